@@ -1,0 +1,20 @@
+// The client's end of a lease: used by the addon's mailbox transport. No N-API, no policy.
+#ifndef REVENANT_MACHINE_KEEPER_CLIENT_H
+#define REVENANT_MACHINE_KEEPER_CLIENT_H
+
+namespace revenant::machine {
+
+// What a lease consists of. The caller owns both descriptors (close-on-exec).
+struct KeeperLease {
+  int socket = -1;  // close it to give the lease back; POLLIN with 0 bytes or POLLHUP: the machine is gone
+  int pool = -1;    // memfd of the whole pool, control block first; fstat tells its size
+};
+
+// Leases the vCPU of the keeper that listens at the abstract name (without the leading NUL).
+// Returns 0 or a positive errno: ECONNREFUSED no such keeper; EBUSY leased to somebody else; EACCES the
+// listener runs as another user; EPROTO it does not speak this protocol; others from the kernel.
+int lease_keeper(const char* name, KeeperLease* lease);
+
+}  // namespace revenant::machine
+
+#endif

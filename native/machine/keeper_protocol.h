@@ -1,0 +1,27 @@
+// How clients and the keeper of an emulated machine speak. Shared by keeper.cc and keeper_client.cc;
+// src/machine/keeper-client.ts (status and stop) must match.
+//
+// The keeper listens on an abstract unix stream socket, so no file exists. A client sends one request
+// byte; the answer is one byte, '+' or '-', and one line of JSON text. Both sides check by SO_PEERCRED
+// that the other runs as the same user.
+//
+//   'L'  lease of the vCPU. '+' comes with the pool's file descriptor (SCM_RIGHTS). The connection IS the
+//        lease: it ends when the client's end is closed, by whatever death. '-' when somebody else has
+//        it. Held back while the machine is made clean after the previous lease.
+//   'S'  status: '+' {"pid":..,"qemuPid":..,"cpu":..,"poolBytes":..,"state":"starting|idle|leased|cleaning",
+//        "seconds": in that state,"client": pid or 0,"idleSeconds":..}
+//   'X'  stop: '+' {}, sent when the emulator is dead; then the keeper ends.
+#ifndef REVENANT_MACHINE_KEEPER_PROTOCOL_H
+#define REVENANT_MACHINE_KEEPER_PROTOCOL_H
+
+namespace revenant::machine {
+
+inline constexpr char kRequestLease = 'L';
+inline constexpr char kRequestStatus = 'S';
+inline constexpr char kRequestStop = 'X';
+inline constexpr char kGranted = '+';
+inline constexpr char kRefused = '-';
+
+}  // namespace revenant::machine
+
+#endif
