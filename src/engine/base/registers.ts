@@ -7,6 +7,7 @@
  * registers between them is one `set`.
  */
 
+// prettier-ignore
 export const REGISTER_NAMES = [
   'r15', 'r14', 'r13', 'r12', 'rbp', 'rbx', 'r11', 'r10', 'r9', 'r8', 'rax', 'rcx', 'rdx', 'rsi',
   'rdi', 'orig_rax', 'rip', 'cs', 'eflags', 'rsp', 'ss', 'fs_base', 'gs_base', 'ds', 'es', 'fs', 'gs',
@@ -15,6 +16,7 @@ export const REGISTER_NAMES = [
 export type RegisterName = (typeof REGISTER_NAMES)[number];
 
 /** Index of each register's 64-bit slot; its low word is at `2 * slot`, its high word one after. */
+// prettier-ignore
 export const Reg = {
   r15: 0, r14: 1, r13: 2, r12: 3, rbp: 4, rbx: 5, r11: 6, r10: 7, r9: 8, r8: 9, rax: 10, rcx: 11,
   rdx: 12, rsi: 13, rdi: 14, orig_rax: 15, rip: 16, cs: 17, eflags: 18, rsp: 19, ss: 20,

@@ -1,0 +1,57 @@
+/** What the scripts share. Plain node: it must run before node_modules exists. */
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+
+export const root = path.resolve(import.meta.dirname, '..');
+
+/** A step of ours failed; the message is all there is to say. */
+export class StepFailed extends Error {}
+
+export const say = (text) => process.stderr.write(`${text}\n`);
+
+/** Runs a command with our standard error as its output; throws StepFailed when it does not succeed. */
+export function run(command, args, options = {}) {
+  const done = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], ...options });
+  if (done.error) throw new StepFailed(`${command}: ${done.error.message}`);
+  if (done.status !== 0) {
+    throw new StepFailed(`${command} ${args.join(' ')}: ${done.signal ?? `exit status ${done.status}`}`);
+  }
+}
+
+/** Whether a command is on the PATH. */
+export function hasCommand(name) {
+  return (process.env.PATH ?? '').split(':').some((folder) => {
+    try {
+      fs.accessSync(path.join(folder, name), fs.constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Every file below the folders (relative to the project, hidden ones left out) that `accept` takes. */
+export function filesBelow(folders, accept) {
+  const found = [];
+  const walk = (folder) => {
+    for (const entry of fs.readdirSync(path.join(root, folder), { withFileTypes: true })) {
+      const name = `${folder}/${entry.name}`;
+      if (entry.name.startsWith('.')) continue;
+      if (entry.isDirectory()) walk(name);
+      else if (accept(name)) found.push(name);
+    }
+  };
+  for (const folder of folders) if (fs.existsSync(path.join(root, folder))) walk(folder);
+  return found.sort();
+}
+
+/** Runs a script's main function; a failed step is one line, anything else is a defect with its stack. */
+export async function script(main) {
+  try {
+    process.exitCode = (await main()) ?? 0;
+  } catch (error) {
+    say(error instanceof StepFailed ? error.message : (error?.stack ?? String(error)));
+    process.exitCode = 1;
+  }
+}

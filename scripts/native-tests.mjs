@@ -1,0 +1,26 @@
+/** Runs the C++ tests that the build made (CTest), with their output only where one fails. */
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { root, say } from './lib.mjs';
+
+/** Runs them; returns how many passed and failed. */
+export function nativeTests() {
+  const folder = path.join(root, 'build');
+  if (!fs.existsSync(path.join(folder, 'CTestTestfile.cmake'))) {
+    say('FAIL  native tests: not built');
+    return { passed: 0, failed: 1 };
+  }
+  const done = spawnSync('ctest', ['--test-dir', folder, '--output-on-failure'], { encoding: 'utf8' });
+  const output = `${done.stdout ?? ''}${done.stderr ?? ''}`;
+  const [, failed, total] = /(\d+) tests? failed out of (\d+)/.exec(output) ?? [];
+  if (total === undefined || done.status !== 0) process.stdout.write(output);
+  if (total === undefined) return { passed: 0, failed: 1 };
+  say(`native tests: ${total - failed} passed, ${failed} failed`);
+  return { passed: total - failed, failed: Number(failed) };
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  process.exitCode = nativeTests().failed > 0 ? 1 : 0;
+}
