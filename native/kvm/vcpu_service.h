@@ -1,0 +1,54 @@
+// Executes the commands of the control block on the one VM and vCPU of a pool. Called directly by the
+// addon, and by vcpud inside the emulated machine: the same code, without N-API, exceptions or heap.
+#ifndef REVENANT_KVM_VCPU_SERVICE_H_
+#define REVENANT_KVM_VCPU_SERVICE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+
+#include "control.h"
+#include "system_fd.h"
+#include "vcpu_fd.h"
+#include "vm_fd.h"
+
+namespace revenant {
+
+class VcpuService {
+public:
+  // `pool` is mapped read-write, page-aligned, at least R0_END bytes, and outlives the service. Its
+  // first bytes are the control block. Opens nothing: the command `create` opens /dev/kvm.
+  VcpuService(void* pool, std::uint64_t pool_bytes);
+  ~VcpuService();
+  VcpuService(const VcpuService&) = delete;
+  VcpuService& operator=(const VcpuService&) = delete;
+
+  // Executes control()->command and stores its result; returns it too (0 or -errno). Never blocks,
+  // except `run`, which returns when the guest leaves, or
+  //   - soon after `kick` became non-zero (within a tick, 20 ms), as ExitKind::interrupted, or
+  //   - with -EAGAIN when budget_micros (if not 0) are over: the guest is untouched, run it again.
+  // Does not touch the sequence numbers.
+  int execute();
+
+  Control* control() const { return static_cast<Control*>(pool_); }
+
+private:
+  int create();
+  void destroy();
+  int init_long_mode();
+  int run();
+  int finish_run();
+  int interrupt(bool* done);
+  int start_ticks();
+
+  void* pool_;
+  std::uint64_t pool_bytes_;
+  SystemFd system_;
+  VmFd vm_;
+  VcpuFd vcpu_;
+  int tick_slot_ = -1; // into the table of timers, see ticks.h
+};
+
+} // namespace revenant
+
+#endif
