@@ -12,7 +12,7 @@ await script(() => {
     'warn',
     '.',
   ]);
-  const native = filesBelow(['native', 'test'], (name) => /\.(cc|h)$/.test(name));
+  const native = filesBelow(['native', 'test'], (name) => /\.(cc|c|h)$/.test(name));
   if (native.length === 0 || !fs.existsSync(path.join(root, '.clang-format'))) return;
   if (!hasCommand('clang-format')) {
     say('clang-format is not installed; C++ formatting was not looked at (apt install clang-format)');
