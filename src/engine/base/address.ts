@@ -39,7 +39,7 @@ export function wordsToGva(low: number, high: number): Gva {
 }
 
 /** Low and high 32-bit words of a non-negative integer below 2^53. */
-export const lowWord = (value: number): number => value % TWO_32 >>> 0;
+export const lowWord = (value: number): number => (value % TWO_32) >>> 0;
 export const highWord = (value: number): number => Math.floor(value / TWO_32);
 
 /** Rounds down to a page boundary. `%` rather than `&`: addresses exceed 32 bits. */

@@ -63,5 +63,6 @@ export class RevenantError extends Error {
 
 /** An invariant of ours does not hold: a defect, never a property of the input. */
 export function invariant(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new RevenantError('E_INTERNAL', message, 'This is a defect in Revenant; please report it.');
+  if (!condition)
+    throw new RevenantError('E_INTERNAL', message, 'This is a defect in Revenant; please report it.');
 }

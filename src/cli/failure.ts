@@ -1,0 +1,44 @@
+import { ExitCode, RevenantError } from '../engine/base/errors.js';
+import type { CommandIo } from './output.js';
+import { OutputClosed } from './output.js';
+
+export interface FailureOptions {
+  json: boolean;
+  verbose: boolean;
+}
+
+/** What a failed command says with --json, on standard output. */
+function failureDocument(error: RevenantError): object {
+  const report = 'report' in error ? { report: error.report } : {};
+  return { error: { code: error.code, message: error.message, hint: error.hint, ...report } };
+}
+
+/** bigint has no JSON form: hexadecimal strings, as everywhere in our output. */
+export const jsonValue = (_key: string, value: unknown): unknown =>
+  typeof value === 'bigint' ? `0x${value.toString(16)}` : value;
+
+/** Prints what went wrong and returns the exit code. */
+export function reportFailure(io: CommandIo, failure: unknown, options: FailureOptions): number {
+  if (failure instanceof OutputClosed) return OutputClosed.exitCode;
+  const error = failure instanceof RevenantError ? failure : internal(failure);
+  if (options.json) io.out(`${JSON.stringify(failureDocument(error), jsonValue)}\n`);
+  io.err(`revenant: ${error.message}\n`);
+  if (error.hint) io.err(`revenant: ${error.hint}\n`);
+  if (options.verbose) io.err(stackOf(error));
+  return error.exitCode;
+}
+
+function internal(failure: unknown): RevenantError {
+  const message = failure instanceof Error ? failure.message : String(failure);
+  return new RevenantError(
+    'E_INTERNAL',
+    `Internal error: ${message}`,
+    `This is a defect in Revenant (exit code ${ExitCode.internal}); --verbose shows where.`,
+    { cause: failure },
+  );
+}
+
+function stackOf(error: Error): string {
+  const cause = error.cause instanceof Error ? `caused by ${error.cause.stack ?? ''}\n` : '';
+  return `${error.stack ?? ''}\n${cause}`;
+}

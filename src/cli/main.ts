@@ -1,0 +1,171 @@
+import fs from 'node:fs';
+import { Command, CommanderError, Option } from 'commander';
+import { ExitCode } from '../engine/base/errors.js';
+import { parseCount, parseSeconds, parseSize } from './args.js';
+import { reportFailure } from './failure.js';
+import { createLogger } from './log.js';
+import type { CommandIo } from './output.js';
+import { processIo } from './output.js';
+
+const EXIT_CODES = `
+Exit codes:
+  0  done; for replay: replayed to the last frame
+  1  the replay diverged from the recording, or a trace of replay --all failed
+  2  the command line is wrong
+  3  the trace is missing, damaged, of another version, or names files it must not
+  4  no machine here can carry this trace, or none could be started
+  5  the trace needs something that Revenant does not do yet
+  6  guest memory reached its limit (--memory)
+ 70  a defect in Revenant
+130  interrupted
+`;
+
+interface Global {
+  verbose: boolean;
+}
+
+/** What a command action returns: an exit code, or nothing for 0. */
+type Action = (io: CommandIo, global: Global) => Promise<number | undefined> | number | undefined;
+
+/**
+ * Builds the command line. Each action imports its command when it runs: reading `--help` must not
+ * load the engine, nor `info` a machine.
+ */
+function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>): Command {
+  const program = new Command('revenant')
+    .description("Replays rr traces in a KVM guest that has the recording machine's XCR0 and CPUID.")
+    .version(versionOfPackage(), '--version', 'print the version')
+    .option('--verbose', 'log what is done, and print stack traces of failures')
+    .addHelpText('after', EXIT_CODES)
+    .showSuggestionAfterError()
+    .configureOutput({ writeOut: io.out, writeErr: io.err })
+    .exitOverride();
+  addReplay(program, io, perform);
+  addTraceCommands(program, io, perform);
+  addMachineCommands(program, io, perform);
+  return program;
+}
+
+const cpuOption = (): Option =>
+  new Option('--cpu <model>', "processor of the emulated machine, as QEMU's -cpu names it");
+
+const machineOption = (): Option =>
+  new Option('--machine <kind>', 'where to run')
+    .choices(['host', 'emulated', 'auto'])
+    .default('auto', 'the host where its KVM gives what the trace needs, else the emulated machine');
+
+type Perform = (action: Action) => Promise<void>;
+
+function addReplay(program: Command, io: CommandIo, perform: Perform): void {
+  program
+    .command('replay')
+    .description("replay a trace; the program's output comes out on ours")
+    .argument('<trace...>', 'trace folder; with --all, folders to look for traces in')
+    .addOption(machineOption())
+    .addOption(cpuOption())
+    .addOption(
+      new Option('--memory <size>', 'most guest memory to use, such as 512M or 2G').argParser(parseSize),
+    )
+    .addOption(
+      new Option('--goto <frame>', 'stop after this frame and print where the program is').argParser(
+        parseCount,
+      ),
+    )
+    .addOption(
+      new Option('--stall-limit <seconds>', 'longest time in the guest without reaching the next frame')
+        .argParser(parseSeconds)
+        .default(60),
+    )
+    .option('--all', 'replay every trace below the folders and compare with what is expected of them')
+    .option('--only <pattern>', 'with --all: traces whose path contains this (or matches, with *)')
+    .option('--json', "result as JSON on standard output, with the program's output in it")
+    .option('--quiet', 'no progress and no summary')
+    .action((traces: string[], options) =>
+      perform(async (_io, global) => {
+        const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
+        if (options.all) {
+          const { replayAllCommand } = await import('./commands/replay-all.js');
+          return replayAllCommand(traces, options, io, log);
+        }
+        if (traces.length > 1) program.error("error: replay takes one trace; more only with '--all'");
+        if (options.only) program.error("error: '--only' goes with '--all'");
+        const { replayCommand } = await import('./commands/replay.js');
+        return replayCommand(traces[0], options, io, log);
+      }),
+    );
+}
+
+function addTraceCommands(program: Command, io: CommandIo, perform: Perform): void {
+  program
+    .command('info')
+    .description('what was recorded, where, on what processor')
+    .argument('<trace>', 'trace folder')
+    .option('--json', 'as JSON')
+    .action((trace: string, options) =>
+      perform(async () => (await import('./commands/info.js')).infoCommand({ trace, ...options }, io)),
+    );
+  program
+    .command('dump')
+    .description('print frames')
+    .argument('<trace>', 'trace folder')
+    .argument('[range]', 'frames to print: FROM or FROM-TO')
+    .option('--json', 'one JSON object a line')
+    .addOption(new Option('--task <tid>', 'only frames of this task').argParser(parseCount))
+    .option('--event <kind>', 'only frames of this kind')
+    .action((trace: string, range: string | undefined, options) =>
+      perform(async () => (await import('./commands/dump.js')).dumpCommand({ trace, range, ...options }, io)),
+    );
+}
+
+function addMachineCommands(program: Command, io: CommandIo, perform: Perform): void {
+  program
+    .command('doctor')
+    .description("what this host's KVM and the emulated machine deliver, and which can replay a trace")
+    .argument('[trace]', 'trace folder')
+    .addOption(cpuOption())
+    .option('--json', 'as JSON')
+    .action((trace: string | undefined, options) =>
+      perform(async () => (await import('./commands/doctor.js')).doctorCommand({ trace, ...options }, io)),
+    );
+  const machine = program.command('machine').description('the emulated machine that is kept between replays');
+  for (const [verb, text] of [
+    ['start', 'start it, unless it runs'],
+    ['status', 'print what runs'],
+    ['stop', 'stop it'],
+  ] as const) {
+    machine
+      .command(verb)
+      .description(text)
+      .addOption(cpuOption())
+      .addOption(new Option('--memory <size>', 'its guest memory').argParser(parseSize))
+      .addOption(new Option('--idle <seconds>', 'leave after so long without use').argParser(parseSeconds))
+      .option('--json', 'as JSON')
+      .action((options) =>
+        perform(async () => (await import('./commands/machine.js')).machineCommand({ verb, ...options }, io)),
+      );
+  }
+}
+
+function versionOfPackage(): string {
+  const text = fs.readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/**
+ * Runs the command line.
+ * @param argv arguments after the program's name
+ * @returns the exit code; everything is written when it resolves
+ */
+export async function main(argv: string[], io: CommandIo = processIo): Promise<number> {
+  let exitCode: number = ExitCode.ok;
+  const program = commandLine(io, async (action) => {
+    exitCode = (await action(io, program.opts<Global>())) ?? ExitCode.ok;
+  });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+    return reportFailure(io, error, { json: argv.includes('--json'), verbose: argv.includes('--verbose') });
+  }
+}

@@ -1,0 +1,52 @@
+import fs from 'node:fs';
+import tty from 'node:tty';
+
+/** The reader of a pipe went away: nobody wants the rest. Ends the command quietly, as SIGPIPE would. */
+export class OutputClosed extends Error {
+  /** What a shell reports of a program that died of SIGPIPE. */
+  static readonly exitCode = 141;
+}
+
+/** What a command may do to the outside; commands take it as an argument so that tests can listen. */
+export interface CommandIo {
+  /** Text to standard output, as it is (no newline added). */
+  out(text: string): void;
+  /** Text to standard error, as it is. */
+  err(text: string): void;
+  /** Bytes to standard output (1) or standard error (2), exactly these and all of them. */
+  bytes(fd: 1 | 2, bytes: Uint8Array): void;
+  isTerminal(fd: 1 | 2): boolean;
+  /** Milliseconds of a monotonic clock. */
+  now(): number;
+}
+
+const waiter = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Writes all of `bytes`, waiting where a pipe or terminal is full: what a replayed program printed
+ * must come out whole and in order whatever the reader's speed. Throws OutputClosed on EPIPE.
+ */
+export function writeAll(fd: number, bytes: Uint8Array): void {
+  let done = 0;
+  while (done < bytes.length) {
+    try {
+      done += fs.writeSync(fd, bytes, done, bytes.length - done);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code === 'EPIPE') throw new OutputClosed();
+      if (code !== 'EAGAIN') throw error;
+      // Another holder of the pipe or terminal made it non-blocking; it will drain.
+      Atomics.wait(waiter, 0, 0, 2);
+    }
+  }
+}
+
+/** The process's own streams and clock. */
+export const processIo: CommandIo = {
+  out: (text) => writeAll(1, Buffer.from(text)),
+  err: (text) => writeAll(2, Buffer.from(text)),
+  bytes: writeAll,
+  // Not process.stdout.isTTY: making that stream turns the descriptor non-blocking for every holder.
+  isTerminal: (fd) => tty.isatty(fd),
+  now: () => performance.now(),
+};
