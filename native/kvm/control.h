@@ -47,8 +47,9 @@ enum class ExitKind : std::uint32_t {
   failed = 3,      // exit_reason and exit_detail say how: the vCPU is lost
 };
 
-constexpr std::uint32_t kBootMagic = 0x76656e52; // 'Rnev'
-constexpr std::uint32_t kControlVersion = 1;     // of this file: both sides compare
+// Offset and size of the payload; the last page belongs to keeper and vcpud (native/machine).
+constexpr std::uint32_t kPayloadOffset = 0x1000;
+constexpr std::uint32_t kPayloadSize = 0xe000;
 
 struct CpuidEntry { // = struct kvm_cpuid_entry2
   std::uint32_t function, index, flags, eax, ebx, ecx, edx, padding[3];
@@ -106,27 +107,21 @@ struct Control {
   std::uint64_t stub_exits;
   std::uint8_t pad1[8];
 
-  // Line 2: written once by vcpud (emulated machine only).
-  std::atomic<std::uint32_t> boot_magic; // kBootMagic when vcpud serves
-  std::uint32_t version;                 // kControlVersion
-  std::uint32_t boot_error;              // errno of what failed while starting, with boot_text
-  std::uint32_t pad2;
-  char boot_text[240];
-
-  std::uint8_t pad3[0x1000 - 0x180];
+  std::uint8_t pad2[kPayloadOffset - 0x80];
   union {
-    std::uint8_t payload[R0_CONTROL_SIZE - 0x1000];
+    std::uint8_t payload[kPayloadSize];
     CpuidPayload cpuid;
     MsrPayload msrs;
     InitPayload init;
     RegsPayload regs;
   };
+  std::uint8_t keeper_area[0x1000];
 };
 
 static_assert(sizeof(Control) == R0_CONTROL_SIZE);
+static_assert(sizeof(CpuidPayload) <= kPayloadSize && sizeof(MsrPayload) <= kPayloadSize);
 static_assert(offsetof(Control, complete_seq) == 0x40);
-static_assert(offsetof(Control, boot_magic) == 0x80);
-static_assert(offsetof(Control, payload) == 0x1000);
+static_assert(offsetof(Control, payload) == kPayloadOffset);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
 } // namespace revenant

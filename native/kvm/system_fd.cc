@@ -1,0 +1,41 @@
+#include "system_fd.h"
+
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
+
+#include "error.h"
+
+namespace revenant {
+
+static_assert(sizeof(CpuidEntry) == sizeof(kvm_cpuid_entry2));
+static_assert(offsetof(CpuidPayload, entries) == sizeof(kvm_cpuid2));
+
+int SystemFd::open() {
+  int fd;
+  do {
+    fd = or_errno(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
+  } while (fd == -EINTR);
+  if (fd < 0) return fd;
+  fd_.reset(fd);
+  const int version = or_errno(ioctl(fd, KVM_GET_API_VERSION, 0));
+  if (version == KVM_API_VERSION) return 0;
+  fd_.reset();
+  return version < 0 ? version : -ENOTSUP;
+}
+
+int SystemFd::check_extension(int capability) const {
+  return or_errno(ioctl(fd_.get(), KVM_CHECK_EXTENSION, capability));
+}
+
+int SystemFd::get_supported_cpuid(CpuidPayload& out) const {
+  out.count = kMaxCpuidEntries;
+  out.padding = 0;
+  return or_errno(ioctl(fd_.get(), KVM_GET_SUPPORTED_CPUID, &out));
+}
+
+int SystemFd::create_vm() const { return or_errno(ioctl(fd_.get(), KVM_CREATE_VM, 0)); }
+
+int SystemFd::vcpu_mmap_size() const { return or_errno(ioctl(fd_.get(), KVM_GET_VCPU_MMAP_SIZE, 0)); }
+
+} // namespace revenant
