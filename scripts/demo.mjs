@@ -1,0 +1,97 @@
+/**
+ * Shows what Revenant does: sets everything up, starts the emulated machine, replays the sample traces
+ * and puts what rr says of each beside it.
+ */
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { hasCommand, root, say, script, StepFailed } from './lib.mjs';
+import { ensureReady } from './setup.mjs';
+
+const revenant = (args, stdout = 'pipe') =>
+  spawnSync(process.execPath, ['bin/revenant', ...args], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    stdio: ['ignore', stdout, 'inherit'],
+  });
+
+const print = (text) => process.stdout.write(`${text}\n`);
+
+/** The one line in which rr says whether it can replay the trace. */
+function whatRrSays(trace) {
+  if (!hasCommand('rr')) return 'rr is not installed here';
+  const rr = spawnSync('rr', ['--suppress-environment-warnings', 'replay', '-a', trace], {
+    cwd: root,
+    encoding: 'utf8',
+    input: '',
+    timeout: 30_000,
+    killSignal: 'SIGKILL',
+  });
+  if (rr.error?.code === 'ETIMEDOUT') return 'no answer in 30 s';
+  if (rr.status === 0) return 'replays';
+  const lines = rr.stderr.split('\n');
+  const at = lines.findIndex((line) => /XCR0 value|\[FATAL|mismatch|wrong size|not supported/.test(line));
+  if (at < 0) return rr.signal ? `dies of ${rr.signal}` : `exit status ${rr.status}`;
+  const text = lines[at].replace(/^\[(FATAL|WARN|ERROR)[^\]]*\]\s*/, '');
+  return (text || lines[at + 1] || '').trim();
+}
+
+const clip = (text, width) => (text.length > width ? `${text.slice(0, width - 3)}...` : text);
+
+function showTable(rows) {
+  const widths = rows[0].map((_, at) => Math.max(...rows.map((row) => row[at].length)));
+  for (const row of rows)
+    print(
+      row
+        .map((cell, at) => cell.padEnd(widths[at]))
+        .join('  ')
+        .trimEnd(),
+    );
+}
+
+function showReplays(traces) {
+  const rows = [['trace', 'recorded on', 'XCR0 there', 'XCR0 here', 'rr says', 'Revenant']];
+  for (const trace of traces) {
+    const frames = `${trace.frames} frames, ${trace.seconds.toFixed(2)} s`;
+    rows.push([
+      path.relative(path.join(root, 'traces'), path.resolve(root, trace.trace)),
+      clip(trace.recordedOn, 28),
+      trace.xcr0.recorded,
+      trace.xcr0.machine ?? '?',
+      clip(whatRrSays(trace.trace), 60),
+      trace.problem === null ? `replays: ${frames}` : clip(trace.problem, 60),
+    ]);
+  }
+  showTable(rows);
+}
+
+/** One foreign trace's own words: the program itself prints what it sees of the processor. */
+function showProgram(trace) {
+  print(`\n$ bin/revenant replay ${trace}`);
+  revenant(['replay', trace], 'inherit');
+}
+
+await script(async () => {
+  await ensureReady();
+  say('demo: starting the emulated machine');
+  if (revenant(['machine', 'start'], 'ignore').status !== 0) throw new StepFailed('demo: no machine');
+  try {
+    say('demo: replaying the sample traces');
+    const { stdout } = revenant(['replay', '--all', 'traces', '--machine', 'emulated', '--json']);
+    const result = JSON.parse(stdout);
+    print('');
+    showReplays(result.traces);
+    for (const trace of ['traces/haswell/xcr0probe', 'traces/noavx/xcr0probe']) {
+      if (fs.existsSync(path.join(root, trace))) showProgram(trace);
+    }
+    print(
+      '\nEach program ran again in a guest with the XCR0 and CPUID of the processor that it was recorded on,\n' +
+        'every frame compared with the recording, without a performance counter.',
+    );
+    print(`${result.passed} of ${result.traces.length} sample traces replayed as recorded.`);
+    return result.failed > 0 ? 1 : 0;
+  } finally {
+    revenant(['machine', 'stop'], 'ignore');
+  }
+});
