@@ -1,0 +1,45 @@
+// QEMU as a child process: its start, its serial line, its end.
+#ifndef REVENANT_MACHINE_EMULATOR_H
+#define REVENANT_MACHINE_EMULATOR_H
+
+#include <string>
+#include <sys/types.h>
+
+#include "keeper_options.h"
+
+namespace revenant::machine {
+
+// Owns the child and both ends of its serial line. The child is killed by the kernel when the thread
+// that started it dies, so the keeper must stay single-threaded.
+class Emulator {
+ public:
+  Emulator() = default;
+  Emulator(const Emulator&) = delete;
+  Emulator& operator=(const Emulator&) = delete;
+  ~Emulator() { kill_and_wait(); }
+
+  // Returns 0 or a positive errno. `pool_fd` becomes the child's ivshmem device.
+  int start(const KeeperOptions& options, int pool_fd);
+
+  pid_t pid() const { return pid_; }
+  int serial_fd() const { return serial_out_; }
+
+  // Reads what the serial line has; false when the emulator closed it (it is dead or dying).
+  bool drain_serial();
+  // The last 8 KiB of the serial line and of QEMU's messages, without its routine warnings.
+  std::string log() const;
+
+  // One byte on the serial line ends vcpud's sleep.
+  void wake();
+  void kill_and_wait();
+
+ private:
+  pid_t pid_ = -1;
+  int serial_in_ = -1;
+  int serial_out_ = -1;
+  std::string tail_;
+};
+
+}  // namespace revenant::machine
+
+#endif

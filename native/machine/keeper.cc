@@ -1,0 +1,306 @@
+// The keeper of one emulated machine: starts QEMU with the pool as a device, hands the pool to one client
+// at a time, makes the machine clean in between, and ends when nobody needed it for a while. It leaves
+// nothing behind whatever dies: the pool is a memfd, the socket is abstract, QEMU dies with the keeper.
+//
+//   starting --ready--> idle --lease--> leased --hang-up--> cleaning --clean--> idle
+//   any --emulator died, stop request, idle too long, cleaning takes too long--> end
+//
+// Invariant: single-threaded (see emulator.h).
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "emulator.h"
+#include "keeper_options.h"
+#include "lease_server.h"
+#include "mailbox.h"
+#include "pool.h"
+
+namespace revenant::machine {
+namespace {
+
+constexpr int kBusyPollMs = 1;       // while waiting for the machine
+constexpr int kQuietPollMs = 1000;   // nothing but the idle time to look at
+constexpr double kQuiesceSeconds = 10;
+constexpr double kClearSeconds = 60;
+
+enum class State { kStarting, kIdle, kLeased, kCleaning, kEnd };
+enum class Cleaning { kQuiesce, kDestroy, kClear };
+
+double now_seconds() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+const char* state_name(State state) {
+  switch (state) {
+    case State::kStarting: return "starting";
+    case State::kIdle: return "idle";
+    case State::kLeased: return "leased";
+    case State::kCleaning: return "cleaning";
+    case State::kEnd: return "ending";
+  }
+  return "";
+}
+
+class Keeper {
+ public:
+  explicit Keeper(const KeeperOptions& options) : options_(options) {}
+
+  int run();
+
+ private:
+  bool start();
+  void step();
+  void wait();
+  void report_ready();
+  void report_failure(const std::string& reason, bool with_log);
+  void enter(State state);
+  void check_boot();
+  void check_lease();
+  void start_cleaning();
+  void clean();
+  bool send_next_clear();
+  void answer_requests();
+  void grant(const Peer& peer);
+  std::string status_json() const;
+  void stop();
+
+  KeeperOptions options_;
+  Pool pool_;
+  Emulator emulator_;
+  LeaseServer server_;
+  Mailbox mailbox_;
+  State state_ = State::kStarting;
+  double since_ = 0;
+  double started_ = 0;
+  Cleaning cleaning_ = Cleaning::kQuiesce;
+  double deadline_ = 0;
+  uint64_t clear_from_ = 0;
+  Peer client_;
+};
+
+void Keeper::enter(State state) {
+  state_ = state;
+  since_ = now_seconds();
+}
+
+// One JSON line to whoever started us; then standard output is closed.
+void report_line(const std::string& line) {
+  const std::string text = line + "\n";
+  if (write(STDOUT_FILENO, text.data(), text.size()) < 0) {
+    // The starter has died; the machine is of use to the next command.
+  }
+  const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null_fd >= 0) dup2(null_fd, STDOUT_FILENO);
+  if (null_fd > STDERR_FILENO) close(null_fd);
+}
+
+void Keeper::report_ready() {
+  const long milliseconds = static_cast<long>((now_seconds() - started_) * 1000);
+  report_line("{\"ready\":true,\"pid\":" + std::to_string(getpid()) +
+              ",\"qemuPid\":" + std::to_string(emulator_.pid()) +
+              ",\"milliseconds\":" + std::to_string(milliseconds) + "}");
+}
+
+void Keeper::report_failure(const std::string& reason, bool with_log) {
+  report_line("{\"ready\":false,\"reason\":" + json_string(reason) +
+              ",\"log\":" + json_string(with_log ? emulator_.log() : "") + "}");
+  enter(State::kEnd);
+}
+
+bool Keeper::start() {
+  started_ = since_ = now_seconds();
+  int error = server_.listen_at(options_.name);
+  if (error != 0) {
+    report_failure(error == EADDRINUSE ? "name in use" : std::string("socket: ") + strerror(error), false);
+    return false;
+  }
+  error = pool_.create(options_.pool_mib << 20);
+  if (error != 0) {
+    report_failure(std::string("memory pool: ") + strerror(error), false);
+    return false;
+  }
+  mailbox_.attach(pool_.control());
+  pool_.area()->attended = 1;
+  error = emulator_.start(options_, pool_.fd());
+  if (error != 0) {
+    report_failure(std::string("starting the emulator: ") + strerror(error), false);
+    return false;
+  }
+  return true;
+}
+
+void Keeper::check_boot() {
+  if (__atomic_load_n(&pool_.area()->ready, __ATOMIC_ACQUIRE) == kReadyMagic) {
+    __atomic_store_n(&pool_.area()->attended, 0, __ATOMIC_RELEASE);
+    enter(State::kIdle);
+    report_ready();
+  } else if (now_seconds() - started_ > static_cast<double>(options_.boot_seconds)) {
+    report_failure("not ready after " + std::to_string(options_.boot_seconds) + " s", true);
+  }
+}
+
+void Keeper::check_lease() {
+  char bytes[64];
+  const ssize_t count = recv(client_.fd, bytes, sizeof bytes, MSG_DONTWAIT);
+  const bool gone = count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR);
+  if (gone) start_cleaning();
+}
+
+void Keeper::start_cleaning() {
+  close(client_.fd);
+  client_ = Peer{};
+  mailbox_.kick();
+  emulator_.wake();
+  cleaning_ = Cleaning::kQuiesce;
+  deadline_ = now_seconds() + kQuiesceSeconds;
+  enter(State::kCleaning);
+}
+
+// Sends the next ranges to be cleared; false if nothing was left.
+bool Keeper::send_next_clear() {
+  MachineArea* area = pool_.area();
+  const uint32_t count = pool_.ranges_in_use(clear_from_, area->clear, kMaxClear, &clear_from_);
+  if (count == 0) return false;
+  area->clear_count = count;
+  __atomic_store_n(&area->clear_request, area->clear_request + 1, __ATOMIC_RELEASE);
+  return true;
+}
+
+// Cleaning is a sequence of waits for the machine; each call goes as far as it can.
+void Keeper::clean() {
+  if (now_seconds() > deadline_) return enter(State::kEnd);  // it hangs: a new one will be started
+  MachineArea* area = pool_.area();
+  if (cleaning_ == Cleaning::kQuiesce && mailbox_.is_quiet()) {
+    mailbox_.request_destroy();
+    cleaning_ = Cleaning::kDestroy;
+  }
+  if (cleaning_ == Cleaning::kDestroy && mailbox_.is_quiet()) {
+    cleaning_ = Cleaning::kClear;
+    clear_from_ = 0;
+    deadline_ = now_seconds() + kClearSeconds;
+    if (send_next_clear()) return;
+  }
+  if (cleaning_ != Cleaning::kClear) return;
+  if (__atomic_load_n(&area->clear_done, __ATOMIC_ACQUIRE) != area->clear_request) return;
+  if (send_next_clear()) return;
+  if (pool_.discard() != 0) return enter(State::kEnd);
+  mailbox_.reset();
+  __atomic_store_n(&area->stale_count, 0, __ATOMIC_RELEASE);
+  __atomic_store_n(&area->attended, 0, __ATOMIC_RELEASE);
+  enter(State::kIdle);
+}
+
+void Keeper::grant(const Peer& peer) {
+  __atomic_store_n(&pool_.area()->attended, 1, __ATOMIC_RELEASE);
+  emulator_.wake();
+  client_ = peer;
+  enter(State::kLeased);
+  if (!send_answer(peer.fd, '+', status_json(), pool_.fd())) start_cleaning();
+}
+
+std::string Keeper::status_json() const {
+  const long seconds = static_cast<long>(now_seconds() - since_);
+  return "{\"pid\":" + std::to_string(getpid()) + ",\"qemuPid\":" + std::to_string(emulator_.pid()) +
+         ",\"cpu\":" + json_string(options_.cpu) + ",\"poolBytes\":" + std::to_string(pool_.bytes()) +
+         ",\"state\":\"" + state_name(state_) + "\",\"seconds\":" + std::to_string(seconds) +
+         ",\"client\":" + std::to_string(client_.pid) +
+         ",\"idleSeconds\":" + std::to_string(options_.idle_seconds) + "}";
+}
+
+void Keeper::stop() {
+  emulator_.kill_and_wait();
+  enter(State::kEnd);
+}
+
+void Keeper::answer_requests() {
+  server_.accept_all();
+  server_.read_requests();
+  Peer peer;
+  while (server_.take('S', &peer)) {
+    send_answer(peer.fd, '+', status_json());
+    close(peer.fd);
+  }
+  while (state_ != State::kCleaning && server_.take('L', &peer)) {
+    if (state_ == State::kIdle) {
+      grant(peer);
+      continue;
+    }
+    send_answer(peer.fd, '-', status_json());
+    close(peer.fd);
+  }
+  while (server_.take('X', &peer)) {
+    stop();
+    send_answer(peer.fd, '+', "{}");
+    close(peer.fd);
+  }
+}
+
+void Keeper::wait() {
+  std::vector<pollfd> fds = {{server_.fd(), POLLIN, 0}, {emulator_.serial_fd(), POLLIN, 0}};
+  if (state_ == State::kLeased) fds.push_back({client_.fd, POLLIN | POLLRDHUP, 0});
+  for (const Peer& peer : server_.peers()) {
+    // A peer that waits for its lease is only watched for hanging up.
+    fds.push_back({peer.fd, static_cast<short>(peer.request == 0 ? POLLIN : POLLRDHUP), 0});
+  }
+  int timeout = kQuietPollMs;
+  if (state_ == State::kStarting || state_ == State::kCleaning) timeout = kBusyPollMs;
+  if (state_ == State::kIdle) {
+    const double left = since_ + static_cast<double>(options_.idle_seconds) - now_seconds();
+    timeout = static_cast<int>(std::clamp(left * 1000 + 1, 1.0, 60000.0));
+  }
+  poll(fds.data(), fds.size(), timeout);
+}
+
+void Keeper::step() {
+  if (!emulator_.drain_serial()) {
+    if (state_ == State::kStarting) return report_failure("the emulator ended while it started", true);
+    return enter(State::kEnd);
+  }
+  if (state_ == State::kStarting) check_boot();
+  if (state_ == State::kLeased) check_lease();
+  if (state_ == State::kCleaning) clean();
+  if (state_ != State::kEnd) answer_requests();
+  if (state_ == State::kIdle && now_seconds() - since_ >= static_cast<double>(options_.idle_seconds)) {
+    enter(State::kEnd);
+  }
+}
+
+int Keeper::run() {
+  if (!start()) return 1;
+  while (state_ != State::kEnd) {
+    wait();
+    step();
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace revenant::machine
+
+int main(int argc, char** argv) {
+  using namespace revenant::machine;
+  KeeperOptions options;
+  const std::string problem = parse_options(argc, argv, &options);
+  if (!problem.empty()) {
+    fprintf(stderr, "revenant-keeper: %s\nIt is started by `revenant machine start` and by replays.\n", problem.c_str());
+    return 2;
+  }
+  setsid();
+  umask(077);
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);
+  if (chdir("/") < 0) return 1;
+  return Keeper(options).run();
+}

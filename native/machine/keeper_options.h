@@ -1,0 +1,28 @@
+// The keeper's command line.
+#ifndef REVENANT_MACHINE_KEEPER_OPTIONS_H
+#define REVENANT_MACHINE_KEEPER_OPTIONS_H
+
+#include <cstdint>
+#include <string>
+
+namespace revenant::machine {
+
+struct KeeperOptions {
+  std::string name;    // abstract socket name, without the leading NUL
+  std::string qemu;    // qemu-system-x86_64
+  std::string kernel;  // vmlinuz
+  std::string initrd;
+  std::string cpu;          // -cpu of QEMU
+  std::string kernel_line;  // kernel command line
+  uint64_t pool_mib = 4096;     // a power of two (it is a PCI BAR)
+  uint64_t memory_mib = 192;    // the emulated machine's own RAM
+  uint64_t idle_seconds = 120;  // without a lease for so long: end
+  uint64_t boot_seconds = 120;  // not ready after so long: fail
+};
+
+// Parses `--option value` pairs. Returns an empty string or what is wrong.
+std::string parse_options(int argc, char** argv, KeeperOptions* options);
+
+}  // namespace revenant::machine
+
+#endif

@@ -1,0 +1,52 @@
+// The keeper's socket: who asks, and what they are told. See keeper_protocol.h.
+#ifndef REVENANT_MACHINE_LEASE_SERVER_H
+#define REVENANT_MACHINE_LEASE_SERVER_H
+
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace revenant::machine {
+
+// One accepted connection.
+struct Peer {
+  int fd = -1;
+  pid_t pid = 0;
+  char request = 0;  // 0 until its request byte came
+};
+
+// Owns the listening socket and all connections but the lease's, which it hands out.
+class LeaseServer {
+ public:
+  LeaseServer() = default;
+  LeaseServer(const LeaseServer&) = delete;
+  LeaseServer& operator=(const LeaseServer&) = delete;
+  ~LeaseServer();
+
+  // Binds the abstract name. Returns 0, or EADDRINUSE if another keeper has it, or another errno.
+  int listen_at(const std::string& name);
+  int fd() const { return fd_; }
+  const std::vector<Peer>& peers() const { return peers_; }
+
+  // Accepts everybody who waits; strangers (other users) are hung up on.
+  void accept_all();
+  // Reads request bytes that have come; forgets peers that hung up.
+  void read_requests();
+
+  // Takes a peer with this request out of the list; false if there is none. The caller owns its fd.
+  bool take(char request, Peer* peer);
+
+ private:
+  int fd_ = -1;
+  std::vector<Peer> peers_;
+};
+
+// Sends one answer line, with a descriptor when pass_fd >= 0. False if the peer is gone.
+bool send_answer(int fd, char verdict, const std::string& json, int pass_fd = -1);
+
+// Text as a JSON string with quotes; bytes that are not printable ASCII become '?', newlines \n.
+std::string json_string(const std::string& text);
+
+}  // namespace revenant::machine
+
+#endif

@@ -1,0 +1,30 @@
+// The keeper's use of the control block: it takes the client's place between two leases.
+#ifndef REVENANT_MACHINE_MAILBOX_H
+#define REVENANT_MACHINE_MAILBOX_H
+
+namespace revenant {
+struct Control;
+}
+
+namespace revenant::machine {
+
+class Mailbox {
+ public:
+  void attach(void* control_block) { control_ = static_cast<Control*>(control_block); }
+
+  // Whether the service has nothing to do.
+  bool is_quiet() const;
+  // Ends a running guest soon.
+  void kick();
+  // Asks for the end of VM and vCPU. Precondition: is_quiet(), and no client.
+  void request_destroy();
+  // Forgets the last client's values; the sequence numbers go on. Precondition: as above.
+  void reset();
+
+ private:
+  Control* control_ = nullptr;
+};
+
+}  // namespace revenant::machine
+
+#endif

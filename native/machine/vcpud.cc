@@ -1,0 +1,151 @@
+// The emulated machine's /init and only program: performs the vCPU commands that a client outside puts
+// into the pool's control block, with the very code that the addon uses for the host's KVM.
+//
+// It polls, because a device interrupt would cost more than the whole exit: eagerly for a moment after a
+// command, then with growing sleeps, and blocked on the serial line when nobody has the lease.
+
+#include <cerrno>
+#include <ctime>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "../kvm/vcpu_service.h"
+#include "guest_setup.h"
+#include "machine_area.h"
+
+namespace revenant::machine {
+namespace {
+
+constexpr uint64_t kSpinNanos = 400'000;            // longer than the client needs for most frames
+constexpr uint64_t kFirstSleepNanos = 50'000;
+constexpr uint64_t kMaxSleepNanos = 1'000'000;      // attended, recently used
+constexpr uint64_t kLongIdleNanos = 2'000'000'000;  // attended, but a person is thinking
+constexpr int kLongIdlePollMs = 5;
+constexpr int kSpinsPerClockRead = 64;
+constexpr uint64_t kPageBytes = 4096;
+
+uint64_t now_nanos() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// Blocks until the keeper wakes us or the time is over; negative: until woken.
+void sleep_on_line(int milliseconds) {
+  pollfd line = {STDIN_FILENO, POLLIN, 0};
+  if (poll(&line, 1, milliseconds) <= 0 || !(line.revents & POLLIN)) return;
+  char bytes[64];
+  if (read(STDIN_FILENO, bytes, sizeof bytes) < 0) return;
+}
+
+class Server {
+ public:
+  explicit Server(const Mapping& pool)
+      : pool_(pool),
+        area_(reinterpret_cast<MachineArea*>(pool.base + kAreaOffset)),
+        service_(pool.base, pool.bytes) {}
+
+  // Says that the machine is ready, then serves for ever.
+  [[noreturn]] void serve();
+
+ private:
+  bool work();
+  void rest(uint64_t idle_nanos);
+  void clear_ranges();
+  void restore_stale();
+  char* at(const PoolRange& range, uint64_t* length) const;
+
+  Mapping pool_;
+  MachineArea* area_;
+  VcpuService service_;
+  uint64_t sleep_nanos_ = kFirstSleepNanos;
+};
+
+// The range's first byte, with its length cut to the pool: the words come from outside.
+char* Server::at(const PoolRange& range, uint64_t* length) const {
+  const uint64_t gpa = range.gpa;
+  if (gpa < kControlBlockBytes || gpa >= pool_.bytes) {
+    *length = 0;
+    return pool_.base;
+  }
+  *length = range.length < pool_.bytes - gpa ? range.length : pool_.bytes - gpa;
+  return pool_.base + gpa;
+}
+
+void Server::clear_ranges() {
+  const uint32_t count = area_->clear_count < kMaxClear ? area_->clear_count : kMaxClear;
+  for (uint32_t i = 0; i < count; ++i) {
+    uint64_t length = 0;
+    char* bytes = at(area_->clear[i], &length);
+    __builtin_memset(bytes, 0, length);
+  }
+  __atomic_store_n(&area_->clear_done, area_->clear_request, __ATOMIC_RELEASE);
+}
+
+// Stores bytes over themselves: the emulator drops what it translated from them.
+void Server::restore_stale() {
+  const uint32_t count = area_->stale_count < kMaxStale ? area_->stale_count : kMaxStale;
+  for (uint32_t i = 0; i < count; ++i) {
+    uint64_t length = 0;
+    volatile char* bytes = at(area_->stale[i], &length);
+    for (uint64_t k = 0; k < length; ++k) bytes[k] = bytes[k];
+  }
+  __atomic_store_n(&area_->stale_count, 0, __ATOMIC_RELEASE);
+}
+
+// Performs what has been asked for; false if nothing was.
+bool Server::work() {
+  Control* control = service_.control();
+  const uint32_t request = control->request_seq.load(std::memory_order_acquire);
+  if (request != control->complete_seq.load(std::memory_order_relaxed)) {
+    if (__atomic_load_n(&area_->stale_count, __ATOMIC_ACQUIRE) != 0) restore_stale();
+    service_.execute();
+    control->complete_seq.store(request, std::memory_order_release);
+    return true;
+  }
+  if (__atomic_load_n(&area_->clear_request, __ATOMIC_ACQUIRE) != area_->clear_done) {
+    clear_ranges();
+    return true;
+  }
+  return false;
+}
+
+void Server::rest(uint64_t idle_nanos) {
+  if (__atomic_load_n(&area_->attended, __ATOMIC_ACQUIRE) == 0) return sleep_on_line(-1);
+  if (idle_nanos > kLongIdleNanos) return sleep_on_line(kLongIdlePollMs);
+  const timespec duration = {0, static_cast<long>(sleep_nanos_)};
+  nanosleep(&duration, nullptr);
+  if (sleep_nanos_ < kMaxSleepNanos) sleep_nanos_ += sleep_nanos_ / 2;
+}
+
+void Server::serve() {
+  __atomic_store_n(&area_->ready, kReadyMagic, __ATOMIC_RELEASE);
+  uint64_t idle_since = now_nanos();
+  for (;;) {
+    bool worked = false;
+    for (int i = 0; i < kSpinsPerClockRead && !worked; ++i) worked = work();
+    const uint64_t now = now_nanos();
+    if (worked) {
+      idle_since = now;
+      sleep_nanos_ = kFirstSleepNanos;
+    } else if (now - idle_since > kSpinNanos) {
+      rest(now - idle_since);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace revenant::machine
+
+int main() {
+  using namespace revenant::machine;
+  mount_file_systems();
+  load_modules();
+  // Sleeps as short as asked for.
+  prctl(PR_SET_TIMERSLACK, 1);
+  const Mapping pool = map_pool();
+  Server(pool).serve();
+}
