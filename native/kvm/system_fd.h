@@ -8,7 +8,7 @@
 namespace revenant {
 
 class SystemFd {
-public:
+ public:
   // Opens /dev/kvm and checks its API version. Returns 0 or -errno (-ENOTSUP: another version).
   int open();
   void close() { fd_.reset(); }
@@ -22,10 +22,10 @@ public:
   // Bytes of the shared kvm_run area of a vCPU, or -errno.
   int vcpu_mmap_size() const;
 
-private:
+ private:
   ScopedFd fd_;
 };
 
-} // namespace revenant
+}  // namespace revenant
 
 #endif

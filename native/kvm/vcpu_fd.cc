@@ -7,7 +7,7 @@
 namespace revenant {
 
 static_assert(sizeof(MsrEntry) == sizeof(kvm_msr_entry));
-static_assert(offsetof(MsrPayload, entries) == sizeof(kvm_msrs));
+static_assert(offsetof(MsrPayload, entries) == 8);  // kvm_msrs: the header gives C++ another size
 static_assert(sizeof(RegsPayload::regs) == sizeof(kvm_regs));
 static_assert(sizeof(RegsPayload::sregs) == sizeof(kvm_sregs));
 
@@ -82,4 +82,4 @@ int VcpuFd::get_msrs(MsrPayload& inout, std::uint64_t& done) const {
   return all_or_eio(call(KVM_GET_MSRS, &inout), inout.count, done);
 }
 
-} // namespace revenant
+}  // namespace revenant

@@ -14,7 +14,7 @@
 namespace revenant {
 
 class VcpuFd {
-public:
+ public:
   VcpuFd() = default;
 
   // Takes the descriptor and maps its kvm_run area.
@@ -38,13 +38,13 @@ public:
   int set_msrs(const MsrPayload& in, std::uint64_t& done) const;
   int get_msrs(MsrPayload& inout, std::uint64_t& done) const;
 
-private:
+ private:
   int call(unsigned long request, const void* argument) const;
 
   ScopedFd fd_;
   ScopedMapping run_;
 };
 
-} // namespace revenant
+}  // namespace revenant
 
 #endif

@@ -5,17 +5,17 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <ctime>
 
 #include "control.h"
 #include "system_fd.h"
+#include "ticks.h"
 #include "vcpu_fd.h"
 #include "vm_fd.h"
 
 namespace revenant {
 
 class VcpuService {
-public:
+ public:
   // `pool` is mapped read-write, page-aligned, at least R0_END bytes, and outlives the service. Its
   // first bytes are the control block. Opens nothing: the command `create` opens /dev/kvm.
   VcpuService(void* pool, std::uint64_t pool_bytes);
@@ -32,23 +32,27 @@ public:
 
   Control* control() const { return static_cast<Control*>(pool_); }
 
-private:
+ private:
+  int dispatch();
   int create();
   void destroy();
   int init_long_mode();
+  int set_system_registers(std::uint64_t cr4, bool apic_enabled);
+  int set_entry_msrs(std::uint32_t cpu_number);
   int run();
-  int finish_run();
-  int interrupt(bool* done);
-  int start_ticks();
+  int run_until_exit(std::uint64_t started);
+  int take_interrupted(bool& taken);
+  int report_failure(const VcpuExit& exit);
 
   void* pool_;
   std::uint64_t pool_bytes_;
   SystemFd system_;
   VmFd vm_;
   VcpuFd vcpu_;
-  int tick_slot_ = -1; // into the table of timers, see ticks.h
+  Ticks ticks_;
+  bool initialised_ = false;  // long mode is set up, and the vCPU has not failed since
 };
 
-} // namespace revenant
+}  // namespace revenant
 
 #endif

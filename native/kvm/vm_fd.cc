@@ -22,4 +22,4 @@ int VmFd::set_tss_address(std::uint64_t gpa) const {
 
 int VmFd::create_vcpu(unsigned id) const { return or_errno(ioctl(fd_.get(), KVM_CREATE_VCPU, id)); }
 
-} // namespace revenant
+}  // namespace revenant

@@ -9,7 +9,7 @@
 namespace revenant {
 
 class VmFd {
-public:
+ public:
   VmFd() = default;
   explicit VmFd(int fd) : fd_(fd) {}
   void close() { fd_.reset(); }
@@ -21,10 +21,10 @@ public:
   // KVM_CREATE_VCPU. Returns a descriptor that the caller owns, or -errno.
   int create_vcpu(unsigned id) const;
 
-private:
+ private:
   ScopedFd fd_;
 };
 
-} // namespace revenant
+}  // namespace revenant
 
 #endif

@@ -16,7 +16,7 @@
 #define REVENANT_KVM_RING0_LAYOUT_H_
 
 #ifdef __ASSEMBLER__
-#define R0_BASE (-0x80000000) // as a sign-extended 32-bit displacement
+#define R0_BASE (-0x80000000)  // as a sign-extended 32-bit displacement
 #else
 #define R0_BASE 0xffffffff80000000ull
 #endif
@@ -34,7 +34,7 @@
 #define R0_XSTATE_SIZE 0x4000
 #define R0_STAGED 0x20000
 #define R0_STAGED_SIZE 0x20000
-#define R0_END 0x40000 // POOL_FIRST_FREE
+#define R0_END 0x40000  // POOL_FIRST_FREE
 
 #define R0_PML4_SLOT 511
 #define R0_PDPT_SLOT 510
@@ -43,18 +43,18 @@
 #define R0_EXIT_PORT 0x10
 
 // ---- Context page: offsets ----------------------------------------------------------------------
-#define CTX_REQUESTS 0x000   // u32, CTX_REQUEST_*: what to do before going back; zeroed when done
-#define CTX_VECTOR 0x004     // u32, why the guest left
-#define CTX_ERROR_CODE 0x008 // u64, exceptions only
-#define CTX_CR2 0x010        // u64, page faults only
-#define CTX_DR6 0x018        // u64, vector 1 only
-#define CTX_CR3 0x020        // u64, page-table root, loaded on request
-#define CTX_FEATURES 0x028   // u32, CTX_FEATURE_*: set once
-#define CTX_ORIG_RAX 0x030   // u64, copy of the registers' orig_rax, whose slot takes error codes
-#define CTX_DR0 0x040        // u64 x 4: DR0 to DR3
-#define CTX_DR7 0x060        // u64
-#define CTX_STAGED_NEXT 0x068 // u32, reserved: next staged system call to consume
-#define CTX_STAGED_END 0x06c  // u32, reserved: end of the staged system calls
+#define CTX_REQUESTS 0x000     // u32, CTX_REQUEST_*: what to do before going back; zeroed when done
+#define CTX_VECTOR 0x004       // u32, why the guest left
+#define CTX_ERROR_CODE 0x008   // u64, exceptions only
+#define CTX_CR2 0x010          // u64, page faults only
+#define CTX_DR6 0x018          // u64, vector 1 only
+#define CTX_CR3 0x020          // u64, page-table root, loaded on request
+#define CTX_FEATURES 0x028     // u32, CTX_FEATURE_*: set once
+#define CTX_ORIG_RAX 0x030     // u64, copy of the registers' orig_rax, whose slot takes error codes
+#define CTX_DR0 0x040          // u64 x 4: DR0 to DR3
+#define CTX_DR7 0x060          // u64
+#define CTX_STAGED_NEXT 0x068  // u32, reserved: next staged system call to consume
+#define CTX_STAGED_END 0x06c   // u32, reserved: end of the staged system calls
 // Registers in user_regs_struct order. The address is 8 modulo 16, so that RSP0 = the end of `ss`
 // is aligned: the processor then pushes ss, rsp, eflags, cs, rip into their slots by itself.
 #define CTX_REGISTERS 0x108
@@ -64,14 +64,14 @@
 #define CTX_TSS 0x680
 #define CTX_TSS_SIZE 0x68
 #define CTX_IDT 0x700
-#define CTX_IDT_COUNT 0x81 // vectors 0 to 31 and `int $0x80`
+#define CTX_IDT_COUNT 0x81  // vectors 0 to 31 and `int $0x80`
 
-#define CTX_REQUEST_CR3 0x01       // load CTX_CR3 (flushes the TLB)
-#define CTX_REQUEST_XRSTOR 0x02    // load the XSAVE area
-#define CTX_REQUEST_FSGS_BASE 0x04 // load fs_base and gs_base; always done with CTX_FEATURE_FSGSBASE
-#define CTX_REQUEST_SEGMENTS 0x08  // load ds, es, fs, gs, then the bases
-#define CTX_REQUEST_DEBUG 0x10     // load DR0 to DR3 and DR7
-#define CTX_REQUEST_XSAVE 0x20     // fill the XSAVE area and leave again with VECTOR_XSAVED
+#define CTX_REQUEST_CR3 0x01        // load CTX_CR3 (flushes the TLB)
+#define CTX_REQUEST_XRSTOR 0x02     // load the XSAVE area
+#define CTX_REQUEST_FSGS_BASE 0x04  // load fs_base and gs_base; always done with CTX_FEATURE_FSGSBASE
+#define CTX_REQUEST_SEGMENTS 0x08   // load ds, es, fs, gs, then the bases
+#define CTX_REQUEST_DEBUG 0x10      // load DR0 to DR3 and DR7
+#define CTX_REQUEST_XSAVE 0x20      // fill the XSAVE area and leave again with VECTOR_XSAVED
 
 #define CTX_FEATURE_FSGSBASE 0x01
 #define CTX_FEATURE_XSAVE 0x02
@@ -79,9 +79,9 @@
 // ---- Vectors: 0 to 31 and 0x80 are the processor's ------------------------------------------------
 #define VECTOR_SYSCALL 0x100
 #define VECTOR_XSAVED 0x101
-#define VECTOR_INTERRUPTED 0x102    // written by the service, not by the stub
-#define VECTOR_SYSCALL_COMPAT 0x103 // SYSCALL from 32-bit code (AMD)
-#define VECTOR_RING0 0x200          // + vector: exception inside the stub; registers are untouched
+#define VECTOR_INTERRUPTED 0x102     // written by the service, not by the stub
+#define VECTOR_SYSCALL_COMPAT 0x103  // SYSCALL from 32-bit code (AMD)
+#define VECTOR_RING0 0x200           // + vector: exception inside the stub; registers are untouched
 
 // ---- Selectors, as Linux's --------------------------------------------------------------------
 #define SEL_KERNEL_CS 0x10
@@ -95,7 +95,7 @@
 // ---- Flags ------------------------------------------------------------------------------------
 // CF PF AF ZF SF TF DF OF NT RF AC ID: what a program may have; IOPL, VM, VIF, VIP it may not.
 #define EFLAGS_USER 0x254dd5
-#define EFLAGS_FORCED 0x202 // IF and the bit that is always one
+#define EFLAGS_FORCED 0x202  // IF and the bit that is always one
 // CF PF AF ZF SF TF IF DF OF IOPL NT RF AC ID: cleared by SYSCALL.
 #define SYSCALL_FMASK 0x257fd5
 
@@ -119,7 +119,7 @@
 #define IST_NMI 2
 #define IST_DOUBLE_FAULT 3
 #define IST_MACHINE_CHECK 4
-#define IST_FAULT 5 // #NP, #SS, #GP: what IRETQ, WRFSBASE and XRSTOR of bad values raise in the stub
+#define IST_FAULT 5  // #NP, #SS, #GP: what IRETQ, WRFSBASE and XRSTOR of bad values raise in the stub
 #define IST_STACK_SIZE 0x300
 
 #endif

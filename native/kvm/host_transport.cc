@@ -1,0 +1,40 @@
+#include "host_transport.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "error.h"
+
+namespace revenant {
+
+int HostTransport::open(std::size_t bytes) {
+  memory_.reset(memfd_create("revenant-pool", MFD_CLOEXEC));
+  if (!memory_) return -errno;
+  if (ftruncate(memory_.get(), static_cast<off_t>(bytes)) < 0) return -errno;
+  void* const data =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory_.get(), 0);
+  if (data == MAP_FAILED) return -errno;
+  mapping_ = ScopedMapping(data, bytes);
+  service_ = std::make_unique<VcpuService>(data, bytes);
+  return 0;
+}
+
+int HostTransport::execute() {
+  if (!service_) return -EPIPE;
+  return service_->execute();
+}
+
+int HostTransport::run(std::uint32_t budget_micros) {
+  if (!service_) return -EPIPE;
+  Control* const c = control();
+  if (!running_) c->kick.store(0, std::memory_order_relaxed);
+  c->command = Command::run;
+  c->budget_micros = budget_micros;
+  const int result = service_->execute();
+  running_ = result == -EAGAIN;
+  return running_ ? 0 : result < 0 ? result : 1;
+}
+
+void HostTransport::close() { service_.reset(); }
+
+}  // namespace revenant

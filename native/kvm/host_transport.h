@@ -1,0 +1,33 @@
+// The host's own /dev/kvm, called in this process.
+#ifndef REVENANT_KVM_HOST_TRANSPORT_H_
+#define REVENANT_KVM_HOST_TRANSPORT_H_
+
+#include <memory>
+
+#include "scoped.h"
+#include "transport.h"
+#include "vcpu_service.h"
+
+namespace revenant {
+
+class HostTransport : public Transport {
+ public:
+  // Makes a pool of zeros. `bytes` is a multiple of the page size. 0 or -errno.
+  int open(std::size_t bytes);
+
+  void* pool() const override { return mapping_.data(); }
+  std::size_t pool_bytes() const override { return mapping_.size(); }
+  int execute() override;
+  int run(std::uint32_t budget_micros) override;
+  void close() override;
+
+ private:
+  ScopedFd memory_;
+  ScopedMapping mapping_;
+  std::unique_ptr<VcpuService> service_;  // after mapping_: destroyed before it
+  bool running_ = false;
+};
+
+}  // namespace revenant
+
+#endif

@@ -1,0 +1,99 @@
+#include "layout_wrap.h"
+
+#include "control.h"
+#include "ring0/layout.h"
+
+namespace revenant {
+namespace {
+
+struct Entry {
+  const char* name;
+  double value;
+};
+
+#define FIELD(name) \
+  { "control." #name, static_cast<double>(offsetof(Control, name)) }
+#define COMMAND(name) \
+  { "command." #name, static_cast<double>(Command::name) }
+#define EXIT_KIND(name) \
+  { "exitKind." #name, static_cast<double>(ExitKind::name) }
+#define CONSTANT(name) \
+  { #name, static_cast < double>(name) }
+
+constexpr Entry kEntries[] = {
+    FIELD(request_seq),
+    FIELD(command),
+    FIELD(kick),
+    FIELD(budget_micros),
+    FIELD(value),
+    FIELD(complete_seq),
+    FIELD(result),
+    FIELD(exit_kind),
+    FIELD(exit_reason),
+    FIELD(exit_detail),
+    FIELD(exit_rip),
+    FIELD(run_ioctls),
+    FIELD(stub_exits),
+    FIELD(payload),
+    COMMAND(create),
+    COMMAND(destroy),
+    COMMAND(get_supported_cpuid),
+    COMMAND(set_cpuid2),
+    COMMAND(get_cpuid2),
+    COMMAND(set_xcr0),
+    COMMAND(get_xcr0),
+    COMMAND(init_long_mode),
+    COMMAND(set_msrs),
+    COMMAND(get_msrs),
+    COMMAND(run),
+    COMMAND(check_extension),
+    COMMAND(get_regs),
+    COMMAND(ping),
+    EXIT_KIND(stub),
+    EXIT_KIND(interrupted),
+    EXIT_KIND(failed),
+    CONSTANT(R0_CONTROL_SIZE),
+    CONSTANT(R0_CONTEXT),
+    CONSTANT(R0_PDPT),
+    CONSTANT(R0_PML4),
+    CONSTANT(R0_PML4_SLOT),
+    CONSTANT(R0_XSTATE),
+    CONSTANT(R0_XSTATE_SIZE),
+    CONSTANT(R0_STAGED),
+    CONSTANT(R0_STAGED_SIZE),
+    CONSTANT(R0_END),
+    CONSTANT(CTX_REQUESTS),
+    CONSTANT(CTX_VECTOR),
+    CONSTANT(CTX_ERROR_CODE),
+    CONSTANT(CTX_CR2),
+    CONSTANT(CTX_DR6),
+    CONSTANT(CTX_CR3),
+    CONSTANT(CTX_DR0),
+    CONSTANT(CTX_DR7),
+    CONSTANT(CTX_REGISTERS),
+    CONSTANT(CTX_REQUEST_CR3),
+    CONSTANT(CTX_REQUEST_XRSTOR),
+    CONSTANT(CTX_REQUEST_FSGS_BASE),
+    CONSTANT(CTX_REQUEST_SEGMENTS),
+    CONSTANT(CTX_REQUEST_DEBUG),
+    CONSTANT(CTX_REQUEST_XSAVE),
+    CONSTANT(VECTOR_SYSCALL),
+    CONSTANT(VECTOR_XSAVED),
+    CONSTANT(VECTOR_INTERRUPTED),
+    CONSTANT(VECTOR_SYSCALL_COMPAT),
+    CONSTANT(VECTOR_RING0),
+};
+
+Napi::Value layout(const Napi::CallbackInfo& info) {
+  Napi::Object result = Napi::Object::New(info.Env());
+  for (const Entry& entry : kEntries) result.Set(entry.name, Napi::Number::New(info.Env(), entry.value));
+  return result;
+}
+
+}  // namespace
+
+void init_layout_wrap(Napi::Env env, Napi::Object exports) {
+  exports.Set("layout", Napi::Function::New(env, layout, "layout"));
+}
+
+}  // namespace revenant

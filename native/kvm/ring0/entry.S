@@ -1,0 +1,322 @@
+// The ring-0 stub: from the program to the host and back.
+//
+// Every way in saves the registers into the context page and leaves by one `out`; the host continues
+// behind it (`ring0_resume`), where the requests of the context page are performed and the registers
+// loaded. Position: R0_BASE + R0_CODE; copied there, so only branches are relative and all data
+// addresses are sign-extended 32-bit displacements. layout.h must match.
+//
+// The registers of the context page are the stack: RSP0 lies behind its `ss` slot, so the processor
+// pushes ss, rsp, eflags, cs and rip into their places and an error code over orig_rax (restored from
+// its copy); the rest is pushed below, in user_regs_struct order.
+//
+// An exception inside the stub itself (IRETQ, WRFSBASE, XRSTOR or a selector of values that no
+// processor accepts) leaves with VECTOR_RING0 + vector and the registers as they were in the page. Those
+// exceptions come on an interrupt stack, so nothing is overwritten; after that, resume as ever.
+
+#include "layout.h"
+
+#define CTX(offset) R0_BASE + R0_CONTEXT + (offset)
+#define REG(slot) CTX(CTX_REGISTER(slot))
+
+  .section .rodata.ring0, "a", @progbits
+  .balign 32
+  .globl ring0_start, ring0_end, ring0_syscall, ring0_syscall_compat, ring0_int80, ring0_resume
+
+// Pushes rdi to r15. Precondition: rsp at the orig_rax slot.
+.macro push_registers
+  pushq %rdi
+  pushq %rsi
+  pushq %rdx
+  pushq %rcx
+  pushq %rax
+  pushq %r8
+  pushq %r9
+  pushq %r10
+  pushq %r11
+  pushq %rbx
+  pushq %rbp
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+.endm
+
+// A stub of 32 bytes. `kind`: plain, error (the processor pushes an error code), ist, ist_error, debug.
+// The tested byte is the low one of the pushed cs: CPL 0 means a fault of the stub's own. A #DB there is
+// one that MOV SS delayed past SYSCALL: there is nothing to do but to go on.
+.macro exception vector, kind
+  .balign 32
+.ifc \kind, plain
+  testb $3, 8(%rsp)
+  movl $\vector, CTX(CTX_VECTOR)
+  jnz from_user
+  jmp from_ring0
+.endif
+.ifc \kind, error
+  testb $3, 16(%rsp)
+  movl $\vector, CTX(CTX_VECTOR)
+  jnz from_user_error
+  jmp from_ring0_error
+.endif
+.ifc \kind, ist
+  testb $3, 8(%rsp)
+  movl $\vector, CTX(CTX_VECTOR)
+  jnz from_user_ist
+  jmp from_ring0
+.endif
+.ifc \kind, debug
+  testb $3, 8(%rsp)
+  jz 1f
+  movl $\vector, CTX(CTX_VECTOR)
+  jmp from_user_ist
+1:
+  iretq
+.endif
+.ifc \kind, ist_error
+  testb $3, 16(%rsp)
+  movl $\vector, CTX(CTX_VECTOR)
+  jnz from_user_ist_error
+  jmp from_ring0_error
+.endif
+.endm
+
+ring0_start:
+  exception 0, plain      // #DE
+  exception 1, debug      // #DB
+  exception 2, ist        // NMI
+  exception 3, plain      // #BP
+  exception 4, plain      // #OF
+  exception 5, plain      // #BR
+  exception 6, plain      // #UD
+  exception 7, plain      // #NM
+  exception 8, ist_error  // #DF
+  exception 9, plain
+  exception 10, error     // #TS
+  exception 11, ist_error // #NP
+  exception 12, ist_error // #SS
+  exception 13, ist_error // #GP
+  exception 14, error     // #PF
+  exception 15, plain
+  exception 16, plain     // #MF
+  exception 17, error     // #AC
+  exception 18, ist       // #MC
+  exception 19, plain     // #XM
+  exception 20, plain     // #VE
+  exception 21, error     // #CP
+  exception 22, plain
+  exception 23, plain
+  exception 24, plain
+  exception 25, plain
+  exception 26, plain
+  exception 27, plain
+  exception 28, plain     // #HV
+  exception 29, error     // #VC
+  exception 30, error     // #SX
+  exception 31, plain
+
+  .balign 32
+ring0_int80:
+  movl $0x80, CTX(CTX_VECTOR)
+  jmp from_user
+
+// SYSCALL saves rip in rcx and eflags in r11 and changes neither rsp nor the stack segment's limit.
+// SYSCALL_FMASK cleared TF, DF, AC and NT.
+  .balign 32
+ring0_syscall_compat:
+  movl $VECTOR_SYSCALL_COMPAT, CTX(CTX_VECTOR)
+  movl $SEL_USER32_CS, REG(REG_CS)
+  jmp syscall_entered
+  .balign 32
+ring0_syscall:
+  movl $VECTOR_SYSCALL, CTX(CTX_VECTOR)
+  movl $SEL_USER_CS, REG(REG_CS)
+syscall_entered:
+  movq %rsp, REG(REG_RSP)
+  movq $REG(REG_ORIG_RAX), %rsp
+  movq %rcx, REG(REG_RIP)
+  movq %r11, REG(REG_EFLAGS)
+  movl $SEL_USER_SS, REG(REG_SS)
+  push_registers
+
+// Everything but the segments is saved.
+save_segments:
+  testb $CTX_FEATURE_FSGSBASE, CTX(CTX_FEATURES)
+  jz 1f
+  rdfsbase %rax
+  rdgsbase %rdx
+  movq %rax, REG(REG_FS_BASE)
+  movq %rdx, REG(REG_GS_BASE)
+1:
+  movl %ds, %eax
+  movl %es, %ecx
+  movl %fs, %edx
+  movl %gs, %esi
+  movl %eax, REG(REG_DS)
+  movl %ecx, REG(REG_ES)
+  movl %edx, REG(REG_FS)
+  movl %esi, REG(REG_GS)
+leave_guest:
+  outb %al, $R0_EXIT_PORT
+
+ring0_resume:
+  movl CTX(CTX_REQUESTS), %esi
+  testl %esi, %esi
+  jnz perform_requests
+return_to_user:
+  testb $CTX_FEATURE_FSGSBASE, CTX(CTX_FEATURES)
+  jz 1f
+  movq REG(REG_FS_BASE), %rax
+  movq REG(REG_GS_BASE), %rdx
+  wrfsbase %rax
+  wrgsbase %rdx
+1:
+  movq REG(REG_ORIG_RAX), %rax
+  movq %rax, CTX(CTX_ORIG_RAX)
+  // Whatever the page says, the program gets CPL 3, one of its two code segments and its own flags only.
+  andl $(SEL_USER_CS & ~SEL_USER32_CS), REG(REG_CS)
+  orl $SEL_USER32_CS, REG(REG_CS)
+  movl $SEL_USER_SS, REG(REG_SS)
+  movq REG(REG_EFLAGS), %rax
+  andl $EFLAGS_USER, %eax
+  orl $EFLAGS_FORCED, %eax
+  movq %rax, REG(REG_EFLAGS)
+  movq $REG(0), %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbp
+  popq %rbx
+  popq %r11
+  popq %r10
+  popq %r9
+  popq %r8
+  popq %rax
+  popq %rcx
+  popq %rdx
+  popq %rsi
+  popq %rdi
+  addq $8, %rsp
+  iretq
+
+// esi: the requests. The word is zeroed last, so that a fault leaves it as it was.
+perform_requests:
+  testl $CTX_REQUEST_CR3, %esi
+  jz 1f
+  movq CTX(CTX_CR3), %rax
+  movq %rax, %cr3
+1:
+  testl $CTX_REQUEST_DEBUG, %esi
+  jz 1f
+  movq CTX(CTX_DR0), %rax
+  movq %rax, %dr0
+  movq CTX(CTX_DR0 + 8), %rax
+  movq %rax, %dr1
+  movq CTX(CTX_DR0 + 16), %rax
+  movq %rax, %dr2
+  movq CTX(CTX_DR0 + 24), %rax
+  movq %rax, %dr3
+  movq CTX(CTX_DR7), %rax
+  movq %rax, %dr7
+1:
+  testl $CTX_REQUEST_XRSTOR, %esi
+  jz 2f
+  testb $CTX_FEATURE_XSAVE, CTX(CTX_FEATURES)
+  jz 1f
+  movl $-1, %eax
+  movl $-1, %edx
+  xrstor64 R0_BASE + R0_XSTATE
+  jmp 2f
+1:
+  fxrstor64 R0_BASE + R0_XSTATE
+2:
+  testl $CTX_REQUEST_SEGMENTS, %esi
+  jz 1f
+  movl REG(REG_DS), %eax
+  movl %eax, %ds
+  movl REG(REG_ES), %eax
+  movl %eax, %es
+  movl REG(REG_FS), %eax
+  movl %eax, %fs
+  movl REG(REG_GS), %eax
+  movl %eax, %gs
+1:
+  testl $(CTX_REQUEST_SEGMENTS | CTX_REQUEST_FSGS_BASE), %esi
+  jz 1f
+  testb $CTX_FEATURE_FSGSBASE, CTX(CTX_FEATURES)
+  jnz 1f
+  movl $0xc0000100, %ecx // IA32_FS_BASE
+  movl REG(REG_FS_BASE), %eax
+  movl REG(REG_FS_BASE) + 4, %edx
+  wrmsr
+  incl %ecx // IA32_GS_BASE
+  movl REG(REG_GS_BASE), %eax
+  movl REG(REG_GS_BASE) + 4, %edx
+  wrmsr
+1:
+  movl $0, CTX(CTX_REQUESTS)
+  testl $CTX_REQUEST_XSAVE, %esi
+  jz return_to_user
+  testb $CTX_FEATURE_XSAVE, CTX(CTX_FEATURES)
+  jz 1f
+  movl $-1, %eax
+  movl $-1, %edx
+  xsave64 R0_BASE + R0_XSTATE
+  jmp 2f
+1:
+  fxsave64 R0_BASE + R0_XSTATE
+2:
+  movl $VECTOR_XSAVED, CTX(CTX_VECTOR)
+  jmp leave_guest
+
+// From the program, on the context page. A popped error code leaves rsp at `rip`.
+from_user_error:
+  popq CTX(CTX_ERROR_CODE)
+  leaq -8(%rsp), %rsp
+  push_registers
+  movq CTX(CTX_ORIG_RAX), %rax
+  movq %rax, REG(REG_ORIG_RAX)
+  movq %cr2, %rax
+  movq %rax, CTX(CTX_CR2)
+  jmp save_segments
+
+from_user:
+  movq $0, CTX(CTX_ERROR_CODE)
+  leaq -8(%rsp), %rsp
+  push_registers
+  jmp save_segments
+
+// From the program, on an interrupt stack: the frame is copied over.
+from_user_ist_error:
+  popq CTX(CTX_ERROR_CODE)
+  jmp 1f
+from_user_ist:
+  movq $0, CTX(CTX_ERROR_CODE)
+1:
+  popq REG(REG_RIP)
+  popq REG(REG_CS)
+  popq REG(REG_EFLAGS)
+  popq REG(REG_RSP)
+  popq REG(REG_SS)
+  movq $REG(REG_ORIG_RAX), %rsp
+  push_registers
+  cmpl $1, CTX(CTX_VECTOR)
+  jne save_segments
+  movq %dr6, %rax
+  movq %rax, CTX(CTX_DR6)
+  movl $0xffff0ff0, %eax // no condition pending
+  movq %rax, %dr6
+  jmp save_segments
+
+// From the stub itself. Nothing in the registers is worth keeping: they are in the context page.
+from_ring0_error:
+  popq CTX(CTX_ERROR_CODE)
+from_ring0:
+  addl $VECTOR_RING0, CTX(CTX_VECTOR)
+  movq %cr2, %rax
+  movq %rax, CTX(CTX_CR2)
+  jmp leave_guest
+
+ring0_end:
+
+  .section .note.GNU-stack, "", @progbits

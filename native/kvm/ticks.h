@@ -1,0 +1,33 @@
+// A periodic signal to one thread, so that KVM_RUN comes back with EINTR now and then. Cheap to start:
+// the timer stays armed between runs and disarms itself when no run was seen for a few ticks.
+#ifndef REVENANT_KVM_TICKS_H_
+#define REVENANT_KVM_TICKS_H_
+
+namespace revenant {
+
+constexpr long kTickNanos = 20'000'000;
+
+// One per service. A slot of a static table, because a signal may still be queued when its owner is gone.
+class Ticks {
+ public:
+  Ticks() = default;
+  ~Ticks();
+  Ticks(const Ticks&) = delete;
+  Ticks& operator=(const Ticks&) = delete;
+
+  // Called before and after every run, on the same thread. `enter` makes the timer for the calling
+  // thread if needed and arms it; returns 0 or -errno.
+  int enter();
+  void leave();
+
+ private:
+  int make_timer(int thread);
+  void release();
+
+  int slot_ = -1;
+  int thread_ = 0;
+};
+
+}  // namespace revenant
+
+#endif

@@ -1,0 +1,128 @@
+#include "transport_wrap.h"
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "host_transport.h"
+#include "mailbox_client.h"
+
+namespace revenant {
+namespace {
+
+// JavaScript sees `code` = "EBUSY" and `errno` = 16, as with Node's own system errors.
+void throw_errno(Napi::Env env, const char* operation, int error) {
+  const char* const name = strerrorname_np(error);
+  Napi::Error thrown = Napi::Error::New(env, std::string(operation) + ": " + strerror(error));
+  thrown.Set("code", Napi::String::New(env, name ? name : "EIO"));
+  thrown.Set("errno", Napi::Number::New(env, error));
+  thrown.ThrowAsJavaScriptException();
+}
+
+using SharedTransport = std::shared_ptr<Transport>;
+
+// The methods live on a plain object, as closures over the shared transport. The pool's ArrayBuffer owns
+// it as well: the mapping lasts as long as either, and close() detaches the buffer.
+class Handle {
+ public:
+  Handle(Napi::Env env, SharedTransport transport) : transport_(std::move(transport)) {
+    auto* const owner = new SharedTransport(transport_);
+    Napi::ArrayBuffer pool = Napi::ArrayBuffer::New(
+        env, transport_->pool(), transport_->pool_bytes(),
+        [](Napi::Env, void*, SharedTransport* shared) { delete shared; }, owner);
+    pool_ = Napi::Persistent(pool);
+  }
+
+  Napi::Value pool() const { return pool_.Value(); }
+
+  Napi::Value execute(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), transport_ ? transport_->execute() : -EPIPE);
+  }
+
+  Napi::Value run(const Napi::CallbackInfo& info) {
+    if (info.Length() < 1 || !info[0].IsNumber()) {
+      Napi::TypeError::New(info.Env(), "run(budgetMicros) needs a number").ThrowAsJavaScriptException();
+      return info.Env().Undefined();
+    }
+    const std::uint32_t budget = info[0].As<Napi::Number>().Uint32Value();
+    return Napi::Number::New(info.Env(), transport_ ? transport_->run(budget) : -EPIPE);
+  }
+
+  Napi::Value kick(const Napi::CallbackInfo& info) {
+    if (transport_) transport_->kick();
+    return info.Env().Undefined();
+  }
+
+  Napi::Value close(const Napi::CallbackInfo& info) {
+    if (!transport_) return info.Env().Undefined();
+    transport_->close();
+    transport_.reset();
+    pool_.Value().Detach();
+    pool_.Reset();
+    return info.Env().Undefined();
+  }
+
+ private:
+  SharedTransport transport_;
+  Napi::Reference<Napi::ArrayBuffer> pool_;
+};
+
+Napi::Value wrap(Napi::Env env, SharedTransport transport) {
+  auto handle = std::make_shared<Handle>(env, std::move(transport));
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("pool", handle->pool());
+  const auto add = [&](const char* name, Napi::Value (Handle::*method)(const Napi::CallbackInfo&)) {
+    object.Set(
+        name,
+        Napi::Function::New(
+            env, [handle, method](const Napi::CallbackInfo& info) { return (*handle.*method)(info); }, name));
+  };
+  add("execute", &Handle::execute);
+  add("run", &Handle::run);
+  add("kick", &Handle::kick);
+  add("close", &Handle::close);
+  return object;
+}
+
+Napi::Value open_host(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const double bytes = info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+  if (!(bytes >= R0_END && bytes <= 0x10000000000 && std::fmod(bytes, 4096) == 0)) {
+    Napi::RangeError::New(env, "openHost(poolBytes): whole pages between 256 KiB and 1 TiB")
+        .ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  auto transport = std::make_shared<HostTransport>();
+  const int result = transport->open(static_cast<std::size_t>(bytes));
+  if (result < 0) {
+    throw_errno(env, "openHost", -result);
+    return env.Undefined();
+  }
+  return wrap(env, std::move(transport));
+}
+
+Napi::Value open_mailbox(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (info.Length() < 1 || !info[0].IsString()) {
+    Napi::TypeError::New(env, "openMailbox(abstractName) needs a string").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  auto transport = std::make_shared<MailboxClient>();
+  const int result = transport->open(info[0].As<Napi::String>().Utf8Value().c_str());
+  if (result < 0) {
+    throw_errno(env, "openMailbox", -result);
+    return env.Undefined();
+  }
+  return wrap(env, std::move(transport));
+}
+
+}  // namespace
+
+void init_transport_wrap(Napi::Env env, Napi::Object exports) {
+  exports.Set("openHost", Napi::Function::New(env, open_host, "openHost"));
+  exports.Set("openMailbox", Napi::Function::New(env, open_mailbox, "openMailbox"));
+}
+
+}  // namespace revenant
