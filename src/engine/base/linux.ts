@@ -1,0 +1,37 @@
+/** Numbers of the Linux x86-64 ABI that replay acts on (include/uapi). */
+
+/** System call numbers (arch/x86/entry/syscalls/syscall_64.tbl). */
+export const Sys = {
+  read: 0, write: 1, close: 3, mmap: 9, mprotect: 10, munmap: 11, brk: 12, rt_sigreturn: 15, pwrite64: 18, writev: 20,
+  mremap: 25, madvise: 28, shmat: 30, dup: 32, dup2: 33, clone: 56, fork: 57, vfork: 58, execve: 59, exit: 60,
+  shmdt: 67, fcntl: 72, modify_ldt: 154, prctl: 157, arch_prctl: 158, set_thread_area: 205, restart_syscall: 219,
+  exit_group: 231, unshare: 272, dup3: 292, pwritev: 296, execveat: 322, pwritev2: 328, pkey_mprotect: 329,
+  pkey_alloc: 330, rseq: 334,
+} as const;
+
+export const MapFlag = { shared: 1, private: 2, anonymous: 0x20, growsDown: 0x100 } as const;
+export const MremapFlag = { mayMove: 1, fixed: 2, dontUnmap: 4 } as const;
+export const Madvise = { dontNeed: 4, remove: 9, dontFork: 10, doFork: 11, dontNeedLocked: 24 } as const;
+export const CloneFlag = {
+  vm: 0x100, fs: 0x200, files: 0x400, sighand: 0x800, vfork: 0x4000, thread: 0x1_0000, settls: 0x8_0000,
+} as const;
+export const ArchPrctl = { setGs: 0x1001, setFs: 0x1002 } as const;
+export const FcntlDup = { dupFd: 0, dupFdCloexec: 1030 } as const;
+export const PR_SET_NAME = 15;
+export const PROT_GROWSDOWN = 0x0100_0000;
+
+export const Signal = { ILL: 4, TRAP: 5, BUS: 7, FPE: 8, SEGV: 11 } as const;
+/** si_code of a protection-key fault. */
+export const SEGV_PKUERR = 4;
+
+/** Highest errno that a system call returns as a negative value. */
+export const MAX_ERRNO = 4095;
+/** Results that restart a system call (include/linux/errno.h); user space never sees them. */
+export const RESTART_RESULTS: readonly number[] = [-512, -513, -514, -516];
+
+/** Signal names by number, for messages. */
+export const SIGNAL_NAMES: readonly string[] = [
+  '0', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGKILL', 'SIGUSR1', 'SIGSEGV',
+  'SIGUSR2', 'SIGPIPE', 'SIGALRM', 'SIGTERM', 'SIGSTKFLT', 'SIGCHLD', 'SIGCONT', 'SIGSTOP', 'SIGTSTP', 'SIGTTIN',
+  'SIGTTOU', 'SIGURG', 'SIGXCPU', 'SIGXFSZ', 'SIGVTALRM', 'SIGPROF', 'SIGWINCH', 'SIGIO', 'SIGPWR', 'SIGSYS',
+];

@@ -1,0 +1,121 @@
+import { PAGE_SIZE, type Gpa } from '../base/address.js';
+import { RevenantError, invariant } from '../base/errors.js';
+
+const INITIAL_PAGES = 1 << 14;
+
+/**
+ * Reference-counted pages of the guest-physical pool.
+ *
+ * A page is shared by raising its count (fork, page cache, shared mappings); whoever wants to write
+ * to a page with a count above one copies it first. Fresh pool memory is zero, so pages that were
+ * never handed out need no clearing.
+ *
+ * Invariant: pages below `firstFree` (control block, ring 0) are never handed out.
+ */
+export class GuestMemory {
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+  private counts = new Uint32Array(INITIAL_PAGES);
+  private readonly free: Gpa[] = [];
+  private readonly firstPage: number;
+  private readonly endPage: number;
+  private nextFresh: number;
+  private inUse = 0;
+  private highWater = 0;
+
+  /**
+   * @param pool the whole guest-physical pool
+   * @param firstFree first byte that may be handed out; page-aligned
+   * @param limitBytes how much of it this session may use
+   */
+  constructor(
+    pool: ArrayBuffer,
+    firstFree: Gpa,
+    private readonly limitBytes: number,
+  ) {
+    this.bytes = new Uint8Array(pool);
+    this.words = new Uint32Array(pool);
+    this.firstPage = firstFree / PAGE_SIZE;
+    this.endPage = Math.floor(Math.min(pool.byteLength, firstFree + limitBytes) / PAGE_SIZE);
+    this.nextFresh = this.firstPage;
+  }
+
+  get pagesInUse(): number {
+    return this.inUse;
+  }
+
+  get peakPages(): number {
+    return this.highWater;
+  }
+
+  /** A zeroed page with a count of one. Throws E_MEMORY_LIMIT. */
+  allocate(): Gpa {
+    const recycled = this.free.pop();
+    if (recycled === undefined) return this.takeFresh();
+    this.bytes.fill(0, recycled, recycled + PAGE_SIZE);
+    return this.claim(recycled);
+  }
+
+  /** A page whose content is unspecified, for callers that overwrite all of it. */
+  allocateUninitialised(): Gpa {
+    const recycled = this.free.pop();
+    return recycled === undefined ? this.takeFresh() : this.claim(recycled);
+  }
+
+  /** A new page with the content of `source`. */
+  copy(source: Gpa): Gpa {
+    const page = this.allocateUninitialised();
+    this.bytes.copyWithin(page, source, source + PAGE_SIZE);
+    return page;
+  }
+
+  count(page: Gpa): number {
+    return this.counts[page / PAGE_SIZE - this.firstPage];
+  }
+
+  retain(page: Gpa): void {
+    this.counts[page / PAGE_SIZE - this.firstPage]++;
+  }
+
+  release(page: Gpa): void {
+    const index = page / PAGE_SIZE - this.firstPage;
+    invariant(this.counts[index] > 0, `page ${page.toString(16)} released more often than retained`);
+    if (--this.counts[index] === 0) {
+      this.free.push(page);
+      this.inUse--;
+    }
+  }
+
+  /** Gives everything back, zeroed, so that the next session of the same machine finds fresh memory. */
+  close(): void {
+    this.bytes.fill(0, this.firstPage * PAGE_SIZE, this.nextFresh * PAGE_SIZE);
+    this.free.length = 0;
+    this.nextFresh = this.firstPage;
+    this.counts.fill(0);
+    this.inUse = 0;
+  }
+
+  private takeFresh(): Gpa {
+    if (this.nextFresh >= this.endPage) {
+      throw new RevenantError(
+        'E_MEMORY_LIMIT',
+        `The replay needs more guest memory than its limit of ${Math.floor(this.limitBytes / 2 ** 20)} MiB.`,
+        'Give it more with --memory, for example --memory 4G.',
+      );
+    }
+    const page = (this.nextFresh++ * PAGE_SIZE) as Gpa;
+    const index = page / PAGE_SIZE - this.firstPage;
+    if (index >= this.counts.length) {
+      const grown = new Uint32Array(this.counts.length * 2);
+      grown.set(this.counts);
+      this.counts = grown;
+    }
+    return this.claim(page);
+  }
+
+  private claim(page: Gpa): Gpa {
+    this.counts[page / PAGE_SIZE - this.firstPage] = 1;
+    if (++this.inUse > this.highWater) this.highWater = this.inUse;
+    return page;
+  }
+}

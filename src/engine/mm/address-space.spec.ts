@@ -1,0 +1,210 @@
+import { describe, expect, it } from 'vitest';
+import { gpa, type Gva } from '../base/address.js';
+import { GuestMemory } from '../kvm/guest-memory.js';
+import { Pte } from '../kvm/page-tables.js';
+import { AddressSpace, PageFault } from './address-space.js';
+import { FileBacking, SharedObject } from './backing.js';
+import { Prot, type Vma } from './vma.js';
+
+const PAGE = 4096;
+const BASE = 0x7f00_0000_0000;
+const USER_WRITE = PageFault.user | PageFault.write;
+const at = (page: number, offset = 0): Gva => (BASE + page * PAGE + offset) as Gva;
+
+function setUp(limit = 4 * 2 ** 20) {
+  const memory = new GuestMemory(new ArrayBuffer(8 * 2 ** 20), gpa(0x40000), limit);
+  const space = new AddressSpace(memory, { low: 0x15003, high: 0 });
+  const map = (first: number, end: number, more: Partial<Vma> = {}): void =>
+    space.map({
+      start: at(first),
+      end: at(end),
+      prot: Prot.read | Prot.write,
+      backing: null,
+      offset: 0,
+      name: '',
+      file: null,
+      ...more,
+    });
+  return { memory, space, map };
+}
+
+/** The leaf entry as the processor would walk to it. */
+function walk(memory: GuestMemory, root: number, gva: number): { low: number; high: number } {
+  let table = root;
+  for (const size of [2 ** 39, 2 ** 30, 2 ** 21]) {
+    const word = table / 4 + (Math.floor(gva / size) % 512) * 2;
+    if (!(memory.words[word] & 1)) return { low: 0, high: 0 };
+    table = (memory.words[word] & ~0xfff) >>> 0;
+  }
+  const word = table / 4 + (Math.floor(gva / PAGE) % 512) * 2;
+  return { low: memory.words[word], high: memory.words[word + 1] };
+}
+
+function text(space: AddressSpace, where: Gva, size: number): string {
+  const bytes = new Uint8Array(size);
+  return Buffer.from(bytes.subarray(0, space.read(where, bytes))).toString('latin1');
+}
+
+const write = (space: AddressSpace, where: Gva, value: string): number => space.write(where, Buffer.from(value, 'latin1'));
+const fileOf = (memory: GuestMemory, content: string): FileBacking => {
+  const bytes = Buffer.from(content, 'latin1');
+  return new FileBacking(memory, {
+    name: 'file',
+    size: bytes.length,
+    read: (offset, into) => bytes.copy(into, 0, offset, Math.min(bytes.length, offset + into.length)),
+  });
+};
+
+describe('faults', () => {
+  it('fills an anonymous page on first touch, writable and not executable', () => {
+    const { memory, space, map } = setUp();
+    map(0, 64);
+    expect(walk(memory, space.root, at(20)).low).toBe(0);
+    expect(space.fault(at(20, 5), USER_WRITE)).toBe(true);
+    const { low, high } = walk(memory, space.root, at(20));
+    expect(low & 7).toBe(Pte.present | Pte.writable | Pte.user);
+    expect(high >>> 31).toBe(1);
+  });
+
+  it('refuses what the VMA does not allow, and what is not mapped', () => {
+    const { space, map } = setUp();
+    map(0, 1, { prot: Prot.read });
+    expect(space.fault(at(0), USER_WRITE)).toBe(false);
+    expect(space.fault(at(0), PageFault.user | PageFault.fetch)).toBe(false);
+    expect(space.fault(at(0), PageFault.user)).toBe(true);
+    expect(space.fault(at(1), PageFault.user)).toBe(false);
+    expect(space.fault(-1 as Gva, PageFault.user)).toBe(false);
+  });
+
+  it('stops at the memory limit with an error that names it', () => {
+    const { space, map } = setUp(2 ** 20);
+    map(0, 1024);
+    expect(() => {
+      for (let page = 0; page < 1024; page++) space.fault(at(page), USER_WRITE);
+    }).toThrow(/limit of 1 MiB/);
+  });
+});
+
+describe('protect', () => {
+  it('takes rights from resident pages at once and gives them back', () => {
+    const { memory, space, map } = setUp();
+    map(0, 4);
+    write(space, at(1), 'kept');
+    space.protect(at(1), at(2), Prot.none);
+    expect(walk(memory, space.root, at(1)).low & Pte.present).toBe(0);
+    expect(space.stale).toBe(true);
+    expect(space.fault(at(1), PageFault.user)).toBe(false);
+    space.protect(at(1), at(2), Prot.read);
+    expect(walk(memory, space.root, at(1)).low & 7).toBe(Pte.present | Pte.user);
+    expect(text(space, at(1), 4)).toBe('kept');
+    expect([...space.vmas].length).toBe(3);
+  });
+});
+
+describe('files', () => {
+  it('reads pages, zero past the end, and copies on write', () => {
+    const { memory, space, map } = setUp();
+    const file = fileOf(memory, 'x'.repeat(PAGE) + 'tail');
+    map(0, 2, { backing: file, prot: Prot.read | Prot.exec });
+    map(4, 6, { backing: file, prot: Prot.read | Prot.exec });
+    expect(text(space, at(1), 6)).toBe('tail\0\0');
+    expect(write(space, at(1), 'HEAD')).toBe(4);
+    expect(text(space, at(1), 4)).toBe('HEAD');
+    expect(text(space, at(5), 4)).toBe('tail');
+  });
+});
+
+describe('fork', () => {
+  it('shares pages until one side writes', () => {
+    const { memory, space, map } = setUp();
+    map(0, 2);
+    write(space, at(0), 'before');
+    const used = memory.pagesInUse;
+    const child = space.fork();
+    expect(memory.pagesInUse - used).toBeLessThanOrEqual(4);
+    expect(walk(memory, space.root, at(0)).low & Pte.writable).toBe(0);
+    expect(child.fault(at(0), USER_WRITE | PageFault.present)).toBe(true);
+    write(child, at(0), 'child!');
+    expect(text(space, at(0), 6)).toBe('before');
+    expect(space.fault(at(0), USER_WRITE | PageFault.present)).toBe(true);
+    expect(walk(memory, space.root, at(0)).low & Pte.writable).toBe(Pte.writable);
+    child.destroy();
+    space.destroy();
+    expect(memory.pagesInUse).toBe(0);
+  });
+
+  it('keeps shared objects shared', () => {
+    const { memory, space, map } = setUp();
+    const object = new SharedObject(memory, 'shm');
+    map(0, 2, { backing: object });
+    const child = space.fork();
+    write(child, at(1), 'seen');
+    expect(text(space, at(1), 4)).toBe('seen');
+    expect(object.mappings).toBe(2);
+    child.destroy();
+    space.destroy();
+    expect(object.isDestroyed).toBe(true);
+    expect(memory.pagesInUse).toBe(0);
+  });
+
+  it('leaves out what MADV_DONTFORK covers', () => {
+    const { space, map } = setUp();
+    map(0, 4);
+    space.setDontFork(at(1), at(2), true);
+    const child = space.fork();
+    expect(child.vmas.find(at(1))).toBeNull();
+    expect(child.vmas.find(at(2))).not.toBeNull();
+  });
+});
+
+describe('moving and dropping', () => {
+  it('moves pages with their content, replacing what was there', () => {
+    const { space, map } = setUp();
+    map(0, 2);
+    map(8, 12);
+    write(space, at(1), 'moved');
+    write(space, at(9), 'gone!');
+    space.move(at(0), at(8), 2 * PAGE, false);
+    expect(text(space, at(9), 5)).toBe('moved');
+    expect(space.vmas.find(at(0))).toBeNull();
+    expect(space.vmas.find(at(10))).not.toBeNull();
+  });
+
+  it('leaves an empty mapping behind with MREMAP_DONTUNMAP', () => {
+    const { space, map } = setUp();
+    map(0, 1);
+    write(space, at(0), 'moved');
+    space.move(at(0), at(8), PAGE, true);
+    expect(text(space, at(0), 5)).toBe('\0\0\0\0\0');
+    expect(text(space, at(8), 5)).toBe('moved');
+  });
+
+  it('starts private pages over and keeps shared content on MADV_DONTNEED', () => {
+    const { memory, space, map } = setUp();
+    map(0, 1);
+    map(1, 2, { backing: fileOf(memory, 'file') });
+    map(2, 3, { backing: new SharedObject(memory, 'shm') });
+    for (const page of [0, 1, 2]) write(space, at(page), 'data');
+    space.dropPages(at(0), at(3));
+    expect([0, 1, 2].map((page) => text(space, at(page), 4))).toEqual(['\0\0\0\0', 'file', 'data']);
+  });
+
+  it('returns every page when it is destroyed', () => {
+    const { memory, space, map } = setUp();
+    map(0, 600);
+    for (let page = 0; page < 600; page += 7) write(space, at(page), 'x');
+    space.protect(at(0), at(300), Prot.none);
+    space.destroy();
+    expect(memory.pagesInUse).toBe(0);
+  });
+});
+
+describe('supervisor access', () => {
+  it('ignores protection and stops at an unmapped page', () => {
+    const { space, map } = setUp();
+    map(0, 1, { prot: Prot.none });
+    expect(write(space, at(0, PAGE - 2), 'abcd')).toBe(2);
+    expect(text(space, at(0, PAGE - 2), 4)).toBe('ab');
+    expect(() => space.readU64(at(5), 'a test')).toThrow(/a test/);
+  });
+});

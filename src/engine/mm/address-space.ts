@@ -1,0 +1,359 @@
+import { PAGE_SIZE, USER_END, hex, pageFloor, type Gpa, type Gva } from '../base/address.js';
+import { RevenantError } from '../base/errors.js';
+import type { GuestMemory } from '../kvm/guest-memory.js';
+import { PageTables, Pte } from '../kvm/page-tables.js';
+import { SharedObject } from './backing.js';
+import { clip, isShared, Prot, type Vma } from './vma.js';
+import { VmaSet } from './vma-set.js';
+
+/** Error code of a page fault (SDM vol. 3, 4.7). */
+export const PageFault = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16, key: 32 } as const;
+
+/** Pages made resident around a fault: an exit costs more than filling neighbours. */
+const FAULT_AROUND_PAGES = 16;
+/** Mappings above this size are sparse more often than not: fill less around each fault. */
+const SPARSE_BYTES = 64 * 2 ** 20;
+const SPARSE_FAULT_AROUND_PAGES = 2;
+
+/** The root entry of ring 0, which every tree of page tables carries. */
+export interface KernelEntry {
+  readonly low: number;
+  readonly high: number;
+}
+
+/**
+ * One address space: the VMAs that a program asked for, and the page tables derived from them.
+ *
+ * Pages appear on first touch, by a fault or by a supervisor access of the engine. A private page with
+ * a count above one is mapped read-only and copied on write.
+ */
+export class AddressSpace {
+  vmas = new VmaSet();
+  private readonly tables: PageTables;
+  /** Tasks that run in it. */
+  users = 0;
+  /** A present entry changed or went: the translation caches must be flushed before the next entry. */
+  stale = false;
+  /** Lengths of attached System V segments, by address. */
+  readonly shmLengths = new Map<number, number>();
+  /** Ranges under MADV_DONTFORK. */
+  private dontFork = new VmaSet();
+
+  constructor(
+    private readonly memory: GuestMemory,
+    private readonly kernel: KernelEntry,
+  ) {
+    this.tables = new PageTables(memory, kernel.low, kernel.high);
+  }
+
+  /** Page-table root for CR3. */
+  get root(): Gpa {
+    return this.tables.root;
+  }
+
+  /** Maps with MAP_FIXED semantics: whatever is there goes. Precondition: page-aligned, start < end <= USER_END. */
+  map(vma: Vma): void {
+    this.unmap(vma.start, vma.end);
+    this.vmas.insert(vma);
+    if (vma.backing instanceof SharedObject) vma.backing.mappings++;
+  }
+
+  /** Removes [start, end). Shared objects that no mapping refers to any more are destroyed. */
+  unmap(start: Gva, end: Gva): void {
+    const overlapping = this.vmas.overlapping(start, end);
+    if (overlapping.length === 0) return;
+    this.dropPages(start, end);
+    for (const vma of overlapping) this.countSharedParts(vma, start, end);
+    this.vmas.remove(start, end);
+  }
+
+  /** mprotect: page-table entries of resident pages follow at once. */
+  protect(start: Gva, end: Gva, prot: number): void {
+    this.vmas.replace(start, end, (part) => ({ ...part, prot }));
+    for (const vma of this.vmas.overlapping(start, end)) {
+      const part = clip(vma, start, end);
+      if (part) this.tables.walk(part.start, part.end, (entry) => this.refresh(entry, vma));
+    }
+    this.stale = true;
+  }
+
+  /** True if every page of [start, end) is mapped. */
+  isMapped(start: Gva, end: Gva): boolean {
+    let at = start as number;
+    while (at < end) {
+      const vma = this.vmas.find(at as Gva);
+      if (!vma) return false;
+      at = vma.end;
+    }
+    return true;
+  }
+
+  /**
+   * mremap to another place: VMAs and pages of [from, from + size) move to `to`, replacing what is there.
+   * @param keepSource MREMAP_DONTUNMAP: the old range stays mapped, empty
+   */
+  move(from: Gva, to: Gva, size: number, keepSource: boolean): void {
+    this.unmap(to, (to + size) as Gva);
+    const parts = this.vmas.remove(from, (from + size) as Gva);
+    for (const part of parts) {
+      const shift = to - from;
+      this.vmas.insert({ ...part, start: (part.start + shift) as Gva, end: (part.end + shift) as Gva });
+      if (!keepSource) continue;
+      this.vmas.insert(part);
+      if (part.backing instanceof SharedObject) part.backing.mappings++;
+    }
+    this.movePages(from, to, size);
+  }
+
+  private movePages(from: Gva, to: Gva, size: number): void {
+    this.tables.walk(from, (from + size) as Gva, (entry, gva) => {
+      const words = this.memory.words;
+      const low = words[entry];
+      const high = words[entry + 1];
+      this.tables.clear(entry);
+      const target = this.tables.findOrMake((to + (gva - from)) as Gva);
+      words[target] = low;
+      words[target + 1] = high;
+    });
+    this.stale = true;
+  }
+
+  /** Forgets resident pages of [start, end): private ones start over from zeros or their file (MADV_DONTNEED). */
+  dropPages(start: Gva, end: Gva): void {
+    this.tables.walk(start, end, (entry) => {
+      this.memory.release(this.tables.page(entry));
+      this.tables.clear(entry);
+    });
+    this.stale = true;
+  }
+
+  /** MADV_REMOVE: a hole of zeros in shared objects, fresh pages elsewhere. */
+  punch(start: Gva, end: Gva): void {
+    for (const vma of this.vmas.overlapping(start, end)) {
+      const part = clip(vma, start, end);
+      if (!part) continue;
+      if (part.backing instanceof SharedObject) {
+        const first = part.offset / PAGE_SIZE;
+        part.backing.zero(first, first + (part.end - part.start) / PAGE_SIZE);
+      } else {
+        this.dropPages(part.start, part.end);
+      }
+    }
+  }
+
+  setDontFork(start: Gva, end: Gva, on: boolean): void {
+    this.dontFork.remove(start, end);
+    if (!on) return;
+    for (const vma of this.vmas.overlapping(start, end)) {
+      const part = clip(vma, start, end);
+      if (part) this.dontFork.insert(part);
+    }
+  }
+
+  /**
+   * Serves a page fault of the program.
+   * @param errorCode as the processor pushed it (PageFault)
+   * @returns false if the access is not allowed: a signal, not a page to fill
+   */
+  fault(address: Gva, errorCode: number): boolean {
+    if (address < 0 || errorCode & (PageFault.reserved | PageFault.key)) return false;
+    const vma = this.vmas.find(address);
+    if (!vma || !isAllowed(vma.prot, errorCode)) return false;
+    const page = pageFloor(address);
+    if (errorCode & PageFault.write) this.makeWritable(vma, page);
+    else this.makeResident(vma, page, false);
+    this.faultAround(vma, page);
+    return true;
+  }
+
+  /** Makes `page` the one mapped at `gva`, whatever was there. The entry takes a count of its own. */
+  pinPage(gva: Gva, page: Gpa): void {
+    const vma = this.vmas.find(gva);
+    if (!vma) return;
+    const entry = this.tables.findOrMake(gva);
+    if (this.tables.page(entry) === page && !this.tables.isEmpty(entry)) return;
+    if (!this.tables.isEmpty(entry)) this.memory.release(this.tables.page(entry));
+    this.memory.retain(page);
+    this.installPage(entry, page, vma);
+    this.stale = true;
+  }
+
+  /** The page of `gva` for reading by the engine, whatever its protection; 0 if nothing is mapped there. */
+  pageForRead(gva: Gva): Gpa {
+    const entry = this.tables.find(gva);
+    if (entry !== 0 && !this.tables.isEmpty(entry)) return this.tables.page(entry);
+    const vma = this.vmas.find(gva);
+    return vma ? this.makeResident(vma, pageFloor(gva), false) : (0 as Gpa);
+  }
+
+  /** The page of `gva` for writing by the engine, copied first if shared; 0 if nothing is mapped there. */
+  pageForWrite(gva: Gva): Gpa {
+    const vma = this.vmas.find(gva);
+    return vma ? this.makeWritable(vma, pageFloor(gva)) : (0 as Gpa);
+  }
+
+  /** Reads into `into`; returns how many bytes could be read before an unmapped page. */
+  read(start: Gva, into: Uint8Array): number {
+    let done = 0;
+    while (done < into.length) {
+      const at = start + done;
+      const page = at >= 0 && at < USER_END ? this.pageForRead(at as Gva) : 0;
+      if (page === 0) break;
+      const offset = at % PAGE_SIZE;
+      const count = Math.min(PAGE_SIZE - offset, into.length - done);
+      into.set(this.memory.bytes.subarray(page + offset, page + offset + count), done);
+      done += count;
+    }
+    return done;
+  }
+
+  /** Writes `bytes`, whatever the protection; returns how many could be written before an unmapped page. */
+  write(start: Gva, bytes: Uint8Array): number {
+    let done = 0;
+    while (done < bytes.length) {
+      const at = start + done;
+      const page = at >= 0 && at < USER_END ? this.pageForWrite(at as Gva) : 0;
+      if (page === 0) break;
+      const offset = at % PAGE_SIZE;
+      const count = Math.min(PAGE_SIZE - offset, bytes.length - done);
+      this.memory.bytes.set(bytes.subarray(done, done + count), page + offset);
+      done += count;
+    }
+    return done;
+  }
+
+  /** A copy-on-write clone (fork). Shared mappings go on referring to the same objects. */
+  fork(): AddressSpace {
+    const child = new AddressSpace(this.memory, this.kernel);
+    child.vmas = this.vmas.clone();
+    for (const vma of child.vmas) {
+      if (vma.backing instanceof SharedObject) vma.backing.mappings++;
+    }
+    for (const vma of this.vmas) {
+      if (isShared(vma)) continue;
+      this.tables.walk(vma.start, vma.end, (entry, gva) => {
+        const page = this.tables.page(entry);
+        this.memory.retain(page);
+        this.refresh(entry, vma);
+        const copy = child.tables.findOrMake(gva);
+        child.installPage(copy, page, vma);
+      });
+    }
+    for (const vma of this.dontFork) child.unmap(vma.start, vma.end);
+    for (const [start, length] of this.shmLengths) child.shmLengths.set(start, length);
+    this.stale = true;
+    return child;
+  }
+
+  destroy(): void {
+    this.unmap(0 as Gva, USER_END as Gva);
+    this.tables.destroy();
+  }
+
+  /** Little-endian words at supervisor privilege; throw E_DIVERGED when unmapped: callers name the reason. */
+  readU64(at: Gva, what: string): bigint {
+    const bytes = this.readExactly(at, 8, what);
+    return new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+  }
+
+  readU32(at: Gva, what: string): number {
+    const bytes = this.readExactly(at, 4, what);
+    return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+  }
+
+  readExactly(at: Gva, size: number, what: string): Uint8Array {
+    const bytes = new Uint8Array(size);
+    if (this.read(at, bytes) < size) throw unmapped(at, size, what, 'read');
+    return bytes;
+  }
+
+  writeExactly(at: Gva, bytes: Uint8Array, what: string): void {
+    if (this.write(at, bytes) < bytes.length) throw unmapped(at, bytes.length, what, 'write');
+  }
+
+  private makeResident(vma: Vma, gva: Gva, writing: boolean): Gpa {
+    const entry = this.tables.findOrMake(gva);
+    if (!this.tables.isEmpty(entry)) return this.tables.page(entry);
+    const page = this.newPage(vma, (vma.offset + (gva - vma.start)) / PAGE_SIZE, writing);
+    this.installPage(entry, page, vma);
+    return page;
+  }
+
+  private makeWritable(vma: Vma, gva: Gva): Gpa {
+    const page = this.makeResident(vma, gva, true);
+    if (isShared(vma) || this.memory.count(page) === 1) {
+      this.refreshAt(gva, vma);
+      return page;
+    }
+    const copy = this.memory.copy(page);
+    this.memory.release(page);
+    this.installPage(this.tables.find(gva), copy, vma);
+    this.stale = true;
+    return copy;
+  }
+
+  /** A page for the VMA with one count for the entry that will hold it. */
+  private newPage(vma: Vma, index: number, writing: boolean): Gpa {
+    const backing = vma.backing;
+    if (backing === null) return this.memory.allocate();
+    if (backing.kind === 'file' && (writing || vma.prot & Prot.write)) return backing.privatePage(index);
+    const page = backing.kind === 'file' ? backing.cachedPage(index) : backing.page(index);
+    this.memory.retain(page);
+    return page;
+  }
+
+  private installPage(entry: number, page: Gpa, vma: Vma): void {
+    this.tables.set(entry, page, this.flagsFor(page, vma), (vma.prot & Prot.exec) === 0);
+  }
+
+  /** Recomputes an entry from its VMA and its page's count. */
+  private refresh(entry: number, vma: Vma): void {
+    this.installPage(entry, this.tables.page(entry), vma);
+  }
+
+  private refreshAt(gva: Gva, vma: Vma): void {
+    const entry = this.tables.find(gva);
+    const before = this.memory.words[entry];
+    this.refresh(entry, vma);
+    if (before !== this.memory.words[entry] && before & Pte.present) this.stale = true;
+  }
+
+  private flagsFor(page: Gpa, vma: Vma): number {
+    if ((vma.prot & (Prot.read | Prot.write | Prot.exec)) === 0) return Pte.resident;
+    const base = Pte.resident | Pte.present | Pte.user | Pte.accessed | Pte.dirty;
+    const writable = vma.prot & Prot.write && (isShared(vma) || this.memory.count(page) === 1);
+    return writable ? base | Pte.writable : base;
+  }
+
+  private faultAround(vma: Vma, gva: Gva): void {
+    const pages = vma.end - vma.start > SPARSE_BYTES ? SPARSE_FAULT_AROUND_PAGES : FAULT_AROUND_PAGES;
+    const window = pages * PAGE_SIZE;
+    const first = Math.max(vma.start, gva - (gva % window));
+    const last = Math.min(vma.end, gva - (gva % window) + window);
+    for (let at = first; at < last; at += PAGE_SIZE) {
+      if (at !== gva) this.makeResident(vma, at as Gva, false);
+    }
+  }
+
+  /** Adjusts reference counts of shared objects for the parts of `vma` that stay outside [start, end). */
+  private countSharedParts(vma: Vma, start: Gva, end: Gva): void {
+    const backing = vma.backing;
+    if (!(backing instanceof SharedObject)) return;
+    backing.mappings += (vma.start < start ? 1 : 0) + (vma.end > end ? 1 : 0) - 1;
+    if (backing.mappings === 0) backing.destroy();
+  }
+}
+
+function isAllowed(prot: number, errorCode: number): boolean {
+  if (errorCode & PageFault.write) return (prot & Prot.write) !== 0;
+  if (errorCode & PageFault.fetch) return (prot & Prot.exec) !== 0;
+  return prot !== 0;
+}
+
+function unmapped(at: Gva, size: number, what: string, verb: string): RevenantError {
+  return new RevenantError(
+    'E_TRACE_CORRUPT',
+    `Cannot ${verb} ${size} bytes at ${hex(at)} (${what}): nothing is mapped there.`,
+    'The trace names memory that the program never mapped: it is damaged, or the replay has gone wrong before.',
+  );
+}

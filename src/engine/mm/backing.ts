@@ -1,0 +1,114 @@
+import { PAGE_SIZE, type Gpa } from '../base/address.js';
+import type { GuestMemory } from '../kvm/guest-memory.js';
+
+/** A source of bytes that does not change during a replay: a file of the trace, usually. */
+export interface ByteSource {
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Reads up to `into.length` bytes at `offset`; returns how many; 0 at or past the end. */
+  read(offset: number, into: Uint8Array): number;
+}
+
+/** Where the pages of a mapping come from when they are first touched. */
+export type Backing = FileBacking | SharedObject;
+
+/**
+ * A file seen through private mappings (or through shared ones that the recorder took for immutable).
+ * Pages are read once and shared, copy-on-write, by every address space that maps them.
+ */
+export class FileBacking {
+  readonly kind = 'file';
+  private readonly cache = new Map<number, Gpa>();
+
+  constructor(
+    private readonly memory: GuestMemory,
+    readonly source: ByteSource,
+  ) {}
+
+  /** The cached page with the file's bytes at `index` * PAGE_SIZE, zero past the end. Its count includes the cache's own. */
+  cachedPage(index: number): Gpa {
+    let page = this.cache.get(index);
+    if (page === undefined) {
+      page = this.memory.allocate();
+      this.fill(page, index);
+      this.cache.set(index, page);
+    }
+    return page;
+  }
+
+  /** A new page of the caller's own with the file's bytes. */
+  privatePage(index: number): Gpa {
+    const cached = this.cache.get(index);
+    if (cached !== undefined) return this.memory.copy(cached);
+    const page = this.memory.allocate();
+    this.fill(page, index);
+    return page;
+  }
+
+  private fill(page: Gpa, index: number): void {
+    const start = index * PAGE_SIZE;
+    let done = 0;
+    while (done < PAGE_SIZE) {
+      const count = this.source.read(start + done, this.memory.bytes.subarray(page + done, page + PAGE_SIZE));
+      if (count <= 0) break;
+      done += count;
+    }
+  }
+}
+
+/**
+ * Memory shared by every mapping of it, in all address spaces: MAP_SHARED of a file or of nothing, a
+ * System V segment, a system-call buffer. rr's EmuFile. Grows on demand; starts as zeros.
+ */
+export class SharedObject {
+  readonly kind = 'shared';
+  private readonly pages = new Map<number, Gpa>();
+  private destroyed = false;
+  /** Mappings that refer to this object, over all address spaces. */
+  mappings = 0;
+
+  constructor(
+    private readonly memory: GuestMemory,
+    readonly name: string,
+  ) {}
+
+  /** The object's page; the object keeps one count of it. */
+  page(index: number): Gpa {
+    let page = this.pages.get(index);
+    if (page === undefined) {
+      page = this.memory.allocate();
+      this.pages.set(index, page);
+    }
+    return page;
+  }
+
+  hasPage(index: number): boolean {
+    return this.pages.has(index);
+  }
+
+  /** Zeroes the pages that lie wholly in [first, end), as MADV_REMOVE punches a hole. */
+  zero(first: number, end: number): void {
+    for (const [index, page] of this.pages) {
+      if (index >= first && index < end) this.memory.bytes.fill(0, page, page + PAGE_SIZE);
+    }
+  }
+
+  /** A copy whose stores do not reach this object; for diversions and checkpoints. */
+  clone(): SharedObject {
+    const copy = new SharedObject(this.memory, this.name);
+    for (const [index, page] of this.pages) copy.pages.set(index, this.memory.copy(page));
+    return copy;
+  }
+
+  /** True once its last mapping went: a later mapping of the same inode starts afresh. */
+  get isDestroyed(): boolean {
+    return this.destroyed;
+  }
+
+  destroy(): void {
+    this.destroyed = true;
+    for (const page of this.pages.values()) this.memory.release(page);
+    this.pages.clear();
+  }
+}

@@ -1,0 +1,65 @@
+import type { Gva } from '../base/address.js';
+import type { TraceHeader } from '../trace/records.js';
+
+/** Fixed addresses of the recorder in every tracee (rr: preload_interface.h, notes 4.3 and 7.4). */
+export const RR_PAGE = 0x7000_0000 as Gva;
+export const THREAD_LOCALS = 0x7000_1000 as Gva;
+export const LIBRRPAGE = 0x6fff_d000 as Gva;
+/** Offset in librrpage.so of the page that replay maps at RR_PAGE. */
+export const REPLAY_PAGE_OFFSET = 0x4000;
+
+const SLOT_SIZE = 3;
+const SYSCALL_LENGTH = 2;
+
+/** Instruction pointer after the system call instruction of slot `index` of the rr page. */
+const slotExit = (index: number): Gva => (RR_PAGE + SLOT_SIZE * index + SYSCALL_LENGTH) as Gva;
+
+/** Slots that hold `xor eax,eax` at replay: entries there need a breakpoint (notes 5.3). */
+export const RECORD_ONLY_EXITS: readonly number[] = [slotExit(4), slotExit(7)];
+/** Slots whose calls the replay performs, without a frame (notes 7.4). */
+export const PERFORMED_EXITS: readonly number[] = [slotExit(2), slotExit(3), slotExit(5), slotExit(6)];
+/** After the int3 of the replay-assist slot. */
+export const REPLAY_ASSIST_IP = (RR_PAGE + SLOT_SIZE * 8 + 2) as Gva;
+
+/** Syscall buffer header, byte offsets (notes 7.2). */
+export const BufferHeader = {
+  numRecBytes: 0,
+  mprotectRecordCount: 4,
+  mprotectRecordCountCompleted: 8,
+  abortCommit: 12,
+  notifyOnSyscallHookExit: 13,
+  locked: 14,
+  blockedSigsGeneration: 24,
+} as const;
+
+/** preload_thread_locals, byte offsets. */
+export const ThreadLocals = {
+  altStackPointer: 0,
+  altStackNestingLevel: 24,
+  savedFlags: 28,
+  rseqPointer: 128,
+  rseqLength: 136,
+  rseqSignature: 140,
+  size: 144,
+} as const;
+
+/** Parameters of rrcall init_preload and init_buffers, byte offsets. */
+export const InitPreload = { globals: 64, breakpointInstruction: 72, syscallHook: 88 } as const;
+export const InitBuffers = { buffer: 8, size: 24 } as const;
+
+/** rr-private system calls, relative to rrcallBase (notes 6.6). */
+export const RrCall = {
+  initPreload: 0,
+  initBuffers: 1,
+  notifySyscallHookExit: 2,
+  rdtsc: 12,
+} as const;
+
+const MPROTECT_RECORDS_BYTES = 24_000;
+
+/** Offset of the breakpoint value in preload_globals, where the quirk says that it is there. */
+export const globalsBreakpointValue = (header: TraceHeader): number =>
+  MPROTECT_RECORDS_BYTES + 16 + header.syscallbufFdsDisabledSize;
+
+/** Address of the breakpoint value in the rr page otherwise. */
+export const RR_PAGE_BREAKPOINT_VALUE = 0x7000_001f as Gva;

@@ -1,0 +1,148 @@
+import { RevenantError, invariant } from '../base/errors.js';
+import { getUnsigned, Reg, setSigned } from '../base/registers.js';
+import type { Task } from '../task/task.js';
+import type { ReplayCore } from './core.js';
+import type { DivergenceCause } from './diverge.js';
+import { performExec } from './exec.js';
+import type { Runner } from './runner.js';
+import { abortRestartableSequence, deliverSignal, enterHandler } from './signals.js';
+import { Action, Goal, type ReplayStep } from './step.js';
+import { RrCall } from './layout.js';
+import { abortCommit, finishFlush, prepareFlush, requestHookExitNotice, resetBuffer } from './syscallbuf.js';
+import { markEntered, performEntry } from './syscalls/enter.js';
+import { performExit } from './syscalls/exit.js';
+import { growMap, mapPatchPages } from './syscalls/memory.js';
+import { registersMatch } from './verify.js';
+import { EventKind, type TraceFrame } from '../trace/frame.js';
+
+/** What has to be in place before tracee code runs to the event. */
+export function prepareFrame(core: ReplayCore, task: Task, frame: TraceFrame, step: ReplayStep): void {
+  if (step.action === Action.flushBuffer) prepareFlush(core, task, frame);
+  const notice = core.header.rrcallBase + RrCall.notifySyscallHookExit;
+  if (step.action === Action.enterSyscall && frame.syscallNumber === notice) requestHookExitNotice(task, frame);
+}
+
+/** What the steps of a frame share. */
+export interface PerformContext {
+  readonly core: ReplayCore;
+  readonly runner: Runner;
+  /** Makes the error that ends a replay which differs from the recording. */
+  readonly diverge: (cause: DivergenceCause) => RevenantError;
+}
+
+const SYSCALL_LENGTH = 2;
+
+/**
+ * Applies a frame's effects at its event, then compares registers as rr would.
+ * @returns the task that the frame leaves behind, or null
+ */
+export function performFrame(context: PerformContext, task: Task | null, frame: TraceFrame, step: ReplayStep): Task | null {
+  if (step.action === Action.skip) return null;
+  if (step.action === Action.exitExec) return finishExec(context, frame);
+  invariant(task, 'every other action has a task');
+  const compare = performAction(context, task, frame, step);
+  if (compare) verify(context, task, frame);
+  if (frame.hasRegisters) task.recTicks = frame.ticks;
+  return step.action === Action.exitTask ? null : task;
+}
+
+function finishExec({ core }: PerformContext, frame: TraceFrame): Task {
+  const task = performExec(core, frame);
+  task.recTicks = frame.ticks;
+  return task;
+}
+
+/** @returns whether registers are to be compared: they were produced by the guest, not loaded from the frame */
+function performAction({ core }: PerformContext, task: Task, frame: TraceFrame, step: ReplayStep): boolean {
+  switch (step.action) {
+    case Action.enterSyscall:
+      return enterSyscall(core, task, frame, step);
+    case Action.restartSyscall:
+      core.loadRegisters(task, frame);
+      core.applyMemWrites(frame, task);
+      return false;
+    case Action.exitSyscall:
+      return performExit(core, task, frame) === 'compare';
+    case Action.patchSyscall:
+      return patchSyscall(core, task, frame);
+    case Action.patchMemory:
+      mapPatchPages(core, task, frame);
+      core.applyMemWrites(frame, task);
+      return frame.kind !== EventKind.patchAfterSyscall;
+    case Action.trap:
+      core.loadRegisters(task, frame);
+      core.applyMemWrites(frame, task);
+      return false;
+    case Action.arrive:
+      return arrive(core, task, frame, step);
+    case Action.faultSignal:
+      return true;
+    case Action.deliverSignal:
+      deliverSignal(core, task, frame);
+      return false;
+    case Action.enterHandler:
+      enterHandler(core, task, frame);
+      return false;
+    default:
+      performBuffer(core, task, frame, step);
+      return false;
+  }
+}
+
+function performBuffer(core: ReplayCore, task: Task, frame: TraceFrame, step: ReplayStep): void {
+  switch (step.action) {
+    case Action.growMap:
+      return growMap(core, task, frame);
+    case Action.flushBuffer:
+      return finishFlush(core, task, frame);
+    case Action.resetBuffer:
+      return resetBuffer(core, task, frame);
+    case Action.abortCommit:
+      abortCommit(task, frame);
+      return core.applyMemWrites(frame, task);
+    case Action.exitTask:
+      return exitTask(core, task, frame);
+  }
+}
+
+function enterSyscall(core: ReplayCore, task: Task, frame: TraceFrame, step: ReplayStep): boolean {
+  if (step.goal !== Goal.none) markEntered(core, task, getUnsigned(frame.registers, Reg.rip));
+  performEntry(core, task, frame);
+  return true;
+}
+
+/** The system call was not executed: back on its instruction, with the registers that entering would leave. */
+function patchSyscall(core: ReplayCore, task: Task, frame: TraceFrame): boolean {
+  const registers = core.registers(task);
+  setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) - SYSCALL_LENGTH);
+  setSigned(registers, Reg.orig_rax, -1);
+  core.canonicaliseSyscall(registers);
+  mapPatchPages(core, task, frame);
+  core.applyMemWrites(frame, task);
+  return true;
+}
+
+/** An asynchronous event: registers were compared to find it. */
+function arrive(core: ReplayCore, task: Task, frame: TraceFrame, step: ReplayStep): boolean {
+  if (step.goal === Goal.target) {
+    abortRestartableSequence(core, task, frame.kind === EventKind.sched ? 'sched' : 'signal');
+  }
+  core.applyMemWrites(frame, task);
+  return false;
+}
+
+/** exit: futex words and the cleared tid are memory writes; then the task is gone (notes 5.7). */
+function exitTask(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  core.applyMemWrites(frame, task);
+  const event = core.trace.nextTaskEvent(frame.frameTime);
+  if (event?.kind === 'exit' && task.tid === core.firstTid) core.exitStatus = event.exitStatus;
+  core.log.debug({ frame: frame.frameTime, tid: task.tid, status: core.exitStatus }, 'exit');
+  core.removeTask(task);
+}
+
+/** The one place where replay is compared with the recording. */
+function verify({ core, diverge }: PerformContext, task: Task, frame: TraceFrame): void {
+  if (task.dying || !frame.hasRegisters) return;
+  if (registersMatch(frame.registers, core.registers(task))) return;
+  throw diverge({ summary: 'registers differ from the recorded ones' });
+}

@@ -1,0 +1,123 @@
+import { wordsToGva } from '../base/address.js';
+import { SEGV_PKUERR, Signal, Sys } from '../base/linux.js';
+import { Reg, getSigned } from '../base/registers.js';
+import { Arch, EventKind, SyscallState, type TraceFrame } from '../trace/frame.js';
+import { RevenantError } from '../base/errors.js';
+import { RECORD_ONLY_EXITS } from './layout.js';
+import { Action, Goal, type ReplayStep } from './step.js';
+
+const SYSCALL_LENGTH = 2;
+
+/** What planning has to know besides the frame. */
+export interface PlanState {
+  /** The first program was executed: before that nothing runs (notes 4.1). */
+  readonly started: boolean;
+  /** The previous frame of this task was `enteringPtrace`: it stands in the system call already. */
+  readonly entered: boolean;
+  /** Retire the next execution without running (notes 7.6, step 5). */
+  readonly skipExecution: boolean;
+  /** Nothing between this frame and the next frame can observe where exactly it happened. */
+  readonly elidable: boolean;
+}
+
+/**
+ * Decides what a frame asks for. Pure: no guest, no trace cursor.
+ * @throws RevenantError E_UNSUPPORTED for frames of 32-bit tasks
+ */
+export function planStep(frame: TraceFrame, state: PlanState, step: ReplayStep): void {
+  step.goal = Goal.none;
+  step.address = -1;
+  step.signal = 0;
+  if (!state.started && !isExecExit(frame)) {
+    step.action = Action.skip;
+    return;
+  }
+  if (frame.hasRegisters && frame.arch !== Arch.x8664) {
+    throw new RevenantError(
+      'E_UNSUPPORTED',
+      `Frame ${frame.frameTime}: task ${frame.tid} runs 32-bit code.`,
+      'Revenant replays 64-bit (x86-64) tasks only.',
+    );
+  }
+  planEvent(frame, state, step);
+  if (state.skipExecution && step.goal !== Goal.none) step.goal = Goal.none;
+}
+
+/** A successful execve or execveat: the frame from which a program exists. */
+export function isExecExit(frame: TraceFrame): boolean {
+  return (
+    frame.kind === EventKind.syscall &&
+    frame.syscallState === SyscallState.exiting &&
+    (frame.syscallNumber === Sys.execve || frame.syscallNumber === Sys.execveat) &&
+    getSigned(frame.registers, Reg.rax) === 0
+  );
+}
+
+function planEvent(frame: TraceFrame, state: PlanState, step: ReplayStep): void {
+  switch (frame.kind) {
+    case EventKind.syscall:
+      return planSyscall(frame, state, step);
+    case EventKind.instructionTrap:
+      return set(step, Action.trap, Goal.trap, ripOf(frame));
+    case EventKind.patchSyscall:
+      return set(step, Action.patchSyscall, Goal.syscall, ripOf(frame) + SYSCALL_LENGTH);
+    case EventKind.patchVsyscall:
+    case EventKind.patchTrappingInstruction:
+      return set(step, Action.patchMemory, Goal.address, ripOf(frame));
+    case EventKind.patchAfterSyscall:
+      return set(step, Action.patchMemory, Goal.none, -1);
+    case EventKind.sched:
+      return set(step, Action.arrive, state.elidable ? Goal.none : Goal.target, ripOf(frame));
+    case EventKind.signal:
+      return planSignal(frame, step);
+    case EventKind.signalDelivery:
+      return set(step, Action.deliverSignal, Goal.none, -1);
+    case EventKind.signalHandler:
+      return set(step, Action.enterHandler, Goal.none, -1);
+    case EventKind.growMap:
+      return set(step, Action.growMap, Goal.none, -1);
+    case EventKind.syscallbufFlush:
+      return set(step, Action.flushBuffer, Goal.flush, -1);
+    case EventKind.syscallbufReset:
+      return set(step, Action.resetBuffer, Goal.none, -1);
+    case EventKind.syscallbufAbortCommit:
+      return set(step, Action.abortCommit, Goal.none, -1);
+    case EventKind.exit:
+      return set(step, Action.exitTask, Goal.none, -1);
+  }
+}
+
+function planSyscall(frame: TraceFrame, state: PlanState, step: ReplayStep): void {
+  if (frame.syscallState === SyscallState.exiting) {
+    return set(step, isExecExit(frame) ? Action.exitExec : Action.exitSyscall, Goal.none, -1);
+  }
+  if (frame.syscallNumber === Sys.restart_syscall) return set(step, Action.restartSyscall, Goal.none, -1);
+  if (state.entered) return set(step, Action.enterSyscall, Goal.none, -1);
+  const rip = ripOf(frame);
+  if (RECORD_ONLY_EXITS.includes(rip)) return set(step, Action.enterSyscall, Goal.address, rip - SYSCALL_LENGTH);
+  set(step, Action.enterSyscall, Goal.syscall, rip);
+}
+
+/** Truncated files and protection keys are not reproduced: their faults are met before they happen (notes 8.2). */
+function planSignal(frame: TraceFrame, step: ReplayStep): void {
+  const info = new DataView(frame.siginfo.buffer, frame.siginfo.byteOffset, frame.siginfo.byteLength);
+  const signal = info.byteLength >= 12 ? info.getInt32(0, true) : 0;
+  const code = info.byteLength >= 12 ? info.getInt32(8, true) : 0;
+  const reproduced = signal !== Signal.BUS && !(signal === Signal.SEGV && code === SEGV_PKUERR);
+  if (frame.deterministic && reproduced) {
+    set(step, Action.faultSignal, Goal.fault, ripOf(frame));
+    step.signal = signal;
+    return;
+  }
+  set(step, Action.arrive, Goal.target, ripOf(frame));
+}
+
+function ripOf(frame: TraceFrame): number {
+  return wordsToGva(frame.registers[2 * Reg.rip], frame.registers[2 * Reg.rip + 1]);
+}
+
+function set(step: ReplayStep, action: Action, goal: Goal, address: number): void {
+  step.action = action;
+  step.goal = goal;
+  step.address = address;
+}

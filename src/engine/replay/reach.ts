@@ -1,0 +1,157 @@
+import { hex, type Gva } from '../base/address.js';
+import { RevenantError } from '../base/errors.js';
+import { SIGNAL_NAMES } from '../base/linux.js';
+import { Reg } from '../base/registers.js';
+import { EventKind, type TraceFrame } from '../trace/frame.js';
+import type { Task } from '../task/task.js';
+import type { PerformContext } from './perform.js';
+import { ripOf, Stop } from './runner.js';
+import { Goal, type ReplayStep } from './step.js';
+import { registersMatch, stateMatches } from './verify.js';
+
+export type Reach = 'reached' | 'pending';
+
+const EFLAGS_RESUME = 1 << 16;
+const SYSCALL_LENGTH = 2;
+const EVENT_BREAKPOINT = 0;
+const HOOK_BREAKPOINT = 1;
+
+/**
+ * Runs a task to the event of its frame. Anything else that stops it first is a divergence.
+ * Resumable: 'pending' leaves everything set up for the next call.
+ */
+export function reachGoal(
+  { core, runner, diverge }: PerformContext,
+  task: Task,
+  frame: TraceFrame,
+  step: ReplayStep,
+  budgetMicros: number,
+): Reach {
+  core.activate(task);
+  const context = core.machine.context;
+  if (isThere(task, frame, step, context.registers)) return 'reached';
+  const breaking = step.goal === Goal.address || step.goal === Goal.target;
+  if (breaking) armBreakpoints(context, frame, step);
+  try {
+    for (;;) {
+      const stop = runner.run(task, budgetMicros);
+      if (stop === Stop.pending) return 'pending';
+      if (isEvent(task, frame, step, stop, runner.signal, context.registers)) return 'reached';
+      if (breaking && stop === Stop.breakpoint) {
+        // Not yet: execute the instruction under the breakpoint and go on (SDM vol. 3, 17.3.1.1).
+        context.registers[2 * Reg.eflags] |= EFLAGS_RESUME;
+        continue;
+      }
+      throw diverge({ summary: describeStop(stop, runner.signal, runner.address, ripOf(context.registers), step) });
+    }
+  } finally {
+    if (breaking) {
+      context.setBreakpoint(EVENT_BREAKPOINT, null);
+      context.setBreakpoint(HOOK_BREAKPOINT, null);
+    }
+  }
+}
+
+type Context = PerformContext['core']['machine']['context'];
+
+function armBreakpoints(context: Context, frame: TraceFrame, step: ReplayStep): void {
+  if (step.address < 0) {
+    throw new RevenantError('E_TRACE_CORRUPT', `Frame ${frame.frameTime}: an event at no user address.`);
+  }
+  context.setBreakpoint(EVENT_BREAKPOINT, step.address as Gva);
+  if (frame.kind === EventKind.sched && frame.inSyscallbufSyscallHook !== 0n) {
+    context.setBreakpoint(HOOK_BREAKPOINT, Number(frame.inSyscallbufSyscallHook) as Gva);
+  }
+}
+
+/** Without running: the task stands where the event happened. */
+function isThere(task: Task, frame: TraceFrame, step: ReplayStep, registers: Context['registers']): boolean {
+  if (step.goal === Goal.target) return task.recTicks === frame.ticks && stateMatches(frame.registers, registers);
+  if (step.goal === Goal.address) return ripOf(registers) === step.address;
+  // Several signals at one point (notes 8.2).
+  if (step.goal === Goal.fault) return task.recTicks === frame.ticks && registersMatch(frame.registers, registers);
+  return false;
+}
+
+function isEvent(
+  task: Task,
+  frame: TraceFrame,
+  step: ReplayStep,
+  stop: Stop,
+  signal: number,
+  registers: Context['registers'],
+): boolean {
+  const rip = ripOf(registers);
+  switch (step.goal) {
+    case Goal.syscall:
+      return stop === Stop.syscall && rip === step.address;
+    case Goal.trap:
+      return stop === Stop.trap;
+    case Goal.fault:
+      return (stop === Stop.fault && signal === step.signal) || isTrapSignal(stop, step);
+    case Goal.flush:
+      return stop === Stop.flush;
+    case Goal.address:
+      return stop === Stop.breakpoint && rip === step.address;
+    case Goal.target:
+      return isTarget(task, frame, step, stop, registers);
+    default:
+      return false;
+  }
+}
+
+/** A program that disabled RDTSC or CPUID for itself has real SIGSEGV frames at them. */
+function isTrapSignal(stop: Stop, step: ReplayStep): boolean {
+  return stop === Stop.trap && SIGNAL_NAMES[step.signal] === 'SIGSEGV';
+}
+
+function isTarget(
+  task: Task,
+  frame: TraceFrame,
+  step: ReplayStep,
+  stop: Stop,
+  registers: Context['registers'],
+): boolean {
+  const rip = ripOf(registers);
+  const dying = frame.kind === EventKind.sched && frame.inSyscallbufSyscallHook !== 0n;
+  if (dying) {
+    // Only the exit follows: the recorded registers may be unreliable (notes 8.5).
+    task.dying = true;
+    if (stop === Stop.breakpoint) return rip === step.address || BigInt(rip) === frame.inSyscallbufSyscallHook;
+    return stop === Stop.syscall;
+  }
+  return stop === Stop.breakpoint && rip === step.address && stateMatches(frame.registers, registers);
+}
+
+function describeStop(stop: Stop, signal: number, address: number, rip: number, step: ReplayStep): string {
+  const wanted = describeGoal(step);
+  switch (stop) {
+    case Stop.syscall:
+      return `expected ${wanted}, found a system call at ${hex(rip - SYSCALL_LENGTH)}`;
+    case Stop.trap:
+      return `expected ${wanted}, found a trapped instruction at ${hex(rip)}`;
+    case Stop.fault: {
+      const where = address >= 0 ? `, address ${hex(address)}` : '';
+      return `expected ${wanted}, found ${SIGNAL_NAMES[signal] ?? `signal ${signal}`} at ${hex(rip)}${where}`;
+    }
+    case Stop.flush:
+      return `expected ${wanted}, found the flush point of the syscall buffer at ${hex(rip)}`;
+    default:
+      return `expected ${wanted}, found a stop at ${hex(rip)}`;
+  }
+}
+
+function describeGoal(step: ReplayStep): string {
+  switch (step.goal) {
+    case Goal.syscall:
+      return `a system call at ${hex(step.address - SYSCALL_LENGTH)}`;
+    case Goal.trap:
+      return `a trapped instruction that ends at ${hex(Math.max(0, step.address))}`;
+    case Goal.fault:
+      return `${SIGNAL_NAMES[step.signal] ?? `signal ${step.signal}`} at ${hex(Math.max(0, step.address))}`;
+    case Goal.flush:
+      return 'the flush point of the syscall buffer';
+    default:
+      return `to arrive at ${hex(Math.max(0, step.address))}`;
+  }
+}

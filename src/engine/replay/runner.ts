@@ -1,0 +1,178 @@
+import { wordsToGva, type Gva } from '../base/address.js';
+import { Signal } from '../base/linux.js';
+import { Reg, type RegisterWords } from '../base/registers.js';
+import { RevenantError } from '../base/errors.js';
+import { Exit } from '../kvm/exit.js';
+import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
+import type { Task } from '../task/task.js';
+import { completeInstruction } from './completion.js';
+import type { ReplayCore } from './core.js';
+import { PERFORMED_EXITS } from './layout.js';
+import { performUntraced } from './untraced.js';
+
+/** Why tracee code stopped, in terms of the program. */
+export const Stop = {
+  /** The guest is still running: the budget is used up. */
+  pending: 0,
+  /** A system call instruction; rip is after it. */
+  syscall: 1,
+  /** An instruction that the recorder traps (RDTSC, CPUID under faulting...); rip is on it. */
+  trap: 2,
+  /** A fault that is a signal; rip as the processor left it. */
+  fault: 3,
+  /** An execution breakpoint of ours; the instruction at rip has not run. */
+  breakpoint: 4,
+  /** The flush point of the preload library. */
+  flush: 5,
+  /** A single step of ours. */
+  step: 6,
+} as const;
+export type Stop = (typeof Stop)[keyof typeof Stop];
+
+/** Exception vectors (SDM vol. 3, table 6-1). */
+const Vector = { DE: 0, DB: 1, BP: 3, OF: 4, BR: 5, UD: 6, NP: 11, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17, XM: 19 } as const;
+/** Vectors from here on: a fault in ring 0, caused by a state that no program can have. */
+const RING0_FAULT = 0x200;
+
+const SIGNAL_OF_VECTOR: Readonly<Record<number, number>> = {
+  [Vector.DE]: Signal.FPE,
+  [Vector.BP]: Signal.TRAP,
+  [Vector.OF]: Signal.SEGV,
+  [Vector.BR]: Signal.SEGV,
+  [Vector.UD]: Signal.ILL,
+  [Vector.NP]: Signal.BUS,
+  [Vector.SS]: Signal.BUS,
+  [Vector.GP]: Signal.SEGV,
+  [Vector.PF]: Signal.SEGV,
+  [Vector.MF]: Signal.FPE,
+  [Vector.AC]: Signal.BUS,
+  [Vector.XM]: Signal.FPE,
+};
+
+/** DR6: bits 0-3 breakpoint conditions met, bit 14 single step (SDM vol. 3, 17.2.3). */
+const DR6_BREAKPOINTS = 0xf;
+const DR6_STEP = 1 << 14;
+
+/**
+ * Runs the task on the vCPU until something happens that the program or the recorder could notice.
+ * Page faults that only fill pages, instructions that the processor lacks and calls that leave no frame
+ * are served on the way.
+ */
+export class Runner {
+  /** Exits of the vCPU so far. */
+  exits = 0;
+  pageFaults = 0;
+  completed = 0;
+  /** After Stop.fault. */
+  signal = 0;
+  /** After Stop.fault: the address of a page fault, or -1. */
+  address = -1;
+  vector = 0;
+  private readonly code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
+  private readonly decoder = new InstructionDecoder();
+
+  constructor(private readonly core: ReplayCore) {}
+
+  /** @param budgetMicros how long the guest may run before control comes back with Stop.pending */
+  run(task: Task, budgetMicros: number): Stop {
+    const { machine } = this.core;
+    const context = machine.context;
+    for (;;) {
+      if (task.space.stale) {
+        context.requestFlush();
+        task.space.stale = false;
+      }
+      const exit = machine.run(budgetMicros);
+      if (exit === Exit.Pending || exit === Exit.Interrupted) return Stop.pending;
+      this.exits++;
+      if (exit === Exit.Syscall) {
+        const rip = ripOf(context.registers);
+        if (!PERFORMED_EXITS.includes(rip)) return Stop.syscall;
+        performUntraced(this.core, task, rip);
+        continue;
+      }
+      if (exit !== Exit.Exception) throw this.lost(task);
+      const stop = this.exception(task);
+      if (stop !== Stop.pending) return stop;
+    }
+  }
+
+  /** Serves an exception: Stop.pending means that the program goes on as if nothing had happened. */
+  private exception(task: Task): Stop {
+    const context = this.core.machine.context;
+    const vector = context.vector;
+    this.vector = vector;
+    this.address = -1;
+    if (vector === Vector.PF) return this.pageFault(task);
+    if (vector === Vector.DB) return this.debug();
+    if (vector === Vector.GP || vector === Vector.UD) {
+      const stop = this.trapped(task, vector);
+      if (stop !== Stop.fault) return stop;
+    }
+    const signal = SIGNAL_OF_VECTOR[vector];
+    if (signal === undefined) throw this.lost(task);
+    this.signal = signal;
+    return Stop.fault;
+  }
+
+  private pageFault(task: Task): Stop {
+    const context = this.core.machine.context;
+    const address = wordsToGva(context.cr2Low, context.cr2High);
+    if (task.space.fault(address, context.errorCode)) {
+      this.pageFaults++;
+      return Stop.pending;
+    }
+    this.signal = Signal.SEGV;
+    this.address = address;
+    return Stop.fault;
+  }
+
+  private debug(): Stop {
+    const dr6 = this.core.machine.context.dr6;
+    if (dr6 & DR6_BREAKPOINTS) return Stop.breakpoint;
+    if (dr6 & DR6_STEP) return Stop.step;
+    this.signal = Signal.TRAP;
+    return Stop.fault;
+  }
+
+  /** #GP and #UD: trapped instructions, the flush point, instructions to complete; else a signal. */
+  private trapped(task: Task, vector: number): Stop {
+    const registers = this.core.machine.context.registers;
+    const rip = ripOf(registers);
+    if (vector === Vector.GP && rip === task.preload.breakpointInstruction && rip > 0) return Stop.flush;
+    const length = task.space.read(rip, this.code);
+    switch (this.decoder.decode(this.code, 0, length)) {
+      case Insn.rdtsc:
+      case Insn.rdtscp:
+      case Insn.cpuid:
+      case Insn.tpause:
+      case Insn.umwait:
+        return vector === Vector.GP ? Stop.trap : Stop.fault;
+      default:
+        if (!completeInstruction(this.core, task, this.decoder)) return Stop.fault;
+        this.completed++;
+        return Stop.pending;
+    }
+  }
+
+  private lost(task: Task): RevenantError {
+    const context = this.core.machine.context;
+    const vector = context.vector;
+    if (vector >= RING0_FAULT) {
+      return new RevenantError(
+        'E_TRACE_CORRUPT',
+        `Task ${task.tid}: the processor refused to enter the program with the recorded registers (vector ${vector - RING0_FAULT}).`,
+        'A recorded address is not canonical or a selector is not a user one: the trace is damaged.',
+      );
+    }
+    return new RevenantError(
+      'E_MACHINE_LOST',
+      `Task ${task.tid}: the vCPU stopped with ${this.core.machine.describeFailure()}.`,
+      'Run `revenant doctor` to see what this machine delivers, or try --machine emulated.',
+    );
+  }
+}
+
+export function ripOf(registers: RegisterWords): Gva {
+  return wordsToGva(registers[2 * Reg.rip], registers[2 * Reg.rip + 1]);
+}

@@ -1,0 +1,201 @@
+import { invariant, RevenantError } from '../base/errors.js';
+import { SyscallState, type TraceFrame, EventKind } from '../trace/frame.js';
+import type { Task } from '../task/task.js';
+import { ReplayCore, type CoreOptions } from './core.js';
+import { diverged, type DivergenceCause } from './diverge.js';
+import { FrameHistory } from './history.js';
+import { performFrame, prepareFrame, type PerformContext } from './perform.js';
+import { planStep, type PlanState } from './plan.js';
+import { describePosition, type Position } from './position.js';
+import { reachGoal, type Reach } from './reach.js';
+import { Runner } from './runner.js';
+import { writeRseqCpu } from './signals.js';
+import { Action, Goal, ReplayStep } from './step.js';
+
+export interface ReplayOptions extends CoreOptions {
+  /** How long the guest may run between two exits before the replay counts as stalled. Microseconds; Infinity: for ever. */
+  stallLimitMicros: number;
+}
+
+export interface ReplayStats {
+  frames: number;
+  exits: number;
+  pageFaults: number;
+  completedInstructions: number;
+  tasks: number;
+  pagesInUse: number;
+  peakPages: number;
+}
+
+export type Progress = 'more' | 'pending' | 'end';
+
+/**
+ * A replay of one trace on one machine: frame after frame, plan, run to the event, perform, verify.
+ *
+ * The session is synchronous and resumable: `advance` comes back after a number of frames or a budget of
+ * guest time, so that its caller can show progress and be interrupted.
+ */
+export class ReplaySession {
+  private readonly core: ReplayCore;
+  private readonly runner: Runner;
+  private readonly history = new FrameHistory();
+  private readonly step = new ReplayStep();
+  private readonly planState = { started: false, entered: false, skipExecution: false, elidable: false };
+  private readonly context: PerformContext;
+  /** The frame being replayed, while its goal is not reached yet. */
+  private frame: TraceFrame | null = null;
+  private task: Task | null = null;
+  private previousTid = 0;
+  private stalledMicros = 0;
+  private frames = 0;
+  private finished = false;
+
+  private constructor(private readonly options: ReplayOptions) {
+    this.core = new ReplayCore(options);
+    this.runner = new Runner(this.core);
+    this.context = { core: this.core, runner: this.runner, diverge: (cause) => this.diverge(cause) };
+  }
+
+  static open(options: ReplayOptions): ReplaySession {
+    return new ReplaySession(options);
+  }
+
+  /** FrameTime of the last frame that was replayed completely. */
+  get frameTime(): number {
+    return this.frame ? this.frame.frameTime - 1 : this.core.trace.frameTime;
+  }
+
+  get stats(): ReplayStats {
+    return {
+      frames: this.frames,
+      exits: this.runner.exits,
+      pageFaults: this.runner.pageFaults,
+      completedInstructions: this.runner.completed,
+      tasks: this.core.taskCount,
+      pagesInUse: this.core.memory.pagesInUse,
+      peakPages: this.core.memory.peakPages,
+    };
+  }
+
+  /** Wait status (wait(2)) of the first program's process, or null if the trace does not record its end. */
+  get exitStatus(): number | null {
+    return this.core.exitStatus;
+  }
+
+  /**
+   * Replays up to `maxFrames` frames.
+   * @param budgetMicros guest time between two exits after which control comes back with 'pending'
+   * @throws RevenantError; a DivergenceError where the replay differs from the recording
+   */
+  advance(maxFrames: number, budgetMicros: number): Progress {
+    for (let count = 0; count < maxFrames; count++) {
+      if (this.finished) return 'end';
+      if (!this.frame && !this.begin()) {
+        this.finished = true;
+        return 'end';
+      }
+      if (!this.run(budgetMicros)) return 'pending';
+      this.finish();
+    }
+    return this.finished ? 'end' : 'more';
+  }
+
+  /** Registers, symbol and mapping where the program stands. */
+  describe(): Position | null {
+    const task = this.task ?? this.core.tasks.get(this.previousTid) ?? null;
+    return task && describePosition(this.core, task, this.frameTime);
+  }
+
+  close(): void {
+    this.core.close();
+  }
+
+  /** Takes the next frame and plans it; false at the end of the trace. */
+  private begin(): boolean {
+    const frame = this.core.trace.advance();
+    if (!frame) return false;
+    this.frame = frame;
+    this.task = this.core.tasks.get(frame.tid) ?? null;
+    this.history.push(frame);
+    planStep(frame, this.planFor(frame), this.step);
+    if (this.step.action === Action.skip || this.step.action === Action.exitExec) return true;
+    if (!this.task) throw this.noTask(frame);
+    if (frame.tid !== this.previousTid) writeRseqCpu(this.core, this.task);
+    this.previousTid = frame.tid;
+    prepareFrame(this.core, this.task, frame, this.step);
+    return true;
+  }
+
+  private planFor(frame: TraceFrame): PlanState {
+    const state = this.planState;
+    const task = this.task;
+    state.started = this.core.taskCount > 0;
+    state.entered = task !== null && task.entered;
+    state.skipExecution = task !== null && task.skipNextExecution;
+    state.elidable = this.isElidable(frame);
+    if (task) task.entered = task.skipNextExecution = false;
+    return state;
+  }
+
+  /** A reschedule that changes nothing and after which the same task goes on cannot be observed. */
+  private isElidable(frame: TraceFrame): boolean {
+    if (frame.kind !== EventKind.sched || frame.memWriteCount > 0 || frame.inSyscallbufSyscallHook !== 0n) return false;
+    return this.task?.rseq == null && this.core.trace.peek(1)?.tid === frame.tid;
+  }
+
+  /** Runs tracee code up to the event; false if the budget is used up. */
+  private run(budgetMicros: number): boolean {
+    if (this.step.goal === Goal.none) return true;
+    invariant(this.frame && this.task, 'a step that runs has a task');
+    const reach: Reach = reachGoal(this.context, this.task, this.frame, this.step, budgetMicros);
+    if (reach === 'reached') {
+      this.stalledMicros = 0;
+      return true;
+    }
+    this.stalledMicros += budgetMicros;
+    if (this.stalledMicros > this.options.stallLimitMicros) {
+      const seconds = Math.round(this.stalledMicros / 1e6);
+      throw this.diverge({
+        summary: `the program has run for ${seconds} s without reaching the event`,
+        hint: 'If it really computes that long, allow more with --stall-limit SECONDS.',
+      });
+    }
+    return false;
+  }
+
+  private finish(): void {
+    const frame = this.frame;
+    invariant(frame, 'a frame is being replayed');
+    this.task = performFrame(this.context, this.task, frame, this.step);
+    if (this.task) this.previousTid = this.task.tid;
+    this.requireNoMapping(frame);
+    this.frames++;
+    this.frame = null;
+    if (frame.kind !== EventKind.syscall || frame.syscallState !== SyscallState.enteringPtrace) return;
+    if (this.task) this.task.entered = true;
+  }
+
+  /** A mapping record that nobody took means that the streams do not belong together. */
+  private requireNoMapping(frame: TraceFrame): void {
+    const record = this.core.trace.nextMapping(frame.frameTime);
+    if (!record || this.step.action === Action.skip) return;
+    throw new RevenantError(
+      'E_TRACE_CORRUPT',
+      `Frame ${frame.frameTime} has a mapping record (0x${record.start.toString(16)}) that its event does not use.`,
+      'Either the trace is damaged or its rr is newer than Revenant knows.',
+    );
+  }
+
+  private noTask(frame: TraceFrame): RevenantError {
+    return new RevenantError(
+      'E_TRACE_CORRUPT',
+      `Frame ${frame.frameTime} is of task ${frame.tid}, which does not exist.`,
+      'The events do not fit together: the trace is damaged.',
+    );
+  }
+
+  private diverge(cause: DivergenceCause): RevenantError {
+    invariant(this.frame, 'divergence outside of a frame');
+    return diverged(this.core, this.task, this.frame, this.history, cause);
+  }
+}

@@ -1,0 +1,71 @@
+import { Reg, type RegisterWords } from '../base/registers.js';
+import { wordsToGva, type Gva } from '../base/address.js';
+import type { Task } from '../task/task.js';
+import type { TraceFrame } from '../trace/frame.js';
+import type { ReplayCore } from './core.js';
+
+/** struct rseq and struct rseq_cs (include/uapi/linux/rseq.h), byte offsets. */
+const Rseq = { cpuIdStart: 0, cpuId: 4, csPointer: 8, flags: 16, size: 20 } as const;
+const RseqCs = { version: 0, flags: 4, startIp: 8, postCommitOffset: 16, abortIp: 24, size: 32 } as const;
+/** RSEQ_CS_FLAG_NO_RESTART_ON_PREEMPT and _ON_SIGNAL. */
+const NO_RESTART = { sched: 1 << 0, signal: 1 << 1 } as const;
+
+/** The signal is delivered without a handler: registers from the frame. */
+export function deliverSignal(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  core.applyMemWrites(frame, task);
+  core.loadRegisters(task, frame);
+}
+
+/** A handler's frame was built: vector state, the kernel's signal frame on the stack, registers (notes 8.1). */
+export function enterHandler(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  if (frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
+  core.applyMemWrites(frame, task);
+  core.loadRegisters(task, frame);
+}
+
+/**
+ * An asynchronous event inside a restartable sequence aborts it: rip moves to its abort handler
+ * (kernel/rseq.c; notes 8.3). Memory that cannot be read means no abort, as in the kernel's fault path
+ * a signal would follow and is recorded.
+ */
+export function abortRestartableSequence(core: ReplayCore, task: Task, event: keyof typeof NO_RESTART): void {
+  const registration = task.rseq;
+  if (!registration) return;
+  const area = readView(task, registration.pointer, Rseq.size);
+  if (!area) return;
+  const pointer = wordsToGva(area.getUint32(Rseq.csPointer, true), area.getUint32(Rseq.csPointer + 4, true));
+  if (pointer <= 0) return;
+  const section = readView(task, pointer, RseqCs.size);
+  if (!section || section.getUint32(RseqCs.version, true) !== 0) return;
+  if ((area.getUint32(Rseq.flags, true) | section.getUint32(RseqCs.flags, true)) & NO_RESTART[event]) return;
+  const registers = core.registers(task);
+  const rip = (BigInt(registers[2 * Reg.rip + 1]) << 32n) | BigInt(registers[2 * Reg.rip]);
+  const inside = BigInt.asUintN(64, rip - section.getBigUint64(RseqCs.startIp, true));
+  if (inside >= section.getBigUint64(RseqCs.postCommitOffset, true)) return;
+  const abort = wordsToGva(section.getUint32(RseqCs.abortIp, true), section.getUint32(RseqCs.abortIp + 4, true));
+  if (abort < 4) return;
+  const signature = readView(task, (abort - 4) as Gva, 4);
+  if (signature?.getUint32(0, true) !== registration.signature) return;
+  setRip(registers, abort);
+}
+
+/** Where the tracee can see its CPU number without a system call: the rseq area (notes 5.1, step 2). */
+export function writeRseqCpu(core: ReplayCore, task: Task): void {
+  if (!task.rseq) return;
+  const cpu = Math.max(0, core.header.bindToCpu);
+  const words = new Uint8Array(8);
+  const view = new DataView(words.buffer);
+  view.setUint32(Rseq.cpuIdStart, cpu, true);
+  view.setUint32(Rseq.cpuId, cpu, true);
+  task.space.write(task.rseq.pointer, words);
+}
+
+function readView(task: Task, at: Gva, size: number): DataView | null {
+  const bytes = new Uint8Array(size);
+  return task.space.read(at, bytes) === size ? new DataView(bytes.buffer) : null;
+}
+
+function setRip(registers: RegisterWords, value: number): void {
+  registers[2 * Reg.rip] = value >>> 0;
+  registers[2 * Reg.rip + 1] = Math.floor(value / 0x1_0000_0000);
+}

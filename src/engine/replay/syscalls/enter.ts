@@ -1,0 +1,37 @@
+import { Sys } from '../../base/linux.js';
+import { Reg, setSigned } from '../../base/registers.js';
+import type { Task } from '../../task/task.js';
+import { SyscallState, type TraceFrame } from '../../trace/frame.js';
+import type { ReplayCore } from '../core.js';
+import { cloneTask, releaseTaskAreas } from './process.js';
+
+const ENOSYS = -38;
+
+/** Turns a task that stopped on a system call instruction into one that is in the system call, as rr shows it. */
+export function markEntered(core: ReplayCore, task: Task, rip: number): void {
+  const registers = core.registers(task);
+  registers[2 * Reg.orig_rax] = registers[2 * Reg.rax];
+  registers[2 * Reg.orig_rax + 1] = registers[2 * Reg.rax + 1];
+  setSigned(registers, Reg.rax, ENOSYS);
+  setSigned(registers, Reg.rip, rip);
+  core.canonicaliseSyscall(registers);
+}
+
+/** Entry work of a system call and the frame's memory writes (notes 5.3). */
+export function performEntry(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  if (frame.syscallState !== SyscallState.entering) return;
+  switch (frame.syscallNumber) {
+    case Sys.clone:
+    case Sys.fork:
+    case Sys.vfork:
+      if (frame.failedDuringPreparation) break;
+      return cloneTask(core, task, frame);
+    case Sys.exit:
+      releaseTaskAreas(task);
+      break;
+    case Sys.exit_group:
+      if (task.group.tasks.size === 1) releaseTaskAreas(task);
+      break;
+  }
+  core.applyMemWrites(frame, task);
+}

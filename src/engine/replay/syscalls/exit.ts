@@ -1,0 +1,96 @@
+import { MAX_ERRNO, RESTART_RESULTS, Sys } from '../../base/linux.js';
+import { Reg, getSigned } from '../../base/registers.js';
+import type { Task } from '../../task/task.js';
+import type { TraceFrame } from '../../trace/frame.js';
+import type { ReplayCore } from '../core.js';
+import { RrCall } from '../layout.js';
+import { initBuffers, initPreload } from '../syscallbuf.js';
+import { trackDescriptors } from './io.js';
+import * as memory from './memory.js';
+import { archPrctl, prctl, rseq, unshare } from './process.js';
+
+type Handler = (core: ReplayCore, task: Task, frame: TraceFrame) => void;
+
+/** Calls whose success does more than deliver recorded data (notes 6). */
+const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
+  [Sys.mmap, memory.mmap],
+  [Sys.munmap, memory.munmap],
+  [Sys.mprotect, memory.mprotectFrame],
+  [Sys.pkey_mprotect, memory.mprotectFrame],
+  [Sys.brk, memory.brk],
+  [Sys.mremap, memory.mremap],
+  [Sys.madvise, (core, task, frame) => memory.madvise(core, task, frame, failed(frame))],
+  [Sys.shmat, memory.shmat],
+  [Sys.shmdt, memory.shmdt],
+  [Sys.arch_prctl, archPrctl],
+  [Sys.prctl, prctl],
+  [Sys.rseq, rseq],
+  [Sys.unshare, unshare],
+  [Sys.pkey_alloc, pkeyAlloc],
+]);
+
+/** Calls whose handler runs even if the recorded call failed. */
+const RUN_ON_FAILURE: ReadonlySet<number> = new Set([Sys.madvise, Sys.mprotect, Sys.pkey_mprotect]);
+/** orig_rax of a call that the recorder vetoed. */
+const VETOED = -2;
+
+/** What the caller has to verify after `performExit`. */
+export type ExitOutcome = 'compare' | 'loaded';
+
+/** The exit of a system call: its effects in rr's order (notes 5.4). Not for successful execs. */
+export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): ExitOutcome {
+  const result = getSigned(frame.registers, Reg.rax);
+  let number = frame.syscallNumber;
+  if (number !== Sys.rt_sigreturn && RESTART_RESULTS.includes(result)) {
+    core.applyMemWrites(frame, task);
+    loadResult(core, task, frame);
+    return 'loaded';
+  }
+  if (number === Sys.restart_syscall) number = getSigned(core.registers(task), Reg.orig_rax);
+  if (number === Sys.rt_sigreturn) {
+    core.loadRegisters(task, frame);
+    if (frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
+    core.applyMemWrites(frame, task);
+    return 'loaded';
+  }
+  const vetoed = getSigned(frame.registers, Reg.orig_rax) === VETOED;
+  if (vetoed) core.loadRegisters(task, frame);
+  else if (number === core.header.rrcallBase + RrCall.initBuffers && !failed(frame)) {
+    initBuffers(core, task, frame);
+    loadResult(core, task, frame);
+    return 'compare';
+  } else runHandler(core, task, frame, number);
+
+  trackDescriptors(core, task, frame);
+  core.applyMemWrites(frame, task);
+  loadResult(core, task, frame);
+  if (number === core.header.rrcallBase + RrCall.rdtsc) copyRegister(core, task, frame, Reg.rdx);
+  return 'compare';
+}
+
+function runHandler(core: ReplayCore, task: Task, frame: TraceFrame, number: number): void {
+  if (failed(frame) && !RUN_ON_FAILURE.has(number)) return;
+  if (number === core.header.rrcallBase + RrCall.initPreload) return initPreload(core, task, frame);
+  HANDLERS.get(number)?.(core, task, frame);
+}
+
+/** Protection keys themselves are not reproduced; PKRU is, where the frame brings it (notes 6.4). */
+function pkeyAlloc(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  if (frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
+}
+
+function failed(frame: TraceFrame): boolean {
+  const result = getSigned(frame.registers, Reg.rax);
+  return result < 0 && result >= -MAX_ERRNO;
+}
+
+function loadResult(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  copyRegister(core, task, frame, Reg.rax);
+  copyRegister(core, task, frame, Reg.orig_rax);
+}
+
+function copyRegister(core: ReplayCore, task: Task, frame: TraceFrame, slot: number): void {
+  const registers = core.registers(task);
+  registers[2 * slot] = frame.registers[2 * slot];
+  registers[2 * slot + 1] = frame.registers[2 * slot + 1];
+}

@@ -1,0 +1,110 @@
+import { type Gva } from '../base/address.js';
+import { Reg, type RegisterWords } from '../base/registers.js';
+import type { Machine } from '../kvm/machine.js';
+import type { Task } from '../task/task.js';
+import type { TraceHeader } from '../trace/records.js';
+import type { InstructionDecoder } from '../x86/decode.js';
+import { composeXsavec } from '../x86/xsavec.js';
+import { loadXrstor } from '../x86/xrstor.js';
+import { clearFipFdp, convertImage, resetImage, xgetbv1 } from '../x86/xstate-image.js';
+import { findLeaf, hardwareLayout, recordedLayout, type XstateLayout } from '../x86/xstate-layout.js';
+
+/** CPUID (0xD, 1) EAX: XSAVEC and XGETBV with ECX = 1. */
+const LEAF_XSTATE = 0xd;
+const EAX_XSAVEC = 1 << 1;
+const EAX_XGETBV1 = 1 << 2;
+
+/**
+ * The vector state of tasks: between the recorded layout of XSAVE images, the hardware's, and the vCPU's
+ * registers. Images of tasks are standard-form and in the hardware's layout.
+ */
+export class VectorState {
+  readonly recorded: XstateLayout;
+  readonly hardware: XstateLayout;
+  readonly recordsXsavec: boolean;
+  readonly recordsXgetbv1: boolean;
+  private readonly initial: Uint8Array;
+
+  constructor(
+    private readonly machine: Machine,
+    header: TraceHeader,
+  ) {
+    this.recorded = recordedLayout(header.cpuidRecords, header.xcr0);
+    this.hardware = hardwareLayout(machine.hardwareCpuid, this.recorded.xcr0);
+    const features = findLeaf(header.cpuidRecords, LEAF_XSTATE, 1)?.eax ?? 0;
+    this.recordsXsavec = (features & EAX_XSAVEC) !== 0;
+    this.recordsXgetbv1 = (features & EAX_XGETBV1) !== 0;
+    this.initial = resetImage(this.hardware);
+  }
+
+  /** The vCPU's state, into `reuse` if it has the size. Costs an exit. */
+  save(reuse: Uint8Array | null): Uint8Array {
+    this.machine.saveXstate();
+    const image = reuse ?? new Uint8Array(this.hardware.size);
+    image.set(this.machine.context.xstate.subarray(0, this.hardware.size));
+    return image;
+  }
+
+  /** Loads a task's image, or the initial state, on the next entry. */
+  load(image: Uint8Array | null): void {
+    this.machine.context.xstate.set(image ?? this.initial);
+    this.machine.context.requestXrstor();
+  }
+
+  /** Loads a recorded image on the next entry. */
+  loadRecorded(recorded: Uint8Array): void {
+    this.load(this.fromRecorded(recorded));
+  }
+
+  /** @throws RevenantError if the image is malformed or holds a component that this processor lacks */
+  fromRecorded(recorded: Uint8Array): Uint8Array {
+    return convertImage(recorded, this.recorded, this.hardware);
+  }
+
+  /** XGETBV with ECX = 1, into eax and edx. */
+  xgetbv1(registers: RegisterWords): void {
+    const value = xgetbv1(this.save(null), this.hardware);
+    setLow32(registers, Reg.rax, Number(value & 0xffff_ffffn));
+    setLow32(registers, Reg.rdx, Number(value >> 32n));
+  }
+
+  /** XSAVEC to the instruction's operand; false if it faults. */
+  saveCompacted(task: Task, registers: RegisterWords, decoder: InstructionDecoder): boolean {
+    const at = decoder.effectiveAddress(registers);
+    if (at < 0 || at % 64 !== 0) return false;
+    const chunks = composeXsavec(this.save(null), this.hardware, this.recorded, maskOf(registers));
+    for (const { offset, bytes } of chunks) {
+      if (task.space.write((at + offset) as Gva, bytes) < bytes.length) return false;
+    }
+    return true;
+  }
+
+  /** XRSTOR of a compacted area at the instruction's operand; false if it faults. */
+  restoreCompacted(task: Task, registers: RegisterWords, decoder: InstructionDecoder): boolean {
+    const at = decoder.effectiveAddress(registers);
+    if (at < 0 || at % 64 !== 0) return false;
+    const area = new Uint8Array(this.recorded.size);
+    const readable = task.space.read(at, area);
+    const image = loadXrstor(area.subarray(0, readable), this.save(null), this.hardware, this.recorded, maskOf(registers));
+    if (!image) return false;
+    this.load(image);
+    return true;
+  }
+
+  /** Zeroes FIP and FDP of the task on the vCPU (traces with `clearFipFdp`; notes 10.6). */
+  clearPointers(): void {
+    const image = this.save(null);
+    clearFipFdp(image);
+    this.load(image);
+  }
+}
+
+/** The requested-feature bitmap, edx:eax. */
+function maskOf(registers: RegisterWords): bigint {
+  return (BigInt(registers[2 * Reg.rdx]) << 32n) | BigInt(registers[2 * Reg.rax]);
+}
+
+function setLow32(registers: RegisterWords, slot: number, value: number): void {
+  registers[2 * slot] = value;
+  registers[2 * slot + 1] = 0;
+}
