@@ -1,0 +1,212 @@
+/**
+ * Extended state as bytes: a standard-form XSAVE64 image, as frames of a trace hold it and as the ring-0 stub saves
+ * and loads it (Intel SDM vol. 1, 13.4 and 13.6). A component whose XSTATE_BV bit is clear is in its initial
+ * state, whatever bytes are stored; every reader here honours that.
+ */
+
+import { RevenantError } from '../base/errors.js';
+import type { XstateLayout } from './xstate-layout.js';
+import {
+  componentName,
+  findComponent,
+  HEADER_OFFSET,
+  LEGACY_SIZE,
+  PKRU,
+  PKRU_BIT,
+  SSE,
+  X87,
+} from './xstate-layout.js';
+
+export type XstateImage = Uint8Array;
+
+export const FCW_INIT = 0x37f;
+export const MXCSR_INIT = 0x1f80;
+/** What Linux loads into PKRU at exec and for a signal handler (all keys but 0 access-disabled). */
+export const PKRU_LINUX = 0x5555_5554;
+
+/** Offsets in the legacy region. */
+export const FIP = 8;
+export const FDP = 16;
+export const MXCSR = 24;
+export const MXCSR_MASK = 28;
+export const ST0 = 32;
+export const XMM0 = 160;
+export const XMM_END = 416;
+
+const viewOf = (image: XstateImage): DataView =>
+  new DataView(image.buffer, image.byteOffset, image.byteLength);
+
+/** Reads a little-endian u64 at a byte offset of the image. */
+export const readU64 = (image: XstateImage, offset: number): bigint =>
+  viewOf(image).getBigUint64(offset, true);
+export const writeU64 = (image: XstateImage, offset: number, value: bigint): void =>
+  viewOf(image).setBigUint64(offset, value, true);
+export const readU32 = (image: XstateImage, offset: number): number => viewOf(image).getUint32(offset, true);
+export const writeU32 = (image: XstateImage, offset: number, value: number): void =>
+  viewOf(image).setUint32(offset, value, true);
+
+/** XSTATE_BV. An image without header (512 bytes, FXSAVE) holds x87 and SSE. */
+export const xstateBv = (image: XstateImage): bigint =>
+  image.length >= HEADER_OFFSET + 8 ? readU64(image, HEADER_OFFSET) : X87 | SSE;
+
+/**
+ * All components in their initial state, as a signal handler finds it: FCW 0x37f, MXCSR 0x1f80, the rest zero; PKRU,
+ * where `layout` has it, as Linux initialises it. Byte for byte what rr synthesises in signalHandler frames.
+ */
+export function resetImage(layout: XstateLayout, pkru = PKRU_LINUX): XstateImage {
+  const image = new Uint8Array(layout.size);
+  const view = viewOf(image);
+  view.setUint16(0, FCW_INIT, true);
+  view.setUint32(MXCSR, MXCSR_INIT, true);
+  if (layout.size === LEGACY_SIZE) return image;
+  let present = X87;
+  const component = findComponent(layout, PKRU_BIT);
+  if (component) {
+    view.setUint32(component.offset, pkru, true);
+    present |= PKRU;
+  }
+  view.setBigUint64(HEADER_OFFSET, present, true);
+  return image;
+}
+
+/** The state that execve leaves: that of `resetImage`, XSTATE_BV clear but for PKRU. */
+export function execImage(layout: XstateLayout): XstateImage {
+  const image = resetImage(layout);
+  if (layout.size > LEGACY_SIZE) writeU64(image, HEADER_OFFSET, readU64(image, HEADER_OFFSET) & ~X87);
+  return image;
+}
+
+/** MXCSR that loading the image gives: stored with SSE or AVX state, else initial. */
+export function effectiveMxcsr(image: XstateImage): number {
+  return (xstateBv(image) & 6n) !== 0n ? readU32(image, MXCSR) : MXCSR_INIT;
+}
+
+function copyLegacy(from: XstateImage, present: bigint, into: XstateImage): void {
+  if (present & X87) {
+    into.set(from.subarray(0, MXCSR), 0);
+    into.set(from.subarray(ST0, XMM0), ST0);
+  } else {
+    viewOf(into).setUint16(0, FCW_INIT, true);
+  }
+  if (present & SSE) into.set(from.subarray(XMM0, XMM_END), XMM0);
+  into.set(from.subarray(MXCSR_MASK, ST0), MXCSR_MASK);
+}
+
+/**
+ * The same state in another layout, with a header made anew and initial values stored for whatever was absent, so
+ * that the result loads with RFBM = all ones. A set bit that `to` lacks is refused, PKRU excepted: it is dropped.
+ * PKRU that `from` lacks starts as Linux's, so that keys permit what they permitted at exec.
+ * @throws RevenantError E_MACHINE_CANNOT for a component that `to` lacks or holds in another size,
+ *   E_TRACE_CORRUPT for an image that is not `from.size` bytes, is compacted or has bits outside `from.xcr0`.
+ */
+export function convertImage(image: XstateImage, from: XstateLayout, to: XstateLayout): XstateImage {
+  checkImage(image, from);
+  const result = new Uint8Array(to.size);
+  let present = xstateBv(image);
+  copyLegacy(image, present, result);
+  writeU32(result, MXCSR, effectiveMxcsr(image));
+  // MXCSR other than initial is lost by a compacted restore unless SSE counts as present.
+  if (readU32(result, MXCSR) !== MXCSR_INIT) present |= SSE;
+  for (const component of from.components) {
+    if (!((present >> BigInt(component.bit)) & 1n)) continue;
+    const target = findComponent(to, component.bit);
+    if (target?.size === component.size) {
+      result.set(image.subarray(component.offset, component.offset + component.size), target.offset);
+    } else if (component.bit === PKRU_BIT) {
+      present &= ~PKRU;
+    } else {
+      throw new RevenantError(
+        'E_MACHINE_CANNOT',
+        `The recorded program has ${componentName(component.bit)} state (${component.size} bytes), which ` +
+          `${target ? `is ${target.size} bytes` : 'does not exist'} on this machine.`,
+      );
+    }
+  }
+  if (to.size === LEGACY_SIZE) return result;
+  const pkru = findComponent(to, PKRU_BIT);
+  if (pkru && !(from.xcr0 & PKRU)) {
+    writeU32(result, pkru.offset, PKRU_LINUX);
+    present |= PKRU;
+  }
+  writeU64(result, HEADER_OFFSET, present);
+  return result;
+}
+
+/** @throws RevenantError E_TRACE_CORRUPT unless the image is one of standard form in `layout`. */
+export function checkImage(image: XstateImage, layout: XstateLayout): void {
+  const wrong = (what: string): never => {
+    throw new RevenantError('E_TRACE_CORRUPT', `An extended register image ${what}.`);
+  };
+  if (image.length !== layout.size) wrong(`has ${image.length} bytes; CPUID says ${layout.size}`);
+  if (image.length === LEGACY_SIZE) return;
+  const unknown = xstateBv(image) & ~layout.xcr0;
+  if (unknown)
+    wrong(`has XSTATE_BV bits 0x${unknown.toString(16)} outside XCR0 0x${layout.xcr0.toString(16)}`);
+  if (readU64(image, HEADER_OFFSET + 8)) wrong('is compacted');
+}
+
+function isZero(image: XstateImage, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (image[i] !== 0) return false;
+  return true;
+}
+
+/** FCW 0x37f, everything else of x87 zero: what FNINIT and an initialising XRSTOR leave. */
+function isX87Initial(image: XstateImage): boolean {
+  return (
+    image[0] === (FCW_INIT & 0xff) &&
+    image[1] === FCW_INIT >> 8 &&
+    isZero(image, 2, MXCSR) &&
+    isZero(image, ST0, XMM0)
+  );
+}
+
+/**
+ * XINUSE (SDM vol. 1, 13.6) by content: bits of components present in the image that are not in their initial state.
+ * AMD's processors track exactly this (measured on Zen 4); Intel's may keep a bit set after a register became
+ * zero by other means than VZEROUPPER, VZEROALL or XRSTOR. MXCSR does not count: see `xgetbv1`.
+ */
+export function xinuse(image: XstateImage, layout: XstateLayout): bigint {
+  const present = xstateBv(image) & layout.xcr0;
+  let result = 0n;
+  if (present & X87 && !isX87Initial(image)) result |= X87;
+  if (present & SSE && !isZero(image, XMM0, XMM_END)) result |= SSE;
+  for (const { bit, offset, size } of layout.components) {
+    const mask = 1n << BigInt(bit);
+    if (present & mask && !isZero(image, offset, offset + size)) result |= mask;
+  }
+  return result;
+}
+
+/** What XGETBV with ECX = 1 returns: XINUSE, and SSE also when only MXCSR differs from 0x1f80. */
+export function xgetbv1(image: XstateImage, layout: XstateLayout): bigint {
+  return (xinuse(image, layout) | (effectiveMxcsr(image) !== MXCSR_INIT ? SSE : 0n)) & layout.xcr0;
+}
+
+const read128 = (image: XstateImage, offset: number): bigint =>
+  (readU64(image, offset + 8) << 64n) | readU64(image, offset);
+
+/** XMM `index` (0..15) as an unsigned 128-bit value. */
+export const readXmm = (image: XstateImage, index: number): bigint =>
+  xstateBv(image) & SSE ? read128(image, XMM0 + 16 * index) : 0n;
+
+/** YMM `index` (0..15) as an unsigned 256-bit value; the upper half is 0 without AVX. */
+export function readYmm(image: XstateImage, layout: XstateLayout, index: number): bigint {
+  const upper = xstateBv(image) & 4n ? findComponent(layout, 2) : undefined;
+  return ((upper ? read128(image, upper.offset + 16 * index) : 0n) << 128n) | readXmm(image, index);
+}
+
+/** PKRU, 0 (the hardware's initial value) when its bit is clear, undefined when the layout has none. */
+export function readPkru(image: XstateImage, layout: XstateLayout): number | undefined {
+  const component = findComponent(layout, PKRU_BIT);
+  if (!component) return undefined;
+  return xstateBv(image) & PKRU ? readU32(image, component.offset) : 0;
+}
+
+/** x87 instruction and data pointers, 64 bits each. */
+export const readFip = (image: XstateImage): bigint => (xstateBv(image) & X87 ? readU64(image, FIP) : 0n);
+export const readFdp = (image: XstateImage): bigint => (xstateBv(image) & X87 ? readU64(image, FDP) : 0n);
+
+/** Zeroes the x87 instruction and data pointers in place (traces with `clearFipFdp`). */
+export function clearFipFdp(image: XstateImage): void {
+  image.fill(0, FIP, FDP + 8);
+}
