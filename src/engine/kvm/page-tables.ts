@@ -75,7 +75,7 @@ export class PageTables {
   /** The page that an entry holds, resident or present. */
   page(entry: number): Gpa {
     const words = this.memory.words;
-    return ((words[entry] & ~0xfff) >>> 0) + (words[entry + 1] & ADDRESS_HIGH) * TWO_32 as Gpa;
+    return (((words[entry] & ~0xfff) >>> 0) + (words[entry + 1] & ADDRESS_HIGH) * TWO_32) as Gpa;
   }
 
   isEmpty(entry: number): boolean {
@@ -101,14 +101,18 @@ export class PageTables {
   /** Visits every non-empty leaf entry of [start, end), skipping tables that do not exist. */
   walk(start: Gva, end: Gva, visit: EntryVisitor): void {
     const words = this.memory.words;
-    for (let gva = start as number; gva < end; ) {
+    for (let gva = start as number; gva < end;) {
       const table = this.leafTable(gva as Gva, false);
       const next = Math.min(end, (Math.floor(gva / SPAN_1) + 1) * SPAN_1);
       if (table === 0) {
         gva = this.skip(gva);
         continue;
       }
-      for (let entry = table + (Math.floor(gva / PAGE_SIZE) % TABLE_ENTRIES) * 2; gva < next; gva += PAGE_SIZE, entry += 2) {
+      for (
+        let entry = table + (Math.floor(gva / PAGE_SIZE) % TABLE_ENTRIES) * 2;
+        gva < next;
+        gva += PAGE_SIZE, entry += 2
+      ) {
         if (words[entry] !== 0) visit(entry, gva as Gva);
       }
     }

@@ -45,7 +45,8 @@ function text(space: AddressSpace, where: Gva, size: number): string {
   return Buffer.from(bytes.subarray(0, space.read(where, bytes))).toString('latin1');
 }
 
-const write = (space: AddressSpace, where: Gva, value: string): number => space.write(where, Buffer.from(value, 'latin1'));
+const write = (space: AddressSpace, where: Gva, value: string): number =>
+  space.write(where, Buffer.from(value, 'latin1'));
 const fileOf = (memory: GuestMemory, content: string): FileBacking => {
   const bytes = Buffer.from(content, 'latin1');
   return new FileBacking(memory, {

@@ -15,7 +15,8 @@ function setOf(...list: Vma[]): VmaSet {
   return set;
 }
 
-const pages = (set: VmaSet): string => [...set].map((v) => `${v.start / 4096}-${v.end / 4096}${v.name}`).join(' ');
+const pages = (set: VmaSet): string =>
+  [...set].map((v) => `${v.start / 4096}-${v.end / 4096}${v.name}`).join(' ');
 
 describe('VmaSet', () => {
   it('keeps its VMAs sorted however they come', () => {

@@ -20,7 +20,8 @@ export function completeInstruction(core: ReplayCore, task: Task, decoder: Instr
       if (!core.vectors.recordsXsavec || !core.vectors.saveCompacted(task, registers, decoder)) return false;
       break;
     case Insn.xrstor:
-      if (!core.vectors.recordsXsavec || !core.vectors.restoreCompacted(task, registers, decoder)) return false;
+      if (!core.vectors.recordsXsavec || !core.vectors.restoreCompacted(task, registers, decoder))
+        return false;
       break;
     default:
       return false;

@@ -153,7 +153,11 @@ export class ReplayCore {
       if (page === 0) break;
       const inPage = at % PAGE_SIZE;
       const count = Math.min(PAGE_SIZE - inPage, size - done);
-      this.trace.readWrite(write, offset + done, this.memory.bytes.subarray(page + inPage, page + inPage + count));
+      this.trace.readWrite(
+        write,
+        offset + done,
+        this.memory.bytes.subarray(page + inPage, page + inPage + count),
+      );
       done += count;
     }
     return done;

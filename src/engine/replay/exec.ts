@@ -105,7 +105,10 @@ function mapProgram(core: ReplayCore, frame: TraceFrame, task: Task): void {
   const records = takeExecMappings(core, frame);
   const scratch = records.pop();
   if (!scratch || records.length === 0) {
-    throw new RevenantError('E_TRACE_CORRUPT', `Frame ${frame.frameTime}: the exec has no stack or scratch mapping.`);
+    throw new RevenantError(
+      'E_TRACE_CORRUPT',
+      `Frame ${frame.frameTime}: the exec has no stack or scratch mapping.`,
+    );
   }
   mapThreadLocals(task.space, core);
   for (const record of records) mapExecRecord(core, task.space, record);
@@ -119,7 +122,8 @@ function takeExecMappings(core: ReplayCore, frame: TraceFrame): MMapRecord[] {
   for (;;) {
     const record = core.trace.nextMapping(frame.frameTime);
     if (!record) return records;
-    if (record.start !== RR_PAGE && record.start !== THREAD_LOCALS && record.start < record.end) records.push(record);
+    if (record.start !== RR_PAGE && record.start !== THREAD_LOCALS && record.start < record.end)
+      records.push(record);
   }
 }
 
@@ -185,7 +189,10 @@ export function mapScratch(core: ReplayCore, task: Task, record: MMapRecord): vo
 
 /** The record's range, checked. */
 export function rangeOf(record: MMapRecord): Pick<Vma, 'start' | 'end'> {
-  invariant(record.start >= 0 && record.end <= USER_END && record.start <= record.end, 'mapping record out of range');
+  invariant(
+    record.start >= 0 && record.end <= USER_END && record.start <= record.end,
+    'mapping record out of range',
+  );
   return { start: record.start as Gva, end: record.end as Gva };
 }
 

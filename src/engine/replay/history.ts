@@ -56,6 +56,11 @@ export function describeEvent(
   syscallName: (number: number) => string,
 ): string {
   if (kind !== EventKind.syscall) return KIND_NAMES.get(kind) ?? `event ${kind}`;
-  const phase = state === SyscallState.exiting ? 'exiting' : state === SyscallState.entering ? 'entering' : 'entering (ptrace)';
+  const phase =
+    state === SyscallState.exiting
+      ? 'exiting'
+      : state === SyscallState.entering
+        ? 'entering'
+        : 'entering (ptrace)';
   return `${syscallName(syscallNumber)} ${phase}`;
 }

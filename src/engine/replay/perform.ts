@@ -19,7 +19,8 @@ import { EventKind, type TraceFrame } from '../trace/frame.js';
 export function prepareFrame(core: ReplayCore, task: Task, frame: TraceFrame, step: ReplayStep): void {
   if (step.action === Action.flushBuffer) prepareFlush(core, task, frame);
   const notice = core.header.rrcallBase + RrCall.notifySyscallHookExit;
-  if (step.action === Action.enterSyscall && frame.syscallNumber === notice) requestHookExitNotice(task, frame);
+  if (step.action === Action.enterSyscall && frame.syscallNumber === notice)
+    requestHookExitNotice(task, frame);
 }
 
 /** What the steps of a frame share. */
@@ -36,7 +37,12 @@ const SYSCALL_LENGTH = 2;
  * Applies a frame's effects at its event, then compares registers as rr would.
  * @returns the task that the frame leaves behind, or null
  */
-export function performFrame(context: PerformContext, task: Task | null, frame: TraceFrame, step: ReplayStep): Task | null {
+export function performFrame(
+  context: PerformContext,
+  task: Task | null,
+  frame: TraceFrame,
+  step: ReplayStep,
+): Task | null {
   if (step.action === Action.skip) return null;
   if (step.action === Action.exitExec) return finishExec(context, frame);
   invariant(task, 'every other action has a task');

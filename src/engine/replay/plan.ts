@@ -94,7 +94,8 @@ function planSyscall(frame: TraceFrame, state: PlanState, step: ReplayStep): voi
   if (frame.syscallNumber === Sys.restart_syscall) return set(step, Action.restartSyscall, Goal.none, -1);
   if (state.entered) return set(step, Action.enterSyscall, Goal.none, -1);
   const rip = ripOf(frame);
-  if (RECORD_ONLY_EXITS.includes(rip)) return set(step, Action.enterSyscall, Goal.address, rip - SYSCALL_LENGTH);
+  if (RECORD_ONLY_EXITS.includes(rip))
+    return set(step, Action.enterSyscall, Goal.address, rip - SYSCALL_LENGTH);
   set(step, Action.enterSyscall, Goal.syscall, rip);
 }
 

@@ -42,7 +42,9 @@ export function reachGoal(
         context.registers[2 * Reg.eflags] |= EFLAGS_RESUME;
         continue;
       }
-      throw diverge({ summary: describeStop(stop, runner.signal, runner.address, ripOf(context.registers), step) });
+      throw diverge({
+        summary: describeStop(stop, runner.signal, runner.address, ripOf(context.registers), step),
+      });
     }
   } finally {
     if (breaking) {
@@ -66,10 +68,12 @@ function armBreakpoints(context: Context, frame: TraceFrame, step: ReplayStep): 
 
 /** Without running: the task stands where the event happened. */
 function isThere(task: Task, frame: TraceFrame, step: ReplayStep, registers: Context['registers']): boolean {
-  if (step.goal === Goal.target) return task.recTicks === frame.ticks && stateMatches(frame.registers, registers);
+  if (step.goal === Goal.target)
+    return task.recTicks === frame.ticks && stateMatches(frame.registers, registers);
   if (step.goal === Goal.address) return ripOf(registers) === step.address;
   // Several signals at one point (notes 8.2).
-  if (step.goal === Goal.fault) return task.recTicks === frame.ticks && registersMatch(frame.registers, registers);
+  if (step.goal === Goal.fault)
+    return task.recTicks === frame.ticks && registersMatch(frame.registers, registers);
   return false;
 }
 
@@ -117,7 +121,8 @@ function isTarget(
   if (dying) {
     // Only the exit follows: the recorded registers may be unreliable (notes 8.5).
     task.dying = true;
-    if (stop === Stop.breakpoint) return rip === step.address || BigInt(rip) === frame.inSyscallbufSyscallHook;
+    if (stop === Stop.breakpoint)
+      return rip === step.address || BigInt(rip) === frame.inSyscallbufSyscallHook;
     return stop === Stop.syscall;
   }
   return stop === Stop.breakpoint && rip === step.address && stateMatches(frame.registers, registers);

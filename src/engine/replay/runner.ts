@@ -30,7 +30,21 @@ export const Stop = {
 export type Stop = (typeof Stop)[keyof typeof Stop];
 
 /** Exception vectors (SDM vol. 3, table 6-1). */
-const Vector = { DE: 0, DB: 1, BP: 3, OF: 4, BR: 5, UD: 6, NP: 11, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17, XM: 19 } as const;
+const Vector = {
+  DE: 0,
+  DB: 1,
+  BP: 3,
+  OF: 4,
+  BR: 5,
+  UD: 6,
+  NP: 11,
+  SS: 12,
+  GP: 13,
+  PF: 14,
+  MF: 16,
+  AC: 17,
+  XM: 19,
+} as const;
 /** Vectors from here on: a fault in ring 0, caused by a state that no program can have. */
 const RING0_FAULT = 0x200;
 

@@ -139,7 +139,8 @@ export class ReplaySession {
 
   /** A reschedule that changes nothing and after which the same task goes on cannot be observed. */
   private isElidable(frame: TraceFrame): boolean {
-    if (frame.kind !== EventKind.sched || frame.memWriteCount > 0 || frame.inSyscallbufSyscallHook !== 0n) return false;
+    if (frame.kind !== EventKind.sched || frame.memWriteCount > 0 || frame.inSyscallbufSyscallHook !== 0n)
+      return false;
     return this.task?.rseq == null && this.core.trace.peek(1)?.tid === frame.tid;
   }
 

@@ -42,7 +42,10 @@ export function abortRestartableSequence(core: ReplayCore, task: Task, event: ke
   const rip = (BigInt(registers[2 * Reg.rip + 1]) << 32n) | BigInt(registers[2 * Reg.rip]);
   const inside = BigInt.asUintN(64, rip - section.getBigUint64(RseqCs.startIp, true));
   if (inside >= section.getBigUint64(RseqCs.postCommitOffset, true)) return;
-  const abort = wordsToGva(section.getUint32(RseqCs.abortIp, true), section.getUint32(RseqCs.abortIp + 4, true));
+  const abort = wordsToGva(
+    section.getUint32(RseqCs.abortIp, true),
+    section.getUint32(RseqCs.abortIp + 4, true),
+  );
   if (abort < 4) return;
   const signature = readView(task, (abort - 4) as Gva, 4);
   if (signature?.getUint32(0, true) !== registration.signature) return;

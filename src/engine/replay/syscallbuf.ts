@@ -119,7 +119,11 @@ export function resetBuffer(core: ReplayCore, task: Task, frame: TraceFrame): vo
   const count = task.space.readU32(task.syscallbuf, 'the syscall buffer header');
   const records = Math.min(count, Math.max(0, task.syscallbufSize - core.header.syscallbufHdrSize));
   const zeros = new Uint8Array(records);
-  task.space.writeExactly((task.syscallbuf + core.header.syscallbufHdrSize) as Gva, zeros, 'syscall buffer records');
+  task.space.writeExactly(
+    (task.syscallbuf + core.header.syscallbufHdrSize) as Gva,
+    zeros,
+    'syscall buffer records',
+  );
   for (const field of [
     BufferHeader.numRecBytes,
     BufferHeader.mprotectRecordCount,

@@ -85,7 +85,13 @@ export class VectorState {
     if (at < 0 || at % 64 !== 0) return false;
     const area = new Uint8Array(this.recorded.size);
     const readable = task.space.read(at, area);
-    const image = loadXrstor(area.subarray(0, readable), this.save(null), this.hardware, this.recorded, maskOf(registers));
+    const image = loadXrstor(
+      area.subarray(0, readable),
+      this.save(null),
+      this.hardware,
+      this.recorded,
+      maskOf(registers),
+    );
     if (!image) return false;
     this.load(image);
     return true;

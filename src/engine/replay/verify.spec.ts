@@ -9,20 +9,26 @@ function pair() {
 }
 
 describe('registersMatch', () => {
-  it.each(['rax', 'r15', 'rip', 'fs_base', 'gs_base'] as const)('sees a difference in either half of %s', (name) => {
-    for (const half of [0, 1]) {
-      const { recorded, found } = pair();
-      found[2 * Reg[name] + half] ^= 0x8000;
-      expect(registersMatch(recorded, found)).toBe(false);
-      expect(differingRegisters(recorded, found)).toEqual([name]);
-    }
-  });
+  it.each(['rax', 'r15', 'rip', 'fs_base', 'gs_base'] as const)(
+    'sees a difference in either half of %s',
+    (name) => {
+      for (const half of [0, 1]) {
+        const { recorded, found } = pair();
+        found[2 * Reg[name] + half] ^= 0x8000;
+        expect(registersMatch(recorded, found)).toBe(false);
+        expect(differingRegisters(recorded, found)).toEqual([name]);
+      }
+    },
+  );
 
-  it.each(['rsp', 'eflags', 'cs', 'ss', 'ds', 'es'] as const)('does not compare %s, as rr does not', (name) => {
-    const { recorded, found } = pair();
-    found[2 * Reg[name]] ^= 1;
-    expect(registersMatch(recorded, found)).toBe(true);
-  });
+  it.each(['rsp', 'eflags', 'cs', 'ss', 'ds', 'es'] as const)(
+    'does not compare %s, as rr does not',
+    (name) => {
+      const { recorded, found } = pair();
+      found[2 * Reg[name]] ^= 1;
+      expect(registersMatch(recorded, found)).toBe(true);
+    },
+  );
 
   it('compares the low 32 bits of fs and gs only', () => {
     const { recorded, found } = pair();

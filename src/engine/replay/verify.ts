@@ -2,8 +2,24 @@ import { Reg, REGISTER_NAMES, type RegisterWords } from '../base/registers.js';
 
 /** Word indices that are compared bit for bit (rr: Registers.cc, compare_registers_core; notes 3.2). */
 const COMPARED_WORDS: readonly number[] = [
-  Reg.rax, Reg.rbx, Reg.rcx, Reg.rdx, Reg.rsi, Reg.rdi, Reg.rbp, Reg.r8, Reg.r9, Reg.r10, Reg.r11, Reg.r12, Reg.r13,
-  Reg.r14, Reg.r15, Reg.rip, Reg.fs_base, Reg.gs_base,
+  Reg.rax,
+  Reg.rbx,
+  Reg.rcx,
+  Reg.rdx,
+  Reg.rsi,
+  Reg.rdi,
+  Reg.rbp,
+  Reg.r8,
+  Reg.r9,
+  Reg.r10,
+  Reg.r11,
+  Reg.r12,
+  Reg.r13,
+  Reg.r14,
+  Reg.r15,
+  Reg.rip,
+  Reg.fs_base,
+  Reg.gs_base,
 ]
   .flatMap((slot) => [2 * slot, 2 * slot + 1])
   .concat([2 * Reg.fs, 2 * Reg.gs]);

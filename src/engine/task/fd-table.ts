@@ -6,7 +6,12 @@ export class FdTable {
   private readonly streams: Map<number, 1 | 2>;
   users = 0;
 
-  constructor(streams: Iterable<readonly [number, 1 | 2]> = [[1, 1], [2, 2]]) {
+  constructor(
+    streams: Iterable<readonly [number, 1 | 2]> = [
+      [1, 1],
+      [2, 2],
+    ],
+  ) {
     this.streams = new Map(streams);
   }
 

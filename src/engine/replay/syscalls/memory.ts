@@ -16,7 +16,12 @@ const SHM_RDONLY = 0o10000;
 const SHM_EXEC = 0o100000;
 
 /** A checked page range from arguments of a system call that the recording kernel accepted. */
-export function userRange(frame: TraceFrame, start: number, length: number, what: string): { start: Gva; end: Gva } {
+export function userRange(
+  frame: TraceFrame,
+  start: number,
+  length: number,
+  what: string,
+): { start: Gva; end: Gva } {
   const end = pageCeil(start + length);
   if (start % PAGE_SIZE !== 0 || start < 0 || end > USER_END) {
     throw new RevenantError(
@@ -49,7 +54,13 @@ export function mmap(core: ReplayCore, task: Task, frame: TraceFrame): void {
 type Placed = Omit<Vma, 'backing' | 'offset'>;
 
 /** The part with file content comes from the file; the rest is zeros (the kernel's SIGBUS there is in the trace). */
-function mapFileRange(core: ReplayCore, space: AddressSpace, placed: Placed, record: MMapRecord, length: number): void {
+function mapFileRange(
+  core: ReplayCore,
+  space: AddressSpace,
+  placed: Placed,
+  record: MMapRecord,
+  length: number,
+): void {
   const offset = record.fileOffsetBytes;
   const content = Math.max(0, Math.min(pageCeil(record.statSize) - offset, pageCeil(length)));
   const split = Math.min(placed.end, placed.start + content) as Gva;
@@ -105,7 +116,14 @@ export function brk(core: ReplayCore, task: Task, frame: TraceFrame): void {
   if (!record || record.start === record.end) return;
   const range = rangeOf(record);
   if (record.flags === 0) return task.space.unmap(range.start, range.end);
-  task.space.map({ ...range, prot: record.prot & PROT_MASK, backing: null, offset: 0, name: '[heap]', file: null });
+  task.space.map({
+    ...range,
+    prot: record.prot & PROT_MASK,
+    backing: null,
+    offset: 0,
+    name: '[heap]',
+    file: null,
+  });
 }
 
 /** Move or resize; the first record (the moved range) tells nothing new, a second one gives a file's grown part. */
@@ -120,7 +138,10 @@ export function mremap(core: ReplayCore, task: Task, frame: TraceFrame): void {
   const space = task.space;
   const vma = space.vmas.find(from.start);
   if (!vma) {
-    throw new RevenantError('E_TRACE_CORRUPT', `Frame ${frame.frameTime}: mremap of ${hex(from.start)}, which is not mapped.`);
+    throw new RevenantError(
+      'E_TRACE_CORRUPT',
+      `Frame ${frame.frameTime}: mremap of ${hex(from.start)}, which is not mapped.`,
+    );
   }
   if (oldSize === 0) {
     // Duplicates a shared mapping (mm/mremap.c: old_len == 0).
@@ -153,7 +174,14 @@ function growMapping(
     backing = core.fileOf(grown);
     offset = grown.fileOffsetBytes;
   }
-  space.map({ ...vma, start, end: to.end, backing, offset, file: vma.file && { ...vma.file, offset: continued } });
+  space.map({
+    ...vma,
+    start,
+    end: to.end,
+    backing,
+    offset,
+    file: vma.file && { ...vma.file, offset: continued },
+  });
 }
 
 /** Only advice that changes content or inheritance acts; a failed call acts on the recorded ranges (notes 6.2). */
@@ -162,7 +190,8 @@ export function madvise(_core: ReplayCore, task: Task, frame: TraceFrame, failed
   if (failed) {
     if (frame.extra.kind !== 'madviseRanges') return;
     for (const { start, end } of frame.extra.ranges) {
-      if (end <= BigInt(USER_END) && start < end) adviseRange(task.space, Number(start) as Gva, Number(end) as Gva, advice);
+      if (end <= BigInt(USER_END) && start < end)
+        adviseRange(task.space, Number(start) as Gva, Number(end) as Gva, advice);
     }
     return;
   }
@@ -204,7 +233,14 @@ export function shmat(core: ReplayCore, task: Task, frame: TraceFrame): void {
   const flags = frame.registers[2 * Reg.rdx];
   const prot = Prot.read | (flags & SHM_RDONLY ? 0 : Prot.write) | (flags & SHM_EXEC ? Prot.exec : 0);
   if (range.start === range.end) return;
-  task.space.map({ ...range, prot, backing: core.sharedObjectOf(record), offset: 0, name: record.fsname, file: null });
+  task.space.map({
+    ...range,
+    prot,
+    backing: core.sharedObjectOf(record),
+    offset: 0,
+    name: record.fsname,
+    file: null,
+  });
   task.space.shmLengths.set(range.start, range.end - range.start);
 }
 
