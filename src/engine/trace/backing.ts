@@ -1,0 +1,79 @@
+import * as path from 'node:path';
+import { invariant } from '../base/errors.js';
+import { FileSource, fileExists, resolveInside } from './source.js';
+
+/** A file that mappings are filled from: a copy of what was mapped, stored in the trace directory. */
+export interface BackingFile {
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Reads up to `into.length` bytes at `offset`; returns how many there were, 0 past the end. */
+  read(offset: number, into: Uint8Array): number;
+}
+
+/** Descriptors that are kept open; a trace may have thousands of files. */
+const MAX_OPEN = 128;
+
+class StoredFile implements BackingFile {
+  source: FileSource | null;
+
+  constructor(
+    readonly name: string,
+    readonly path: string,
+    readonly size: number,
+    source: FileSource,
+    readonly touch: (file: StoredFile) => void,
+  ) {
+    this.source = source;
+  }
+
+  read(offset: number, into: Uint8Array): number {
+    invariant(Number.isSafeInteger(offset) && offset >= 0, `read of ${this.name} at ${offset}`);
+    const length = Math.min(into.length, this.size - offset);
+    if (length <= 0) return 0;
+    this.touch(this);
+    this.source ??= FileSource.open(this.path);
+    return this.source.read(offset, into, length);
+  }
+}
+
+/** The backing files of one trace directory, each opened once. */
+export class BackingFiles {
+  readonly #files = new Map<string, StoredFile>();
+  /** In order of use, the last one last. */
+  readonly #open = new Set<StoredFile>();
+
+  constructor(readonly directory: string) {}
+
+  /** Errors: E_TRACE_PATH if the name leaves the directory, E_TRACE_MISSING if there is no such file. */
+  open(name: string): BackingFile {
+    const known = this.#files.get(name);
+    if (known) return known;
+    const real = resolveInside(this.directory, name);
+    const source = FileSource.open(real);
+    const file = new StoredFile(name, real, source.size, source, (used) => this.#touch(used));
+    this.#files.set(name, file);
+    this.#touch(file);
+    return file;
+  }
+
+  openIfPresent(name: string): BackingFile | null {
+    return fileExists(path.join(this.directory, name)) ? this.open(name) : null;
+  }
+
+  close(): void {
+    for (const file of this.#open) file.source?.close();
+    this.#open.clear();
+    this.#files.clear();
+  }
+
+  #touch(file: StoredFile): void {
+    this.#open.delete(file);
+    this.#open.add(file);
+    if (this.#open.size <= MAX_OPEN) return;
+    const [oldest] = this.#open;
+    oldest.source?.close();
+    oldest.source = null;
+    this.#open.delete(oldest);
+  }
+}

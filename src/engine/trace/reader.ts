@@ -1,0 +1,226 @@
+import * as path from 'node:path';
+import { invariant, RevenantError } from '../base/errors.js';
+import type { BackingFile } from './backing.js';
+import { BackingFiles } from './backing.js';
+import { BlockFile } from './chunk.js';
+import { corrupt } from './corrupt.js';
+import { FrameDecoder } from './events.js';
+import type { MemWrite } from './frame.js';
+import { TraceFrame } from './frame.js';
+import { readHeader } from './header.js';
+import { MessageStream } from './messages.js';
+import { decodeMMap } from './mmaps.js';
+import { RawData } from './raw-data.js';
+import type { MMapRecord, TaskEventRecord, TraceHeader } from './records.js';
+import { RecordStream } from './record-stream.js';
+import { fileExists, FileSource, requireDirectory } from './source.js';
+import { decodeTaskEvent } from './tasks.js';
+import { xsaveBytes } from './xsave-size.js';
+
+export type { BackingFile } from './backing.js';
+
+/** How far peek() looks. */
+const MAX_PEEK = 4;
+/** The current frame and those peeked at. */
+const RING = MAX_PEEK + 1;
+
+/**
+ * A trace directory, read front to back in bounded memory: what is held does not grow with the
+ * trace, but for 16 bytes a block (1 MiB decompressed) of `events` and `data`.
+ *
+ * Errors of every method: E_TRACE_CORRUPT naming file, place and frame.
+ */
+export class TraceReader {
+  readonly header: TraceHeader;
+  readonly #events: MessageStream;
+  readonly #decoder: FrameDecoder;
+  readonly #mmaps: RecordStream<MMapRecord>;
+  readonly #tasks: RecordStream<TaskEventRecord>;
+  readonly #data: RawData;
+  readonly #backing: BackingFiles;
+  readonly #streams: BlockFile[] = [];
+  readonly #ring: TraceFrame[] = Array.from({ length: RING }, () => new TraceFrame());
+  /** Frames decoded, and those of them that advance() has returned. */
+  #decoded = 0;
+  #returned = 0;
+  #dataCursor = 0;
+  #ended = false;
+  /** Kept for the frame it belongs to, when peek() finds it first. */
+  #failure: unknown = null;
+
+  /**
+   * Opens a trace. Errors: E_TRACE_MISSING (no directory, no such file), E_TRACE_VERSION (not 85),
+   * E_TRACE_CORRUPT, E_UNSUPPORTED (needs a newer reader, other architecture).
+   */
+  static open(directory: string): TraceReader {
+    requireDirectory(directory);
+    const complete = fileExists(path.join(directory, 'version'));
+    if (!complete && !fileExists(path.join(directory, 'incomplete'))) {
+      const text = `No trace in ${directory}: it has neither a file \`version\` nor a file \`incomplete\`.`;
+      throw new RevenantError('E_TRACE_MISSING', text, 'Name a trace directory as rr makes it.');
+    }
+    return new TraceReader(directory, !complete);
+  }
+
+  /** @param incomplete The recorder was killed: there is no header, and streams may be cut off anywhere. */
+  private constructor(
+    readonly directory: string,
+    readonly incomplete: boolean,
+  ) {
+    const version = FileSource.open(path.join(directory, incomplete ? 'incomplete' : 'version'));
+    try {
+      this.header = readHeader(version, incomplete);
+    } finally {
+      version.close();
+    }
+    try {
+      this.#events = this.#messages('events', 'frame');
+      this.#mmaps = new RecordStream(this.#messages('mmaps', 'record'), decodeMMap);
+      this.#tasks = new RecordStream(this.#messages('tasks', 'record'), decodeTaskEvent);
+      this.#data = new RawData(this.#stream('data'));
+    } catch (error) {
+      for (const stream of this.#streams) stream.close();
+      throw error;
+    }
+    this.#decoder = new FrameDecoder(
+      this.#events.message,
+      incomplete ? 0 : xsaveBytes(this.header.cpuidRecords),
+    );
+    this.#backing = new BackingFiles(directory);
+  }
+
+  /** The next frame, or null at the end; a refilled object, valid until the next call. */
+  advance(): TraceFrame | null {
+    if (this.#returned === this.#decoded && !this.#decodeNext()) {
+      if (this.#failure !== null) throw this.#failure;
+      return null;
+    }
+    return this.#ring[this.#returned++ % RING];
+  }
+
+  /**
+   * The k-th frame after the current one, 1 <= k <= 4, without consuming it; null when there is none.
+   * A frame that cannot be decoded ends the trace here, and advance() reports why when it gets there.
+   */
+  peek(k: number): TraceFrame | null {
+    invariant(k >= 1 && k <= MAX_PEEK, `peek(${k})`);
+    while (this.#decoded < this.#returned + k) if (!this.#decodeNext()) return null;
+    return this.#ring[(this.#returned + k - 1) % RING];
+  }
+
+  /** Of the last frame that advance() returned; 0 before the first. */
+  get frameTime(): number {
+    return this.#returned;
+  }
+
+  /** Consumes and returns the next mapping record if it belongs to frame `frameTime`, else null. */
+  nextMapping(frameTime: number): MMapRecord | null {
+    return this.#mmaps.peek()?.frameTime === frameTime ? this.#mmaps.next() : null;
+  }
+
+  /** Skips task events of earlier frames; consumes and returns the next if it belongs to frame `frameTime`. */
+  nextTaskEvent(frameTime: number): TaskEventRecord | null {
+    let event = this.#tasks.peek();
+    while (event !== null && event.frameTime < frameTime) {
+      this.#tasks.next();
+      event = this.#tasks.peek();
+    }
+    return event?.frameTime === frameTime ? this.#tasks.next() : null;
+  }
+
+  peekTaskEvent(): TaskEventRecord | null {
+    return this.#tasks.peek();
+  }
+
+  /** The next mapping record of any frame; null at the end (of an incomplete trace: no more were written). */
+  peekMapping(): MMapRecord | null {
+    return this.#mmaps.peek();
+  }
+
+  /**
+   * Bytes [offset, offset + into.length) of what `write` stores, holes as zeros, into `into`.
+   * Sequential reads are fast, any order works. Precondition: the range is inside the write.
+   */
+  readWrite(write: MemWrite, offset: number, into: Uint8Array): void {
+    try {
+      this.#data.readWrite(write, offset, into);
+    } catch (error) {
+      if (!(error instanceof RevenantError) || error.code !== 'E_TRACE_CORRUPT') throw error;
+      const text = `${error.message} The bytes were needed at frame ${this.#returned}.`;
+      throw new RevenantError('E_TRACE_CORRUPT', text, error.hint, { cause: error });
+    }
+  }
+
+  /**
+   * The file behind a mapping record of source `file`. Errors: E_TRACE_PATH if its name leaves the
+   * trace directory (`..`, absolute, a symbolic link), E_TRACE_MISSING if there is no such file.
+   */
+  openBacking(record: MMapRecord): BackingFile {
+    invariant(record.source.kind === 'file', 'openBacking() of a mapping without a file');
+    return this.#backing.open(record.source.backingFileName);
+  }
+
+  /** A file of the trace directory that the format names by convention (`cloned_data_TID_SERIAL`); null if absent. */
+  openAuxiliary(name: string): BackingFile | null {
+    return this.#backing.openIfPresent(name);
+  }
+
+  close(): void {
+    for (const stream of this.#streams) stream.close();
+    this.#data.close();
+    this.#backing.close();
+  }
+
+  /** Decodes one frame into the ring; false at the end and at a failure. */
+  #decodeNext(): boolean {
+    if (this.#ended) return false;
+    try {
+      if (this.#events.next()) {
+        const frame = this.#ring[this.#decoded % RING];
+        this.#decoder.decode(frame, this.#decoded + 1, this.#dataCursor);
+        if (this.#haveData(frame.dataEnd)) {
+          this.#dataCursor = frame.dataEnd;
+          this.#decoded++;
+          return true;
+        }
+      } else if (this.#decoded === 0) this.#checkEmpty();
+    } catch (error) {
+      this.#failure = error;
+    }
+    this.#ended = true;
+    return false;
+  }
+
+  /** The `data` stream reaches `end`. If not: an error, but for incomplete traces the end. */
+  #haveData(end: number): boolean {
+    if (this.#data.covers(end)) return true;
+    if (this.incomplete) return false;
+    const { indexedEnd, source } = this.#data.blocks;
+    throw corrupt(
+      source.path,
+      `the stream has ${indexedEnd} bytes, but the writes of frame ${this.#decoded + 1} end at byte ${end}`,
+    );
+  }
+
+  /** A trace may hold nothing, but then all of it. */
+  #checkEmpty(): void {
+    if (this.incomplete || !this.#data.covers(1)) return;
+    throw corrupt(path.join(this.directory, 'events'), 'it is empty, but `data` is not');
+  }
+
+  #stream(name: string): BlockFile {
+    const stream = new BlockFile(FileSource.open(path.join(this.directory, name)), this.incomplete);
+    this.#streams.push(stream);
+    return stream;
+  }
+
+  #messages(name: string, unit: string): MessageStream {
+    const blocks = this.#stream(name);
+    let next = 0;
+    const chunks = {
+      next: () => (blocks.has(next) ? blocks.load(next++) : null),
+      describe: () => blocks.describe(next - 1),
+    };
+    return new MessageStream(chunks, unit, this.incomplete);
+  }
+}
