@@ -5,11 +5,12 @@
 #include <sys/ioctl.h>
 
 #include "error.h"
+#include "list_requests.h"
 
 namespace revenant {
 
 static_assert(sizeof(CpuidEntry) == sizeof(kvm_cpuid_entry2));
-static_assert(offsetof(CpuidPayload, entries) == 8);  // kvm_cpuid2: the header gives C++ another size
+static_assert(offsetof(CpuidPayload, entries) == sizeof(ListHead));
 
 int SystemFd::open() {
   int fd;
@@ -31,7 +32,7 @@ int SystemFd::check_extension(int capability) const {
 int SystemFd::get_supported_cpuid(CpuidPayload& out) const {
   out.count = kMaxCpuidEntries;
   out.padding = 0;
-  return or_errno(ioctl(fd_.get(), KVM_GET_SUPPORTED_CPUID, &out));
+  return or_errno(ioctl(fd_.get(), kGetSupportedCpuid, &out));
 }
 
 int SystemFd::create_vm() const { return or_errno(ioctl(fd_.get(), KVM_CREATE_VM, 0)); }

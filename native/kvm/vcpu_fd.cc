@@ -3,11 +3,12 @@
 #include <sys/ioctl.h>
 
 #include "error.h"
+#include "list_requests.h"
 
 namespace revenant {
 
 static_assert(sizeof(MsrEntry) == sizeof(kvm_msr_entry));
-static_assert(offsetof(MsrPayload, entries) == 8);  // kvm_msrs: the header gives C++ another size
+static_assert(offsetof(MsrPayload, entries) == sizeof(ListHead));
 static_assert(sizeof(RegsPayload::regs) == sizeof(kvm_regs));
 static_assert(sizeof(RegsPayload::sregs) == sizeof(kvm_sregs));
 
@@ -35,11 +36,11 @@ int VcpuFd::call(unsigned long request, const void* argument) const {
   return or_errno(ioctl(fd_.get(), request, argument));
 }
 
-int VcpuFd::set_cpuid2(const CpuidPayload& in) const { return call(KVM_SET_CPUID2, &in); }
+int VcpuFd::set_cpuid2(const CpuidPayload& in) const { return call(kSetCpuid2, &in); }
 
 int VcpuFd::get_cpuid2(CpuidPayload& out) const {
   out.count = kMaxCpuidEntries;
-  return call(KVM_GET_CPUID2, &out);
+  return call(kGetCpuid2, &out);
 }
 
 int VcpuFd::get_regs(kvm_regs& out) const { return call(KVM_GET_REGS, &out); }
@@ -75,11 +76,11 @@ static int all_or_eio(int result, std::uint32_t count, std::uint64_t& done) {
 }
 
 int VcpuFd::set_msrs(const MsrPayload& in, std::uint64_t& done) const {
-  return all_or_eio(call(KVM_SET_MSRS, &in), in.count, done);
+  return all_or_eio(call(kSetMsrs, &in), in.count, done);
 }
 
 int VcpuFd::get_msrs(MsrPayload& inout, std::uint64_t& done) const {
-  return all_or_eio(call(KVM_GET_MSRS, &inout), inout.count, done);
+  return all_or_eio(call(kGetMsrs, &inout), inout.count, done);
 }
 
 }  // namespace revenant
