@@ -1,0 +1,121 @@
+import type { Gpa, Gva } from '../base/address.js';
+import { highWord, lowWord } from '../base/address.js';
+import { REGISTERS_BYTES, type RegisterWords } from '../base/registers.js';
+import { ContextOffset, ContextRequest, Ring0 } from './layout.js';
+
+const REQUESTS = ContextOffset.requests / 4;
+const VECTOR = ContextOffset.vector / 4;
+const ERROR_CODE = ContextOffset.errorCode / 4;
+const CR2 = ContextOffset.cr2 / 4;
+const DR6 = ContextOffset.dr6 / 4;
+const CR3 = ContextOffset.cr3 / 4;
+const DR0 = ContextOffset.dr0 / 4;
+const DR7 = ContextOffset.dr7 / 4;
+/** DR7's bit that is always one; `1 << 2 * index` enables execution breakpoint `index` (SDM vol. 3, 17.2.4). */
+const DR7_FIXED = 0x400;
+
+/**
+ * What the ring-0 stub saves on the way out and loads on the way in: typed-array views over the pool,
+ * without allocation. Valid between runs only.
+ *
+ * The stub itself forces cs, ss and eflags to what a program may have. It saves ds, es, fs and gs on
+ * every exit, and fs_base and gs_base where CR4.FSGSBASE is on (else they stay as last set here).
+ */
+export class ContextPage {
+  /** The program's registers, in user_regs_struct order. `orig_rax` is the engine's own. */
+  readonly registers: RegisterWords;
+  /** XSAVE area of 16 KiB, standard form, the hardware's layout. */
+  readonly xstate: Uint8Array;
+  private readonly words: Uint32Array;
+
+  constructor(pool: ArrayBuffer) {
+    this.words = new Uint32Array(pool, Ring0.context, 1024);
+    this.registers = new Uint32Array(pool, Ring0.context + ContextOffset.registers, REGISTERS_BYTES / 4);
+    this.xstate = new Uint8Array(pool, Ring0.xstate, Ring0.xstateSize);
+  }
+
+  /** Why the guest left: an exception's vector (0 to 31, 0x80), or a value of layout.ts `Vector`. */
+  get vector(): number {
+    return this.words[VECTOR];
+  }
+  set vector(value: number) {
+    this.words[VECTOR] = value;
+  }
+
+  /** The processor's error code; 0 for exceptions that have none. */
+  get errorCode(): number {
+    return this.words[ERROR_CODE];
+  }
+
+  /** The address of the last page fault. */
+  get cr2Low(): number {
+    return this.words[CR2];
+  }
+  get cr2High(): number {
+    return this.words[CR2 + 1];
+  }
+
+  /** After vector 1: bits 0-3 = breakpoints reached, bit 14 = single step. */
+  get dr6(): number {
+    return this.words[DR6];
+  }
+
+  /** What the next entry will do besides loading registers: ContextRequest bits. */
+  get requests(): number {
+    return this.words[REQUESTS];
+  }
+
+  /** Loads another page-table root on the next entry, which flushes the TLB. */
+  requestCr3(root: Gpa): void {
+    this.words[CR3] = lowWord(root);
+    this.words[CR3 + 1] = highWord(root);
+    this.words[REQUESTS] |= ContextRequest.cr3;
+  }
+
+  /** Flushes the TLB on the next entry: page tables of the current root changed. */
+  requestFlush(): void {
+    this.words[REQUESTS] |= ContextRequest.cr3;
+  }
+
+  /** Loads `xstate` on the next entry. A bad image leaves with vector 0x20d. */
+  requestXrstor(): void {
+    this.words[REQUESTS] |= ContextRequest.xrstor;
+  }
+
+  /** Loads fs_base and gs_base of `registers` on the next entry. */
+  requestFsGsBase(): void {
+    this.words[REQUESTS] |= ContextRequest.fsGsBase;
+  }
+
+  /** Loads ds, es, fs and gs of `registers` on the next entry, then the bases. */
+  requestSegments(): void {
+    this.words[REQUESTS] |= ContextRequest.segments;
+  }
+
+  requestXsave(): void {
+    this.words[REQUESTS] |= ContextRequest.xsave;
+  }
+
+  /** Forgets requests, for instance those that the processor refused. */
+  dropRequests(): void {
+    this.words[REQUESTS] = 0;
+  }
+
+  /** Puts an execution breakpoint at a user-space address, or removes it. In force from the next entry. */
+  setBreakpoint(index: 0 | 1 | 2 | 3, address: Gva | null): void {
+    const enable = 1 << (2 * index);
+    const at = DR0 + 2 * index;
+    const before = this.words[DR7] | DR7_FIXED;
+    if (address === null) {
+      if (!(before & enable)) return;
+      this.words[DR7] = before & ~enable;
+    } else {
+      const [low, high] = [lowWord(address), highWord(address)];
+      if (before & enable && this.words[at] === low && this.words[at + 1] === high) return;
+      this.words[at] = low;
+      this.words[at + 1] = high;
+      this.words[DR7] = before | enable;
+    }
+    this.words[REQUESTS] |= ContextRequest.debug;
+  }
+}

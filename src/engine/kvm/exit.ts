@@ -1,0 +1,61 @@
+/** How a run ended. Numbers, because they are compared once or twice per frame. */
+export const Exit = {
+  /** Still running: the budget is used up. Run again; nothing else may be touched. */
+  Pending: 0,
+  /** A system call instruction: rip is behind it, rcx = rip, r11 = eflags, rax = the number. */
+  Syscall: 1,
+  /** An exception of the program: `context.vector`, `errorCode`, `cr2Low`, `cr2High`, `dr6`. */
+  Exception: 2,
+  /** Kicked in the program, between two instructions. A later run goes on exactly there. */
+  Interrupted: 3,
+  /** The XSAVE area was filled (Machine.saveXstate). */
+  XstateSaved: 4,
+  /** The guest cannot go on: Machine.describeFailure(). */
+  Failed: 5,
+} as const;
+export type Exit = (typeof Exit)[keyof typeof Exit];
+
+/** KVM_EXIT_* of linux/kvm.h that a guest of ours can end with. */
+const reasons: Readonly<Record<number, string>> = {
+  0: 'an unknown hardware exit',
+  2: 'an access to another I/O port',
+  4: 'a debug exit',
+  5: 'HLT',
+  6: 'an access to a guest-physical address outside the pool',
+  8: 'a triple fault',
+  9: 'an entry that the processor refused',
+  17: "an error inside KVM's emulation",
+  24: 'a system event',
+};
+
+const exceptionNames: Readonly<Record<number, string>> = {
+  0: '#DE',
+  1: '#DB',
+  2: 'NMI',
+  3: '#BP',
+  4: '#OF',
+  5: '#BR',
+  6: '#UD',
+  7: '#NM',
+  8: '#DF',
+  10: '#TS',
+  11: '#NP',
+  12: '#SS',
+  13: '#GP',
+  14: '#PF',
+  16: '#MF',
+  17: '#AC',
+  18: '#MC',
+  19: '#XM',
+  20: '#VE',
+  21: '#CP',
+};
+
+/** "#PF" for 14, "vector 15" where there is no name. */
+export const exceptionName = (vector: number): string => exceptionNames[vector] ?? `vector ${vector}`;
+
+/** In words: KVM's exit `reason` (Control::exit_reason), or a failed KVM_RUN (0xffff0000 | errno). */
+export function reasonName(reason: number): string {
+  if (reason >>> 16 === 0xffff) return `KVM_RUN failing with errno ${reason & 0xffff}`;
+  return reasons[reason] ?? `KVM exit ${reason}`;
+}

@@ -1,0 +1,93 @@
+/**
+ * The control block and the ring-0 image as TypeScript sees them. Must match native/kvm/control.h and
+ * native/kvm/ring0/layout.h, where each field is explained; test/kvm/layout.spec.ts compares them.
+ */
+
+/** Byte offsets into the control block, which begins the pool. */
+export const ControlOffset = {
+  requestSeq: 0x00,
+  command: 0x04,
+  kick: 0x08,
+  budgetMicros: 0x0c,
+  value: 0x10,
+  completeSeq: 0x40,
+  result: 0x44,
+  exitKind: 0x48,
+  exitReason: 0x4c,
+  exitDetail: 0x50,
+  exitRip: 0x60,
+  runIoctls: 0x68,
+  stubExits: 0x70,
+  payload: 0x1000,
+} as const;
+
+export const Command = {
+  create: 1,
+  destroy: 2,
+  getSupportedCpuid: 3,
+  setCpuid2: 4,
+  getCpuid2: 5,
+  setXcr0: 6,
+  getXcr0: 7,
+  initLongMode: 8,
+  setMsrs: 9,
+  getMsrs: 10,
+  run: 11,
+  checkExtension: 12,
+  getRegs: 13,
+  ping: 14,
+} as const;
+export type Command = (typeof Command)[keyof typeof Command];
+
+export const ExitKind = { stub: 1, interrupted: 2, failed: 3 } as const;
+
+/** Guest-physical addresses of the ring-0 image. */
+export const Ring0 = {
+  context: 0x12000,
+  pml4: 0x14000,
+  pml4Slot: 511,
+  xstate: 0x18000,
+  xstateSize: 0x4000,
+  staged: 0x20000,
+  stagedSize: 0x20000,
+  end: 0x40000,
+} as const;
+
+/** Byte offsets into the context page. */
+export const ContextOffset = {
+  requests: 0x000,
+  vector: 0x004,
+  errorCode: 0x008,
+  cr2: 0x010,
+  dr6: 0x018,
+  cr3: 0x020,
+  dr0: 0x040,
+  dr7: 0x060,
+  registers: 0x108,
+} as const;
+
+export const ContextRequest = {
+  cr3: 0x01,
+  xrstor: 0x02,
+  fsGsBase: 0x04,
+  segments: 0x08,
+  debug: 0x10,
+  xsave: 0x20,
+} as const;
+
+/** Values of the context page's `vector`; 0 to 31 and 0x80 are the processor's own. */
+export const Vector = {
+  int80: 0x80,
+  syscall: 0x100,
+  xsaved: 0x101,
+  interrupted: 0x102,
+  syscallCompat: 0x103,
+  /** Plus the vector of an exception inside the ring-0 stub. */
+  ring0: 0x200,
+} as const;
+
+/** Linux's selectors of user code and data. */
+export const Selector = { userCs: 0x33, user32Cs: 0x23, userSs: 0x2b } as const;
+
+export const MAX_CPUID_ENTRIES = 256;
+export const MAX_MSRS = 64;

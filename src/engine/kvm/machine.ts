@@ -1,0 +1,220 @@
+import os from 'node:os';
+import { gpa, type Gpa } from '../base/address.js';
+import { RevenantError } from '../base/errors.js';
+import { ContextPage } from './context-page.js';
+import { Control, type CpuidEntry } from './control.js';
+import {
+  Cr4,
+  cpuidDifferences,
+  cpuidRecords,
+  findEntry,
+  type CpuidDifference,
+  type CpuidRecord,
+} from './cpuid.js';
+import { Exit, exceptionName, reasonName } from './exit.js';
+import { cr4BitName, xcr0BitNames } from './features.js';
+import { Command, ExitKind, Ring0, Vector } from './layout.js';
+import { StaleCode } from './stale-code.js';
+import { errnoName, type VcpuTransport } from './transport.js';
+
+/** The processor that the program is to see. */
+export interface MachineConfig {
+  cpuid: CpuidEntry[];
+  xcr0: bigint;
+  /** Bits of `Cr4`: see cr4FromTrace(). UMIP is left out where the machine refuses it. */
+  cr4: number;
+  /** CPUID raises #GP in the program, as with arch_prctl(ARCH_SET_CPUID). */
+  cpuidFaulting: boolean;
+  /** What RDPID and LSL of selector 0x7b return. Default 0. */
+  cpuNumber?: number;
+}
+
+const MSR_PLATFORM_INFO = 0xce;
+const MSR_MISC_FEATURES_ENABLES = 0x140;
+/** Each wait of saveXstate(), and how many: the guest executes a handful of instructions. */
+const XSAVE_BUDGET_MICROS = 1_000_000;
+const XSAVE_TRIES = 10;
+const { EINVAL, ENOENT, ENODEV, ENXIO, EACCES, EPERM } = os.constants.errno;
+
+/** One VM with one vCPU that waits in ring 0 for the next run. */
+export class Machine {
+  readonly context: ContextPage;
+  /** The first byte of the pool that is free for guest memory. */
+  readonly firstFree: Gpa = gpa(Ring0.end);
+  /** The page-table root entry (slot 511) of ring 0; every address space has it, as two words. */
+  readonly kernelPml4Low: number;
+  readonly kernelPml4High: number;
+  /** What KVM supports (KVM_GET_SUPPORTED_CPUID): its leaf 0xD has the hardware's XSAVE layout. */
+  readonly hardwareCpuid: readonly CpuidRecord[];
+  /** What CPUID returns otherwise than asked for; only where hardware lays out XSAVE areas otherwise. */
+  readonly cpuidDifferences: readonly CpuidDifference[];
+  private readonly stale: StaleCode | null;
+
+  private constructor(
+    readonly transport: VcpuTransport,
+    readonly config: MachineConfig,
+    private readonly control: Control,
+    made: { hardware: CpuidEntry[]; actual: CpuidEntry[] },
+  ) {
+    this.context = new ContextPage(transport.pool);
+    const root = new Uint32Array(transport.pool, Ring0.pml4 + 8 * Ring0.pml4Slot, 2);
+    [this.kernelPml4Low, this.kernelPml4High] = root;
+    this.hardwareCpuid = cpuidRecords(made.hardware);
+    this.cpuidDifferences = config.cpuidFaulting ? [] : cpuidDifferences(config.cpuid, made.actual);
+    this.stale = transport.kind === 'emulated' ? new StaleCode(transport.pool) : null;
+  }
+
+  /**
+   * Makes the VM; one made before over the same transport ends. The pool beyond ring 0 is not touched.
+   * Throws E_MACHINE_CANNOT naming what was refused.
+   */
+  static create(transport: VcpuTransport, config: MachineConfig): Machine {
+    const control = new Control(transport);
+    return new Machine(transport, config, control, make(control, config));
+  }
+
+  /** The whole pool: control block, ring 0, guest memory. */
+  get pool(): ArrayBuffer {
+    return this.transport.pool;
+  }
+
+  /** KVM_RUN calls so far; without interruptions one per exit. */
+  get runIoctls(): number {
+    return this.control.runIoctls;
+  }
+
+  /** Makes the VM anew, for instance after Exit.Failed. All requests and registers are forgotten. */
+  restart(): void {
+    make(this.control, this.config);
+  }
+
+  /** Runs the program until it leaves, or `budgetMicros` are over (Exit.Pending: run again, touch nothing). */
+  run(budgetMicros: number): Exit {
+    if (!this.transport.run(budgetMicros)) return Exit.Pending;
+    if (this.control.exitKind === ExitKind.failed) return Exit.Failed;
+    const vector = this.context.vector;
+    if (vector === Vector.syscall) return Exit.Syscall;
+    if (vector < Vector.syscall) return Exit.Exception;
+    if (vector === Vector.xsaved) return Exit.XstateSaved;
+    return vector === Vector.interrupted ? Exit.Interrupted : Exit.Failed;
+  }
+
+  /** Ends the run in progress soon, as Exit.Interrupted. */
+  kick(): void {
+    this.transport.kick();
+  }
+
+  /** Puts the vCPU's vector state into context.xstate (after performing pending requests). Costs an exit. */
+  saveXstate(): void {
+    const { vector } = this.context;
+    this.context.requestXsave();
+    let exit: Exit = Exit.Pending;
+    for (let i = 0; i < XSAVE_TRIES && exit === Exit.Pending; i++) exit = this.run(XSAVE_BUDGET_MICROS);
+    if (exit !== Exit.XstateSaved) {
+      throw new RevenantError('E_MACHINE_LOST', `XSAVE failed: ${this.describeFailure()}.`);
+    }
+    this.context.vector = vector;
+  }
+
+  /**
+   * To be called after storing into guest memory from here what the guest may have executed before with
+   * other content. Nothing on a real processor; the emulator would go on with its translations.
+   */
+  codeWritten(at: Gpa, length: number): void {
+    if (!this.stale) return;
+    if (this.stale.full) this.control.execute(Command.ping); // the list is served before any command
+    this.stale.add(at, length);
+  }
+
+  /** Why the last run ended with Exit.Failed, in words. */
+  describeFailure(): string {
+    if (this.control.exitKind === ExitKind.failed) {
+      const [detail, more] = this.control.exitDetail;
+      const numbers = `0x${detail.toString(16)}, 0x${more.toString(16)}`;
+      return `${reasonName(this.control.exitReason)} (${numbers}) at rip 0x${this.control.exitRip.toString(16)}`;
+    }
+    const { vector } = this.context;
+    if (vector === Vector.syscallCompat) return 'a SYSCALL from 32-bit code';
+    if (vector < Vector.ring0) return `vector 0x${vector.toString(16)}`;
+    return `${exceptionName(vector - Vector.ring0)} while entering the program (error code 0x${this.context.errorCode.toString(16)})`;
+  }
+
+  /** Gives VM and transport back. */
+  close(): void {
+    this.transport.close();
+  }
+}
+
+const cannot = (message: string, hint?: string): RevenantError =>
+  new RevenantError('E_MACHINE_CANNOT', message, hint);
+
+function make(control: Control, config: MachineConfig): { hardware: CpuidEntry[]; actual: CpuidEntry[] } {
+  createVm(control);
+  demand(control.execute(Command.getSupportedCpuid), 'KVM does not tell which CPUID it supports');
+  const hardware = control.cpuidList();
+  checkXcr0(config.xcr0, hardware);
+  demand(control.setCpuid(config.cpuid), 'KVM refused the recorded CPUID');
+  initialise(control, config);
+  if (config.cr4 & Cr4.OSXSAVE) setXcr0(control, config.xcr0);
+  if (config.cpuidFaulting) setCpuidFaulting(control);
+  demand(control.execute(Command.getCpuid2), 'KVM does not tell the CPUID that it was given');
+  return { hardware, actual: control.cpuidList() };
+}
+
+function demand(errno: number, what: string): void {
+  if (errno !== 0) throw cannot(`${what}: ${errnoName(errno)}.`);
+}
+
+function createVm(control: Control): void {
+  const errno = control.execute(Command.create);
+  if (errno === 0) return;
+  if (errno === ENOENT || errno === ENODEV || errno === ENXIO) throw cannot('There is no /dev/kvm here.');
+  if (errno === EACCES || errno === EPERM) {
+    throw cannot('/dev/kvm may not be opened by this user.', 'Join its group: sudo usermod -aG kvm "$USER"');
+  }
+  throw cannot(`KVM could not make a virtual machine: ${errnoName(errno)}.`);
+}
+
+/** Bits that this processor, kernel or hypervisor below does not have. */
+function checkXcr0(xcr0: bigint, hardware: readonly CpuidEntry[]): void {
+  const leaf = findEntry(hardware, 0xd);
+  const supported = leaf ? (BigInt(leaf.edx >>> 0) << 32n) | BigInt(leaf.eax >>> 0) : 3n;
+  const missing = xcr0 & ~supported;
+  if (missing === 0n) return;
+  throw cannot(
+    `The recording has ${xcr0BitNames(missing)}, which this machine's KVM does not have ` +
+      `(recorded XCR0 0x${xcr0.toString(16)}, here at most 0x${supported.toString(16)}).`,
+  );
+}
+
+function setXcr0(control: Control, xcr0: bigint): void {
+  const errno = control.executeValue(Command.setXcr0, xcr0);
+  if (errno === EINVAL) {
+    throw cannot(
+      `KVM refused XCR0 0x${xcr0.toString(16)} (${xcr0BitNames(xcr0)}): no processor has this ` +
+        'combination, or the recorded CPUID leaf 0xd does not have all of it.',
+    );
+  }
+  demand(errno, `KVM_SET_XCRS failed for 0x${xcr0.toString(16)}`);
+}
+
+function initialise(control: Control, config: MachineConfig): void {
+  const leaf1 = findEntry(config.cpuid, 1);
+  const apicEnabled = leaf1 !== undefined && (leaf1.edx & (1 << 9)) !== 0;
+  const init = (cr4: number): number => control.initLongMode(cr4, config.cpuNumber ?? 0, apicEnabled);
+  let errno = init(config.cr4);
+  if (errno === EINVAL && config.cr4 & Cr4.UMIP) errno = init(config.cr4 & ~Cr4.UMIP);
+  if (errno === 0) return;
+  const bits = Array.from({ length: 32 }, (_, bit) => bit).filter((bit) => config.cr4 & (1 << bit));
+  const refused = bits.filter((bit) => bit !== 11 && init(1 << bit) !== 0).map(cr4BitName);
+  if (refused.length > 0) throw cannot(`KVM refused ${refused.join(', ')}: ${errnoName(errno)}.`);
+  throw cannot(`KVM refused long mode with the recorded CPUID: ${errnoName(errno)}.`);
+}
+
+function setCpuidFaulting(control: Control): void {
+  const errno = control.setMsrs([
+    { index: MSR_PLATFORM_INFO, value: 1n << 31n },
+    { index: MSR_MISC_FEATURES_ENABLES, value: 1n },
+  ]);
+  demand(errno, 'KVM refused CPUID faulting (MSR 0x140)');
+}

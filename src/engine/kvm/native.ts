@@ -1,0 +1,62 @@
+/** The only file that loads the native addon; its whole contract is here. */
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { RevenantError } from '../base/errors.js';
+
+/** One leased vCPU. Methods report kernel errors as negative numbers and throw only for misuse. */
+export interface NativeHandle {
+  /** The pool; detached (length 0) by close(). */
+  readonly pool: ArrayBuffer;
+  /** Performs the command of the control block; 0 or -errno. -EPIPE: the machine is gone. */
+  execute(): number;
+  /** Starts or continues a run; 1 = ended, 0 = still running after the budget, or -errno. */
+  run(budgetMicros: number): number;
+  /** Ends the run in progress soon. */
+  kick(): void;
+  close(): void;
+}
+
+interface Native {
+  /** The host's KVM with a new pool of zeros. Opens no /dev/kvm yet: the command `create` does. */
+  openHost(poolBytes: number): NativeHandle;
+  /** The vCPU of the keeper at this abstract socket name; throws an Error with `code` and `errno`. */
+  openMailbox(abstractName: string): NativeHandle;
+  /** Fixed addresses and numbers by the names that native/kvm gives them. */
+  layout(): Record<string, number>;
+}
+
+const addonPath = fileURLToPath(new URL('../../../build/Release/revenant.node', import.meta.url));
+let loaded: Native | undefined;
+
+function native(): Native {
+  if (loaded) return loaded;
+  if (!fs.existsSync(addonPath)) {
+    throw new RevenantError(
+      'E_MACHINE_CANNOT',
+      `The native addon ${addonPath} is missing.`,
+      'Run: npm run build',
+    );
+  }
+  try {
+    loaded = createRequire(import.meta.url)(addonPath) as Native;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new RevenantError(
+      'E_MACHINE_CANNOT',
+      `The native addon does not load: ${reason}`,
+      'Run: npm run build',
+      {
+        cause,
+      },
+    );
+  }
+  return loaded;
+}
+
+/** See Native.openHost. */
+export const openHost = (poolBytes: number): NativeHandle => native().openHost(poolBytes);
+/** See Native.openMailbox. */
+export const openMailbox = (abstractName: string): NativeHandle => native().openMailbox(abstractName);
+/** See Native.layout. */
+export const nativeLayout = (): Record<string, number> => native().layout();

@@ -1,0 +1,66 @@
+/** How the engine reaches a vCPU: in this process or in the emulated machine. Nothing above knows which. */
+import os from 'node:os';
+import { RevenantError } from '../base/errors.js';
+import type { NativeHandle } from './native.js';
+
+export interface VcpuTransport {
+  readonly kind: 'host' | 'emulated';
+  /** For people, such as "QEMU emulator, EPYC-Rome,+pku". */
+  readonly description: string;
+  /** Control block, ring 0 and guest memory. Detached by close(). */
+  readonly pool: ArrayBuffer;
+  /** Performs the command in the control block; 0 or a positive errno. Throws E_MACHINE_LOST. */
+  execute(): number;
+  /**
+   * Starts or continues a run; true = the guest left, false = still running after budgetMicros (call
+   * again, touch nothing else but kick). The host's vCPU looks at the clock every 20 ms only.
+   * Throws E_MACHINE_LOST.
+   */
+  run(budgetMicros: number): boolean;
+  /** Ends the run in progress soon, as interrupted. */
+  kick(): void;
+  /** Gives the vCPU back. May be called again. */
+  close(): void;
+}
+
+const errnoNames = new Map(
+  Object.entries(os.constants.errno).map(([name, number]) => [number as number, name]),
+);
+
+/** "EINVAL" for 22. */
+export const errnoName = (errno: number): string => errnoNames.get(errno) ?? `errno ${errno}`;
+
+const { EPIPE } = os.constants.errno;
+
+/** The transport over a handle of the addon. */
+export function nativeTransport(
+  kind: VcpuTransport['kind'],
+  description: string,
+  handle: NativeHandle,
+): VcpuTransport {
+  const lost = (errno: number): RevenantError =>
+    new RevenantError(
+      'E_MACHINE_LOST',
+      errno === EPIPE
+        ? `The machine (${description}) is gone.`
+        : `The machine (${description}) failed: ${errnoName(errno)}.`,
+      kind === 'emulated' ? 'Its emulator may have been killed; run the command again.' : undefined,
+    );
+  return {
+    kind,
+    description,
+    pool: handle.pool,
+    execute() {
+      const result = -handle.execute();
+      if (result === EPIPE) throw lost(result);
+      return result === 0 ? 0 : result;
+    },
+    run(budgetMicros) {
+      const result = handle.run(budgetMicros);
+      if (result < 0) throw lost(-result);
+      return result === 1;
+    },
+    kick: () => handle.kick(),
+    close: () => handle.close(),
+  };
+}
