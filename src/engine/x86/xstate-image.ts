@@ -7,6 +7,7 @@
 import { RevenantError } from '../base/errors.js';
 import type { XstateLayout } from './xstate-layout.js';
 import {
+  AVX,
   componentName,
   findComponent,
   HEADER_OFFSET,
@@ -24,7 +25,11 @@ export const MXCSR_INIT = 0x1f80;
 /** What Linux loads into PKRU at exec and for a signal handler (all keys but 0 access-disabled). */
 export const PKRU_LINUX = 0x5555_5554;
 
+/** FSW: an unmasked x87 exception is pending. */
+export const FSW_ES = 0x80;
+
 /** Offsets in the legacy region. */
+export const FOP = 6;
 export const FIP = 8;
 export const FDP = 16;
 export const MXCSR = 24;
@@ -76,9 +81,22 @@ export function execImage(layout: XstateLayout): XstateImage {
   return image;
 }
 
-/** MXCSR that loading the image gives: stored with SSE or AVX state, else initial. */
-export function effectiveMxcsr(image: XstateImage): number {
-  return (xstateBv(image) & 6n) !== 0n ? readU32(image, MXCSR) : MXCSR_INIT;
+/**
+ * MXCSR of a recorded image, which the kernel made: stored with SSE or AVX state, else initial. An image that XSAVE
+ * made holds the register's value at `MXCSR` whatever XSTATE_BV says: see `markMxcsr`.
+ */
+export function recordedMxcsr(image: XstateImage): number {
+  return (xstateBv(image) & (SSE | AVX)) !== 0n ? readU32(image, MXCSR) : MXCSR_INIT;
+}
+
+/**
+ * Sets XSTATE_BV[1] in place when MXCSR is not initial. XSAVE leaves the bit clear while the XMM registers are zero,
+ * and then neither the kernel's rules nor a compacted XRSTOR would take MXCSR from the image.
+ */
+export function markMxcsr(image: XstateImage): void {
+  if (image.length > LEGACY_SIZE && readU32(image, MXCSR) !== MXCSR_INIT) {
+    writeU64(image, HEADER_OFFSET, xstateBv(image) | SSE);
+  }
 }
 
 function copyLegacy(from: XstateImage, present: bigint, into: XstateImage): void {
@@ -104,9 +122,7 @@ export function convertImage(image: XstateImage, from: XstateLayout, to: XstateL
   const result = new Uint8Array(to.size);
   let present = xstateBv(image);
   copyLegacy(image, present, result);
-  writeU32(result, MXCSR, effectiveMxcsr(image));
-  // MXCSR other than initial is lost by a compacted restore unless SSE counts as present.
-  if (readU32(result, MXCSR) !== MXCSR_INIT) present |= SSE;
+  writeU32(result, MXCSR, recordedMxcsr(image));
   for (const component of from.components) {
     if (!((present >> BigInt(component.bit)) & 1n)) continue;
     const target = findComponent(to, component.bit);
@@ -129,6 +145,7 @@ export function convertImage(image: XstateImage, from: XstateLayout, to: XstateL
     present |= PKRU;
   }
   writeU64(result, HEADER_OFFSET, present);
+  markMxcsr(result);
   return result;
 }
 
@@ -151,24 +168,22 @@ function isZero(image: XstateImage, start: number, end: number): boolean {
 }
 
 /** FCW 0x37f, everything else of x87 zero: what FNINIT and an initialising XRSTOR leave. */
-function isX87Initial(image: XstateImage): boolean {
-  return (
-    image[0] === (FCW_INIT & 0xff) &&
-    image[1] === FCW_INIT >> 8 &&
-    isZero(image, 2, MXCSR) &&
-    isZero(image, ST0, XMM0)
-  );
+function isX87Initial(image: XstateImage, pointersOnlyOnError: boolean): boolean {
+  if (image[0] !== (FCW_INIT & 0xff) || image[1] !== FCW_INIT >> 8) return false;
+  const noPointers = pointersOnlyOnError && (image[2] & FSW_ES) === 0;
+  return isZero(image, 2, noPointers ? FOP : MXCSR) && isZero(image, ST0, XMM0);
 }
 
 /**
  * XINUSE (SDM vol. 1, 13.6) by content: bits of components present in the image that are not in their initial state.
  * AMD's processors track exactly this (measured on Zen 4); Intel's may keep a bit set after a register became
  * zero by other means than VZEROUPPER, VZEROALL or XRSTOR. MXCSR does not count: see `xgetbv1`.
+ * @param pointersOnlyOnError AMD: without a pending x87 exception FOP, FIP and FDP count as zero
  */
-export function xinuse(image: XstateImage, layout: XstateLayout): bigint {
+export function xinuse(image: XstateImage, layout: XstateLayout, pointersOnlyOnError = false): bigint {
   const present = xstateBv(image) & layout.xcr0;
   let result = 0n;
-  if (present & X87 && !isX87Initial(image)) result |= X87;
+  if (present & X87 && !isX87Initial(image, pointersOnlyOnError)) result |= X87;
   if (present & SSE && !isZero(image, XMM0, XMM_END)) result |= SSE;
   for (const { bit, offset, size } of layout.components) {
     const mask = 1n << BigInt(bit);
@@ -177,9 +192,15 @@ export function xinuse(image: XstateImage, layout: XstateLayout): bigint {
   return result;
 }
 
-/** What XGETBV with ECX = 1 returns: XINUSE, and SSE also when only MXCSR differs from 0x1f80. */
-export function xgetbv1(image: XstateImage, layout: XstateLayout): bigint {
-  return (xinuse(image, layout) | (effectiveMxcsr(image) !== MXCSR_INIT ? SSE : 0n)) & layout.xcr0;
+/**
+ * What XGETBV with ECX = 1 returns for a state that XSAVE saved: XINUSE, and SSE also when only MXCSR differs from
+ * 0x1f80.
+ */
+export function xgetbv1(image: XstateImage, layout: XstateLayout, pointersOnlyOnError = false): bigint {
+  return (
+    (xinuse(image, layout, pointersOnlyOnError) | (readU32(image, MXCSR) !== MXCSR_INIT ? SSE : 0n)) &
+    layout.xcr0
+  );
 }
 
 const read128 = (image: XstateImage, offset: number): bigint =>
