@@ -20,7 +20,9 @@
 #include <unistd.h>
 
 #include "emulator.h"
+#include "keeper_client.h"
 #include "keeper_options.h"
+#include "keeper_protocol.h"
 #include "lease_server.h"
 #include "mailbox.h"
 #include "pool.h"
@@ -207,7 +209,7 @@ void Keeper::grant(const Peer& peer) {
   emulator_.wake();
   client_ = peer;
   enter(State::kLeased);
-  if (!send_answer(peer.fd, '+', status_json(), pool_.fd())) start_cleaning();
+  if (!send_answer(peer.fd, kGranted, status_json(), pool_.fd())) start_cleaning();
 }
 
 std::string Keeper::status_json() const {
@@ -228,21 +230,21 @@ void Keeper::answer_requests() {
   server_.accept_all();
   server_.read_requests();
   Peer peer;
-  while (server_.take('S', &peer)) {
-    send_answer(peer.fd, '+', status_json());
+  while (server_.take(kRequestStatus, &peer)) {
+    send_answer(peer.fd, kGranted, status_json());
     close(peer.fd);
   }
-  while (state_ != State::kCleaning && server_.take('L', &peer)) {
+  while (state_ != State::kCleaning && server_.take(kRequestLease, &peer)) {
     if (state_ == State::kIdle) {
       grant(peer);
       continue;
     }
-    send_answer(peer.fd, '-', status_json());
+    send_answer(peer.fd, kRefused, status_json());
     close(peer.fd);
   }
-  while (server_.take('X', &peer)) {
+  while (server_.take(kRequestStop, &peer)) {
     stop();
-    send_answer(peer.fd, '+', "{}");
+    send_answer(peer.fd, kGranted, "{}");
     close(peer.fd);
   }
 }
@@ -286,15 +288,30 @@ int Keeper::run() {
   return 0;
 }
 
+// `--ask status|stop NAME`: asks a running keeper and prints its answer, '+' or '-' and JSON.
+int ask(const char* what, const char* name) {
+  const bool stop = strcmp(what, "stop") == 0;
+  if (!stop && strcmp(what, "status") != 0) return 2;
+  char answer[4096];
+  const int error = ask_keeper(name, stop ? kRequestStop : kRequestStatus, answer, sizeof answer);
+  if (error != 0) return 1;
+  fputs(answer, stdout);
+  return 0;
+}
+
+constexpr char kUsage[] =
+    "revenant-keeper: %s\nIt is started by `revenant machine start` and by replays; see keeper_options.h.\n";
+
 }  // namespace
 }  // namespace revenant::machine
 
 int main(int argc, char** argv) {
   using namespace revenant::machine;
+  if (argc == 4 && strcmp(argv[1], "--ask") == 0) return ask(argv[2], argv[3]);
   KeeperOptions options;
   const std::string problem = parse_options(argc, argv, &options);
   if (!problem.empty()) {
-    fprintf(stderr, "revenant-keeper: %s\nIt is started by `revenant machine start` and by replays.\n", problem.c_str());
+    fprintf(stderr, kUsage, problem.c_str());
     return 2;
   }
   setsid();

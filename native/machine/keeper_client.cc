@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstring>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 
 namespace revenant::machine {
 namespace {
+
+constexpr time_t kAskSeconds = 10;
 
 int connect_abstract(int socket_fd, const char* name) {
   sockaddr_un address = {};
@@ -57,24 +60,56 @@ int receive_grant(int socket_fd, int* pool) {
   return text[0] == kGranted && *pool >= 0 ? 0 : EPROTO;
 }
 
+// Connects to a keeper of the same user and sends a request. Returns 0 and the socket, or an errno.
+int send_request(const char* name, char request, int* socket_fd) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return errno;
+  int error = connect_abstract(fd, name);
+  if (error == 0) error = check_peer_user(fd);
+  if (error == 0 && send(fd, &request, 1, MSG_NOSIGNAL) != 1) error = errno;
+  if (error != 0) {
+    close(fd);
+    return error == EPIPE || error == ECONNRESET ? ECONNREFUSED : error;
+  }
+  *socket_fd = fd;
+  return 0;
+}
+
 }  // namespace
 
 int lease_keeper(const char* name, KeeperLease* lease) {
-  const int socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (socket_fd < 0) return errno;
+  int fd = -1;
+  int error = send_request(name, kRequestLease, &fd);
+  if (error != 0) return error;
   int pool = -1;
-  int error = connect_abstract(socket_fd, name);
-  if (error == 0) error = check_peer_user(socket_fd);
-  if (error == 0 && send(socket_fd, &kRequestLease, 1, MSG_NOSIGNAL) != 1) error = errno;
-  if (error == 0) error = receive_grant(socket_fd, &pool);
+  error = receive_grant(fd, &pool);
   if (error != 0) {
     if (pool >= 0) close(pool);
-    close(socket_fd);
-    return error == EPIPE || error == ECONNRESET ? ECONNREFUSED : error;
+    close(fd);
+    return error == ECONNRESET ? ECONNREFUSED : error;
   }
-  lease->socket = socket_fd;
+  lease->socket = fd;
   lease->pool = pool;
   return 0;
+}
+
+int ask_keeper(const char* name, char request, char* answer, size_t answer_size) {
+  int fd = -1;
+  const int error = send_request(name, request, &fd);
+  if (error != 0) return error;
+  const timeval patience = {kAskSeconds, 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  size_t length = 0;
+  ssize_t count = 1;
+  while (length + 1 < answer_size && count != 0) {
+    count = recv(fd, answer + length, answer_size - 1 - length, 0);
+    if (count < 0 && errno != EINTR) break;
+    if (count > 0) length += static_cast<size_t>(count);
+  }
+  close(fd);
+  answer[length] = '\0';
+  if (length > 0) return 0;
+  return count < 0 ? ETIMEDOUT : ECONNREFUSED;
 }
 
 }  // namespace revenant::machine

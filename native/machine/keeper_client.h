@@ -1,6 +1,9 @@
-// The client's end of a lease: used by the addon's mailbox transport. No N-API, no policy.
+// The client's end of the keeper's socket: leases for the addon's mailbox transport, questions for the
+// keeper program's own `--ask`. No N-API, no policy.
 #ifndef REVENANT_MACHINE_KEEPER_CLIENT_H
 #define REVENANT_MACHINE_KEEPER_CLIENT_H
+
+#include <cstddef>
 
 namespace revenant::machine {
 
@@ -14,6 +17,10 @@ struct KeeperLease {
 // Returns 0 or a positive errno: ECONNREFUSED no such keeper; EBUSY leased to somebody else; EACCES the
 // listener runs as another user; EPROTO it does not speak this protocol; others from the kernel.
 int lease_keeper(const char* name, KeeperLease* lease);
+
+// Sends another request (status or stop) and puts the whole answer, verdict first, into `answer`
+// (NUL-terminated, cut to its size). Returns 0 or a positive errno as above; ETIMEDOUT after 10 s.
+int ask_keeper(const char* name, char request, char* answer, size_t answer_size);
 
 }  // namespace revenant::machine
 

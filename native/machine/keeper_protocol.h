@@ -1,5 +1,5 @@
 // How clients and the keeper of an emulated machine speak. Shared by keeper.cc and keeper_client.cc;
-// src/machine/keeper-client.ts (status and stop) must match.
+// MachineStatus in src/machine/keeper-client.ts must match the answer to 'S'.
 //
 // The keeper listens on an abstract unix stream socket, so no file exists. A client sends one request
 // byte; the answer is one byte, '+' or '-', and one line of JSON text. Both sides check by SO_PEERCRED

@@ -1,0 +1,130 @@
+/** Starts keepers. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { RevenantError } from '../engine/base/errors.js';
+import { ensureInitramfs, fingerprint } from './initramfs.js';
+import type { Installation } from './installation.js';
+import { findInstallation, machineFolder } from './installation.js';
+import { namePrefix } from './keeper-client.js';
+
+/** Protection keys on, and SVM for KVM; see ARCHITECTURE.md on what QEMU's emulator lacks. */
+export const DEFAULT_CPU = 'EPYC-Rome,+pku,+svm,+npt';
+export const DEFAULT_POOL_MIB = 4096;
+export const DEFAULT_IDLE_SECONDS = 120;
+
+/** RAM of the emulated kernel itself; the page tables of a 4 GiB pool take 8 MiB of it. */
+const KERNEL_MEMORY_MIB = 192;
+const BOOT_SECONDS = 120;
+
+/**
+ * quiet: the serial line is slow. panic=-1: a dead kernel ends QEMU. The others skip work at start:
+ * mitigations against other guests, calibrations that emulated clocks do not need.
+ */
+const KERNEL_LINE = [
+  'console=ttyS0 quiet panic=-1 mitigations=off nokaslr',
+  'tsc=reliable no_timer_check lpj=4000000 random.trust_cpu=on',
+].join(' ');
+
+export interface EmulatedOptions {
+  /** QEMU's -cpu; must have svm and npt. Default: DEFAULT_CPU. */
+  cpu?: string;
+  /** Size of the guest-physical pool; made a power of two. Default: DEFAULT_POOL_MIB. */
+  memoryMiB?: number;
+  /** A machine started now leaves after so long without use. Default: DEFAULT_IDLE_SECONDS. */
+  idleSeconds?: number;
+  /** Told when a machine has to be started, which takes seconds. */
+  onStarting?: (text: string) => void;
+}
+
+/** A configuration of machines: those with the same base name are interchangeable. */
+export interface Configuration {
+  installation: Installation;
+  cpu: string;
+  poolMiB: number;
+  idleSeconds: number;
+  /** Socket names are this, `-` and an index. */
+  baseName: string;
+}
+
+/** A size as a power of two of MiB, at least 64. */
+export function poolSize(memoryMiB: number): number {
+  return Math.max(64, 2 ** Math.ceil(Math.log2(memoryMiB)));
+}
+
+/**
+ * What `options` mean here. Throws E_MACHINE_START when a part is missing, E_USAGE for a processor
+ * name that could be taken for another option of QEMU.
+ */
+export function configure(options: EmulatedOptions): Configuration {
+  const cpu = options.cpu ?? DEFAULT_CPU;
+  if (!/^[A-Za-z0-9][\w.+=,-]*$/.test(cpu)) {
+    throw new RevenantError('E_USAGE', `'${cpu}' is not a processor model.`, `Such as: --cpu ${DEFAULT_CPU}`);
+  }
+  const installation = findInstallation();
+  const { qemu, keeper, vcpud, kernel } = installation;
+  const poolMiB = poolSize(options.memoryMiB ?? DEFAULT_POOL_MIB);
+  const idleSeconds = Math.max(1, Math.ceil(options.idleSeconds ?? DEFAULT_IDLE_SECONDS));
+  const parts = [qemu, keeper, vcpud, kernel.image, kernel.kvmAmd];
+  const hash = fingerprint(parts, cpu, String(poolMiB), KERNEL_LINE, String(KERNEL_MEMORY_MIB));
+  return { installation, cpu, poolMiB, idleSeconds, baseName: `${namePrefix()}${hash}` };
+}
+
+/** The keeper's one line: ready, or why not. */
+type Report = { ready: true; milliseconds: number } | { ready: false; reason: string; log: string };
+
+function keeperArguments(configuration: Configuration, name: string): string[] {
+  const { installation, cpu, poolMiB, idleSeconds } = configuration;
+  const options = {
+    name,
+    qemu: installation.qemu,
+    kernel: installation.kernel.image,
+    initrd: ensureInitramfs(installation, machineFolder()),
+    cpu,
+    'kernel-line': KERNEL_LINE,
+    'pool-mib': poolMiB,
+    'memory-mib': KERNEL_MEMORY_MIB,
+    'idle-seconds': idleSeconds,
+    'boot-seconds': BOOT_SECONDS,
+  };
+  return Object.entries(options).flatMap(([option, value]) => [`--${option}`, String(value)]);
+}
+
+async function runKeeper(file: string, args: string[]): Promise<Report> {
+  const child = spawn(file, args, { detached: true, stdio: ['ignore', 'pipe', 'ignore'], cwd: '/' });
+  child.unref();
+  let text = '';
+  child.stdout.on('data', (bytes: Buffer) => (text += bytes.toString('utf8')));
+  const failed = once(child, 'error').then(([error]: unknown[]) => {
+    throw error;
+  });
+  await Promise.race([once(child.stdout, 'close'), failed]);
+  try {
+    return JSON.parse(text) as Report;
+  } catch {
+    return { ready: false, reason: 'the keeper ended without a word', log: text };
+  }
+}
+
+/**
+ * Starts a keeper and its machine under this name and waits until it serves.
+ * Returns the boot time in milliseconds, or null when another process has taken the name meanwhile.
+ * Throws E_MACHINE_START with the last lines of the machine's console.
+ */
+export async function startKeeper(configuration: Configuration, name: string): Promise<number | null> {
+  const report = await runKeeper(configuration.installation.keeper, keeperArguments(configuration, name));
+  if (report.ready) return report.milliseconds;
+  if (report.reason === 'name in use') return null;
+  const log = report.log.trim();
+  throw new RevenantError(
+    'E_MACHINE_START',
+    `The emulated machine (${configuration.cpu}) did not start: ${report.reason}.` + (log && `\n${log}`),
+    hintFor(log),
+  );
+}
+
+function hintFor(log: string): string | undefined {
+  if (/unable to find CPU model/.test(log)) return 'qemu-system-x86_64 -cpu help lists the models.';
+  if (/kvm-amd\.ko: Operation not supported/.test(log)) return 'The model needs +svm,+npt for KVM.';
+  if (/Cannot allocate memory|cannot set up guest memory/.test(log)) return 'Choose less with --memory.';
+  return undefined;
+}
