@@ -27,5 +27,6 @@ export async function createLogger(
     );
   }
   const { pino } = await import('pino');
-  return pino({ level: wanted, base: null }, { write: (line: string) => io.err(line) });
+  const logger: Logger = pino({ level: wanted, base: null }, { write: (line: string) => io.err(line) });
+  return logger;
 }

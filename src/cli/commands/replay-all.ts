@@ -1,0 +1,159 @@
+import path from 'node:path';
+import { hex } from '../../engine/base/address.js';
+import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import type { Logger } from '../../engine/base/log.js';
+import { TraceReader } from '../../engine/trace/reader.js';
+import { matches } from '../args.js';
+import { Comparison } from '../capture.js';
+import { jsonValue } from '../failure.js';
+import type { Expectation } from '../find-traces.js';
+import { findTraces, readExpectation, shellStatus } from '../find-traces.js';
+import { Interrupt } from '../interrupt.js';
+import { Machines } from '../machines.js';
+import type { CommandIo } from '../output.js';
+import { processorName } from '../processor.js';
+import { Progress } from '../progress.js';
+import type { RunResult } from '../run.js';
+import { runSession } from '../run.js';
+import { microsPerFrame, resultDocument } from '../summary.js';
+import { formatTable } from '../table.js';
+import type { ReplayCommandOptions } from './replay.js';
+
+export interface ReplayAllOptions extends ReplayCommandOptions {
+  only?: string;
+}
+
+/** One line of the table. `problem` is null if all is as recorded and as expected. */
+interface Outcome {
+  trace: string;
+  recordedOn: string;
+  recordedXcr0: bigint | null;
+  result: RunResult | null;
+  problem: string | null;
+  code: string | null;
+}
+
+interface Context {
+  options: ReplayAllOptions;
+  io: CommandIo;
+  log: Logger;
+  machines: Machines;
+  progress: Progress;
+  interrupt: Interrupt;
+}
+
+/** `revenant replay --all DIR...`: every trace below the folders. Returns the exit code. */
+export async function replayAllCommand(
+  folders: string[],
+  options: ReplayAllOptions,
+  io: CommandIo,
+  log: Logger,
+): Promise<number> {
+  const traces = folders
+    .flatMap((folder) => findTraces(folder))
+    .filter((trace) => options.only === undefined || matches(options.only, trace));
+  if (traces.length === 0)
+    throw new RevenantError('E_TRACE_MISSING', `No trace below ${folders.join(', ')}.`);
+  const progress = new Progress(io, Boolean(options.quiet));
+  const interrupt = new Interrupt();
+  const machines = new Machines(options, log, (text) => progress.note(text));
+  const context: Context = { options, io, log, machines, progress, interrupt };
+  const outcomes: Outcome[] = [];
+  try {
+    for (const trace of traces) {
+      interrupt.check();
+      outcomes.push(await replayOne(trace, context));
+    }
+  } finally {
+    progress.clear();
+    machines.close();
+    interrupt.dispose();
+  }
+  const failed = outcomes.filter((outcome) => outcome.problem !== null).length;
+  if (options.json) io.out(`${JSON.stringify(document(outcomes, failed), jsonValue)}\n`);
+  else io.out(table(outcomes, failed));
+  return failed > 0 ? ExitCode.diverged : ExitCode.ok;
+}
+
+async function replayOne(folder: string, context: Context): Promise<Outcome> {
+  const { io, log, machines, options, progress, interrupt } = context;
+  const outcome: Outcome = {
+    trace: folder,
+    recordedOn: '?',
+    recordedXcr0: null,
+    result: null,
+    problem: null,
+    code: null,
+  };
+  let trace: TraceReader | null = null;
+  try {
+    const expected = readExpectation(folder);
+    trace = TraceReader.open(folder);
+    outcome.recordedOn = processorName(trace.header);
+    outcome.recordedXcr0 = trace.header.xcr0;
+    const comparison = expected.stdout && new Comparison(expected.stdout);
+    outcome.result = await runSession({
+      trace,
+      machines,
+      log,
+      output: (fd, bytes) => (fd === 1 ? comparison?.add(bytes) : undefined),
+      stallLimit: options.stallLimit,
+      until: Infinity,
+      now: () => io.now(),
+      onTurn: (session, seconds) => {
+        interrupt.check();
+        progress.update(() => `${folder}: frame ${session.frameTime}, ${seconds.toFixed(1)} s`);
+      },
+    });
+    if (outcome.result.failure !== null) throw outcome.result.failure;
+    outcome.problem = comparison?.problem() ?? statusProblem(outcome.result, expected);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    if (error instanceof RevenantError && error.code === 'E_INTERRUPTED') throw error;
+    outcome.problem = error.message;
+    outcome.code = error instanceof RevenantError ? error.code : 'E_INTERNAL';
+    log.debug({ trace: folder, err: error }, 'replay failed');
+  } finally {
+    trace?.close();
+  }
+  return outcome;
+}
+
+function statusProblem(result: RunResult, expected: Expectation): string | null {
+  if (expected.status === null) return null;
+  const status = result.exitStatus === null ? null : shellStatus(result.exitStatus);
+  return status === expected.status
+    ? null
+    : `exit status ${status ?? 'unknown'}, expected ${expected.status}`;
+}
+
+function table(outcomes: Outcome[], failed: number): string {
+  const rows = [
+    ['trace', 'recorded on', 'XCR0 there', 'XCR0 here', 'frames', 'seconds', 'us/frame', 'result'],
+    ...outcomes.map(({ trace, recordedOn, recordedXcr0, result, problem }) => [
+      path.relative('', trace) || '.',
+      recordedOn,
+      recordedXcr0 === null ? '?' : hex(recordedXcr0),
+      result?.machine ? hex(result.machine.xcr0) : '-',
+      String(result?.frameTime ?? 0),
+      (result?.seconds ?? 0).toFixed(2),
+      result ? microsPerFrame(result).toFixed(0) : '-',
+      problem === null ? 'as recorded' : problem.split('\n', 1)[0],
+    ]),
+  ];
+  return `${formatTable(rows, [4, 5, 6])}\n${outcomes.length - failed} as recorded, ${failed} not\n`;
+}
+
+function document(outcomes: Outcome[], failed: number): object {
+  return {
+    traces: outcomes.map(({ trace, recordedOn, recordedXcr0, result, problem, code }) => ({
+      trace,
+      recordedOn,
+      ...(result ? resultDocument(result) : { frames: 0, seconds: 0, xcr0: { recorded: recordedXcr0 } }),
+      problem,
+      code,
+    })),
+    passed: outcomes.length - failed,
+    failed,
+  };
+}

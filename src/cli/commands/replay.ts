@@ -1,0 +1,111 @@
+import type { Logger } from '../../engine/base/log.js';
+import { RevenantError } from '../../engine/base/errors.js';
+import type { ReplaySession } from '../../engine/replay/session.js';
+import { TraceReader } from '../../engine/trace/reader.js';
+import { Capture } from '../capture.js';
+import { jsonValue } from '../failure.js';
+import { shellStatus } from '../find-traces.js';
+import { Interrupt } from '../interrupt.js';
+import type { MachineOptions } from '../machines.js';
+import { Machines } from '../machines.js';
+import type { CommandIo } from '../output.js';
+import { formatPosition } from '../position.js';
+import { Progress } from '../progress.js';
+import type { RunResult } from '../run.js';
+import { runSession } from '../run.js';
+import { resultDocument, summary } from '../summary.js';
+
+export interface ReplayCommandOptions extends MachineOptions {
+  /** Seconds the guest may run without reaching the next frame. */
+  stallLimit: number;
+  goto?: number;
+  json?: boolean;
+  quiet?: boolean;
+}
+
+/** `revenant replay TRACE`. Returns the exit code; throws RevenantError. */
+export async function replayCommand(
+  folder: string,
+  options: ReplayCommandOptions,
+  io: CommandIo,
+  log: Logger,
+): Promise<number> {
+  const progress = new Progress(io, Boolean(options.quiet));
+  const interrupt = new Interrupt();
+  const machines = new Machines(options, log, (text) => progress.note(text));
+  const trace = TraceReader.open(folder);
+  try {
+    const output = new ProgramOutput(io, progress, Boolean(options.json));
+    const result = await runSession({
+      trace,
+      machines,
+      log,
+      output: (fd, bytes) => output.write(fd, bytes),
+      stallLimit: options.stallLimit,
+      until: options.goto ?? Infinity,
+      now: () => io.now(),
+      onTurn: (session, seconds) => {
+        interrupt.check();
+        progress.update(() => progressText(session, seconds));
+      },
+    });
+    progress.clear();
+    report(folder, result, output, options, io);
+    return 0;
+  } finally {
+    progress.clear();
+    trace.close();
+    machines.close();
+    interrupt.dispose();
+  }
+}
+
+/** The program's output: through to ours byte for byte, or captured for the JSON document. */
+class ProgramOutput {
+  readonly captures: { 1: Capture; 2: Capture } | null;
+
+  constructor(
+    private readonly io: CommandIo,
+    private readonly progress: Progress,
+    json: boolean,
+  ) {
+    this.captures = json ? { 1: new Capture(), 2: new Capture() } : null;
+  }
+
+  write(fd: 1 | 2, bytes: Uint8Array): void {
+    if (this.captures) {
+      this.captures[fd].add(bytes);
+      return;
+    }
+    this.progress.clear();
+    this.io.bytes(fd, bytes);
+  }
+}
+
+const progressText = (session: ReplaySession, seconds: number): string =>
+  `frame ${session.frameTime}, ${seconds.toFixed(1)} s`;
+
+function report(
+  folder: string,
+  result: RunResult,
+  output: ProgramOutput,
+  options: ReplayCommandOptions,
+  io: CommandIo,
+): void {
+  const position = options.goto === undefined ? null : result.position;
+  if (options.goto !== undefined && result.outcome === 'end' && result.frameTime < options.goto) {
+    throw new RevenantError(
+      'E_USAGE',
+      `There is no frame ${options.goto}: ${folder} ends with frame ${result.frameTime}.`,
+    );
+  }
+  if (output.captures) {
+    const status = result.exitStatus === null ? null : shellStatus(result.exitStatus);
+    const streams = { stdout: output.captures[1].document(), stderr: output.captures[2].document() };
+    const document = { trace: folder, ...resultDocument(result), status, ...streams, position };
+    io.out(`${JSON.stringify(document, jsonValue)}\n`);
+    return;
+  }
+  if (position) io.out(formatPosition(position));
+  if (!options.quiet) io.err(summary(result));
+}

@@ -1,0 +1,22 @@
+import { hex } from '../engine/base/address.js';
+import type { Position } from '../engine/replay/position.js';
+
+const COLUMNS = 3;
+
+/** Where the program is, for people. */
+export function formatPosition(position: Position): string {
+  const registers = Object.entries(position.registers).map(
+    ([name, value]) => `${name.padEnd(8)} ${value.toString(16).padStart(16, '0')}`,
+  );
+  const lines: string[] = [];
+  for (let at = 0; at < registers.length; at += COLUMNS) {
+    lines.push(`  ${registers.slice(at, at + COLUMNS).join('   ')}`);
+  }
+  return [
+    `after frame ${position.frameTime}: task ${position.tid} (${position.taskName})`,
+    `  rip ${hex(position.rip)}  ${position.symbol ?? 'no symbol'}`,
+    `  in  ${position.mapping ?? 'no mapping'}`,
+    ...lines,
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,117 @@
+import { RevenantError } from '../engine/base/errors.js';
+import type { Logger } from '../engine/base/log.js';
+import type { Position } from '../engine/replay/position.js';
+import type { ReplayStats } from '../engine/replay/session.js';
+import { ReplaySession } from '../engine/replay/session.js';
+import type { TraceReader } from '../engine/trace/reader.js';
+import { turn } from './interrupt.js';
+import type { MachineFacts, Machines } from './machines.js';
+import { OutputClosed } from './output.js';
+
+/** Frames between two turns of the event loop: some ten milliseconds, so that Ctrl-C feels immediate. */
+const FRAMES_A_TURN = 256;
+/** Guest time without an exit after which the event loop gets a turn. */
+const BUDGET_MICROS = 50_000;
+
+export interface RunOptions {
+  trace: TraceReader;
+  machines: Machines;
+  log: Logger;
+  output: (fd: 1 | 2, bytes: Uint8Array) => void;
+  /** Seconds the guest may run without reaching the next frame. */
+  stallLimit: number;
+  /** FrameTime after which to stop; Infinity for the whole trace. */
+  until: number;
+  /** Milliseconds of a monotonic clock. */
+  now: () => number;
+  /** Called every few milliseconds of replay; may throw to end it. */
+  onTurn: (session: ReplaySession, seconds: number) => void;
+}
+
+export interface RunResult {
+  /** `end`: the trace's last frame was replayed; `reached`: `until` was; `failed`: see `failure`. */
+  outcome: 'end' | 'reached' | 'failed';
+  /** What ended the replay before its time. */
+  failure: unknown;
+  /** FrameTime of the last frame that was replayed. */
+  frameTime: number;
+  /** Null if the replay did not start. */
+  stats: ReplayStats | null;
+  /** Replaying only: the machine stood ready. */
+  seconds: number;
+  /** wait(2) status of the first program, or null if the trace or the replay ended before it. */
+  exitStatus: number | null;
+  recordedXcr0: bigint;
+  machine: MachineFacts | null;
+  position: Position | null;
+}
+
+/**
+ * Replays a trace to its end, to a frame or to a failure, giving the event loop turns.
+ * Throws only what ends the command as a whole (Ctrl-C, standard output closed).
+ */
+export async function runSession(options: RunOptions): Promise<RunResult> {
+  const result: RunResult = {
+    outcome: 'failed',
+    failure: null,
+    frameTime: 0,
+    stats: null,
+    seconds: 0,
+    exitStatus: null,
+    recordedXcr0: options.trace.header.xcr0,
+    machine: null,
+    position: null,
+  };
+  let session: ReplaySession | null = null;
+  let begun = options.now();
+  try {
+    const machine = await options.machines.forTrace(options.trace);
+    result.machine = machine.facts;
+    begun = options.now();
+    session = ReplaySession.open({
+      trace: options.trace,
+      machine: machine.machine,
+      log: options.log,
+      output: options.output,
+      memoryLimitBytes: machine.memoryLimitBytes,
+      stallLimitMicros: options.stallLimit * 1e6,
+    });
+    result.outcome = await advanceTo(session, options, begun);
+    result.exitStatus = session.exitStatus;
+    if (options.until !== Infinity) result.position = session.describe();
+  } catch (error) {
+    if (endsCommand(error)) throw error;
+    result.failure = error;
+  } finally {
+    result.seconds = (options.now() - begun) / 1000;
+    if (session) {
+      result.frameTime = session.frameTime;
+      result.stats = session.stats;
+    }
+    endSession(session, options.machines, result);
+  }
+  return result;
+}
+
+/** Gives guest memory back, zeroed, for the next trace; after a failure the machine itself is given back. */
+function endSession(session: ReplaySession | null, machines: Machines, result: RunResult): void {
+  if (result.failure !== null && result.machine) machines.discard(result.machine.kind);
+  else session?.close();
+}
+
+async function advanceTo(
+  session: ReplaySession,
+  options: RunOptions,
+  begun: number,
+): Promise<'end' | 'reached'> {
+  for (;;) {
+    const left = options.until - session.frameTime;
+    if (left <= 0) return 'reached';
+    if (session.advance(Math.min(left, FRAMES_A_TURN), BUDGET_MICROS) === 'end') return 'end';
+    options.onTurn(session, (options.now() - begun) / 1000);
+    await turn();
+  }
+}
+
+const endsCommand = (error: unknown): boolean =>
+  error instanceof OutputClosed || (error instanceof RevenantError && error.code === 'E_INTERRUPTED');

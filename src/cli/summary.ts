@@ -1,0 +1,49 @@
+import { hex } from '../engine/base/address.js';
+import { SIGNAL_NAMES } from '../engine/base/linux.js';
+import type { RunResult } from './run.js';
+
+/** How the program ended, in words. */
+function endOf(wait: number | null): string {
+  if (wait === null) return 'the trace ends before the program does';
+  const signal = wait & 0x7f;
+  if (signal === 0) return `the program exited with status ${(wait >> 8) & 0xff}`;
+  return `the program died of ${SIGNAL_NAMES[signal] ?? `signal ${signal}`}`;
+}
+
+const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+/** Microseconds a frame, or 0 before the first. */
+export const microsPerFrame = (result: RunResult): number =>
+  result.frameTime === 0 ? 0 : (result.seconds * 1e6) / result.frameTime;
+
+/** What a finished replay says on standard error. */
+export function summary(result: RunResult): string {
+  const tasks = plural(result.stats?.tasks ?? 0, 'task');
+  const time = `${result.seconds.toFixed(2)} s (${microsPerFrame(result).toFixed(0)} us a frame)`;
+  const verb = result.outcome === 'end' ? 'replayed' : 'stopped after';
+  const end = result.outcome === 'end' ? `; ${endOf(result.exitStatus)}` : '';
+  const machine = result.machine;
+  const where = machine
+    ? `revenant: machine: ${machine.description}; XCR0 ${hex(machine.guestXcr0)} in the guest, ${hex(machine.xcr0)} in the machine\n`
+    : '';
+  return `revenant: ${verb} ${plural(result.frameTime, 'frame')}, ${tasks}, ${time}${end}\n${where}`;
+}
+
+/** The same for --json. */
+export function resultDocument(result: RunResult): object {
+  const machine = result.machine;
+  return {
+    outcome: result.outcome === 'end' ? 'replayed' : result.outcome,
+    frames: result.frameTime,
+    seconds: Number(result.seconds.toFixed(6)),
+    microsecondsPerFrame: Number(microsPerFrame(result).toFixed(2)),
+    ...result.stats,
+    peakResidentBytes: process.resourceUsage().maxRSS * 1024,
+    machine: machine && { kind: machine.kind, description: machine.description },
+    xcr0: {
+      recorded: hex(result.recordedXcr0),
+      guest: machine && hex(machine.guestXcr0),
+      machine: machine && hex(machine.xcr0),
+    },
+  };
+}
