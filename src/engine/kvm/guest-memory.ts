@@ -23,15 +23,21 @@ export class GuestMemory {
   private inUse = 0;
   private highWater = 0;
 
+  /** Pages that were mapped executable: a machine may keep translations of their content. */
+  private code = new Uint8Array(INITIAL_PAGES);
+
   /**
    * @param pool the whole guest-physical pool
    * @param firstFree first byte that may be handed out; page-aligned
    * @param limitBytes how much of it this session may use
+   * @param onCodeChanged called with a page that the program may have executed and whose content is about
+   *   to be changed from here (Machine.codeWritten); the change is complete when the guest runs next
    */
   constructor(
     pool: ArrayBuffer,
     firstFree: Gpa,
     private readonly limitBytes: number,
+    private readonly onCodeChanged: (page: Gpa) => void = () => {},
   ) {
     this.bytes = new Uint8Array(pool);
     this.words = new Uint32Array(pool);
@@ -52,6 +58,7 @@ export class GuestMemory {
   allocate(): Gpa {
     const recycled = this.free.pop();
     if (recycled === undefined) return this.takeFresh();
+    this.willChange(recycled);
     this.bytes.fill(0, recycled, recycled + PAGE_SIZE);
     return this.claim(recycled);
   }
@@ -59,7 +66,19 @@ export class GuestMemory {
   /** A page whose content is unspecified, for callers that overwrite all of it. */
   allocateUninitialised(): Gpa {
     const recycled = this.free.pop();
-    return recycled === undefined ? this.takeFresh() : this.claim(recycled);
+    if (recycled === undefined) return this.takeFresh();
+    this.willChange(recycled);
+    return this.claim(recycled);
+  }
+
+  /** The page is mapped executable from now on. */
+  markCode(page: Gpa): void {
+    this.code[page / PAGE_SIZE - this.firstPage] = 1;
+  }
+
+  /** To be called before storing into a page that the program may have executed. */
+  willChange(page: Gpa): void {
+    if (this.code[page / PAGE_SIZE - this.firstPage] !== 0) this.onCodeChanged(page);
   }
 
   /** A new page with the content of `source`. */
@@ -89,6 +108,10 @@ export class GuestMemory {
   /** Gives everything back, zeroed, so that the next session of the same machine finds fresh memory. */
   close(): void {
     this.bytes.fill(0, this.firstPage * PAGE_SIZE, this.nextFresh * PAGE_SIZE);
+    for (let index = 0; index < this.nextFresh - this.firstPage; index++) {
+      if (this.code[index] !== 0) this.onCodeChanged(((index + this.firstPage) * PAGE_SIZE) as Gpa);
+    }
+    this.code.fill(0);
     this.free.length = 0;
     this.nextFresh = this.firstPage;
     this.counts.fill(0);
@@ -109,6 +132,9 @@ export class GuestMemory {
       const grown = new Uint32Array(this.counts.length * 2);
       grown.set(this.counts);
       this.counts = grown;
+      const code = new Uint8Array(grown.length);
+      code.set(this.code);
+      this.code = code;
     }
     return this.claim(page);
   }

@@ -2,7 +2,7 @@ import type { Gpa } from '../base/address.js';
 
 /** Must match native/machine/machine_area.h: the last page of the control block. */
 const AREA = 0xf000;
-const STALE_COUNT = (AREA + 24) / 4;
+const STALE_COUNT = (AREA + 20) / 4;
 const STALE = (AREA + 32) / 8;
 const MAX_STALE = 64;
 

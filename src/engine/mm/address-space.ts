@@ -189,7 +189,10 @@ export class AddressSpace {
   /** The page of `gva` for writing by the engine, copied first if shared; 0 if nothing is mapped there. */
   pageForWrite(gva: Gva): Gpa {
     const vma = this.vmas.find(gva);
-    return vma ? this.makeWritable(vma, pageFloor(gva)) : (0 as Gpa);
+    if (!vma) return 0 as Gpa;
+    const page = this.makeWritable(vma, pageFloor(gva));
+    this.memory.willChange(page);
+    return page;
   }
 
   /** Reads into `into`; returns how many bytes could be read before an unmapped page. */
@@ -303,7 +306,9 @@ export class AddressSpace {
   }
 
   private installPage(entry: number, page: Gpa, vma: Vma): void {
-    this.tables.set(entry, page, this.flagsFor(page, vma), (vma.prot & Prot.exec) === 0);
+    const executable = (vma.prot & Prot.exec) !== 0;
+    if (executable) this.memory.markCode(page);
+    this.tables.set(entry, page, this.flagsFor(page, vma), !executable);
   }
 
   /** Recomputes an entry from its VMA and its page's count. */

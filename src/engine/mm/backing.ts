@@ -90,7 +90,9 @@ export class SharedObject {
   /** Zeroes the pages that lie wholly in [first, end), as MADV_REMOVE punches a hole. */
   zero(first: number, end: number): void {
     for (const [index, page] of this.pages) {
-      if (index >= first && index < end) this.memory.bytes.fill(0, page, page + PAGE_SIZE);
+      if (index < first || index >= end) continue;
+      this.memory.willChange(page);
+      this.memory.bytes.fill(0, page, page + PAGE_SIZE);
     }
   }
 

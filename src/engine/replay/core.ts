@@ -57,7 +57,10 @@ export class ReplayCore {
     this.machine = options.machine;
     this.log = options.log;
     this.output = options.output;
-    this.memory = new GuestMemory(options.machine.pool, options.machine.firstFree, options.memoryLimitBytes);
+    const { machine } = options;
+    this.memory = new GuestMemory(machine.pool, machine.firstFree, options.memoryLimitBytes, (page) =>
+      machine.codeWritten(page, PAGE_SIZE),
+    );
     this.kernel = { low: options.machine.kernelPml4Low, high: options.machine.kernelPml4High };
     this.vectors = new VectorState(options.machine, this.header);
   }

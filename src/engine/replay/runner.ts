@@ -136,6 +136,8 @@ export class Runner {
       this.pageFaults++;
       return Stop.pending;
     }
+    // The flush point's load is of address -16 (notes 7.6, step 3).
+    if (address < 0 && isFlushPoint(task, ripOf(context.registers))) return Stop.flush;
     this.signal = Signal.SEGV;
     this.address = address;
     return Stop.fault;
@@ -153,7 +155,7 @@ export class Runner {
   private trapped(task: Task, vector: number): Stop {
     const registers = this.core.machine.context.registers;
     const rip = ripOf(registers);
-    if (vector === Vector.GP && rip === task.preload.breakpointInstruction && rip > 0) return Stop.flush;
+    if (vector === Vector.GP && isFlushPoint(task, rip)) return Stop.flush;
     const length = task.space.read(rip, this.code);
     switch (this.decoder.decode(this.code, 0, length)) {
       case Insn.rdtsc:
@@ -185,6 +187,10 @@ export class Runner {
       'Run `revenant doctor` to see what this machine delivers, or try --machine emulated.',
     );
   }
+}
+
+function isFlushPoint(task: Task, rip: number): boolean {
+  return rip > 0 && rip === task.preload.breakpointInstruction;
 }
 
 export function ripOf(registers: RegisterWords): Gva {
