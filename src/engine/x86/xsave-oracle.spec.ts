@@ -128,6 +128,12 @@ function ask(cases: Case[], { binary }: Oracle): Answer[] {
   });
 }
 
+function mxcsrMaskOf(processor: Oracle): number {
+  const [state, area] = [resetImage(processor.layout, 0), new Uint8Array(AREA)];
+  const [answer] = ask([{ op: Op.xsave64, mask: -1n & 0xffff_ffffn, state, area }], processor);
+  return readU32(answer.state, 28);
+}
+
 /** First differing offset, or -1. */
 function difference(a: Uint8Array, b: Uint8Array): number {
   return Buffer.from(a).equals(Buffer.from(b)) ? -1 : a.findIndex((byte, index) => byte !== b[index]);
@@ -144,6 +150,7 @@ describe.skipIf(!oracle)('on this processor', () => {
     layout: hardwareLayout([], 3n),
     pointersOnlyOnError: false,
   };
+  const mxcsrMask = oracle ? mxcsrMaskOf(oracle) : 0;
   const masks = [-1n, 0xeen, 7n, 6n, 4n, 2n, 1n, 0n];
 
   function saveCase(op: number): Case {
@@ -170,14 +177,12 @@ describe.skipIf(!oracle)('on this processor', () => {
     '%s writes the same bytes',
     (name) => {
       const cases = Array.from({ length: 300 }, () => saveCase(Op[name]));
-      const answers = ask(cases, oracle!);
-      cases.forEach((one, index) => {
-        const [ours, theirs] = [applied(one.area, compose(one)), answers[index].area];
+      expectAgreement(cases, (one, answer) => {
+        const [ours, theirs] = [applied(one.area, compose(one)), answer.area];
         const mxcsrMask = theirs.subarray(28, 32);
         if (difference(mxcsrMask, one.area.subarray(28, 32)) !== -1) ours.set(mxcsrMask, 28);
-        expect(answers[index].signal).toBe(0);
-        expect(difference(ours, theirs), `case ${index}, mask ${one.mask.toString(16)}`).toBe(-1);
-        expect(xgetbv1(one.state, layout, pointersOnlyOnError) & 0xffff_ffffn).toBe(answers[index].inUse);
+        if (answer.signal !== 0) return `signal ${answer.signal}`;
+        return compared(ours, theirs) ?? comparedInUse(one.state, answer);
       });
     },
   );
@@ -201,23 +206,48 @@ describe.skipIf(!oracle)('on this processor', () => {
 
   it.each(['xrstor64', 'xrstor'] as const)('%s leaves the same state and faults alike', (name) => {
     const cases = Array.from({ length: 600 }, () => restoreCase(Op[name]));
-    const answers = ask(cases, oracle!);
-    const mxcsrMask = readU32(answers.find(({ signal }) => signal === 0)!.state, 28);
     let faults = 0;
-    cases.forEach(({ op, mask, state, area }, index) => {
+    expectAgreement(cases, ({ op, mask, state, area }, answer) => {
       const rules = { wide: op === Op.xrstor64, mxcsrMask };
       const result = loadXrstor(area, state, layout, layout, mask, rules);
-      const { signal, state: saved, inUse } = answers[index];
-      const what = `case ${index}, mask ${mask.toString(16)}, header ${Buffer.from(area.subarray(512, 576)).toString('hex')}`;
-      expect(result === null ? 11 : 0, what).toBe(signal);
+      if ((result === null ? 11 : 0) !== answer.signal) return `signal ${answer.signal}`;
       if (!result) return void faults++;
       // What XSAVE64 with all bits makes of our result is what it made of the processor's state.
-      const ours = new Uint8Array(AREA);
       const chunks = composeXsave(result, layout, layout, -1n, 0n, { pointersOnlyOnError, mxcsrMask });
-      expect(difference(applied(ours, chunks), saved), what).toBe(-1);
-      expect(xgetbv1(result, layout, pointersOnlyOnError) & 0xffff_ffffn, what).toBe(inUse);
+      return compared(applied(new Uint8Array(AREA), chunks), answer.state) ?? comparedInUse(result, answer);
     });
     expect(faults).toBeGreaterThan(20);
     expect(faults).toBeLessThan(400);
   });
+
+  function comparedInUse(state: Uint8Array, { inUse }: Answer): string | undefined {
+    const ours = xgetbv1(state, layout, pointersOnlyOnError) & 0xffff_ffffn;
+    return ours === inUse ? undefined : `XGETBV(1) ${inUse}, ours ${ours}`;
+  }
 });
+
+function compared(ours: Uint8Array, theirs: Uint8Array): string | undefined {
+  const at = difference(ours, theirs);
+  return at < 0 ? undefined : `byte ${at}: ${theirs[at]}, ours ${ours[at]}`;
+}
+
+/**
+ * Every case must agree with the processor in one of a few runs: a context switch between two instructions of the
+ * oracle may leave XINUSE bits set for components in their initial state.
+ */
+function expectAgreement(cases: Case[], problemOf: (one: Case, answer: Answer) => string | undefined): void {
+  let rest = cases;
+  const problems: string[] = [];
+  for (let round = 0; round < 6 && rest.length > 0; round++) {
+    const answers = ask(rest, oracle!);
+    problems.length = 0;
+    rest = rest.filter((one, index) => {
+      const problem = problemOf(one, answers[index]);
+      if (problem) problems.push(`${problem} (mask ${one.mask.toString(16)}, ${hexOf(one.area)})`);
+      return problem;
+    });
+  }
+  expect(problems).toEqual([]);
+}
+
+const hexOf = (area: Uint8Array): string => Buffer.from(area.subarray(512, 576)).toString('hex');
