@@ -1,5 +1,6 @@
 #include "layout_wrap.h"
 
+#include "../machine/machine_area.h"
 #include "control.h"
 #include "ring0/layout.h"
 
@@ -17,6 +18,8 @@ struct Entry {
   { "command." #name, static_cast<double>(Command::name) }
 #define EXIT_KIND(name) \
   { "exitKind." #name, static_cast<double>(ExitKind::name) }
+#define MACHINE_AREA(name) \
+  { "machineArea." #name, static_cast<double>(machine::kAreaOffset + offsetof(machine::MachineArea, name)) }
 #define CONSTANT(name) \
   { #name, static_cast < double>(name) }
 
@@ -52,6 +55,9 @@ constexpr Entry kEntries[] = {
     EXIT_KIND(stub),
     EXIT_KIND(interrupted),
     EXIT_KIND(failed),
+    MACHINE_AREA(stale_count),
+    MACHINE_AREA(stale),
+    {"machineArea.maxStale", static_cast<double>(machine::kMaxStale)},
     CONSTANT(R0_CONTROL_SIZE),
     CONSTANT(R0_CONTEXT),
     CONSTANT(R0_PDPT),

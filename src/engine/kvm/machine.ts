@@ -165,7 +165,8 @@ function demand(errno: number, what: string): void {
   if (errno !== 0) throw cannot(`${what}: ${errnoName(errno)}.`);
 }
 
-function createVm(control: Control): void {
+/** Makes the VM without any state. Throws E_MACHINE_CANNOT. */
+export function createVm(control: Control): void {
   const errno = control.execute(Command.create);
   if (errno === 0) return;
   if (errno === ENOENT || errno === ENODEV || errno === ENXIO) throw cannot('There is no /dev/kvm here.');

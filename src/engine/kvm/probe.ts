@@ -1,0 +1,237 @@
+/**
+ * The attestation: what a program at CPL 3 in this very VM *sees*. KVM's word is not enough: there are
+ * KVMs that accept an XCR0 and show the host's, do not intercept CPUID, or enter SYSCALL at CPL 3.
+ */
+import { hardwareLayout, xcr0Names } from '../x86/xstate-layout.js';
+import { Cr4, findEntry } from './cpuid.js';
+import { Exit } from './exit.js';
+import { EFLAGS_TF, checkCpuid, checkXsaveLayout, type Finding } from './probe-checks.js';
+import { CODE, DATA, ProbeGuest, type Outcome } from './probe-guest.js';
+import { programs } from './probe-programs.js';
+import type { Machine } from './machine.js';
+
+export type { Finding } from './probe-checks.js';
+
+/** Plain data. */
+export interface Attestation {
+  kind: 'host' | 'emulated';
+  description: string;
+  /** What XGETBV(0) returned; null if it did not. */
+  xcr0Seen: bigint | null;
+  findings: Finding[];
+  /** Every finding is as it must be for a faithful replay. */
+  passed: boolean;
+  /** Instructions that are completed in software where the processor lacks them. */
+  xsavec: boolean;
+  xgetbv1: boolean;
+  compactedXrstor: boolean;
+}
+
+const DB = 1;
+const BP = 3;
+const UD = 6;
+const GP = 13;
+const DR6_STEP = 1 << 14;
+const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
+
+/**
+ * Runs the probe. The machine must be fresh; it is as fresh afterwards, its memory zeroed. Takes bounded
+ * time and never throws for what the guest does; E_MACHINE_LOST if the emulated machine dies.
+ */
+export function attest(machine: Machine): Attestation {
+  const probe = new Probe(machine);
+  try {
+    probe.run();
+  } finally {
+    probe.guest.close();
+  }
+  return probe.result();
+}
+
+class Probe {
+  readonly guest: ProbeGuest;
+  private readonly findings: Finding[] = [];
+  private xcr0Seen: bigint | null = null;
+  private has = { xsavec: false, xgetbv1: false, compactedXrstor: false };
+
+  constructor(private readonly machine: Machine) {
+    this.guest = new ProbeGuest(machine);
+  }
+
+  run(): void {
+    this.systemCall();
+    this.cpuid();
+    this.rdtsc();
+    this.pageFaults();
+    this.singleStep();
+    this.breakpoint();
+    this.fsBase();
+    if (this.machine.config.cr4 & Cr4.OSXSAVE) {
+      this.xgetbv();
+      this.xsaveLayout();
+      this.vectorState();
+      this.optionalInstructions();
+    }
+  }
+
+  result(): Attestation {
+    const { transport } = this.machine;
+    return {
+      kind: transport.kind,
+      description: transport.description,
+      xcr0Seen: this.xcr0Seen,
+      findings: this.findings,
+      passed: this.findings.every((finding) => finding.ok),
+      ...this.has,
+    };
+  }
+
+  private find(name: string, expected: string, seen: string, ok = expected === seen): void {
+    this.findings.push({ name, expected, seen, ok });
+  }
+
+  private ended(outcome: Outcome, vector: number): boolean {
+    return outcome.exit === Exit.Exception && outcome.vector === vector;
+  }
+
+  /** The entry runs at CPL 0: its `out` would fault at CPL 3 and show as an exception in ring 0's pages. */
+  private systemCall(): void {
+    const outcome = this.guest.run(programs.syscall);
+    const after = BigInt(CODE) + 7n;
+    this.find('system call', `system call at ${hex(after)}`, outcome.text);
+    if (outcome.exit !== Exit.Syscall) return;
+    const seen = `rax ${hex(this.guest.register('rax'))}, rcx ${hex(this.guest.register('rcx'))}, r11 ${hex(this.guest.register('r11'))}`;
+    this.find('system call registers', `rax 0x99, rcx ${hex(after)}, r11 0x202`, seen);
+  }
+
+  private cpuid(): void {
+    if (this.machine.config.cpuidFaulting) {
+      const outcome = this.guest.run(programs.cpuid);
+      this.find('CPUID faulting', `#GP at ${hex(CODE)}`, outcome.text);
+      return;
+    }
+    this.findings.push(...checkCpuid(this.guest, this.machine.config.cpuid));
+  }
+
+  private rdtsc(): void {
+    const outcome = this.guest.run(programs.rdtsc);
+    const expected = this.machine.config.cr4 & Cr4.TSD ? `#GP at ${hex(CODE)}` : `#BP at ${hex(CODE + 3)}`;
+    this.find('RDTSC', expected, outcome.text);
+  }
+
+  private pageFaults(): void {
+    const expect = (name: string, outcome: Outcome, rip: number, code: number, address: number): void =>
+      this.find(name, `#PF at ${hex(rip)}, error code ${code}, address ${hex(address)}`, outcome.text);
+    // Error code (SDM vol. 3, 4.7): 1 = protection, 2 = write, 4 = user, 16 = fetch.
+    const readOnly = CODE + 0x7f8;
+    expect(
+      'write to a read-only page',
+      this.guest.run(programs.store, { rdi: BigInt(readOnly) }),
+      CODE,
+      7,
+      readOnly,
+    );
+    const absent = 0x7fff_1234_5678;
+    expect('read of an absent page', this.guest.run(programs.load, { rdi: BigInt(absent) }), CODE, 4, absent);
+    expect('execution of data', this.guest.run(programs.jump, { rdi: BigInt(DATA) }), DATA, 21, DATA);
+  }
+
+  private singleStep(): void {
+    const outcome = this.guest.run(programs.nops, { eflags: 0x202n | EFLAGS_TF });
+    const seen = this.ended(outcome, DB) && outcome.dr6 & DR6_STEP ? `${outcome.text}, DR6.BS` : outcome.text;
+    this.find('single step', `#DB at ${hex(CODE + 1)}, DR6.BS`, seen);
+  }
+
+  private breakpoint(): void {
+    const { context } = this.machine;
+    const at = CODE + 2;
+    context.setBreakpoint(1, at as typeof CODE);
+    const outcome = this.guest.run(programs.nops);
+    const seen = this.ended(outcome, DB) ? `${outcome.text}, DR6 ${hex(outcome.dr6 & 0xf)}` : outcome.text;
+    this.find('hardware breakpoint', `#DB at ${hex(at)}, DR6 0x2`, seen);
+    context.setBreakpoint(1, null);
+  }
+
+  private fsBase(): void {
+    const value = 0x1122_3344_5566_7788n;
+    new DataView(this.guest.data.buffer, this.guest.data.byteOffset).setBigUint64(0x100, value, true);
+    const load = this.guest.run(programs.loadFs, { fs_base: BigInt(DATA + 0x100) });
+    const seen = this.ended(load, BP) ? hex(this.guest.register('rax')) : load.text;
+    this.find('fs_base', hex(value), seen);
+    const write = this.guest.run(programs.wrfsbase, { rdx: BigInt(DATA) });
+    if (this.machine.config.cr4 & Cr4.FSGSBASE) {
+      this.find(
+        'WRFSBASE',
+        hex(DATA),
+        this.ended(write, BP) ? hex(this.guest.register('fs_base')) : write.text,
+      );
+    } else {
+      this.find('WRFSBASE', `#UD at ${hex(CODE)}`, write.text);
+    }
+  }
+
+  private xgetbv(): void {
+    const outcome = this.guest.run(programs.xgetbv0);
+    if (this.ended(outcome, BP)) {
+      this.xcr0Seen = (this.guest.register('rdx') << 32n) | this.guest.register('rax');
+    }
+    const text = (xcr0: bigint): string => `${hex(xcr0)} (${xcr0Names(xcr0).join(', ')})`;
+    const seen = this.xcr0Seen === null ? outcome.text : text(this.xcr0Seen);
+    this.find('XCR0 by XGETBV', text(this.machine.config.xcr0), seen);
+  }
+
+  private xsaveLayout(): void {
+    const layout = hardwareLayout(this.machine.hardwareCpuid, this.machine.config.xcr0);
+    this.findings.push(...checkXsaveLayout(this.guest, layout));
+  }
+
+  /** XRSTOR and XSAVE by the ring-0 stub: what is loaded is seen by the program and saved again. */
+  private vectorState(): void {
+    const { context } = this.machine;
+    const view = new DataView(context.xstate.buffer, context.xstate.byteOffset);
+    const [xmm0, mxcsr, header] = [160, 24, 512];
+    const value = 0x0102_0304_0506_0708n;
+    context.xstate.fill(0);
+    view.setUint32(mxcsr, 0x1f80, true);
+    view.setBigUint64(xmm0, value, true);
+    view.setBigUint64(header, 3n, true);
+    context.requestXrstor();
+    const outcome = this.guest.run(programs.storeXmm0, { rdi: BigInt(DATA) });
+    const stored = new DataView(this.guest.data.buffer, this.guest.data.byteOffset).getBigUint64(0, true);
+    this.find('XRSTOR', hex(value), this.ended(outcome, BP) ? hex(stored) : outcome.text);
+    if (!this.ended(outcome, BP)) return;
+    context.xstate.fill(0);
+    this.machine.saveXstate();
+    this.find('XSAVE', hex(value), hex(view.getBigUint64(xmm0, true)));
+    context.xstate.fill(0);
+    view.setUint32(mxcsr, 0x1f80, true);
+    context.requestXrstor(); // XSTATE_BV 0: the initial state
+  }
+
+  private optionalInstructions(): void {
+    const recorded = findEntry(this.machine.config.cpuid, 0xd, 1);
+    const has = (outcome: Outcome, missing: number): boolean | null =>
+      this.ended(outcome, BP) ? true : this.ended(outcome, missing) ? false : null;
+    const mask = { rax: 7n, rdi: BigInt(DATA) };
+    const note = (name: string, there: boolean | null, bit: number, outcome: Outcome): boolean => {
+      const wanted = recorded !== undefined && (recorded.eax & bit) !== 0;
+      const seen = there === null ? outcome.text : there ? 'present' : 'absent, completed in software';
+      this.find(name, wanted ? 'present, or completed in software' : 'any', seen, there !== null);
+      return there === true;
+    };
+    this.guest.data.fill(0);
+    let outcome = this.guest.run(programs.xsavec, mask);
+    this.has.xsavec = note('XSAVEC', has(outcome, UD), 2, outcome);
+    outcome = this.guest.run(programs.xgetbv1);
+    this.has.xgetbv1 = note('XGETBV(1)', has(outcome, GP), 4, outcome);
+    this.guest.data.fill(0);
+    // XCOMP_BV: compacted, x87 and SSE; XSTATE_BV 0: the initial state.
+    new DataView(this.guest.data.buffer, this.guest.data.byteOffset).setBigUint64(
+      520,
+      (1n << 63n) | 3n,
+      true,
+    );
+    outcome = this.guest.run(programs.xrstor, mask);
+    this.has.compactedXrstor = note('XRSTOR of a compacted area', has(outcome, GP), 2, outcome);
+  }
+}
