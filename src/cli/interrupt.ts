@@ -1,14 +1,18 @@
 import { ExitCode, RevenantError } from '../engine/base/errors.js';
 
+const interrupted = (): RevenantError => new RevenantError('E_INTERRUPTED', 'Interrupted.');
+
 /**
  * Ctrl-C while something long runs: the first one asks, the work stops at the next turn of the event
  * loop and cleans up; a second one ends the process at once.
  */
 export class Interrupt {
   #requested = false;
+  #reject: (error: RevenantError) => void = () => {};
   readonly #listener = (): void => {
     if (this.#requested) process.exit(ExitCode.interrupted);
     this.#requested = true;
+    this.#reject(interrupted());
   };
 
   constructor() {
@@ -17,7 +21,21 @@ export class Interrupt {
 
   /** Throws E_INTERRUPTED if Ctrl-C came. */
   check(): void {
-    if (this.#requested) throw new RevenantError('E_INTERRUPTED', 'Interrupted.');
+    if (this.#requested) throw interrupted();
+  }
+
+  /** Waits for `work`, but no longer than until Ctrl-C; what `work` does then goes on unobserved. */
+  guard<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#reject = reject;
+      work.then(resolve, reject);
+    });
+  }
+
+  /** Lets signals and sockets be served, then checks; for work that does not wait by itself. */
+  async turn(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    this.check();
   }
 
   /** Gives Ctrl-C its usual meaning back. */
@@ -25,6 +43,3 @@ export class Interrupt {
     process.off('SIGINT', this.#listener);
   }
 }
-
-/** Lets signals and sockets be served; the loop that calls it runs on afterwards. */
-export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

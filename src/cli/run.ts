@@ -4,7 +4,7 @@ import type { Position } from '../engine/replay/position.js';
 import type { ReplayStats } from '../engine/replay/session.js';
 import { ReplaySession } from '../engine/replay/session.js';
 import type { TraceReader } from '../engine/trace/reader.js';
-import { turn } from './interrupt.js';
+import type { Interrupt } from './interrupt.js';
 import type { MachineFacts, Machines } from './machines.js';
 import { OutputClosed } from './output.js';
 
@@ -16,6 +16,7 @@ const BUDGET_MICROS = 50_000;
 export interface RunOptions {
   trace: TraceReader;
   machines: Machines;
+  interrupt: Interrupt;
   log: Logger;
   output: (fd: 1 | 2, bytes: Uint8Array) => void;
   /** Seconds the guest may run without reaching the next frame. */
@@ -24,7 +25,7 @@ export interface RunOptions {
   until: number;
   /** Milliseconds of a monotonic clock. */
   now: () => number;
-  /** Called every few milliseconds of replay; may throw to end it. */
+  /** Called every few milliseconds of replay. */
   onTurn: (session: ReplaySession, seconds: number) => void;
 }
 
@@ -65,7 +66,7 @@ export async function runSession(options: RunOptions): Promise<RunResult> {
   let session: ReplaySession | null = null;
   let begun = options.now();
   try {
-    const machine = await options.machines.forTrace(options.trace);
+    const machine = await options.interrupt.guard(options.machines.forTrace(options.trace));
     result.machine = machine.facts;
     begun = options.now();
     session = ReplaySession.open({
@@ -109,7 +110,7 @@ async function advanceTo(
     if (left <= 0) return 'reached';
     if (session.advance(Math.min(left, FRAMES_A_TURN), BUDGET_MICROS) === 'end') return 'end';
     options.onTurn(session, (options.now() - begun) / 1000);
-    await turn();
+    await options.interrupt.turn();
   }
 }
 

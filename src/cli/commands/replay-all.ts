@@ -95,15 +95,14 @@ async function replayOne(folder: string, context: Context): Promise<Outcome> {
     outcome.result = await runSession({
       trace,
       machines,
+      interrupt,
       log,
       output: (fd, bytes) => (fd === 1 ? comparison?.add(bytes) : undefined),
       stallLimit: options.stallLimit,
       until: Infinity,
       now: () => io.now(),
-      onTurn: (session, seconds) => {
-        interrupt.check();
-        progress.update(() => `${folder}: frame ${session.frameTime}, ${seconds.toFixed(1)} s`);
-      },
+      onTurn: (session, seconds) =>
+        progress.update(() => `${folder}: frame ${session.frameTime}, ${seconds.toFixed(1)} s`),
     });
     if (outcome.result.failure !== null) throw outcome.result.failure;
     outcome.problem = comparison?.problem() ?? statusProblem(outcome.result, expected);

@@ -39,17 +39,16 @@ export async function replayCommand(
     const result = await runSession({
       trace,
       machines,
+      interrupt,
       log,
       output: (fd, bytes) => output.write(fd, bytes),
       stallLimit: options.stallLimit,
       until: options.goto ?? Infinity,
       now: () => io.now(),
-      onTurn: (session, seconds) => {
-        interrupt.check();
-        progress.update(() => progressText(session, seconds));
-      },
+      onTurn: (session, seconds) => progress.update(() => progressText(session, seconds)),
     });
     progress.clear();
+    if (result.failure !== null) throw result.failure;
     report(folder, result, output, options, io);
     return 0;
   } finally {

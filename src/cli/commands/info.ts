@@ -1,0 +1,97 @@
+import { hex } from '../../engine/base/address.js';
+import { SIGNAL_NAMES } from '../../engine/base/linux.js';
+import { TraceReader } from '../../engine/trace/reader.js';
+import { jsonValue } from '../failure.js';
+import type { CommandIo } from '../output.js';
+import { formatTable } from '../table.js';
+import type { TraceFacts } from '../trace-facts.js';
+import { gatherFacts } from '../trace-facts.js';
+
+export interface InfoOptions {
+  trace: string;
+  json?: boolean;
+}
+
+/** `revenant info TRACE`: what was recorded, where, on what processor. Reads the whole trace. */
+export function infoCommand(options: InfoOptions, io: Pick<CommandIo, 'out'>): undefined {
+  const reader = TraceReader.open(options.trace);
+  try {
+    const facts = gatherFacts(reader);
+    io.out(options.json ? `${JSON.stringify(facts, jsonValue, 2)}\n` : infoText(facts));
+  } finally {
+    reader.close();
+  }
+}
+
+const count = (value: number, noun: string): string => `${value} ${noun}${value === 1 ? '' : 's'}`;
+
+/** As one would type it: quoted where a shell would split or expand. */
+const quoted = (word: string): string =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
+function endText(facts: TraceFacts): string {
+  if (facts.exitStatus === null) return 'the trace ends before the program does';
+  const signal = facts.exitStatus & 0x7f;
+  if (signal !== 0) return `died of ${SIGNAL_NAMES[signal] ?? `signal ${signal}`}`;
+  return `exited with status ${facts.exitStatus >> 8}`;
+}
+
+function processorText(facts: TraceFacts): string[][] {
+  const { processor, xcr0 } = facts;
+  if (!processor) return [['processor', 'not stated']];
+  const { name, vendor, family, model, stepping } = processor;
+  return [
+    ['processor', `${name} (${vendor}, family ${family}, model ${model}, stepping ${stepping})`],
+    ['XCR0', xcr0.value === 0n ? 'not stated' : `${hex(xcr0.value)} (${xcr0.components.join(', ')})`],
+    ['features', processor.features.join(' ')],
+    [
+      'CPUID',
+      `${count(processor.cpuidRecords, 'record')}, ${processor.cpuidFaulting ? 'trapped while recording' : 'not trapped while recording'}`,
+    ],
+  ];
+}
+
+function recorderText(facts: TraceFacts): string {
+  const parts = [
+    facts.recordedBy,
+    facts.syscallBuffering ? 'system calls buffered' : 'no system-call buffering',
+    facts.chaosMode === 'true' ? 'chaos mode' : '',
+    facts.bindToCpu >= 0 ? `on CPU ${facts.bindToCpu}` : 'not bound to a CPU',
+    facts.incomplete ? 'INCOMPLETE: the recorder was killed' : '',
+    !facts.incomplete && !facts.header.ok ? 'the recorder ended abnormally' : '',
+  ];
+  return parts.filter((part) => part !== '').join(', ');
+}
+
+function unameText({ uname }: TraceFacts): string {
+  if (!uname) return 'not stated';
+  return [uname.sysname, uname.release, uname.version, uname.machine, `(${uname.nodename})`].join(' ');
+}
+
+function infoText(facts: TraceFacts): string {
+  const bytes = facts.files.reduce((sum, file) => sum + file.size, 0);
+  const exited = facts.tasks.filter((task) => task.events.includes('exit')).length;
+  const rows = [
+    ['trace', `${facts.trace} (version ${facts.traceVersion}${facts.uuid ? `, ${facts.uuid}` : ''})`],
+    ['command', facts.commandLine.map(quoted).join(' ') || 'none: the trace holds no exec'],
+    ['executable', facts.executable ?? 'none'],
+    ['end', endText(facts)],
+    ['recorder', recorderText(facts)],
+    ['system', unameText(facts)],
+    ...processorText(facts),
+    ['quirks', facts.quirks.join(', ') || 'none'],
+    ['frames', `${facts.frames} in ${facts.duration.toFixed(3)} s`],
+    ...Object.entries(facts.framesByEvent).map(([kind, frames]) => [`  ${kind}`, String(frames)]),
+    [
+      'tasks',
+      `${facts.tasks.length}, ${exited} of them exited: ${facts.tasks.map((task) => task.tid).join(' ')}`,
+    ],
+    [
+      'mappings',
+      `${facts.mappings}${facts.selfContained ? '' : ', of files that are not in the trace directory'}`,
+    ],
+    ['writes', `${facts.memoryWrites}, ${count(facts.dataBytes, 'byte')}`],
+    ['files', `${facts.files.length}, ${count(bytes, 'byte')}`],
+  ];
+  return formatTable(rows);
+}
