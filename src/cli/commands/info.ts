@@ -3,6 +3,7 @@ import { SIGNAL_NAMES } from '../../engine/base/linux.js';
 import { TraceReader } from '../../engine/trace/reader.js';
 import { jsonValue } from '../failure.js';
 import type { CommandIo } from '../output.js';
+import { printable } from '../printable.js';
 import { formatTable } from '../table.js';
 import type { TraceFacts } from '../trace-facts.js';
 import { gatherFacts } from '../trace-facts.js';
@@ -93,5 +94,5 @@ function infoText(facts: TraceFacts): string {
     ['writes', `${facts.memoryWrites}, ${count(facts.dataBytes, 'byte')}`],
     ['files', `${facts.files.length}, ${count(bytes, 'byte')}`],
   ];
-  return formatTable(rows);
+  return formatTable(rows.map((row) => row.map(printable)));
 }

@@ -83,13 +83,18 @@ export function fileExists(file: string): boolean {
   return fs.existsSync(file);
 }
 
-/** Names of the regular files in the directory, with their sizes, sorted. */
+/** Names of the regular files in the directory, with their sizes in bytes, sorted. Errors: E_TRACE_MISSING. */
 export function listFiles(directory: string): { name: string; size: number }[] {
-  return fs
-    .readdirSync(directory, { withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => ({ name: entry.name, size: fs.statSync(path.join(directory, entry.name)).size }))
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  try {
+    return fs
+      .readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => ({ name: entry.name, size: fs.statSync(path.join(directory, entry.name)).size }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  } catch (error) {
+    const text = `Cannot list ${directory}: ${errnoOf(error)}.`;
+    throw new RevenantError('E_TRACE_MISSING', text, undefined, { cause: error });
+  }
 }
 
 function leaves(name: string, why: string): never {
