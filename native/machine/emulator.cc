@@ -1,12 +1,12 @@
 #include "emulator.h"
 
-#include <algorithm>
-#include <cerrno>
-#include <csignal>
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <vector>
 
 namespace revenant::machine {
@@ -18,14 +18,35 @@ constexpr int kChildPoolFd = 3;
 std::vector<std::string> command_line(const KeeperOptions& options) {
   const std::string pool_mib = std::to_string(options.pool_mib) + "M";
   return {
-      options.qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-      "-machine", "q35,hpet=off,smbus=off,sata=off,usb=off,vmport=off", "-accel", "tcg,thread=multi",
-      "-cpu", options.cpu, "-smp", "1", "-m", std::to_string(options.memory_mib) + "M",
-      "-kernel", options.kernel, "-initrd", options.initrd, "-append", options.kernel_line,
-      "-serial", "stdio",
-      "-object", "memory-backend-file,id=pool,share=on,mem-path=/proc/self/fd/" +
-                     std::to_string(kChildPoolFd) + ",size=" + pool_mib,
-      "-device", "ivshmem-plain,memdev=pool",
+      options.qemu,
+      "-nodefaults",
+      "-no-user-config",
+      "-display",
+      "none",
+      "-no-reboot",
+      "-machine",
+      "q35,hpet=off,smbus=off,sata=off,usb=off,vmport=off",
+      "-accel",
+      "tcg,thread=multi",
+      "-cpu",
+      options.cpu,
+      "-smp",
+      "1",
+      "-m",
+      std::to_string(options.memory_mib) + "M",
+      "-kernel",
+      options.kernel,
+      "-initrd",
+      options.initrd,
+      "-append",
+      options.kernel_line,
+      "-serial",
+      "stdio",
+      "-object",
+      "memory-backend-file,id=pool,share=on,mem-path=/proc/self/fd/" + std::to_string(kChildPoolFd) +
+          ",size=" + pool_mib,
+      "-device",
+      "ivshmem-plain,memdev=pool",
   };
 }
 

@@ -2,8 +2,8 @@
 #ifndef REVENANT_MACHINE_EMULATOR_H
 #define REVENANT_MACHINE_EMULATOR_H
 
-#include <string>
 #include <sys/types.h>
+#include <string>
 
 #include "keeper_options.h"
 

@@ -1,9 +1,5 @@
 #include "guest_setup.h"
 
-#include <cerrno>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -13,6 +9,10 @@
 #include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 namespace revenant::machine {
 namespace {
@@ -67,8 +67,7 @@ void load_module(const char* name) {
 }  // namespace
 
 void power_off() {
-  sync();
-  reboot(RB_POWER_OFF);
+  reboot(RB_AUTOBOOT);
   for (;;) pause();
 }
 

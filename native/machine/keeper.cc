@@ -2,22 +2,22 @@
 // at a time, makes the machine clean in between, and ends when nobody needed it for a while. It leaves
 // nothing behind whatever dies: the pool is a memfd, the socket is abstract, QEMU dies with the keeper.
 //
-//   starting --ready--> idle --lease--> leased --hang-up--> cleaning --clean--> idle
+//   starting --vcpud serves--> cleaning --clean--> idle --lease--> leased --hang-up--> cleaning ...
 //   any --emulator died, stop request, idle too long, cleaning takes too long--> end
 //
 // Invariant: single-threaded (see emulator.h).
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "emulator.h"
 #include "keeper_client.h"
@@ -30,13 +30,13 @@
 namespace revenant::machine {
 namespace {
 
-constexpr int kBusyPollMs = 1;       // while waiting for the machine
-constexpr int kQuietPollMs = 1000;   // nothing but the idle time to look at
+constexpr int kBusyPollMs = 1;      // while waiting for the machine
+constexpr int kQuietPollMs = 1000;  // nothing but the idle time to look at
 constexpr double kQuiesceSeconds = 10;
 constexpr double kClearSeconds = 60;
 
 enum class State { kStarting, kIdle, kLeased, kCleaning, kEnd };
-enum class Cleaning { kQuiesce, kDestroy, kClear };
+enum class Cleaning { kQuiesce, kDestroy, kClear, kCreate };
 
 double now_seconds() {
   timespec now = {};
@@ -46,11 +46,16 @@ double now_seconds() {
 
 const char* state_name(State state) {
   switch (state) {
-    case State::kStarting: return "starting";
-    case State::kIdle: return "idle";
-    case State::kLeased: return "leased";
-    case State::kCleaning: return "cleaning";
-    case State::kEnd: return "ending";
+    case State::kStarting:
+      return "starting";
+    case State::kIdle:
+      return "idle";
+    case State::kLeased:
+      return "leased";
+    case State::kCleaning:
+      return "cleaning";
+    case State::kEnd:
+      return "ending";
   }
   return "";
 }
@@ -66,12 +71,16 @@ class Keeper {
   void step();
   void wait();
   void report_ready();
+  void fail(const std::string& reason);
   void report_failure(const std::string& reason, bool with_log);
   void enter(State state);
   void check_boot();
   void check_lease();
+  void end_lease();
   void start_cleaning();
   void clean();
+  void clean_memory();
+  void become_idle();
   bool send_next_clear();
   void answer_requests();
   void grant(const Peer& peer);
@@ -84,6 +93,7 @@ class Keeper {
   LeaseServer server_;
   Mailbox mailbox_;
   State state_ = State::kStarting;
+  bool ready_reported_ = false;
   double since_ = 0;
   double started_ = 0;
   Cleaning cleaning_ = Cleaning::kQuiesce;
@@ -109,10 +119,10 @@ void report_line(const std::string& line) {
 }
 
 void Keeper::report_ready() {
+  ready_reported_ = true;
   const long milliseconds = static_cast<long>((now_seconds() - started_) * 1000);
-  report_line("{\"ready\":true,\"pid\":" + std::to_string(getpid()) +
-              ",\"qemuPid\":" + std::to_string(emulator_.pid()) +
-              ",\"milliseconds\":" + std::to_string(milliseconds) + "}");
+  report_line("{\"ready\":true,\"pid\":" + std::to_string(getpid()) + ",\"qemuPid\":" +
+              std::to_string(emulator_.pid()) + ",\"milliseconds\":" + std::to_string(milliseconds) + "}");
 }
 
 void Keeper::report_failure(const std::string& reason, bool with_log) {
@@ -145,9 +155,7 @@ bool Keeper::start() {
 
 void Keeper::check_boot() {
   if (__atomic_load_n(&pool_.area()->ready, __ATOMIC_ACQUIRE) == kReadyMagic) {
-    __atomic_store_n(&pool_.area()->attended, 0, __ATOMIC_RELEASE);
-    enter(State::kIdle);
-    report_ready();
+    start_cleaning();
   } else if (now_seconds() - started_ > static_cast<double>(options_.boot_seconds)) {
     report_failure("not ready after " + std::to_string(options_.boot_seconds) + " s", true);
   }
@@ -157,14 +165,18 @@ void Keeper::check_lease() {
   char bytes[64];
   const ssize_t count = recv(client_.fd, bytes, sizeof bytes, MSG_DONTWAIT);
   const bool gone = count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR);
-  if (gone) start_cleaning();
+  if (gone) end_lease();
 }
 
-void Keeper::start_cleaning() {
+void Keeper::end_lease() {
   close(client_.fd);
   client_ = Peer{};
   mailbox_.kick();
   emulator_.wake();
+  start_cleaning();
+}
+
+void Keeper::start_cleaning() {
   cleaning_ = Cleaning::kQuiesce;
   deadline_ = now_seconds() + kQuiesceSeconds;
   enter(State::kCleaning);
@@ -182,8 +194,7 @@ bool Keeper::send_next_clear() {
 
 // Cleaning is a sequence of waits for the machine; each call goes as far as it can.
 void Keeper::clean() {
-  if (now_seconds() > deadline_) return enter(State::kEnd);  // it hangs: a new one will be started
-  MachineArea* area = pool_.area();
+  if (now_seconds() > deadline_) return fail("the machine does not answer");
   if (cleaning_ == Cleaning::kQuiesce && mailbox_.is_quiet()) {
     mailbox_.request_destroy();
     cleaning_ = Cleaning::kDestroy;
@@ -194,14 +205,31 @@ void Keeper::clean() {
     deadline_ = now_seconds() + kClearSeconds;
     if (send_next_clear()) return;
   }
-  if (cleaning_ != Cleaning::kClear) return;
+  if (cleaning_ == Cleaning::kClear) clean_memory();
+  if (cleaning_ == Cleaning::kCreate && mailbox_.is_quiet()) become_idle();
+}
+
+void Keeper::clean_memory() {
+  MachineArea* area = pool_.area();
   if (__atomic_load_n(&area->clear_done, __ATOMIC_ACQUIRE) != area->clear_request) return;
   if (send_next_clear()) return;
-  if (pool_.discard() != 0) return enter(State::kEnd);
+  if (pool_.discard() != 0) return fail("the memory pool cannot be emptied");
   mailbox_.reset();
   __atomic_store_n(&area->stale_count, 0, __ATOMIC_RELEASE);
-  __atomic_store_n(&area->attended, 0, __ATOMIC_RELEASE);
+  mailbox_.request_create();
+  cleaning_ = Cleaning::kCreate;
+}
+
+void Keeper::become_idle() {
+  __atomic_store_n(&pool_.area()->attended, 0, __ATOMIC_RELEASE);
   enter(State::kIdle);
+  if (!ready_reported_) report_ready();
+}
+
+// Ends this keeper: the next command starts another.
+void Keeper::fail(const std::string& reason) {
+  if (!ready_reported_) return report_failure(reason, true);
+  enter(State::kEnd);
 }
 
 void Keeper::grant(const Peer& peer) {
@@ -209,7 +237,7 @@ void Keeper::grant(const Peer& peer) {
   emulator_.wake();
   client_ = peer;
   enter(State::kLeased);
-  if (!send_answer(peer.fd, kGranted, status_json(), pool_.fd())) start_cleaning();
+  if (!send_answer(peer.fd, kGranted, status_json(), pool_.fd())) end_lease();
 }
 
 std::string Keeper::status_json() const {
@@ -267,8 +295,7 @@ void Keeper::wait() {
 
 void Keeper::step() {
   if (!emulator_.drain_serial()) {
-    if (state_ == State::kStarting) return report_failure("the emulator ended while it started", true);
-    return enter(State::kEnd);
+    return fail("the emulator ended while it started");
   }
   if (state_ == State::kStarting) check_boot();
   if (state_ == State::kLeased) check_lease();

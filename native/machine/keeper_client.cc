@@ -1,12 +1,12 @@
 #include "keeper_client.h"
 
-#include <cerrno>
-#include <cstddef>
-#include <cstring>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
 
 #include "keeper_protocol.h"
 

@@ -12,8 +12,8 @@ struct KeeperOptions {
   std::string qemu;    // qemu-system-x86_64
   std::string kernel;  // vmlinuz
   std::string initrd;
-  std::string cpu;          // -cpu of QEMU
-  std::string kernel_line;  // kernel command line
+  std::string cpu;              // -cpu of QEMU
+  std::string kernel_line;      // kernel command line
   uint64_t pool_mib = 4096;     // a power of two (it is a PCI BAR)
   uint64_t memory_mib = 192;    // the emulated machine's own RAM
   uint64_t idle_seconds = 120;  // without a lease for so long: end

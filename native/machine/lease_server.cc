@@ -1,11 +1,11 @@
 #include "lease_server.h"
 
-#include <cerrno>
-#include <cstddef>
-#include <cstring>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
 
 namespace revenant::machine {
 namespace {

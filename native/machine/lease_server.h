@@ -2,8 +2,8 @@
 #ifndef REVENANT_MACHINE_LEASE_SERVER_H
 #define REVENANT_MACHINE_LEASE_SERVER_H
 
-#include <string>
 #include <sys/types.h>
+#include <string>
 #include <vector>
 
 namespace revenant::machine {

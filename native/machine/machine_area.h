@@ -1,5 +1,6 @@
-// The last page of the control block (the payloads of commands end long before it): what the keeper and vcpud say to each other besides the vCPU
-// commands of native/kvm/control.h. src/engine/kvm may write only the stale list.
+// The last page of the control block (the payloads of commands end long before it): what the keeper and vcpud
+// say to each other besides the vCPU commands of native/kvm/control.h. src/engine/kvm may write only the
+// stale list.
 //
 // Invariant: only the field's owner (in brackets) writes it, all words are accessed atomically.
 #ifndef REVENANT_MACHINE_MACHINE_AREA_H

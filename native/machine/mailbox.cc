@@ -17,11 +17,15 @@ bool Mailbox::is_quiet() const {
 
 void Mailbox::kick() { control_->kick.store(1, std::memory_order_release); }
 
-void Mailbox::request_destroy() {
-  control_->command = Command::destroy;
+void Mailbox::request(Command command) {
+  control_->command = command;
   const uint32_t next = control_->request_seq.load(std::memory_order_relaxed) + 1;
   control_->request_seq.store(next, std::memory_order_release);
 }
+
+void Mailbox::request_destroy() { request(Command::destroy); }
+
+void Mailbox::request_create() { request(Command::create); }
 
 void Mailbox::reset() {
   control_->command = Command::none;

@@ -2,9 +2,12 @@
 #ifndef REVENANT_MACHINE_MAILBOX_H
 #define REVENANT_MACHINE_MAILBOX_H
 
+#include <cstdint>
+
 namespace revenant {
 struct Control;
-}
+enum class Command : uint32_t;
+}  // namespace revenant
 
 namespace revenant::machine {
 
@@ -18,10 +21,14 @@ class Mailbox {
   void kick();
   // Asks for the end of VM and vCPU. Precondition: is_quiet(), and no client.
   void request_destroy();
+  // Asks for a new VM and vCPU, so that the next client finds them made. Precondition: as above.
+  void request_create();
   // Forgets the last client's values; the sequence numbers go on. Precondition: as above.
   void reset();
 
  private:
+  void request(Command command);
+
   Control* control_ = nullptr;
 };
 

@@ -1,10 +1,10 @@
 #include "pool.h"
 
-#include <algorithm>
-#include <cerrno>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <algorithm>
+#include <cerrno>
 
 namespace revenant::machine {
 namespace {

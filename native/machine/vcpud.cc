@@ -4,13 +4,13 @@
 // It polls, because a device interrupt would cost more than the whole exit: eagerly for a moment after a
 // command, then with growing sleeps, and blocked on the serial line when nobody has the lease.
 
-#include <cerrno>
-#include <ctime>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+#include <cerrno>
+#include <ctime>
 
 #include "../kvm/vcpu_service.h"
 #include "guest_setup.h"
@@ -19,11 +19,11 @@
 namespace revenant::machine {
 namespace {
 
-constexpr uint64_t kSpinNanos = 400'000;            // longer than the client needs for most frames
+constexpr uint64_t kSpinNanos = 400'000;  // longer than the client needs for most frames
 constexpr uint64_t kFirstSleepNanos = 50'000;
 constexpr uint64_t kMaxSleepNanos = 1'000'000;      // attended, recently used
 constexpr uint64_t kLongIdleNanos = 2'000'000'000;  // attended, but a person is thinking
-constexpr int kLongIdlePollMs = 5;
+constexpr int kLongIdlePollMs = 20;
 constexpr int kSpinsPerClockRead = 64;
 constexpr uint64_t kPageBytes = 4096;
 
@@ -41,6 +41,12 @@ void sleep_on_line(int milliseconds) {
   if (read(STDIN_FILENO, bytes, sizeof bytes) < 0) return;
 }
 
+// Commands that leave the VM as it is.
+bool is_question(Command command) {
+  return command == Command::ping || command == Command::get_supported_cpuid ||
+         command == Command::check_extension;
+}
+
 class Server {
  public:
   explicit Server(const Mapping& pool)
@@ -53,6 +59,7 @@ class Server {
 
  private:
   bool work();
+  void execute();
   void rest(uint64_t idle_nanos);
   void clear_ranges();
   void restore_stale();
@@ -61,6 +68,7 @@ class Server {
   Mapping pool_;
   MachineArea* area_;
   VcpuService service_;
+  bool fresh_ = false;  // a VM is there and nothing was done to it
   uint64_t sleep_nanos_ = kFirstSleepNanos;
 };
 
@@ -96,13 +104,27 @@ void Server::restore_stale() {
   __atomic_store_n(&area_->stale_count, 0, __ATOMIC_RELEASE);
 }
 
+// The keeper has a VM made as soon as the last one is gone, because that takes some 25 ms. The client's
+// own `create` then finds one that nobody used and has nothing to do.
+void Server::execute() {
+  Control* control = service_.control();
+  const Command command = control->command;
+  const bool is_create = command == Command::create;
+  if (is_create && fresh_) {
+    control->result = 0;
+  } else {
+    service_.execute();
+  }
+  fresh_ = is_create ? control->result == 0 : fresh_ && is_question(command);
+}
+
 // Performs what has been asked for; false if nothing was.
 bool Server::work() {
   Control* control = service_.control();
   const uint32_t request = control->request_seq.load(std::memory_order_acquire);
   if (request != control->complete_seq.load(std::memory_order_relaxed)) {
     if (__atomic_load_n(&area_->stale_count, __ATOMIC_ACQUIRE) != 0) restore_stale();
-    service_.execute();
+    execute();
     control->complete_seq.store(request, std::memory_order_release);
     return true;
   }
