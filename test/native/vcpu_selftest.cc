@@ -216,7 +216,7 @@ void test_bases(Guest& guest, bool fsgsbase) {
   guest.load(code);
   guest.put(kDataGpa + 0x110, 0x4242);
   guest.reg(REG_FS_BASE, kData + 0x100);
-  guest.request(CTX_REQUEST_FSGS_BASE);
+  guest.request(CTX_REQUEST_FS_GS_BASE);
   check("fs base: vector", VECTOR_SYSCALL, static_cast<unsigned>(guest.run()));
   check("fs base: loaded through", 0x4242, guest.reg(kRax));
   guest.reg(kRdx, 0x123456789000);
@@ -224,13 +224,13 @@ void test_bases(Guest& guest, bool fsgsbase) {
   if (fsgsbase) check("wrfsbase: fs_base", 0x123456789000, guest.reg(REG_FS_BASE));
   guest.load(code);
   guest.reg(REG_FS_BASE, 0x8000000000000000);
-  guest.request(CTX_REQUEST_FSGS_BASE);
+  guest.request(CTX_REQUEST_FS_GS_BASE);
   const int vector = guest.run();
   std::printf("      non-canonical fs_base: vector %#x\n", vector);
   guest.reg(REG_FS_BASE, 0);
   const std::uint32_t none = 0;
   std::memcpy(guest.pool() + R0_CONTEXT + CTX_REQUESTS, &none, sizeof none);
-  guest.request(CTX_REQUEST_FSGS_BASE);
+  guest.request(CTX_REQUEST_FS_GS_BASE);
 }
 
 void test_hostile(Guest& guest) {

@@ -116,7 +116,7 @@ ring0_start:
 
   .balign 32
 ring0_int80:
-  movl $0x80, CTX(CTX_VECTOR)
+  movl $VECTOR_INT80, CTX(CTX_VECTOR)
   jmp from_user
 
 // SYSCALL saves rip in rcx and eflags in r11 and changes neither rsp nor the stack segment's limit.
@@ -230,6 +230,9 @@ perform_requests:
 1:
   fxrstor64 R0_BASE + R0_XSTATE
 2:
+  testl $CTX_REQUEST_CLEAR_FIP, %esi
+  jnz clear_fip
+fip_cleared:
   testl $CTX_REQUEST_SEGMENTS, %esi
   jz 1f
   movl REG(REG_DS), %eax
@@ -241,7 +244,7 @@ perform_requests:
   movl REG(REG_GS), %eax
   movl %eax, %gs
 1:
-  testl $(CTX_REQUEST_SEGMENTS | CTX_REQUEST_FSGS_BASE), %esi
+  testl $(CTX_REQUEST_SEGMENTS | CTX_REQUEST_FS_GS_BASE), %esi
   jz 1f
   testb $CTX_FEATURE_FSGSBASE, CTX(CTX_FEATURES)
   jnz 1f
@@ -268,6 +271,33 @@ perform_requests:
 2:
   movl $VECTOR_XSAVED, CTX(CTX_VECTOR)
   jmp leave_guest
+
+// FIP and FDP (bytes 8 and 16 of the x87 state). Nothing is loaded where they are zero already: loading
+// would mark the x87 state as in use.
+clear_fip:
+  testb $CTX_FEATURE_XSAVE, CTX(CTX_FEATURES)
+  jz 1f
+  movl $1, %eax // x87 only
+  xorl %edx, %edx
+  xsave64 R0_BASE + R0_X87
+  jmp 2f
+1:
+  fxsave64 R0_BASE + R0_X87
+2:
+  movq R0_BASE + R0_X87 + 8, %rax
+  orq R0_BASE + R0_X87 + 16, %rax
+  jz fip_cleared
+  movq $0, R0_BASE + R0_X87 + 8
+  movq $0, R0_BASE + R0_X87 + 16
+  testb $CTX_FEATURE_XSAVE, CTX(CTX_FEATURES)
+  jz 3f
+  movl $1, %eax
+  xorl %edx, %edx
+  xrstor64 R0_BASE + R0_X87
+  jmp fip_cleared
+3:
+  fxrstor64 R0_BASE + R0_X87
+  jmp fip_cleared
 
 // From the program, on the context page. A popped error code leaves rsp at `rip`.
 from_user_error:

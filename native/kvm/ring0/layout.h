@@ -32,6 +32,7 @@
 #define R0_PT 0x17000
 #define R0_XSTATE 0x18000
 #define R0_XSTATE_SIZE 0x4000
+#define R0_X87 0x1bc00  // end of the XSAVE area, which no processor fills: x87 state for CLEAR_FIP
 #define R0_STAGED 0x20000
 #define R0_STAGED_SIZE 0x20000
 #define R0_END 0x40000  // POOL_FIRST_FREE
@@ -66,17 +67,18 @@
 #define CTX_IDT 0x700
 #define CTX_IDT_COUNT 0x81  // vectors 0 to 31 and `int $0x80`
 
-#define CTX_REQUEST_CR3 0x01        // load CTX_CR3 (flushes the TLB)
-#define CTX_REQUEST_XRSTOR 0x02     // load the XSAVE area
-#define CTX_REQUEST_FSGS_BASE 0x04  // load fs_base and gs_base; always done with CTX_FEATURE_FSGSBASE
-#define CTX_REQUEST_SEGMENTS 0x08   // load ds, es, fs, gs, then the bases
-#define CTX_REQUEST_DEBUG 0x10      // load DR0 to DR3 and DR7
-#define CTX_REQUEST_XSAVE 0x20      // fill the XSAVE area and leave again with VECTOR_XSAVED
+#define CTX_REQUEST_CR3 0x01         // load CTX_CR3 (flushes the TLB)
+#define CTX_REQUEST_XRSTOR 0x02      // load the XSAVE area
+#define CTX_REQUEST_FS_GS_BASE 0x04  // load fs_base and gs_base; always done with CTX_FEATURE_FSGSBASE
+#define CTX_REQUEST_SEGMENTS 0x08    // load ds, es, fs, gs, then the bases
+#define CTX_REQUEST_DEBUG 0x10       // load DR0 to DR3 and DR7
+#define CTX_REQUEST_XSAVE 0x20       // fill the XSAVE area and leave again with VECTOR_XSAVED
 
 #define CTX_FEATURE_FSGSBASE 0x01
 #define CTX_FEATURE_XSAVE 0x02
 
 // ---- Vectors: 0 to 31 and 0x80 are the processor's ------------------------------------------------
+#define VECTOR_INT80 0x80
 #define VECTOR_SYSCALL 0x100
 #define VECTOR_XSAVED 0x101
 #define VECTOR_INTERRUPTED 0x102     // written by the service, not by the stub

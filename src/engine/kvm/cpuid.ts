@@ -45,10 +45,10 @@ export function cpuidEntries(records: readonly CpuidRecord[]): CpuidEntry[] {
   for (const { eaxIn, ecxIn, eax, ebx, ecx, edx } of records) {
     const any = ecxIn >>> 0 === ANY_INDEX;
     const index = any ? 0 : ecxIn >>> 0;
-    const key = `${eaxIn}`;
-    const indexedKey = `${eaxIn}.${index}`;
-    if (seen.has(key) || seen.has(indexedKey)) continue; // an earlier record wins
-    seen.add(any ? key : indexedKey);
+    const whole = `${eaxIn}`;
+    const key = any ? whole : `${eaxIn}.${index}`;
+    if (seen.has(whole) || seen.has(key)) continue; // an earlier record wins
+    seen.add(key);
     const flags = any ? 0 : CPUID_INDEX_SIGNIFICANT;
     entries.push({ function: eaxIn >>> 0, index, flags, eax, ebx, ecx, edx });
   }

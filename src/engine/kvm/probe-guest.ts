@@ -18,7 +18,7 @@ const END_OFFSET = DATA_OFFSET + DATA_PAGES * PAGE;
 
 /** A run that takes longer has hung: the longest program executes a few hundred CPUIDs. */
 const BUDGET_MICROS = 200_000;
-const TRIES = 25;
+const TRIES = 10;
 /** After a kick; the vCPU is looked at every 20 ms. */
 const KICK_TRIES = 5;
 

@@ -1,10 +1,10 @@
 import type { Gpa } from '../base/address.js';
 
-/** Must match native/machine/machine_area.h: the last page of the control block. */
-const AREA = 0xf000;
-const STALE_COUNT = (AREA + 20) / 4;
-const STALE = (AREA + 32) / 8;
-const MAX_STALE = 64;
+/** Byte offsets into the pool; must match native/machine/machine_area.h (test/kvm/layout.spec.ts). */
+export const MachineArea = { stale_count: 0xf014, stale: 0xf020, maxStale: 64 } as const;
+
+const STALE_COUNT = MachineArea.stale_count / 4;
+const STALE = MachineArea.stale / 8;
 
 /**
  * The list of changed code that the emulated machine's service stores over once more from inside before
@@ -20,7 +20,7 @@ export class StaleCode {
   }
 
   get full(): boolean {
-    return this.words[STALE_COUNT] >= MAX_STALE;
+    return this.words[STALE_COUNT] >= MachineArea.maxStale;
   }
 
   /** Precondition: not full; no run is pending. */

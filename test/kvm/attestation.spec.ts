@@ -1,0 +1,41 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { attest } from '../../src/engine/kvm/probe.js';
+import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { acquire, makeMachine } from './guest.js';
+
+let transport: VcpuTransport;
+beforeAll(async () => {
+  transport = await acquire();
+});
+afterAll(() => transport?.close());
+
+it('finds the emulated machine faithful', () => {
+  const machine = makeMachine(transport);
+  const attestation = attest(machine);
+  expect(attestation.findings.filter((finding) => !finding.ok)).toEqual([]);
+  expect(attestation.findings.length).toBeGreaterThan(15);
+  expect(attestation.passed).toBe(true);
+  expect(attestation.xcr0Seen).toBe(machine.config.xcr0);
+});
+
+it('does so again in the same VM, whose memory it left zeroed', () => {
+  const machine = makeMachine(transport);
+  attest(machine);
+  const free = new Uint8Array(machine.pool, machine.firstFree, 0x10000);
+  expect(free.every((byte) => byte === 0)).toBe(true);
+  expect(attest(machine).passed).toBe(true);
+});
+
+it('finds out a machine that is not what was asked for', () => {
+  const machine = makeMachine(transport);
+  const lied = { ...machine.config, xcr0: 3n };
+  Object.assign(machine, { config: lied });
+  const attestation = attest(machine);
+  expect(attestation.passed).toBe(false);
+  expect(attestation.findings.find((finding) => finding.name === 'XCR0 by XGETBV')).toEqual({
+    name: 'XCR0 by XGETBV',
+    expected: '0x3 (x87, SSE)',
+    seen: '0x207 (x87, SSE, AVX, PKRU)',
+    ok: false,
+  });
+});

@@ -1,0 +1,25 @@
+/** What specs that run on a real KVM share. They use the emulated machine: the only one that is everywhere. */
+import { Machine, type MachineConfig } from '../../src/engine/kvm/machine.js';
+import { nativeConfig } from '../../src/engine/kvm/native-config.js';
+import { ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
+import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { acquireEmulated } from '../../src/machine/emulated.js';
+
+export const acquire = (cpu?: string): Promise<VcpuTransport> => acquireEmulated({ cpu });
+
+/** A machine with all that the processor has, changed by `changes`. */
+export function makeMachine(transport: VcpuTransport, changes: Partial<MachineConfig> = {}): Machine {
+  return Machine.create(transport, { ...nativeConfig(transport), ...changes });
+}
+
+/** Runs `work` with programs in a machine's own small address space. */
+export function withGuest<T>(machine: Machine, work: (guest: ProbeGuest) => T): T {
+  const guest = new ProbeGuest(machine);
+  try {
+    return work(guest);
+  } finally {
+    guest.close();
+  }
+}
+
+export const program = (...bytes: number[]): Uint8Array => Uint8Array.from(bytes);

@@ -1,0 +1,113 @@
+/** The processor that the guest sees: XCR0, CPUID, RDTSC. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RevenantError } from '../../src/engine/base/errors.js';
+import { Cr4, cpuidEntries } from '../../src/engine/kvm/cpuid.js';
+import { Exit } from '../../src/engine/kvm/exit.js';
+import { nativeConfig } from '../../src/engine/kvm/native-config.js';
+import { programs } from '../../src/engine/kvm/probe-programs.js';
+import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { acquire, makeMachine, withGuest } from './guest.js';
+
+let transport: VcpuTransport;
+beforeAll(async () => {
+  transport = await acquire();
+});
+afterAll(() => transport?.close());
+
+describe('XCR0', () => {
+  it.each([0x3n, 0x7n, 0x203n, 0x207n])('%s is what XGETBV returns', (xcr0) => {
+    const machine = makeMachine(transport, { xcr0 });
+    withGuest(machine, (guest) => {
+      guest.run(programs.xgetbv0);
+      expect(guest.register('rax')).toBe(xcr0);
+    });
+  });
+
+  it('with a bit that the processor lacks is refused by name', () => {
+    const refusal = (): unknown => makeMachine(transport, { xcr0: 0xe7n });
+    expect(refusal).toThrow(RevenantError);
+    expect(refusal).toThrow(/XCR0 bit 5 \(opmask, AVX-512\).*recorded XCR0 0xe7, here at most 0x207/);
+  });
+
+  it('that no processor can have is refused', () => {
+    expect(() => makeMachine(transport, { xcr0: 0x4n })).toThrow(/KVM refused XCR0 0x4/);
+  });
+});
+
+describe('CPUID', () => {
+  const any = 0xffff_ffff;
+  const brand = { eaxIn: 0x8000_0002, ecxIn: any, eax: 0x12345678, ebx: 1, ecx: 2, edx: 3 };
+  const vendor = (text: string): { ebx: number; edx: number; ecx: number } => {
+    const words = new Uint32Array(Uint8Array.from(Buffer.from(text)).buffer);
+    return { ebx: words[0], edx: words[1], ecx: words[2] };
+  };
+  const leaf0 = (name: string): typeof brand => ({ eaxIn: 0, ecxIn: any, eax: 4, ...vendor(name) });
+  const leaf4 = { eaxIn: 4, ecxIn: 1, eax: 0x44, ebx: 0x45, ecx: 0x46, edx: 0x47 };
+  const extended = { eaxIn: 0x8000_0000, ecxIn: any, eax: 0x8000_0004, ebx: 0, ecx: 0, edx: 0 };
+
+  function ask(records: (typeof brand)[], leaf: number, index = 0): string[] {
+    const machine = makeMachine(transport, { cpuid: cpuidEntries(records), xcr0: 3n, cr4: Cr4.TSD });
+    return withGuest(machine, (guest) => {
+      guest.run(programs.cpuid, { rax: BigInt(leaf), rcx: BigInt(index) });
+      return (['rax', 'rbx', 'rcx', 'rdx'] as const).map((name) => guest.register(name).toString(16));
+    });
+  }
+
+  it('returns what it was given', () => {
+    expect(ask([leaf0('AuthenticAMD'), brand], 0x8000_0002)).toEqual(['12345678', '1', '2', '3']);
+  });
+
+  it('returns zeros for leaves and subleaves that an AMD processor lacks', () => {
+    const records = [leaf0('AuthenticAMD'), leaf4, extended, brand];
+    expect(ask(records, 0x17)).toEqual(['0', '0', '0', '0']);
+    expect(ask(records, 4, 2)).toEqual(['0', '0', '0', '0']);
+    expect(ask(records, 0x8000_001f)).toEqual(['0', '0', '0', '0']);
+  });
+
+  it('returns the highest basic leaf beyond the end of an Intel processor, and zeros inside', () => {
+    const records = [leaf0('GenuineIntel'), leaf4, extended, brand];
+    expect(ask(records, 0x17, 1)).toEqual(['44', '45', '46', '47']);
+    expect(ask(records, 2)).toEqual(['0', '0', '0', '0']);
+  });
+
+  it('raises #GP when faulting is asked for', () => {
+    const machine = makeMachine(transport, { cpuidFaulting: true });
+    withGuest(machine, (guest) => {
+      expect(guest.run(programs.cpuid)).toMatchObject({ exit: Exit.Exception, vector: 13, rip: 0x400000n });
+    });
+  });
+
+  it('shows OSXSAVE and OSPKE as CR4 has them', () => {
+    const { cr4 } = nativeConfig(transport);
+    for (const bits of [cr4, cr4 & ~Cr4.PKE, cr4 & ~(Cr4.PKE | Cr4.OSXSAVE)]) {
+      const machine = makeMachine(transport, { cr4: bits, xcr0: 3n });
+      withGuest(machine, (guest) => {
+        guest.run(programs.cpuid, { rax: 1n });
+        expect((guest.register('rcx') >> 27n) & 1n).toBe(bits & Cr4.OSXSAVE ? 1n : 0n);
+        guest.run(programs.cpuid, { rax: 7n });
+        expect((guest.register('rcx') >> 4n) & 1n).toBe(bits & Cr4.PKE ? 1n : 0n);
+      });
+    }
+  });
+});
+
+it('runs RDTSC without CR4.TSD only', () => {
+  const { cr4 } = nativeConfig(transport);
+  for (const [bits, vector] of [
+    [cr4, 13],
+    [cr4 & ~Cr4.TSD, 3],
+  ]) {
+    withGuest(makeMachine(transport, { cr4: bits }), (guest) => {
+      expect(guest.run(programs.rdtsc).vector).toBe(vector);
+    });
+  }
+});
+
+it('tells the CPU number by LSL', () => {
+  const machine = makeMachine(transport, { cpuNumber: 11 });
+  withGuest(machine, (guest) => {
+    // mov $0x7b, %eax; lsl %eax, %ecx; int3
+    guest.run(Uint8Array.of(0xb8, 0x7b, 0, 0, 0, 0x0f, 0x03, 0xc8, 0xcc));
+    expect(guest.register('rcx')).toBe(11n);
+  });
+});

@@ -1,0 +1,131 @@
+/** Runs: interruption, vector state, hostile registers, the cost of an exit. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Reg, getRegister, setRegister } from '../../src/engine/base/registers.js';
+import { Exit } from '../../src/engine/kvm/exit.js';
+import type { Machine } from '../../src/engine/kvm/machine.js';
+import { DATA } from '../../src/engine/kvm/probe-guest.js';
+import { programs } from '../../src/engine/kvm/probe-programs.js';
+import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { acquire, makeMachine, program, withGuest } from './guest.js';
+
+let transport: VcpuTransport;
+let machine: Machine;
+beforeAll(async () => {
+  transport = await acquire();
+  machine = makeMachine(transport);
+});
+afterAll(() => transport?.close());
+
+const CODE = 0x400000n;
+
+/** Runs with a small budget until the guest left, kicking after the first time. */
+function interrupt(): Exit {
+  let exit: Exit = machine.run(1000);
+  expect(exit).toBe(Exit.Pending);
+  machine.kick();
+  for (let i = 0; i < 100 && exit === Exit.Pending; i++) exit = machine.run(10_000);
+  return exit;
+}
+
+it('goes on exactly where it was interrupted', () => {
+  withGuest(machine, (guest) => {
+    // xor %eax, %eax; 1: inc %rax; cmp %rcx, %rax; jne 1b; int3
+    const count = 300_000_000n;
+    const loop = program(0x31, 0xc0, 0x48, 0xff, 0xc0, 0x48, 0x39, 0xc8, 0x75, 0xf8, 0xcc);
+    guest.run(loop, { rcx: count, rip: CODE + 10n }); // places the code
+    const { registers } = machine.context;
+    setRegister(registers, Reg.rip, CODE);
+    setRegister(registers, Reg.r15, 0x1234_5678_9abc_def0n);
+    let interruptions = 0;
+    let exit = interrupt();
+    while (exit === Exit.Interrupted && interruptions < 3) {
+      interruptions++;
+      exit = interrupt();
+    }
+    expect(exit).toBe(Exit.Interrupted);
+    const reached = getRegister(registers, Reg.rax);
+    expect(reached).toBeLessThan(count);
+    expect(guest.go().vector).toBe(3);
+    expect(getRegister(registers, Reg.rax)).toBe(count);
+    expect(getRegister(registers, Reg.r15)).toBe(0x1234_5678_9abc_def0n);
+  });
+});
+
+it('hangs neither on an endless loop nor in JavaScript', () => {
+  withGuest(machine, (guest) => {
+    const outcome = guest.run(programs.endless);
+    expect(outcome.exit).toBe(Exit.Interrupted);
+    expect(guest.isStuck).toBe(false);
+  });
+});
+
+it('carries vector state through XSAVE and XRSTOR', () => {
+  withGuest(machine, (guest) => {
+    // vpcmpeqd %ymm1, %ymm1, %ymm1; syscall; vpxor %ymm1, %ymm1, %ymm1; syscall;
+    // vmovups %ymm1, (%rdi); syscall
+    const code = program(
+      ...[0xc5, 0xf5, 0x76, 0xc9, 0x0f, 0x05, 0xc5, 0xf5, 0xef, 0xc9, 0x0f, 0x05],
+      ...[0xc5, 0xfc, 0x11, 0x0f, 0x0f, 0x05],
+    );
+    expect(guest.run(code, { rdi: BigInt(DATA) }).exit).toBe(Exit.Syscall);
+    machine.saveXstate();
+    const image = machine.context.xstate.slice();
+    expect([...image.subarray(176, 192)]).toEqual(Array(16).fill(0xff));
+    expect([...image.subarray(592, 608)]).toEqual(Array(16).fill(0xff));
+    expect(guest.go().exit).toBe(Exit.Syscall);
+    machine.context.xstate.set(image);
+    machine.context.requestXrstor();
+    expect(guest.go().exit).toBe(Exit.Syscall);
+    expect([...guest.data.subarray(0, 32)]).toEqual(Array(32).fill(0xff));
+  });
+});
+
+it('keeps the vector of the exit over saveXstate', () => {
+  withGuest(machine, (guest) => {
+    guest.run(program(0x0f, 0x0b)); // ud2
+    machine.saveXstate();
+    expect(machine.context.vector).toBe(6);
+    expect(getRegister(machine.context.registers, Reg.rip)).toBe(CODE);
+  });
+});
+
+it('survives registers that no program has', () => {
+  withGuest(machine, (guest) => {
+    const selector = guest.run(programs.nops, { ds: 0x50n });
+    expect(selector.vector).toBe(3); // not asked to load it
+    machine.context.requestSegments();
+    const refused = guest.run(programs.nops, { ds: 0x50n });
+    expect(refused.exit).toBe(Exit.Failed);
+    expect(refused.text).toMatch(/#GP while entering the program/);
+    // The guest was made anew after that.
+    const system = guest.run(programs.nops, { cs: 0x10n, ss: 0x18n, eflags: 0x3ff02n & ~0x100n });
+    expect(system.exit).toBe(Exit.Exception);
+    expect(guest.register('cs')).toBe(0x33n); // CPL 3 all the same
+    const nowhere = guest.run(programs.nops, { rip: 1n << 63n, r15: 7n });
+    expect(nowhere.exit === Exit.Failed || nowhere.vector === 13).toBe(true);
+    expect(guest.run(programs.syscall).exit).toBe(Exit.Syscall);
+  });
+});
+
+it('reports a triple fault and can be used again', () => {
+  withGuest(machine, (guest) => {
+    new Uint8Array(machine.pool, 0x12700, 0x200).fill(0); // the IDT
+    const outcome = guest.run(program(0x0f, 0x0b));
+    expect(outcome.exit).toBe(Exit.Failed);
+    expect(outcome.text).toMatch(/triple fault/);
+    expect(guest.run(programs.syscall).exit).toBe(Exit.Syscall);
+  });
+});
+
+it('measures an exit', () => {
+  withGuest(machine, (guest) => {
+    guest.run(program(0x0f, 0x05, 0xeb, 0xfc)); // 1: syscall; jmp 1b
+    let best = Infinity;
+    for (let round = 0; round < 10; round++) {
+      const started = process.hrtime.bigint();
+      for (let i = 0; i < 500; i++) machine.run(1_000_000);
+      best = Math.min(best, Number(process.hrtime.bigint() - started) / 500_000);
+    }
+    console.log(`${best.toFixed(1)} us an exit, handshake included (${transport.description})`);
+  });
+});
