@@ -1,0 +1,103 @@
+/** Names for addresses in mapped files. Files are opened on first use and kept by name. */
+
+import type { Gva } from '../base/address.js';
+import { gva, PAGE_SIZE, USER_END } from '../base/address.js';
+import type { FileReader } from './elf.js';
+import { ElfFile, PT_LOAD } from './elf.js';
+
+/** A mapping of a file into an address space. */
+export interface FileMapping {
+  /** Where it begins in memory, and which byte of the file is there. */
+  readonly start: number;
+  readonly fileOffset: number;
+  /** Identifies the file: mappings with the same name share what was read. */
+  readonly name: string;
+}
+
+export interface SymbolHit {
+  readonly name: string;
+  /** Bytes from the symbol's first. */
+  readonly offset: number;
+  /** Address of the symbol in memory. */
+  readonly address: Gva;
+  readonly size: number;
+}
+
+/**
+ * What to add to addresses as linked to get those in memory (0 for position-dependent programs), or null if no
+ * loadable segment of the file covers the mapping. Two segments may share a page of the file: the one that begins
+ * there is taken, because the loader maps each segment from its own first page.
+ */
+export function loadBias(elf: ElfFile, { start, fileOffset }: FileMapping): number | null {
+  let found: number | null = null;
+  for (const { type, offset, address, fileSize } of elf.segments) {
+    if (type !== PT_LOAD || fileSize === 0) continue;
+    const first = offset - (offset % PAGE_SIZE);
+    if (fileOffset < first || fileOffset >= offset + fileSize) continue;
+    const bias = start - fileOffset - (address - offset);
+    if (first === fileOffset) return bias;
+    found ??= bias;
+  }
+  return found;
+}
+
+export class Symbolizer {
+  private readonly files = new Map<string, ElfFile | null>();
+
+  /** @param open finds the file of a mapping by its name; null or an exception: no symbols */
+  constructor(private readonly open: (name: string) => FileReader | null) {}
+
+  /** The symbol that covers `address`, which lies in `mapping`. */
+  symbolAt(mapping: FileMapping, address: number): SymbolHit | null {
+    return this.guarded(() => {
+      const elf = this.fileOf(mapping.name);
+      const bias = elf && loadBias(elf, mapping);
+      const symbol = bias === null ? null : elf?.symbols.symbolAt(address - bias);
+      if (!symbol || bias === null) return null;
+      const { name, size } = symbol;
+      return { name, size, offset: address - bias - symbol.address, address: gva(symbol.address + bias) };
+    });
+  }
+
+  /** Where the symbol of that name is in memory, or null. */
+  symbolByName(mapping: FileMapping, name: string): SymbolHit | null {
+    return this.guarded(() => {
+      const elf = this.fileOf(mapping.name);
+      const bias = elf && loadBias(elf, mapping);
+      const symbol = bias === null ? null : elf?.symbols.symbolByName(name);
+      if (!symbol || bias === null) return null;
+      const address = symbol.address + bias;
+      if (address < 0 || address >= USER_END) return null;
+      return { name: symbol.name, size: symbol.size, offset: 0, address: gva(address) };
+    });
+  }
+
+  /** The GNU build id of a file, or null. */
+  buildId(name: string): string | null {
+    return this.guarded(() => this.fileOf(name)?.buildId ?? null);
+  }
+
+  private fileOf(name: string): ElfFile | null {
+    let file = this.files.get(name);
+    if (file === undefined) {
+      this.files.set(name, null);
+      const reader = this.open(name);
+      file = reader && ElfFile.open(reader);
+      this.files.set(name, file);
+    }
+    return file;
+  }
+
+  /** Symbols are a courtesy of reports: a file that cannot be read has none, and must not hide the report. */
+  private guarded<T>(lookup: () => T | null): T | null {
+    try {
+      return lookup();
+    } catch {
+      return null;
+    }
+  }
+}
+
+/** `insert+0x1c`, or `insert` at the symbol itself. */
+export const formatSymbol = ({ name, offset }: SymbolHit): string =>
+  offset === 0 ? name : `${name}+0x${offset.toString(16)}`;
