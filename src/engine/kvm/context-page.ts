@@ -92,6 +92,12 @@ export class ContextPage {
     this.words[REQUESTS] |= ContextRequest.segments;
   }
 
+  /** Zeroes the x87 instruction and data pointers on the next entry, after loading vector state. */
+  requestClearFip(): void {
+    this.words[REQUESTS] |= ContextRequest.clearFip;
+  }
+
+  /** The next entry fills `xstate` and leaves again. */
   requestXsave(): void {
     this.words[REQUESTS] |= ContextRequest.xsave;
   }

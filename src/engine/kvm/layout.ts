@@ -73,6 +73,7 @@ export const ContextRequest = {
   segments: 0x08,
   debug: 0x10,
   xsave: 0x20,
+  clearFip: 0x40,
 } as const;
 
 /** Values of the context page's `vector`; 0 to 31 and 0x80 are the processor's own. */

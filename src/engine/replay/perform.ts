@@ -102,7 +102,7 @@ function performBuffer(core: ReplayCore, task: Task, frame: TraceFrame, step: Re
     case Action.flushBuffer:
       return finishFlush(core, task, frame);
     case Action.resetBuffer:
-      return resetBuffer(core, task, frame);
+      return resetBuffer(core, task);
     case Action.abortCommit:
       abortCommit(task, frame);
       return core.applyMemWrites(frame, task);

@@ -169,11 +169,20 @@ export class ReplaySession {
     invariant(frame, 'a frame is being replayed');
     this.task = performFrame(this.context, this.task, frame, this.step);
     if (this.task) this.previousTid = this.task.tid;
+    if (this.core.header.clearFipFdp) this.clearX87Pointers();
     this.requireNoMapping(frame);
     this.frames++;
     this.frame = null;
     if (frame.kind !== EventKind.syscall || frame.syscallState !== SyscallState.enteringPtrace) return;
     if (this.task) this.task.entered = true;
+  }
+
+  /**
+   * rr zeroes FIP and FDP after every frame: they depend on whether the kernel swapped the state (notes
+   * 10.6). A task that is off the vCPU had its own zeroed before it was parked.
+   */
+  private clearX87Pointers(): void {
+    if (this.task && this.task === this.core.current) this.core.machine.context.requestClearFip();
   }
 
   /** A mapping record that nobody took means that the streams do not belong together. */

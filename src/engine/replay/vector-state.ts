@@ -6,7 +6,7 @@ import type { TraceHeader } from '../trace/records.js';
 import type { InstructionDecoder } from '../x86/decode.js';
 import { composeXsavec } from '../x86/xsavec.js';
 import { loadXrstor } from '../x86/xrstor.js';
-import { clearFipFdp, convertImage, resetImage, xgetbv1 } from '../x86/xstate-image.js';
+import { convertImage, resetImage, xgetbv1 } from '../x86/xstate-image.js';
 import { findLeaf, hardwareLayout, recordedLayout, type XstateLayout } from '../x86/xstate-layout.js';
 
 /** CPUID (0xD, 1) EAX: XSAVEC and XGETBV with ECX = 1. */
@@ -95,13 +95,6 @@ export class VectorState {
     if (!image) return false;
     this.load(image);
     return true;
-  }
-
-  /** Zeroes FIP and FDP of the task on the vCPU (traces with `clearFipFdp`; notes 10.6). */
-  clearPointers(): void {
-    const image = this.save(null);
-    clearFipFdp(image);
-    this.load(image);
   }
 }
 
