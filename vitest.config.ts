@@ -4,7 +4,12 @@ import { defineConfig } from 'vitest/config';
  * Two projects: `unit` needs neither KVM nor a machine and runs in parallel; `machine` shares one
  * vCPU and is measured in seconds, so its files run one after another.
  */
-const machineSpecs = ['test/kvm/**/*.spec.ts', 'test/replay/**/*.spec.ts', 'test/machine/**/*.spec.ts'];
+const machineSpecs = [
+  'test/kvm/**/*.spec.ts',
+  'test/replay/**/*.spec.ts',
+  'test/machine/**/*.spec.ts',
+  'test/cli/hostile.spec.ts',
+];
 
 export default defineConfig({
   test: {

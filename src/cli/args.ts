@@ -2,12 +2,12 @@ import { InvalidArgumentError } from 'commander';
 
 const UNITS: Record<string, number> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
 
-/** `512M`, `2G`, `65536`: a size in bytes, at least 16 MiB. */
+/** `512M`, `2G`, `65536`: a size in bytes, at least 4 MiB. */
 export function parseSize(text: string): number {
   const match = /^(\d{1,12})\s*([kmg]?)i?b?$/i.exec(text);
   const bytes = match ? Number(match[1]) * UNITS[match[2].toLowerCase()] : NaN;
-  if (!(bytes >= 16 * 1024 ** 2))
-    throw new InvalidArgumentError('expected a size of at least 16M, such as 512M or 2G.');
+  if (!(bytes >= 4 * 1024 ** 2))
+    throw new InvalidArgumentError('expected a size of at least 4M, such as 512M or 2G.');
   if (bytes > 64 * 1024 ** 3) throw new InvalidArgumentError('expected a size of at most 64G.');
   return bytes;
 }

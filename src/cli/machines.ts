@@ -7,6 +7,7 @@ import type { VcpuTransport } from '../engine/kvm/transport.js';
 import type { TraceReader } from '../engine/trace/reader.js';
 import { acquireEmulated } from '../machine/emulated.js';
 import { openHost } from '../machine/host.js';
+import { DEFAULT_POOL_MIB } from '../machine/launch.js';
 
 export type MachineKind = 'host' | 'emulated';
 
@@ -77,7 +78,8 @@ export class Machines {
   async #transport(kind: MachineKind): Promise<VcpuTransport> {
     const known = this.#transports.get(kind);
     if (known) return known;
-    const memoryMiB = this.options.memory === undefined ? undefined : Math.ceil(this.options.memory / MIB);
+    // A smaller limit is kept by the session: only a larger one asks for another machine than the kept one.
+    const memoryMiB = Math.max(DEFAULT_POOL_MIB, Math.ceil((this.options.memory ?? 0) / MIB));
     const transport =
       kind === 'host'
         ? openHost({ memoryMiB })

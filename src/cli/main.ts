@@ -108,10 +108,11 @@ function addTraceCommands(program: Command, io: CommandIo, perform: Perform): vo
     .command('dump')
     .description('print frames')
     .argument('<trace>', 'trace folder')
-    .argument('[range]', 'frames to print: FROM or FROM-TO')
+    .argument('[range]', 'frames to print: FROM, FROM- or FROM-TO')
     .option('--json', 'one JSON object a line')
     .addOption(new Option('--task <tid>', 'only frames of this task').argParser(parseCount))
-    .option('--event <kind>', 'only frames of this kind')
+    .option('--event <kind>', 'only frames of this kind, or of this system call')
+    .option('--registers', 'all registers below each frame')
     .action((trace: string, range: string | undefined, options) =>
       perform(async () => (await import('./commands/dump.js')).dumpCommand({ trace, range, ...options }, io)),
     );

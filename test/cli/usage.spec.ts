@@ -20,7 +20,7 @@ describe('the command line', () => {
     ['--only without --all', ['replay', 'a', '--only', 'b'], /--all/],
     ['a machine that is none', ['replay', 'x', '--machine', 'moon'], /host, emulated, auto/],
     ['a memory size that is none', ['replay', 'x', '--memory', 'lots'], /size/],
-    ['too little memory', ['replay', 'x', '--memory', '4k'], /at least 16M/],
+    ['too little memory', ['replay', 'x', '--memory', '4k'], /at least 4M/],
     ['a frame that is none', ['replay', 'x', '--goto', '-1'], /positive number/],
     ['a stall limit of zero', ['replay', 'x', '--stall-limit', '0'], /seconds/],
   ])('refuses %s with exit code 2', async (_name, argv, message) => {
