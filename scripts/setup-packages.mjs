@@ -1,0 +1,71 @@
+/** System packages, by apt: what the build and the emulated machine need. */
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import { hasCommand, run, say, StepFailed } from './lib.mjs';
+
+/** command -> the Debian package that has it. */
+const needed = {
+  'g++': 'g++',
+  make: 'make',
+  cmake: 'cmake',
+  'qemu-system-x86_64': 'qemu-system-x86',
+};
+
+const APT_OPTIONS = ['-q', '-y', '-o', 'DPkg::Lock::Timeout=300'];
+
+/** How to become root: [] if we are, ['sudo', '-n'] if that works without a password, else null. */
+function rootPrefix() {
+  if (process.getuid() === 0) return [];
+  const sudo = hasCommand('sudo') && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0;
+  return sudo ? ['sudo', '-n'] : null;
+}
+
+/** Whether apt knows any package: images of containers come with empty lists. */
+export function haveAptLists() {
+  try {
+    return fs.readdirSync('/var/lib/apt/lists').some((name) => name.includes('_Packages'));
+  } catch {
+    return false;
+  }
+}
+
+/** Runs apt-get as root. Throws StepFailed when we cannot, with the line that a person can run. */
+export function aptGet(...args) {
+  const prefix = rootPrefix();
+  const line = `apt-get ${args.join(' ')}`;
+  if (prefix === null) throw new StepFailed(`setup: root is needed for this; please run: sudo ${line}`);
+  const environment = ['env', 'DEBIAN_FRONTEND=noninteractive'];
+  const [command, ...rest] = [...prefix, ...environment, 'apt-get', ...APT_OPTIONS, ...args];
+  run(command, rest);
+}
+
+/** Fetches apt's lists if there are none. */
+export function ensureAptLists() {
+  if (!haveAptLists()) aptGet('update');
+}
+
+/** Installs the packages whose commands are missing. Returns whether anything was installed. */
+export function ensurePackages() {
+  const missing = Object.entries(needed).filter(([command]) => !hasCommand(command));
+  if (missing.length === 0) return false;
+  const packages = missing.map(([, name]) => name);
+  if (!hasCommand('apt-get')) {
+    throw new StepFailed(
+      `setup: ${missing.map(([command]) => command).join(', ')} missing, and there is no apt to install them. ` +
+        `Debian's packages are called ${packages.join(', ')}.`,
+    );
+  }
+  const install = ['install', '--no-install-recommends', ...packages];
+  // Checked first, so that the line to run is that of the installation.
+  if (rootPrefix() === null) aptGet(...install);
+  say(`setup: installing ${packages.join(', ')}`);
+  ensureAptLists();
+  try {
+    aptGet(...install);
+  } catch {
+    // Lists older than the mirror name versions that it no longer has.
+    aptGet('update');
+    aptGet(...install);
+  }
+  return true;
+}

@@ -1,0 +1,60 @@
+/**
+ * Makes a Debian machine that has Node and apt ready for everything else: system packages, a kernel
+ * for the emulated machine, npm packages, the build. Says what it does and is quick and quiet when
+ * nothing is missing. Plain node: it runs before node_modules exists.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { build, staleParts } from './build.mjs';
+import { root, run, say, script } from './lib.mjs';
+import { ensureKernel } from './setup-kernel.mjs';
+import { ensurePackages } from './setup-packages.mjs';
+
+export { ensureKernel, ensurePackages };
+
+const modified = (name) => fs.statSync(path.join(root, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+/** Installs the npm packages of package-lock.json unless they are there. */
+export function ensureNodeModules() {
+  // npm writes this file last, so a broken install is repeated.
+  if (modified('node_modules/.package-lock.json') >= modified('package-lock.json')) return false;
+  say('setup: installing npm packages');
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  return true;
+}
+
+/** Builds what is older than its sources. */
+export async function ensureBuilt() {
+  if (staleParts().length === 0) return false;
+  await build();
+  return true;
+}
+
+/** Makes the emulated machine's file system; replays would do so themselves, a moment later. */
+export async function ensureInitramfs() {
+  const machine = (name) => import(pathToFileURL(path.join(root, 'dist/machine', name)).href);
+  const { findInstallation, machineFolder } = await machine('installation.js');
+  const initramfs = await machine('initramfs.js');
+  const folder = machineFolder();
+  initramfs.removeOldInitramfs(folder, initramfs.ensureInitramfs(findInstallation(), folder));
+}
+
+/**
+ * All steps. Throws StepFailed with the exact line to run when one of them needs a right that we do
+ * not have. Returns whether anything had to be done.
+ */
+export async function ensureReady() {
+  const packages = ensurePackages();
+  const kernel = ensureKernel();
+  const modules = ensureNodeModules();
+  const built = await ensureBuilt();
+  if (kernel || built) await ensureInitramfs();
+  return packages || kernel || modules || built;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  await script(async () => {
+    say((await ensureReady()) ? 'setup: ready' : 'setup: everything is there');
+  });
+}
