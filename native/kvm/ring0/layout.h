@@ -73,6 +73,7 @@
 #define CTX_REQUEST_SEGMENTS 0x08    // load ds, es, fs, gs, then the bases
 #define CTX_REQUEST_DEBUG 0x10       // load DR0 to DR3 and DR7
 #define CTX_REQUEST_XSAVE 0x20       // fill the XSAVE area and leave again with VECTOR_XSAVED
+#define CTX_REQUEST_CLEAR_FIP 0x40   // zero the x87 instruction and data pointers
 
 #define CTX_FEATURE_FSGSBASE 0x01
 #define CTX_FEATURE_XSAVE 0x02
