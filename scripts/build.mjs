@@ -23,7 +23,9 @@ const parts = {
       ...['CMakeLists.txt'].filter((name) => fs.existsSync(path.join(root, name))),
     ],
     stamp: 'build/.built',
-    build: () => run(process.execPath, ['node_modules/cmake-js/bin/cmake-js', 'compile', '-l', 'error']),
+    // A folder of its own: cmake-js empties it when a build fails.
+    build: () =>
+      run(process.execPath, ['node_modules/cmake-js/bin/cmake-js', 'compile', '-l', 'error', '-O', 'build/native']),
   },
 };
 

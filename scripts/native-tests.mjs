@@ -7,7 +7,7 @@ import { root, say } from './lib.mjs';
 
 /** Runs them; returns how many passed and failed. */
 export function nativeTests() {
-  const folder = path.join(root, 'build');
+  const folder = path.join(root, 'build/native');
   if (!fs.existsSync(path.join(folder, 'CTestTestfile.cmake'))) {
     say('FAIL  native tests: not built');
     return { passed: 0, failed: 1 };

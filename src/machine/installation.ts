@@ -80,7 +80,7 @@ export function findKernel(root = projectRoot): Kernel | null {
 }
 
 /** The keeper, which is also the program that asks running ones. */
-export const keeperProgram = (root = projectRoot): string => path.join(root, 'build/Release/revenant-keeper');
+export const keeperProgram = (root = projectRoot): string => path.join(root, 'build/native/Release/revenant-keeper');
 
 /** Finds all parts. Throws E_MACHINE_START with what to install or run when one is missing. */
 export function findInstallation(root = projectRoot): Installation {
@@ -98,7 +98,7 @@ export function findInstallation(root = projectRoot): Installation {
     );
   }
   const keeper = keeperProgram(root);
-  const vcpud = path.join(root, 'build/Release/vcpud');
+  const vcpud = path.join(root, 'build/native/Release/vcpud');
   for (const file of [keeper, vcpud]) {
     if (!isReadable(file, fs.constants.X_OK)) throw missing(`${file} is not built`, 'npm run build');
   }

@@ -26,7 +26,7 @@ interface Native {
   layout(): Record<string, number>;
 }
 
-const addonPath = fileURLToPath(new URL('../../../build/Release/revenant.node', import.meta.url));
+const addonPath = fileURLToPath(new URL('../../../build/native/Release/revenant.node', import.meta.url));
 let loaded: Native | undefined;
 
 function native(): Native {
