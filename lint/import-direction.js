@@ -47,7 +47,8 @@ const noAmbient = {
   meta: { type: 'problem', schema: [] },
   create(context) {
     const file = relative(context.filename);
-    if (edges.some((folder) => file.startsWith(`${folder}/`)) || /\.spec\.ts$/.test(file)) return {};
+    const edge = edges.some((folder) => file.startsWith(`${folder}/`));
+    if (edge || !file.startsWith('src/') || /\.spec\.ts$/.test(file)) return {};
     const report = (node, what) =>
       context.report({ node, message: `only ${edges.join(' and ')} may use ${what}` });
     return {
