@@ -1,6 +1,7 @@
 import { ExitCode, RevenantError } from '../engine/base/errors.js';
 import type { CommandIo } from './output.js';
 import { OutputClosed } from './output.js';
+import { printableLines } from './printable.js';
 
 export interface FailureOptions {
   json: boolean;
@@ -22,8 +23,8 @@ export function reportFailure(io: CommandIo, failure: unknown, options: FailureO
   if (failure instanceof OutputClosed) return OutputClosed.exitCode;
   const error = failure instanceof RevenantError ? failure : internal(failure);
   if (options.json) io.out(`${JSON.stringify(failureDocument(error), jsonValue)}\n`);
-  io.err(`revenant: ${error.message}\n`);
-  if (error.hint) io.err(`revenant: ${error.hint}\n`);
+  io.err(`revenant: ${printableLines(error.message)}\n`);
+  if (error.hint) io.err(`revenant: ${printableLines(error.hint)}\n`);
   if (options.verbose) io.err(stackOf(error));
   return error.exitCode;
 }

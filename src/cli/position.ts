@@ -1,5 +1,6 @@
 import { hex } from '../engine/base/address.js';
 import type { Position } from '../engine/replay/position.js';
+import { printable } from './printable.js';
 
 const COLUMNS = 3;
 
@@ -13,9 +14,9 @@ export function formatPosition(position: Position): string {
     lines.push(`  ${registers.slice(at, at + COLUMNS).join('   ')}`);
   }
   return [
-    `after frame ${position.frameTime}: task ${position.tid} (${position.taskName})`,
-    `  rip ${hex(position.rip)}  ${position.symbol ?? 'no symbol'}`,
-    `  in  ${position.mapping ?? 'no mapping'}`,
+    `after frame ${position.frameTime}: task ${position.tid} (${printable(position.taskName)})`,
+    `  rip ${hex(position.rip)}  ${printable(position.symbol ?? 'no symbol')}`,
+    `  in  ${printable(position.mapping ?? 'no mapping')}`,
     ...lines,
     '',
   ].join('\n');

@@ -11,6 +11,7 @@ import { findTraces, readExpectation, shellStatus } from '../find-traces.js';
 import { Interrupt } from '../interrupt.js';
 import { Machines } from '../machines.js';
 import type { CommandIo } from '../output.js';
+import { printable } from '../printable.js';
 import { processorName } from '../processor.js';
 import { Progress } from '../progress.js';
 import type { RunResult } from '../run.js';
@@ -130,14 +131,14 @@ function table(outcomes: Outcome[], failed: number): string {
   const rows = [
     ['trace', 'recorded on', 'XCR0 there', 'XCR0 here', 'frames', 'seconds', 'us/frame', 'result'],
     ...outcomes.map(({ trace, recordedOn, recordedXcr0, result, problem }) => [
-      path.relative('', trace) || '.',
+      printable(path.relative('', trace) || '.'),
       recordedOn,
       recordedXcr0 === null ? '?' : hex(recordedXcr0),
       result?.machine ? hex(result.machine.xcr0) : '-',
       String(result?.frameTime ?? 0),
       (result?.seconds ?? 0).toFixed(2),
       result ? microsPerFrame(result).toFixed(0) : '-',
-      problem === null ? 'as recorded' : problem.split('\n', 1)[0],
+      problem === null ? 'as recorded' : printable(problem.split('\n', 1)[0]),
     ]),
   ];
   return `${formatTable(rows, [4, 5, 6])}\n${outcomes.length - failed} as recorded, ${failed} not\n`;
