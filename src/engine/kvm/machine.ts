@@ -34,6 +34,8 @@ const MSR_MISC_FEATURES_ENABLES = 0x140;
 /** Each wait of saveXstate(), and how many: the guest executes a handful of instructions. */
 const XSAVE_BUDGET_MICROS = 1_000_000;
 const XSAVE_TRIES = 10;
+const HALT_BUDGET_MICROS = 100_000;
+const HALT_TRIES = 50;
 const { EINVAL, ENOENT, ENODEV, ENXIO, EACCES, EPERM } = os.constants.errno;
 
 /** One VM with one vCPU that waits in ring 0 for the next run. */
@@ -102,6 +104,16 @@ export class Machine {
   /** Ends the run in progress soon, as Exit.Interrupted. */
   kick(): void {
     this.transport.kick();
+  }
+
+  /**
+   * Ends a run that was left at Exit.Pending, so that guest memory may be touched. The context page then
+   * holds the program's registers (Exit.Interrupted), or what it left with meanwhile.
+   */
+  halt(): void {
+    this.kick();
+    for (let tries = 0; tries < HALT_TRIES; tries++) if (this.transport.run(HALT_BUDGET_MICROS)) return;
+    throw new RevenantError('E_MACHINE_LOST', 'The vCPU does not stop.', 'Run `revenant machine stop`.');
   }
 
   /** Puts the vCPU's vector state into context.xstate (after performing pending requests). Costs an exit. */

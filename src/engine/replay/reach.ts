@@ -9,16 +9,21 @@ import { ripOf, Stop } from './runner.js';
 import { Goal, type ReplayStep } from './step.js';
 import { registersMatch, stateMatches } from './verify.js';
 
-export type Reach = 'reached' | 'pending';
+/** 'running': the guest was left running. 'yielded': it stands, but the event loop should have a turn. */
+export type Reach = 'reached' | 'running' | 'yielded';
 
 const EFLAGS_RESUME = 1 << 16;
 const SYSCALL_LENGTH = 2;
 const EVENT_BREAKPOINT = 0;
 const HOOK_BREAKPOINT = 1;
+/** Breakpoint hits in one turn: some ten milliseconds at the emulated machine's exit cost. */
+const HITS_A_TURN = 128;
+/** A trapped instruction ends at most this far behind its start. */
+const MAX_INSTRUCTION = 15;
 
 /**
  * Runs a task to the event of its frame. Anything else that stops it first is a divergence.
- * Resumable: 'pending' leaves everything set up for the next call.
+ * @param resuming the previous call for this frame returned 'running' or 'yielded'
  */
 export function reachGoal(
   { core, runner, diverge }: PerformContext,
@@ -26,32 +31,30 @@ export function reachGoal(
   frame: TraceFrame,
   step: ReplayStep,
   budgetMicros: number,
+  resuming: boolean,
 ): Reach {
-  core.activate(task);
   const context = core.machine.context;
-  if (isThere(task, frame, step, context.registers)) return 'reached';
   const breaking = step.goal === Goal.address || step.goal === Goal.target;
-  if (breaking) armBreakpoints(context, frame, step);
-  try {
-    for (;;) {
-      const stop = runner.run(task, budgetMicros);
-      if (stop === Stop.pending) return 'pending';
-      if (isEvent(task, frame, step, stop, runner.signal, context.registers)) return 'reached';
-      if (breaking && stop === Stop.breakpoint) {
-        // Not yet: execute the instruction under the breakpoint and go on (SDM vol. 3, 17.3.1.1).
-        context.registers[2 * Reg.eflags] |= EFLAGS_RESUME;
-        continue;
-      }
-      throw diverge({
-        summary: describeStop(stop, runner.signal, runner.address, ripOf(context.registers), step),
-      });
-    }
-  } finally {
-    if (breaking) {
-      context.setBreakpoint(EVENT_BREAKPOINT, null);
-      context.setBreakpoint(HOOK_BREAKPOINT, null);
-    }
+  if (!resuming) {
+    core.activate(task);
+    if (isThere(task, frame, step, context.registers)) return 'reached';
+    if (breaking) armBreakpoints(context, frame, step);
   }
+  for (let hits = 0; hits < HITS_A_TURN; hits++) {
+    const stop = runner.run(task, budgetMicros);
+    if (stop === Stop.pending) return 'running';
+    if (isEvent(task, frame, step, stop, runner.signal, context.registers)) {
+      if (breaking) disarm(context);
+      return 'reached';
+    }
+    if (!breaking || stop !== Stop.breakpoint) {
+      if (breaking) disarm(context);
+      throw diverge({ summary: describeStop(stop, runner.signal, runner.address, ripOf(context.registers), step) });
+    }
+    // Not yet: execute the instruction under the breakpoint and go on (SDM vol. 3, 17.3.1.1).
+    context.registers[2 * Reg.eflags] |= EFLAGS_RESUME;
+  }
+  return 'yielded';
 }
 
 type Context = PerformContext['core']['machine']['context'];
@@ -64,6 +67,11 @@ function armBreakpoints(context: Context, frame: TraceFrame, step: ReplayStep): 
   if (frame.kind === EventKind.sched && frame.inSyscallbufSyscallHook !== 0n) {
     context.setBreakpoint(HOOK_BREAKPOINT, Number(frame.inSyscallbufSyscallHook) as Gva);
   }
+}
+
+function disarm(context: Context): void {
+  context.setBreakpoint(EVENT_BREAKPOINT, null);
+  context.setBreakpoint(HOOK_BREAKPOINT, null);
 }
 
 /** Without running: the task stands where the event happened. */
@@ -90,7 +98,7 @@ function isEvent(
     case Goal.syscall:
       return stop === Stop.syscall && rip === step.address;
     case Goal.trap:
-      return stop === Stop.trap;
+      return stop === Stop.trap && rip < step.address && step.address - rip <= MAX_INSTRUCTION;
     case Goal.fault:
       return (stop === Stop.fault && signal === step.signal) || isTrapSignal(stop, step);
     case Goal.flush:

@@ -7,10 +7,13 @@ import { FrameHistory } from './history.js';
 import { performFrame, prepareFrame, type PerformContext } from './perform.js';
 import { planStep, type PlanState } from './plan.js';
 import { describePosition, type Position } from './position.js';
-import { reachGoal, type Reach } from './reach.js';
+import { reachGoal } from './reach.js';
 import { Runner } from './runner.js';
 import { writeRseqCpu } from './signals.js';
 import { Action, Goal, ReplayStep } from './step.js';
+
+/** What an exit counts for in the stall limit: its order of magnitude on a processor that emulates another. */
+const NOMINAL_EXIT_MICROS = 50;
 
 export interface ReplayOptions extends CoreOptions {
   /** How long the guest may run between two exits before the replay counts as stalled. Microseconds; Infinity: for ever. */
@@ -49,6 +52,10 @@ export class ReplaySession {
   private stalledMicros = 0;
   private frames = 0;
   private finished = false;
+  /** The guest was left running: nothing but another run or a halt may follow. */
+  private running = false;
+  /** The current frame's goal is being worked on. */
+  private resuming = false;
 
   private constructor(private readonly options: ReplayOptions) {
     this.core = new ReplayCore(options);
@@ -102,12 +109,24 @@ export class ReplaySession {
 
   /** Registers, symbol and mapping where the program stands. */
   describe(): Position | null {
+    this.halt();
     const task = this.task ?? this.core.tasks.get(this.previousTid) ?? null;
     return task && describePosition(this.core, task, this.frameTime);
   }
 
+  /** Gives guest memory back, also in the middle of a run. */
   close(): void {
-    this.core.close();
+    try {
+      this.halt();
+    } finally {
+      this.core.close();
+    }
+  }
+
+  private halt(): void {
+    if (!this.running) return;
+    this.running = false;
+    this.core.machine.halt();
   }
 
   /** Takes the next frame and plans it; false at the end of the trace. */
@@ -148,13 +167,18 @@ export class ReplaySession {
   private run(budgetMicros: number): boolean {
     if (this.step.goal === Goal.none) return true;
     invariant(this.frame && this.task, 'a step that runs has a task');
-    const reach: Reach = reachGoal(this.context, this.task, this.frame, this.step, budgetMicros);
+    this.running = false;
+    const exits = this.runner.exits;
+    const reach = reachGoal(this.context, this.task, this.frame, this.step, budgetMicros, this.resuming);
+    this.resuming = reach !== 'reached';
     if (reach === 'reached') {
       this.stalledMicros = 0;
       return true;
     }
-    this.stalledMicros += budgetMicros;
+    this.running = reach === 'running';
+    this.stalledMicros += this.running ? budgetMicros : (this.runner.exits - exits) * NOMINAL_EXIT_MICROS;
     if (this.stalledMicros > this.options.stallLimitMicros) {
+      this.halt();
       const seconds = Math.round(this.stalledMicros / 1e6);
       throw this.diverge({
         summary: `the program has run for ${seconds} s without reaching the event`,
