@@ -80,7 +80,8 @@ export function findKernel(root = projectRoot): Kernel | null {
 }
 
 /** The keeper, which is also the program that asks running ones. */
-export const keeperProgram = (root = projectRoot): string => path.join(root, 'build/native/Release/revenant-keeper');
+export const keeperProgram = (root = projectRoot): string =>
+  path.join(root, 'build/native/Release/revenant-keeper');
 
 /** Finds all parts. Throws E_MACHINE_START with what to install or run when one is missing. */
 export function findInstallation(root = projectRoot): Installation {

@@ -30,7 +30,7 @@ const KERNEL_LINE = [
 ].join(' ');
 
 export interface EmulatedOptions {
-  /** QEMU's -cpu; must have svm and npt. Default: DEFAULT_CPU. */
+  /** QEMU's -cpu, see machineCpu(). Default: DEFAULT_CPU. */
   cpu?: string;
   /** Size of the guest-physical pool; made a power of two. Default: DEFAULT_POOL_MIB. */
   memoryMiB?: number;
@@ -50,6 +50,21 @@ export interface Configuration {
   baseName: string;
 }
 
+/**
+ * QEMU's model with what KVM needs of it: SVM, nested paging, and a vendor that kvm-amd accepts. So any
+ * model will do, such as Haswell; what programs see is the recording's processor anyway.
+ */
+export function machineCpu(model: string): string {
+  const parts = model.split(',');
+  const says = (name: string): boolean =>
+    parts.some((part) => part.replace(/^[+-]/, '').split('=')[0] === name);
+  const isAmd = /^(EPYC|Opteron|Dhyana|phenom|athlon)/i.test(model);
+  if (!says('svm')) parts.push('+svm');
+  if (!says('npt')) parts.push('+npt');
+  if (!isAmd && !says('vendor')) parts.push('vendor=AuthenticAMD');
+  return parts.join(',');
+}
+
 /** A size as a power of two of MiB, at least 64. */
 export function poolSize(memoryMiB: number): number {
   return Math.max(64, 2 ** Math.ceil(Math.log2(memoryMiB)));
@@ -60,10 +75,15 @@ export function poolSize(memoryMiB: number): number {
  * name that could be taken for another option of QEMU.
  */
 export function configure(options: EmulatedOptions): Configuration {
-  const cpu = options.cpu ?? DEFAULT_CPU;
-  if (!/^[A-Za-z0-9][\w.+=,-]*$/.test(cpu)) {
-    throw new RevenantError('E_USAGE', `'${cpu}' is not a processor model.`, `Such as: --cpu ${DEFAULT_CPU}`);
+  const model = options.cpu ?? DEFAULT_CPU;
+  if (!/^[A-Za-z0-9][\w.+=,-]*$/.test(model)) {
+    throw new RevenantError(
+      'E_USAGE',
+      `'${model}' is not a processor model.`,
+      `Such as: --cpu ${DEFAULT_CPU}`,
+    );
   }
+  const cpu = machineCpu(model);
   const installation = findInstallation();
   const { qemu, keeper, vcpud, kernel } = installation;
   const poolMiB = poolSize(options.memoryMiB ?? DEFAULT_POOL_MIB);

@@ -1,0 +1,102 @@
+/** Picks the machine for a trace, having looked at what it is really like. */
+import type { Attestation } from '../engine/kvm/probe.js';
+import { attest } from '../engine/kvm/probe.js';
+import { Machine } from '../engine/kvm/machine.js';
+import { nativeConfig, supportedXcr0 } from '../engine/kvm/native-config.js';
+import { cpuidRecords } from '../engine/kvm/cpuid.js';
+import type { VcpuTransport } from '../engine/kvm/transport.js';
+import { RevenantError } from '../engine/base/errors.js';
+import type { TraceHeader } from '../engine/trace/records.js';
+import { acquireEmulated } from './emulated.js';
+import { hostKvmProblem, openHost } from './host.js';
+import type { EmulatedOptions } from './launch.js';
+import type { Gifts, Judgement } from './requirements.js';
+import { judge, machineConfig, refusal, traceNeeds } from './requirements.js';
+
+export type MachineKind = 'host' | 'emulated';
+
+export interface ChooseOptions extends EmulatedOptions {
+  machine: MachineKind | 'auto';
+  header: TraceHeader;
+  /**
+   * Gives transports, for callers that keep them from trace to trace (closing is then theirs, too).
+   * Default: a new one, closed when the machine is not chosen.
+   */
+  lease?: (kind: MachineKind) => VcpuTransport | Promise<VcpuTransport>;
+}
+
+export interface Chosen {
+  /** Made for the trace, fresh. */
+  machine: Machine;
+  attestation: Attestation;
+  judgement: Judgement;
+  gifts: Gifts;
+  /** With `auto`: why the host was passed over; null if it was not. */
+  hostProblem: string | null;
+}
+
+/** A machine made for a trace, or why there is none. */
+export type Trial =
+  | { ok: true; machine: Machine; attestation: Attestation; gifts: Gifts; judgement: Judgement }
+  | { ok: false; gifts: Gifts; judgement: Judgement };
+
+/**
+ * Makes the trace's machine over a transport and lets a program in it tell what it sees.
+ * Does not close the transport. Throws E_MACHINE_CANNOT where not even a VM can be made, E_MACHINE_LOST.
+ */
+export function tryMachine(transport: VcpuTransport, header: TraceHeader): Trial {
+  const needs = traceNeeds(header);
+  const { cpuid } = nativeConfig(transport);
+  const gifts: Gifts = {
+    kind: transport.kind,
+    description: transport.description,
+    xcr0: supportedXcr0(cpuid),
+    cpuid: cpuidRecords(cpuid),
+    attestation: null,
+  };
+  const first = judge(needs, gifts);
+  if (!first.ok) return { ok: false, gifts, judgement: first };
+  const machine = Machine.create(transport, machineConfig(header));
+  const attestation = attest(machine);
+  const seen = { ...gifts, attestation };
+  const judgement = judge(needs, seen);
+  if (!judgement.ok) return { ok: false, gifts: seen, judgement };
+  return { ok: true, machine, attestation, gifts: seen, judgement };
+}
+
+async function defaultLease(kind: MachineKind, options: ChooseOptions): Promise<VcpuTransport> {
+  return kind === 'host' ? openHost(options) : acquireEmulated(options);
+}
+
+async function choose(kind: MachineKind, options: ChooseOptions): Promise<Chosen> {
+  const lease = options.lease ?? ((wanted: MachineKind) => defaultLease(wanted, options));
+  const transport = await lease(kind);
+  try {
+    const trial = tryMachine(transport, options.header);
+    if (!trial.ok) throw refusal(trial.judgement);
+    return { ...trial, hostProblem: null };
+  } catch (error) {
+    if (!options.lease) transport.close();
+    throw error;
+  }
+}
+
+/**
+ * The machine for a trace: the one asked for; with `auto` the host where it passes what the trace
+ * needs, else the emulated one.
+ * Throws E_MACHINE_CANNOT with every reason, E_MACHINE_START, E_MACHINE_LOST.
+ */
+export async function chooseMachine(options: ChooseOptions): Promise<Chosen> {
+  if (options.machine !== 'auto') return choose(options.machine, options);
+  let hostProblem = hostKvmProblem();
+  if (hostProblem === null) {
+    try {
+      return await choose('host', options);
+    } catch (error) {
+      if (!(error instanceof RevenantError)) throw error;
+      hostProblem = error.message;
+    }
+  }
+  const chosen = await choose('emulated', options);
+  return { ...chosen, hostProblem };
+}

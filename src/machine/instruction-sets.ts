@@ -1,0 +1,61 @@
+/** Instructions that CPUID announces: the recorded program may use them, so the machine should have them. */
+import type { CpuidLeaf } from '../engine/x86/xstate-layout.js';
+import { findLeaf } from '../engine/x86/xstate-layout.js';
+
+type Register = 'eax' | 'ebx' | 'ecx' | 'edx';
+type Bits = Record<number, string>;
+
+/** Intel SDM vol. 2 (CPUID), AMD APM vol. 3 appendix E; only what programs at CPL 3 can execute. */
+const ANNOUNCED: readonly [leaf: number, subleaf: number, register: Register, bits: Bits][] = [
+  [
+    1,
+    0,
+    'ecx',
+    { 0: 'SSE3', 1: 'PCLMULQDQ', 9: 'SSSE3', 12: 'FMA', 13: 'CMPXCHG16B', 19: 'SSE4.1', 20: 'SSE4.2' },
+  ],
+  [1, 0, 'ecx', { 22: 'MOVBE', 23: 'POPCNT', 25: 'AES', 28: 'AVX', 29: 'F16C', 30: 'RDRAND' }],
+  [7, 0, 'ebx', { 0: 'FSGSBASE', 3: 'BMI1', 4: 'HLE', 5: 'AVX2', 8: 'BMI2', 11: 'RTM', 14: 'MPX' }],
+  [7, 0, 'ebx', { 16: 'AVX512F', 17: 'AVX512DQ', 18: 'RDSEED', 19: 'ADX', 21: 'AVX512IFMA' }],
+  [7, 0, 'ebx', { 23: 'CLFLUSHOPT', 24: 'CLWB', 28: 'AVX512CD', 29: 'SHA', 30: 'AVX512BW', 31: 'AVX512VL' }],
+  [7, 0, 'ecx', { 1: 'AVX512VBMI', 3: 'PKU', 6: 'AVX512VBMI2', 8: 'GFNI', 9: 'VAES', 10: 'VPCLMULQDQ' }],
+  [7, 0, 'ecx', { 11: 'AVX512VNNI', 12: 'AVX512BITALG', 14: 'AVX512VPOPCNTDQ', 22: 'RDPID' }],
+  [7, 0, 'ecx', { 27: 'MOVDIRI', 28: 'MOVDIR64B' }],
+  [7, 0, 'edx', { 8: 'AVX512VP2INTERSECT', 14: 'SERIALIZE', 22: 'AMX-BF16', 24: 'AMX-TILE', 25: 'AMX-INT8' }],
+  [0xd, 1, 'eax', { 0: 'XSAVEOPT', 1: 'XSAVEC', 2: 'XGETBV(1)' }],
+  [0x80000001, 0, 'ecx', { 0: 'LAHF', 5: 'LZCNT', 6: 'SSE4A', 11: 'XOP', 16: 'FMA4', 21: 'TBM' }],
+  [0x80000001, 0, 'edx', { 27: 'RDTSCP', 31: '3DNow' }],
+  [0x80000008, 0, 'ebx', { 0: 'CLZERO', 4: 'RDPRU' }],
+];
+
+/** What the engine does in their place where the processor raises an exception. */
+const IN_SOFTWARE: ReadonlySet<string> = new Set(['XSAVEC']);
+
+/** Names of the instruction sets that these CPUID results announce. */
+export function announcedInstructions(records: readonly CpuidLeaf[]): string[] {
+  return ANNOUNCED.flatMap(([leaf, subleaf, register, bits]) => {
+    const value = findLeaf(records, leaf, subleaf)?.[register] ?? 0;
+    return Object.entries(bits)
+      .filter(([bit]) => (value >>> Number(bit)) & 1)
+      .map(([, name]) => name);
+  });
+}
+
+export interface MissingInstructions {
+  /** Completed in software. */
+  emulated: string[];
+  /** The replay stops where the program executes one. */
+  absent: string[];
+}
+
+/** What a recording announces and a machine lacks. */
+export function missingInstructions(
+  recorded: readonly CpuidLeaf[],
+  here: readonly CpuidLeaf[],
+): MissingInstructions {
+  const has = new Set(announcedInstructions(here));
+  const missing = announcedInstructions(recorded).filter((name) => !has.has(name));
+  return {
+    emulated: missing.filter((name) => IN_SOFTWARE.has(name)),
+    absent: missing.filter((name) => !IN_SOFTWARE.has(name)),
+  };
+}

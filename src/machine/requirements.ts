@@ -1,0 +1,165 @@
+/** What a trace needs of a machine, what a machine gives, and whether the one suits the other. Pure. */
+import { hex } from '../engine/base/address.js';
+import { RevenantError } from '../engine/base/errors.js';
+import { cpuidEntries, cr4FromTrace } from '../engine/kvm/cpuid.js';
+import { xcr0BitNames } from '../engine/kvm/features.js';
+import type { MachineConfig } from '../engine/kvm/machine.js';
+import type { Attestation } from '../engine/kvm/probe.js';
+import type { CpuidRecord, TraceHeader } from '../engine/trace/records.js';
+import type { XstateComponent, XstateLayout } from '../engine/x86/xstate-layout.js';
+import { componentName, findLeaf, hardwareLayout, recordedLayout } from '../engine/x86/xstate-layout.js';
+import { missingInstructions } from './instruction-sets.js';
+import { DEFAULT_CPU } from './launch.js';
+
+/** What the default emulated machine has: x87, SSE, AVX, protection keys. */
+const EMULATED_XCR0 = 0x207n;
+/** Linear address bits where CPUID does not say. */
+const USUAL_ADDRESS_BITS = 48;
+
+export interface Needs {
+  /** XCR0 as recorded, or all that CPUID enumerates for traces that do not tell. */
+  xcr0: bigint;
+  /** Where the recorded XSAVE areas have their components. */
+  layout: XstateLayout;
+  cpuid: readonly CpuidRecord[];
+  /** CPUID was recorded by trapping it. */
+  cpuidFaulting: boolean;
+  /** Bits of a linear address that the program may have used, with the sign bit. */
+  addressBits: number;
+}
+
+/** What is known of a machine. */
+export interface Gifts {
+  kind: 'host' | 'emulated';
+  description: string;
+  /** Every XCR0 bit that its KVM offers. */
+  xcr0: bigint;
+  /** KVM_GET_SUPPORTED_CPUID. */
+  cpuid: readonly CpuidRecord[];
+  /** What a program saw in a VM made for this trace; null before that was tried. */
+  attestation: Attestation | null;
+}
+
+export interface Judgement {
+  ok: boolean;
+  /** Why not: whole sentences. Empty if ok. */
+  reasons: string[];
+  /** What will be slower or may fail later: whole sentences. */
+  notes: string[];
+  /** What would help, if not ok. */
+  hint?: string;
+}
+
+/** Throws E_TRACE_CORRUPT when the recorded CPUID contradicts itself. */
+export function traceNeeds(header: TraceHeader): Needs {
+  const layout = recordedLayout(header.cpuidRecords, header.xcr0);
+  return {
+    xcr0: layout.xcr0,
+    layout,
+    cpuid: header.cpuidRecords,
+    cpuidFaulting: header.hasCpuidFaulting,
+    // The size is of user space; the other half of the canonical addresses is the kernel's.
+    addressBits: header.maxVirtualAddressSize > 0 ? header.maxVirtualAddressSize + 1 : USUAL_ADDRESS_BITS,
+  };
+}
+
+/** The processor as the recorded program saw it. Throws E_MACHINE_CANNOT, E_TRACE_CORRUPT. */
+export function machineConfig(header: TraceHeader): MachineConfig {
+  return {
+    cpuid: cpuidEntries(header.cpuidRecords),
+    xcr0: traceNeeds(header).xcr0,
+    cr4: cr4FromTrace(header.cpuidRecords, header.uname.release),
+    cpuidFaulting: header.hasCpuidFaulting,
+  };
+}
+
+const addressBitsOf = (cpuid: readonly CpuidRecord[]): number => {
+  const leaf = findLeaf(cpuid, 0x8000_0008, 0);
+  return leaf ? (leaf.eax >>> 8) & 0xff || USUAL_ADDRESS_BITS : USUAL_ADDRESS_BITS;
+};
+
+/** Components that lie elsewhere here, or are of another size. Precondition: the machine has them all. */
+function movedComponents(needs: Needs, gifts: Gifts): [there: XstateComponent, here: XstateComponent][] {
+  const here = hardwareLayout(gifts.cpuid, needs.xcr0).components;
+  return needs.layout.components.flatMap((there, at) => {
+    const moved = there.offset !== here[at].offset || there.size !== here[at].size;
+    return moved ? [[there, here[at]] as [XstateComponent, XstateComponent]] : [];
+  });
+}
+
+const place = ({ offset, size }: XstateComponent): string => `at ${offset} (${size} bytes)`;
+
+/** What would give the missing XCR0 bits. */
+function xcr0Hint(missing: bigint, { kind }: Gifts): string {
+  if ((missing & ~EMULATED_XCR0) !== 0n) {
+    return `Needs a processor that has ${xcr0BitNames(missing & ~EMULATED_XCR0)}; QEMU's emulator has not.`;
+  }
+  return kind === 'host'
+    ? `The emulated machine has it: --machine emulated.`
+    : `The default emulated machine has it: leave --cpu out, or use --cpu ${DEFAULT_CPU}.`;
+}
+
+/** What a failed check of the attestation means for the program. */
+const MEANINGS: readonly [prefix: string, meaning: string][] = [
+  ['XCR0 by XGETBV', 'the program would see another XCR0 than the recorded one, whatever KVM is told'],
+  ['CPUID', "the program would see another processor's CPUID"],
+  ['RDTSC', 'RDTSC cannot be given its recorded values'],
+  ['system call', 'system calls do not reach ring 0 as on a processor'],
+  ['XSAVE', 'vector state is not saved where the program expects it'],
+  ['XRSTOR', 'vector state cannot be restored'],
+];
+
+function attestationReasons(attestation: Attestation): string[] {
+  const failed = attestation.findings.filter((finding) => !finding.ok);
+  const told = new Set<string>();
+  return failed.flatMap(({ name, expected, seen }) => {
+    const meaning = MEANINGS.find(([prefix]) => name.startsWith(prefix));
+    // CPUID has a finding for every register; one sentence is enough.
+    if (meaning && told.has(meaning[0])) return [];
+    if (meaning) told.add(meaning[0]);
+    return [`${name}: expected ${expected}, seen ${seen}${meaning ? `: ${meaning[1]}` : ''}.`];
+  });
+}
+
+/** Whether a trace with these needs can be replayed there, as far as is known. */
+export function judge(needs: Needs, gifts: Gifts): Judgement {
+  const reasons: string[] = [];
+  let hint: string | undefined;
+  const missing = needs.xcr0 & ~gifts.xcr0;
+  if (missing !== 0n) {
+    reasons.push(
+      `The recording has ${xcr0BitNames(missing)}, which ${gifts.description} does not have ` +
+        `(recorded XCR0 ${hex(needs.xcr0)}, there at most ${hex(gifts.xcr0)}).`,
+    );
+    hint = xcr0Hint(missing, gifts);
+  } else {
+    for (const [there, here] of movedComponents(needs, gifts)) {
+      reasons.push(
+        `XSAVE areas have ${componentName(there.bit)} ${place(there)} in the recording and ${place(here)} here.`,
+      );
+    }
+  }
+  const bits = addressBitsOf(gifts.cpuid);
+  if (needs.addressBits > bits) {
+    reasons.push(`The program had linear addresses of ${needs.addressBits} bits; here they have ${bits}.`);
+  }
+  if (gifts.attestation) reasons.push(...attestationReasons(gifts.attestation));
+  const ok = reasons.length === 0;
+  if (!ok && gifts.kind === 'host') hint ??= 'Use --machine emulated, or auto.';
+  return { ok, reasons, notes: notesOf(needs, gifts), hint };
+}
+
+function notesOf(needs: Needs, gifts: Gifts): string[] {
+  const { emulated, absent } = missingInstructions(needs.cpuid, gifts.cpuid);
+  const notes: string[] = [];
+  if (emulated.length > 0) notes.push(`Completed in software: ${emulated.join(', ')}.`);
+  if (absent.length > 0) {
+    notes.push(`Recorded but not here, so that the program must not have used them: ${absent.join(', ')}.`);
+  }
+  return notes;
+}
+
+/** The judgement as the error that ends the command. Precondition: not ok. */
+export function refusal(judgement: Judgement): RevenantError {
+  return new RevenantError('E_MACHINE_CANNOT', judgement.reasons.join('\n'), judgement.hint);
+}
