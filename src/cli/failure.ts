@@ -1,4 +1,5 @@
 import { ExitCode, RevenantError } from '../engine/base/errors.js';
+import { DivergenceError, formatReport } from '../engine/replay/report.js';
 import type { CommandIo } from './output.js';
 import { OutputClosed } from './output.js';
 import { printableLines } from './printable.js';
@@ -23,10 +24,16 @@ export function reportFailure(io: CommandIo, failure: unknown, options: FailureO
   if (failure instanceof OutputClosed) return OutputClosed.exitCode;
   const error = failure instanceof RevenantError ? failure : internal(failure);
   if (options.json) io.out(`${JSON.stringify(failureDocument(error), jsonValue)}\n`);
-  io.err(`revenant: ${printableLines(error.message)}\n`);
-  if (error.hint) io.err(`revenant: ${printableLines(error.hint)}\n`);
+  io.err(`revenant: ${explain(error)}`);
   if (options.verbose) io.err(stackOf(error));
   return error.exitCode;
+}
+
+/** With the report of a divergence, which says all that message and hint do. */
+function explain(error: RevenantError): string {
+  if (error instanceof DivergenceError) return formatReport(error.report);
+  const hint = error.hint ? `revenant: ${printableLines(error.hint)}\n` : '';
+  return `${printableLines(error.message)}\n${hint}`;
 }
 
 function internal(failure: unknown): RevenantError {

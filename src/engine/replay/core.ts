@@ -4,8 +4,9 @@ import type { Logger } from '../base/log.js';
 import { Reg, type RegisterWords } from '../base/registers.js';
 import { GuestMemory } from '../kvm/guest-memory.js';
 import type { Machine } from '../kvm/machine.js';
-import { FileBacking, SharedObject } from '../mm/backing.js';
+import { FileBacking, SharedObject, type ByteSource } from '../mm/backing.js';
 import { AddressSpace, type KernelEntry } from '../mm/address-space.js';
+import { Symbolizer } from '../symbols/symbolizer.js';
 import type { Task } from '../task/task.js';
 import type { MemWrite, TraceFrame } from '../trace/frame.js';
 import type { TraceReader } from '../trace/reader.js';
@@ -48,6 +49,9 @@ export class ReplayCore {
   firstTid = 0;
 
   private readonly files = new Map<string, FileBacking>();
+  /** The trace's copies of mapped files by their recorded path: for symbols. */
+  private readonly filesByPath = new Map<string, ByteSource>();
+  readonly symbolizer = new Symbolizer((path) => this.filesByPath.get(path) ?? null);
   private readonly sharedObjects = new Map<string, SharedObject>();
   private readonly kernel: KernelEntry;
 
@@ -186,6 +190,7 @@ export class ReplayCore {
       backing = new FileBacking(this.memory, source);
       this.files.set(source.name, backing);
     }
+    this.filesByPath.set(record.fsname, source);
     return backing;
   }
 

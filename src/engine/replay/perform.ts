@@ -1,4 +1,4 @@
-import { RevenantError, invariant } from '../base/errors.js';
+import { invariant, type RevenantError } from '../base/errors.js';
 import { getUnsigned, Reg, setSigned } from '../base/registers.js';
 import type { Task } from '../task/task.js';
 import type { ReplayCore } from './core.js';
@@ -108,6 +108,8 @@ function performBuffer(core: ReplayCore, task: Task, frame: TraceFrame, step: Re
       return core.applyMemWrites(frame, task);
     case Action.exitTask:
       return exitTask(core, task, frame);
+    default:
+      return invariant(false, `no action ${step.action}`);
   }
 }
 

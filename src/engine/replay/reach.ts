@@ -49,7 +49,11 @@ export function reachGoal(
     }
     if (!breaking || stop !== Stop.breakpoint) {
       if (breaking) disarm(context);
-      throw diverge({ summary: describeStop(stop, runner.signal, runner.address, ripOf(context.registers), step) });
+      throw diverge({
+        summary: 'the program did not come to the recorded event',
+        expected: describeGoal(step),
+        found: describeStop(stop, runner.signal, runner.address, ripOf(context.registers)),
+      });
     }
     // Not yet: execute the instruction under the breakpoint and go on (SDM vol. 3, 17.3.1.1).
     context.registers[2 * Reg.eflags] |= EFLAGS_RESUME;
@@ -136,35 +140,36 @@ function isTarget(
   return stop === Stop.breakpoint && rip === step.address && stateMatches(frame.registers, registers);
 }
 
-function describeStop(stop: Stop, signal: number, address: number, rip: number, step: ReplayStep): string {
-  const wanted = describeGoal(step);
+function describeStop(stop: Stop, signal: number, address: number, rip: number): string {
   switch (stop) {
     case Stop.syscall:
-      return `expected ${wanted}, found a system call at ${hex(rip - SYSCALL_LENGTH)}`;
+      return `a system call at ${hex(rip - SYSCALL_LENGTH)}`;
     case Stop.trap:
-      return `expected ${wanted}, found a trapped instruction at ${hex(rip)}`;
+      return `a trapped instruction at ${where(rip)}`;
     case Stop.fault: {
-      const where = address >= 0 ? `, address ${hex(address)}` : '';
-      return `expected ${wanted}, found ${SIGNAL_NAMES[signal] ?? `signal ${signal}`} at ${hex(rip)}${where}`;
+      const memory = address >= 0 ? `, touching ${hex(address)}` : '';
+      return `${SIGNAL_NAMES[signal] ?? `signal ${signal}`} at ${where(rip)}${memory}`;
     }
     case Stop.flush:
-      return `expected ${wanted}, found the flush point of the syscall buffer at ${hex(rip)}`;
+      return `the flush point of the syscall buffer at ${where(rip)}`;
     default:
-      return `expected ${wanted}, found a stop at ${hex(rip)}`;
+      return `a stop at ${where(rip)}`;
   }
 }
+
+const where = (rip: number): string => (rip < 0 ? 'no user address' : hex(rip));
 
 function describeGoal(step: ReplayStep): string {
   switch (step.goal) {
     case Goal.syscall:
       return `a system call at ${hex(step.address - SYSCALL_LENGTH)}`;
     case Goal.trap:
-      return `a trapped instruction that ends at ${hex(Math.max(0, step.address))}`;
+      return `a trapped instruction that ends at ${where(step.address)}`;
     case Goal.fault:
-      return `${SIGNAL_NAMES[step.signal] ?? `signal ${step.signal}`} at ${hex(Math.max(0, step.address))}`;
+      return `${SIGNAL_NAMES[step.signal] ?? `signal ${step.signal}`} at ${where(step.address)}`;
     case Goal.flush:
       return 'the flush point of the syscall buffer';
     default:
-      return `to arrive at ${hex(Math.max(0, step.address))}`;
+      return `arrival at ${where(step.address)} with the recorded registers`;
   }
 }

@@ -6,8 +6,14 @@ import type { TraceHeader } from '../trace/records.js';
 import type { InstructionDecoder } from '../x86/decode.js';
 import { composeXsavec } from '../x86/xsavec.js';
 import { loadXrstor } from '../x86/xrstor.js';
-import { convertImage, resetImage, xgetbv1 } from '../x86/xstate-image.js';
-import { findLeaf, hardwareLayout, recordedLayout, type XstateLayout } from '../x86/xstate-layout.js';
+import { MXCSR_MASK, convertImage, readU32, resetImage, xgetbv1 } from '../x86/xstate-image.js';
+import {
+  LEGACY_SIZE,
+  findLeaf,
+  hardwareLayout,
+  recordedLayout,
+  type XstateLayout,
+} from '../x86/xstate-layout.js';
 
 /** CPUID (0xD, 1) EAX: XSAVEC and XGETBV with ECX = 1. */
 const LEAF_XSTATE = 0xd;
@@ -24,6 +30,8 @@ export class VectorState {
   readonly recordsXsavec: boolean;
   readonly recordsXgetbv1: boolean;
   private readonly initial: Uint8Array;
+  /** How the recorded processor stores what is left to processors. The mask is learnt from recorded images. */
+  private readonly rules: { mxcsrMask?: number; pointersOnlyOnError: boolean };
 
   constructor(
     private readonly machine: Machine,
@@ -34,6 +42,7 @@ export class VectorState {
     const features = findLeaf(header.cpuidRecords, LEAF_XSTATE, 1)?.eax ?? 0;
     this.recordsXsavec = (features & EAX_XSAVEC) !== 0;
     this.recordsXgetbv1 = (features & EAX_XGETBV1) !== 0;
+    this.rules = { pointersOnlyOnError: header.xsaveFipFdpQuirk === 'true' };
     this.initial = resetImage(this.hardware);
   }
 
@@ -58,12 +67,13 @@ export class VectorState {
 
   /** @throws RevenantError if the image is malformed or holds a component that this processor lacks */
   fromRecorded(recorded: Uint8Array): Uint8Array {
+    this.rules.mxcsrMask ??= recordedMask(recorded);
     return convertImage(recorded, this.recorded, this.hardware);
   }
 
   /** XGETBV with ECX = 1, into eax and edx. */
   xgetbv1(registers: RegisterWords): void {
-    const value = xgetbv1(this.save(null), this.hardware);
+    const value = xgetbv1(this.save(null), this.hardware, this.rules.pointersOnlyOnError);
     setLow32(registers, Reg.rax, Number(value & 0xffff_ffffn));
     setLow32(registers, Reg.rdx, Number(value >> 32n));
   }
@@ -72,7 +82,10 @@ export class VectorState {
   saveCompacted(task: Task, registers: RegisterWords, decoder: InstructionDecoder): boolean {
     const at = decoder.effectiveAddress(registers);
     if (at < 0 || at % 64 !== 0) return false;
-    const chunks = composeXsavec(this.save(null), this.hardware, this.recorded, maskOf(registers));
+    const chunks = composeXsavec(this.save(null), this.hardware, this.recorded, maskOf(registers), {
+      ...this.rules,
+      wide: decoder.wide,
+    });
     for (const { offset, bytes } of chunks) {
       if (task.space.write((at + offset) as Gva, bytes) < bytes.length) return false;
     }
@@ -96,6 +109,11 @@ export class VectorState {
     this.load(image);
     return true;
   }
+}
+
+/** MXCSR_MASK of an image that the recording kernel saved; undefined in the images that rr makes up for handlers. */
+function recordedMask(image: Uint8Array): number | undefined {
+  return (image.length >= LEGACY_SIZE && readU32(image, MXCSR_MASK)) || undefined;
 }
 
 /** The requested-feature bitmap, edx:eax. */
