@@ -25,7 +25,7 @@ constexpr uint64_t kMaxSleepNanos = 1'000'000;      // attended, recently used
 constexpr uint64_t kLongIdleNanos = 2'000'000'000;  // attended, but a person is thinking
 constexpr int kLongIdlePollMs = 20;
 constexpr int kSpinsPerClockRead = 64;
-constexpr uint64_t kPageBytes = 4096;
+constexpr int kCreateTries = 20;
 
 uint64_t now_nanos() {
   timespec now = {};
@@ -113,7 +113,9 @@ void Server::execute() {
   if (is_create && fresh_) {
     control->result = 0;
   } else {
-    service_.execute();
+    // KVM_CREATE_VM gives up for a signal, and it takes longer than a tick of the last run's timer.
+    int tries = is_create ? kCreateTries : 1;
+    while (service_.execute() == -EINTR && --tries > 0) continue;
   }
   fresh_ = is_create ? control->result == 0 : fresh_ && is_question(command);
 }

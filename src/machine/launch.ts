@@ -5,6 +5,7 @@ import { RevenantError } from '../engine/base/errors.js';
 import { ensureInitramfs, fingerprint } from './initramfs.js';
 import type { Installation } from './installation.js';
 import { findInstallation, machineFolder } from './installation.js';
+import type { MachineStatus } from './keeper-client.js';
 import { namePrefix } from './keeper-client.js';
 
 /** Protection keys on, and SVM for KVM; see ARCHITECTURE.md on what QEMU's emulator lacks. */
@@ -91,6 +92,12 @@ export function configure(options: EmulatedOptions): Configuration {
   const parts = [qemu, keeper, vcpud, kernel.image, kernel.kvmAmd];
   const hash = fingerprint(parts, cpu, String(poolMiB), KERNEL_LINE, String(KERNEL_MEMORY_MIB));
   return { installation, cpu, poolMiB, idleSeconds, baseName: `${namePrefix()}${hash}` };
+}
+
+/** A machine among `machines` that would serve these options, now or after its present client. */
+export function runningLike(options: EmulatedOptions, machines: MachineStatus[]): MachineStatus | undefined {
+  const { baseName } = configure(options);
+  return machines.find(({ name, state }) => name.startsWith(`${baseName}-`) && state !== 'ending');
 }
 
 /** The keeper's one line: ready, or why not. */

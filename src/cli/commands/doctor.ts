@@ -1,0 +1,176 @@
+import { hex } from '../../engine/base/address.js';
+import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import type { VcpuTransport } from '../../engine/kvm/transport.js';
+import { TraceReader } from '../../engine/trace/reader.js';
+import type { Finding } from '../../engine/kvm/probe.js';
+import type { TraceHeader } from '../../engine/trace/records.js';
+import { xcr0Names } from '../../engine/x86/xstate-layout.js';
+import { tryMachine } from '../../machine/choose.js';
+import { acquireEmulated } from '../../machine/emulated.js';
+import type { Examination } from '../../machine/examine.js';
+import { examine } from '../../machine/examine.js';
+import { openHost } from '../../machine/host.js';
+import { announcedInstructions } from '../../machine/instruction-sets.js';
+import type { Judgement, Needs } from '../../machine/requirements.js';
+import { traceNeeds } from '../../machine/requirements.js';
+import { jsonValue } from '../failure.js';
+import type { CommandIo } from '../output.js';
+import { processorName } from '../processor.js';
+
+export interface DoctorCommandOptions {
+  trace?: string;
+  cpu?: string;
+  json?: boolean;
+}
+
+type Kind = 'host' | 'emulated';
+
+/** What was found out of one machine. */
+interface Report {
+  kind: Kind;
+  /** Why there is no machine at all. */
+  problem: string | null;
+  hint?: string;
+  examination: Examination | null;
+  /** For the trace, if one was given and there is a machine. */
+  judgement: Judgement | null;
+}
+
+const NAMES: Record<Kind, string> = { host: "the host's KVM", emulated: 'the emulated machine' };
+
+/** `revenant doctor [TRACE]`. 0 if some machine will do (for the trace, if given), else "machine cannot". */
+export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo): Promise<number> {
+  const header = options.trace === undefined ? null : readHeader(options.trace);
+  const note = (text: string): void => io.err(`revenant: ${text}\n`);
+  const reports = [
+    await report('host', () => openHost(), header),
+    await report('emulated', () => acquireEmulated({ cpu: options.cpu, onStarting: note }), header),
+  ];
+  const needs = header && traceNeeds(header);
+  if (options.json) {
+    const trace = needs && {
+      directory: options.trace,
+      recordedOn: processorName(header),
+      needs: needsJson(needs),
+    };
+    io.out(`${JSON.stringify({ machines: reports.map(reportJson), trace }, jsonValue, 2)}\n`);
+  } else {
+    io.out(reports.map(machineText).join('\n'));
+    if (needs) io.out(`\n${traceText(options.trace!, processorName(header), needs, reports)}`);
+  }
+  const usable = reports.some(({ examination, judgement }) => (header ? judgement?.ok : examination?.passed));
+  return usable ? ExitCode.ok : ExitCode.machine;
+}
+
+function readHeader(directory: string): TraceHeader {
+  const reader = TraceReader.open(directory);
+  try {
+    return reader.header;
+  } finally {
+    reader.close();
+  }
+}
+
+/** Looks at one machine; what cannot be made or dies is a report, too. */
+async function report(
+  kind: Kind,
+  open: () => VcpuTransport | Promise<VcpuTransport>,
+  header: TraceHeader | null,
+): Promise<Report> {
+  const found: Report = { kind, problem: null, examination: null, judgement: null };
+  let transport: VcpuTransport | null = null;
+  try {
+    transport = await open();
+    found.examination = examine(transport);
+    if (header) {
+      const trial = tryMachine(transport, header);
+      found.judgement = trial.judgement;
+    }
+  } catch (error) {
+    if (!(error instanceof RevenantError)) throw error;
+    found.problem = error.message;
+    found.hint = error.hint;
+  } finally {
+    transport?.close();
+  }
+  return found;
+}
+
+/** Failed checks, each once; single CPUID registers are for --json. */
+function failures(findings: Finding[]): string[] {
+  const lines = findings
+    .filter(({ name, ok }) => !ok && !/^CPUID 0x/.test(name))
+    .map(({ name, expected, seen }) => `${name.replace(/ \(.*\)$/, '')}: expected ${expected}, seen ${seen}`);
+  return [...new Set(lines)];
+}
+
+const xcr0Text = (xcr0: bigint): string => `${hex(xcr0)} (${xcr0Names(xcr0).join(', ')})`;
+
+function machineText({ kind, problem, hint, examination }: Report): string {
+  if (!examination) return `${NAMES[kind]}: none\n  ${problem}\n${hint ? `  ${hint}\n` : ''}`;
+  const { passed, description, xcr0, cpuid, findings } = examination;
+  const passes = findings.filter((finding) => finding.ok).length;
+  const verdict = passed
+    ? 'gives programs the processor that it is told to'
+    : 'cannot be trusted: programs see something else than it is told';
+  const lines = [
+    `${NAMES[kind]}: ${verdict}`,
+    `  machine       ${description}`,
+    `  XCR0          ${xcr0Text(xcr0)}`,
+    `  instructions  ${announcedInstructions(cpuid).join(' ')}`,
+    `  checks        ${passes} of ${findings.length} passed`,
+    ...failures(findings).map((text) => `  FAILED        ${text}`),
+  ];
+  if (problem !== null) lines.push(`  ${problem}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function layoutText({ layout }: Needs): string {
+  const places = layout.components.map(({ offset, size }, at) => {
+    const name = xcr0Names(1n << BigInt(layout.components[at].bit))[0];
+    return `${name} at ${offset} (${size})`;
+  });
+  return [`${layout.size} bytes`, ...places].join(', ');
+}
+
+function traceText(directory: string, recordedOn: string, needs: Needs, reports: Report[]): string {
+  const lines = [
+    `${directory}: recorded on ${recordedOn}; it needs`,
+    `  XCR0          ${xcr0Text(needs.xcr0)}`,
+    `  XSAVE area    ${layoutText(needs)}`,
+    `  CPUID         ${needs.cpuidFaulting ? 'trapped (it was recorded with CPUID faulting)' : 'as recorded'}`,
+    `  addresses     of ${needs.addressBits} bits`,
+  ];
+  for (const { kind, judgement, problem } of reports) {
+    lines.push(`${NAMES[kind]} ${judgement?.ok ? 'can replay it' : 'cannot replay it'}`);
+    if (!judgement) lines.push(`  ${problem}`);
+    else lines.push(...(judgement.ok ? judgement.notes : judgement.reasons).map((text) => `  ${text}`));
+    if (judgement?.hint) lines.push(`  ${judgement.hint}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function needsJson(needs: Needs): object {
+  const { xcr0, layout, cpuidFaulting, addressBits, cpuid } = needs;
+  const components = layout.components.map(({ bit, offset, size }) => ({ bit, offset, size }));
+  return {
+    xcr0,
+    features: xcr0Names(xcr0),
+    xsave: { size: layout.size, components },
+    cpuidFaulting,
+    addressBits,
+    instructions: announcedInstructions(cpuid),
+  };
+}
+
+function reportJson({ kind, problem, hint, examination, judgement }: Report): object {
+  const delivers = examination && {
+    description: examination.description,
+    trusted: examination.passed,
+    xcr0: examination.xcr0,
+    features: xcr0Names(examination.xcr0),
+    instructions: announcedInstructions(examination.cpuid),
+    findings: examination.findings,
+  };
+  return { kind, problem, hint, delivers, trace: judgement && { canReplay: judgement.ok, ...judgement } };
+}
