@@ -9,7 +9,6 @@ import { findModule } from './kernel-modules.js';
 /** The project's folder: this file is src/machine/x.ts or dist/machine/x.js in it. */
 export const projectRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
-const QEMU_FOLDERS = ['/usr/local/bin', '/usr/bin', '/bin'];
 const APT_QEMU = 'apt-get install --no-install-recommends qemu-system-x86';
 const APT_KERNEL = 'apt-get install linux-image-cloud-amd64';
 const SETUP = 'or run `npm run setup`, which does it';
@@ -65,14 +64,26 @@ export function kernelsBelow(root: string): Kernel[] {
   return found;
 }
 
+/** Where to look; tests look elsewhere. */
+export interface Places {
+  /** The project. */
+  root: string;
+  /** Folders for qemu-system-x86_64. */
+  programs: readonly string[];
+  /** What /boot and /lib/modules are below. */
+  system: string;
+}
+
+const HERE: Places = { root: projectRoot, programs: ['/usr/local/bin', '/usr/bin', '/bin'], system: '/' };
+
 /** The kernel that set-up unpacked, else the newest installed one. */
-export function findKernel(root = projectRoot): Kernel | null {
+export function findKernel({ root, system }: Places = HERE): Kernel | null {
   const unpacked = path.join(root, 'build/kernel');
   const roots = list(unpacked)
     .filter((name) => name.startsWith('linux-image-'))
     .sort(byRelease)
     .map((name) => path.join(unpacked, name));
-  for (const folder of [...roots, '/']) {
+  for (const folder of [...roots, system]) {
     const [newest] = kernelsBelow(folder);
     if (newest) return newest;
   }
@@ -84,14 +95,15 @@ export const keeperProgram = (root = projectRoot): string =>
   path.join(root, 'build/native/Release/revenant-keeper');
 
 /** Finds all parts. Throws E_MACHINE_START with what to install or run when one is missing. */
-export function findInstallation(root = projectRoot): Installation {
-  const qemu = QEMU_FOLDERS.map((folder) => path.join(folder, 'qemu-system-x86_64')).find((file) =>
-    isReadable(file, fs.constants.X_OK),
-  );
+export function findInstallation(places: Places = HERE): Installation {
+  const { root, programs } = places;
+  const qemu = programs
+    .map((folder) => path.join(folder, 'qemu-system-x86_64'))
+    .find((file) => isReadable(file, fs.constants.X_OK));
   if (!qemu) {
     throw missing('QEMU (qemu-system-x86_64) is not installed', `${APT_QEMU}\n${SETUP}`);
   }
-  const kernel = findKernel(root);
+  const kernel = findKernel(places);
   if (!kernel) {
     throw missing(
       'no readable kernel with the kvm-amd module was found in /boot and /lib/modules or build/kernel',

@@ -1,0 +1,28 @@
+import { describe, expect, it } from 'vitest';
+import { DEFAULT_CPU, configure, machineCpu, poolSize } from './launch.js';
+
+describe('machineCpu', () => {
+  it('adds what KVM needs', () => {
+    expect(machineCpu('EPYC-Rome')).toBe('EPYC-Rome,+svm,+npt');
+    expect(machineCpu('Haswell,-hle')).toBe('Haswell,-hle,+svm,+npt,vendor=AuthenticAMD');
+  });
+
+  it('leaves alone what says so itself', () => {
+    expect(machineCpu(DEFAULT_CPU)).toBe(DEFAULT_CPU);
+    expect(machineCpu('max,svm=on,-npt,vendor=HygonGenuine')).toBe('max,svm=on,-npt,vendor=HygonGenuine');
+  });
+});
+
+describe('poolSize', () => {
+  it('is a power of two, as a PCI device needs it', () => {
+    expect([1, 64, 65, 1000, 4096].map(poolSize)).toEqual([64, 64, 128, 1024, 4096]);
+  });
+});
+
+describe('configure', () => {
+  it('refuses processor names that could be options', () => {
+    for (const cpu of ['-m', '', 'a b', 'EPYC;x', '/x']) {
+      expect(() => configure({ cpu })).toThrow(expect.objectContaining({ code: 'E_USAGE' }));
+    }
+  });
+});

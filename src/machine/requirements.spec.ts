@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import type { Attestation } from '../engine/kvm/probe.js';
+import type { CpuidRecord } from '../engine/trace/records.js';
+import type { Gifts, Needs } from './requirements.js';
+import { judge, refusal } from './requirements.js';
+
+const leaf = (eaxIn: number, ecxIn: number, eax = 0, ebx = 0, ecx = 0, edx = 0): CpuidRecord => ({
+  eaxIn,
+  ecxIn,
+  eax,
+  ebx,
+  ecx,
+  edx,
+});
+
+/** CPUID of a processor with AVX, and PKRU at this offset. */
+const cpuid = (pkru: number, xsavec = 0): CpuidRecord[] => [
+  leaf(0xd, 0, 0x207, pkru + 8, pkru + 8),
+  leaf(0xd, 1, xsavec),
+  leaf(0xd, 2, 256, 576),
+  leaf(0xd, 9, 8, pkru),
+  leaf(0x80000008, 0xffffffff, 0x3028),
+];
+
+const needs = (change: Partial<Needs> = {}): Needs => ({
+  xcr0: 0x207n,
+  layout: {
+    xcr0: 0x207n,
+    size: 2696,
+    components: [
+      { bit: 2, offset: 576, size: 256, aligned: false },
+      { bit: 9, offset: 2688, size: 8, aligned: false },
+    ],
+  },
+  cpuid: cpuid(2688),
+  cpuidFaulting: false,
+  addressBits: 48,
+  ...change,
+});
+
+const gifts = (change: Partial<Gifts> = {}): Gifts => ({
+  kind: 'emulated',
+  description: 'some machine',
+  xcr0: 0x207n,
+  cpuid: cpuid(2688),
+  attestation: null,
+  ...change,
+});
+
+const attestation = (name: string): Attestation => ({
+  kind: 'host',
+  description: 'some machine',
+  xcr0Seen: 7n,
+  findings: [
+    { name, expected: 'a', seen: 'b', ok: false },
+    { name: 'single step', expected: 'c', seen: 'c', ok: true },
+  ],
+  passed: false,
+  xsavec: true,
+  xgetbv1: true,
+  compactedXrstor: true,
+});
+
+describe('judge', () => {
+  it('takes a machine that has everything', () => {
+    expect(judge(needs(), gifts())).toEqual({ ok: true, reasons: [], notes: [], hint: undefined });
+  });
+
+  it('names a missing XCR0 bit and where it can be had', () => {
+    const judgement = judge(needs(), gifts({ xcr0: 7n }));
+    expect(judgement.ok).toBe(false);
+    expect(judgement.reasons.join()).toContain('XCR0 bit 9 (PKRU, protection keys)');
+    expect(judgement.hint).toContain('The default emulated machine has it');
+    expect(judge(needs(), gifts({ xcr0: 7n, kind: 'host' })).hint).toContain('--machine emulated');
+    expect(refusal(judgement)).toMatchObject({ code: 'E_MACHINE_CANNOT', hint: judgement.hint });
+  });
+
+  it('does not promise what the emulator lacks', () => {
+    const judgement = judge(needs({ xcr0: 0xe7n }), gifts({ kind: 'host' }));
+    expect(judgement.hint).toContain('AVX-512');
+    expect(judgement.hint).not.toContain('--machine');
+  });
+
+  it('refuses components at other offsets', () => {
+    const { ok, reasons } = judge(needs(), gifts({ cpuid: cpuid(832) }));
+    expect(ok).toBe(false);
+    expect(reasons).toEqual([
+      'XSAVE areas have PKRU at 2688 (8 bytes) in the recording and at 832 (8 bytes) here.',
+    ]);
+  });
+
+  it('refuses addresses that are too wide', () => {
+    expect(judge(needs({ addressBits: 57 }), gifts()).reasons.join()).toContain('57 bits; here they have 48');
+  });
+
+  it('believes what the probe saw, and says what it means', () => {
+    const { ok, reasons } = judge(needs(), gifts({ attestation: attestation('XCR0 by XGETBV') }));
+    expect(ok).toBe(false);
+    expect(reasons).toHaveLength(1);
+    expect(reasons[0]).toMatch(/expected a, seen b: the program would see another XCR0/);
+  });
+
+  it('notes XSAVEC, which is completed in software', () => {
+    const { ok, notes } = judge(needs({ cpuid: cpuid(2688, 2) }), gifts());
+    expect(ok).toBe(true);
+    expect(notes).toEqual(['Completed in software: XSAVEC.']);
+  });
+});
