@@ -1,5 +1,4 @@
 import { ExitCode, RevenantError } from '../engine/base/errors.js';
-import { DivergenceError, formatReport } from '../engine/replay/report.js';
 import type { CommandIo } from './output.js';
 import { OutputClosed } from './output.js';
 import { printableLines } from './printable.js';
@@ -9,32 +8,39 @@ export interface FailureOptions {
   verbose: boolean;
 }
 
-/** What a failed command says with --json, on standard output. */
-function failureDocument(error: RevenantError): object {
-  const report = 'report' in error ? { report: error.report } : {};
-  return { error: { code: error.code, message: error.message, hint: error.hint, ...report } };
-}
-
 /** bigint has no JSON form: hexadecimal strings, as everywhere in our output. */
 export const jsonValue = (_key: string, value: unknown): unknown =>
   typeof value === 'bigint' ? `0x${value.toString(16)}` : value;
 
 /** Prints what went wrong and returns the exit code. */
-export function reportFailure(io: CommandIo, failure: unknown, options: FailureOptions): number {
+export async function reportFailure(
+  io: CommandIo,
+  failure: unknown,
+  options: FailureOptions,
+): Promise<number> {
   if (failure instanceof OutputClosed) return OutputClosed.exitCode;
   const error = failure instanceof RevenantError ? failure : internal(failure);
-  if (options.json) io.out(`${JSON.stringify(failureDocument(error), jsonValue)}\n`);
-  io.err(`revenant: ${explain(error)}`);
+  const report = error.code === 'E_DIVERGED' ? await divergence(error) : null;
+  if (options.json) {
+    const { code, message, hint } = error;
+    io.out(`${JSON.stringify({ error: { code, message, hint, report: report?.document } })}\n`);
+  }
+  io.err(report?.text ?? sentences(error));
   if (options.verbose) io.err(stackOf(error));
   return error.exitCode;
 }
 
-/** With the report of a divergence, which says all that message and hint do. */
-function explain(error: RevenantError): string {
-  if (error instanceof DivergenceError) return formatReport(error.report);
-  const hint = error.hint ? `revenant: ${printableLines(error.hint)}\n` : '';
-  return `${printableLines(error.message)}\n${hint}`;
+/** The report of a divergence, as text and for JSON; null where the error has none. */
+async function divergence(error: RevenantError): Promise<{ text: string; document: unknown } | null> {
+  const { DivergenceError, formatReport, reportDocument } = await import('../engine/replay/report.js');
+  if (!(error instanceof DivergenceError)) return null;
+  return { text: `revenant: ${formatReport(error.report)}`, document: reportDocument(error.report) };
 }
+
+const sentences = (error: RevenantError): string =>
+  [error.message, ...(error.hint ? [error.hint] : [])]
+    .map((text) => `revenant: ${printableLines(text)}\n`)
+    .join('');
 
 function internal(failure: unknown): RevenantError {
   const message = failure instanceof Error ? failure.message : String(failure);

@@ -26,6 +26,10 @@ export function findTraces(folder: string): string[] {
   return found.sort();
 }
 
+/** A trace's path below the folder that was searched; its own name if that is the trace itself. */
+export const traceName = (searched: string, trace: string): string =>
+  path.relative(searched, trace) || path.basename(path.resolve(trace));
+
 /** What is expected of a trace, from the files beside it; null where nothing is said. */
 export interface Expectation {
   stdout: Uint8Array | null;

@@ -1,15 +1,13 @@
 import { RevenantError } from '../engine/base/errors.js';
 import type { Logger } from '../engine/base/log.js';
-import { cpuidEntries, cr4FromTrace } from '../engine/kvm/cpuid.js';
-import type { MachineConfig } from '../engine/kvm/machine.js';
-import { Machine } from '../engine/kvm/machine.js';
+import type { Machine } from '../engine/kvm/machine.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import type { TraceReader } from '../engine/trace/reader.js';
+import type { MachineKind } from '../machine/choose.js';
+import { chooseMachine } from '../machine/choose.js';
 import { acquireEmulated } from '../machine/emulated.js';
 import { openHost } from '../machine/host.js';
 import { DEFAULT_POOL_MIB } from '../machine/launch.js';
-
-export type MachineKind = 'host' | 'emulated';
 
 export interface MachineOptions {
   machine: MachineKind | 'auto';
@@ -23,9 +21,12 @@ export interface MachineOptions {
 export interface MachineFacts {
   kind: MachineKind;
   description: string;
+  /** As a program in the guest saw it by XGETBV; where it has no XGETBV, as set. */
   guestXcr0: bigint;
   /** Every bit that the machine could give. */
   xcr0: bigint;
+  /** Why `auto` passed the host over; null if it did not. */
+  hostProblem: string | null;
 }
 
 export interface MachineForTrace {
@@ -48,18 +49,21 @@ export class Machines {
 
   /** A machine with the processor of the trace. Throws E_MACHINE_CANNOT, E_MACHINE_START, E_MACHINE_LOST. */
   async forTrace(trace: TraceReader): Promise<MachineForTrace> {
-    const kind = this.options.machine === 'auto' ? 'emulated' : this.options.machine;
-    const config = machineConfig(trace);
-    const transport = await this.#transport(kind);
-    const machine = Machine.create(transport, config);
-    const leaf = machine.hardwareCpuid.find((record) => record.eaxIn === 0xd && record.ecxIn === 0);
+    if (trace.incomplete) throw unknownProcessor(trace.directory);
+    const chosen = await chooseMachine({
+      machine: this.options.machine,
+      header: trace.header,
+      lease: (kind) => this.#lease(kind),
+    });
+    const { machine, attestation, gifts, hostProblem } = chosen;
     const facts = {
-      kind,
-      description: transport.description,
-      guestXcr0: config.xcr0,
-      xcr0: leaf ? (BigInt(leaf.edx >>> 0) << 32n) | BigInt(leaf.eax >>> 0) : 3n,
+      kind: gifts.kind,
+      description: gifts.description,
+      guestXcr0: attestation.xcr0Seen ?? machine.config.xcr0,
+      xcr0: gifts.xcr0,
+      hostProblem,
     };
-    this.log.info({ machine: transport.description, xcr0: config.xcr0.toString(16) }, 'machine ready');
+    this.log.info({ machine: facts.description, hostProblem }, 'machine chosen');
     return { machine, facts, memoryLimitBytes: this.options.memory ?? machine.pool.byteLength };
   }
 
@@ -75,34 +79,24 @@ export class Machines {
     this.#transports.clear();
   }
 
-  async #transport(kind: MachineKind): Promise<VcpuTransport> {
+  async #lease(kind: MachineKind): Promise<VcpuTransport> {
     const known = this.#transports.get(kind);
     if (known) return known;
+    const { cpu, memory = 0 } = this.options;
     // A smaller limit is kept by the session: only a larger one asks for another machine than the kept one.
-    const memoryMiB = Math.max(DEFAULT_POOL_MIB, Math.ceil((this.options.memory ?? 0) / MIB));
+    const memoryMiB = Math.max(DEFAULT_POOL_MIB, Math.ceil(memory / MIB));
     const transport =
       kind === 'host'
         ? openHost({ memoryMiB })
-        : await acquireEmulated({ cpu: this.options.cpu, memoryMiB, onStarting: this.note });
+        : await acquireEmulated({ cpu, memoryMiB, onStarting: this.note });
     this.#transports.set(kind, transport);
     return transport;
   }
 }
 
-/** The processor as the recorded program saw it. */
-function machineConfig(trace: TraceReader): MachineConfig {
-  const { header, directory } = trace;
-  if (trace.incomplete) {
-    throw new RevenantError(
-      'E_UNSUPPORTED',
-      `${directory} has no header: the recorder was killed, and the recording processor is not known.`,
-      '`revenant dump` shows its frames.',
-    );
-  }
-  return {
-    cpuid: cpuidEntries(header.cpuidRecords),
-    xcr0: header.xcr0,
-    cr4: cr4FromTrace(header.cpuidRecords, header.uname.release),
-    cpuidFaulting: header.hasCpuidFaulting,
-  };
-}
+const unknownProcessor = (directory: string): RevenantError =>
+  new RevenantError(
+    'E_UNSUPPORTED',
+    `${directory} has no header: the recorder was killed, and the recording processor is not known.`,
+    '`revenant dump` shows its frames.',
+  );

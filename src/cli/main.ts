@@ -77,7 +77,10 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
         .default(60),
     )
     .option('--all', 'replay every trace below the folders and compare with what is expected of them')
-    .option('--only <pattern>', 'with --all: traces whose path contains this (or matches, with *)')
+    .option(
+      '--only <pattern>',
+      'with --all: traces whose path below the folder contains this (or matches, with *)',
+    )
     .option('--json', "result as JSON on standard output, with the program's output in it")
     .option('--quiet', 'no progress and no summary')
     .action((traces: string[], options) =>
@@ -167,6 +170,9 @@ export async function main(argv: string[], io: CommandIo = processIo): Promise<n
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
-    return reportFailure(io, error, { json: argv.includes('--json'), verbose: argv.includes('--verbose') });
+    return await reportFailure(io, error, {
+      json: argv.includes('--json'),
+      verbose: argv.includes('--verbose'),
+    });
   }
 }

@@ -39,7 +39,11 @@ export function resultDocument(result: RunResult): object {
     microsecondsPerFrame: Number(microsPerFrame(result).toFixed(2)),
     ...result.stats,
     peakResidentBytes: process.resourceUsage().maxRSS * 1024,
-    machine: machine && { kind: machine.kind, description: machine.description },
+    machine: machine && {
+      kind: machine.kind,
+      description: machine.description,
+      hostProblem: machine.hostProblem,
+    },
     xcr0: {
       recorded: hex(result.recordedXcr0),
       guest: machine && hex(machine.guestXcr0),

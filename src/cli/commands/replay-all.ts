@@ -7,7 +7,7 @@ import { matches } from '../args.js';
 import { Comparison } from '../capture.js';
 import { jsonValue } from '../failure.js';
 import type { Expectation } from '../find-traces.js';
-import { findTraces, readExpectation, shellStatus } from '../find-traces.js';
+import { findTraces, readExpectation, shellStatus, traceName } from '../find-traces.js';
 import { Interrupt } from '../interrupt.js';
 import { Machines } from '../machines.js';
 import type { CommandIo } from '../output.js';
@@ -50,9 +50,11 @@ export async function replayAllCommand(
   io: CommandIo,
   log: Logger,
 ): Promise<number> {
-  const traces = folders
-    .flatMap((folder) => findTraces(folder))
-    .filter((trace) => options.only === undefined || matches(options.only, trace));
+  const { only } = options;
+  const wanted = (name: string): boolean => only === undefined || matches(only, name);
+  const traces = folders.flatMap((folder) =>
+    findTraces(folder).filter((trace) => wanted(traceName(folder, trace))),
+  );
   if (traces.length === 0)
     throw new RevenantError('E_TRACE_MISSING', `No trace below ${folders.join(', ')}.`);
   const progress = new Progress(io, Boolean(options.quiet));
