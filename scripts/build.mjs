@@ -25,7 +25,14 @@ const parts = {
     stamp: 'build/.built',
     // A folder of its own: cmake-js empties it when a build fails.
     build: () =>
-      run(process.execPath, ['node_modules/cmake-js/bin/cmake-js', 'compile', '-l', 'error', '-O', 'build/native']),
+      run(process.execPath, [
+        'node_modules/cmake-js/bin/cmake-js',
+        'compile',
+        '-l',
+        'error',
+        '-O',
+        'build/native',
+      ]),
   },
 };
 

@@ -18,9 +18,8 @@ const revenant = (args, stdout = 'pipe') =>
 
 const print = (text) => process.stdout.write(`${text}\n`);
 
-/** The one line in which rr says whether it can replay the trace. */
+/** What rr itself says: `replays`, or why not, in its own words. */
 function whatRrSays(trace) {
-  if (!hasCommand('rr')) return 'rr is not installed here';
   const rr = spawnSync('rr', ['--suppress-environment-warnings', 'replay', '-a', trace], {
     cwd: root,
     encoding: 'utf8',
@@ -30,11 +29,15 @@ function whatRrSays(trace) {
   });
   if (rr.error?.code === 'ETIMEDOUT') return 'no answer in 30 s';
   if (rr.status === 0) return 'replays';
-  const lines = rr.stderr.split('\n');
-  const at = lines.findIndex((line) => /XCR0 value|\[FATAL|mismatch|wrong size|not supported/.test(line));
-  if (at < 0) return rr.signal ? `dies of ${rr.signal}` : `exit status ${rr.status}`;
-  const text = lines[at].replace(/^\[(FATAL|WARN|ERROR)[^\]]*\]\s*/, '');
-  return (text || lines[at + 1] || '').trim();
+  const lines = rr.stderr
+    .split('\n')
+    .map((line) => line.replace(/^\[(FATAL|WARN|ERROR)[^\]]*\]\s*/, '').trim());
+  const at = lines.findIndex((line) =>
+    /XCR0 value|different CPUID|mismatch|wrong size|not supported/.test(line),
+  );
+  const words = lines.slice(Math.max(at, 0)).filter((line) => line !== '');
+  const end = words.findIndex((line) => /[.;!]$/.test(line));
+  return words.slice(0, end < 0 ? 2 : end + 1).join(' ') || `exit status ${rr.status ?? rr.signal}`;
 }
 
 const clip = (text, width) => (text.length > width ? `${text.slice(0, width - 3)}...` : text);
@@ -50,20 +53,31 @@ function showTable(rows) {
     );
 }
 
+/** The table; rr's sentences are long and few, so they stand below it. */
 function showReplays(traces) {
-  const rows = [['trace', 'recorded on', 'XCR0 there', 'XCR0 here', 'rr says', 'Revenant']];
+  const rows = [['trace', 'recorded on', 'XCR0 there', 'XCR0 here', 'rr', 'Revenant']];
+  const sentences = [];
+  const rrCell = (trace) => {
+    if (!hasCommand('rr')) return 'not installed';
+    const words = whatRrSays(trace);
+    if (words === 'replays') return words;
+    if (!sentences.includes(words)) sentences.push(words);
+    return `fails [${sentences.indexOf(words) + 1}]`;
+  };
   for (const trace of traces) {
-    const frames = `${trace.frames} frames, ${trace.seconds.toFixed(2)} s`;
     rows.push([
       path.relative(path.join(root, 'traces'), path.resolve(root, trace.trace)),
-      clip(trace.recordedOn, 28),
+      clip(trace.recordedOn, 30),
       trace.xcr0.recorded,
       trace.xcr0.machine ?? '?',
-      clip(whatRrSays(trace.trace), 60),
-      trace.problem === null ? `replays: ${frames}` : clip(trace.problem, 60),
+      rrCell(trace.trace),
+      trace.problem === null
+        ? `replays: ${trace.frames} frames, ${trace.seconds.toFixed(2)} s`
+        : clip(trace.problem, 60),
     ]);
   }
   showTable(rows);
+  sentences.forEach((words, at) => print(`[${at + 1}] rr says: ${words}`));
 }
 
 /** One foreign trace's own words: the program itself prints what it sees of the processor. */
@@ -75,7 +89,8 @@ function showProgram(trace) {
 await script(async () => {
   await ensureReady();
   say('demo: starting the emulated machine');
-  if (revenant(['machine', 'start'], 'ignore').status !== 0) throw new StepFailed('demo: no machine');
+  const start = revenant(['machine', 'start', '--json']);
+  if (start.status !== 0) throw new StepFailed('demo: no machine');
   try {
     say('demo: replaying the sample traces');
     const { stdout } = revenant(['replay', '--all', 'traces', '--machine', 'emulated', '--json']);
@@ -92,6 +107,7 @@ await script(async () => {
     print(`${result.passed} of ${result.traces.length} sample traces replayed as recorded.`);
     return result.failed > 0 ? 1 : 0;
   } finally {
-    revenant(['machine', 'stop'], 'ignore');
+    // One that ran before belongs to somebody else.
+    if (JSON.parse(start.stdout).started) revenant(['machine', 'stop'], 'ignore');
   }
 });
