@@ -77,6 +77,15 @@ describe('frames', () => {
     reader.close();
   });
 
+  it('in a damaged block are named, with file and offset', () => {
+    const trace = write({ events: frames(3) });
+    const file = path.join(trace, 'events');
+    fs.truncateSync(file, fs.statSync(file).size - 1);
+    expect(() => TraceReader.open(trace).advance()).toThrow(
+      /events: block at byte 0: the file ends inside it .*\. Frame 1 cannot be read\./,
+    );
+  });
+
   it('of a sample are those of the format description', () => {
     const reader = TraceReader.open(sampleFolder);
     expect(reader.advance()).toMatchObject({

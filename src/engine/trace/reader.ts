@@ -3,7 +3,7 @@ import { invariant, RevenantError } from '../base/errors.js';
 import type { BackingFile } from './backing.js';
 import { BackingFiles } from './backing.js';
 import { BlockFile } from './chunk.js';
-import { corrupt } from './corrupt.js';
+import { corrupt, whileReading } from './corrupt.js';
 import { FrameDecoder } from './events.js';
 import type { MemWrite } from './frame.js';
 import { TraceFrame } from './frame.js';
@@ -145,9 +145,7 @@ export class TraceReader {
     try {
       this.#data.readWrite(write, offset, into);
     } catch (error) {
-      if (!(error instanceof RevenantError) || error.code !== 'E_TRACE_CORRUPT') throw error;
-      const text = `${error.message} The bytes were needed at frame ${this.#returned}.`;
-      throw new RevenantError('E_TRACE_CORRUPT', text, error.hint, { cause: error });
+      throw whileReading(error, `The bytes were needed at frame ${this.#returned}.`);
     }
   }
 
@@ -185,7 +183,8 @@ export class TraceReader {
         }
       } else if (this.#decoded === 0) this.#checkEmpty();
     } catch (error) {
-      this.#failure = error;
+      const known = error instanceof Error && /\bframe \d/.test(error.message);
+      this.#failure = known ? error : whileReading(error, `Frame ${this.#decoded + 1} cannot be read.`);
     }
     this.#ended = true;
     return false;
