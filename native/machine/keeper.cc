@@ -251,6 +251,7 @@ std::string Keeper::status_json() const {
 
 void Keeper::stop() {
   emulator_.kill_and_wait();
+  if (!ready_reported_) return fail("it was told to stop");
   enter(State::kEnd);
 }
 

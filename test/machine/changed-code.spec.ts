@@ -1,0 +1,44 @@
+/** The emulator caches what it translated, and does not see what is stored into the pool from outside. */
+import { afterAll, expect, it } from 'vitest';
+import type { Machine } from '../../src/engine/kvm/machine.js';
+import { ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
+import { acquireEmulated } from '../../src/machine/emulated.js';
+import { makeMachine } from '../kvm/guest.js';
+import { options, stopMine } from './fixtures.js';
+
+afterAll(stopMine);
+
+/** mov $value, %eax; int3 */
+const program = (value: number): Uint8Array => Uint8Array.of(0xb8, value, 0, 0, 0, 0xcc);
+
+const machineOf = async (): Promise<Machine> => makeMachine(await acquireEmulated(options));
+
+/** Runs one program in the guest and returns its eax. */
+function result(guest: ProbeGuest, value: number): bigint {
+  guest.run(program(value));
+  return guest.register('rax');
+}
+
+const forgetToTell = (machine: Machine): Machine => Object.assign(machine, { codeWritten: () => undefined });
+
+it('runs changed code once it has been told', async () => {
+  const machine = await machineOf();
+  const guest = new ProbeGuest(machine);
+  expect([1, 2, 3].map((value) => result(guest, value))).toEqual([1n, 2n, 3n]);
+  machine.close();
+});
+
+it('goes on with the old code if it has not, which is why it must be', async () => {
+  const machine = forgetToTell(await machineOf());
+  const guest = new ProbeGuest(machine);
+  expect([1, 2, 3].map((value) => result(guest, value))).toEqual([1n, 1n, 1n]);
+  machine.close();
+});
+
+it('never runs code of the client before', async () => {
+  for (const value of [4, 5, 6]) {
+    const machine = forgetToTell(await machineOf());
+    expect(result(new ProbeGuest(machine), value)).toBe(BigInt(value));
+    machine.close();
+  }
+});

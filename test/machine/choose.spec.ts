@@ -1,0 +1,65 @@
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { TraceReader } from '../../src/engine/trace/reader.js';
+import { chooseMachine } from '../../src/machine/choose.js';
+import { configure } from '../../src/machine/launch.js';
+import { machineStatus, stopMachines } from '../../src/machine/keeper-client.js';
+import { options, stopMine } from './fixtures.js';
+
+const header = (name: string) => {
+  const reader = TraceReader.open(path.resolve(import.meta.dirname, '../../traces', name));
+  reader.close();
+  return reader.header;
+};
+const skylake = header('skylake-pku/xcr0probe'); // XCR0 0x207
+const haswell = header('haswell/xcr0probe'); // 0x7
+const noavx = header('noavx/xcr0probe'); // 0x3
+
+const choose = (trace: typeof skylake, cpu?: string) =>
+  chooseMachine({ ...options, machine: 'emulated', header: trace, cpu });
+
+function stopModel(cpu: string): void {
+  const { baseName } = configure({ ...options, cpu });
+  stopMachines(
+    machineStatus()
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith(baseName)),
+  );
+}
+
+afterAll(stopMine);
+
+describe('the default emulated machine', () => {
+  it.each([
+    ['protection keys', skylake, 0x207n],
+    ['AVX', haswell, 7n],
+    ['SSE only', noavx, 3n],
+  ])('shows programs the recorded XCR0: %s', async (_, trace, xcr0) => {
+    const { machine, attestation, judgement } = await choose(trace);
+    machine.close();
+    expect(attestation).toMatchObject({ passed: true, xcr0Seen: xcr0 });
+    expect(judgement.ok).toBe(true);
+  });
+});
+
+describe('a machine with less', () => {
+  const cpu = 'EPYC-Rome,-avx,-avx2,-fma,-f16c';
+  afterAll(() => stopModel(cpu));
+
+  it('is refused before anything runs, by the name of what it lacks', async () => {
+    await expect(choose(skylake, cpu)).rejects.toMatchObject({
+      code: 'E_MACHINE_CANNOT',
+      message: expect.stringMatching(/XCR0 bit 9 \(PKRU, protection keys\)/),
+      hint: expect.stringMatching(/default emulated machine has it/),
+    });
+    await expect(choose(haswell, cpu)).rejects.toMatchObject({
+      message: expect.stringMatching(/XCR0 bit 2 \(AVX\)/),
+    });
+  });
+
+  it('is taken where that is enough', async () => {
+    const { machine, attestation } = await choose(noavx, cpu);
+    machine.close();
+    expect(attestation.xcr0Seen).toBe(3n);
+  });
+});

@@ -1,0 +1,150 @@
+import process from 'node:process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Control } from '../../src/engine/kvm/control.js';
+import { Exit } from '../../src/engine/kvm/exit.js';
+import { Command, Ring0 } from '../../src/engine/kvm/layout.js';
+import { ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
+import { programs } from '../../src/engine/kvm/probe-programs.js';
+import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { acquireEmulated } from '../../src/machine/emulated.js';
+import { makeMachine } from '../kvm/guest.js';
+import { isDead, isListening, mine, options, otherClient, stopMine, until } from './fixtures.js';
+
+/** One machine for the whole file, but where a test ends it. */
+let starts = 0;
+const acquire = (more = {}): Promise<VcpuTransport> =>
+  acquireEmulated({ ...options, ...more, onStarting: () => ++starts });
+
+const isZero = (transport: VcpuTransport): boolean =>
+  new Uint8Array(transport.pool, Ring0.end, 0x100000).every((byte) => byte === 0);
+
+beforeAll(stopMine);
+afterAll(stopMine);
+
+describe('a kept machine', () => {
+  it('is started once, leased, given back and leased again, clean', async () => {
+    const first = await acquire();
+    expect(starts).toBe(1);
+    const [{ pid, qemuPid }] = mine();
+    expect(mine()).toMatchObject([{ state: 'leased', client: process.pid, poolBytes: 128 << 20 }]);
+    new Uint8Array(first.pool, Ring0.end, 0x100000).fill(0xcc);
+    first.close();
+    expect(first.pool.byteLength).toBe(0);
+
+    const second = await acquire();
+    expect(starts).toBe(1);
+    expect(mine()).toMatchObject([{ state: 'leased', pid, qemuPid }]);
+    expect(isZero(second)).toBe(true);
+    expect(new Control(second).execute(Command.ping)).toBe(0);
+    second.close();
+    await until(() => mine()[0].state === 'idle');
+  });
+
+  it('is leased in less than 100 ms and answers in microseconds', async () => {
+    const begun = performance.now();
+    const transport = await acquire();
+    const leased = performance.now();
+    const control = new Control(transport);
+    control.execute(Command.ping);
+    const rounds = 200;
+    const before = performance.now();
+    for (let i = 0; i < rounds; ++i) control.execute(Command.ping);
+    const micros = ((performance.now() - before) * 1000) / rounds;
+    transport.close();
+    expect(leased - begun).toBeLessThan(100);
+    expect(micros).toBeLessThan(2000);
+  });
+
+  it('has a vCPU for one client at a time: the next gets another machine', async () => {
+    const first = await acquire();
+    const second = await acquire();
+    expect(mine().map(({ state }) => state)).toEqual(['leased', 'leased']);
+    first.close();
+    second.close();
+    await until(() => mine().every(({ state }) => state === 'idle'));
+    expect(stopMine()).toBe(2);
+    starts = 0;
+  });
+});
+
+describe('nothing is left', () => {
+  it('when a client is killed: the lease ends, the memory is zero', async () => {
+    (await acquire()).close();
+    const [{ name, pid }] = mine();
+    const client = await otherClient(name);
+    expect(mine()).toMatchObject([{ state: 'leased', client: client.pid }]);
+    client.kill('SIGKILL');
+    await until(() => mine()[0].state === 'idle');
+    const transport = await acquire();
+    expect(mine()).toMatchObject([{ pid, client: process.pid }]);
+    expect(isZero(transport)).toBe(true);
+    transport.close();
+  });
+
+  it('when a client leaves while the guest runs: the guest is interrupted', async () => {
+    const transport = await acquire();
+    const machine = makeMachine(transport);
+    const guest = new ProbeGuest(machine);
+    expect(guest.run(programs.endless).exit).toBe(Exit.Interrupted);
+    expect(machine.run(1000)).toBe(Exit.Pending);
+    transport.close();
+    await until(() => mine()[0].state === 'idle');
+    const next = await acquire();
+    expect(isZero(next)).toBe(true);
+    next.close();
+  });
+
+  it('when the keeper is killed: the emulator dies, the client is told', async () => {
+    const transport = await acquire();
+    const [{ name, pid, qemuPid }] = mine();
+    process.kill(pid, 'SIGKILL');
+    await until(() => isDead(qemuPid));
+    expect(isListening(name)).toBe(false);
+    const control = new Control(transport);
+    expect(() => control.execute(Command.ping)).toThrow(expect.objectContaining({ code: 'E_MACHINE_LOST' }));
+    transport.close();
+    expect(mine()).toEqual([]);
+  });
+
+  it('when the emulator is killed: the keeper ends, the client is told', async () => {
+    const transport = await acquire();
+    const [{ name, pid, qemuPid }] = mine();
+    process.kill(qemuPid, 'SIGKILL');
+    await until(() => isDead(pid));
+    expect(isListening(name)).toBe(false);
+    const control = new Control(transport);
+    expect(() => control.execute(Command.ping)).toThrow(expect.objectContaining({ code: 'E_MACHINE_LOST' }));
+    transport.close();
+  });
+
+  it('when it is stopped, also under a client', async () => {
+    const transport = await acquire();
+    const [{ name, pid, qemuPid }] = mine();
+    expect(stopMine()).toBe(1);
+    expect(isDead(qemuPid)).toBe(true);
+    await until(() => isDead(pid));
+    expect(isListening(name)).toBe(false);
+    transport.close();
+  });
+
+  it('when nobody needs it for a while', async () => {
+    (await acquire({ idleSeconds: 1 })).close();
+    const [{ name, pid, qemuPid }] = mine();
+    await until(() => isDead(pid) && isDead(qemuPid), 20);
+    expect(isListening(name)).toBe(false);
+  });
+});
+
+describe('a machine that cannot start', () => {
+  it('says what its emulator said', async () => {
+    await expect(acquire({ cpu: 'NoSuchModel' })).rejects.toMatchObject({
+      code: 'E_MACHINE_START',
+      message: expect.stringContaining('unable to find CPU model'),
+      hint: expect.stringContaining('-cpu help'),
+    });
+    await expect(acquire({ cpu: 'EPYC-Rome,-svm' })).rejects.toMatchObject({
+      code: 'E_MACHINE_START',
+      hint: expect.stringContaining('+svm'),
+    });
+  });
+});
