@@ -5,33 +5,31 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { filesBelow, root, run, say, script, StepFailed } from './lib.mjs';
+import { filesBelow, root, run, runQuietly, say, script, StepFailed } from './lib.mjs';
 
-/** part -> the sources it is made of, the file that its build touches last, and how it is built. */
+/** part -> its sources, what must be there once it is built, the stamp of the last build, and how to build it. */
 const parts = {
   TypeScript: {
     sources: () => [
       ...filesBelow(['src'], (name) => name.endsWith('.ts') && !name.endsWith('.spec.ts')),
       'tsconfig.json',
     ],
+    outputs: ['dist/cli/main.js'],
     stamp: 'dist/.built',
     build: () => run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json']),
   },
   'native code': {
     sources: () => [
-      ...filesBelow(['native'], (name) => /\.(cc|h|S|c|ld|txt)$/.test(name)),
+      ...filesBelow(['native', 'test/native'], (name) => /\.(cc|h|S|c|ld|txt)$/.test(name)),
       ...['CMakeLists.txt'].filter((name) => fs.existsSync(path.join(root, name))),
     ],
-    stamp: 'build/.built',
+    outputs: ['build/native/Release/revenant.node', 'build/native/Release/vcpud'],
+    stamp: 'build/native/.built',
     // A folder of its own: cmake-js empties it when a build fails.
     build: () =>
-      run(process.execPath, [
-        'node_modules/cmake-js/bin/cmake-js',
-        'compile',
-        '-l',
-        'error',
-        '-O',
-        'build/native',
+      runQuietly(process.execPath, [
+        ...['node_modules/cmake-js/bin/cmake-js', 'compile'],
+        ...['-l', 'error', '-O', 'build/native'],
       ]),
   },
 };
@@ -44,6 +42,7 @@ export function staleParts() {
   return Object.entries(parts)
     .filter(([, part]) => {
       const built = modified(part.stamp);
+      if (part.outputs.some((name) => modified(name) === 0)) return true;
       return part.sources().some((name) => modified(name) >= built);
     })
     .map(([name]) => name);

@@ -12,7 +12,17 @@ export const say = (text) => process.stderr.write(`${text}\n`);
 
 /** Runs a command with our standard error as its output; throws StepFailed when it does not succeed. */
 export function run(command, args, options = {}) {
-  const done = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], ...options });
+  succeeded(command, args, spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], ...options }));
+}
+
+/** The same for a command that talks even when all is well: its output is shown only if it fails. */
+export function runQuietly(command, args) {
+  const done = spawnSync(command, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  if (done.status !== 0) process.stderr.write(`${done.stdout ?? ''}${done.stderr ?? ''}`);
+  succeeded(command, args, done);
+}
+
+function succeeded(command, args, done) {
   if (done.error) throw new StepFailed(`${command}: ${done.error.message}`);
   if (done.status !== 0) {
     throw new StepFailed(`${command} ${args.join(' ')}: ${done.signal ?? `exit status ${done.status}`}`);
