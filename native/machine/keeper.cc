@@ -32,6 +32,7 @@ namespace {
 
 constexpr int kBusyPollMs = 1;      // while waiting for the machine
 constexpr int kQuietPollMs = 1000;  // nothing but the idle time to look at
+constexpr double kFirstLeaseSeconds = 20;
 constexpr double kQuiesceSeconds = 10;
 constexpr double kClearSeconds = 60;
 
@@ -86,6 +87,7 @@ class Keeper {
   void grant(const Peer& peer);
   std::string status_json() const;
   void stop();
+  double idle_end() const;
 
   KeeperOptions options_;
   Pool pool_;
@@ -94,6 +96,7 @@ class Keeper {
   Mailbox mailbox_;
   State state_ = State::kStarting;
   bool ready_reported_ = false;
+  bool was_leased_ = false;
   double since_ = 0;
   double started_ = 0;
   Cleaning cleaning_ = Cleaning::kQuiesce;
@@ -236,6 +239,7 @@ void Keeper::grant(const Peer& peer) {
   __atomic_store_n(&pool_.area()->attended, 1, __ATOMIC_RELEASE);
   emulator_.wake();
   client_ = peer;
+  was_leased_ = true;
   enter(State::kLeased);
   if (!send_answer(peer.fd, kGranted, status_json(), pool_.fd())) end_lease();
 }
@@ -250,6 +254,7 @@ std::string Keeper::status_json() const {
 }
 
 void Keeper::stop() {
+  server_.stop_listening();  // first, so that the name is free when we answer
   emulator_.kill_and_wait();
   if (!ready_reported_) return fail("it was told to stop");
   enter(State::kEnd);
@@ -278,6 +283,12 @@ void Keeper::answer_requests() {
   }
 }
 
+// When to leave if nobody comes. Whoever started us must have the time to come, on a busy system too.
+double Keeper::idle_end() const {
+  const double seconds = static_cast<double>(options_.idle_seconds);
+  return since_ + (was_leased_ ? seconds : std::max(seconds, kFirstLeaseSeconds));
+}
+
 void Keeper::wait() {
   std::vector<pollfd> fds = {{server_.fd(), POLLIN, 0}, {emulator_.serial_fd(), POLLIN, 0}};
   if (state_ == State::kLeased) fds.push_back({client_.fd, POLLIN | POLLRDHUP, 0});
@@ -288,7 +299,7 @@ void Keeper::wait() {
   int timeout = kQuietPollMs;
   if (state_ == State::kStarting || state_ == State::kCleaning) timeout = kBusyPollMs;
   if (state_ == State::kIdle) {
-    const double left = since_ + static_cast<double>(options_.idle_seconds) - now_seconds();
+    const double left = idle_end() - now_seconds();
     timeout = static_cast<int>(std::clamp(left * 1000 + 1, 1.0, 60000.0));
   }
   poll(fds.data(), fds.size(), timeout);
@@ -302,9 +313,7 @@ void Keeper::step() {
   if (state_ == State::kLeased) check_lease();
   if (state_ == State::kCleaning) clean();
   if (state_ != State::kEnd) answer_requests();
-  if (state_ == State::kIdle && now_seconds() - since_ >= static_cast<double>(options_.idle_seconds)) {
-    enter(State::kEnd);
-  }
+  if (state_ == State::kIdle && now_seconds() >= idle_end()) enter(State::kEnd);
 }
 
 int Keeper::run() {

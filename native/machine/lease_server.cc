@@ -31,6 +31,11 @@ int LeaseServer::listen_at(const std::string& name) {
   return listen(fd_, 16) < 0 ? errno : 0;
 }
 
+void LeaseServer::stop_listening() {
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+}
+
 void LeaseServer::accept_all() {
   for (;;) {
     const int fd = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);

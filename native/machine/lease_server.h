@@ -25,6 +25,8 @@ class LeaseServer {
 
   // Binds the abstract name. Returns 0, or EADDRINUSE if another keeper has it, or another errno.
   int listen_at(const std::string& name);
+  // Gives the name up; the connections stay.
+  void stop_listening();
   int fd() const { return fd_; }
   const std::vector<Peer>& peers() const { return peers_; }
 
