@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../machine/keeper_client.h"
+#include "../machine/machine_area.h"
 #include "error.h"
 
 namespace revenant {
@@ -25,6 +26,9 @@ std::uint64_t now_nanos() {
   clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
+
+// How often the stub looks for its answer: some 3 ms, longer than most frames take.
+constexpr std::uint32_t kStubSpins = 600'000;
 
 }  // namespace
 
@@ -63,20 +67,24 @@ bool MailboxClient::machine_is_gone() const {
   return poll(&connection, 1, 0) != 0;  // the keeper sends nothing during a lease
 }
 
-// 1 = answered, 0 = not within the budget, -EPIPE = nobody is there any more.
-int MailboxClient::wait(std::uint64_t budget_nanos) {
-  const std::uint64_t started = now_nanos();
-  for (std::uint64_t elapsed = 0; elapsed < spin_nanos_ && elapsed < budget_nanos;) {
+std::atomic<std::uint32_t>& MailboxClient::context(std::uint32_t offset) const {
+  return *reinterpret_cast<std::atomic<std::uint32_t>*>(static_cast<char*>(pool()) + R0_CONTEXT + offset);
+}
+
+// 1 = over, 0 = not within the budget, -EPIPE = nobody is there any more.
+template <typename Condition>
+int MailboxClient::wait(Clock budget, Condition is_over) {
+  const Clock started = now_nanos();
+  for (Clock elapsed = 0; elapsed < spin_nanos_ && elapsed < budget; elapsed = now_nanos() - started) {
     for (int i = 0; i < kSpinsPerClockRead; i++) {
-      if (answered()) return 1;
+      if (is_over()) return 1;
       __builtin_ia32_pause();
     }
-    elapsed = now_nanos() - started;
   }
   timespec duration = {0, kFirstSleepNanos};
-  while (!answered()) {
+  while (!is_over()) {
     if (machine_is_gone()) return -EPIPE;
-    if (now_nanos() - started >= budget_nanos) return 0;
+    if (now_nanos() - started >= budget) return 0;
     nanosleep(&duration, nullptr);
     if (duration.tv_nsec < kMaxSleepNanos) duration.tv_nsec += duration.tv_nsec / 2;
   }
@@ -85,26 +93,80 @@ int MailboxClient::wait(std::uint64_t budget_nanos) {
 
 int MailboxClient::execute() {
   if (!socket_) return -EPIPE;
-  if (running_ || !answered()) return -EBUSY;
+  if (running_) return -EBUSY;
+  int waited = leave();
+  if (waited < 0) return waited;
   post();
-  const int waited = wait(kCommandNanos);
+  waited = wait(kCommandNanos, [this] { return answered(); });
   if (waited < 0) return waited;
   return waited == 0 ? -ETIMEDOUT : control()->result;
 }
 
+// Makes the service idle: if the stub waits for an answer, it is to exit instead.
+int MailboxClient::leave() {
+  if (answered()) return 0;
+  // The control block holds a command that the caller has just written; `run` has been read long ago.
+  context(CTX_GO).store(context(CTX_EXIT_SEQ).load() ^ CTX_GO_LEAVE, std::memory_order_release);
+  const int waited = wait(kCommandNanos, [this] { return answered(); });
+  return waited == 0 ? -ETIMEDOUT : waited < 0 ? waited : 0;
+}
+
+void MailboxClient::post_run() {
+  Control* const c = control();
+  c->command = Command::run;
+  c->budget_micros = 0;  // ours is the time; the service runs until the guest exits or is kicked
+  context(CTX_SPIN).store(spin_nanos_ ? kStubSpins : 0, std::memory_order_relaxed);
+  post();
+}
+
+// Lets the program go on from where it left.
+int MailboxClient::resume() {
+  exit_seq_ = context(CTX_EXIT_SEQ).load(std::memory_order_acquire);
+  control()->kick.store(0, std::memory_order_relaxed);
+  const auto* const area =
+      reinterpret_cast<const machine::MachineArea*>(static_cast<char*>(pool()) + machine::kAreaOffset);
+  // Changed code is made known by the service, before its next command.
+  if (area->stale_count != 0) {
+    const int left = leave();
+    if (left < 0) return left;
+  }
+  if (answered()) {
+    post_run();
+  } else {
+    context(CTX_GO).store(exit_seq_, std::memory_order_release);
+  }
+  return 0;
+}
+
+// The order matters: an exit is counted before the service completes.
+MailboxClient::Ended MailboxClient::look() const {
+  const auto left = [this] { return context(CTX_EXIT_SEQ).load(std::memory_order_acquire) != exit_seq_; };
+  if (left()) return Ended::by_stub;
+  if (!answered()) return Ended::no;
+  return left() ? Ended::by_stub : Ended::by_service;
+}
+
 int MailboxClient::run(std::uint32_t budget_micros) {
   if (!socket_) return -EPIPE;
-  Control* const c = control();
   if (!running_) {
-    if (!answered()) return -EBUSY;
-    c->command = Command::run;
-    c->budget_micros = 0;  // ours is the time; the service runs until the guest leaves or is kicked
-    c->kick.store(0, std::memory_order_relaxed);
-    post();
+    const int resumed = resume();
+    if (resumed < 0) return resumed;
+    running_ = true;
   }
-  const int waited = wait(std::uint64_t{budget_micros} * 1000);
-  running_ = waited == 0;
-  if (waited <= 0) return waited;
+  Control* const c = control();
+  for (;;) {
+    Ended ended = Ended::no;
+    const int waited = wait(Clock{budget_micros} * 1000, [&] { return (ended = look()) != Ended::no; });
+    if (waited <= 0) return waited;
+    if (ended == Ended::by_stub) {
+      running_ = false;
+      c->exit_kind = ExitKind::stub;
+      return 1;
+    }
+    if (c->result < 0 || c->exit_kind != ExitKind::stub) break;
+    post_run();  // the stub gave up waiting just when it was let go
+  }
+  running_ = false;
   return c->result < 0 ? c->result : 1;
 }
 

@@ -1,7 +1,14 @@
 // The vCPU of an emulated machine, leased from its keeper: commands go through the control block of the
 // shared pool (see control.h), the connection to the keeper tells whether the machine still lives.
+//
+// A run seldom needs the service: when the program leaves, the ring-0 stub shows it in the context page
+// and waits there for a while (entry.S, leave_guest), and we answer in the same place. The service's
+// command `run` is in progress all the time, until the stub gives up and exits. Invariant: what counts is
+// CTX_EXIT_SEQ; when `run` completes without a new one, the stub just missed the answer.
 #ifndef REVENANT_KVM_MAILBOX_CLIENT_H_
 #define REVENANT_KVM_MAILBOX_CLIENT_H_
+
+#include <atomic>
 
 #include "scoped.h"
 #include "transport.h"
@@ -21,15 +28,25 @@ class MailboxClient : public Transport {
   void close() override;
 
  private:
+  using Clock = std::uint64_t;  // nanoseconds
+  enum class Ended { no, by_service, by_stub };
+
   void post();
-  int wait(std::uint64_t budget_nanos);
+  void post_run();
+  int resume();
+  int leave();
+  template <typename Condition>
+  int wait(Clock budget, Condition is_over);
+  Ended look() const;
   bool answered() const;
   bool machine_is_gone() const;
+  std::atomic<std::uint32_t>& context(std::uint32_t offset) const;
 
   ScopedFd socket_;
   ScopedMapping mapping_;
   std::uint64_t spin_nanos_ = 0;
-  bool running_ = false;
+  bool running_ = false;        // a run was started and has not ended
+  std::uint32_t exit_seq_ = 0;  // CTX_EXIT_SEQ when it was started
 };
 
 }  // namespace revenant

@@ -44,16 +44,21 @@
 #define R0_EXIT_PORT 0x10
 
 // ---- Context page: offsets ----------------------------------------------------------------------
-#define CTX_REQUESTS 0x000     // u32, CTX_REQUEST_*: what to do before going back; zeroed when done
-#define CTX_VECTOR 0x004       // u32, why the guest left
-#define CTX_ERROR_CODE 0x008   // u64, exceptions only
-#define CTX_CR2 0x010          // u64, page faults only
-#define CTX_DR6 0x018          // u64, vector 1 only
-#define CTX_CR3 0x020          // u64, page-table root, loaded on request
-#define CTX_FEATURES 0x028     // u32, CTX_FEATURE_*: set once
-#define CTX_ORIG_RAX 0x030     // u64, copy of the registers' orig_rax, whose slot takes error codes
-#define CTX_DR0 0x040          // u64 x 4: DR0 to DR3
-#define CTX_DR7 0x060          // u64
+#define CTX_REQUESTS 0x000    // u32, CTX_REQUEST_*: what to do before going back; zeroed when done
+#define CTX_VECTOR 0x004      // u32, why the guest left
+#define CTX_ERROR_CODE 0x008  // u64, exceptions only
+#define CTX_CR2 0x010         // u64, page faults only
+#define CTX_DR6 0x018         // u64, vector 1 only
+#define CTX_CR3 0x020         // u64, page-table root, loaded on request
+#define CTX_FEATURES 0x028    // u32, CTX_FEATURE_*: set once
+#define CTX_ORIG_RAX 0x030    // u64, copy of the registers' orig_rax, whose slot takes error codes
+#define CTX_DR0 0x040         // u64 x 4: DR0 to DR3
+#define CTX_DR7 0x060         // u64
+// Leaving without an exit: see `leave_guest` in entry.S. Each side's word has a cache line of its own.
+#define CTX_EXIT_SEQ 0x080  // u32, the stub's: counts the times that the program left
+#define CTX_SPIN 0x084      // u32, how often to look at CTX_GO before `out`; 0: leave at once
+#define CTX_GO 0x0c0        // u32, the host's: CTX_EXIT_SEQ = go on; with CTX_GO_LEAVE = `out` now
+#define CTX_GO_LEAVE 0x80000000
 #define CTX_STAGED_NEXT 0x068  // u32, reserved: next staged system call to consume
 #define CTX_STAGED_END 0x06c   // u32, reserved: end of the staged system calls
 // Registers in user_regs_struct order. The address is 8 modulo 16, so that RSP0 = the end of `ss`

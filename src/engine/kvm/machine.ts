@@ -129,6 +129,16 @@ export class Machine {
   }
 
   /**
+   * Moves the vCPU to ring 0's own page tables. To be called before the root that the program last ran on
+   * is freed: the vCPU waits in ring 0 on that root, and the next entry begins on it even when another is
+   * requested. Costs an exit, and fills context.xstate.
+   */
+  leaveAddressSpace(): void {
+    this.context.requestCr3(gpa(Ring0.pml4));
+    this.saveXstate();
+  }
+
+  /**
    * To be called after storing into guest memory from here what the guest may have executed before with
    * other content. Nothing on a real processor; the emulator would go on with its translations.
    */

@@ -1,4 +1,5 @@
 import { gpa, gva, highWord, lowWord, type Gpa, type Gva } from '../base/address.js';
+import { RevenantError } from '../base/errors.js';
 import { Reg, getRegister, setRegister, type RegisterName } from '../base/registers.js';
 import { Exit, exceptionName } from './exit.js';
 import { Selector, Vector } from './layout.js';
@@ -112,12 +113,23 @@ export class ProbeGuest {
   close(): void {
     if (this.stuck) return;
     const { context } = this.machine;
+    this.leaveTables();
     new Uint8Array(this.machine.pool, this.base, END_OFFSET).fill(0);
     this.machine.codeWritten(gpa(this.base + CODE_OFFSET), MAX_PROGRAM);
     context.registers.fill(0);
     context.xstate.fill(0);
     for (const index of [0, 1, 2, 3] as const) context.setBreakpoint(index, null);
     context.requestFsGsBase();
+  }
+
+  /** The vCPU is not to be on page tables that are about to be zeroed. */
+  private leaveTables(): void {
+    try {
+      this.machine.leaveAddressSpace();
+    } catch (error) {
+      if (!(error instanceof RevenantError)) throw error;
+      this.machine.restart();
+    }
   }
 
   private describe(exit: Exit): Outcome {
