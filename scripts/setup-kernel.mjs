@@ -84,7 +84,8 @@ export function ensureKernel() {
   fs.mkdirSync(folder, { recursive: true });
   const work = fs.mkdtempSync(path.join(folder, 'unpacking-'));
   try {
-    run('apt-get', ['-q', 'download', name], { cwd: work });
+    // As root apt would use a user of its own, who may not write here, and complain.
+    run('apt-get', ['-qq', '-o', 'APT::Sandbox::User=root', 'download', name], { cwd: work });
     const archive = list(work).find((file) => file.endsWith('.deb'));
     const unpacked = path.join(work, 'root');
     run('dpkg', ['-x', path.join(work, archive), unpacked]);
