@@ -88,7 +88,6 @@ function showProgram(trace) {
 
 await script(async () => {
   await ensureReady();
-  say('demo: starting the emulated machine');
   const start = revenant(['machine', 'start', '--json']);
   if (start.status !== 0) throw new StepFailed('demo: no machine');
   try {

@@ -56,7 +56,11 @@ describe('findKernel', () => {
   });
 
   it('sorts releases by their numbers', () => {
-    expect(['6.1.0-9', '6.1.0-56', '5.10.0-60'].sort(byRelease)).toEqual(['6.1.0-56', '6.1.0-9', '5.10.0-60']);
+    expect(['6.1.0-9', '6.1.0-56', '5.10.0-60'].sort(byRelease)).toEqual([
+      '6.1.0-56',
+      '6.1.0-9',
+      '5.10.0-60',
+    ]);
   });
 });
 
