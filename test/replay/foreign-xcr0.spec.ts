@@ -1,0 +1,74 @@
+/**
+ * What this project exists for, shown from the other side: with the machine's own XCR0 in the guest instead of
+ * the recorded one, the replay is lost, and the report says where and why.
+ */
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { silentLogger } from '../../src/engine/base/log.js';
+import { Machine, type MachineConfig } from '../../src/engine/kvm/machine.js';
+import { nativeConfig } from '../../src/engine/kvm/native-config.js';
+import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { DivergenceError, formatReport } from '../../src/engine/replay/report.js';
+import { ReplaySession } from '../../src/engine/replay/session.js';
+import { TraceReader } from '../../src/engine/trace/reader.js';
+import { acquireEmulated } from '../../src/machine/emulated.js';
+import { machineConfig } from '../../src/machine/requirements.js';
+
+const XSTATE_LEAF = 0xd;
+const sample = path.resolve(import.meta.dirname, '../../traces/haswell/xcr0probe');
+
+let transport: VcpuTransport;
+beforeAll(async () => {
+  transport = await acquireEmulated();
+});
+afterAll(() => transport.close());
+
+/** Replays the sample; returns what it printed. Throws where it diverges. */
+function replay(change: (recorded: MachineConfig, native: MachineConfig) => MachineConfig): string {
+  const trace = TraceReader.open(sample);
+  const machine = Machine.create(transport, change(machineConfig(trace.header), nativeConfig(transport)));
+  let printed = '';
+  const session = ReplaySession.open({
+    trace,
+    machine,
+    log: silentLogger,
+    output: (_stream, bytes) => (printed += Buffer.from(bytes).toString()),
+    memoryLimitBytes: 2 ** 28,
+    stallLimitMicros: 60e6,
+  });
+  try {
+    while (session.advance(1000, 100_000) !== 'end');
+    return printed;
+  } finally {
+    session.close();
+    trace.close();
+  }
+}
+
+describe('XCR0 in the guest', () => {
+  it('as recorded: the program prints the recorded one', () => {
+    expect(replay((recorded) => recorded)).toContain('xcr0 0x7\n');
+  });
+
+  it("the machine's own: diverges, and the report names frame, registers and code", () => {
+    const withNativeXcr0 = (recorded: MachineConfig, native: MachineConfig): MachineConfig => ({
+      ...recorded,
+      xcr0: native.xcr0,
+      cpuid: [
+        ...recorded.cpuid.filter((entry) => entry.function !== XSTATE_LEAF),
+        ...native.cpuid.filter((entry) => entry.function === XSTATE_LEAF),
+      ],
+    });
+    let error: unknown = null;
+    try {
+      replay(withNativeXcr0);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(DivergenceError);
+    const { report } = error as DivergenceError;
+    expect(report.registers.some((register) => register.differs)).toBe(true);
+    expect(report.lastFrames.at(-1)?.frameTime).toBe(report.frameTime);
+    expect(formatReport(report)).toMatch(/diverged at frame \d+, task \d+ \(xcr0probe\)/);
+  });
+});
