@@ -35,7 +35,14 @@ int SystemFd::get_supported_cpuid(CpuidPayload& out) const {
   return or_errno(ioctl(fd_.get(), kGetSupportedCpuid, &out));
 }
 
-int SystemFd::create_vm() const { return or_errno(ioctl(fd_.get(), KVM_CREATE_VM, 0)); }
+// Takes milliseconds and gives up for a signal: the service's own timer is one.
+int SystemFd::create_vm() const {
+  int fd;
+  do {
+    fd = or_errno(ioctl(fd_.get(), KVM_CREATE_VM, 0));
+  } while (fd == -EINTR);
+  return fd;
+}
 
 int SystemFd::vcpu_mmap_size() const { return or_errno(ioctl(fd_.get(), KVM_GET_VCPU_MMAP_SIZE, 0)); }
 
