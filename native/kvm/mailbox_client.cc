@@ -14,10 +14,11 @@
 namespace revenant {
 namespace {
 
-// An exit and its handshake take 60 us in the emulated machine: sleeping sooner would cost more.
-constexpr std::uint64_t kSpinNanos = 300'000;
+// Most runs between two exits take a few microseconds. Those that do not are waited for asleep: on a busy
+// computer the machine may be waiting for this very processor.
+constexpr std::uint64_t kSpinNanos = 30'000;
 constexpr int kSpinsPerClockRead = 32;
-constexpr long kFirstSleepNanos = 50'000, kMaxSleepNanos = 1'000'000;
+constexpr long kFirstSleepNanos = 10'000, kMaxSleepNanos = 1'000'000;
 // Commands other than `run` are short; the slowest makes a VM.
 constexpr std::uint64_t kCommandNanos = 60'000'000'000;
 
@@ -27,8 +28,9 @@ std::uint64_t now_nanos() {
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-// How often the stub looks for its answer: some 3 ms, longer than most frames take.
-constexpr std::uint32_t kStubSpins = 600'000;
+// How often the stub looks for its answer: some 100 us, longer than most frames take; then it exits, which
+// costs as much again, and the machine sleeps.
+constexpr std::uint32_t kStubSpins = 20'000;
 
 }  // namespace
 
