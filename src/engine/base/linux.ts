@@ -38,6 +38,7 @@ export const Sys = {
   pkey_mprotect: 329,
   pkey_alloc: 330,
   rseq: 334,
+  close_range: 436,
 } as const;
 
 export const MapFlag = { shared: 1, private: 2, anonymous: 0x20, growsDown: 0x100 } as const;

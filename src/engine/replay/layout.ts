@@ -32,6 +32,9 @@ export const BufferHeader = {
   blockedSigsGeneration: 24,
 } as const;
 
+/** A record in the syscall buffer, byte offsets; its data follow. */
+export const BufferRecord = { result: 0, number: 8, extra: 16 } as const;
+
 /** preload_thread_locals, byte offsets. */
 export const ThreadLocals = {
   altStackPointer: 0,

@@ -43,6 +43,7 @@ export function reachGoal(
   for (let hits = 0; hits < HITS_A_TURN; hits++) {
     const stop = runner.run(task, budgetMicros);
     if (stop === Stop.pending) return 'running';
+    if (stop === Stop.yielded) return 'yielded';
     if (isEvent(task, frame, step, stop, runner.signal, context.registers)) {
       if (breaking) disarm(context);
       return 'reached';

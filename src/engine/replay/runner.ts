@@ -7,8 +7,8 @@ import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../x86/decode.
 import type { Task } from '../task/task.js';
 import { completeInstruction } from './completion.js';
 import type { ReplayCore } from './core.js';
-import { PERFORMED_EXITS } from './layout.js';
-import { performUntraced } from './untraced.js';
+import { PERFORMED_EXITS, REPLAY_ASSIST_IP } from './layout.js';
+import { assistReplay, performUntraced } from './untraced.js';
 
 /** Why tracee code stopped, in terms of the program. */
 export const Stop = {
@@ -26,6 +26,8 @@ export const Stop = {
   flush: 5,
   /** A single step of ours. */
   step: 6,
+  /** Nothing happened that matters, but so often that others should have a turn; the guest stands. */
+  yielded: 7,
 } as const;
 export type Stop = (typeof Stop)[keyof typeof Stop];
 
@@ -63,6 +65,12 @@ const SIGNAL_OF_VECTOR: Readonly<Record<number, number>> = {
   [Vector.XM]: Signal.FPE,
 };
 
+/**
+ * Exits served in one turn. A program may cause them as often as it likes (an instruction that is completed
+ * here, in a loop), so without a limit it could keep its caller from ever being interrupted.
+ */
+const EXITS_A_TURN = 4096;
+
 /** DR6: bits 0-3 breakpoint conditions met, bit 14 single step (SDM vol. 3, 17.2.3). */
 const DR6_BREAKPOINTS = 0xf;
 const DR6_STEP = 1 << 14;
@@ -91,7 +99,7 @@ export class Runner {
   run(task: Task, budgetMicros: number): Stop {
     const { machine } = this.core;
     const context = machine.context;
-    for (;;) {
+    for (let served = 0; served < EXITS_A_TURN; served++) {
       if (task.space.stale) {
         context.requestFlush();
         task.space.stale = false;
@@ -109,6 +117,7 @@ export class Runner {
       const stop = this.exception(task);
       if (stop !== Stop.pending) return stop;
     }
+    return Stop.yielded;
   }
 
   /** Serves an exception: Stop.pending means that the program goes on as if nothing had happened. */
@@ -122,6 +131,10 @@ export class Runner {
     if (vector === Vector.GP || vector === Vector.UD) {
       const stop = this.trapped(task, vector);
       if (stop !== Stop.fault) return stop;
+    }
+    if (vector === Vector.BP && ripOf(context.registers) === REPLAY_ASSIST_IP) {
+      assistReplay(this.core, task);
+      return Stop.pending;
     }
     const signal = SIGNAL_OF_VECTOR[vector];
     if (signal === undefined) throw this.lost(task);

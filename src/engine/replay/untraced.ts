@@ -1,9 +1,13 @@
+import type { Gva } from '../base/address.js';
 import { Sys } from '../base/linux.js';
 import { Reg, getSigned, setSigned } from '../base/registers.js';
 import type { Task } from '../task/task.js';
 import type { ReplayCore } from './core.js';
-import { adviseRegisters, mprotect } from './syscalls/memory.js';
 import { performCloned } from './cloned-data.js';
+import { BufferRecord } from './layout.js';
+import { trackDescriptors } from './syscalls/io.js';
+import { adviseRegisters, mprotect } from './syscalls/memory.js';
+import { takeName } from './syscalls/process.js';
 
 /**
  * A system call of the preload library that leaves no frame but whose effect is needed (notes 7.4): the
@@ -28,4 +32,24 @@ export function performUntraced(core: ReplayCore, task: Task, rip: number): void
   }
   setSigned(registers, Reg.rax, result);
   core.canonicaliseSyscall(registers);
+}
+
+/**
+ * The preload library stops here for a buffered call whose effect on replay is more than its recorded
+ * data: the record that is about to be committed says which call and what it returned (notes 7.9).
+ */
+export function assistReplay(core: ReplayCore, task: Task): void {
+  const header = task.syscallbuf;
+  if (header === 0) return;
+  const committed = task.space.readU32(header, 'the syscall buffer header');
+  if (committed > task.syscallbufSize) return;
+  const at = (header + core.header.syscallbufHdrSize + committed) as Gva;
+  const record = task.space.readExactly(at, BufferRecord.extra, 'a syscall buffer record');
+  const view = new DataView(record.buffer, record.byteOffset);
+  const result = Number(view.getBigInt64(BufferRecord.result, true));
+  if (result < 0) return;
+  const number = view.getUint16(BufferRecord.number, true);
+  const registers = core.registers(task);
+  if (number === Sys.prctl) takeName(task, registers);
+  else trackDescriptors(core, task, number, registers, result, { kind: 'none' });
 }

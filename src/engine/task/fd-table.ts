@@ -1,42 +1,51 @@
-/**
- * The descriptors that replay must know: those that lead to the recorded terminal or pipe, so that
- * what was written there can be shown. Descriptors are not real at replay (notes 6.5).
- */
+/** What replay must know about a descriptor; descriptors themselves are not real at replay. */
+export type Monitor =
+  /** It leads to the recorded terminal or pipe: what is written is shown on this stream of ours. */
+  | { readonly kind: 'stream'; readonly stream: 1 | 2 }
+  /** /proc/TID/mem: what is written goes to the memory of that task. */
+  | { readonly kind: 'memory'; readonly tid: number };
+
+const STREAMS: readonly Monitor[] = [
+  { kind: 'stream', stream: 1 },
+  { kind: 'stream', stream: 2 },
+];
+
+/** The monitored descriptors of the tasks that share a descriptor table (notes 6.5). */
 export class FdTable {
-  private readonly streams: Map<number, 1 | 2>;
+  private readonly monitors: Map<number, Monitor>;
   users = 0;
 
-  constructor(
-    streams: Iterable<readonly [number, 1 | 2]> = [
-      [1, 1],
-      [2, 2],
-    ],
-  ) {
-    this.streams = new Map(streams);
+  /** @param monitors by descriptor; without it, standard output and error of a first program */
+  constructor(monitors?: Iterable<readonly [number, Monitor]>) {
+    this.monitors = new Map(monitors ?? STREAMS.map((monitor, index) => [index + 1, monitor]));
   }
 
-  /** Which of our own streams a write to `fd` is echoed to, or null. */
-  streamOf(fd: number): 1 | 2 | null {
-    return this.streams.get(fd) ?? null;
+  find(fd: number): Monitor | null {
+    return this.monitors.get(fd) ?? null;
   }
 
-  attach(fd: number, stream: 1 | 2): void {
-    this.streams.set(fd, stream);
+  attach(fd: number, monitor: Monitor): void {
+    this.monitors.set(fd, monitor);
   }
 
   close(fd: number): void {
-    this.streams.delete(fd);
+    this.monitors.delete(fd);
+  }
+
+  /** close_range: first and last are inclusive. */
+  closeRange(first: number, last: number): void {
+    for (const fd of this.monitors.keys()) if (fd >= first && fd <= last) this.monitors.delete(fd);
   }
 
   /** dup of any kind: `to` becomes what `from` is. */
   duplicate(from: number, to: number): void {
     if (from === to) return;
-    const stream = this.streams.get(from);
-    if (stream === undefined) this.streams.delete(to);
-    else this.streams.set(to, stream);
+    const monitor = this.monitors.get(from);
+    if (monitor === undefined) this.monitors.delete(to);
+    else this.monitors.set(to, monitor);
   }
 
   clone(): FdTable {
-    return new FdTable(this.streams);
+    return new FdTable(this.monitors);
   }
 }

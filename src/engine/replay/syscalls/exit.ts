@@ -61,7 +61,7 @@ export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): Ex
     return 'compare';
   } else runHandler(core, task, frame, number);
 
-  trackDescriptors(core, task, frame);
+  trackDescriptors(core, task, number, frame.registers, result, frame.extra);
   core.applyMemWrites(frame, task);
   loadResult(core, task, frame);
   if (number === core.header.rrcallBase + RrCall.rdtsc) copyRegister(core, task, frame, Reg.rdx);

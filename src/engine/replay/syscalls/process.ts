@@ -126,9 +126,14 @@ export function archPrctl(core: ReplayCore, task: Task, frame: TraceFrame): void
 }
 
 export function prctl(_core: ReplayCore, task: Task, frame: TraceFrame): void {
-  if (frame.registers[2 * Reg.rdi] !== PR_SET_NAME) return;
+  takeName(task, frame.registers);
+}
+
+/** prctl with the arguments in `registers`: PR_SET_NAME renames the task, nothing else acts here. */
+export function takeName(task: Task, registers: RegisterWords): void {
+  if (registers[2 * Reg.rdi] !== PR_SET_NAME) return;
   const bytes = new Uint8Array(NAME_BYTES);
-  const count = task.space.read(getUnsigned(frame.registers, Reg.rsi) as Gva, bytes);
+  const count = task.space.read(getUnsigned(registers, Reg.rsi) as Gva, bytes);
   const end = bytes.subarray(0, count).indexOf(0);
   task.name = Buffer.from(bytes.subarray(0, end < 0 ? count : end)).toString('utf8');
 }

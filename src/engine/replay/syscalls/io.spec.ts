@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import { gpa, type Gva } from '../../base/address.js';
+import { Sys } from '../../base/linux.js';
+import { Reg, newRegisters, setSigned } from '../../base/registers.js';
+import { GuestMemory } from '../../kvm/guest-memory.js';
+import { AddressSpace } from '../../mm/address-space.js';
+import { Prot } from '../../mm/vma.js';
+import { FdTable } from '../../task/fd-table.js';
+import { Task, ThreadGroup } from '../../task/task.js';
+import type { SyscallExtra } from '../../trace/frame.js';
+import type { ReplayCore } from '../core.js';
+import { trackDescriptors } from './io.js';
+
+const BASE = 0x10_0000 as Gva;
+const PAGE = 4096;
+
+/** One task per tid, each with two pages of its own at BASE; what is echoed goes to `shown`. */
+function setUp({ explicitProcMem = false, tids = [10, 20] } = {}) {
+  const memory = new GuestMemory(new ArrayBuffer(2 ** 21), gpa(0x40000), 2 ** 20);
+  const shown: string[] = [];
+  const tasks = new Map<number, Task>();
+  for (const tid of tids) {
+    const space = new AddressSpace(memory, { low: 0, high: 0 });
+    const end = (BASE + 2 * PAGE) as Gva;
+    space.map({ start: BASE, end, prot: Prot.read, backing: null, offset: 0, name: '', file: null });
+    tasks.set(tid, new Task(tid, 1, space, new FdTable(), new ThreadGroup(tid, null)));
+  }
+  const core = {
+    tasks,
+    header: { quirks: { explicitProcMem } },
+    output: (stream: number, bytes: Uint8Array) => shown.push(`${stream}:${Buffer.from(bytes).toString()}`),
+  } as unknown as ReplayCore;
+  const task = tasks.get(tids[0])!;
+  const call = (
+    number: number,
+    args: number[],
+    result: number,
+    extra: SyscallExtra = { kind: 'none' },
+  ): void => {
+    const registers = newRegisters();
+    const slots = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.r10];
+    args.forEach((value, index) => setSigned(registers, slots[index], value));
+    trackDescriptors(core, task, number, registers, result, extra);
+  };
+  const opened = (fd: number, path: string): SyscallExtra => ({
+    kind: 'openedFds',
+    fds: [{ fd, device: 0n, inode: 0n, path }],
+  });
+  const textAt = (tid: number, at: number, size: number): string => {
+    const bytes = new Uint8Array(size);
+    tasks.get(tid)!.space.read(at as Gva, bytes);
+    return Buffer.from(bytes).toString();
+  };
+  task.space.write(BASE, Buffer.from('hello, world'));
+  return { call, opened, shown, task, textAt };
+}
+
+describe('what is shown', () => {
+  it('is what was written, as long as the call says, to descriptors that lead to the terminal', () => {
+    const { call, shown } = setUp();
+    call(Sys.write, [1, BASE, 12], 5);
+    call(Sys.pwrite64, [2, BASE, 5, 0], 5);
+    call(Sys.write, [3, BASE, 12], 12);
+    call(Sys.write, [1, BASE, 12], -11);
+    expect(shown).toEqual(['1:hello', '2:hello']);
+  });
+
+  it('follows duplicates, closing by any means and redirection', () => {
+    const { call, opened, shown } = setUp();
+    call(Sys.dup, [1], 7);
+    call(Sys.fcntl, [7, 0, 50], 50);
+    call(Sys.dup2, [5, 1], 1);
+    call(Sys.write, [1, BASE, 12], 12);
+    call(Sys.write, [50, BASE, 2], 2);
+    call(Sys.close_range, [40, 60, 4], 0);
+    call(Sys.write, [50, BASE, 2], 2);
+    call(Sys.close_range, [40, 60, 0], 0);
+    call(Sys.write, [50, BASE, 2], 2);
+    call(257, [], 7, opened(7, '/tmp/file'));
+    call(Sys.write, [7, BASE, 2], 2);
+    expect(shown).toEqual(['1:he', '1:he']);
+  });
+});
+
+describe('/proc/TID/mem', () => {
+  it('stores in the memory of the other task, at the recorded or the given offset', () => {
+    const { call, opened, textAt } = setUp();
+    call(257, [], 3, opened(3, '/proc/20/mem'));
+    call(Sys.write, [3, BASE, 5], 5, { kind: 'writeOffset', offset: BigInt(BASE + 100) });
+    call(Sys.pwrite64, [3, BASE + 7, 5, BASE + PAGE - 2], 5);
+    expect(textAt(20, BASE + 100, 5)).toBe('hello');
+    expect(textAt(20, BASE + PAGE - 2, 5)).toBe('world');
+    expect(textAt(10, BASE + 100, 5)).toBe('\0\0\0\0\0');
+  });
+
+  it('is left alone where the recorder stored the bytes itself, and where nothing is mapped', () => {
+    const recorded = setUp({ explicitProcMem: true });
+    recorded.call(257, [], 3, recorded.opened(3, '/proc/20/mem'));
+    recorded.call(Sys.pwrite64, [3, BASE, 5, BASE + 100], 5);
+    expect(recorded.textAt(20, BASE + 100, 5)).toBe('\0\0\0\0\0');
+
+    const { call, opened } = setUp();
+    call(257, [], 3, opened(3, '/proc/20/mem'));
+    call(Sys.pwrite64, [3, BASE, 5, -4096], 5);
+    call(Sys.pwrite64, [3, BASE, 5, 0x7000], 5);
+    call(Sys.write, [3, BASE, 5], 5, { kind: 'writeOffset', offset: 2n ** 62n });
+  });
+});
