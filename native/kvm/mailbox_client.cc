@@ -28,9 +28,9 @@ std::uint64_t now_nanos() {
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-// How often the stub looks for its answer: some 100 us, longer than most frames take; then it exits, which
-// costs as much again, and the machine sleeps.
-constexpr std::uint32_t kStubSpins = 20'000;
+// How often the stub looks for its answer: some 500 us, longer than most frames take; then it exits, which
+// costs 60 us, and the machine sleeps.
+constexpr std::uint32_t kStubSpins = 100'000;
 
 }  // namespace
 
