@@ -230,8 +230,9 @@ int VcpuService::set_entry_msrs(std::uint32_t cpu_number) {
 
 int VcpuService::run() {
   Control* const c = control();
+  // A vCPU that failed while nobody looked (the stub was waiting) still says how.
+  if (!initialised_) return c->exit_kind == ExitKind::failed ? 0 : -ENXIO;
   c->exit_kind = ExitKind::none;
-  if (!initialised_) return -ENXIO;
   const int ticking = ticks_.enter();
   if (ticking < 0) return ticking;
   const int result = run_until_exit(c->budget_micros ? now_nanos() : 0);

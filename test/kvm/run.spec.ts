@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Reg, getRegister, setRegister } from '../../src/engine/base/registers.js';
 import { Exit } from '../../src/engine/kvm/exit.js';
 import type { Machine } from '../../src/engine/kvm/machine.js';
-import { DATA } from '../../src/engine/kvm/probe-guest.js';
+import { DATA, ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
 import { programs } from '../../src/engine/kvm/probe-programs.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { acquire, makeMachine, program, withGuest } from './guest.js';
@@ -115,6 +115,26 @@ it('reports a triple fault and can be used again', () => {
     expect(outcome.text).toMatch(/triple fault/);
     expect(guest.run(programs.syscall).exit).toBe(Exit.Syscall);
   });
+});
+
+it('waits on the page tables of the program, unless told to leave them', async () => {
+  const root = (): Uint8Array => new Uint8Array(machine.pool, machine.firstFree, 4096);
+  const wait = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
+  const guest = new ProbeGuest(machine);
+  guest.run(programs.syscall);
+  const tables = root().slice();
+  machine.leaveAddressSpace();
+  root().fill(0);
+  await wait();
+  root().set(tables);
+  expect(guest.run(programs.syscall).exit).toBe(Exit.Syscall);
+  root().fill(0);
+  await wait();
+  root().set(tables); // too late: the vCPU is lost, or had no reason to look
+  const outcome = guest.run(programs.syscall);
+  expect(outcome.exit === Exit.Syscall || /triple fault/.test(outcome.text)).toBe(true);
+  expect(guest.run(programs.syscall).exit).toBe(Exit.Syscall);
+  guest.close();
 });
 
 it('measures an exit', () => {
