@@ -41,6 +41,8 @@ export class ReplayCore {
   readonly tasks = new Map<number, Task>();
   /** The task whose registers are in the context page. */
   current: Task | null = null;
+  /** The address space whose page tables the vCPU is on, also while it waits in ring 0 and its task is parked. */
+  private loadedSpace: AddressSpace | null = null;
   nextSerial = 1;
   /** Tasks ever created, for the summary. */
   taskCount = 0;
@@ -89,6 +91,7 @@ export class ReplayCore {
     context.requestSegments();
     if (task.threadLocals !== 0) task.space.pinPage(THREAD_LOCALS, task.threadLocals);
     context.requestCr3(task.space.root);
+    this.loadedSpace = task.space;
     task.space.stale = false;
     this.current = task;
   }
@@ -227,13 +230,29 @@ export class ReplayCore {
     task.threadLocals = 0 as Gpa;
   }
 
+  /** The task leaves its address space, which ends with its last user. */
   releaseSpace(task: Task): void {
-    if (--task.space.users === 0) task.space.destroy();
+    if (--task.space.users > 0) return;
+    if (task.space === this.loadedSpace) this.leaveSpace();
+    task.space.destroy();
   }
 
+  /** The vCPU's page tables must not be freed under it: it waits in ring 0 on them. */
+  private leaveSpace(): void {
+    this.machine.leaveAddressSpace();
+    this.loadedSpace = null;
+  }
+
+  /** Gives all guest memory back. The vCPU may be lost already: then there is nothing to leave. */
   close(): void {
-    this.current = null;
-    this.tasks.clear();
-    this.memory.close();
+    try {
+      if (this.loadedSpace) this.leaveSpace();
+    } catch (error) {
+      if (!(error instanceof RevenantError)) throw error;
+    } finally {
+      this.current = null;
+      this.tasks.clear();
+      this.memory.close();
+    }
   }
 }

@@ -1,4 +1,4 @@
-import { wordsToGva, type Gva } from '../base/address.js';
+import { hex, wordsToGva, type Gva } from '../base/address.js';
 import { Signal } from '../base/linux.js';
 import { Reg, type RegisterWords } from '../base/registers.js';
 import { RevenantError } from '../base/errors.js';
@@ -47,6 +47,7 @@ const Vector = {
   AC: 17,
   XM: 19,
 } as const;
+const INT80 = 0x80;
 /** Vectors from here on: a fault in ring 0, caused by a state that no program can have. */
 const RING0_FAULT = 0x200;
 
@@ -135,6 +136,13 @@ export class Runner {
     if (vector === Vector.BP && ripOf(context.registers) === REPLAY_ASSIST_IP) {
       assistReplay(this.core, task);
       return Stop.pending;
+    }
+    if (vector === INT80) {
+      throw new RevenantError(
+        'E_UNSUPPORTED',
+        `Task ${task.tid}: a 32-bit system call (int $0x80) at ${hex(ripOf(context.registers))}.`,
+        'Revenant replays 64-bit system calls only.',
+      );
     }
     const signal = SIGNAL_OF_VECTOR[vector];
     if (signal === undefined) throw this.lost(task);
