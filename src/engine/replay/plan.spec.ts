@@ -120,6 +120,11 @@ describe('other events', () => {
     expect(() => plan(frame)).toThrow(/task 7 runs 32-bit code/);
   });
 
+  it('refuses a trace whose first program is a 32-bit one, whatever number execve has there', () => {
+    const exec = { arch: Arch.x86, syscallState: SyscallState.exiting, syscallNumber: 11 };
+    expect(() => plan(frameOf(EventKind.syscall, exec), { started: false })).toThrow(/32-bit code/);
+  });
+
   it('has a plan for every kind of event', () => {
     for (const kind of Object.values(EventKind)) {
       expect(plan(frameOf(kind, { siginfo: new Uint8Array(128) })).action).not.toBe(Action.skip);

@@ -28,16 +28,16 @@ export function planStep(frame: TraceFrame, state: PlanState, step: ReplayStep):
   step.goal = Goal.none;
   step.address = -1;
   step.signal = 0;
-  if (!state.started && !isExecExit(frame)) {
-    step.action = Action.skip;
-    return;
-  }
   if (frame.hasRegisters && frame.arch !== Arch.x8664) {
     throw new RevenantError(
       'E_UNSUPPORTED',
       `Frame ${frame.frameTime}: task ${frame.tid} runs 32-bit code.`,
       'Revenant replays 64-bit (x86-64) tasks only.',
     );
+  }
+  if (!state.started && !isExecExit(frame)) {
+    step.action = Action.skip;
+    return;
   }
   planEvent(frame, state, step);
   if (state.skipExecution && step.goal !== Goal.none) step.goal = Goal.none;
