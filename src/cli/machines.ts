@@ -49,7 +49,7 @@ export class Machines {
 
   /** A machine with the processor of the trace. Throws E_MACHINE_CANNOT, E_MACHINE_START, E_MACHINE_LOST. */
   async forTrace(trace: TraceReader): Promise<MachineForTrace> {
-    if (trace.incomplete) throw unknownProcessor(trace.directory);
+    if (trace.incomplete && trace.header.cpuidRecords.length === 0) throw unknownProcessor(trace.directory);
     const chosen = await chooseMachine({
       machine: this.options.machine,
       header: trace.header,
@@ -98,5 +98,5 @@ const unknownProcessor = (directory: string): RevenantError =>
   new RevenantError(
     'E_UNSUPPORTED',
     `${directory} has no header: the recorder was killed, and the recording processor is not known.`,
-    '`revenant dump` shows its frames.',
+    'Give a complete trace of the same rr and machine with --like TRACE. `revenant dump` shows the frames.',
   );

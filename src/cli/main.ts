@@ -81,6 +81,8 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
       '--only <pattern>',
       'with --all: traces whose path below the folder contains this (or matches, with *)',
     )
+    .option('--like <trace>', 'for a trace whose recorder was killed: another by the same rr and machine')
+    .option('--unpacked', 'the trace was not packed: use the files of this machine that it names')
     .option('--json', "result as JSON on standard output, with the program's output in it")
     .option('--quiet', 'no progress and no summary')
     .action((traces: string[], options) =>

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { hex } from '../../engine/base/address.js';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
 import type { Logger } from '../../engine/base/log.js';
-import { TraceReader } from '../../engine/trace/reader.js';
+import type { TraceReader } from '../../engine/trace/reader.js';
 import { matches } from '../args.js';
 import { Comparison } from '../capture.js';
 import { jsonValue } from '../failure.js';
@@ -19,6 +19,7 @@ import { runSession } from '../run.js';
 import { microsPerFrame, resultDocument } from '../summary.js';
 import { formatTable } from '../table.js';
 import type { ReplayCommandOptions } from './replay.js';
+import { openTrace } from './replay.js';
 
 export interface ReplayAllOptions extends ReplayCommandOptions {
   only?: string;
@@ -91,7 +92,7 @@ async function replayOne(folder: string, context: Context): Promise<Outcome> {
   let trace: TraceReader | null = null;
   try {
     const expected = readExpectation(folder);
-    trace = TraceReader.open(folder);
+    trace = openTrace(folder, options, io);
     outcome.recordedOn = processorName(trace.header);
     outcome.recordedXcr0 = trace.header.xcr0;
     const comparison = expected.stdout && new Comparison(expected.stdout);

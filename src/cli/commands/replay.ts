@@ -2,6 +2,7 @@ import type { Logger } from '../../engine/base/log.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { ReplaySession } from '../../engine/replay/session.js';
 import { TraceReader } from '../../engine/trace/reader.js';
+import type { TraceHeader } from '../../engine/trace/records.js';
 import { Capture } from '../capture.js';
 import { jsonValue } from '../failure.js';
 import { shellStatus } from '../find-traces.js';
@@ -10,6 +11,7 @@ import type { MachineOptions } from '../machines.js';
 import { Machines } from '../machines.js';
 import type { CommandIo } from '../output.js';
 import { formatPosition } from '../position.js';
+import { printable } from '../printable.js';
 import { Progress } from '../progress.js';
 import type { RunResult } from '../run.js';
 import { runSession } from '../run.js';
@@ -19,8 +21,29 @@ export interface ReplayCommandOptions extends MachineOptions {
   /** Seconds the guest may run without reaching the next frame. */
   stallLimit: number;
   goto?: number;
+  /** Absolute file names in the trace are files of this machine. */
+  unpacked?: boolean;
+  /** Trace whose header stands in for the missing one of a trace whose recorder was killed. */
+  like?: string;
   json?: boolean;
   quiet?: boolean;
+}
+
+/** Opens a trace to be replayed; a file of this machine that is not the recorded one is warned about. */
+export function openTrace(folder: string, options: ReplayCommandOptions, io: CommandIo): TraceReader {
+  const warn = (text: string): void => io.err(`revenant: warning: ${printable(text)}\n`);
+  const trace = TraceReader.open(folder, {
+    onForeignFile: options.unpacked ? warn : undefined,
+    header: options.like === undefined ? undefined : headerOf(options.like),
+  });
+  if (trace.incomplete) warn(`the recorder of ${folder} was killed; what it had written is replayed`);
+  return trace;
+}
+
+function headerOf(folder: string): TraceHeader {
+  const trace = TraceReader.open(folder);
+  trace.close();
+  return trace.header;
 }
 
 /** `revenant replay TRACE`. Returns the exit code; throws RevenantError. */
@@ -33,7 +56,7 @@ export async function replayCommand(
   const progress = new Progress(io, Boolean(options.quiet));
   const interrupt = new Interrupt();
   const machines = new Machines(options, log, (text) => progress.note(text));
-  const trace = TraceReader.open(folder);
+  const trace = openTrace(folder, options, io);
   try {
     const output = new ProgramOutput(io, progress, Boolean(options.json));
     const result = await runSession({

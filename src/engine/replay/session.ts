@@ -95,6 +95,24 @@ export class ReplaySession {
    * @throws RevenantError; a DivergenceError where the replay differs from the recording
    */
   advance(maxFrames: number, budgetMicros: number): Progress {
+    try {
+      return this.advanceFrames(maxFrames, budgetMicros);
+    } catch (error) {
+      if (!this.isCutShort(error)) throw error;
+      this.finished = true;
+      return 'end';
+    }
+  }
+
+  /** The recorder was killed: `events` may have reached the disk before what its last frames need (notes 1.5). */
+  private isCutShort(error: unknown): boolean {
+    const { trace } = this.core;
+    if (!trace.incomplete || !(error instanceof RevenantError) || error.code !== 'E_TRACE_CORRUPT')
+      return false;
+    return trace.peekMapping() === null || trace.peekTaskEvent() === null;
+  }
+
+  private advanceFrames(maxFrames: number, budgetMicros: number): Progress {
     for (let count = 0; count < maxFrames; count++) {
       if (this.finished) return 'end';
       if (!this.frame && !this.begin()) {

@@ -1,5 +1,7 @@
 import * as path from 'node:path';
 import { invariant } from '../base/errors.js';
+import { foreignDifferences } from './foreign.js';
+import type { MMapRecord } from './records.js';
 import { FileSource, fileExists, resolveInside } from './source.js';
 
 /** A file that mappings are filled from: a copy of what was mapped, stored in the trace directory. */
@@ -43,13 +45,35 @@ export class BackingFiles {
   /** In order of use, the last one last. */
   readonly #open = new Set<StoredFile>();
 
-  constructor(readonly directory: string) {}
+  /** @param onForeign if given, absolute names are files of this machine; told how each differs from the recorded one */
+  constructor(
+    readonly directory: string,
+    readonly onForeign: ((text: string) => void) | null = null,
+  ) {}
+
+  /** The file behind a mapping record. Errors as `open`. */
+  openFor(name: string, record: MMapRecord): BackingFile {
+    if (!this.onForeign || !path.isAbsolute(name) || name.includes('\0')) return this.open(name);
+    const known = this.#files.get(name);
+    if (known) return known;
+    const file = this.#add(name, name);
+    const facts = file.source?.facts;
+    const differences = facts ? foreignDifferences(record, facts) : [];
+    if (differences.length > 0) {
+      const what = differences.join(', ');
+      this.onForeign(
+        `${JSON.stringify(name)} is not the file that was recorded: ${what}. The replay may diverge.`,
+      );
+    }
+    return file;
+  }
 
   /** Errors: E_TRACE_PATH if the name leaves the directory, E_TRACE_MISSING if there is no such file. */
   open(name: string): BackingFile {
-    const known = this.#files.get(name);
-    if (known) return known;
-    const real = resolveInside(this.directory, name);
+    return this.#files.get(name) ?? this.#add(name, resolveInside(this.directory, name));
+  }
+
+  #add(name: string, real: string): StoredFile {
     const source = FileSource.open(real);
     const file = new StoredFile(name, real, source.size, source, (used) => this.#touch(used));
     this.#files.set(name, file);

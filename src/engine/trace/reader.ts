@@ -24,6 +24,20 @@ const MAX_PEEK = 4;
 /** The current frame and those peeked at. */
 const RING = MAX_PEEK + 1;
 
+export interface OpenOptions {
+  /**
+   * The trace was not packed and this is the machine (or one like it) that recorded it: absolute names are
+   * files of this machine, opened read-only. Told of each that differs from the recorded one. Without it
+   * nothing outside the trace directory is opened.
+   */
+  onForeignFile?: (warning: string) => void;
+  /**
+   * For a trace whose recorder was killed before it wrote a header: that of another trace by the same rr
+   * on the same machine. Not used for complete traces.
+   */
+  header?: TraceHeader;
+}
+
 /**
  * A trace directory, read front to back in bounded memory: what is held does not grow with the
  * trace, but for 16 bytes a block (1 MiB decompressed) of `events` and `data`.
@@ -52,24 +66,27 @@ export class TraceReader {
    * Opens a trace. Errors: E_TRACE_MISSING (no directory, no such file), E_TRACE_VERSION (not 85),
    * E_TRACE_CORRUPT, E_UNSUPPORTED (needs a newer reader, other architecture).
    */
-  static open(directory: string): TraceReader {
+  static open(directory: string, options: OpenOptions = {}): TraceReader {
     requireDirectory(directory);
     const complete = fileExists(path.join(directory, 'version'));
     if (!complete && !fileExists(path.join(directory, 'incomplete'))) {
       const text = `No trace in ${directory}: it has neither a file \`version\` nor a file \`incomplete\`.`;
       throw new RevenantError('E_TRACE_MISSING', text, 'Name a trace directory as rr makes it.');
     }
-    return new TraceReader(directory, !complete);
+    return new TraceReader(directory, !complete, options);
   }
 
   /** @param incomplete The recorder was killed: there is no header, and streams may be cut off anywhere. */
   private constructor(
     readonly directory: string,
     readonly incomplete: boolean,
+    options: OpenOptions,
   ) {
     const version = FileSource.open(path.join(directory, incomplete ? 'incomplete' : 'version'));
     try {
-      this.header = readHeader(version, incomplete);
+      const own = readHeader(version, incomplete);
+      const lent = incomplete ? options.header : undefined;
+      this.header = lent ? { ...lent, uuid: own.uuid, ok: false } : own;
     } finally {
       version.close();
     }
@@ -84,9 +101,9 @@ export class TraceReader {
     }
     this.#decoder = new FrameDecoder(
       this.#events.message,
-      incomplete ? 0 : xsaveBytes(this.header.cpuidRecords),
+      this.header.cpuidRecords.length === 0 ? 0 : xsaveBytes(this.header.cpuidRecords),
     );
-    this.#backing = new BackingFiles(directory);
+    this.#backing = new BackingFiles(directory, options.onForeignFile);
   }
 
   /** The next frame, or null at the end; a refilled object, valid until the next call. */
@@ -151,11 +168,12 @@ export class TraceReader {
 
   /**
    * The file behind a mapping record of source `file`. Errors: E_TRACE_PATH if its name leaves the
-   * trace directory (`..`, absolute, a symbolic link), E_TRACE_MISSING if there is no such file.
+   * trace directory (`..`, a symbolic link, or absolute unless `onForeignFile` allows it),
+   * E_TRACE_MISSING if there is no such file, E_TRACE_CORRUPT if it is no regular file.
    */
   openBacking(record: MMapRecord): BackingFile {
     invariant(record.source.kind === 'file', 'openBacking() of a mapping without a file');
-    return this.#backing.open(record.source.backingFileName);
+    return this.#backing.openFor(record.source.backingFileName, record);
   }
 
   /** A file of the trace directory that the format names by convention (`cloned_data_TID_SERIAL`); null if absent. */

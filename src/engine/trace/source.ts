@@ -6,7 +6,16 @@ import { RevenantError } from '../base/errors.js';
 
 const errnoOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 
-/** A regular file opened for reading at any position; `size` is its size when it was opened. */
+/** What stat(2) says of a file; `mtime` in whole seconds. */
+export interface FileFacts {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly mtime: number;
+}
+
+/** A regular file opened for reading at any position; `facts` are of when it was opened. */
 export class FileSource {
   #fd: number;
 
@@ -14,9 +23,14 @@ export class FileSource {
     /** For messages. */
     readonly path: string,
     fd: number,
-    readonly size: number,
+    readonly facts: FileFacts,
   ) {
     this.#fd = fd;
+  }
+
+  /** Bytes, when it was opened. */
+  get size(): number {
+    return this.facts.size;
   }
 
   /**
@@ -39,7 +53,8 @@ export class FileSource {
       fs.closeSync(fd);
       throw new RevenantError('E_TRACE_CORRUPT', `${file} is not a regular file.`);
     }
-    return new FileSource(file, fd, stat.size);
+    const { mode, uid, gid, size, mtimeMs } = stat;
+    return new FileSource(file, fd, { mode, uid, gid, size, mtime: Math.floor(mtimeMs / 1000) });
   }
 
   /** Reads up to `length` bytes at `position` to `into[0..]`; returns how many there were. */
@@ -99,7 +114,8 @@ export function listFiles(directory: string): { name: string; size: number }[] {
 
 function leaves(name: string, why: string): never {
   const hint =
-    'Traces that name files of the recording machine have to be made self-contained there with `rr pack`.';
+    'Traces that name files of the recording machine are made self-contained there with `rr pack`. ' +
+    'On that very machine, `replay --unpacked` uses its files.';
   throw new RevenantError(
     'E_TRACE_PATH',
     `The trace names the backing file ${JSON.stringify(name)}, ${why}.`,
