@@ -156,6 +156,14 @@ describe('fork', () => {
     expect(child.vmas.find(at(1))).toBeNull();
     expect(child.vmas.find(at(2))).not.toBeNull();
   });
+
+  it('forgets MADV_DONTFORK with the mapping that it was said of', () => {
+    const { space, map } = setUp();
+    map(0, 4);
+    space.setDontFork(at(1), at(2), true);
+    map(0, 4);
+    expect(space.fork().vmas.find(at(1))).not.toBeNull();
+  });
 });
 
 describe('moving and dropping', () => {
@@ -196,6 +204,47 @@ describe('moving and dropping', () => {
     for (let page = 0; page < 600; page += 7) write(space, at(page), 'x');
     space.protect(at(0), at(300), Prot.none);
     space.destroy();
+    expect(memory.pagesInUse).toBe(0);
+  });
+});
+
+describe('shared objects', () => {
+  const text4 = (space: AddressSpace, page: number): string => text(space, at(page), 4);
+
+  it('live as long as any part of a split mapping does', () => {
+    const { memory, space, map } = setUp();
+    const object = new SharedObject(memory, 'shm');
+    map(0, 3, { backing: object });
+    write(space, at(2), 'kept');
+    space.protect(at(1), at(2), Prot.none);
+    expect(object.mappings).toBe(3);
+    space.unmap(at(0), at(1));
+    expect(object.isDestroyed).toBe(false);
+    expect(text4(space, 2)).toBe('kept');
+    space.unmap(at(0), at(3));
+    expect(object.isDestroyed).toBe(true);
+  });
+
+  it('survive being mapped over their own last mapping', () => {
+    const { memory, space, map } = setUp();
+    const object = new SharedObject(memory, 'shm');
+    map(0, 1, { backing: object });
+    write(space, at(0), 'kept');
+    map(0, 1, { backing: object });
+    expect(object.isDestroyed).toBe(false);
+    expect(text4(space, 0)).toBe('kept');
+  });
+
+  it('survive the move of a part', () => {
+    const { memory, space, map } = setUp();
+    const object = new SharedObject(memory, 'shm');
+    map(0, 4, { backing: object });
+    write(space, at(1), 'kept');
+    space.move(at(1), at(8), PAGE, false);
+    expect(text4(space, 8)).toBe('kept');
+    expect(object.mappings).toBe(3);
+    space.destroy();
+    expect(object.isDestroyed).toBe(true);
     expect(memory.pagesInUse).toBe(0);
   });
 });

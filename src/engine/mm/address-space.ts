@@ -53,23 +53,23 @@ export class AddressSpace {
 
   /** Maps with MAP_FIXED semantics: whatever is there goes. Precondition: page-aligned, start < end <= USER_END. */
   map(vma: Vma): void {
+    // Before the unmapping: what goes may be the object's own last mapping.
+    retainShared(vma);
     this.unmap(vma.start, vma.end);
     this.vmas.insert(vma);
-    if (vma.backing instanceof SharedObject) vma.backing.mappings++;
   }
 
   /** Removes [start, end). Shared objects that no mapping refers to any more are destroyed. */
   unmap(start: Gva, end: Gva): void {
-    const overlapping = this.vmas.overlapping(start, end);
-    if (overlapping.length === 0) return;
+    this.dontFork.remove(start, end);
+    if (this.vmas.overlapping(start, end).length === 0) return;
     this.dropPages(start, end);
-    for (const vma of overlapping) this.countSharedParts(vma, start, end);
-    this.vmas.remove(start, end);
+    this.change(start, end, () => null);
   }
 
   /** mprotect: page-table entries of resident pages follow at once. */
   protect(start: Gva, end: Gva, prot: number): void {
-    this.vmas.replace(start, end, (part) => ({ ...part, prot }));
+    this.change(start, end, (part) => ({ ...part, prot }));
     for (const vma of this.vmas.overlapping(start, end)) {
       const part = clip(vma, start, end);
       if (part) this.tables.walk(part.start, part.end, (entry) => this.refresh(entry, vma));
@@ -77,15 +77,15 @@ export class AddressSpace {
     this.stale = true;
   }
 
-  /** True if every page of [start, end) is mapped. */
-  isMapped(start: Gva, end: Gva): boolean {
-    let at = start as number;
-    while (at < end) {
-      const vma = this.vmas.find(at as Gva);
-      if (!vma) return false;
-      at = vma.end;
-    }
-    return true;
+  /** Changes the VMAs of a range; the mapping counts of shared objects follow the splits that it takes. */
+  private change(start: Gva, end: Gva, change: (part: Vma) => Vma | null): void {
+    const before = this.vmas.overlapping(start, end);
+    if (before.length === 0) return;
+    const from = before[0].start;
+    const to = before[before.length - 1].end;
+    this.vmas.replace(start, end, change);
+    for (const vma of this.vmas.overlapping(from, to)) retainShared(vma);
+    for (const vma of before) releaseShared(vma);
   }
 
   /**
@@ -93,16 +93,18 @@ export class AddressSpace {
    * @param keepSource MREMAP_DONTUNMAP: the old range stays mapped, empty
    */
   move(from: Gva, to: Gva, size: number, keepSource: boolean): void {
-    this.unmap(to, (to + size) as Gva);
-    const parts = this.vmas.remove(from, (from + size) as Gva);
-    for (const part of parts) {
-      const shift = to - from;
-      this.vmas.insert({ ...part, start: (part.start + shift) as Gva, end: (part.end + shift) as Gva });
-      if (!keepSource) continue;
-      this.vmas.insert(part);
-      if (part.backing instanceof SharedObject) part.backing.mappings++;
+    const end = (from + size) as Gva;
+    const shift = to - from;
+    const parts: Vma[] = [];
+    for (const vma of this.vmas.overlapping(from, end)) {
+      const part = clip(vma, from, end);
+      if (part) parts.push({ ...part, start: (part.start + shift) as Gva, end: (part.end + shift) as Gva });
     }
+    for (const part of parts) retainShared(part);
+    this.unmap(to, (to + size) as Gva);
+    for (const part of parts) this.vmas.insert(part);
     this.movePages(from, to, size);
+    if (!keepSource) this.unmap(from, end);
   }
 
   private movePages(from: Gva, to: Gva, size: number): void {
@@ -229,9 +231,7 @@ export class AddressSpace {
   fork(): AddressSpace {
     const child = new AddressSpace(this.memory, this.kernel);
     child.vmas = this.vmas.clone();
-    for (const vma of child.vmas) {
-      if (vma.backing instanceof SharedObject) vma.backing.mappings++;
-    }
+    for (const vma of child.vmas) retainShared(vma);
     for (const vma of this.vmas) {
       if (isShared(vma)) continue;
       this.tables.walk(vma.start, vma.end, (entry, gva) => {
@@ -339,14 +339,15 @@ export class AddressSpace {
       if (at !== gva) this.makeResident(vma, at as Gva, false);
     }
   }
+}
 
-  /** Adjusts reference counts of shared objects for the parts of `vma` that stay outside [start, end). */
-  private countSharedParts(vma: Vma, start: Gva, end: Gva): void {
-    const backing = vma.backing;
-    if (!(backing instanceof SharedObject)) return;
-    backing.mappings += (vma.start < start ? 1 : 0) + (vma.end > end ? 1 : 0) - 1;
-    if (backing.mappings === 0) backing.destroy();
-  }
+/** Counts a mapping of a shared object. */
+function retainShared({ backing }: Vma): void {
+  if (backing instanceof SharedObject) backing.mappings++;
+}
+
+function releaseShared({ backing }: Vma): void {
+  if (backing instanceof SharedObject && --backing.mappings === 0) backing.destroy();
 }
 
 function isAllowed(prot: number, errorCode: number): boolean {

@@ -83,10 +83,6 @@ export class SharedObject {
     return page;
   }
 
-  hasPage(index: number): boolean {
-    return this.pages.has(index);
-  }
-
   /** Zeroes the pages that lie wholly in [first, end), as MADV_REMOVE punches a hole. */
   zero(first: number, end: number): void {
     for (const [index, page] of this.pages) {
