@@ -25,6 +25,7 @@ export const Sys = {
   shmdt: 67,
   fcntl: 72,
   modify_ldt: 154,
+  ptrace: 101,
   prctl: 157,
   arch_prctl: 158,
   set_thread_area: 205,

@@ -168,6 +168,16 @@ export class AddressSpace {
     return true;
   }
 
+  /** True if the program may access all of [start, start + size) in this way: `Prot.read` or `Prot.write`. */
+  allows(start: Gva, size: number, access: number): boolean {
+    for (let at = start as number; at < start + size;) {
+      const vma = this.vmas.find(at as Gva);
+      if (!vma || (vma.prot & access) === 0) return false;
+      at = vma.end;
+    }
+    return true;
+  }
+
   /** Makes `page` the one mapped at `gva`, whatever was there. The entry takes a count of its own. */
   pinPage(gva: Gva, page: Gpa): void {
     const vma = this.vmas.find(gva);

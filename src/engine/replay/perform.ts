@@ -12,7 +12,7 @@ import { abortCommit, finishFlush, prepareFlush, requestHookExitNotice, resetBuf
 import { markEntered, performEntry } from './syscalls/enter.js';
 import { performExit } from './syscalls/exit.js';
 import { growMap, mapPatchPages } from './syscalls/memory.js';
-import { registersMatch } from './verify.js';
+import { registersMatch, trapMatches } from './verify.js';
 import { EventKind, type TraceFrame } from '../trace/frame.js';
 
 /** What has to be in place before tracee code runs to the event. */
@@ -76,6 +76,7 @@ function performAction({ core }: PerformContext, task: Task, frame: TraceFrame, 
       core.applyMemWrites(frame, task);
       return frame.kind !== EventKind.patchAfterSyscall;
     case Action.trap:
+      if (!trapMatches(frame.registers, core.registers(task))) return true;
       core.loadRegisters(task, frame);
       core.applyMemWrites(frame, task);
       return false;

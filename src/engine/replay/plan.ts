@@ -8,6 +8,17 @@ import { Action, Goal, type ReplayStep } from './step.js';
 
 const SYSCALL_LENGTH = 2;
 
+/** Frames of these kinds say nothing of where the task stands. */
+const BOOKKEEPING: ReadonlySet<number> = new Set<number>([
+  EventKind.syscallbufFlush,
+  EventKind.syscallbufReset,
+  EventKind.syscallbufAbortCommit,
+  EventKind.growMap,
+]);
+
+/** Whether a frame can stand between `enteringPtrace` and `entering` of one system call. */
+export const isBookkeeping = (frame: TraceFrame): boolean => BOOKKEEPING.has(frame.kind);
+
 /** What planning has to know besides the frame. */
 export interface PlanState {
   /** The first program was executed: before that nothing runs (notes 4.1). */
@@ -38,6 +49,13 @@ export function planStep(frame: TraceFrame, state: PlanState, step: ReplayStep):
   if (!state.started && !isExecExit(frame)) {
     step.action = Action.skip;
     return;
+  }
+  if (frame.kind === EventKind.syscall && frame.syscallArch !== Arch.x8664) {
+    throw new RevenantError(
+      'E_UNSUPPORTED',
+      `Frame ${frame.frameTime}: task ${frame.tid} makes a 32-bit system call.`,
+      'Revenant replays 64-bit system calls only.',
+    );
   }
   planEvent(frame, state, step);
   if (state.skipExecution && step.goal !== Goal.none) step.goal = Goal.none;

@@ -111,7 +111,7 @@ export class Runner {
       if (exit === Exit.Syscall) {
         const rip = ripOf(context.registers);
         if (!PERFORMED_EXITS.includes(rip)) return Stop.syscall;
-        performUntraced(this.core, task, rip);
+        if (!performUntraced(this.core, task)) return Stop.syscall;
         continue;
       }
       if (exit !== Exit.Exception) throw this.lost(task);

@@ -5,7 +5,7 @@ import { ReplayCore, type CoreOptions } from './core.js';
 import { diverged, type DivergenceCause } from './diverge.js';
 import { FrameHistory } from './history.js';
 import { performFrame, prepareFrame, type PerformContext } from './perform.js';
-import { planStep, type PlanState } from './plan.js';
+import { isBookkeeping, planStep, type PlanState } from './plan.js';
 import { describePosition, type Position } from './position.js';
 import { reachGoal } from './reach.js';
 import { Runner } from './runner.js';
@@ -170,7 +170,8 @@ export class ReplaySession {
     state.entered = task !== null && task.entered;
     state.skipExecution = task !== null && task.skipNextExecution;
     state.elidable = this.isElidable(frame);
-    if (task) task.entered = task.skipNextExecution = false;
+    if (task) task.skipNextExecution = false;
+    if (task && !isBookkeeping(frame)) task.entered = false;
     return state;
   }
 

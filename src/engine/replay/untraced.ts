@@ -12,8 +12,9 @@ import { takeName } from './syscalls/process.js';
 /**
  * A system call of the preload library that leaves no frame but whose effect is needed (notes 7.4): the
  * result does not matter, the library replaces it by the recorded one.
+ * @returns false for a call that the library does not make there: the program has gone astray
  */
-export function performUntraced(core: ReplayCore, task: Task, rip: number): void {
+export function performUntraced(core: ReplayCore, task: Task): boolean {
   const registers = core.registers(task);
   const number = getSigned(registers, Reg.rax);
   let result = performCloned(core, task, number);
@@ -26,12 +27,12 @@ export function performUntraced(core: ReplayCore, task: Task, rip: number): void
         result = adviseRegisters(task.space, registers);
         break;
       default:
-        core.log.warn({ tid: task.tid, number, rip: rip.toString(16) }, 'unexpected untraced system call');
-        result = 0;
+        return false;
     }
   }
   setSigned(registers, Reg.rax, result);
   core.canonicaliseSyscall(registers);
+  return true;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { type Gva } from '../base/address.js';
 import { Reg, type RegisterWords } from '../base/registers.js';
 import type { Machine } from '../kvm/machine.js';
+import { Prot } from '../mm/vma.js';
 import type { Task } from '../task/task.js';
 import type { TraceHeader } from '../trace/records.js';
 import type { InstructionDecoder } from '../x86/decode.js';
@@ -8,6 +9,7 @@ import { composeXsavec } from '../x86/xsavec.js';
 import { loadXrstor } from '../x86/xrstor.js';
 import { MXCSR_MASK, convertImage, readU32, resetImage, xgetbv1 } from '../x86/xstate-image.js';
 import {
+  EXTENDED_OFFSET,
   LEGACY_SIZE,
   findLeaf,
   hardwareLayout,
@@ -87,15 +89,16 @@ export class VectorState {
       wide: decoder.wide,
     });
     for (const { offset, bytes } of chunks) {
-      if (task.space.write((at + offset) as Gva, bytes) < bytes.length) return false;
+      if (!task.space.allows((at + offset) as Gva, bytes.length, Prot.write)) return false;
     }
+    for (const { offset, bytes } of chunks) task.space.write((at + offset) as Gva, bytes);
     return true;
   }
 
   /** XRSTOR of a compacted area at the instruction's operand; false if it faults. */
   restoreCompacted(task: Task, registers: RegisterWords, decoder: InstructionDecoder): boolean {
     const at = decoder.effectiveAddress(registers);
-    if (at < 0 || at % 64 !== 0) return false;
+    if (at < 0 || at % 64 !== 0 || !task.space.allows(at, EXTENDED_OFFSET, Prot.read)) return false;
     const area = new Uint8Array(this.recorded.size);
     const readable = task.space.read(at, area);
     const image = loadXrstor(
@@ -104,6 +107,7 @@ export class VectorState {
       this.hardware,
       this.recorded,
       maskOf(registers),
+      { ...this.rules, wide: decoder.wide },
     );
     if (!image) return false;
     this.load(image);

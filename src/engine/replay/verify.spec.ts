@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Reg, newRegisters, setRegister, setSigned } from '../base/registers.js';
-import { differingRegisters, registersMatch, stateMatches } from './verify.js';
+import { differingRegisters, registersMatch, stateMatches, trapMatches } from './verify.js';
 
 function pair() {
   const recorded = newRegisters();
@@ -47,6 +47,20 @@ describe('registersMatch', () => {
     expect(registersMatch(recorded, found)).toBe(true);
     setSigned(found, Reg.orig_rax, 2);
     expect(differingRegisters(recorded, found)).toEqual(['orig_rax']);
+  });
+});
+
+describe('trapMatches', () => {
+  it.each(['rax', 'rbx', 'rcx', 'rdx', 'rip'] as const)('expects %s to change', (name) => {
+    const { recorded, found } = pair();
+    found[2 * Reg[name]] ^= 1;
+    expect(trapMatches(recorded, found)).toBe(true);
+  });
+
+  it.each(['rsi', 'r15', 'rbp', 'fs_base'] as const)('sees a difference in %s', (name) => {
+    const { recorded, found } = pair();
+    found[2 * Reg[name]] ^= 1;
+    expect(trapMatches(recorded, found)).toBe(false);
   });
 });
 

@@ -37,7 +37,19 @@ export function registersMatch(recorded: RegisterWords, found: RegisterWords): b
   return recorded[ORIG_RAX_LOW] === found[ORIG_RAX_LOW] && recorded[ORIG_RAX_HIGH] === found[ORIG_RAX_HIGH];
 }
 
-/** Like `registersMatch` but also with rsp and the arithmetic flags: evidence for landing an asynchronous event. */
+/** Registers that RDTSC, RDTSCP or CPUID writes, and rip, which moves past it. */
+const TRAP_OUTPUTS: ReadonlySet<number> = new Set([Reg.rax, Reg.rbx, Reg.rcx, Reg.rdx, Reg.rip]);
+const TRAP_WORDS = COMPARED_WORDS.filter((word) => !TRAP_OUTPUTS.has(word >> 1));
+
+/** True if what a trapped instruction leaves alone agrees: found before it, recorded after it. */
+export function trapMatches(recorded: RegisterWords, found: RegisterWords): boolean {
+  for (let i = 0; i < TRAP_WORDS.length; i++) {
+    if (recorded[TRAP_WORDS[i]] !== found[TRAP_WORDS[i]]) return false;
+  }
+  return true;
+}
+
+/** Like `registersMatch` but also with rsp: evidence for landing an asynchronous event. */
 export function stateMatches(recorded: RegisterWords, found: RegisterWords): boolean {
   return (
     recorded[2 * Reg.rsp] === found[2 * Reg.rsp] &&

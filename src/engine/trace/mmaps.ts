@@ -21,6 +21,9 @@ export function decodeMMap(message: Message): MMapRecord {
     );
   }
   const fileOffsetBytes = message.uint53(root, 48, 'fileOffsetBytes');
+  if (fileOffsetBytes % PAGE_SIZE !== 0 || !Number.isSafeInteger(fileOffsetBytes + (end - start))) {
+    message.fail(`the file offset 0x${fileOffsetBytes.toString(16)} is no offset of a mapping`);
+  }
   return {
     frameTime: message.uint53(root, 0, 'frameTime'),
     start,

@@ -1,3 +1,4 @@
+import { RevenantError } from '../../base/errors.js';
 import { MAX_ERRNO, RESTART_RESULTS, Sys } from '../../base/linux.js';
 import { Reg, getSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
@@ -27,6 +28,9 @@ const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [Sys.rseq, rseq],
   [Sys.unshare, unshare],
   [Sys.pkey_alloc, pkeyAlloc],
+  [Sys.set_thread_area, refuse('sets a segment descriptor')],
+  [Sys.modify_ldt, modifyLdt],
+  [Sys.ptrace, ptrace],
 ]);
 
 /** Calls whose handler runs even if the recorded call failed. */
@@ -72,6 +76,30 @@ function runHandler(core: ReplayCore, task: Task, frame: TraceFrame, number: num
   if (failed(frame) && !RUN_ON_FAILURE.has(number)) return;
   if (number === core.header.rrcallBase + RrCall.initPreload) return initPreload(core, task, frame);
   HANDLERS.get(number)?.(core, task, frame);
+}
+
+/** An effect that replay would need and that is not there yet: said at the frame, not as a later divergence. */
+function refuse(what: string): Handler {
+  return (_core, task, frame) => {
+    throw new RevenantError(
+      'E_UNSUPPORTED',
+      `Frame ${frame.frameTime}: task ${task.tid} ${what}; Revenant does not do that yet.`,
+    );
+  };
+}
+
+/** Function 0 and 2 only read (arch/x86/kernel/ldt.c). */
+function modifyLdt(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  const write = frame.registers[2 * Reg.rdi];
+  if (write !== 0 && write !== 2) refuse('changes its local descriptor table')(core, task, frame);
+}
+
+/** Requests that change another task's registers: POKEUSER, SETREGS, SETFPREGS, ARCH_PRCTL, SETREGSET. */
+const PTRACE_SETS_REGISTERS: ReadonlySet<number> = new Set([6, 13, 15, 30, 0x4205]);
+
+function ptrace(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  if (PTRACE_SETS_REGISTERS.has(frame.registers[2 * Reg.rdi]))
+    refuse("sets another task's registers")(core, task, frame);
 }
 
 /** Protection keys themselves are not reproduced; PKRU is, where the frame brings it (notes 6.4). */

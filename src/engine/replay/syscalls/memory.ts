@@ -40,6 +40,9 @@ export function mmap(core: ReplayCore, task: Task, frame: TraceFrame): void {
   const range = userRange(frame, getUnsigned(registers, Reg.rax), length, 'mmap');
   const prot = registers[2 * Reg.rdx] & PROT_MASK;
   const flags = registers[2 * Reg.r10];
+  if (range.start === range.end) {
+    throw new RevenantError('E_TRACE_CORRUPT', `Frame ${frame.frameTime}: an mmap of no bytes succeeded.`);
+  }
   const source = record.source.kind;
   const base = { ...range, prot, name: record.fsname, file: mappedFile(record) };
 
