@@ -49,7 +49,7 @@ export function staleParts() {
 }
 
 /** Holds build/.lock while `work` runs, so that two first uses at once do not build into each other. */
-async function locked(work) {
+export async function locked(work) {
   const lock = path.join(root, 'build/.lock');
   fs.mkdirSync(path.dirname(lock), { recursive: true });
   for (let said = false; ; said = true) {
@@ -82,22 +82,20 @@ function ownerLives(lock) {
   }
 }
 
-/** Builds the stale parts and the initramfs. Needs node_modules. Throws StepFailed. */
-export function build() {
-  return locked(async () => {
-    for (const name of staleParts()) {
-      const part = parts[name];
-      if (part.sources().length < 2) continue;
-      say(`revenant: building ${name}`);
-      // The stamp carries the time at which the build began: a source saved meanwhile is newer.
-      const begun = new Date();
-      part.build();
-      const stamp = path.join(root, part.stamp);
-      fs.mkdirSync(path.dirname(stamp), { recursive: true });
-      fs.writeFileSync(stamp, '');
-      fs.utimesSync(stamp, begun, begun);
-    }
-  });
+/** Builds the stale parts. Needs node_modules; the caller holds the lock. Throws StepFailed. */
+export function buildStale() {
+  for (const name of staleParts()) {
+    const part = parts[name];
+    if (part.sources().length < 2) continue;
+    say(`revenant: building ${name}`);
+    // The stamp carries the time at which the build began: a source saved meanwhile is newer.
+    const begun = new Date();
+    part.build();
+    const stamp = path.join(root, part.stamp);
+    fs.mkdirSync(path.dirname(stamp), { recursive: true });
+    fs.writeFileSync(stamp, '');
+    fs.utimesSync(stamp, begun, begun);
+  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
@@ -107,6 +105,6 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
         'node_modules is missing: run `npm ci` first, or `npm run demo`, which does everything',
       );
     }
-    await build();
+    await locked(buildStale);
   });
 }

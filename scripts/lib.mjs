@@ -3,6 +3,12 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 11)) {
+  process.stderr.write(`revenant: Node 20.11 or newer is needed; this is ${process.version}\n`);
+  process.exit(4);
+}
+
 export const root = path.resolve(import.meta.dirname, '..');
 
 /** A step of ours failed; the message is all there is to say. */

@@ -48,7 +48,10 @@ function kernelFound() {
 
 /** The concrete package behind the meta package, such as linux-image-6.1.0-56-cloud-amd64. */
 function concretePackage() {
-  const { stdout } = spawnSync('apt-cache', ['depends', META_PACKAGE], { encoding: 'utf8' });
+  const { stdout } = spawnSync('apt-cache', ['depends', META_PACKAGE], {
+    encoding: 'utf8',
+    env: { ...process.env, LC_ALL: 'C' },
+  });
   const match = /^\s*Depends:\s*(linux-image-\S+)/m.exec(stdout ?? '');
   if (match) return match[1];
   throw new StepFailed(

@@ -9,6 +9,8 @@ const needed = {
   make: 'make',
   cmake: 'cmake',
   'qemu-system-x86_64': 'qemu-system-x86',
+  // Modules of newer Debian kernels are compressed.
+  xz: 'xz-utils',
 };
 
 const APT_OPTIONS = ['-q', '-y', '-o', 'DPkg::Lock::Timeout=300'];

@@ -6,7 +6,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { build, staleParts } from './build.mjs';
+import { buildStale, locked, staleParts } from './build.mjs';
 import { root, run, say, script } from './lib.mjs';
 import { ensureKernel } from './setup-kernel.mjs';
 import { ensurePackages } from './setup-packages.mjs';
@@ -25,9 +25,9 @@ export function ensureNodeModules() {
 }
 
 /** Builds what is older than its sources. */
-export async function ensureBuilt() {
+export function ensureBuilt() {
   if (staleParts().length === 0) return false;
-  await build();
+  buildStale();
   return true;
 }
 
@@ -44,11 +44,13 @@ export async function ensureInitramfs() {
  * All steps. Throws StepFailed with the exact line to run when one of them needs a right that we do
  * not have. Returns whether anything had to be done.
  */
-export async function ensureReady() {
+export const ensureReady = () => locked(makeReady);
+
+async function makeReady() {
   const packages = ensurePackages();
   const kernel = ensureKernel();
   const modules = ensureNodeModules();
-  const built = await ensureBuilt();
+  const built = ensureBuilt();
   if (kernel || built) await ensureInitramfs();
   return packages || kernel || modules || built;
 }

@@ -18,6 +18,7 @@ Exit codes:
   6  guest memory reached its limit (--memory)
  70  a defect in Revenant
 130  interrupted
+141  whoever read the output has closed it
 `;
 
 interface Global {

@@ -34,5 +34,13 @@ export function openHost(options: HostOptions = {}): VcpuTransport {
     throw new RevenantError('E_MACHINE_CANNOT', `The host's KVM cannot be used: ${problem}.`, hint);
   }
   const poolMiB = poolSize(options.memoryMiB ?? DEFAULT_POOL_MIB);
-  return nativeTransport('host', "the host's KVM", openNativeHost(poolMiB * 1024 * 1024));
+  try {
+    return nativeTransport('host', "the host's KVM", openNativeHost(poolMiB * 1024 * 1024));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `The host's KVM cannot be used: no pool of ${poolMiB} MiB for guest memory (${reason}).`;
+    throw new RevenantError('E_MACHINE_CANNOT', message, 'Use --machine emulated, or a smaller --memory.', {
+      cause: error,
+    });
+  }
 }

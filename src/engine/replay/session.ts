@@ -15,8 +15,16 @@ import { Action, Goal, ReplayStep } from './step.js';
 /** What an exit counts for in the stall limit: its order of magnitude on a processor that emulates another. */
 const NOMINAL_EXIT_MICROS = 50;
 
+/** How much slower than the recording a machine may be: an emulated processor is 10 to 50 times, a busy one more. */
+const SLOWEST_MACHINE = 200;
+/** A recorded interval that counts; longer ones are sleep or damage. */
+const MAX_RECORDED_SECONDS = 600;
+
 export interface ReplayOptions extends CoreOptions {
-  /** How long the guest may run between two exits before the replay counts as stalled. Microseconds; Infinity: for ever. */
+  /**
+   * How long the guest may run towards one event before the replay counts as stalled, in microseconds,
+   * besides what the recording's own pace allows. Infinity: for ever.
+   */
   stallLimitMicros: number;
 }
 
@@ -50,6 +58,8 @@ export class ReplaySession {
   private task: Task | null = null;
   private previousTid = 0;
   private stalledMicros = 0;
+  /** The recorder's clock at the last event that the program was run to. */
+  private reachedSec = 0;
   private frames = 0;
   private finished = false;
   /** The guest was left running: nothing but another run or a halt may follow. */
@@ -192,11 +202,12 @@ export class ReplaySession {
     this.resuming = reach !== 'reached';
     if (reach === 'reached') {
       this.stalledMicros = 0;
+      this.reachedSec = this.frame.monotonicSec;
       return true;
     }
     this.running = reach === 'running';
     this.stalledMicros += this.running ? budgetMicros : (this.runner.exits - exits) * NOMINAL_EXIT_MICROS;
-    if (this.stalledMicros > this.options.stallLimitMicros) {
+    if (this.stalledMicros > this.stallLimit(this.frame)) {
       this.halt();
       const seconds = Math.round(this.stalledMicros / 1e6);
       throw this.diverge({
@@ -205,6 +216,12 @@ export class ReplaySession {
       });
     }
     return false;
+  }
+
+  /** The limit, plus what the recording took for this interval on a processor that may be much slower. */
+  private stallLimit(frame: TraceFrame): number {
+    const recorded = Math.min(Math.max(0, frame.monotonicSec - this.reachedSec), MAX_RECORDED_SECONDS);
+    return this.options.stallLimitMicros + recorded * 1e6 * SLOWEST_MACHINE;
   }
 
   private finish(): void {
