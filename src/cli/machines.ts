@@ -1,6 +1,7 @@
 import { RevenantError } from '../engine/base/errors.js';
 import type { Logger } from '../engine/base/log.js';
 import type { Machine } from '../engine/kvm/machine.js';
+import type { Attestation } from '../engine/kvm/probe.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import type { TraceReader } from '../engine/trace/reader.js';
 import type { MachineKind } from '../machine/choose.js';
@@ -32,6 +33,7 @@ export interface MachineFacts {
 export interface MachineForTrace {
   machine: Machine;
   facts: MachineFacts;
+  attestation: Attestation;
   memoryLimitBytes: number;
 }
 
@@ -64,7 +66,7 @@ export class Machines {
       hostProblem,
     };
     this.log.info({ machine: facts.description, hostProblem }, 'machine chosen');
-    return { machine, facts, memoryLimitBytes: this.options.memory ?? machine.pool.byteLength };
+    return { machine, facts, attestation, memoryLimitBytes: this.options.memory ?? machine.pool.byteLength };
   }
 
   /** Gives a machine back that a replay has left in no known state: the next trace leases one anew. */

@@ -77,6 +77,7 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
         .argParser(parseSeconds)
         .default(60),
     )
+    .option('--verify-ticks', "count every tick exactly, whatever it costs, and compare each frame's")
     .option('--all', 'replay every trace below the folders and compare with what is expected of them')
     .option(
       '--only <pattern>',

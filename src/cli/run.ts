@@ -1,6 +1,7 @@
 import { RevenantError } from '../engine/base/errors.js';
 import type { Logger } from '../engine/base/log.js';
 import type { Position } from '../engine/replay/position.js';
+import { tickStrategyFor } from '../engine/replay/ticks/choose.js';
 import type { ReplayStats } from '../engine/replay/session.js';
 import { ReplaySession } from '../engine/replay/session.js';
 import type { TraceReader } from '../engine/trace/reader.js';
@@ -23,6 +24,8 @@ export interface RunOptions {
   stallLimit: number;
   /** FrameTime after which to stop; Infinity for the whole trace. */
   until: number;
+  /** Count every tick and compare each frame's. */
+  verifyTicks?: boolean;
   /** Milliseconds of a monotonic clock. */
   now: () => number;
   /** Called every few milliseconds of replay. */
@@ -76,6 +79,8 @@ export async function runSession(options: RunOptions): Promise<RunResult> {
       output: options.output,
       memoryLimitBytes: machine.memoryLimitBytes,
       stallLimitMicros: options.stallLimit * 1e6,
+      verifyTicks: options.verifyTicks,
+      tickStrategy: tickStrategyFor(machine.attestation, Boolean(options.verifyTicks)),
     });
     result.outcome = await advanceTo(session, options, begun);
     result.exitStatus = session.exitStatus;

@@ -20,13 +20,16 @@ export const microsPerFrame = (result: RunResult): number =>
 export function summary(result: RunResult): string {
   const tasks = plural(result.stats?.tasks ?? 0, 'task');
   const time = `${result.seconds.toFixed(2)} s (${microsPerFrame(result).toFixed(0)} us a frame)`;
+  const ticks = result.stats?.verifiedTicks
+    ? `; ticks counted and equal at ${plural(result.stats.verifiedTicks, 'frame')}`
+    : '';
   const verb = result.outcome === 'end' ? 'replayed' : 'stopped after';
   const end = result.outcome === 'end' ? `; ${endOf(result.exitStatus)}` : '';
   const machine = result.machine;
   const where = machine
     ? `revenant: machine: ${machine.description}; XCR0 ${hex(machine.guestXcr0)} in the guest, ${hex(machine.xcr0)} in the machine\n`
     : '';
-  return `revenant: ${verb} ${plural(result.frameTime, 'frame')}, ${tasks}, ${time}${end}\n${where}`;
+  return `revenant: ${verb} ${plural(result.frameTime, 'frame')}, ${tasks}, ${time}${ticks}${end}\n${where}`;
 }
 
 /** The same for --json. */

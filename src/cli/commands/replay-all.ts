@@ -104,6 +104,7 @@ async function replayOne(folder: string, context: Context): Promise<Outcome> {
       output: (fd, bytes) => (fd === 1 ? comparison?.add(bytes) : undefined),
       stallLimit: options.stallLimit,
       until: Infinity,
+      verifyTicks: options.verifyTicks,
       now: () => io.now(),
       onTurn: (session, seconds) =>
         progress.update(() => `${folder}: frame ${session.frameTime}, ${seconds.toFixed(1)} s`),

@@ -21,6 +21,7 @@ export interface ReplayCommandOptions extends MachineOptions {
   /** Seconds the guest may run without reaching the next frame. */
   stallLimit: number;
   goto?: number;
+  verifyTicks?: boolean;
   /** Absolute file names in the trace are files of this machine. */
   unpacked?: boolean;
   /** Trace whose header stands in for the missing one of a trace whose recorder was killed. */
@@ -67,6 +68,7 @@ export async function replayCommand(
       output: (fd, bytes) => output.write(fd, bytes),
       stallLimit: options.stallLimit,
       until: options.goto ?? Infinity,
+      verifyTicks: options.verifyTicks,
       now: () => io.now(),
       onTurn: (session, seconds) => progress.update(() => progressText(session, seconds)),
     });

@@ -25,6 +25,8 @@ export class GuestMemory {
 
   /** Pages that were mapped executable: a machine may keep translations of their content. */
   private code = new Uint8Array(INITIAL_PAGES);
+  /** Asked at the limit to release pages that can be done without; false = there are none. */
+  reclaim: () => boolean = () => false;
 
   /**
    * @param pool the whole guest-physical pool
@@ -120,6 +122,7 @@ export class GuestMemory {
 
   private takeFresh(): Gpa {
     if (this.nextFresh >= this.endPage) {
+      if (this.reclaim()) return this.allocate();
       throw new RevenantError(
         'E_MEMORY_LIMIT',
         `The replay needs more guest memory than its limit of ${Math.floor(this.limitBytes / 2 ** 20)} MiB.`,

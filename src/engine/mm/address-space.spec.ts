@@ -258,3 +258,62 @@ describe('supervisor access', () => {
     expect(() => space.readU64(at(5), 'a test')).toThrow(/a test/);
   });
 });
+
+describe('snapshot', () => {
+  function withShared() {
+    const { memory, space, map } = setUp();
+    const object = new SharedObject(memory, 'shared');
+    map(0, 1);
+    map(2, 4, { backing: object });
+    map(4, 5, { backing: object });
+    write(space, at(0), 'private');
+    write(space, at(2), 'shared');
+    const copies = new Map<SharedObject, SharedObject>();
+    const copyOf = (from: SharedObject): SharedObject => {
+      const copy = copies.get(from) ?? from.snapshot();
+      copies.set(from, copy);
+      return copy;
+    };
+    return { memory, space, object, copyOf, copies };
+  }
+
+  it('keeps what private and shared memory held', () => {
+    const { space, copyOf } = withShared();
+    const copy = space.snapshot(copyOf);
+    write(space, at(0), 'PRIVATE');
+    write(space, at(2), 'SHARED');
+    expect(text(copy, at(0), 7)).toBe('private');
+    expect(text(copy, at(2), 6)).toBe('shared');
+    expect(text(space, at(4), 6)).toBe('SHARED');
+    write(copy, at(4), 'copied');
+    expect(text(copy, at(2), 6)).toBe('copied');
+    expect(text(space, at(2), 6)).toBe('SHARED');
+  });
+
+  it('copies no page until one is touched, and gives all back', () => {
+    const { memory, space, copyOf, copies, object } = withShared();
+    const before = memory.pagesInUse;
+    const copy = space.snapshot(copyOf);
+    const tables = memory.pagesInUse - before;
+    expect(tables).toBeLessThanOrEqual(4);
+    expect(object.mappings).toBe(2);
+    expect(copies.get(object)!.mappings).toBe(2);
+    copy.destroy();
+    expect(memory.pagesInUse).toBe(before);
+    expect(text(space, at(2), 6)).toBe('shared');
+    write(space, at(2), 'again');
+    expect(memory.pagesInUse).toBe(before);
+  });
+
+  it('can be taken of a snapshot, page by page', () => {
+    const { space, copyOf, copies } = withShared();
+    const first = space.snapshot(copyOf);
+    copies.clear();
+    const second = space.snapshot(copyOf);
+    write(space, at(2), 'now');
+    write(first, at(2), '1st');
+    expect(text(second, at(2), 6)).toBe('shared');
+    expect(text(first, at(2), 6)).toBe('1stred');
+    expect(text(space, at(2), 6)).toBe('nowred');
+  });
+});

@@ -237,8 +237,11 @@ export class AddressSpace {
     return done;
   }
 
-  /** A copy-on-write clone (fork). Shared mappings go on referring to the same objects. */
-  fork(): AddressSpace {
+  /**
+   * A copy-on-write clone (fork). Shared mappings go on referring to the same objects.
+   * @param whole also what MADV_DONTFORK keeps from children
+   */
+  fork(whole = false): AddressSpace {
     const child = new AddressSpace(this.memory, this.kernel);
     child.vmas = this.vmas.clone();
     for (const vma of child.vmas) retainShared(vma);
@@ -252,10 +255,34 @@ export class AddressSpace {
         child.installPage(copy, page, vma);
       });
     }
-    for (const vma of this.dontFork) child.unmap(vma.start, vma.end);
+    if (whole) child.dontFork = this.dontFork.clone();
+    else for (const vma of this.dontFork) child.unmap(vma.start, vma.end);
     for (const [start, length] of this.shmLengths) child.shmLengths.set(start, length);
     this.stale = true;
     return child;
+  }
+
+  /**
+   * A copy-on-write copy with its own copies of shared objects: for checkpoints. Pages of shared mappings
+   * are forgotten by the tables here and come back by faults, since objects are copied page by page on touch.
+   * @param copyOf the copy of a shared object, the same one for every mapping of it
+   */
+  snapshot(copyOf: (object: SharedObject) => SharedObject): AddressSpace {
+    for (const vma of this.vmas) if (isShared(vma)) this.dropPages(vma.start, vma.end);
+    const copy = this.fork(true);
+    copy.vmas = new VmaSet();
+    for (const vma of this.vmas) {
+      const { backing } = vma;
+      if (!(backing instanceof SharedObject)) {
+        copy.vmas.insert(vma);
+        continue;
+      }
+      backing.mappings--;
+      const object = copyOf(backing);
+      object.mappings++;
+      copy.vmas.insert({ ...vma, backing: object });
+    }
+    return copy;
   }
 
   destroy(): void {

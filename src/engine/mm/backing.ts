@@ -64,6 +64,8 @@ export class FileBacking {
 export class SharedObject {
   readonly kind = 'shared';
   private readonly pages = new Map<number, Gpa>();
+  /** Pages that a snapshot holds too: replaced by a copy when next touched. */
+  private readonly frozen = new Set<number>();
   private destroyed = false;
   /** Mappings that refer to this object, over all address spaces. */
   mappings = 0;
@@ -79,14 +81,20 @@ export class SharedObject {
     if (page === undefined) {
       page = this.memory.allocate();
       this.pages.set(index, page);
+    } else if (this.frozen.delete(index) && this.memory.count(page) > 1) {
+      const copy = this.memory.copy(page);
+      this.memory.release(page);
+      this.pages.set(index, copy);
+      page = copy;
     }
     return page;
   }
 
   /** Zeroes the pages that lie wholly in [first, end), as MADV_REMOVE punches a hole. */
   zero(first: number, end: number): void {
-    for (const [index, page] of this.pages) {
+    for (const index of this.pages.keys()) {
       if (index < first || index >= end) continue;
+      const page = this.page(index);
       this.memory.willChange(page);
       this.memory.bytes.fill(0, page, page + PAGE_SIZE);
     }
@@ -96,6 +104,21 @@ export class SharedObject {
   clone(): SharedObject {
     const copy = new SharedObject(this.memory, this.name);
     for (const [index, page] of this.pages) copy.pages.set(index, this.memory.copy(page));
+    return copy;
+  }
+
+  /**
+   * A copy whose stores do not reach this object and the other way round; pages are copied when either
+   * touches them next. Precondition: no page-table entry refers to this object's pages any more.
+   */
+  snapshot(): SharedObject {
+    const copy = new SharedObject(this.memory, this.name);
+    for (const [index, page] of this.pages) {
+      this.memory.retain(page);
+      copy.pages.set(index, page);
+      copy.frozen.add(index);
+      this.frozen.add(index);
+    }
     return copy;
   }
 

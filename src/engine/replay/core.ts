@@ -54,7 +54,7 @@ export class ReplayCore {
   /** The trace's copies of mapped files by their recorded path: for symbols. */
   private readonly filesByPath = new Map<string, ByteSource>();
   readonly symbolizer = new Symbolizer((path) => this.filesByPath.get(path) ?? null);
-  private readonly sharedObjects = new Map<string, SharedObject>();
+  readonly sharedObjects = new Map<string, SharedObject>();
   private readonly kernel: KernelEntry;
 
   constructor(options: CoreOptions) {
@@ -89,11 +89,16 @@ export class ReplayCore {
     this.vectors.load(task.xstate);
     context.requestFsGsBase();
     context.requestSegments();
-    if (task.threadLocals !== 0) task.space.pinPage(THREAD_LOCALS, task.threadLocals);
+    this.pinThreadLocals(task);
     context.requestCr3(task.space.root);
     this.loadedSpace = task.space;
     task.space.stale = false;
     this.current = task;
+  }
+
+  /** Puts the task's own page where its address space has thread locals. */
+  pinThreadLocals(task: Task): void {
+    if (task.threadLocals !== 0) task.space.pinPage(THREAD_LOCALS, task.threadLocals);
   }
 
   /** Takes the current task off the vCPU, keeping its state. */
@@ -238,7 +243,7 @@ export class ReplayCore {
   }
 
   /** The vCPU's page tables must not be freed under it: it waits in ring 0 on them. */
-  private leaveSpace(): void {
+  leaveSpace(): void {
     this.machine.leaveAddressSpace();
     this.loadedSpace = null;
   }

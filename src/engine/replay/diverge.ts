@@ -19,6 +19,8 @@ export interface DivergenceCause {
   /** What should have happened and what did, one clause each. */
   expected?: string;
   found?: string;
+  /** The task's ticks, where they were counted. */
+  foundTicks?: number;
   /** A full sentence on what to do. */
   hint?: string;
 }
@@ -51,7 +53,10 @@ export function diverged(
     registers: found
       ? compareRegisters(expected, found, expected ? differingRegisters(expected, found) : [])
       : [],
-    ticks: { expected: frame.ticks, found: null },
+    ticks: {
+      expected: frame.ticks,
+      found: cause.foundTicks ?? (task && task.ticks >= 0 ? task.ticks : null),
+    },
     rip: task && place(core, task, Reg.rip),
     rsp: task && place(core, task, Reg.rsp),
     instructions: task && found ? disassembleAround(getRegister(found, Reg.rip), codeOf(core, task)) : [],

@@ -30,6 +30,11 @@ export class FrameHistory {
     this.states[slot] = frame.syscallState;
   }
 
+  /** Forgets the frames from `frameTime` on: the replay went back. */
+  rewind(frameTime: number): void {
+    while (this.count > 0 && this.times[(this.count - 1) % DEPTH] >= frameTime) this.count--;
+  }
+
   /** Oldest first, the current frame last. */
   list(describe: (kind: EventKind, syscallNumber: number, state: number) => string): FrameSummary[] {
     const result: FrameSummary[] = [];

@@ -12,6 +12,8 @@ import { abortCommit, finishFlush, prepareFlush, requestHookExitNotice, resetBuf
 import { markEntered, performEntry } from './syscalls/enter.js';
 import { performExit } from './syscalls/exit.js';
 import { growMap, mapPatchPages } from './syscalls/memory.js';
+import type { SingleStep } from './ticks/single-step.js';
+import type { TickStrategy } from './ticks/strategy.js';
 import { registersMatch, trapMatches } from './verify.js';
 import { EventKind, type TraceFrame } from '../trace/frame.js';
 
@@ -27,6 +29,9 @@ export function prepareFrame(core: ReplayCore, task: Task, frame: TraceFrame, st
 export interface PerformContext {
   readonly core: ReplayCore;
   readonly runner: Runner;
+  /** How tracee code runs at present. */
+  strategy: TickStrategy;
+  readonly stepper: SingleStep;
   /** Makes the error that ends a replay which differs from the recording. */
   readonly diverge: (cause: DivergenceCause) => RevenantError;
 }
@@ -84,6 +89,9 @@ function performAction({ core }: PerformContext, task: Task, frame: TraceFrame, 
       return arrive(core, task, frame, step);
     case Action.faultSignal:
       return true;
+    case Action.retire:
+      task.dying = true;
+      return false;
     case Action.deliverSignal:
       deliverSignal(core, task, frame);
       return false;
@@ -101,7 +109,11 @@ function performBuffer(core: ReplayCore, task: Task, frame: TraceFrame, step: Re
     case Action.growMap:
       return growMap(core, task, frame);
     case Action.flushBuffer:
-      return finishFlush(core, task, frame);
+      finishFlush(core, task, frame);
+      // Known only where ticks are counted: a task that will not get to where the buffer was flushed.
+      if (core.header.quirks.bufferedSyscallForcedTick && task.ticks >= 0 && frame.ticks <= task.ticks)
+        task.skipNextExecution = true;
+      return;
     case Action.resetBuffer:
       return resetBuffer(core, task);
     case Action.abortCommit:

@@ -58,7 +58,9 @@ export function planStep(frame: TraceFrame, state: PlanState, step: ReplayStep):
     );
   }
   planEvent(frame, state, step);
-  if (state.skipExecution && step.goal !== Goal.none) step.goal = Goal.none;
+  if (!state.skipExecution) return;
+  step.goal = Goal.none;
+  if (isExecution(frame)) step.action = Action.retire;
 }
 
 /** A successful execve or execveat: the frame from which a program exists. */
@@ -70,6 +72,9 @@ export function isExecExit(frame: TraceFrame): boolean {
     getSigned(frame.registers, Reg.rax) === 0
   );
 }
+
+const isExecution = ({ kind }: TraceFrame): boolean =>
+  kind === EventKind.sched || kind === EventKind.signal || kind === EventKind.syscall;
 
 function planEvent(frame: TraceFrame, state: PlanState, step: ReplayStep): void {
   switch (frame.kind) {

@@ -1,23 +1,23 @@
-import { hex, type Gva } from '../base/address.js';
+import { USER_END, hex, type Gva } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
 import { SIGNAL_NAMES } from '../base/linux.js';
-import { Reg } from '../base/registers.js';
+import { Reg, type RegisterWords } from '../base/registers.js';
+import { isRepeatedString } from '../x86/decode.js';
 import { EventKind, type TraceFrame } from '../trace/frame.js';
 import type { Task } from '../task/task.js';
 import type { PerformContext } from './perform.js';
 import { ripOf, Stop } from './runner.js';
 import { Goal, type ReplayStep } from './step.js';
-import { registersMatch, stateMatches } from './verify.js';
+import { EFLAGS_RESUME } from './ticks/register-match.js';
+import type { TickStrategy } from './ticks/strategy.js';
+import { hasExactTicks, registersMatch, stateMatches } from './verify.js';
 
 /** 'running': the guest was left running. 'yielded': it stands, but the event loop should have a turn. */
 export type Reach = 'reached' | 'running' | 'yielded';
 
-const EFLAGS_RESUME = 1 << 16;
 const SYSCALL_LENGTH = 2;
-const EVENT_BREAKPOINT = 0;
-const HOOK_BREAKPOINT = 1;
-/** Breakpoint hits in one turn: some ten milliseconds at the emulated machine's exit cost. */
-const HITS_A_TURN = 128;
+/** Stops in one turn: some ten milliseconds at the emulated machine's exit cost. */
+const STOPS_A_TURN = 128;
 /** A trapped instruction ends at most this far behind its start. */
 const MAX_INSTRUCTION = 15;
 
@@ -26,78 +26,131 @@ const MAX_INSTRUCTION = 15;
  * @param resuming the previous call for this frame returned 'running' or 'yielded'
  */
 export function reachGoal(
-  { core, runner, diverge }: PerformContext,
+  context: PerformContext,
   task: Task,
   frame: TraceFrame,
   step: ReplayStep,
   budgetMicros: number,
   resuming: boolean,
 ): Reach {
-  const context = core.machine.context;
-  const breaking = step.goal === Goal.address || step.goal === Goal.target;
+  const { core, strategy } = context;
+  const { registers } = core.machine.context;
+  const limit = tickLimit(strategy, task, frame);
   if (!resuming) {
     core.activate(task);
-    if (isThere(task, frame, step, context.registers)) return 'reached';
-    if (breaking) armBreakpoints(context, frame, step);
+    if (isThere(task, frame, step, registers)) return 'reached';
+    if (task.ticks > limit) throw passedTicks(context, task, frame, step);
+    // While ticks are missing there is nothing to look for at the target.
+    if (step.goal !== Goal.target || isDying(frame) || task.ticks === limit || limit === Infinity)
+      watch(strategy, frame, step);
   }
-  for (let hits = 0; hits < HITS_A_TURN; hits++) {
-    const stop = runner.run(task, budgetMicros);
+  for (let stops = 0; stops < STOPS_A_TURN; stops++) {
+    let stop = strategy.run(task, limit, budgetMicros);
     if (stop === Stop.pending) return 'running';
     if (stop === Stop.yielded) return 'yielded';
-    if (isEvent(task, frame, step, stop, runner.signal, context.registers)) {
-      if (breaking) disarm(context);
-      return 'reached';
+    if (stop === Stop.ticks) {
+      if (isThere(task, frame, step, registers)) return reached(strategy);
+      if (step.goal === Goal.target) watch(strategy, frame, step);
+      continue;
     }
-    if (!breaking || stop !== Stop.breakpoint) {
-      if (breaking) disarm(context);
-      throw diverge({
-        summary: 'the program did not come to the recorded event',
-        expected: describeGoal(step),
-        found: describeStop(stop, runner.signal, runner.address, ripOf(context.registers)),
-      });
+    for (;;) {
+      if (isEvent(context, task, frame, step, stop)) return reached(strategy);
+      if (stop !== Stop.breakpoint || !isInterruptible(context, task, frame, step)) break;
+      stop = context.stepper.stepNow(task);
+      if (stop === Stop.step) stop = Stop.breakpoint;
     }
-    // Not yet: execute the instruction under the breakpoint and go on (SDM vol. 3, 17.3.1.1).
-    context.registers[2 * Reg.eflags] |= EFLAGS_RESUME;
+    if (stop === Stop.overrun) throw passedTicks(context, task, frame, step);
+    if (!isBreaking(step) || stop !== Stop.breakpoint) throw notReached(context, step, stop);
+    // Not yet: execute the instruction under the breakpoint and go on.
+    registers[2 * Reg.eflags] |= EFLAGS_RESUME;
   }
   return 'yielded';
 }
 
-type Context = PerformContext['core']['machine']['context'];
+const isBreaking = (step: ReplayStep): boolean => step.goal === Goal.address || step.goal === Goal.target;
 
-function armBreakpoints(context: Context, frame: TraceFrame, step: ReplayStep): void {
+const isDying = (frame: TraceFrame): boolean =>
+  frame.kind === EventKind.sched && frame.inSyscallbufSyscallHook !== 0n;
+
+/** The frame's ticks where they are a program point and the task's are known; else none. */
+function tickLimit(strategy: TickStrategy, task: Task, frame: TraceFrame): number {
+  return strategy.counts && task.ticks >= 0 && hasExactTicks(frame) ? frame.ticks : Infinity;
+}
+
+function watch(strategy: TickStrategy, frame: TraceFrame, step: ReplayStep): void {
+  if (!isBreaking(step)) return;
   if (step.address < 0) {
     throw new RevenantError('E_TRACE_CORRUPT', `Frame ${frame.frameTime}: an event at no user address.`);
   }
-  context.setBreakpoint(EVENT_BREAKPOINT, step.address as Gva);
-  if (frame.kind === EventKind.sched && frame.inSyscallbufSyscallHook !== 0n) {
-    context.setBreakpoint(HOOK_BREAKPOINT, Number(frame.inSyscallbufSyscallHook) as Gva);
-  }
+  const hook = isDying(frame) ? Number(frame.inSyscallbufSyscallHook) : -1;
+  strategy.watch(step.address, hook < USER_END ? hook : -1);
 }
 
-function disarm(context: Context): void {
-  context.setBreakpoint(EVENT_BREAKPOINT, null);
-  context.setBreakpoint(HOOK_BREAKPOINT, null);
+function reached(strategy: TickStrategy): Reach {
+  strategy.watch(-1, -1);
+  return 'reached';
+}
+
+/**
+ * Whether the instruction under the target can be left in its middle: a repeated string instruction, of
+ * which a breakpoint shows the beginning only (notes 8.3).
+ */
+function isInterruptible({ core }: PerformContext, task: Task, frame: TraceFrame, step: ReplayStep): boolean {
+  if (step.goal !== Goal.target || isDying(frame) || ripOf(core.machine.context.registers) !== step.address)
+    return false;
+  const code = new Uint8Array(MAX_INSTRUCTION);
+  return isRepeatedString(code.subarray(0, task.space.read(step.address as Gva, code)));
+}
+
+function passedTicks(
+  { strategy, diverge }: PerformContext,
+  task: Task,
+  frame: TraceFrame,
+  step: ReplayStep,
+): RevenantError {
+  strategy.cancel();
+  return diverge({
+    summary: 'the program ran past the recorded number of ticks',
+    expected: `${describeGoal(step)} at ${frame.ticks} ticks`,
+    found: `${task.ticks} ticks, and a conditional branch that would be one more`,
+    foundTicks: task.ticks,
+  });
+}
+
+function notReached(
+  { core, runner, strategy, diverge }: PerformContext,
+  step: ReplayStep,
+  stop: Stop,
+): RevenantError {
+  strategy.cancel();
+  const rip = ripOf(core.machine.context.registers);
+  return diverge({
+    summary: 'the program did not come to the recorded event',
+    expected: describeGoal(step),
+    found: describeStop(stop, runner.signal, runner.address, rip),
+  });
 }
 
 /** Without running: the task stands where the event happened. */
-function isThere(task: Task, frame: TraceFrame, step: ReplayStep, registers: Context['registers']): boolean {
-  if (step.goal === Goal.target)
-    return task.recTicks === frame.ticks && stateMatches(frame.registers, registers);
+function isThere(task: Task, frame: TraceFrame, step: ReplayStep, registers: RegisterWords): boolean {
+  const ticks = task.ticks >= 0 ? task.ticks : task.recTicks;
   if (step.goal === Goal.address) return ripOf(registers) === step.address;
+  if (ticks !== frame.ticks) return false;
+  if (step.goal === Goal.target) {
+    return isDying(frame) ? ripOf(registers) === step.address : stateMatches(frame.registers, registers);
+  }
   // Several signals at one point (notes 8.2).
-  if (step.goal === Goal.fault)
-    return task.recTicks === frame.ticks && registersMatch(frame.registers, registers);
-  return false;
+  return step.goal === Goal.fault && registersMatch(frame.registers, registers);
 }
 
 function isEvent(
+  { core, runner }: PerformContext,
   task: Task,
   frame: TraceFrame,
   step: ReplayStep,
   stop: Stop,
-  signal: number,
-  registers: Context['registers'],
 ): boolean {
+  const { registers } = core.machine.context;
   const rip = ripOf(registers);
   switch (step.goal) {
     case Goal.syscall:
@@ -105,7 +158,7 @@ function isEvent(
     case Goal.trap:
       return stop === Stop.trap && rip < step.address && step.address - rip <= MAX_INSTRUCTION;
     case Goal.fault:
-      return (stop === Stop.fault && signal === step.signal) || isTrapSignal(stop, step);
+      return (stop === Stop.fault && runner.signal === step.signal) || isTrapSignal(stop, step);
     case Goal.flush:
       return stop === Stop.flush;
     case Goal.address:
@@ -127,16 +180,14 @@ function isTarget(
   frame: TraceFrame,
   step: ReplayStep,
   stop: Stop,
-  registers: Context['registers'],
+  registers: RegisterWords,
 ): boolean {
   const rip = ripOf(registers);
-  const dying = frame.kind === EventKind.sched && frame.inSyscallbufSyscallHook !== 0n;
-  if (dying) {
+  if (isDying(frame)) {
     // Only the exit follows: the recorded registers may be unreliable (notes 8.5).
     task.dying = true;
-    if (stop === Stop.breakpoint)
-      return rip === step.address || BigInt(rip) === frame.inSyscallbufSyscallHook;
-    return stop === Stop.syscall;
+    if (stop !== Stop.breakpoint) return stop === Stop.syscall || stop === Stop.overrun;
+    return rip === step.address || BigInt(rip) === frame.inSyscallbufSyscallHook;
   }
   return stop === Stop.breakpoint && rip === step.address && stateMatches(frame.registers, registers);
 }

@@ -28,6 +28,12 @@ export const Stop = {
   step: 6,
   /** Nothing happened that matters, but so often that others should have a turn; the guest stands. */
   yielded: 7,
+  /** With `Runner.stopAfterService`: an instruction or system call was performed here; rip is behind it. */
+  served: 8,
+  /** Counting: right behind the branch that reaches the tick limit. */
+  ticks: 9,
+  /** Counting: on a branch that would pass the tick limit. */
+  overrun: 10,
 } as const;
 export type Stop = (typeof Stop)[keyof typeof Stop];
 
@@ -91,6 +97,10 @@ export class Runner {
   /** After Stop.fault: the address of a page fault, or -1. */
   address = -1;
   vector = 0;
+  /** Who counts wants to know of instructions that the guest did not execute. */
+  stopAfterService = false;
+  /** Who single-steps: the trap flag is ours, not the program's. */
+  stepping = false;
   private readonly code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
   private readonly decoder = new InstructionDecoder();
 
@@ -112,6 +122,7 @@ export class Runner {
         const rip = ripOf(context.registers);
         if (!PERFORMED_EXITS.includes(rip)) return Stop.syscall;
         if (!performUntraced(this.core, task)) return Stop.syscall;
+        if (this.stopAfterService) return Stop.served;
         continue;
       }
       if (exit !== Exit.Exception) throw this.lost(task);
@@ -135,7 +146,7 @@ export class Runner {
     }
     if (vector === Vector.BP && ripOf(context.registers) === REPLAY_ASSIST_IP) {
       assistReplay(this.core, task);
-      return Stop.pending;
+      return this.stopAfterService ? Stop.served : Stop.pending;
     }
     if (vector === INT80) {
       throw new RevenantError(
@@ -166,9 +177,16 @@ export class Runner {
 
   private debug(): Stop {
     const dr6 = this.core.machine.context.dr6;
+    // The bits of debug registers that are off may be set too (SDM vol. 3, 17.2.3).
+    if (dr6 & DR6_STEP) return this.stepping ? Stop.step : this.trapSignal();
     if (dr6 & DR6_BREAKPOINTS) return Stop.breakpoint;
-    if (dr6 & DR6_STEP) return Stop.step;
+    return this.trapSignal();
+  }
+
+  /** A #DB of the program's own. */
+  trapSignal(): Stop {
     this.signal = Signal.TRAP;
+    this.address = -1;
     return Stop.fault;
   }
 
@@ -188,7 +206,7 @@ export class Runner {
       default:
         if (!completeInstruction(this.core, task, this.decoder)) return Stop.fault;
         this.completed++;
-        return Stop.pending;
+        return this.stopAfterService ? Stop.served : Stop.pending;
     }
   }
 

@@ -6,11 +6,17 @@ import { diverged, type DivergenceCause } from './diverge.js';
 import { FrameHistory } from './history.js';
 import { performFrame, prepareFrame, type PerformContext } from './perform.js';
 import { isBookkeeping, planStep, type PlanState } from './plan.js';
+import { OutputOnce } from './output-once.js';
 import { describePosition, type Position } from './position.js';
 import { reachGoal } from './reach.js';
 import { Runner } from './runner.js';
 import { writeRseqCpu } from './signals.js';
 import { Action, Goal, ReplayStep } from './step.js';
+import { isElidable } from './ticks/elide.js';
+import { TickStrategies } from './ticks/strategies.js';
+import type { TickStrategy, TickStrategyName } from './ticks/strategy.js';
+import { Timeline, endsByRegisters } from './timeline.js';
+import { hasExactTicks } from './verify.js';
 
 /** What an exit counts for in the stall limit: its order of magnitude on a processor that emulates another. */
 const NOMINAL_EXIT_MICROS = 50;
@@ -26,6 +32,10 @@ export interface ReplayOptions extends CoreOptions {
    * besides what the recording's own pace allows. Infinity: for ever.
    */
   stallLimitMicros: number;
+  /** Count every tick and compare each frame's, whatever it costs. */
+  verifyTicks?: boolean;
+  /** How tracee code runs to its events; by default `match`, and `branches` where ticks are verified. */
+  tickStrategy?: TickStrategyName;
 }
 
 export interface ReplayStats {
@@ -36,6 +46,10 @@ export interface ReplayStats {
   tasks: number;
   pagesInUse: number;
   peakPages: number;
+  /** Frames whose ticks were counted and agreed. */
+  verifiedTicks: number;
+  /** How often the replay went back to count ticks exactly. */
+  fallbacks: number;
 }
 
 export type Progress = 'more' | 'pending' | 'end';
@@ -48,6 +62,7 @@ export type Progress = 'more' | 'pending' | 'end';
  */
 export class ReplaySession {
   private readonly core: ReplayCore;
+  private readonly output: OutputOnce;
   private readonly runner: Runner;
   private readonly history = new FrameHistory();
   private readonly step = new ReplayStep();
@@ -57,6 +72,13 @@ export class ReplaySession {
   private frame: TraceFrame | null = null;
   private task: Task | null = null;
   private previousTid = 0;
+  private readonly ticks: TickStrategies;
+  /** The strategy that the caller chose; after a fall-back the replay comes back to it. */
+  private readonly home: TickStrategy;
+  private readonly timeline: Timeline;
+  /** While redoing: the frame at which the replay had diverged. */
+  private exactUntil = 0;
+  private verifiedTicks = 0;
   private stalledMicros = 0;
   /** The recorder's clock at the last event that the program was run to. */
   private reachedSec = 0;
@@ -68,9 +90,20 @@ export class ReplaySession {
   private resuming = false;
 
   private constructor(private readonly options: ReplayOptions) {
-    this.core = new ReplayCore(options);
+    this.output = new OutputOnce(options.output);
+    this.core = new ReplayCore({ ...options, output: (stream, bytes) => this.output.write(stream, bytes) });
     this.runner = new Runner(this.core);
-    this.context = { core: this.core, runner: this.runner, diverge: (cause) => this.diverge(cause) };
+    this.ticks = new TickStrategies(options.machine, this.runner);
+    this.home = this.ticks.of(options.tickStrategy ?? (options.verifyTicks ? 'branches' : 'match'));
+    this.context = {
+      core: this.core,
+      runner: this.runner,
+      strategy: this.home,
+      stepper: this.ticks.stepper,
+      diverge: (cause) => this.diverge(cause),
+    };
+    this.timeline = new Timeline(this.core);
+    this.core.memory.reclaim = () => this.timeline.dropOldest();
   }
 
   static open(options: ReplayOptions): ReplaySession {
@@ -91,6 +124,8 @@ export class ReplaySession {
       tasks: this.core.taskCount,
       pagesInUse: this.core.memory.pagesInUse,
       peakPages: this.core.memory.peakPages,
+      verifiedTicks: this.verifiedTicks,
+      fallbacks: this.timeline.fallbacks,
     };
   }
 
@@ -125,14 +160,55 @@ export class ReplaySession {
   private advanceFrames(maxFrames: number, budgetMicros: number): Progress {
     for (let count = 0; count < maxFrames; count++) {
       if (this.finished) return 'end';
+      const progress = this.advanceOne(budgetMicros);
+      if (progress !== 'more') return progress;
+    }
+    return 'more';
+  }
+
+  private advanceOne(budgetMicros: number): Progress {
+    try {
       if (!this.frame && !this.begin()) {
         this.finished = true;
         return 'end';
       }
       if (!this.run(budgetMicros)) return 'pending';
       this.finish();
+      return 'more';
+    } catch (error) {
+      if (!this.fallBack(error)) throw error;
+      return 'more';
     }
-    return this.finished ? 'end' : 'more';
+  }
+
+  /**
+   * A register-matched landing may have been at the wrong one of several equal states: goes back before it
+   * and counts. What else may be wrong for the same reason shows as other errors than divergence.
+   * @returns false if there is nothing to go back to
+   */
+  private fallBack(error: unknown): boolean {
+    if (
+      !(error instanceof RevenantError) ||
+      (error.code !== 'E_DIVERGED' && error.code !== 'E_TRACE_CORRUPT')
+    )
+      return false;
+    if (this.timeline.isEmpty) return false;
+    const failedAt = this.frame?.frameTime ?? this.core.trace.frameTime;
+    this.halt();
+    this.context.strategy.cancel();
+    const checkpoint = this.timeline.goBack();
+    if (!checkpoint) return false;
+    this.core.log.debug({ failedAt, to: checkpoint.frameTime, error: error.message }, 'counting ticks again');
+    this.history.rewind(checkpoint.frameTime + 1);
+    this.frames = checkpoint.frames;
+    this.previousTid = checkpoint.previousTid;
+    this.output.rewind(checkpoint.written);
+    this.frame = this.task = null;
+    this.finished = this.resuming = false;
+    this.stalledMicros = 0;
+    this.exactUntil = Math.max(this.exactUntil, failedAt);
+    this.context.strategy = this.ticks.of('branches');
+    return true;
   }
 
   /** Registers, symbol and mapping where the program stands. */
@@ -159,6 +235,7 @@ export class ReplaySession {
 
   /** Takes the next frame and plans it; false at the end of the trace. */
   private begin(): boolean {
+    this.considerCheckpoint();
     const frame = this.core.trace.advance();
     if (!frame) return false;
     this.frame = frame;
@@ -179,17 +256,28 @@ export class ReplaySession {
     state.started = this.core.taskCount > 0;
     state.entered = task !== null && task.entered;
     state.skipExecution = task !== null && task.skipNextExecution;
-    state.elidable = this.isElidable(frame);
+    state.elidable = !this.context.strategy.counts && isElidable(frame, task, this.core.trace.peek(1));
     if (task) task.skipNextExecution = false;
     if (task && !isBookkeeping(frame)) task.entered = false;
     return state;
   }
 
-  /** A reschedule that changes nothing and after which the same task goes on cannot be observed. */
-  private isElidable(frame: TraceFrame): boolean {
-    if (frame.kind !== EventKind.sched || frame.memWriteCount > 0 || frame.inSyscallbufSyscallHook !== 0n)
-      return false;
-    return this.task?.rseq == null && this.core.trace.peek(1)?.tid === frame.tid;
+  /** Before an interval whose end will be found by registers. */
+  private considerCheckpoint(): void {
+    if (this.exactUntil > 0 && this.core.trace.frameTime >= this.exactUntil) {
+      this.exactUntil = 0;
+      this.context.strategy.cancel();
+      this.context.strategy = this.home;
+    }
+    if (this.context.strategy.counts || !this.timeline.isDue(this.runner.exits)) return;
+    if (!endsByRegisters(this.core)) return;
+    this.timeline.add(this.runner.exits, {
+      position: this.core.trace.save(),
+      frameTime: this.core.trace.frameTime,
+      frames: this.frames,
+      previousTid: this.previousTid,
+      written: this.output.written,
+    });
   }
 
   /** Runs tracee code up to the event; false if the budget is used up. */
@@ -206,6 +294,8 @@ export class ReplaySession {
       return true;
     }
     this.running = reach === 'running';
+    // Who counts up to a limit comes to an end.
+    if (!this.running && this.context.strategy.counts) return false;
     this.stalledMicros += this.running ? budgetMicros : (this.runner.exits - exits) * NOMINAL_EXIT_MICROS;
     if (this.stalledMicros > this.stallLimit(this.frame)) {
       this.halt();
@@ -227,6 +317,7 @@ export class ReplaySession {
   private finish(): void {
     const frame = this.frame;
     invariant(frame, 'a frame is being replayed');
+    this.checkTicks(frame);
     this.task = performFrame(this.context, this.task, frame, this.step);
     if (this.task) this.previousTid = this.task.tid;
     if (this.core.header.clearFipFdp) this.clearX87Pointers();
@@ -235,6 +326,23 @@ export class ReplaySession {
     this.frame = null;
     if (frame.kind !== EventKind.syscall || frame.syscallState !== SyscallState.enteringPtrace) return;
     if (this.task) this.task.entered = true;
+  }
+
+  /** Compares the ticks that were counted with the frame's; from a frame with exact ticks on they are known. */
+  private checkTicks(frame: TraceFrame): void {
+    const { task, step } = this;
+    if (!task || step.action === Action.skip) return;
+    if (!hasExactTicks(frame)) {
+      if (step.goal !== Goal.none && !this.context.strategy.counts) task.ticks = -1;
+      return;
+    }
+    const known =
+      this.context.strategy.counts && task.ticks >= 0 && !task.dying && step.action !== Action.retire;
+    if (known && task.ticks !== frame.ticks) {
+      throw this.diverge({ summary: 'ticks differ from the recorded ones', foundTicks: task.ticks });
+    }
+    if (known) this.verifiedTicks++;
+    task.ticks = frame.ticks;
   }
 
   /**

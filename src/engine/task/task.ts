@@ -27,6 +27,11 @@ export class ThreadGroup {
     public tgid: number,
     readonly parent: ThreadGroup | null,
   ) {}
+
+  /** The same group without its tasks, for copies of them. */
+  copy(parent: ThreadGroup | null): ThreadGroup {
+    return new ThreadGroup(this.tgid, parent);
+  }
 }
 
 /**
@@ -62,6 +67,8 @@ export class Task {
   dying = false;
   /** Ticks as of the last frame of this task, as recorded. */
   recTicks = 0;
+  /** Ticks where the task stands, or -1 where nobody counted since they were last known. */
+  ticks = 0;
 
   /**
    * @param tid the recorded tid

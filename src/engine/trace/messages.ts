@@ -1,3 +1,4 @@
+import { invariant } from '../base/errors.js';
 import { MAX_SEGMENTS, Message } from './capnp.js';
 import { corrupt } from './corrupt.js';
 
@@ -13,6 +14,16 @@ export interface ByteChunks {
   next(): Uint8Array | null;
   /** Names file and chunk, for messages. */
   describe(): string;
+  /** Index of the chunk that `next` returns next; may be set where chunks can be read again. */
+  index?: number;
+}
+
+/** Where a stream of messages stands. Plain data. */
+export interface MessagePosition {
+  /** Index of the chunk, -1 before the first, and offset in it. */
+  chunk: number;
+  offset: number;
+  ordinal: number;
 }
 
 /** Largest message that is read, unpacked. rr's largest are lists of writes, well below a megabyte. */
@@ -27,6 +38,8 @@ const NO_BYTES = new Uint8Array(0);
 
 /** Thrown inside and caught by next(): the stream of an incomplete trace ends inside a message. */
 class CutOff extends Error {}
+
+export const newMessagePosition = (): MessagePosition => ({ chunk: -1, offset: 0, ordinal: 0 });
 
 export class MessageStream {
   readonly message: Message;
@@ -63,6 +76,27 @@ export class MessageStream {
   fail(reason: string): never {
     const where = `${this.chunks.describe()}, decompressed byte ${this.#position}, ${this.unit} ${this.#ordinal}`;
     throw corrupt(where, reason);
+  }
+
+  /** Where the next message starts, into `into`, which is returned. */
+  save(into: MessagePosition): MessagePosition {
+    into.chunk = (this.chunks.index ?? 0) - 1;
+    into.offset = this.#position;
+    into.ordinal = this.#ordinal;
+    return into;
+  }
+
+  /** Goes back to a position of the same stream. Errors: E_TRACE_CORRUPT, if the file changed meanwhile. */
+  restore(position: Readonly<MessagePosition>): void {
+    invariant(this.chunks.index !== undefined, 'a stream that can go back');
+    this.#ended = false;
+    this.#ordinal = position.ordinal;
+    this.#input = NO_BYTES;
+    this.#position = 0;
+    this.chunks.index = Math.max(0, position.chunk);
+    if (position.chunk < 0) return;
+    this.#refill();
+    this.#position = Math.min(position.offset, this.#input.length);
   }
 
   /** Unpacks the next message into `message`; false at the end of the stream. */

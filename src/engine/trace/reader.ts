@@ -8,16 +8,26 @@ import { FrameDecoder } from './events.js';
 import type { MemWrite } from './frame.js';
 import { TraceFrame } from './frame.js';
 import { readHeader } from './header.js';
-import { MessageStream } from './messages.js';
+import { MessageStream, newMessagePosition, type MessagePosition } from './messages.js';
 import { decodeMMap } from './mmaps.js';
 import { RawData } from './raw-data.js';
 import type { MMapRecord, TaskEventRecord, TraceHeader } from './records.js';
-import { RecordStream } from './record-stream.js';
+import { RecordStream, type RecordPosition } from './record-stream.js';
 import { fileExists, FileSource, requireDirectory } from './source.js';
 import { decodeTaskEvent } from './tasks.js';
 import { xsaveBytes } from './xsave-size.js';
 
 export type { BackingFile } from './backing.js';
+
+/** Where reading stands between two frames. Plain data. */
+export interface TracePosition {
+  /** Frames that advance() has returned. */
+  readonly frames: number;
+  readonly dataCursor: number;
+  readonly events: Readonly<MessagePosition>;
+  readonly mmaps: RecordPosition;
+  readonly tasks: RecordPosition;
+}
 
 /** How far peek() looks. */
 const MAX_PEEK = 4;
@@ -58,6 +68,8 @@ export class TraceReader {
   #decoded = 0;
   #returned = 0;
   #dataCursor = 0;
+  /** For each frame of the ring: where its message starts, and its bytes in `data`. */
+  readonly #starts = Array.from({ length: RING }, () => ({ events: newMessagePosition(), dataCursor: 0 }));
   #ended = false;
   /** Kept for the frame it belongs to, when peek() finds it first. */
   #failure: unknown = null;
@@ -181,6 +193,30 @@ export class TraceReader {
     return this.#backing.openIfPresent(name);
   }
 
+  /** The place behind the last frame that advance() returned, and behind the records consumed so far. */
+  save(): TracePosition {
+    const ahead = this.#decoded > this.#returned;
+    const start = this.#starts[this.#returned % RING];
+    return {
+      frames: this.#returned,
+      dataCursor: ahead ? start.dataCursor : this.#dataCursor,
+      events: ahead ? { ...start.events } : this.#events.save(newMessagePosition()),
+      mmaps: this.#mmaps.save(),
+      tasks: this.#tasks.save(),
+    };
+  }
+
+  /** Goes back to a position that save() returned. Errors: E_TRACE_CORRUPT. */
+  restore(position: TracePosition): void {
+    this.#events.restore(position.events);
+    this.#mmaps.restore(position.mmaps);
+    this.#tasks.restore(position.tasks);
+    this.#decoded = this.#returned = position.frames;
+    this.#dataCursor = position.dataCursor;
+    this.#ended = false;
+    this.#failure = null;
+  }
+
   close(): void {
     for (const stream of this.#streams) stream.close();
     this.#data.close();
@@ -190,6 +226,9 @@ export class TraceReader {
   /** Decodes one frame into the ring; false at the end and at a failure. */
   #decodeNext(): boolean {
     if (this.#ended) return false;
+    const start = this.#starts[this.#decoded % RING];
+    this.#events.save(start.events);
+    start.dataCursor = this.#dataCursor;
     try {
       if (this.#events.next()) {
         const frame = this.#ring[this.#decoded % RING];
@@ -233,10 +272,10 @@ export class TraceReader {
 
   #messages(name: string, unit: string): MessageStream {
     const blocks = this.#stream(name);
-    let next = 0;
     const chunks = {
-      next: () => (blocks.has(next) ? blocks.load(next++) : null),
-      describe: () => blocks.describe(next - 1),
+      index: 0,
+      next: () => (blocks.has(chunks.index) ? blocks.load(chunks.index++) : null),
+      describe: () => blocks.describe(chunks.index - 1),
     };
     return new MessageStream(chunks, unit, this.incomplete);
   }

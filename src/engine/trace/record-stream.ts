@@ -1,10 +1,18 @@
 import type { Message } from './capnp.js';
-import type { MessageStream } from './messages.js';
+import { newMessagePosition, type MessagePosition, type MessageStream } from './messages.js';
+
+/** Where a stream of records stands. Plain data. */
+export interface RecordPosition {
+  readonly at: Readonly<MessagePosition>;
+  readonly lastTime: number;
+}
 
 /** A stream of records that frames consume, one decoded ahead. */
 export class RecordStream<T extends { frameTime: number }> {
   #ahead: T | null | undefined;
   #lastTime = 0;
+  /** Before the record that is decoded ahead. */
+  #before: RecordPosition | null = null;
   /** Nothing is read after what could not be decoded. */
   #failure: unknown = null;
 
@@ -32,7 +40,22 @@ export class RecordStream<T extends { frameTime: number }> {
     return record;
   }
 
+  /** Where the next record starts. */
+  save(): RecordPosition {
+    if (this.#ahead !== undefined && this.#before) return this.#before;
+    return { at: this.messages.save(newMessagePosition()), lastTime: this.#lastTime };
+  }
+
+  /** Goes back to a position of the same stream. */
+  restore(position: RecordPosition): void {
+    this.#ahead = undefined;
+    this.#failure = null;
+    this.#lastTime = position.lastTime;
+    this.messages.restore(position.at);
+  }
+
   #read(): T | null {
+    this.#before = { at: this.messages.save(newMessagePosition()), lastTime: this.#lastTime };
     if (!this.messages.next()) return null;
     const record = this.decode(this.messages.message);
     if (record.frameTime < this.#lastTime) {

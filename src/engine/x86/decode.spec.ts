@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register } from 'iced-x86';
 import { describe, expect, it } from 'vitest';
 import { newRegisters, Reg, REGISTER_COUNT, setRegister } from '../base/registers.js';
-import { Insn, InstructionDecoder, isConditionalBranch, isXsaveFamily } from './decode.js';
+import { Insn, InstructionDecoder, isConditionalBranch, isRepeatedString, isXsaveFamily } from './decode.js';
 
 const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
 const nameOf = Object.fromEntries(Object.entries(Insn).map(([name, kind]) => [kind, name]));

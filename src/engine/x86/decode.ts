@@ -93,6 +93,23 @@ function isPrefixedBranch(bytes: Uint8Array, offset: number, end: number): boole
   return at + 6 <= offset + MAX_INSTRUCTION_LENGTH;
 }
 
+/** Whether `bytes` starts with a string instruction under REP or REPNE: INS, OUTS, MOVS, CMPS, STOS, LODS, SCAS. */
+export function isRepeatedString(bytes: Uint8Array): boolean {
+  let at = 0;
+  let repeated = false;
+  while (at < bytes.length && prefixOf[bytes[at]] !== Prefix.none) {
+    if (bytes[at] === 0xf2 || bytes[at] === 0xf3) repeated = true;
+    at++;
+  }
+  const opcode = bytes[at] ?? 0;
+  return (
+    repeated &&
+    ((opcode >= 0x6c && opcode <= 0x6f) ||
+      (opcode >= 0xa4 && opcode <= 0xa7) ||
+      (opcode >= 0xaa && opcode <= 0xaf))
+  );
+}
+
 /** Slot of `Reg` for each register number of ModRM, SIB and REX. */
 // prettier-ignore
 const slotOf = new Uint8Array([

@@ -1,0 +1,134 @@
+import type { Gpa } from '../base/address.js';
+import type { SharedObject } from '../mm/backing.js';
+import type { AddressSpace } from '../mm/address-space.js';
+import type { FdTable } from '../task/fd-table.js';
+import { Task, type ThreadGroup } from '../task/task.js';
+import type { TracePosition } from '../trace/reader.js';
+import type { ReplayCore } from './core.js';
+
+/** What of the core is not tasks and memory. */
+interface CoreState {
+  nextSerial: number;
+  taskCount: number;
+  exitStatus: number | null;
+  firstTid: number;
+}
+
+/**
+ * A state of a replay between two frames: plain data, and pages shared copy-on-write with the replay that
+ * goes on. Made from a core, and put back once.
+ */
+export interface Checkpoint {
+  readonly position: TracePosition;
+  /** FrameTime of the last frame that was replayed. */
+  readonly frameTime: number;
+  readonly frames: number;
+  readonly previousTid: number;
+  /** Bytes that the program had written to its standard output and error, in that order. */
+  readonly written: readonly [number, number];
+  readonly core: CoreState;
+  readonly tasks: Task[];
+  readonly sharedObjects: Map<string, SharedObject>;
+}
+
+export type CheckpointPlace = Pick<
+  Checkpoint,
+  'position' | 'frameTime' | 'frames' | 'previousTid' | 'written'
+>;
+
+/** Copies of the things that tasks share, one each. */
+class Copier {
+  readonly spaces = new Map<AddressSpace, AddressSpace>();
+  readonly objects = new Map<SharedObject, SharedObject>();
+  private readonly tables = new Map<FdTable, FdTable>();
+  private readonly groups = new Map<ThreadGroup, ThreadGroup>();
+
+  space(space: AddressSpace): AddressSpace {
+    return once(this.spaces, space, () => space.snapshot((object) => this.object(object)));
+  }
+
+  object(object: SharedObject): SharedObject {
+    return once(this.objects, object, () => object.snapshot());
+  }
+
+  fds(table: FdTable): FdTable {
+    return once(this.tables, table, () => table.clone());
+  }
+
+  group(group: ThreadGroup): ThreadGroup {
+    return once(this.groups, group, () => group.copy(group.parent && this.group(group.parent)));
+  }
+}
+
+function once<T>(map: Map<T, T>, key: T, make: () => T): T {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}
+
+/** Precondition: between two frames. Costs an exit for the vector state, and later a page fault for each page written. */
+export function takeCheckpoint(core: ReplayCore, place: CheckpointPlace): Checkpoint {
+  const copier = new Copier();
+  const tasks = [...core.tasks.values()].map((task) => copyTask(core, copier, task));
+  // Snapshots drop the entries of shared mappings, that of the thread locals among them.
+  if (core.current) core.pinThreadLocals(core.current);
+  const sharedObjects = new Map<string, SharedObject>();
+  for (const [key, object] of core.sharedObjects) {
+    const copy = copier.objects.get(object);
+    if (copy) sharedObjects.set(key, copy);
+  }
+  const { nextSerial, taskCount, exitStatus, firstTid } = core;
+  return { ...place, core: { nextSerial, taskCount, exitStatus, firstTid }, tasks, sharedObjects };
+}
+
+function copyTask(core: ReplayCore, copier: Copier, task: Task): Task {
+  const copy = new Task(
+    task.tid,
+    task.serial,
+    copier.space(task.space),
+    copier.fds(task.fds),
+    copier.group(task.group),
+  );
+  copy.registers.set(core.registers(task));
+  copy.xstate = task === core.current ? core.vectors.save(null) : (task.xstate?.slice() ?? null);
+  copy.name = task.name;
+  if (task.threadLocals !== 0) copy.threadLocals = core.memory.copy(task.threadLocals);
+  copy.scratchStart = task.scratchStart;
+  copy.scratchEnd = task.scratchEnd;
+  copy.syscallbuf = task.syscallbuf;
+  copy.syscallbufSize = task.syscallbufSize;
+  copy.preload = { ...task.preload };
+  copy.rseq = task.rseq && { ...task.rseq };
+  copy.clonedData = task.clonedData && { ...task.clonedData };
+  copy.entered = task.entered;
+  copy.skipNextExecution = task.skipNextExecution;
+  copy.dying = task.dying;
+  copy.recTicks = task.recTicks;
+  copy.ticks = task.ticks;
+  return copy;
+}
+
+/** Makes the core what it was. The checkpoint's pages are the core's from then on: it cannot be used again. */
+export function restoreCheckpoint(core: ReplayCore, checkpoint: Checkpoint): void {
+  core.current = null;
+  core.machine.context.dropRequests();
+  core.leaveSpace();
+  for (const task of [...core.tasks.values()]) core.removeTask(task);
+  for (const task of checkpoint.tasks) core.tasks.set(task.tid, task);
+  core.sharedObjects.clear();
+  for (const [key, object] of checkpoint.sharedObjects) core.sharedObjects.set(key, object);
+  Object.assign(core, checkpoint.core);
+  core.trace.restore(checkpoint.position);
+}
+
+/** Gives its pages back. */
+export function dropCheckpoint(core: ReplayCore, checkpoint: Checkpoint): void {
+  for (const task of checkpoint.tasks) {
+    core.releaseSpace(task);
+    if (task.threadLocals !== 0) core.memory.release(task.threadLocals);
+    task.threadLocals = 0 as Gpa;
+  }
+}

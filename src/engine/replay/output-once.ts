@@ -1,0 +1,29 @@
+type Sink = (stream: 1 | 2, bytes: Uint8Array) => void;
+
+/** The program's output, each byte once, also where a replay went back and writes it again. */
+export class OutputOnce {
+  /** Bytes that the replay, where it stands, has written to standard output and error. */
+  private readonly produced: [number, number] = [0, 0];
+  /** Bytes handed on. */
+  private readonly emitted: [number, number] = [0, 0];
+
+  constructor(private readonly sink: Sink) {}
+
+  get written(): readonly [number, number] {
+    return [...this.produced];
+  }
+
+  write(stream: 1 | 2, bytes: Uint8Array): void {
+    const index = stream - 1;
+    const repeated = Math.min(bytes.length, this.emitted[index] - this.produced[index]);
+    this.produced[index] += bytes.length;
+    if (repeated === bytes.length) return;
+    this.emitted[index] = this.produced[index];
+    this.sink(stream, repeated === 0 ? bytes : bytes.subarray(repeated));
+  }
+
+  /** The replay went back to where it had `written` this. */
+  rewind(written: readonly [number, number]): void {
+    [this.produced[0], this.produced[1]] = written;
+  }
+}

@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import type { Attestation } from '../../kvm/probe.js';
+import { tickStrategyFor } from './choose.js';
+
+const seen = (findings: Record<string, boolean>): Attestation => ({
+  kind: 'host',
+  description: 'a machine',
+  xcr0Seen: 7n,
+  findings: Object.entries(findings).map(([name, ok]) => ({ name, expected: '', seen: '', ok })),
+  passed: true,
+  xsavec: true,
+  xgetbv1: true,
+  compactedXrstor: true,
+});
+
+describe('tickStrategyFor', () => {
+  it('matches registers at full speed where breakpoints work, and counts from branch to branch', () => {
+    const machine = seen({ 'hardware breakpoint': true, 'single step': true });
+    expect(tickStrategyFor(machine, false)).toBe('match');
+    expect(tickStrategyFor(machine, true)).toBe('branches');
+  });
+
+  it('steps where breakpoints do not arrive', () => {
+    const machine = seen({ 'hardware breakpoint': false, 'single step': true });
+    expect(tickStrategyFor(machine, false)).toBe('steps');
+    expect(tickStrategyFor(machine, true)).toBe('steps');
+  });
+
+  it('refuses a machine with neither', () => {
+    expect(() => tickStrategyFor(seen({ 'single step': false }), false)).toThrow(
+      /neither execution breakpoints/,
+    );
+  });
+});

@@ -1,0 +1,24 @@
+import { RevenantError } from '../../base/errors.js';
+import type { Attestation } from '../../kvm/probe.js';
+import type { TickStrategyName } from './strategy.js';
+
+/** What the machine was seen to do, by the names of the probe's findings. */
+const BREAKPOINT = 'hardware breakpoint';
+const STEP = 'single step';
+
+/**
+ * The cheapest strategy that this machine can carry: breakpoints and a register match, unless ticks are to be
+ * counted; single steps where there are no breakpoints.
+ * @throws RevenantError E_MACHINE_CANNOT if the machine has neither
+ */
+export function tickStrategyFor(attestation: Attestation, verify: boolean): TickStrategyName {
+  const has = (name: string): boolean =>
+    attestation.findings.some((finding) => finding.name === name && finding.ok);
+  if (has(BREAKPOINT)) return verify ? 'branches' : 'match';
+  if (has(STEP)) return 'steps';
+  throw new RevenantError(
+    'E_MACHINE_CANNOT',
+    `${attestation.description}: neither execution breakpoints nor single steps arrive in the program.`,
+    'Asynchronous events cannot be found there; use --machine emulated.',
+  );
+}

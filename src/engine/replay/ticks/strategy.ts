@@ -1,0 +1,31 @@
+import type { Task } from '../../task/task.js';
+import type { Stop } from '../runner.js';
+
+/**
+ * How tracee code runs to its event where there is no performance counter.
+ *
+ * - `match`: at full speed; asynchronous events are found by a breakpoint and all registers.
+ * - `branches`: from one conditional branch to the next, by breakpoints, counting them.
+ * - `steps`: one instruction at a time, counting them.
+ */
+export const TICK_STRATEGIES = ['match', 'branches', 'steps'] as const;
+export type TickStrategyName = (typeof TICK_STRATEGIES)[number];
+
+export interface TickStrategy {
+  readonly name: TickStrategyName;
+  /** `Task.ticks` stays exact if it was, and limits are kept. */
+  readonly counts: boolean;
+  /** Runs stop (Stop.breakpoint) before executing the instruction at one of these; -1 = none. */
+  watch(event: number, hook: number): void;
+  /**
+   * Runs the task until something happens.
+   *
+   * With `limit`, a tick count: Stop.ticks right behind the branch that reaches it, and Stop.overrun on
+   * the branch that would pass it. Stop.yielded: nothing yet, call again. After Stop.pending only another
+   * `run` with the same arguments, or a halt of the machine, may follow.
+   * @param limit Infinity = none; not below `task.ticks`
+   */
+  run(task: Task, limit: number, budgetMicros: number): Stop;
+  /** Forgets an unfinished run and takes breakpoints away. */
+  cancel(): void;
+}

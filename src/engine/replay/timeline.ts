@@ -1,0 +1,85 @@
+import { EventKind } from '../trace/frame.js';
+import {
+  dropCheckpoint,
+  restoreCheckpoint,
+  takeCheckpoint,
+  type Checkpoint,
+  type CheckpointPlace,
+} from './checkpoint.js';
+import type { ReplayCore } from './core.js';
+import { isElidable } from './ticks/elide.js';
+
+/** A wrong landing shows soon as a rule; pages that a checkpoint holds are memory. */
+const MAX_CHECKPOINTS = 4;
+/** Each costs the page faults of what is written after it: not worth it more often than this. */
+const EXITS_BETWEEN = 1000;
+const FRAMES_AHEAD = 4;
+
+/** The last checkpoints before intervals that end by register match. */
+export class Timeline {
+  fallbacks = 0;
+  /** Oldest first. */
+  private readonly checkpoints: Checkpoint[] = [];
+  private lastExits = -Infinity;
+
+  constructor(private readonly core: ReplayCore) {}
+
+  get isEmpty(): boolean {
+    return this.checkpoints.length === 0;
+  }
+
+  isDue(exits: number): boolean {
+    return this.checkpoints.length === 0 || exits - this.lastExits >= EXITS_BETWEEN;
+  }
+
+  add(exits: number, place: CheckpointPlace): void {
+    this.lastExits = exits;
+    if (this.checkpoints.length === MAX_CHECKPOINTS) this.dropOldest();
+    this.checkpoints.push(takeCheckpoint(this.core, place));
+  }
+
+  /** Puts the core back to the latest checkpoint, which is used up; null if there is none. */
+  goBack(): Checkpoint | null {
+    const checkpoint = this.checkpoints.pop() ?? null;
+    if (!checkpoint) return null;
+    restoreCheckpoint(this.core, checkpoint);
+    this.fallbacks++;
+    this.lastExits = -Infinity;
+    return checkpoint;
+  }
+
+  /** Gives pages back; false if there are none to give. */
+  dropOldest(): boolean {
+    const oldest = this.checkpoints.shift();
+    if (oldest) dropCheckpoint(this.core, oldest);
+    return oldest !== undefined;
+  }
+}
+
+/**
+ * Whether tracee code runs next, from known ticks, to an event that only registers identify: at once, or
+ * after the buffered system calls that precede it.
+ */
+export function endsByRegisters(core: ReplayCore): boolean {
+  const { trace } = core;
+  const first = trace.peek(1);
+  const task = first && core.tasks.get(first.tid);
+  if (!first || !task || task.ticks < 0) return false;
+  if (
+    first.kind !== EventKind.syscallbufFlush &&
+    first.kind !== EventKind.sched &&
+    first.kind !== EventKind.signal
+  )
+    return false;
+  for (let k = 1; k <= FRAMES_AHEAD; k++) {
+    const frame = trace.peek(k);
+    if (!frame || frame.tid !== task.tid) return false;
+    if (frame.kind === EventKind.syscallbufFlush) continue;
+    if (frame.kind === EventKind.signal) return !frame.deterministic;
+    // The frame that follows decides; beyond what can be seen, a checkpoint too many does no harm.
+    return (
+      frame.kind === EventKind.sched && (k === FRAMES_AHEAD || !isElidable(frame, task, trace.peek(k + 1)))
+    );
+  }
+  return false;
+}

@@ -1,0 +1,133 @@
+/**
+ * The strategies that find asynchronous events and count ticks, against each other on the same traces: each
+ * must come to the recorded output and status. `ambiguous` is made to mislead register matches: its signals
+ * interrupt a loop whose registers never change (test/guests/ambiguous.c).
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RevenantError } from '../../src/engine/base/errors.js';
+import { silentLogger } from '../../src/engine/base/log.js';
+import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { ReplaySession, type ReplayStats } from '../../src/engine/replay/session.js';
+import type { TickStrategyName } from '../../src/engine/replay/ticks/strategy.js';
+import { TraceReader } from '../../src/engine/trace/reader.js';
+import { acquireEmulated } from '../../src/machine/emulated.js';
+import { tryMachine } from '../../src/machine/choose.js';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const sample = (name: string): string => path.join(root, 'traces', name);
+/** A larger collection where one lies beside the project or REVENANT_TRACES names it. */
+const collection = path.resolve(root, process.env.REVENANT_TRACES ?? '../shared/traces');
+const larger = ['zen2/timers', 'zen2/race', 'haswell/race.nobuf'].filter((name) =>
+  fs.existsSync(path.join(collection, name)),
+);
+
+let transport: VcpuTransport;
+beforeAll(async () => {
+  transport = await acquireEmulated({});
+}, 60_000);
+afterAll(() => transport.close());
+
+interface Ended {
+  stdout: string;
+  status: number | null;
+  stats: ReplayStats;
+}
+
+/** @param disturb called after every turn, with the session */
+function replay(
+  folder: string,
+  options: { tickStrategy?: TickStrategyName; verifyTicks?: boolean },
+  disturb: (session: ReplaySession) => void = () => {},
+): Ended {
+  const trace = TraceReader.open(folder);
+  const trial = tryMachine(transport, trace.header);
+  if (!trial.ok) throw new Error(`the emulated machine cannot replay ${folder}`);
+  const chunks: Buffer[] = [];
+  const session = ReplaySession.open({
+    trace,
+    machine: trial.machine,
+    log: silentLogger,
+    output: (stream, bytes) => void (stream === 1 && chunks.push(Buffer.from(bytes))),
+    memoryLimitBytes: 512 * 2 ** 20,
+    stallLimitMicros: 60e6,
+    ...options,
+  });
+  try {
+    while (session.advance(16, 50_000) !== 'end') disturb(session);
+    return { stdout: Buffer.concat(chunks).toString(), status: session.exitStatus, stats: session.stats };
+  } finally {
+    session.close();
+    trace.close();
+  }
+}
+
+const recorded = (folder: string): { stdout: string; status: number } => ({
+  stdout: fs.readFileSync(path.join(folder, 'expected_stdout'), 'utf8'),
+  status: Number(fs.readFileSync(path.join(folder, 'expected_status'), 'utf8')) << 8,
+});
+
+describe('a loop whose registers never change', () => {
+  const folder = sample('zen2/ambiguous');
+
+  it('misleads the register match, and the replay goes back and counts', () => {
+    const { stats, ...ended } = replay(folder, { tickStrategy: 'match' });
+    expect(ended).toEqual(recorded(folder));
+    expect(stats.fallbacks).toBeGreaterThan(0);
+  });
+
+  it.each(['branches', 'steps'] as const)('is no riddle to %s', (tickStrategy) => {
+    const { stats, ...ended } = replay(folder, { tickStrategy });
+    expect(ended).toEqual(recorded(folder));
+    expect(stats.fallbacks).toBe(0);
+    expect(stats.verifiedTicks).toBe(35);
+  });
+});
+
+describe('strategies', () => {
+  it.each(['match', 'branches', 'steps'] as const)(
+    'agree on a program without signals: %s',
+    (tickStrategy) => {
+      const folder = sample('zen2/hello-static');
+      const { stats, ...ended } = replay(folder, { tickStrategy });
+      expect(ended).toEqual(recorded(folder));
+      expect(stats.fallbacks).toBe(0);
+      if (tickStrategy !== 'match') expect(stats.verifiedTicks).toBeGreaterThan(30);
+    },
+    300_000,
+  );
+
+  describe.each(larger)('on %s', (name) => {
+    const folder = path.join(collection, name);
+
+    it.each(['match', 'branches'] as const)(
+      '%s',
+      (tickStrategy) => {
+        const { stats, ...ended } = replay(folder, { tickStrategy });
+        expect(ended).toEqual(recorded(folder));
+        expect(stats.fallbacks).toBe(0);
+      },
+      600_000,
+    );
+  });
+});
+
+describe('a replay that is sent back', () => {
+  const folders = larger.map((name) => path.join(collection, name)).concat(sample('zen2/ambiguous'));
+
+  it.each(folders.slice(-2))(
+    'ends the same and writes nothing twice: %s',
+    (folder) => {
+      let sent = 0;
+      const { stats, ...ended } = replay(folder, {}, (session) => {
+        if (sent >= 3 || session.frameTime < 20) return;
+        const inside = session as unknown as { fallBack(error: Error): boolean };
+        if (inside.fallBack(new RevenantError('E_DIVERGED', 'not really'))) sent++;
+      });
+      expect(ended).toEqual(recorded(folder));
+      expect(stats.fallbacks).toBeGreaterThan(0);
+    },
+    600_000,
+  );
+});
