@@ -107,6 +107,17 @@ export class ContextPage {
     this.words[REQUESTS] = 0;
   }
 
+  /** True if one of the breakpoints set here is at the address. */
+  hasBreakpoint(address: Gva): boolean {
+    const [low, high] = [lowWord(address), highWord(address)];
+    for (let index = 0; index < 4; index++) {
+      const at = DR0 + 2 * index;
+      if (this.words[DR7] & (1 << (2 * index)) && this.words[at] === low && this.words[at + 1] === high)
+        return true;
+    }
+    return false;
+  }
+
   /** Puts an execution breakpoint at a user-space address, or removes it. In force from the next entry. */
   setBreakpoint(index: 0 | 1 | 2 | 3, address: Gva | null): void {
     const enable = 1 << (2 * index);

@@ -110,9 +110,12 @@ export class Machine {
    * Ends a run that was left at Exit.Pending, so that guest memory may be touched. The context page then
    * holds the program's registers (Exit.Interrupted), or what it left with meanwhile.
    */
-  halt(): void {
+  halt(): Exit {
     this.kick();
-    for (let tries = 0; tries < HALT_TRIES; tries++) if (this.transport.run(HALT_BUDGET_MICROS)) return;
+    for (let tries = 0; tries < HALT_TRIES; tries++) {
+      const exit = this.run(HALT_BUDGET_MICROS);
+      if (exit !== Exit.Pending) return exit;
+    }
     throw new RevenantError('E_MACHINE_LOST', 'The vCPU does not stop.', 'Run `revenant machine stop`.');
   }
 

@@ -259,6 +259,41 @@ describe('supervisor access', () => {
   });
 });
 
+describe('mappings of 100 GiB', () => {
+  const GIB = 2 ** 30 / PAGE;
+
+  it('cost only what is touched, of pages and of tables', () => {
+    const { memory, space, map } = setUp();
+    map(0, 100 * GIB);
+    const before = memory.pagesInUse;
+    for (let gib = 0; gib < 100; gib += 20) write(space, at(gib * GIB, 5), `${gib}`);
+    // A page and two tables (of 2 MiB and of 1 GiB) for each of five places.
+    expect(memory.pagesInUse - before).toBeLessThanOrEqual(5 * 3 + 1);
+    expect(text(space, at(80 * GIB, 5), 2)).toBe('80');
+    expect(space.fault(at(99 * GIB), USER_WRITE)).toBe(true);
+  });
+
+  it('are protected, forked, moved in parts and dropped at once', () => {
+    const { memory, space, map } = setUp();
+    map(0, 100 * GIB);
+    for (const gib of [0, 50, 99]) write(space, at(gib * GIB), `at ${gib}`);
+    const begun = performance.now();
+    space.protect(at(0), at(100 * GIB), Prot.read);
+    expect(walk(memory, space.root, at(50 * GIB)).low & Pte.writable).toBe(0);
+    const child = space.fork();
+    expect(text(child, at(99 * GIB), 5)).toBe('at 99');
+    space.move(at(40 * GIB), at(200 * GIB), 20 * 2 ** 30, false);
+    expect(text(space, at(210 * GIB), 5)).toBe('at 50');
+    expect(space.vmas.find(at(45 * GIB))).toBeNull();
+    space.dropPages(at(0), at(40 * GIB));
+    expect(text(space, at(0), 2)).toBe('\0\0');
+    child.destroy();
+    space.destroy();
+    expect(memory.pagesInUse).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(500);
+  });
+});
+
 describe('snapshot', () => {
   function withShared() {
     const { memory, space, map } = setUp();

@@ -43,6 +43,8 @@ export class ReplayCore {
   current: Task | null = null;
   /** The address space whose page tables the vCPU is on, also while it waits in ring 0 and its task is parked. */
   private loadedSpace: AddressSpace | null = null;
+  /** The one before: the vCPU may be on it still, until the next entry. */
+  private leftSpace: AddressSpace | null = null;
   nextSerial = 1;
   /** Tasks ever created, for the summary. */
   taskCount = 0;
@@ -91,6 +93,7 @@ export class ReplayCore {
     context.requestSegments();
     this.pinThreadLocals(task);
     context.requestCr3(task.space.root);
+    if (this.loadedSpace !== task.space) this.leftSpace = this.loadedSpace;
     this.loadedSpace = task.space;
     task.space.stale = false;
     this.current = task;
@@ -238,19 +241,26 @@ export class ReplayCore {
   /** The task leaves its address space, which ends with its last user. */
   releaseSpace(task: Task): void {
     if (--task.space.users > 0) return;
-    if (task.space === this.loadedSpace) this.leaveSpace();
+    if (task.space === this.loadedSpace || task.space === this.leftSpace) this.leaveSpace();
     task.space.destroy();
   }
 
   /** The vCPU's page tables must not be freed under it: it waits in ring 0 on them. */
   leaveSpace(): void {
     this.machine.leaveAddressSpace();
+    this.leftSpace = null;
     this.loadedSpace = null;
+    if (!this.current) return;
+    // Leaving performed what was requested for it; only the page tables are to be loaded again.
+    this.machine.context.requestCr3(this.current.space.root);
+    this.loadedSpace = this.current.space;
   }
 
   /** Gives all guest memory back. The vCPU may be lost already: then there is nothing to leave. */
   close(): void {
     try {
+      // In force until the next entry, and the emulator would keep them for whoever comes next.
+      for (const index of [0, 1, 2, 3] as const) this.machine.context.setBreakpoint(index, null);
       if (this.loadedSpace) this.leaveSpace();
     } catch (error) {
       if (!(error instanceof RevenantError)) throw error;

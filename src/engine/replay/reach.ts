@@ -1,14 +1,13 @@
 import { USER_END, hex, type Gva } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
 import { SIGNAL_NAMES } from '../base/linux.js';
-import { Reg, type RegisterWords } from '../base/registers.js';
+import { EFLAGS_RESUME, Reg, type RegisterWords } from '../base/registers.js';
 import { isRepeatedString } from '../x86/decode.js';
 import { EventKind, type TraceFrame } from '../trace/frame.js';
 import type { Task } from '../task/task.js';
 import type { PerformContext } from './perform.js';
 import { ripOf, Stop } from './runner.js';
 import { Goal, type ReplayStep } from './step.js';
-import { EFLAGS_RESUME } from './ticks/register-match.js';
 import type { TickStrategy } from './ticks/strategy.js';
 import { hasExactTicks, registersMatch, stateMatches } from './verify.js';
 

@@ -1,6 +1,6 @@
 import { hex, wordsToGva, type Gva } from '../base/address.js';
 import { Signal } from '../base/linux.js';
-import { Reg, type RegisterWords } from '../base/registers.js';
+import { EFLAGS_RESUME, Reg, type RegisterWords } from '../base/registers.js';
 import { RevenantError } from '../base/errors.js';
 import { Exit } from '../kvm/exit.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
@@ -54,6 +54,8 @@ const Vector = {
   XM: 19,
 } as const;
 const INT80 = 0x80;
+/** The opcode of INT1, which raises #DB without a bit in DR6. */
+const INT1 = 0xf1;
 /** Vectors from here on: a fault in ring 0, caused by a state that no program can have. */
 const RING0_FAULT = 0x200;
 
@@ -78,8 +80,7 @@ const SIGNAL_OF_VECTOR: Readonly<Record<number, number>> = {
  */
 const EXITS_A_TURN = 4096;
 
-/** DR6: bits 0-3 breakpoint conditions met, bit 14 single step (SDM vol. 3, 17.2.3). */
-const DR6_BREAKPOINTS = 0xf;
+/** DR6: single step (SDM vol. 3, 17.2.3). */
 const DR6_STEP = 1 << 14;
 
 /**
@@ -88,6 +89,8 @@ const DR6_STEP = 1 << 14;
  * are served on the way.
  */
 export class Runner {
+  /** An exit that came while the guest was being halted, to be served by the next run. */
+  private held: Exit | null = null;
   /** Exits of the vCPU so far. */
   exits = 0;
   pageFaults = 0;
@@ -106,6 +109,11 @@ export class Runner {
 
   constructor(private readonly core: ReplayCore) {}
 
+  /** Keeps an exit for the next run. */
+  hold(exit: Exit): void {
+    if (exit !== Exit.Interrupted) this.held = exit;
+  }
+
   /** @param budgetMicros how long the guest may run before control comes back with Stop.pending */
   run(task: Task, budgetMicros: number): Stop {
     const { machine } = this.core;
@@ -115,7 +123,8 @@ export class Runner {
         context.requestFlush();
         task.space.stale = false;
       }
-      const exit = machine.run(budgetMicros);
+      const exit = this.held ?? machine.run(budgetMicros);
+      this.held = null;
       if (exit === Exit.Pending || exit === Exit.Interrupted) return Stop.pending;
       this.exits++;
       if (exit === Exit.Syscall) {
@@ -176,11 +185,26 @@ export class Runner {
   }
 
   private debug(): Stop {
-    const dr6 = this.core.machine.context.dr6;
+    const { context } = this.core.machine;
+    const dr6 = context.dr6;
     // The bits of debug registers that are off may be set too (SDM vol. 3, 17.2.3).
     if (dr6 & DR6_STEP) return this.stepping ? Stop.step : this.trapSignal();
-    if (dr6 & DR6_BREAKPOINTS) return Stop.breakpoint;
-    return this.trapSignal();
+    const { registers } = context;
+    const rip = ripOf(registers);
+    if (context.hasBreakpoint(rip)) return Stop.breakpoint;
+    if (this.isBehindInt1(rip)) return this.trapSignal();
+    // Nobody's: the emulator keeps the breakpoints of a guest that was killed while they were armed.
+    registers[2 * Reg.eflags] |= EFLAGS_RESUME;
+    return Stop.pending;
+  }
+
+  private isBehindInt1(rip: Gva): boolean {
+    const task = this.core.current;
+    return (
+      task !== null &&
+      task.space.read((rip - 1) as Gva, this.code.subarray(0, 1)) === 1 &&
+      this.code[0] === INT1
+    );
   }
 
   /** A #DB of the program's own. */

@@ -230,7 +230,7 @@ export class ReplaySession {
   private halt(): void {
     if (!this.running) return;
     this.running = false;
-    this.core.machine.halt();
+    this.runner.hold(this.core.machine.halt());
   }
 
   /** Takes the next frame and plans it; false at the end of the trace. */

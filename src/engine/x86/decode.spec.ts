@@ -291,3 +291,13 @@ function textSection(file: Buffer): Uint8Array {
   }
   throw new Error('no .text');
 }
+
+describe('isRepeatedString', () => {
+  it.each(['f3 a4', 'f3 48 ab', 'f2 ae', '66 f3 a5', 'f3 6d'])('sees %s', (text) => {
+    expect(isRepeatedString(bytesOf(text))).toBe(true);
+  });
+
+  it.each(['a4', '48 ab', 'f3 90', 'f3 0f b8 c0', 'f3 c3', 'f3', ''])('does not take %s for one', (text) => {
+    expect(isRepeatedString(bytesOf(text))).toBe(false);
+  });
+});

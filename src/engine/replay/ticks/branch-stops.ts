@@ -1,11 +1,11 @@
 import type { Gva } from '../../base/address.js';
-import { Reg } from '../../base/registers.js';
+import { EFLAGS_RESUME, Reg } from '../../base/registers.js';
 import type { Machine } from '../../kvm/machine.js';
 import type { Task } from '../../task/task.js';
 import { Stop, ripOf, type Runner } from '../runner.js';
 import { CodeMap, type NextStop } from './code-map.js';
 import { Flow } from './flow.js';
-import { EFLAGS_RESUME, watchByBreakpoints } from './register-match.js';
+import { watchByBreakpoints } from './register-match.js';
 import type { SingleStep } from './single-step.js';
 import type { TickStrategy } from './strategy.js';
 

@@ -7,8 +7,6 @@ import type { TickStrategy } from './strategy.js';
 /** Debug registers: two for what the caller watches, two for stops of the strategy's own. */
 export const EVENT_BREAKPOINT = 0;
 export const HOOK_BREAKPOINT = 1;
-/** Executes the instruction under a breakpoint (SDM vol. 3, 17.3.1.1). */
-export const EFLAGS_RESUME = 1 << 16;
 
 const orNull = (address: number): Gva | null => (address < 0 ? null : (address as Gva));
 

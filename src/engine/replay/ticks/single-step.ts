@@ -1,11 +1,10 @@
 import type { Gva } from '../../base/address.js';
 import { RevenantError } from '../../base/errors.js';
-import { Reg, getUnsigned } from '../../base/registers.js';
+import { EFLAGS_RESUME, Reg, getUnsigned } from '../../base/registers.js';
 import type { Machine } from '../../kvm/machine.js';
 import type { Task } from '../../task/task.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH, isConditionalBranch } from '../../x86/decode.js';
 import { Stop, ripOf, type Runner } from '../runner.js';
-import { EFLAGS_RESUME } from './register-match.js';
 import type { TickStrategy } from './strategy.js';
 
 const EFLAGS_TRAP = 1 << 8;
