@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findTraces } from '../../src/cli/find-traces.js';
@@ -11,7 +12,11 @@ import { rrLines } from './rr-text.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const folders = ['traces', '../shared/traces'].map((name) => path.resolve(root, name));
-const traces = folders.filter(fileExists).flatMap(findTraces);
+// rr prints file names with links resolved.
+const traces = folders
+  .filter(fileExists)
+  .map((folder) => fs.realpathSync(folder))
+  .flatMap(findTraces);
 
 const rr = (...args: string[]): { lines: string[]; error: string | null } => {
   const done = spawnSync('rr', ['dump', ...args], { encoding: 'utf8', maxBuffer: 1 << 28 });
