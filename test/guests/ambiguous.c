@@ -43,7 +43,8 @@ static void wait_for_alarm(void) {
   __asm__ volatile(
       "1: incq iterations(%%rip)\n"
       "   cmpb $0, fired(%%rip)\n"
-      "   je 1b" ::: "memory", "cc");
+      "   je 1b" ::
+          : "memory", "cc");
 }
 
 __attribute__((force_align_arg_pointer)) void _start(void) {
