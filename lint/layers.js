@@ -17,10 +17,17 @@ export const layers = (() => {
   const kvm = 'src/engine/kvm';
   const mm = 'src/engine/mm';
   const task = 'src/engine/task';
+  const debug = 'src/engine/debug';
   const replay = 'src/engine/replay';
+  const travel = 'src/engine/travel';
+  const diversion = 'src/diversion';
+  const frontEnd = 'src/debugger';
+  const api = 'src/api';
+  const jobs = 'src/jobs';
   const machine = 'src/machine';
   const index = 'src/index.ts';
-  const engine = [base, trace, host, x86, symbols, kvm, mm, task, replay];
+  const below = [base, host, x86, symbols, trace, kvm, mm, task];
+  const engine = [...below, debug, replay, travel];
   return {
     [base]: [],
     [host]: [base],
@@ -30,11 +37,17 @@ export const layers = (() => {
     [kvm]: [base, host, x86],
     [mm]: [base, host, x86, trace, kvm],
     [task]: [base, host, x86, symbols, trace, kvm, mm],
-    [replay]: [base, host, x86, symbols, trace, kvm, mm, task],
+    [debug]: below,
+    [replay]: [...below, debug],
+    [travel]: [...below, debug, replay],
+    [diversion]: engine,
+    [frontEnd]: [base, x86, symbols, mm, debug],
     [machine]: [base, host, x86, trace, kvm],
-    [index]: [...engine, machine],
-    'src/cli': [...engine, machine, index],
-    'src/bench': [...engine, machine, index, 'src/cli'],
+    [api]: [...engine, machine, diversion],
+    [index]: [...engine, machine, diversion, api],
+    [jobs]: [base, trace, machine, api, index],
+    'src/cli': [...engine, machine, diversion, frontEnd, api, jobs, index],
+    'src/bench': [...engine, machine, diversion, frontEnd, api, jobs, index, 'src/cli'],
   };
 })();
 
