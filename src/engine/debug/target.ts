@@ -40,7 +40,11 @@ export interface RunRequest {
     | { readonly kind: 'continue' }
     | { readonly kind: 'step' }
     | { readonly kind: 'range'; readonly start: Gva; readonly end: Gva };
+  /** Diversions: the signal that `tid` gets as it goes on; 0 or absent: none. A replay has its own. */
+  readonly signal?: number;
 }
+
+export type LifecycleKind = 'fork' | 'vfork' | 'clone' | 'exec';
 
 /** Why the program stands. `tid` is the task that it happened to. */
 export type DebugStop =
@@ -68,16 +72,28 @@ export type DebugStop =
       readonly number: number;
       readonly state: 'entering' | 'exiting';
     }
+  /**
+   * In both directions right behind the event: the child (a tid) exists and has not run. Backwards it is undone
+   * when the program next runs.
+   */
   | { readonly kind: 'fork' | 'vfork' | 'clone'; readonly tid: number; readonly child: number }
+  /**
+   * Forward: behind it, `path` is the new program. Backward: before it, `path` is the program from before; the
+   * first exec of a recording is where history begins.
+   */
   | { readonly kind: 'exec'; readonly tid: number; readonly path: string }
-  /** Thread group `pid` is gone; `status` as from wait(2), null if the trace does not tell. */
+  /**
+   * Forward only. Thread group `pid` is about to go: its last task, `tid`, still stands, can be looked at and
+   * gone back from, and is gone once the program runs on. `status` as from wait(2), null if the trace does not
+   * tell.
+   */
   | {
       readonly kind: 'exited';
       readonly tid: number;
       readonly pid: number;
       readonly status: number | null;
     }
-  /** The recording begins (direction backward) or ends (forward) here. */
+  /** The recording begins (direction backward) or ends (forward) here. Tasks that ended with it may be gone. */
   | { readonly kind: 'history-end'; readonly tid: number }
   | { readonly kind: 'interrupted'; readonly tid: number }
   /** Diversions: it cannot go on (limits, an exec, ...); `reason` is a sentence. */
@@ -127,8 +143,8 @@ export interface DebugTarget {
   removeWatchpoint(watchpoint: Watchpoint): void;
   /** Numbers of system calls to stop at, or 'all', or 'none'. */
   catchSyscalls(which: readonly number[] | 'all' | 'none'): void;
-  /** Stop at fork, vfork, clone and exec; else they pass unseen. */
-  catchLifecycle(on: boolean): void;
+  /** Stop at these, of any process; others pass unseen. At first none. */
+  catchLifecycle(kinds: readonly LifecycleKind[]): void;
 
   /** Precondition: nothing is under way. */
   begin(request: RunRequest): void;
@@ -150,7 +166,12 @@ export interface MutableTarget extends DebugTarget {
   writeMemory(tid: number, start: Gva, bytes: Uint8Array): number;
   /** What the diverted program wrote to its standard output and error since it was last asked. */
   takeOutput(): { readonly stream: 1 | 2; readonly bytes: Uint8Array }[];
+  /** Ends it in any state, and gives back what it has; the replay stands where it stood. */
+  close(): void;
 }
+
+/** Makes a diversion of a replay that stands. Until it is closed the replay must not run. */
+export type StartDiversion = (replay: ReplayTarget) => MutableTarget;
 
 /** A replay as a target: it knows where in the recording it stands and can go anywhere in it. */
 export interface ReplayTarget extends DebugTarget {
