@@ -5,6 +5,7 @@ import type { FdTable } from '../task/fd-table.js';
 import { Task, type ThreadGroup } from '../task/task.js';
 import type { TracePosition } from '../trace/reader.js';
 import type { ReplayCore } from './core.js';
+import type { GuestCore } from './guest-core.js';
 
 /** What of the core is not tasks and memory. */
 interface CoreState {
@@ -18,7 +19,7 @@ interface CoreState {
  * A state of a replay between two frames: plain data, and pages shared copy-on-write with the replay that
  * goes on. Made from a core, and put back once.
  */
-export interface Checkpoint {
+export interface Checkpoint extends TaskCopies {
   readonly position: TracePosition;
   /** FrameTime of the last frame that was replayed. */
   readonly frameTime: number;
@@ -27,8 +28,6 @@ export interface Checkpoint {
   /** Bytes that the program had written to its standard output and error, in that order. */
   readonly written: readonly [number, number];
   readonly core: CoreState;
-  readonly tasks: Task[];
-  readonly sharedObjects: Map<string, SharedObject>;
 }
 
 export type CheckpointPlace = Pick<
@@ -69,8 +68,20 @@ function once<T>(map: Map<T, T>, key: T, make: () => T): T {
   return value;
 }
 
+/** Tasks with everything that they run on. */
+export interface TaskCopies {
+  readonly tasks: Task[];
+  readonly sharedObjects: Map<string, SharedObject>;
+}
+
 /** Precondition: between two frames. Costs an exit for the vector state, and later a page fault for each page written. */
 export function takeCheckpoint(core: ReplayCore, place: CheckpointPlace): Checkpoint {
+  const { nextSerial, taskCount, exitStatus, firstTid } = core;
+  return { ...place, core: { nextSerial, taskCount, exitStatus, firstTid }, ...copyTasks(core) };
+}
+
+/** Copies of all tasks, of their address spaces (copy-on-write) and of shared objects; who shared goes on sharing. */
+export function copyTasks(core: GuestCore): TaskCopies {
   const copier = new Copier();
   const tasks = [...core.tasks.values()].map((task) => copyTask(core, copier, task));
   // Snapshots drop the entries of shared mappings, that of the thread locals among them.
@@ -80,11 +91,10 @@ export function takeCheckpoint(core: ReplayCore, place: CheckpointPlace): Checkp
     const copy = copier.objects.get(object);
     if (copy) sharedObjects.set(key, copy);
   }
-  const { nextSerial, taskCount, exitStatus, firstTid } = core;
-  return { ...place, core: { nextSerial, taskCount, exitStatus, firstTid }, tasks, sharedObjects };
+  return { tasks, sharedObjects };
 }
 
-function copyTask(core: ReplayCore, copier: Copier, task: Task): Task {
+function copyTask(core: GuestCore, copier: Copier, task: Task): Task {
   const copy = new Task(
     task.tid,
     task.serial,

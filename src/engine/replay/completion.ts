@@ -1,7 +1,7 @@
 import { Reg, setSigned, getUnsigned } from '../base/registers.js';
 import { Insn, type InstructionDecoder } from '../x86/decode.js';
 import type { Task } from '../task/task.js';
-import type { ReplayCore } from './core.js';
+import type { GuestCore } from './guest-core.js';
 
 /**
  * Completes an instruction that the recorded processor had and this one lacks (#UD, #GP): XSAVEC, XRSTOR of
@@ -9,7 +9,7 @@ import type { ReplayCore } from './core.js';
  * left to be the signal that it is.
  * @returns true if the instruction was executed and rip moved past it
  */
-export function completeInstruction(core: ReplayCore, task: Task, decoder: InstructionDecoder): boolean {
+export function completeInstruction(core: GuestCore, task: Task, decoder: InstructionDecoder): boolean {
   const registers = core.registers(task);
   switch (decoder.kind) {
     case Insn.xgetbv:

@@ -1,17 +1,15 @@
-import { PAGE_SIZE, USER_END, hex, wordsToNumber, type Gpa, type Gva } from '../base/address.js';
-import { RevenantError, invariant } from '../base/errors.js';
+import { PAGE_SIZE, USER_END, hex, wordsToNumber, type Gva } from '../base/address.js';
+import { RevenantError } from '../base/errors.js';
 import type { Logger } from '../base/log.js';
-import { Reg, type RegisterWords } from '../base/registers.js';
 import { GuestMemory } from '../kvm/guest-memory.js';
 import type { Machine } from '../kvm/machine.js';
 import { FileBacking, SharedObject, type ByteSource } from '../mm/backing.js';
-import { AddressSpace, type KernelEntry } from '../mm/address-space.js';
 import { Symbolizer } from '../symbols/symbolizer.js';
 import type { Task } from '../task/task.js';
 import type { MemWrite, TraceFrame } from '../trace/frame.js';
 import type { TraceReader } from '../trace/reader.js';
 import type { MMapRecord, TraceHeader } from '../trace/records.js';
-import { THREAD_LOCALS } from './layout.js';
+import { GuestCore } from './guest-core.js';
 import { VectorState } from './vector-state.js';
 
 export interface CoreOptions {
@@ -23,29 +21,14 @@ export interface CoreOptions {
   memoryLimitBytes: number;
 }
 
-/** Canonical registers after a system call instruction of a traced task (notes 3.2). */
-const CANONICAL_RFLAGS = 0x246;
-
 /**
- * The state of a replay and the elementary operations on it: who exists, who is on the vCPU, guest
- * memory by task, the recorded writes. What frames mean is decided above.
+ * The state of a replay and the elementary operations on it: tasks on the vCPU, the trace, its files, the
+ * recorded writes. What frames mean is decided above.
  */
-export class ReplayCore {
+export class ReplayCore extends GuestCore {
   readonly trace: TraceReader;
   readonly header: TraceHeader;
-  readonly machine: Machine;
-  readonly memory: GuestMemory;
-  readonly vectors: VectorState;
-  readonly log: Logger;
   readonly output: (stream: 1 | 2, bytes: Uint8Array) => void;
-  readonly tasks = new Map<number, Task>();
-  /** The task whose registers are in the context page. */
-  current: Task | null = null;
-  /** The address space whose page tables the vCPU is on, also while it waits in ring 0 and its task is parked. */
-  private loadedSpace: AddressSpace | null = null;
-  /** The one before: the vCPU may be on it still, until the next entry. */
-  private leftSpace: AddressSpace | null = null;
-  nextSerial = 1;
   /** Tasks ever created, for the summary. */
   taskCount = 0;
   /** Wait status of the first program's thread group leader, once recorded. */
@@ -56,65 +39,16 @@ export class ReplayCore {
   /** The trace's copies of mapped files by their recorded path: for symbols. */
   private readonly filesByPath = new Map<string, ByteSource>();
   readonly symbolizer = new Symbolizer((path) => this.filesByPath.get(path) ?? null);
-  readonly sharedObjects = new Map<string, SharedObject>();
-  private readonly kernel: KernelEntry;
 
   constructor(options: CoreOptions) {
-    this.trace = options.trace;
-    this.header = options.trace.header;
-    this.machine = options.machine;
-    this.log = options.log;
-    this.output = options.output;
-    const { machine } = options;
-    this.memory = new GuestMemory(machine.pool, machine.firstFree, options.memoryLimitBytes, (page) =>
+    const { machine, trace, log } = options;
+    const memory = new GuestMemory(machine.pool, machine.firstFree, options.memoryLimitBytes, (page) =>
       machine.codeWritten(page, PAGE_SIZE),
     );
-    this.kernel = { low: options.machine.kernelPml4Low, high: options.machine.kernelPml4High };
-    this.vectors = new VectorState(options.machine, this.header);
-  }
-
-  newAddressSpace(): AddressSpace {
-    return new AddressSpace(this.memory, this.kernel);
-  }
-
-  /** The registers of a task, on the vCPU or not; a live view. */
-  registers(task: Task): RegisterWords {
-    return task === this.current ? this.machine.context.registers : task.registers;
-  }
-
-  /** Puts a task on the vCPU. Its registers, vector state, address space and thread locals are then the guest's. */
-  activate(task: Task): void {
-    if (task === this.current) return;
-    if (this.current) this.park(this.current);
-    const context = this.machine.context;
-    context.registers.set(task.registers);
-    this.vectors.load(task.xstate);
-    context.requestFsGsBase();
-    context.requestSegments();
-    this.pinThreadLocals(task);
-    context.requestCr3(task.space.root);
-    if (this.loadedSpace !== task.space) this.leftSpace = this.loadedSpace;
-    this.loadedSpace = task.space;
-    task.space.stale = false;
-    this.current = task;
-  }
-
-  /** Puts the task's own page where its address space has thread locals. */
-  pinThreadLocals(task: Task): void {
-    if (task.threadLocals !== 0) task.space.pinPage(THREAD_LOCALS, task.threadLocals);
-  }
-
-  /** Takes the current task off the vCPU, keeping its state. */
-  park(task: Task): void {
-    invariant(task === this.current, `task ${task.tid} is not on the vCPU`);
-    task.xstate = this.vectors.save(task.xstate);
-    task.registers.set(this.machine.context.registers);
-    this.current = null;
-  }
-
-  /** After anything wrote fs_base or gs_base of `registers(task)`. */
-  basesChanged(task: Task): void {
-    if (task === this.current) this.machine.context.requestFsGsBase();
+    super({ machine, memory, log, vectors: new VectorState(machine, trace.header) });
+    this.trace = trace;
+    this.header = trace.header;
+    this.output = options.output;
   }
 
   /** All registers from the frame. */
@@ -130,13 +64,6 @@ export class ReplayCore {
   loadVectors(task: Task, recorded: Uint8Array): void {
     if (task === this.current) this.vectors.loadRecorded(recorded);
     else task.xstate = this.vectors.fromRecorded(recorded);
-  }
-
-  /** What the recorder makes of a task that enters the kernel by a 64-bit system call instruction. */
-  canonicaliseSyscall(registers: RegisterWords): void {
-    registers[2 * Reg.rcx] = registers[2 * Reg.rcx + 1] = 0xffff_ffff;
-    registers[2 * Reg.r11] = registers[2 * Reg.eflags] = CANONICAL_RFLAGS;
-    registers[2 * Reg.r11 + 1] = registers[2 * Reg.eflags + 1] = 0;
   }
 
   /** Applies the frame's memory writes from index `first` on, each to the address space of its own task. */
@@ -181,18 +108,6 @@ export class ReplayCore {
     return done;
   }
 
-  /** The page for a supervisor write on behalf of a task. The thread-locals page is one page per task (notes 7.3). */
-  pageForWrite(task: Task, at: Gva): Gpa {
-    const own = at >= THREAD_LOCALS && at < THREAD_LOCALS + PAGE_SIZE && task.threadLocals !== 0;
-    return own ? task.threadLocals : task.space.pageForWrite(at);
-  }
-
-  /** A view of a task's thread locals. */
-  threadLocals(task: Task): DataView {
-    invariant(task.threadLocals !== 0, `task ${task.tid} has no thread locals`);
-    return new DataView(this.memory.bytes.buffer, task.threadLocals, PAGE_SIZE);
-  }
-
   /** The file behind a mapping record, shared by all its mappings. */
   fileOf(record: MMapRecord): FileBacking {
     const source = this.trace.openBacking(record);
@@ -227,41 +142,10 @@ export class ReplayCore {
     );
   }
 
-  /** Removes a task, and its address space with its last task. */
-  removeTask(task: Task): void {
-    if (this.current === task) this.current = null;
-    this.tasks.delete(task.tid);
-    task.group.tasks.delete(task);
-    task.fds.users--;
-    this.releaseSpace(task);
-    if (task.threadLocals !== 0) this.memory.release(task.threadLocals);
-    task.threadLocals = 0 as Gpa;
-  }
-
-  /** The task leaves its address space, which ends with its last user. */
-  releaseSpace(task: Task): void {
-    if (--task.space.users > 0) return;
-    if (task.space === this.loadedSpace || task.space === this.leftSpace) this.leaveSpace();
-    task.space.destroy();
-  }
-
-  /** The vCPU's page tables must not be freed under it: it waits in ring 0 on them. */
-  leaveSpace(): void {
-    this.machine.leaveAddressSpace();
-    this.leftSpace = null;
-    this.loadedSpace = null;
-    if (!this.current) return;
-    // Leaving performed what was requested for it; only the page tables are to be loaded again.
-    this.machine.context.requestCr3(this.current.space.root);
-    this.loadedSpace = this.current.space;
-  }
-
   /** Gives all guest memory back. The vCPU may be lost already: then there is nothing to leave. */
   close(): void {
     try {
-      // In force until the next entry, and the emulator would keep them for whoever comes next.
-      for (const index of [0, 1, 2, 3] as const) this.machine.context.setBreakpoint(index, null);
-      if (this.loadedSpace) this.leaveSpace();
+      this.vacate();
     } catch (error) {
       if (!(error instanceof RevenantError)) throw error;
     } finally {
