@@ -34,6 +34,9 @@ export class AddressSpace {
   users = 0;
   /** A present entry changed or went: the translation caches must be flushed before the next entry. */
   stale = false;
+  /** The program break and where it began, as far as brk calls told; 0: not yet. */
+  brk = 0;
+  brkStart = 0;
   /** Lengths of attached System V segments, by address. */
   readonly shmLengths = new Map<number, number>();
   /** Ranges under MADV_DONTFORK. */
@@ -57,6 +60,12 @@ export class AddressSpace {
     retainShared(vma);
     this.unmap(vma.start, vma.end);
     this.vmas.insert(vma);
+  }
+
+  /** brk returned `end`: the first one tells where the break begins. */
+  brkMoved(end: number): void {
+    if (this.brkStart === 0) this.brkStart = end;
+    this.brk = end;
   }
 
   /** Removes [start, end). Shared objects that no mapping refers to any more are destroyed. */
@@ -257,6 +266,8 @@ export class AddressSpace {
     }
     if (whole) child.dontFork = this.dontFork.clone();
     else for (const vma of this.dontFork) child.unmap(vma.start, vma.end);
+    child.brk = this.brk;
+    child.brkStart = this.brkStart;
     for (const [start, length] of this.shmLengths) child.shmLengths.set(start, length);
     this.stale = true;
     return child;

@@ -114,6 +114,11 @@ function copyTask(core: GuestCore, copier: Copier, task: Task): Task {
   copy.rseq = task.rseq && { ...task.rseq };
   copy.clonedData = task.clonedData && { ...task.clonedData };
   copy.entered = task.entered;
+  copy.syscall = task.syscall;
+  copy.signalMask = task.signalMask;
+  copy.altStack = task.altStack;
+  copy.clearTid = task.clearTid;
+  copy.robustList = task.robustList;
   copy.skipNextExecution = task.skipNextExecution;
   copy.dying = task.dying;
   copy.recTicks = task.recTicks;

@@ -1,10 +1,11 @@
 import { PAGE_SIZE, USER_END, hex, type Gva } from '../base/address.js';
 import { RevenantError, invariant } from '../base/errors.js';
-import { Reg, setSigned } from '../base/registers.js';
+import { Reg, getUnsigned, setSigned } from '../base/registers.js';
 import { SharedObject } from '../mm/backing.js';
 import { Prot, type MappedFile, type Vma } from '../mm/vma.js';
 import type { AddressSpace } from '../mm/address-space.js';
 import { FdTable } from '../task/fd-table.js';
+import { NO_ALT_STACK } from '../task/signal-state.js';
 import { Task, ThreadGroup } from '../task/task.js';
 import type { TraceFrame } from '../trace/frame.js';
 import type { MMapRecord, TaskEventRecord } from '../trace/records.js';
@@ -31,9 +32,24 @@ export function performExec(core: ReplayCore, frame: TraceFrame): Task {
   setSigned(core.registers(task), Reg.gs_base, 0);
   if (frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
   if (frame.extra.kind === 'execFdsToClose') for (const fd of frame.extra.fds) task.fds.close(fd);
+  enterProgram(core, task, event);
   task.name = event.fileName.slice(event.fileName.lastIndexOf('/') + 1).slice(0, NAME_LENGTH);
   core.log.debug({ frame: frame.frameTime, tid: task.tid, program: event.fileName }, 'exec');
   return task;
+}
+
+/** What a process begins anew with a program. */
+function enterProgram(core: ReplayCore, task: Task, event: ExecEvent): void {
+  const registers = core.registers(task);
+  task.group.program = {
+    path: event.fileName,
+    arguments: event.cmdLine,
+    initialStack: getUnsigned(registers, Reg.rsp) as Gva,
+  };
+  task.group.actions.resetForExec();
+  task.altStack = NO_ALT_STACK;
+  task.clearTid = task.robustList = 0 as Gva;
+  task.syscall = -1;
 }
 
 /** Synthetic clone and exit events of an exec by a non-leader precede the exec event (notes 9.3). */

@@ -29,6 +29,7 @@ export const BufferHeader = {
   abortCommit: 12,
   notifyOnSyscallHookExit: 13,
   locked: 14,
+  blockedSigs: 16,
   blockedSigsGeneration: 24,
 } as const;
 
@@ -40,6 +41,8 @@ export const ThreadLocals = {
   altStackPointer: 0,
   altStackNestingLevel: 24,
   savedFlags: 28,
+  robustListHead: 104,
+  robustListLength: 112,
   rseqPointer: 128,
   rseqLength: 136,
   rseqSignature: 140,

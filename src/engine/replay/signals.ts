@@ -3,6 +3,7 @@ import { wordsToGva, type Gva } from '../base/address.js';
 import type { Task } from '../task/task.js';
 import type { TraceFrame } from '../trace/frame.js';
 import type { ReplayCore } from './core.js';
+import { noteHandler } from './syscalls/facts.js';
 
 /** struct rseq and struct rseq_cs (include/uapi/linux/rseq.h), byte offsets. */
 const Rseq = { cpuIdStart: 0, cpuId: 4, csPointer: 8, flags: 16, size: 20 } as const;
@@ -18,6 +19,7 @@ export function deliverSignal(core: ReplayCore, task: Task, frame: TraceFrame): 
 
 /** A handler's frame was built: vector state, the kernel's signal frame on the stack, registers (notes 8.1). */
 export function enterHandler(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  noteHandler(task, frame.siginfo);
   if (frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
   core.applyMemWrites(frame, task);
   core.loadRegisters(task, frame);

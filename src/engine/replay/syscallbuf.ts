@@ -90,6 +90,7 @@ export function finishFlush(core: ReplayCore, task: Task, frame: TraceFrame): vo
   const registers = core.registers(task);
   setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) + BREAKPOINT_LOAD_LENGTH);
   adoptBufferedRseq(core, task);
+  adoptBufferedRobustList(core, task);
   core.applyMemWrites(frame, task, 1);
 }
 
@@ -102,6 +103,14 @@ function adoptBufferedRseq(core: ReplayCore, task: Task): void {
     pointer: Number(locals.getBigUint64(ThreadLocals.rseqPointer, true)) as Gva,
     signature: locals.getUint32(ThreadLocals.rseqSignature, true),
   };
+}
+
+/** So does a list of robust futexes, which matters to diversions only. */
+function adoptBufferedRobustList(core: ReplayCore, task: Task): void {
+  if (core.header.quirks.usesGlobalsInReplay) return;
+  const locals = core.threadLocals(task);
+  if (locals.getUint32(ThreadLocals.robustListLength, true) === 0) return;
+  task.robustList = Number(locals.getBigUint64(ThreadLocals.robustListHead, true)) as Gva;
 }
 
 function writeBreakpointValue(core: ReplayCore, task: Task, value: bigint): void {
@@ -120,6 +129,7 @@ function writeBreakpointValue(core: ReplayCore, task: Task, value: bigint): void
 export function resetBuffer(core: ReplayCore, task: Task): void {
   if (task.syscallbuf === 0) return;
   const count = task.space.readU32(task.syscallbuf, 'the syscall buffer header');
+  adoptBufferedMask(task);
   const records = Math.min(count, Math.max(0, task.syscallbufSize - core.header.syscallbufHdrSize));
   const zeros = new Uint8Array(records);
   task.space.writeExactly(
@@ -135,6 +145,15 @@ export function resetBuffer(core: ReplayCore, task: Task): void {
   ]) {
     task.space.writeExactly((task.syscallbuf + field) as Gva, new Uint8Array(4), 'the syscall buffer header');
   }
+}
+
+/** Buffered rt_sigprocmask calls leave the mask in the header; a generation of 0: there was none. */
+export function adoptBufferedMask(task: Task): void {
+  if (task.syscallbuf === 0) return;
+  const generation = (task.syscallbuf + BufferHeader.blockedSigsGeneration) as Gva;
+  if (task.space.readU32(generation, 'the syscall buffer header') === 0) return;
+  const mask = (task.syscallbuf + BufferHeader.blockedSigs) as Gva;
+  task.signalMask = task.space.readU64(mask, 'the syscall buffer header');
 }
 
 export function abortCommit(task: Task, frame: TraceFrame): void {

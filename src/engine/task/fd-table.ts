@@ -1,3 +1,5 @@
+import { RecordedFiles } from './recorded-files.js';
+
 /** What replay must know about a descriptor; descriptors themselves are not real at replay. */
 export type Monitor =
   /** It leads to the recorded terminal or pipe: what is written is shown on this stream of ours. */
@@ -14,9 +16,12 @@ const STREAMS: readonly Monitor[] = [
 export class FdTable {
   private readonly monitors: Map<number, Monitor>;
   users = 0;
+  /** What a diversion opens again. */
+  readonly files: RecordedFiles;
 
   /** @param monitors by descriptor; without it, standard output and error of a first program */
-  constructor(monitors?: Iterable<readonly [number, Monitor]>) {
+  constructor(monitors?: Iterable<readonly [number, Monitor]>, files = new RecordedFiles()) {
+    this.files = files;
     this.monitors = new Map(monitors ?? STREAMS.map((monitor, index) => [index + 1, monitor]));
   }
 
@@ -30,22 +35,25 @@ export class FdTable {
 
   close(fd: number): void {
     this.monitors.delete(fd);
+    this.files.close(fd);
   }
 
   /** close_range: first and last are inclusive. */
   closeRange(first: number, last: number): void {
     for (const fd of this.monitors.keys()) if (fd >= first && fd <= last) this.monitors.delete(fd);
+    this.files.closeRange(first, last);
   }
 
   /** dup of any kind: `to` becomes what `from` is. */
   duplicate(from: number, to: number): void {
     if (from === to) return;
+    this.files.duplicate(from, to);
     const monitor = this.monitors.get(from);
     if (monitor === undefined) this.monitors.delete(to);
     else this.monitors.set(to, monitor);
   }
 
   clone(): FdTable {
-    return new FdTable(this.monitors);
+    return new FdTable(this.monitors, this.files.clone());
   }
 }

@@ -3,6 +3,7 @@ import { newRegisters, type RegisterWords } from '../base/registers.js';
 import type { AddressSpace } from '../mm/address-space.js';
 import type { ByteSource } from '../mm/backing.js';
 import type { FdTable } from './fd-table.js';
+import { NO_ALT_STACK, SignalActions, type AltStack } from './signal-state.js';
 
 /** Where the recorder's preload library keeps what replay must read and write (notes 7.2). */
 export interface PreloadState {
@@ -19,10 +20,23 @@ export interface RseqRegistration {
   signature: number;
 }
 
+/** The program that a thread group executed last. */
+export interface Program {
+  /** As recorded. */
+  readonly path: string;
+  readonly arguments: readonly string[];
+  /** Stack pointer at its first instruction: argc, arguments, environment and auxiliary vector are above it. */
+  readonly initialStack: Gva;
+}
+
 /** Tasks of one tgid. Not a resource: bookkeeping for exec and exit. */
 export class ThreadGroup {
   readonly tasks = new Set<Task>();
-  /** Wait status of the group, from the exit record of its first task, when known. */
+  program: Program | null = null;
+  actions = new SignalActions();
+  /** The working directory, once a chdir told; null: that of the parent or of the recorder. */
+  directory: string | null = null;
+
   constructor(
     public tgid: number,
     readonly parent: ThreadGroup | null,
@@ -30,7 +44,11 @@ export class ThreadGroup {
 
   /** The same group without its tasks, for copies of them. */
   copy(parent: ThreadGroup | null): ThreadGroup {
-    return new ThreadGroup(this.tgid, parent);
+    const copy = new ThreadGroup(this.tgid, parent);
+    copy.program = this.program;
+    copy.actions = this.actions.clone();
+    copy.directory = this.directory;
+    return copy;
   }
 }
 
@@ -65,6 +83,15 @@ export class Task {
   skipNextExecution = false;
   /** The task only exits from here on; its registers are not verified any more (notes 8.5). */
   dying = false;
+  /** The system call that the task stands in, or -1. */
+  syscall = -1;
+  /** Blocked signals, as far as the recording tells. */
+  signalMask = 0n;
+  altStack: AltStack = NO_ALT_STACK;
+  /** CLONE_CHILD_CLEARTID and set_tid_address; 0: none. */
+  clearTid = 0 as Gva;
+  /** set_robust_list; 0: none. */
+  robustList = 0 as Gva;
   /** Ticks as of the last frame of this task, as recorded. */
   recTicks = 0;
   /** Ticks where the task stands, or -1 where nobody counted since they were last known. */

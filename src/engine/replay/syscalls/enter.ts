@@ -19,6 +19,7 @@ export function markEntered(core: ReplayCore, task: Task, rip: number): void {
 
 /** Entry work of a system call and the frame's memory writes (notes 5.3). */
 export function performEntry(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  task.syscall = frame.syscallNumber;
   if (frame.syscallState !== SyscallState.entering) return;
   switch (frame.syscallNumber) {
     case Sys.clone:

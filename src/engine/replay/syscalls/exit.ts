@@ -6,6 +6,7 @@ import type { TraceFrame } from '../../trace/frame.js';
 import type { ReplayCore } from '../core.js';
 import { RrCall } from '../layout.js';
 import { initBuffers, initPreload } from '../syscallbuf.js';
+import { noteCall, noteResults, noteSigreturn } from './facts.js';
 import { trackDescriptors } from './io.js';
 import * as memory from './memory.js';
 import { archPrctl, prctl, rseq, unshare } from './process.js';
@@ -44,6 +45,7 @@ export type ExitOutcome = 'compare' | 'loaded';
 /** The exit of a system call: its effects in rr's order (notes 5.4). Not for successful execs. */
 export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): ExitOutcome {
   const result = getSigned(frame.registers, Reg.rax);
+  task.syscall = -1;
   let number = frame.syscallNumber;
   if (number !== Sys.rt_sigreturn && RESTART_RESULTS.includes(result)) {
     core.applyMemWrites(frame, task);
@@ -52,6 +54,7 @@ export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): Ex
   }
   if (number === Sys.restart_syscall) number = getSigned(core.registers(task), Reg.orig_rax);
   if (number === Sys.rt_sigreturn) {
+    noteSigreturn(core, task);
     core.loadRegisters(task, frame);
     if (frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
     core.applyMemWrites(frame, task);
@@ -66,7 +69,9 @@ export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): Ex
   } else runHandler(core, task, frame, number);
 
   trackDescriptors(core, task, number, frame.registers, result, frame.extra);
+  if (!vetoed && result >= 0) noteCall(task, number, frame.registers, result);
   core.applyMemWrites(frame, task);
+  if (result === 0) noteResults(task, number, frame.registers);
   loadResult(core, task, frame);
   if (number === core.header.rrcallBase + RrCall.rdtsc) copyRegister(core, task, frame, Reg.rdx);
   return 'compare';

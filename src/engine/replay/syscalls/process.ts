@@ -76,6 +76,16 @@ function inheritState(
     if (event.flags & CloneFlag.settls) copyRegister(child.registers, Reg.fs_base, Reg.r8);
   }
   child.xstate = parent === core.current ? core.vectors.save(null) : (parent.xstate?.slice() ?? null);
+  child.signalMask = parent.signalMask;
+  if (!sharesSpace || frame.syscallNumber === Sys.vfork || event.flags & CloneFlag.vfork)
+    child.altStack = parent.altStack;
+  if (frame.syscallNumber === Sys.clone && event.flags & CloneFlag.childClearTid)
+    child.clearTid = getUnsigned(child.registers, Reg.r10) as Gva;
+  if (child.group !== parent.group) {
+    child.group.actions = parent.group.actions.clone();
+    child.group.program = parent.group.program;
+    child.group.directory = parent.group.directory;
+  }
   child.name = parent.name;
   child.preload = parent.preload;
   child.rseq = sharesSpace ? null : parent.rseq;

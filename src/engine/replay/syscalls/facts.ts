@@ -1,0 +1,159 @@
+/**
+ * What a diversion has to know and replay does not: signal dispositions, masks, alternate stacks, open files,
+ * the working directory. Collected from calls as they return, from guest memory and results only.
+ */
+import type { Gva } from '../../base/address.js';
+import { Sys } from '../../base/linux.js';
+import { Reg, getUnsigned, type RegisterWords } from '../../base/registers.js';
+import {
+  DEFAULT_ACTION,
+  SIGACTION_BYTES,
+  SigAction,
+  UNBLOCKABLE,
+  readAction,
+  readAltStack,
+  signalBit,
+} from '../../task/signal-state.js';
+import type { Task } from '../../task/task.js';
+import type { ReplayCore } from '../core.js';
+
+const AT_FDCWD = -100;
+const MAX_PATH = 4096;
+const Block = { block: 0, unblock: 1, setMask: 2 } as const;
+/** Offset of uc_sigmask in struct ucontext, which rsp points to when rt_sigreturn is called. */
+const UC_SIGMASK = 296;
+const HIGHEST_SIGNAL = 64;
+
+/** A call that succeeded, before its recorded memory writes. `registers` hold its arguments. */
+export function noteCall(task: Task, number: number, registers: RegisterWords, result: number): void {
+  const first = registers[2 * Reg.rdi];
+  switch (number) {
+    case Sys.rt_sigaction:
+      return noteAction(task, first, pointer(registers, Reg.rsi));
+    case Sys.rt_sigprocmask:
+      return noteMask(task, first, pointer(registers, Reg.rsi));
+    case Sys.sigaltstack: {
+      const bytes = peek(task, pointer(registers, Reg.rdi), 24);
+      if (bytes) task.altStack = readAltStack(bytes);
+      return;
+    }
+    case Sys.set_tid_address:
+      task.clearTid = pointer(registers, Reg.rdi);
+      return;
+    case Sys.set_robust_list:
+      task.robustList = pointer(registers, Reg.rdi);
+      return;
+    case Sys.brk:
+      task.space.brkMoved(result);
+      return;
+    case Sys.chdir:
+      noteDirectory(task, pointer(registers, Reg.rdi));
+      return;
+    default:
+      noteFile(task, number, registers, result);
+  }
+}
+
+function noteFile(task: Task, number: number, registers: RegisterWords, result: number): void {
+  const fd = registers[2 * Reg.rdi] | 0;
+  switch (number) {
+    case Sys.open:
+    case Sys.creat: {
+      const flags = number === Sys.open ? registers[2 * Reg.rsi] : 0o1101;
+      return noteOpen(task, result, pathAt(task, pointer(registers, Reg.rdi), AT_FDCWD), flags);
+    }
+    case Sys.openat: {
+      const path = pathAt(task, pointer(registers, Reg.rsi), fd);
+      return noteOpen(task, result, path, registers[2 * Reg.rdx]);
+    }
+    case Sys.socket:
+      return task.fds.files.opened(result, 'socket', 'a socket', 2);
+    case Sys.read:
+    case Sys.readv:
+    case Sys.write:
+    case Sys.writev:
+      return task.fds.files.seek(fd, (offset) => offset + result);
+    case Sys.lseek:
+      return task.fds.files.seek(fd, () => result);
+  }
+}
+
+/** Descriptors that a call stored in memory, after its recorded memory writes. */
+export function noteResults(task: Task, number: number, registers: RegisterWords): void {
+  if (number !== Sys.pipe && number !== Sys.pipe2) return;
+  const bytes = peek(task, pointer(registers, Reg.rdi), 8);
+  if (!bytes) return;
+  const view = new DataView(bytes.buffer);
+  task.fds.files.opened(view.getInt32(0, true), 'pipe', 'a pipe', 0);
+  task.fds.files.opened(view.getInt32(4, true), 'pipe', 'a pipe', 1);
+}
+
+/** A handler is entered for the signal of `siginfo`: more signals are blocked until it returns. */
+export function noteHandler(task: Task, siginfo: Uint8Array): void {
+  if (siginfo.length < 4) return;
+  const signal = new DataView(siginfo.buffer, siginfo.byteOffset, 4).getInt32(0, true);
+  if (signal < 1 || signal > HIGHEST_SIGNAL) return;
+  const { actions } = task.group;
+  const { mask, flags } = actions.of(signal);
+  task.signalMask |= mask;
+  if (!(flags & SigAction.noDefer)) task.signalMask |= signalBit(signal);
+  task.signalMask &= ~UNBLOCKABLE;
+  if (flags & SigAction.resetHandler) actions.set(signal, DEFAULT_ACTION);
+}
+
+/** rt_sigreturn, before its registers are loaded. */
+export function noteSigreturn(core: ReplayCore, task: Task): void {
+  const stack = getUnsigned(core.registers(task), Reg.rsp);
+  const mask = readMask(task, (stack + UC_SIGMASK) as Gva);
+  if (mask !== null) task.signalMask = mask & ~UNBLOCKABLE;
+}
+
+function noteAction(task: Task, signal: number, at: Gva): void {
+  const bytes = peek(task, at, SIGACTION_BYTES);
+  if (bytes && signal >= 1 && signal <= HIGHEST_SIGNAL) task.group.actions.set(signal, readAction(bytes));
+}
+
+function noteMask(task: Task, how: number, at: Gva): void {
+  const mask = readMask(task, at);
+  if (mask === null) return;
+  if (how === Block.block) task.signalMask |= mask;
+  else if (how === Block.unblock) task.signalMask &= ~mask;
+  else if (how === Block.setMask) task.signalMask = mask;
+  task.signalMask &= ~UNBLOCKABLE;
+}
+
+function noteDirectory(task: Task, at: Gva): void {
+  const path = pathAt(task, at, AT_FDCWD);
+  if (path?.startsWith('/')) task.group.directory = path;
+}
+
+function noteOpen(task: Task, fd: number, path: string | null, flags: number): void {
+  task.fds.files.opened(fd, path === null ? 'other' : 'file', path ?? 'a file', flags);
+}
+
+/** A path argument, absolute where the directory that it is relative to is known. */
+function pathAt(task: Task, at: Gva, directory: number): string | null {
+  const bytes = new Uint8Array(MAX_PATH);
+  const text = bytes.subarray(0, at > 0 ? task.space.read(at, bytes) : 0);
+  const end = text.indexOf(0);
+  if (end <= 0) return null;
+  const path = Buffer.from(text.subarray(0, end)).toString();
+  if (path.startsWith('/')) return path;
+  if (directory === AT_FDCWD) return task.group.directory === null ? path : `${task.group.directory}/${path}`;
+  for (const [fd, file] of task.fds.files) {
+    if (fd === directory && file.kind === 'file') return `${file.path}/${path}`;
+  }
+  return null;
+}
+
+function readMask(task: Task, at: Gva): bigint | null {
+  const bytes = peek(task, at, 8);
+  return bytes && new DataView(bytes.buffer).getBigUint64(0, true);
+}
+
+function peek(task: Task, at: Gva, size: number): Uint8Array | null {
+  const bytes = new Uint8Array(size);
+  return at > 0 && task.space.read(at, bytes) === size ? bytes : null;
+}
+
+const pointer = (registers: RegisterWords, slot: number): Gva => getUnsigned(registers, slot) as Gva;
