@@ -47,6 +47,9 @@ enum class ExitKind : std::uint32_t {
   failed = 3,       // exit_reason and exit_detail say how: the vCPU is lost
 };
 
+// exit_reason of our own: a kicked vCPU does not come out of ring 0. src/engine/kvm/exit.ts must match.
+constexpr std::uint32_t kReasonStuck = 0xfffe0000;
+
 constexpr std::uint32_t kBootMagic = 0x76656e52;  // 'Rnev'
 constexpr std::uint32_t kControlVersion = 1;      // of this file: both sides compare
 

@@ -22,6 +22,9 @@ constexpr std::uint64_t kCr4 = 0x6b0;
 constexpr std::uint64_t kCr4Fsgsbase = 1 << 16, kCr4Osxsave = 1 << 18;
 constexpr std::uint64_t kApicBase = 0xfee00000, kApicEnabled = 0x900;  // global enable, bootstrap processor
 constexpr std::uint64_t kTssPages = 0xfffbd000;                        // for KVM_SET_TSS_ADDR, below 4 GiB
+// Ticks of a kicked vCPU in places where it may not be taken, before it is given up: half a second. It stays
+// there for a few instructions, however slow they are.
+constexpr int kMaxRefusals = 25;
 constexpr int kArchReqXcompGuestPerm = 0x1025, kXtileData = 18;
 
 kvm_segment flat_segment(std::uint16_t selector, std::uint8_t type, std::uint8_t l, std::uint8_t db) {
@@ -242,6 +245,7 @@ int VcpuService::run() {
 
 int VcpuService::run_until_exit(std::uint64_t started) {
   Control* const c = control();
+  int refusals = 0;
   for (;;) {
     const VcpuExit exit = vcpu_.run();
     c->run_ioctls++;
@@ -256,6 +260,7 @@ int VcpuService::run_until_exit(std::uint64_t started) {
       const int result = take_interrupted(taken);
       if (result < 0) return result;
       if (taken) return 0;
+      if (++refusals == kMaxRefusals) return report_failure({VcpuExit::Kind::unsupported, kReasonStuck, {}});
     }
     if (started != 0 && now_nanos() - started >= std::uint64_t{c->budget_micros} * 1000) return -EAGAIN;
   }

@@ -54,8 +54,12 @@ const exceptionNames: Readonly<Record<number, string>> = {
 /** "#PF" for 14, "vector 15" where there is no name. */
 export const exceptionName = (vector: number): string => exceptionNames[vector] ?? `vector ${vector}`;
 
+/** The service's own reason: a kicked vCPU does not come out of ring 0 (native/kvm/control.h). */
+const STUCK = 0xfffe0000;
+
 /** In words: KVM's exit `reason` (Control::exit_reason), or a failed KVM_RUN (0xffff0000 | errno). */
 export function reasonName(reason: number): string {
   if (reason >>> 16 === 0xffff) return `KVM_RUN failing with errno ${reason & 0xffff}`;
+  if (reason === STUCK) return 'the vCPU staying in ring 0 for ever';
   return reasons[reason] ?? `KVM exit ${reason}`;
 }
