@@ -11,6 +11,7 @@ import { describePosition, type Position } from './position.js';
 import { reachGoal } from './reach.js';
 import { Runner } from './runner.js';
 import { writeRseqCpu } from './signals.js';
+import { StallWatch } from './stall.js';
 import { Action, Goal, ReplayStep } from './step.js';
 import { isElidable } from './ticks/elide.js';
 import { TickStrategies } from './ticks/strategies.js';
@@ -20,11 +21,6 @@ import { hasExactTicks } from './verify.js';
 
 /** What an exit counts for in the stall limit: its order of magnitude on a processor that emulates another. */
 const NOMINAL_EXIT_MICROS = 50;
-
-/** How much slower than the recording a machine may be: an emulated processor is 10 to 50 times, a busy one more. */
-const SLOWEST_MACHINE = 200;
-/** A recorded interval that counts; longer ones are sleep or damage. */
-const MAX_RECORDED_SECONDS = 600;
 
 export interface ReplayOptions extends CoreOptions {
   /**
@@ -79,9 +75,7 @@ export class ReplaySession {
   /** While redoing: the frame at which the replay had diverged. */
   private exactUntil = 0;
   private verifiedTicks = 0;
-  private stalledMicros = 0;
-  /** The recorder's clock at the last event that the program was run to. */
-  private reachedSec = 0;
+  private readonly stall: StallWatch;
   private frames = 0;
   private finished = false;
   /** The guest was left running: nothing but another run or a halt may follow. */
@@ -89,7 +83,7 @@ export class ReplaySession {
   /** The current frame's goal is being worked on. */
   private resuming = false;
 
-  private constructor(private readonly options: ReplayOptions) {
+  private constructor(options: ReplayOptions) {
     this.output = new OutputOnce(options.output);
     this.core = new ReplayCore({ ...options, output: (stream, bytes) => this.output.write(stream, bytes) });
     this.runner = new Runner(this.core);
@@ -103,6 +97,7 @@ export class ReplaySession {
       diverge: (cause) => this.diverge(cause),
     };
     this.timeline = new Timeline(this.core);
+    this.stall = new StallWatch(options.stallLimitMicros);
     this.core.memory.reclaim = () => this.timeline.dropOldest();
   }
 
@@ -205,7 +200,7 @@ export class ReplaySession {
     this.output.rewind(checkpoint.written);
     this.frame = this.task = null;
     this.finished = this.resuming = false;
-    this.stalledMicros = 0;
+    this.stall.progressed();
     this.exactUntil = Math.max(this.exactUntil, failedAt);
     this.context.strategy = this.ticks.of('branches');
     return true;
@@ -231,6 +226,20 @@ export class ReplaySession {
     if (!this.running) return;
     this.running = false;
     this.runner.hold(this.core.machine.halt());
+  }
+
+  private haltStalled(frame: TraceFrame): void {
+    try {
+      this.halt();
+    } catch (cause) {
+      throw new RevenantError(
+        'E_MACHINE_LOST',
+        `Frame ${frame.frameTime}, task ${frame.tid}: the program has run for ${this.stall.seconds} s without ` +
+          'coming nearer to the event, and the vCPU does not stop.',
+        'The machine hangs: end it with `revenant machine stop`, then run the command again.',
+        { cause },
+      );
+    }
   }
 
   /** Takes the next frame and plans it; false at the end of the trace. */
@@ -285,33 +294,29 @@ export class ReplaySession {
     if (this.step.goal === Goal.none) return true;
     invariant(this.frame && this.task, 'a step that runs has a task');
     this.running = false;
-    const exits = this.runner.exits;
+    const [exits, ticks] = [this.runner.exits, this.task.ticks];
     const reach = reachGoal(this.context, this.task, this.frame, this.step, budgetMicros, this.resuming);
     this.resuming = reach !== 'reached';
     if (reach === 'reached') {
-      this.stalledMicros = 0;
-      this.reachedSec = this.frame.monotonicSec;
+      this.stall.reached(this.frame.monotonicSec);
       return true;
     }
     this.running = reach === 'running';
-    // Who counts up to a limit comes to an end.
-    if (!this.running && this.context.strategy.counts) return false;
-    this.stalledMicros += this.running ? budgetMicros : (this.runner.exits - exits) * NOMINAL_EXIT_MICROS;
-    if (this.stalledMicros > this.stallLimit(this.frame)) {
-      this.halt();
-      const seconds = Math.round(this.stalledMicros / 1e6);
+    // Counting, the program comes nearer with every tick up to the frame's. Those of frames whose ticks are
+    // no program point are a little more than the program's own.
+    if (this.context.strategy.counts && this.task.ticks > ticks && this.task.ticks <= this.frame.ticks) {
+      this.stall.progressed();
+      return false;
+    }
+    const micros = this.running ? budgetMicros : (this.runner.exits - exits) * NOMINAL_EXIT_MICROS;
+    if (this.stall.isOverdue(micros, this.frame.monotonicSec)) {
+      this.haltStalled(this.frame);
       throw this.diverge({
-        summary: `the program has run for ${seconds} s without reaching the event`,
+        summary: `the program has run for ${this.stall.seconds} s without coming nearer to the event`,
         hint: 'If it really computes that long, allow more with --stall-limit SECONDS.',
       });
     }
     return false;
-  }
-
-  /** The limit, plus what the recording took for this interval on a processor that may be much slower. */
-  private stallLimit(frame: TraceFrame): number {
-    const recorded = Math.min(Math.max(0, frame.monotonicSec - this.reachedSec), MAX_RECORDED_SECONDS);
-    return this.options.stallLimitMicros + recorded * 1e6 * SLOWEST_MACHINE;
   }
 
   private finish(): void {

@@ -1,0 +1,61 @@
+/**
+ * A program that never comes to its event ends in an error, however its ticks are found: here a recorded one
+ * whose code is changed to loops for ever, once without and once with a conditional branch.
+ */
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Gva } from '../../src/engine/base/address.js';
+import { silentLogger } from '../../src/engine/base/log.js';
+import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import type { ReplayCore } from '../../src/engine/replay/core.js';
+import { ReplaySession } from '../../src/engine/replay/session.js';
+import { TICK_STRATEGIES } from '../../src/engine/replay/ticks/strategy.js';
+import { TraceReader } from '../../src/engine/trace/reader.js';
+import { tryMachine } from '../../src/machine/choose.js';
+import { acquireEmulated } from '../../src/machine/emulated.js';
+
+const folder = path.resolve(import.meta.dirname, '../../traces/zen2/hello-static');
+/** The program's exec; what follows runs its first instruction. */
+const EXEC_FRAME = 14;
+/** Far more than the stall limit takes. */
+const MAX_TURNS = 20_000;
+
+let transport: VcpuTransport;
+beforeAll(async () => {
+  transport = await acquireEmulated({});
+}, 60_000);
+afterAll(() => transport.close());
+
+describe.each([
+  ['jumps to itself', Uint8Array.of(0xeb, 0xfe)],
+  ['branches to itself', Uint8Array.of(0x31, 0xc0, 0x74, 0xfc)],
+])('a program that %s', (_name, code) => {
+  it.each(TICK_STRATEGIES)('ends in a divergence: %s', (tickStrategy) => {
+    const trace = TraceReader.open(folder);
+    const trial = tryMachine(transport, trace.header);
+    if (!trial.ok) throw new Error('the emulated machine cannot replay the sample');
+    const session = ReplaySession.open({
+      trace,
+      machine: trial.machine,
+      log: silentLogger,
+      output: () => {},
+      memoryLimitBytes: 256 * 2 ** 20,
+      stallLimitMicros: 300_000,
+      tickStrategy,
+    });
+    try {
+      while (session.frameTime < EXEC_FRAME) session.advance(1, 50_000);
+      const { core } = session as unknown as { core: ReplayCore };
+      const space = [...core.tasks.values()][0].space;
+      space.write(Number(session.describe()!.rip) as Gva, code);
+      const run = (): void => {
+        for (let turn = 0; turn < MAX_TURNS; turn++) if (session.advance(16, 50_000) === 'end') return;
+      };
+      expect(run).toThrowError(/without coming nearer to the event|ran past the recorded number of ticks/);
+      expect(session.frameTime).toBe(EXEC_FRAME);
+    } finally {
+      session.close();
+      trace.close();
+    }
+  });
+});
