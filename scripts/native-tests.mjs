@@ -12,7 +12,9 @@ export function nativeTests() {
     say('FAIL  native tests: not built');
     return { passed: 0, failed: 1 };
   }
-  const done = spawnSync('ctest', ['--test-dir', folder, '--output-on-failure'], { encoding: 'utf8' });
+  const done = spawnSync('ctest', ['--test-dir', folder, '--output-on-failure', '--timeout', '120'], {
+    encoding: 'utf8',
+  });
   const output = `${done.stdout ?? ''}${done.stderr ?? ''}`;
   const [, failed, total] = /(\d+) tests? failed out of (\d+)/.exec(output) ?? [];
   if (total === undefined || done.status !== 0) process.stdout.write(output);

@@ -1,0 +1,38 @@
+/** What counts the specs, on specs that pass, fail, cannot start and block the event loop. */
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { runSpecs } from '../../scripts/specs.mjs';
+
+const fixtures = path.join(import.meta.dirname, 'fixtures');
+const output = 'ignore';
+const args = ['--config', path.join(fixtures, 'vitest.config.ts'), '--root', fixtures];
+
+describe('runSpecs', () => {
+  it('counts every test, kills a file that hangs, names it and goes on with the others', async () => {
+    const { failures, ...counts } = await runSpecs({ args, output, silenceSeconds: 5 });
+    const lines = failures.map((failure) => failure.split('\n')[0]).sort();
+    expect(lines).toEqual([
+      'test/scripts/fixtures/broken.fixture.ts',
+      'test/scripts/fixtures/good.fixture.ts > does not hold',
+      "test/scripts/fixtures/hangs.fixture.ts: hung, killed after 5 s without news; the last test that ended is 'ends'",
+    ]);
+    expect(failures.join()).toContain('no such luck');
+    expect(counts).toEqual({ passed: 2, failed: 3, skipped: 2 });
+  });
+
+  it('gives up when its time is over', async () => {
+    const { failures, passed } = await runSpecs({
+      args: [...args, 'hangs.fixture.ts'],
+      totalSeconds: 5,
+      output,
+    });
+    expect(failures).toHaveLength(1);
+    expect(failures[0]).toMatch(/out of time/);
+    expect(passed).toBeLessThanOrEqual(1);
+  });
+
+  it('does not take a vitest that finds nothing for success', async () => {
+    const { failed, passed } = await runSpecs({ args: [...args, 'absent.fixture.ts'], output });
+    expect({ failed, passed }).toEqual({ failed: 1, passed: 0 });
+  });
+});
