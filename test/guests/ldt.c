@@ -1,5 +1,6 @@
 // Segment descriptors of one's own: a local descriptor table by modify_ldt, read through %gs, changed while the
 // selector is loaded, inherited by a fork and changed there without effect here; and a thread that shares it.
+// Compiled with -no-pie -pthread: descriptors hold addresses below 4 GiB.
 #define _GNU_SOURCE
 #include <asm/ldt.h>
 #include <pthread.h>
