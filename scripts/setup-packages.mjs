@@ -1,4 +1,4 @@
-/** System packages, by apt: what the build and the emulated machine need. */
+/** System packages, by apt: what the build, the emulated machine and the tests need. */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { hasCommand, run, say, StepFailed } from './lib.mjs';
@@ -11,6 +11,11 @@ const needed = {
   'qemu-system-x86_64': 'qemu-system-x86',
   // Modules of newer Debian kernels are compressed.
   xz: 'xz-utils',
+};
+
+/** What only tests need. */
+const neededByTests = {
+  gdb: 'gdb',
 };
 
 const APT_OPTIONS = ['-q', '-y', '-o', 'DPkg::Lock::Timeout=300'];
@@ -46,9 +51,13 @@ export function ensureAptLists() {
   if (!haveAptLists()) aptGet('update');
 }
 
-/** Installs the packages whose commands are missing. Returns whether anything was installed. */
-export function ensurePackages() {
-  const missing = Object.entries(needed).filter(([command]) => !hasCommand(command));
+/**
+ * Installs the packages whose commands are missing. Returns whether anything was installed.
+ * @param {boolean} forTests also those that only tests need
+ */
+export function ensurePackages(forTests = false) {
+  const wanted = forTests ? { ...needed, ...neededByTests } : needed;
+  const missing = Object.entries(wanted).filter(([command]) => !hasCommand(command));
   if (missing.length === 0) return false;
   const packages = missing.map(([, name]) => name);
   if (!hasCommand('apt-get')) {

@@ -43,11 +43,12 @@ export async function ensureInitramfs() {
 /**
  * All steps. Throws StepFailed with the exact line to run when one of them needs a right that we do
  * not have. Returns whether anything had to be done.
+ * @param {{ forTests?: boolean }} options
  */
-export const ensureReady = () => locked(makeReady);
+export const ensureReady = ({ forTests = false } = {}) => locked(() => makeReady(forTests));
 
-async function makeReady() {
-  const packages = ensurePackages();
+async function makeReady(forTests) {
+  const packages = ensurePackages(forTests);
   const kernel = ensureKernel();
   const modules = ensureNodeModules();
   const built = ensureBuilt();

@@ -34,7 +34,7 @@ async function specs(project, totalSeconds) {
 
 await script(async () => {
   try {
-    await ensureReady();
+    await ensureReady({ forTests: true });
   } catch (error) {
     if (!(error instanceof StepFailed)) throw error;
     say(error.message);

@@ -54,7 +54,10 @@ export class ReplayCore extends GuestCore {
   /** All registers from the frame. */
   loadRegisters(task: Task, frame: TraceFrame): void {
     this.registers(task).set(frame.registers);
-    this.segmentsChanged(task);
+    if (task === this.current) {
+      this.machine.context.requestFsGsBase();
+      this.machine.context.requestSegments();
+    }
   }
 
   /** Vector state from a recorded image (the frame's `extraRegisters`). */

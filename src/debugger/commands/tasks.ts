@@ -1,0 +1,13 @@
+import type { Session } from '../session.js';
+
+/** Every task that exists, also of processes that gdb does not hold. */
+export function tasks(session: Session): string {
+  const { currentTid } = session.target;
+  return session.target
+    .tasks()
+    .map(({ tid, pid, name }) => {
+      const held = session.attached.has(pid) ? '' : `  (not attached: attach ${pid})`;
+      return `${tid === currentTid ? '*' : ' '} ${tid}  process ${pid}  ${name}${held}`;
+    })
+    .join('\n');
+}

@@ -1,0 +1,43 @@
+/** Stops and output of diversions. */
+import type { DebugStop } from '../engine/debug/target.js';
+import type { Session } from './session.js';
+import { endOf, hereReply, replyOf } from './stops.js';
+
+/** What the diverted program printed goes to the debugger's console. */
+export function takeOutput(session: Session): void {
+  for (const { bytes } of session.diversion?.target.takeOutput() ?? []) session.console(bytes);
+}
+
+/** The reply to a stop of a diversion, or null where it runs on. */
+export function noteDivertedStop(session: Session, stop: DebugStop): string | null {
+  const { diversion } = session;
+  if (!diversion) return hereReply(session);
+  const say = (text: string): void => session.say(`[diversion: ${text}]`);
+  switch (stop.kind) {
+    case 'ended':
+      diversion.over = stop.reason;
+      say(stop.reason);
+      return hereReply(session);
+    case 'exited':
+      // A process that the diversion itself made.
+      if (!session.attached.has(stop.pid) || session.tasks().some(({ pid }) => pid !== stop.pid)) return null;
+      diversion.over = `process ${stop.pid} ${endOf(stop.status)}.`;
+      say(`process ${stop.pid} ${endOf(stop.status)}`);
+      return hereReply(session);
+    case 'history-end':
+      return hereReply(session);
+    case 'exec':
+    case 'fork':
+    case 'vfork':
+    case 'clone':
+      return null;
+    case 'signal':
+      return session.wishes.passSignals.has(stop.signal) ? null : replyOf(session, stop);
+    case 'step':
+    case 'breakpoint':
+    case 'watchpoint':
+    case 'syscall':
+    case 'interrupted':
+      return replyOf(session, stop);
+  }
+}

@@ -1,0 +1,351 @@
+import { describe, expect, it } from 'vitest';
+import {
+  fakeSession,
+  MEMORY,
+  type FakeSession,
+  type Instruction,
+} from '../../../test/debugger/fake-target.js';
+import { handlePacket } from './dispatch.js';
+
+const at = (rip: number, tid = 100): Instruction => ({ tid, rip });
+const line = [at(0x400000), at(0x400002), at(0x400004, 101), at(0x400006), at(0x400008)];
+
+const FEATURES = 'qSupported:multiprocess+;swbreak+;hwbreak+;fork-events+;vfork-events+;exec-events+';
+
+type Ask = (body: string) => Promise<string>;
+
+async function start(program: readonly Instruction[] = line): Promise<FakeSession & { ask: Ask }> {
+  const fake = fakeSession(program);
+  const ask: Ask = (body) => handlePacket(fake.session, body);
+  await ask(FEATURES);
+  return { ...fake, ask };
+}
+
+describe('what a client asks first', () => {
+  it('is told of what there is', async () => {
+    const { ask } = await start();
+    const supported = await ask(FEATURES);
+    for (const feature of ['multiprocess+', 'ReverseStep+', 'ConditionalBreakpoints+', 'fork-events+'])
+      expect(supported.split(';')).toContain(feature);
+    expect(supported).toMatch(/PacketSize=[0-9a-f]+/);
+    expect(await ask('vCont?')).toBe('vCont;c;C;s;S;r');
+    expect(await ask('?')).toMatch(/^T00thread:p64\.64;/);
+    expect(await ask('qfThreadInfo')).toBe('mp64.64,p64.65');
+    expect(await ask('qsThreadInfo')).toBe('l');
+    expect(await ask('vMustReplyEmpty')).toBe('');
+    expect(await ask('qTStatus')).toBe('');
+    expect(await ask('')).toBe('');
+  });
+
+  it('gets documents in parts', async () => {
+    const { ask, session } = await start();
+    const { xml } = session.description;
+    let whole = '';
+    for (let reply = 'm'; reply[0] === 'm'; whole += reply.slice(1)) {
+      reply = await ask(`qXfer:features:read:target.xml:${whole.length.toString(16)},400`);
+    }
+    expect(whole).toBe(xml);
+    expect(xml).toMatch(/org\.gnu\.gdb\.i386\.avx/);
+    expect(xml).toMatch(/<reg name="pkru" bitsize="32"/);
+    expect(await ask('qXfer:threads:read::0,1000')).toContain('<thread id="p64.65" name="worker"/>');
+    expect(await ask('qXfer:exec-file:read:64:0,100')).toBe('l/bin/fake');
+    expect(await ask('qXfer:auxv:read::0,a')).toBe('m\x06\0\0\0\0\0\0\0\0\x10');
+    expect(await ask('qXfer:memory-map:read::0,100')).toBe('');
+    expect(await ask('qXfer:siginfo:read::0,100')).toBe('E02');
+  });
+
+  it('gets all registers or one', async () => {
+    const { ask, session } = await start();
+    const size = session.description.registers.reduce((sum, register) => sum + register.size, 0);
+    expect((await ask('g')).length).toBe(2 * size);
+    expect(await ask('p10')).toBe('0000400000000000');
+    const pkru = session.registers.numberOf('pkru').toString(16);
+    expect(await ask(`p${pkru}`)).toBe('54555555');
+    expect(await ask('pffff')).toBe('E16');
+  });
+});
+
+describe('running', () => {
+  it('stops at breakpoints in both directions', async () => {
+    const { ask } = await start();
+    expect(await ask('Z0,400006,1')).toBe('OK');
+    expect(await ask('vCont;c:p64.-1')).toMatch(/^T05swbreak:;thread:p64\.64;.*10:0600400000000000;/);
+    expect(await ask('vCont;c')).toMatch(/^T05replaylog:end;/);
+    expect(await ask('vCont;c')).toMatch(/^T05replaylog:end;/);
+    expect(await ask('bc')).toMatch(/^T05swbreak:;/);
+    expect(await ask('z0,400006,1')).toBe('OK');
+    expect(await ask('bc')).toMatch(/^T05replaylog:begin;.*10:0000400000000000;/);
+  });
+
+  it('steps the thread that is named', async () => {
+    const { ask } = await start();
+    expect(await ask('vCont;s:p64.65;c:p64.-1')).toMatch(/^T05thread:p64\.65;.*10:0600400000000000;/);
+    expect(await ask('vCont;r400006,400008:p64.64;c')).toMatch(/^T05thread:p64\.64;/);
+    expect(await ask('bs')).toMatch(/^T05thread:p64\.64;/);
+  });
+
+  it('tells the target of breakpoints only when they change', async () => {
+    const { ask, target } = await start();
+    const set = 'Z0,400008,1;X3,220127';
+    for (let round = 0; round < 2; round++) {
+      await ask(set);
+      await ask('vCont;s:p64.64');
+      await ask('z0,400008,1');
+    }
+    expect(target.changes).toBe(1);
+    await ask('Z0,400008,1;X3,220027');
+    await ask('vCont;s:p64.64');
+    expect(target.changes).toBe(3);
+  });
+
+  it('evaluates conditions here', async () => {
+    const { ask } = await start([...line, at(0x400004, 100), at(0x40000a)]);
+    // $rax == 100: rax is the tid in this program.
+    await ask('Z0,400004,1;X7,26000022641327');
+    expect(await ask('vCont;c')).toMatch(/^T05swbreak:;thread:p64\.64/);
+  });
+
+  it('says which watchpoint saw what', async () => {
+    const write = { address: MEMORY + 8, value: 7 };
+    const { ask, said } = await start([at(1), { ...at(2, 101), write }, at(3), at(4)]);
+    await ask('Z2,1008,4');
+    expect(await ask('vCont;c')).toMatch(/^T05watch:1008;thread:p64\.65;/);
+    expect(said()).toBe('');
+  });
+
+  it('passes over signals that gdb does not want', async () => {
+    const signal = { ...at(5), stop: { kind: 'signal', tid: 100, signal: 14, siginfo: null } as const };
+    const { ask } = await start([at(1), signal, at(9), at(10)]);
+    expect(await ask('vCont;c')).toMatch(/^T0e/);
+    await ask('bc');
+    expect(await ask('QPassSignals:e;14')).toBe('OK');
+    expect(await ask('vCont;c')).toMatch(/^T05replaylog:end/);
+  });
+
+  it('is interrupted', async () => {
+    const { ask, session, target } = await start();
+    target.endless = true;
+    const reply = ask('vCont;c');
+    setTimeout(() => (session.interruptRequested = true), 5);
+    expect(await reply).toMatch(/^T02thread/);
+  });
+});
+
+describe('processes', () => {
+  const fork = (kind: 'fork' | 'vfork'): Instruction => ({ ...at(2), stop: { kind, tid: 100, child: 200 } });
+  const exec: Instruction = { ...at(3, 200), stop: { kind: 'exec', tid: 200, path: '/bin/other' } };
+  const exit: Instruction = { ...at(4), stop: { kind: 'exited', tid: 100, pid: 100, status: 0x300 } };
+  async function forking(...program: Instruction[]): Promise<Awaited<ReturnType<typeof start>>> {
+    const started = await start([at(1), ...program, at(5), at(6)]);
+    started.target.taskList.push({ tid: 200, pid: 200, name: 'child' });
+    return started;
+  }
+
+  it('shows a child, which gdb keeps or lets go', async () => {
+    const { ask, session } = await forking(fork('fork'), exec, exit);
+    expect(await ask('vCont;c')).toMatch(/^T05fork:pc8\.c8;thread:p64\.64;/);
+    expect(await ask('qfThreadInfo')).toMatch(/pc8\.c8/);
+    expect(await ask('D;c8')).toBe('OK');
+    expect([...session.attached]).toEqual([100]);
+    expect(await ask('vCont;c:p64.-1')).toMatch(/^T05replaylog:end;/);
+  });
+
+  it('follows into the child, across its exec, and not behind its birth', async () => {
+    const { ask } = await forking(fork('fork'), exec, exit);
+    await ask('vCont;c');
+    await ask('Hgpc8.c8');
+    expect(await ask('D;64')).toBe('OK');
+    const reply = await ask('vCont;c:pc8.-1');
+    expect(reply).toMatch(/^T05exec:2f62696e2f6f74686572;thread:pc8\.c8;/);
+    expect(await ask('bc')).toMatch(/^T05replaylog:begin;thread:pc8\.c8;/);
+    expect(await ask('bs')).toMatch(/^T05replaylog:begin;/);
+  });
+
+  it('tells the end of a vfork to the parent that waits for it', async () => {
+    const { ask } = await forking(fork('vfork'), exec, exit);
+    await ask('vCont;c');
+    await ask('D;c8');
+    expect(await ask('vCont;c:p64.-1')).toMatch(/^T05vforkdone:;thread:p64\.64;/);
+  });
+
+  it('reports an exit while another process is held', async () => {
+    const { ask } = await forking(fork('fork'), exit);
+    await ask('vCont;c');
+    expect(await ask('vCont;c')).toBe('W03;process:64');
+  });
+
+  it('stands before the last exit, from where it can go back', async () => {
+    const { ask, said } = await forking(exit);
+    expect(await ask('vCont;c')).toMatch(/^T05replaylog:end;/);
+    expect(said()).toBe('[process 100 exits with status 3 here]\n');
+    expect(await ask('bs')).toMatch(/^T05thread:p64\.64/);
+  });
+});
+
+describe('memory', () => {
+  it('is read and searched', async () => {
+    const { ask, target } = await start();
+    target.memory.set([1, 2, 3, 0x24, 0x7d], 0x10);
+    expect(await ask('m1010,5')).toBe('010203247d');
+    expect(await ask('x1010,3')).toBe('b\x01\x02\x03');
+    expect(await ask('m10fe,8')).toBe('0000');
+    expect(await ask('m5000,4')).toBe('E0e');
+    expect(await ask('mffffffffffffffff,4')).toBe('E0e');
+    expect(await ask('qSearch:memory:1000;100;\x03\x24')).toBe('1,1012');
+    expect(await ask('qSearch:memory:1000;100;xyz')).toBe('0');
+  });
+
+  it('files are those of the recording', async () => {
+    const { ask } = await start();
+    const hex = (text: string): string => Buffer.from(text).toString('hex');
+    expect(await ask(`vFile:open:${hex('/bin/fake')},0,0`)).toBe('F3');
+    expect(await ask('vFile:pread:3,400,4')).toBe('F7;program');
+    expect((await ask('vFile:fstat:3')).length).toBe('F40;'.length + 64);
+    expect(await ask('vFile:close:3')).toBe('F0');
+    expect(await ask('vFile:pread:3,400,0')).toBe('F-1,9');
+    expect(await ask(`vFile:open:${hex('/etc/passwd')},0,0`)).toBe('F-1,2');
+    expect(await ask(`vFile:open:${hex('/bin/fake')},602,1ff`)).toBe('F-1,1e');
+    expect(await ask(`vFile:readlink:${hex('/proc/100/exe')}`)).toBe('F9;/bin/fake');
+    expect(await ask(`vFile:open:${hex('/proc/100/maps')},0,0`)).toBe('F3');
+    expect(await ask('vFile:pread:3,400,0')).toMatch(/;1000-2000 r-xp 00000000 00:00 77 +\/bin\/fake\n$/);
+  });
+});
+
+describe('damaged requests', () => {
+  it('get an error and do no harm', async () => {
+    const { ask } = await start();
+    const bodies = [
+      'm', 'mzz,1', 'm1000', 'm1000,ffffffffffffffff', 'X1000,4', 'G', 'Gzz', 'P', 'Pzz=0', 'P0=00', 'p',
+      'Z0', 'Z0,zz,1', 'Z9,0,1', 'Z0,400000,1;X99,27', 'Hg', 'Hgp', 'Hgp1.2.3', 'Tpzz', 'vCont;', 'vCont;q',
+      'vCont;r1', 'vCont;s:pffff.1', 'vFile:', 'vFile:open:zz', 'vFile:pread:3', 'qXfer:', 'qXfer:features:read:x',
+      'qXfer:features:read:target.xml:ffffff,1', 'qRcmd,zz', 'qRcmd,', 'QPassSignals:zz', 'D;zz', 'bx', 'vAttach;1',
+      'qSearch:memory:', 'qSearch:memory:0;0;', '\x00\x01', 'v', 'q', 'Q', 'H', 'qThreadExtraInfo,zz',
+      'qSearch:memory:1000;ffffffffffffffff;x', 'hasOwnProperty', 'q__proto__',
+    ]; // prettier-ignore
+    for (const body of bodies)
+      expect(await ask(body), body).toMatch(/^(?:E[0-9a-f]{2}|F-1,.*|OK|T.*|O.*|[0-9a-f]*|F0)$/);
+    expect(await ask('qC')).toBe('QCp64.64');
+  });
+});
+
+describe('diversions', () => {
+  const RIP = '10';
+  it('begin with a write and are over when the registers are back', async () => {
+    const { ask, diversions, said } = await start();
+    expect(await ask('P0=ff00000000000000')).toBe('OK');
+    expect(await ask('M1000,2:abcd')).toBe('OK');
+    expect(diversions).toHaveLength(1);
+    expect(await ask('p0')).toBe('ff00000000000000');
+    expect(await ask('m1000,2')).toBe('abcd');
+    expect(Buffer.from(await ask('qRevenant.state'), 'hex').toString()).toBe('diversion 0');
+    expect(await ask(`vCont;s:p64.64`)).toMatch(/^T05/);
+    expect(diversions[0].at).toBe(1);
+    // Back to where it began, as after a call.
+    await ask('P0=6400000000000000');
+    await ask(`P${RIP}=0000400000000000`);
+    expect(diversions[0].closed).toBe(false);
+    expect(await ask('m1000,2')).toBe('abcd');
+    await ask('vCont;s:p64.64');
+    expect(diversions[0].closed).toBe(true);
+    expect(await ask('m1000,2')).toBe('0000');
+    expect(said()).toBe('');
+  });
+
+  it('tells that a change of memory alone does not last', async () => {
+    const { ask, said } = await start();
+    await ask('M1000,2:abcd');
+    await ask('vCont;s:p64.64');
+    expect(said()).toMatch(/what was changed is gone.*\n.*monitor diversion start/);
+  });
+
+  const monitor = (text: string): string => `qRcmd,${Buffer.from(text).toString('hex')}`;
+
+  it('last until the command when they were begun by one', async () => {
+    const { ask, diversions, target, said } = await start();
+    await ask(monitor('diversion start'));
+    await ask('M1000,1:ab');
+    await ask('vCont;c');
+    expect(diversions).toHaveLength(1);
+    expect(target.at).toBe(0);
+    expect(await ask('bc')).toMatch(/^T00/);
+    expect(said()).toMatch(/no history/);
+    await ask(monitor('diversion end'));
+    expect(diversions[0].closed).toBe(true);
+    // gdb hears of it with the next request to run, which does not run.
+    expect(await ask('qRevenant.pending')).toBe('1');
+    expect(await ask('vCont;c')).toMatch(/^T00.*10:0000400000000000;/);
+    expect(await ask('qRevenant.pending')).toBe('0');
+    expect(target.at).toBe(0);
+  });
+
+  it('show output, and end when they cannot go on', async () => {
+    const { ask, diversions, said } = await start([
+      at(1),
+      { ...at(2), stop: { kind: 'ended', tid: 100, reason: 'enough.' } },
+      at(3),
+    ]);
+    await ask(monitor('diversion start'));
+    said();
+    diversions[0].output.push({ stream: 1, bytes: Buffer.from('hello\n') });
+    expect(await ask('vCont;c')).toMatch(/^T00/);
+    expect(said()).toBe('hello\n[diversion: enough.]\n');
+    expect(await ask('vCont;c')).toMatch(/^T00/);
+    expect(said()).toBe('The diversion cannot go on: enough.\n');
+  });
+
+  it('deliver the signals that gdb passes on', async () => {
+    const signal = { ...at(5), stop: { kind: 'signal', tid: 100, signal: 10, siginfo: null } as const };
+    const { ask, diversions } = await start([at(1), signal, at(9), at(10)]);
+    await ask(monitor('diversion start'));
+    expect(await ask('vCont;c')).toMatch(/^T1e/);
+    await ask('vCont;C1e:p64.64;c');
+    expect(diversions[0].signals).toEqual([10]);
+  });
+});
+
+describe('monitor commands', () => {
+  async function commands(): Promise<
+    { say: (text: string) => Promise<string> } & Awaited<ReturnType<typeof start>>
+  > {
+    const started = await start();
+    const say = async (text: string): Promise<string> => {
+      expect(await started.ask(`qRcmd,${Buffer.from(text).toString('hex')}`)).toBe('OK');
+      return started.said();
+    };
+    return { ...started, say };
+  }
+
+  it('tell where it is and go elsewhere', async () => {
+    const { say, target, ask } = await commands();
+    expect(await say('when')).toBe('Completed frame: 0 of 5\n');
+    expect(await say('when-ticks')).toBe('Task 100: 100 ticks\n');
+    expect(await say('goto 3')).toMatch(/^Behind frame 3: task 100 \(main\) at 0x400006\n/);
+    expect(target.at).toBe(3);
+    expect(await ask('vCont;c')).toMatch(/^T00/);
+    expect(await say('goto 99')).toMatch(/ends with frame 5/);
+    expect(await say('goto x')).toMatch(/Which frame/);
+  });
+
+  it('remember places', async () => {
+    const { say, target } = await commands();
+    expect(await say('checkpoints')).toBe('No checkpoints.\n');
+    expect(await say('checkpoint the beginning')).toBe('Checkpoint 1: frame 0, the beginning\n');
+    await say('goto 2');
+    await say('checkpoint');
+    expect(await say('checkpoints')).toMatch(/^1 {2}frame 0, the beginning\n2 {2}frame 2, task/);
+    await say('restart 1');
+    expect(target.at).toBe(0);
+    expect(await say('delete-checkpoint 1')).toMatch(/forgotten/);
+    expect(await say('restart 1')).toMatch(/no checkpoint 1/);
+  });
+
+  it('explain themselves', async () => {
+    const { say } = await commands();
+    expect(await say('help')).toMatch(/^when .*\n.*goto FRAME/s);
+    expect(await say('frob')).toMatch(/not a monitor command: when,/);
+    expect(await say('wh')).toMatch(/ambiguous/);
+    expect(await say('div status')).toBe('In the replay.\n');
+    expect(await say('frames 3-4')).toBe('frames 3 to 4\n');
+    expect(await say('tasks')).toMatch(/^\* 100 {2}process 100 {2}main\n/);
+  });
+});

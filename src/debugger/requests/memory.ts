@@ -1,0 +1,121 @@
+/** Requests on memory and registers. */
+import { gva, USER_END } from '../../engine/base/address.js';
+import {
+  fromHex,
+  latin1Bytes,
+  latin1Text,
+  OK,
+  PacketError,
+  parseCount,
+  parseHex,
+  split,
+  toHex,
+} from '../packet/fields.js';
+import type { Session } from '../session.js';
+
+/** Most bytes that one request reads; gdb asks for less than a packet, others may ask for anything. */
+const MAX_READ = 0x20000;
+/** How much of memory a search holds at once. */
+const SEARCH_CHUNK = 0x10000;
+const EFAULT = 14;
+
+/** Up to `length` bytes from `address`; fewer where memory ends. */
+function read(session: Session, address: bigint, length: number): Uint8Array {
+  if (address >= BigInt(USER_END)) return new Uint8Array(0);
+  const room = USER_END - Number(address);
+  const bytes = new Uint8Array(Math.min(length, MAX_READ, room));
+  const { tid } = session.currentTask();
+  return bytes.subarray(0, session.target.readMemory(tid, gva(Number(address)), bytes));
+}
+
+function place(text: string): { address: bigint; length: number } {
+  const [address, length] = split(text, ',');
+  return { address: parseHex(address), length: parseCount(length) };
+}
+
+function readOrFail(session: Session, text: string): Uint8Array {
+  const { address, length } = place(text);
+  const bytes = read(session, address, length);
+  if (bytes.length === 0 && length > 0)
+    throw new PacketError(`no memory at 0x${address.toString(16)}`, EFAULT);
+  return bytes;
+}
+
+/** `m ADDRESS,LENGTH` */
+export const readMemory = (session: Session, text: string): string => toHex(readOrFail(session, text));
+
+/** `x ADDRESS,LENGTH`: the same in binary. */
+export const readMemoryBinary = (session: Session, text: string): string =>
+  `b${latin1Text(readOrFail(session, text))}`;
+
+function write(session: Session, address: bigint, bytes: Uint8Array): string {
+  // gdb asks in this way whether `X` exists.
+  if (bytes.length === 0) return OK;
+  if (address >= BigInt(USER_END)) throw new PacketError('not a user-space address', EFAULT);
+  const { tid } = session.currentTask();
+  const { target } = session.divertForWrite();
+  const written = target.writeMemory(tid, gva(Number(address)), bytes);
+  if (written < bytes.length) throw new PacketError(`${written} bytes were written`, EFAULT);
+  return OK;
+}
+
+/** `M ADDRESS,LENGTH:HEX` */
+export function writeMemory(session: Session, text: string): string {
+  const [head, data] = split(text, ':');
+  return write(session, place(head).address, fromHex(data));
+}
+
+/** `X ADDRESS,LENGTH:BINARY` */
+export function writeMemoryBinary(session: Session, text: string): string {
+  const [head, data] = split(text, ':');
+  return write(session, place(head).address, latin1Bytes(data));
+}
+
+/** `qSearch:memory:ADDRESS;LENGTH;PATTERN`: `1,ADDRESS` of the first match, or `0`. */
+export function searchMemory(session: Session, text: string): string {
+  const [addressText, rest] = split(text, ';');
+  const [lengthText, patternText] = split(rest, ';');
+  const start = parseHex(addressText);
+  const length = parseHex(lengthText);
+  const pattern = Buffer.from(latin1Bytes(patternText));
+  if (pattern.length === 0 || pattern.length > SEARCH_CHUNK) throw new PacketError('no such pattern');
+  const end = start + length;
+  const step = BigInt(SEARCH_CHUNK - pattern.length + 1);
+  for (let at = start; at + BigInt(pattern.length) <= end; at += step) {
+    const wanted = end - at < BigInt(SEARCH_CHUNK) ? Number(end - at) : SEARCH_CHUNK;
+    const bytes = read(session, at, wanted);
+    const found = Buffer.from(bytes).indexOf(pattern);
+    if (found >= 0) return `1,${(at + BigInt(found)).toString(16)}`;
+    if (bytes.length < wanted) return '0';
+  }
+  return '0';
+}
+
+/** `g` */
+export const readRegisters = (session: Session): string =>
+  session.registers.readAll(session.target, session.currentTask().tid);
+
+/** `p NUMBER` */
+export const readRegister = (session: Session, text: string): string =>
+  session.registers.readHex(session.target, session.currentTask().tid, parseCount(text));
+
+/** `G HEX` */
+export function writeRegisters(session: Session, text: string): string {
+  const { tid } = session.currentTask();
+  const { target, written } = session.divertForWrite();
+  session.registers.writeAll(target, tid, text);
+  written.add(tid);
+  return OK;
+}
+
+/** `P NUMBER=HEX` */
+export function writeRegister(session: Session, text: string): string {
+  const [numberText, value] = split(text, '=');
+  const { tid } = session.currentTask();
+  const number = parseCount(numberText);
+  if (session.registers.isIdle(session.target, tid, number, value)) return OK;
+  const { target, written } = session.divertForWrite();
+  session.registers.write(target, tid, number, value);
+  written.add(tid);
+  return OK;
+}

@@ -1,0 +1,161 @@
+/** `q` and `Q` requests: what the target can do, who exists, and documents about it. */
+import {
+  documentPart,
+  formatThreadId,
+  fromHex,
+  latin1Text,
+  OK,
+  PacketError,
+  parseCount,
+  parseThreadId,
+  textToHex,
+  UNSUPPORTED,
+} from '../packet/fields.js';
+import { MAX_PACKET } from '../packet/framing.js';
+import { runCommand } from '../commands/run.js';
+import type { Session } from '../session.js';
+import { linuxSignal } from '../signals.js';
+import { searchMemory } from './memory.js';
+
+/** What both sides may have. */
+const BOTH = [
+  'multiprocess',
+  'swbreak',
+  'hwbreak',
+  'fork-events',
+  'vfork-events',
+  'exec-events',
+  'vContSupported',
+];
+const OURS = [
+  'QStartNoAckMode+',
+  'ConditionalBreakpoints+',
+  'ReverseContinue+',
+  'ReverseStep+',
+  'QPassSignals+',
+  'QProgramSignals+',
+  'QCatchSyscalls+',
+  'qXfer:features:read+',
+  'qXfer:auxv:read+',
+  'qXfer:exec-file:read+',
+  'qXfer:siginfo:read+',
+  'qXfer:threads:read+',
+];
+
+function supported(session: Session, text: string): string {
+  const { features } = session.wishes;
+  features.clear();
+  for (const feature of text.split(';')) if (feature.endsWith('+')) features.add(feature.slice(0, -1));
+  // Without multiprocess a client cannot tell one process from another.
+  const both = BOTH.filter((name) => features.has(name) || name === 'vContSupported');
+  if (!features.has('multiprocess'))
+    for (const name of ['fork-events', 'vfork-events']) features.delete(name);
+  return [`PacketSize=${(MAX_PACKET / 2).toString(16)}`, ...both.map((name) => `${name}+`), ...OURS].join(
+    ';',
+  );
+}
+
+const escapeXml = (text: string): string =>
+  text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+
+function threadsDocument(session: Session): string {
+  const threads = session
+    .tasks()
+    .map(({ pid, tid, name }) => `<thread id="${formatThreadId(pid, tid)}" name="${escapeXml(name)}"/>`);
+  return `<?xml version="1.0"?><threads>${threads.join('')}</threads>`;
+}
+
+/** `OBJECT:read:ANNEX:OFFSET,LENGTH` */
+function transfer(session: Session, text: string): string {
+  const [object, operation, annex, range] = text.split(':');
+  if (operation !== 'read' || range === undefined) return UNSUPPORTED;
+  const pid = (): number => (annex === '' ? session.currentTask().pid : parseCount(annex));
+  switch (object) {
+    case 'features':
+      if (annex !== 'target.xml') throw new PacketError('there is only target.xml');
+      return documentPart(session.description.xml, range);
+    case 'threads':
+      return documentPart(threadsDocument(session), range);
+    case 'auxv':
+      return documentPart(latin1Text(session.target.executable(session.currentTask().pid).auxv), range);
+    case 'exec-file':
+      return documentPart(latin1Text(Buffer.from(session.target.executable(pid()).path)), range);
+    case 'siginfo': {
+      const siginfo = session.target.siginfo(session.currentTask().tid);
+      if (!siginfo) throw new PacketError('the task does not stand at a signal', 2);
+      return documentPart(latin1Text(siginfo), range);
+    }
+    default:
+      return UNSUPPORTED;
+  }
+}
+
+const threadList = (session: Session): string =>
+  `m${session
+    .tasks()
+    .map(({ pid, tid }) => formatThreadId(pid, tid))
+    .join(',')}`;
+
+const currentThread = (session: Session): string => {
+  const { pid, tid } = session.currentTask();
+  return `QC${formatThreadId(pid, tid)}`;
+};
+
+function threadExtraInfo(session: Session, text: string): string {
+  const { tid } = session.resolve(parseThreadId(text));
+  return textToHex(session.taskOf(tid)?.name || ' ');
+}
+
+/** A signal list: hexadecimal numbers between semicolons. */
+const signalsOf = (text: string): number[] =>
+  text
+    .split(';')
+    .filter((part) => part !== '')
+    .map((part) => linuxSignal(parseCount(part)));
+
+function catchSyscalls(session: Session, text: string): string {
+  const [on, ...numbers] = text.split(';');
+  const { wishes } = session;
+  if (on === '0') wishes.catchSyscalls = 'none';
+  else wishes.catchSyscalls = numbers.length === 0 ? 'all' : numbers.map(parseCount);
+  return OK;
+}
+
+type Answer = (session: Session, text: string) => string | Promise<string>;
+
+/** By the request's name, up to `:` or `,`; the text is what follows that. */
+const QUERIES: Readonly<Record<string, Answer>> = {
+  qSupported: supported,
+  qXfer: transfer,
+  qC: currentThread,
+  qfThreadInfo: threadList,
+  qsThreadInfo: () => 'l',
+  qThreadExtraInfo: threadExtraInfo,
+  // 1: the process was there before; gdb leaves it with `detach` rather than `kill`.
+  qAttached: () => '1',
+  qSymbol: () => OK,
+  qOffsets: () => UNSUPPORTED,
+  qTStatus: () => UNSUPPORTED,
+  qRcmd: (session, text) => runCommand(session, Buffer.from(fromHex(text)).toString('utf8')),
+  qSearch: (session, text) =>
+    text.startsWith('memory:') ? searchMemory(session, text.slice('memory:'.length)) : UNSUPPORTED,
+  // Whether a jump in time has happened that gdb does not know of yet.
+  'qRevenant.pending': (session) => String(session.pending.length),
+  'qRevenant.state': (session) => textToHex(stateText(session)),
+  QPassSignals: (session, text) => {
+    session.wishes.passSignals = new Set(signalsOf(text));
+    return OK;
+  },
+  QProgramSignals: () => OK,
+  QCatchSyscalls: catchSyscalls,
+};
+
+/** `replay 124` or `diversion 124`: for prompts. */
+export const stateText = (session: Session): string =>
+  `${session.diversion ? 'diversion' : 'replay'} ${session.replay.frameTime}`;
+
+export function query(session: Session, body: string): string | Promise<string> {
+  const match = /^([A-Za-z.]+)[:,]?/.exec(body);
+  const answer = match && Object.hasOwn(QUERIES, match[1]) ? QUERIES[match[1]] : undefined;
+  return answer && match ? answer(session, body.slice(match[0].length)) : UNSUPPORTED;
+}

@@ -1,0 +1,143 @@
+/** Requests that make the program run, forwards and backwards, and those that end it. */
+import { gva, USER_END } from '../../engine/base/address.js';
+import type { RunRequest } from '../../engine/debug/target.js';
+import {
+  errorReply,
+  OK,
+  PacketError,
+  parseCount,
+  parseThreadId,
+  split,
+  UNSUPPORTED,
+} from '../packet/fields.js';
+import { jump, resume } from '../resume.js';
+import type { Session } from '../session.js';
+import { linuxSignal } from '../signals.js';
+import { hereReply } from '../stops.js';
+
+type Mode = RunRequest['mode'];
+
+const CONTINUE: Mode = { kind: 'continue' };
+const STEP: Mode = { kind: 'step' };
+
+interface Action {
+  readonly mode: Mode;
+  readonly signal: number;
+  /** The task that it names; null: all that no other action names. */
+  readonly tid: number | null;
+}
+
+/** One of vCont's actions: `s:p1.2`, `C0b`, `r400000,400010:p1.2`, `c:p1.-1`. */
+function parseAction(text: string): Action {
+  const [what, thread] = split(text, ':');
+  const id = thread === '' ? null : parseThreadId(thread);
+  const tid = id && typeof id.tid === 'number' ? id.tid : null;
+  const letter = what[0];
+  const signal = letter === 'C' || letter === 'S' ? linuxSignal(parseCount(what.slice(1))) : 0;
+  return { mode: modeOf(letter, what.slice(1)), signal, tid };
+}
+
+function modeOf(letter: string, rest: string): Mode {
+  switch (letter) {
+    case 'c':
+    case 'C':
+      return CONTINUE;
+    case 's':
+    case 'S':
+      return STEP;
+    case 'r': {
+      const [start, end] = rest.split(',').map(parseCount);
+      if (!(start < end && end <= USER_END)) throw new PacketError('not a range of addresses');
+      return { kind: 'range', start: gva(start), end: gva(end) };
+    }
+    default:
+      throw new PacketError(`vCont action ${JSON.stringify(letter)} is not supported`);
+  }
+}
+
+/**
+ * `vCont;ACTION...`. A recording runs as it ran: of all the actions, a step decides when to stop; which other
+ * threads may run meanwhile is not gdb's to say.
+ */
+export function vCont(session: Session, text: string): Promise<string> {
+  const actions = text.split(';').map(parseAction);
+  const action =
+    actions.find(({ mode }) => mode.kind !== 'continue') ??
+    actions.find(({ signal }) => signal !== 0) ??
+    actions.find(({ tid }) => tid !== null) ??
+    actions[0];
+  // A step that names no thread is the current one's; a thread that a jump in time has undone does not matter.
+  const tid = action.tid ?? session.currentTask().tid;
+  return resume(session, { direction: 'forward', tid, mode: action.mode, signal: action.signal });
+}
+
+/** `c`, `s`, `C SIGNAL`, `S SIGNAL`: of clients that do not use vCont. */
+export function plainRun(session: Session, text: string): Promise<string> {
+  const mode = modeOf(text[0], '');
+  const signal =
+    text[0] === 'C' || text[0] === 'S' ? linuxSignal(parseCount(split(text.slice(1), ';')[0])) : 0;
+  return resume(session, { direction: 'forward', tid: session.currentTask().tid, mode, signal });
+}
+
+/** `bc` and `bs` */
+export function reverse(session: Session, text: string): Promise<string> | string {
+  if (text !== 'bc' && text !== 'bs') return UNSUPPORTED;
+  const { tid } = session.currentTask();
+  return resume(session, { direction: 'backward', tid, mode: text === 'bs' ? STEP : CONTINUE });
+}
+
+/**
+ * `vRun`: the recorded program again, from where the session began; with a number, from behind that frame. gdb then
+ * continues by itself: for those who named a place that is where they want to be.
+ */
+export async function run(session: Session, text: string): Promise<string> {
+  const [, argument] = text.split(';').map((part) => Buffer.from(part, 'hex').toString('utf8'));
+  session.endDiversion();
+  session.pending.length = 0;
+  const { replay, startMark } = session;
+  if (argument !== undefined && /^\d{1,15}$/.test(argument)) {
+    await jump(session, () => replay.beginGoto(Number(argument)));
+  } else if (startMark !== null) {
+    await jump(session, () => replay.beginGotoMark(startMark));
+  }
+  const task = replay.tasks().find(({ tid }) => tid === replay.currentTid);
+  if (!task) return errorReply(3);
+  session.attached.clear();
+  session.attach(task.pid);
+  session.pending.length = 0;
+  if (argument) session.pending.push(() => hereReply(session));
+  session.lastStop = hereReply(session);
+  return session.lastStop;
+}
+
+/** `vKill;PID`: gdb drops the process. The recording stays, so that `run` can begin it again. */
+export function kill(session: Session): string {
+  session.endDiversion();
+  session.breakpoints.clear();
+  session.pending.length = 0;
+  return OK;
+}
+
+/** `D` or `D;PID` */
+export function detach(session: Session, text: string): string {
+  if (text === '') {
+    session.endDiversion();
+    session.attached.clear();
+    session.breakpoints.clear();
+    return OK;
+  }
+  const pid = parseCount(text.slice(1));
+  session.attached.delete(pid);
+  session.breakpoints.removeProcess(pid);
+  return OK;
+}
+
+/** `vAttach;PID`: another process of the recording that exists now. */
+export function attach(session: Session, text: string): string {
+  const pid = parseCount(text);
+  const task = session.target.tasks().find((candidate) => candidate.pid === pid);
+  if (!task) throw new PacketError(`there is no process ${pid} now`, 3);
+  session.attach(pid);
+  session.select(task.tid);
+  return hereReply(session);
+}

@@ -1,0 +1,233 @@
+/** Running: what gdb asks for, what the target does, and which of its stops gdb is told of. */
+import { RevenantError } from '../engine/base/errors.js';
+import type { DebugStop, DebugTarget, LifecycleKind, RunRequest } from '../engine/debug/target.js';
+import { noteDivertedStop, takeOutput } from './diverted.js';
+import { PacketError } from './packet/fields.js';
+import type { Session } from './session.js';
+import { edgeReply, endOf, exitReply, hereReply, replyOf, stopReply } from './stops.js';
+import { GdbSignal } from './signals.js';
+
+/** Gives sockets and signals a turn. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** What gdb can be told of; a vfork's end shows in the child's exec. */
+function lifecycleKinds(session: Session): LifecycleKind[] {
+  const { features } = session.wishes;
+  const kinds: LifecycleKind[] = [];
+  if (features.has('fork-events')) kinds.push('fork');
+  if (features.has('vfork-events')) kinds.push('vfork');
+  if (features.has('exec-events') || features.has('vfork-events')) kinds.push('exec');
+  return kinds;
+}
+
+/** Runs and returns the stop reply. Throws RevenantError when the replay cannot go on. */
+export async function resume(session: Session, request: RunRequest): Promise<string> {
+  const waiting = session.pending.shift();
+  if (waiting) return remember(session, waiting());
+  if (session.failed) return giveUp(session, session.failed);
+  if (session.isDiversionSpent()) endSpent(session);
+  const { diversion } = session;
+  if (diversion && request.direction === 'backward')
+    return refuse(session, 'A diversion has no history: it cannot run backwards.');
+  if (diversion?.over) return refuse(session, `The diversion cannot go on: ${diversion.over}`);
+  if (!diversion && session.edge === edgeOf(request)) return remember(session, edgeAgain(session));
+  session.edge = null;
+  session.interruptRequested = false;
+  if (diversion) diversion.ran = true;
+  const { target } = session;
+  session.breakpoints.sync(target);
+  target.catchLifecycle(lifecycleKinds(session));
+  target.catchSyscalls(session.wishes.catchSyscalls);
+  let next = request;
+  for (;;) {
+    const stop = await runOnce(session, target, next);
+    if (!stop) return giveUp(session, null);
+    const reply = diversion ? noteDivertedStop(session, stop) : judge(session, stop, request);
+    if (reply !== null) return remember(session, reply);
+    // A signal that gdb does not want to hear of is the program's all the same.
+    next = {
+      ...request,
+      ...(stop.kind === 'signal' ? { tid: stop.tid, signal: stop.signal } : { signal: 0 }),
+    };
+  }
+}
+
+/** Runs to the target's next stop; null when it failed for good. */
+async function runOnce(
+  session: Session,
+  target: DebugTarget,
+  request: RunRequest,
+): Promise<DebugStop | null> {
+  try {
+    target.begin(request);
+    return await poll(session, target);
+  } catch (error) {
+    if (!(error instanceof RevenantError) || error.code === 'E_INTERNAL') throw error;
+    if (session.diversion) session.diversion.over = error.message;
+    else session.failed = error;
+    session.failure(error);
+    return null;
+  }
+}
+
+/** Where it stands is all that can be said. */
+function giveUp(session: Session, again: RevenantError | null): string {
+  if (again) session.failure(again);
+  return remember(session, hereReply(session));
+}
+
+/** gdb has put the registers back: its call is over. Who had only changed memory may have meant to keep that. */
+function endSpent(session: Session): void {
+  if (session.diversion && !session.diversion.ran) {
+    session.say('[diversion: what was changed is gone, the replay goes on as recorded]');
+    session.say('[to run on with changes, begin with: monitor diversion start]');
+  }
+  session.endDiversion();
+}
+
+/** Polls what is under way to its stop, with turns for Ctrl-C in between. */
+export async function poll(session: Session, target = session.target): Promise<DebugStop> {
+  for (;;) {
+    const stop = target.poll();
+    takeOutput(session);
+    if (stop) return stop;
+    await turn();
+    if (session.interruptRequested || session.closed) target.interrupt();
+  }
+}
+
+const edgeOf = ({ direction }: RunRequest): 'begin' | 'end' => (direction === 'forward' ? 'end' : 'begin');
+
+const edgeAgain = (session: Session): string =>
+  edgeReply(session, session.edge ?? 'begin', session.target.currentTid);
+
+function refuse(session: Session, text: string): string {
+  session.say(text);
+  return remember(session, hereReply(session));
+}
+
+function remember(session: Session, reply: string): string {
+  session.lastStop = reply;
+  return reply;
+}
+
+/** The reply to a stop of the replay, or null where gdb is not concerned and it runs on. */
+function judge(session: Session, stop: DebugStop, request: RunRequest): string | null {
+  const backward = request.direction === 'backward';
+  const task = session.taskOf(stop.tid);
+  const concerns = task !== undefined && session.attached.has(task.pid);
+  switch (stop.kind) {
+    case 'signal':
+      return concerns && !session.wishes.passSignals.has(stop.signal) ? replyOf(session, stop) : null;
+    case 'fork':
+    case 'vfork':
+      return backward ? birth(session, stop.child) : concerns ? forked(session, stop) : null;
+    case 'exec':
+      return executed(session, stop, concerns, backward);
+    case 'exited':
+      return exited(session, stop);
+    case 'history-end':
+      return edgeReached(session, edgeOf(request), stop.tid);
+    case 'clone':
+      return null;
+    case 'syscall':
+      return concerns ? replyOf(session, stop) : null;
+    case 'interrupted':
+      return session.closed || session.interruptRequested ? replyOf(session, stop) : null;
+    case 'step':
+    case 'breakpoint':
+    case 'watchpoint':
+    case 'ended':
+      return replyOf(session, stop);
+  }
+}
+
+/** Backwards at a fork: if gdb holds nothing that lived before, its history begins here. */
+function birth(session: Session, childTid: number): string | null {
+  const child = session.taskOf(childTid);
+  if (!child || !session.attached.has(child.pid)) return null;
+  const others = session.tasks().some(({ pid }) => pid !== child.pid);
+  return others ? null : edgeReached(session, 'begin', childTid);
+}
+
+function edgeReached(session: Session, edge: 'begin' | 'end', tid: number): string {
+  session.edge = edge;
+  const pid = [...session.attached].at(0) ?? 0;
+  return session.tasks().length === 0 ? exitReply(session, pid, 0) : edgeReply(session, edge, tid);
+}
+
+function forked(session: Session, stop: DebugStop & { child: number }): string | null {
+  const { features } = session.wishes;
+  if (!features.has(`${stop.kind}-events`)) return null;
+  const parent = session.pidOf(stop.tid);
+  const child = session.pidOf(stop.child);
+  session.attach(child);
+  if (stop.kind === 'vfork') session.vforks.set(child, { pid: parent, tid: stop.tid });
+  return replyOf(session, stop);
+}
+
+/** gdb waits with the parent of a vfork whose child it let go: it must hear that the child has left the memory. */
+function vforkDone(session: Session, child: number): string | null {
+  const parent = session.vforks.get(child);
+  session.vforks.delete(child);
+  if (!parent || session.attached.has(child) || !session.attached.has(parent.pid)) return null;
+  return stopReply(session, GdbSignal.TRAP, 'vforkdone:;', parent.tid);
+}
+
+/** gdb is told in both directions which program a process now runs. */
+function executed(
+  session: Session,
+  stop: DebugStop & { kind: 'exec' },
+  concerns: boolean,
+  backward: boolean,
+): string | null {
+  const pid = session.pidOf(stop.tid);
+  const done = backward ? null : vforkDone(session, pid);
+  if (done !== null) return done;
+  if (!concerns || !session.wishes.features.has('exec-events')) return null;
+  session.programs.set(pid, stop.path);
+  return replyOf(session, stop);
+}
+
+/**
+ * While gdb holds another process that lives, it is told of the exit. After the last one there is nothing left to
+ * look at or to go back from: the program is left standing right before it.
+ */
+function exited(session: Session, stop: DebugStop & { kind: 'exited' }): string | null {
+  const done = vforkDone(session, stop.pid);
+  if (done !== null) return done;
+  if (!session.attached.has(stop.pid)) return null;
+  const others = session.tasks().some(({ pid }) => pid !== stop.pid);
+  if (others) return exitReply(session, stop.pid, stop.status ?? 0);
+  session.say(`[process ${stop.pid} ${endOf(stop.status)} here]`);
+  return edgeReached(session, 'end', stop.tid);
+}
+
+/**
+ * Runs to a place that `begin` started towards: a jump in time, not a request of gdb's to run. gdb is told where it is
+ * when it next runs: see `Session.pending`.
+ */
+export async function jump(session: Session, begin: () => void): Promise<void> {
+  if (session.diversion) throw new PacketError('a diversion is open: end it first');
+  session.edge = null;
+  session.interruptRequested = false;
+  session.vforks.clear();
+  begin();
+  await poll(session, session.replay);
+  const task = session.taskOf(session.replay.currentTid);
+  if (task && session.tasks().length === 0) session.attach(task.pid);
+  announce(session);
+}
+
+/** gdb will be told where the program stands, and first, if it is another program, of that. */
+export function announce(session: Session): void {
+  session.pending.length = 0;
+  const { pid, tid } = session.currentTask();
+  const { path } = session.target.executable(pid);
+  const known = session.programs.get(pid);
+  if (known !== undefined && known !== path && session.wishes.features.has('exec-events')) {
+    session.pending.push(() => replyOf(session, { kind: 'exec', tid, path }));
+  }
+  session.programs.set(pid, path);
+  session.pending.push(() => hereReply(session));
+}

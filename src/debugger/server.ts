@@ -1,0 +1,109 @@
+/** Listens for debuggers; each connection is a session of its own. */
+import net from 'node:net';
+import { RevenantError } from '../engine/base/errors.js';
+import { Connection } from './connection.js';
+import type { Session } from './session.js';
+
+export type Address =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string };
+
+export interface OpenedSession {
+  readonly session: Session;
+  /** Gives the replay and its machine back. */
+  close(): void;
+}
+
+export interface ServerOptions {
+  readonly address: Address;
+  /** A recording at the place where debugging begins. */
+  readonly open: () => Promise<OpenedSession>;
+  /** A session could not be opened, or ended by a failure. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+const LOOPBACK = /^(?:127(?:\.\d{1,3}){3}|::1|localhost)$/i;
+
+/** Whether only this machine can connect there. */
+export const isLocal = (address: Address): boolean => address.kind === 'unix' || LOOPBACK.test(address.host);
+
+/**
+ * `PORT`, `HOST:PORT`, `[::1]:PORT`, `:PORT`, or a path with a slash for a Unix socket. Port 0: any.
+ * Throws E_USAGE.
+ */
+export function parseAddress(text: string): Address {
+  if (text.includes('/')) return { kind: 'unix', path: text };
+  const match = /^(?:(\[[0-9a-f:.]+\]|[^:[\]]*):)?(\d{1,5})$/i.exec(text);
+  const port = Number(match?.[2]);
+  if (!match || port > 65535) {
+    throw new RevenantError(
+      'E_USAGE',
+      `${JSON.stringify(text)} is no address to listen at.`,
+      'Give a port, HOST:PORT, or a path with a slash for a Unix socket.',
+    );
+  }
+  const host = (match[1] ?? '').replace(/^\[|\]$/g, '');
+  return { kind: 'tcp', host: host === '' ? '127.0.0.1' : host, port };
+}
+
+export class DebugServer {
+  private readonly server: net.Server;
+  private readonly sockets = new Set<net.Socket>();
+  private readonly sessions = new Set<Promise<void>>();
+
+  private constructor(private readonly options: ServerOptions) {
+    this.server = net.createServer({ noDelay: true }, (socket) => {
+      const session = this.serve(socket).finally(() => this.sessions.delete(session));
+      this.sessions.add(session);
+    });
+  }
+
+  /** Listens. Throws E_USAGE where that is not possible. */
+  static async listen(options: ServerOptions): Promise<DebugServer> {
+    const server = new DebugServer(options);
+    const { address } = options;
+    await new Promise<void>((resolve, reject) => {
+      server.server.once('error', (error) => {
+        const where = address.kind === 'unix' ? address.path : `${address.host}:${address.port}`;
+        reject(new RevenantError('E_USAGE', `Cannot listen at ${where}: ${error.message}.`));
+      });
+      const ready = (): void => resolve();
+      if (address.kind === 'unix') server.server.listen(address.path, ready);
+      else server.server.listen(address.port, address.host, ready);
+    });
+    return server;
+  }
+
+  /** As gdb's `target extended-remote` takes it. */
+  get endpoint(): string {
+    const at = this.server.address();
+    if (at === null || typeof at === 'string') return at ?? '';
+    return at.family === 'IPv6' ? `[${at.address}]:${at.port}` : `${at.address}:${at.port}`;
+  }
+
+  /** Ends every session and waits for their machines to be given back. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    for (const socket of this.sockets) socket.destroy();
+    await Promise.all([...this.sessions]);
+    await closed;
+  }
+
+  private async serve(socket: net.Socket): Promise<void> {
+    this.sockets.add(socket);
+    // Until somebody listens: a client that goes while its machine starts.
+    socket.on('error', () => {});
+    let opened: OpenedSession | null = null;
+    try {
+      opened = await this.options.open();
+      if (!socket.destroyed) await new Connection(socket, opened.session).serve();
+    } catch (error) {
+      this.options.onFailure(error);
+    } finally {
+      socket.destroy();
+      this.sockets.delete(socket);
+      opened?.session.close();
+      opened?.close();
+    }
+  }
+}

@@ -1,0 +1,243 @@
+/**
+ * What one debugger sees of one recording: which processes it holds, which task it talks about, and whether what it
+ * looks at is the replay or a diversion of it.
+ */
+import type { Logger } from '../engine/base/log.js';
+import type { RevenantError } from '../engine/base/errors.js';
+import { Reg, type RegisterWords } from '../engine/base/registers.js';
+import type {
+  DebugTarget,
+  DebugTask,
+  MutableTarget,
+  ReplayTarget,
+  StartDiversion,
+} from '../engine/debug/target.js';
+import type { XstateLayout } from '../engine/x86/xstate-layout.js';
+import { agentContext, anyHolds } from './agent/conditions.js';
+import { BreakpointTable } from './breakpoints.js';
+import type { RecordedFiles } from './files/recorded.js';
+import { FileTable } from './files/table.js';
+import { PacketError, type ThreadId } from './packet/fields.js';
+import { RegisterBank } from './registers/bank.js';
+import { describeTarget, type TargetDescription } from './registers/description.js';
+
+export interface SessionOptions {
+  readonly replay: ReplayTarget;
+  /** How a diversion is made; null: writes are refused. */
+  readonly divert: StartDiversion | null;
+  /** Of the recording. */
+  readonly layout: XstateLayout;
+  /** Files that symbols are read from. */
+  readonly files: RecordedFiles;
+  /** Lines about frames `from` to `to`, both included; for people. */
+  readonly frameLines: (from: number, to: number) => string[];
+  readonly log: Logger;
+}
+
+export interface Diversion {
+  readonly target: MutableTarget;
+  /** Begun by a command, so that only a command ends it; else by a write, and over when nothing is left of that. */
+  explicit: boolean;
+  /** Why it cannot run on, once it cannot. */
+  over: string | null;
+  /** Something has run in it. */
+  ran: boolean;
+  /** Tasks whose registers gdb has written. */
+  readonly written: Set<number>;
+}
+
+/** What the client said that it understands, and what it asked for. */
+export interface ClientWishes {
+  readonly features: Set<string>;
+  /** Linux's numbers of signals that gdb does not want to be told of. */
+  passSignals: ReadonlySet<number>;
+  catchSyscalls: readonly number[] | 'all' | 'none';
+}
+
+/** A named place in the recording. */
+export interface NamedMark {
+  readonly mark: number;
+  readonly frameTime: number;
+  readonly where: string;
+}
+
+export class Session {
+  readonly replay: ReplayTarget;
+  readonly description: TargetDescription;
+  readonly registers: RegisterBank;
+  readonly breakpoints: BreakpointTable;
+  readonly files: FileTable;
+  readonly recorded: RecordedFiles;
+  readonly log: Logger;
+  readonly wishes: ClientWishes = { features: new Set(), passSignals: new Set(), catchSyscalls: 'none' };
+  /** Thread groups that gdb holds. Others run along unseen. */
+  readonly attached = new Set<number>();
+  diversion: Diversion | null = null;
+  /** Stop replies that the next requests to run are answered with, without running: what happened besides. */
+  readonly pending: (() => string)[] = [];
+  /** No more history in this direction for the processes that gdb holds. */
+  edge: 'begin' | 'end' | null = null;
+  /** Parents of vforks whose children gdb let go: it waits for them to exec or exit. By the child's pid. */
+  readonly vforks = new Map<number, { pid: number; tid: number }>();
+  readonly marks = new Map<number, NamedMark>();
+  nextMark = 1;
+  /** Where `run` goes back to. */
+  startMark: number | null = null;
+  /** The reply to the last stop, for `?`. */
+  lastStop = '';
+  /** Set by Ctrl-C, and when nobody listens any more. */
+  interruptRequested = false;
+  closed = false;
+  /** Text for the debugger's console; set by the connection while one may be sent. */
+  console: (text: Uint8Array) => void = () => {};
+  /** What ended the replay before its time: it can be looked at, but does not run any more. */
+  failed: RevenantError | null = null;
+  /** The programs that gdb has read symbols for, by pid. */
+  readonly programs = new Map<number, string>();
+  private generalTid = 0;
+
+  constructor(private readonly options: SessionOptions) {
+    this.replay = options.replay;
+    this.recorded = options.files;
+    this.log = options.log;
+    this.description = describeTarget(options.layout);
+    this.registers = new RegisterBank(this.description, options.layout);
+    this.files = new FileTable((path) => this.recorded.open(path, this));
+    this.breakpoints = new BreakpointTable((codes, target) => (tid) => {
+      const context = agentContext(target, tid, this.description, this.registers.read);
+      return anyHolds(codes, context);
+    });
+  }
+
+  /** What the debugger looks at. */
+  get target(): DebugTarget {
+    return this.diversion?.target ?? this.replay;
+  }
+
+  say(text: string): void {
+    this.console(Buffer.from(`${text}\n`));
+  }
+
+  /** Tells what went wrong in full; the protocol has only numbers. */
+  failure(error: RevenantError): void {
+    this.say(`revenant: ${error.message}`);
+    if (error.hint) this.say(`revenant: ${error.hint}`);
+  }
+
+  frameLines(from: number, to: number): string[] {
+    return this.options.frameLines(from, to);
+  }
+
+  /** Takes a process: from now on gdb is told of what happens to it. */
+  attach(pid: number): void {
+    this.attached.add(pid);
+    this.programs.set(pid, this.target.executable(pid).path);
+  }
+
+  /** Tasks of processes that gdb holds. */
+  tasks(): DebugTask[] {
+    return this.target.tasks().filter(({ pid }) => this.attached.has(pid));
+  }
+
+  taskOf(tid: number): DebugTask | undefined {
+    return this.target.tasks().find((task) => task.tid === tid);
+  }
+
+  /** The pid of a task that exists. Throws PacketError. */
+  pidOf(tid: number): number {
+    const task = this.taskOf(tid);
+    if (!task) throw new PacketError(`there is no task ${tid}`, 3);
+    return task.pid;
+  }
+
+  /** The task that requests without a thread id are about. Throws PacketError if gdb holds none. */
+  currentTask(): DebugTask {
+    const tasks = this.tasks();
+    const chosen =
+      tasks.find(({ tid }) => tid === this.generalTid) ??
+      tasks.find(({ tid }) => tid === this.target.currentTid) ??
+      tasks.at(0);
+    if (!chosen) throw new PacketError('there is no task', 3);
+    return chosen;
+  }
+
+  select(tid: number): void {
+    this.generalTid = tid;
+  }
+
+  /** The task that an id of a packet names; `any` and `all` take the current one where they can. */
+  resolve(id: ThreadId): DebugTask {
+    const tasks = this.tasks();
+    const ofProcess = typeof id.pid === 'number' ? tasks.filter(({ pid }) => pid === id.pid) : tasks;
+    const task =
+      typeof id.tid === 'number'
+        ? ofProcess.find(({ tid }) => tid === id.tid)
+        : (ofProcess.find(({ tid }) => tid === this.generalTid) ??
+          ofProcess.find(({ tid }) => tid === this.target.currentTid) ??
+          ofProcess.at(0));
+    if (!task) throw new PacketError('there is no such thread', 3);
+    return task;
+  }
+
+  /** The diversion, begun if there is none: whoever writes needs one. Throws PacketError if there is no way. */
+  divertForWrite(): Diversion {
+    return this.diversion ?? this.startDiversion(false);
+  }
+
+  startDiversion(explicit: boolean): Diversion {
+    if (this.diversion) {
+      this.diversion.explicit ||= explicit;
+      return this.diversion;
+    }
+    const { divert } = this.options;
+    if (!divert) throw new PacketError('this session cannot make diversions', 1);
+    this.diversion = { target: divert(this.replay), explicit, over: null, ran: false, written: new Set() };
+    this.log.debug({ frame: this.replay.frameTime, explicit }, 'diversion begins');
+    return this.diversion;
+  }
+
+  endDiversion(): void {
+    const { diversion } = this;
+    if (!diversion) return;
+    this.diversion = null;
+    diversion.target.close();
+    this.log.debug({ frame: this.replay.frameTime }, 'diversion ends');
+  }
+
+  /**
+   * An inferior call is over when gdb has put the registers back. Those of other tasks do not matter: they may have
+   * run meanwhile.
+   */
+  isDiversionSpent(): boolean {
+    const { diversion, replay } = this;
+    if (!diversion || diversion.explicit) return false;
+    const exists = (target: DebugTarget, tid: number): boolean =>
+      target.tasks().some((task) => task.tid === tid);
+    for (const tid of diversion.written) {
+      if (!exists(diversion.target, tid) || !exists(replay, tid)) return false;
+      if (!sameRegisters(diversion.target.registers(tid), replay.registers(tid))) return false;
+    }
+    return true;
+  }
+
+  /** Gives everything back that is this session's own; the replay is its opener's. */
+  close(): void {
+    this.closed = true;
+    this.endDiversion();
+    for (const { mark } of this.marks.values()) this.replay.forget(mark);
+    this.marks.clear();
+  }
+}
+
+/** Bits of eflags that stepping leaves: TF and RF. */
+const STEPPING_FLAGS = 0x1_0100;
+
+/** orig_rax does not count: gdb writes -1 to it when it changes rip, so that no system call is restarted. */
+function sameRegisters(a: RegisterWords, b: RegisterWords): boolean {
+  for (let slot = 0; slot * 2 < a.length; slot++) {
+    const ignored = slot === Reg.orig_rax ? ~0 : slot === Reg.eflags ? STEPPING_FLAGS : 0;
+    if (((a[2 * slot] ^ b[2 * slot]) & ~ignored) !== 0) return false;
+    if (slot !== Reg.orig_rax && a[2 * slot + 1] !== b[2 * slot + 1]) return false;
+  }
+  return true;
+}

@@ -1,0 +1,30 @@
+/** The real gdb, for specs: commands in, everything it says out. */
+import { spawn } from 'node:child_process';
+
+export interface GdbResult {
+  readonly text: string;
+  readonly code: number | null;
+}
+
+/** gdb's own start-up files and the terminal must not matter. */
+const QUIET = ['-nx', '-q', '-batch', '-iex', 'set debuginfod enabled off', '-iex', 'set width 0'];
+
+/**
+ * Runs gdb in batch mode with these commands; its standard output and error together.
+ * @param seconds after which it is killed, and the result has `code` null
+ */
+export function runGdb(commands: readonly string[], seconds = 60): Promise<GdbResult> {
+  const flags = commands.flatMap((command) => ['-ex', command]);
+  return new Promise((resolve, reject) => {
+    const gdb = spawn('gdb', [...QUIET, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const parts: Buffer[] = [];
+    gdb.stdout.on('data', (bytes: Buffer) => parts.push(bytes));
+    gdb.stderr.on('data', (bytes: Buffer) => parts.push(bytes));
+    const timer = setTimeout(() => gdb.kill('SIGKILL'), seconds * 1000);
+    gdb.once('error', reject);
+    gdb.once('close', (code) => {
+      clearTimeout(timer);
+      resolve({ text: Buffer.concat(parts).toString('utf8'), code });
+    });
+  });
+}
