@@ -4,6 +4,7 @@ import {
   ContextOffset,
   ContextRequest,
   ControlOffset,
+  EngineSelector,
   ExitKind,
   Ring0,
   Vector,
@@ -25,6 +26,7 @@ it('agrees with native/kvm', () => {
     ...renamed(Ring0, (name) => `R0_${upper(name)}`),
     ...renamed(ContextOffset, (name) => `CTX_${upper(name)}`),
     ...renamed(ContextRequest, (name) => `CTX_REQUEST_${upper(name)}`),
+    ...renamed(EngineSelector, (name) => `SEL_${upper(name)}`),
     ...renamed(Vector, (name) => `VECTOR_${upper(name)}`),
     ...renamed(MachineArea, (name) => `machineArea.${name}`),
   };

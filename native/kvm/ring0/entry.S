@@ -155,6 +155,19 @@ save_segments:
   movl %ecx, REG(REG_ES)
   movl %edx, REG(REG_FS)
   movl %esi, REG(REG_GS)
+  // Without FSGSBASE a program can change the bases by loading other selectors only.
+  testb $CTX_FEATURE_FSGSBASE, CTX(CTX_FEATURES)
+  jnz leave_guest
+  orl %edx, %esi
+  jz leave_guest
+  movl $MSR_FS_BASE, %ecx
+  rdmsr
+  movl %eax, REG(REG_FS_BASE)
+  movl %edx, REG(REG_FS_BASE) + 4
+  incl %ecx // IA32_GS_BASE
+  rdmsr
+  movl %eax, REG(REG_GS_BASE)
+  movl %edx, REG(REG_GS_BASE) + 4
 
 // All is in the context page. On a processor of its own (the emulated machine's), the stub waits for the
 // answer there for a while: whoever shares the pool's memory sees CTX_EXIT_SEQ change, and CTX_GO lets the
@@ -253,6 +266,10 @@ perform_requests:
   testl $CTX_REQUEST_CLEAR_FIP, %esi
   jnz clear_fip
 fip_cleared:
+  testl $CTX_REQUEST_LDT, %esi
+  jz 1f
+  lldt CTX(CTX_LDT)
+1:
   testl $CTX_REQUEST_SEGMENTS, %esi
   jz 1f
   movl REG(REG_DS), %eax
@@ -268,7 +285,7 @@ fip_cleared:
   jz 1f
   testb $CTX_FEATURE_FSGSBASE, CTX(CTX_FEATURES)
   jnz 1f
-  movl $0xc0000100, %ecx // IA32_FS_BASE
+  movl $MSR_FS_BASE, %ecx
   movl REG(REG_FS_BASE), %eax
   movl REG(REG_FS_BASE) + 4, %edx
   wrmsr

@@ -7,8 +7,8 @@
 //       0x13000  interrupt stacks
 //       0x14000  page tables: boot PML4, then PDPT, PD and PT of the upper half
 //       0x18000  XSAVE area, 16 KiB
-//       0x20000  staged system calls (reserved)
-//       0x40000  first page free for guest memory
+//       0x20000  local descriptor table, 64 KiB
+//       0x30000  first page free for guest memory
 //
 // GVA = R0_BASE + GPA, supervisor only, by PML4 slot 511. What a system call touches (context, GDT,
 // TSS, IDT) shares one page: an emulated processor walks the page tables again after every exit.
@@ -33,9 +33,9 @@
 #define R0_XSTATE 0x18000
 #define R0_XSTATE_SIZE 0x4000
 #define R0_X87 0x1bc00  // end of the XSAVE area, which no processor fills: x87 state for CLEAR_FIP
-#define R0_STAGED 0x20000
-#define R0_STAGED_SIZE 0x20000
-#define R0_END 0x40000  // POOL_FIRST_FREE
+#define R0_LDT 0x20000
+#define R0_LDT_SIZE 0x10000
+#define R0_END 0x30000  // POOL_FIRST_FREE
 
 #define R0_PML4_SLOT 511
 #define R0_PDPT_SLOT 510
@@ -51,6 +51,7 @@
 #define CTX_DR6 0x018         // u64, vector 1 only
 #define CTX_CR3 0x020         // u64, page-table root, loaded on request
 #define CTX_FEATURES 0x028    // u32, CTX_FEATURE_*: set once
+#define CTX_LDT 0x02c         // u32, selector for LDTR, loaded on request: SEL_LDT or 0
 #define CTX_ORIG_RAX 0x030    // u64, copy of the registers' orig_rax, whose slot takes error codes
 #define CTX_DR0 0x040         // u64 x 4: DR0 to DR3
 #define CTX_DR7 0x060         // u64
@@ -59,8 +60,6 @@
 #define CTX_SPIN 0x084      // u32, how often to look at CTX_GO before `out`; 0: leave at once
 #define CTX_GO 0x0c0        // u32, the host's: CTX_EXIT_SEQ = go on; with CTX_GO_LEAVE = `out` now
 #define CTX_GO_LEAVE 0x80000000
-#define CTX_STAGED_NEXT 0x068  // u32, reserved: next staged system call to consume
-#define CTX_STAGED_END 0x06c   // u32, reserved: end of the staged system calls
 // Registers in user_regs_struct order. The address is 8 modulo 16, so that RSP0 = the end of `ss`
 // is aligned: the processor then pushes ss, rsp, eflags, cs, rip into their slots by itself.
 #define CTX_REGISTERS 0x108
@@ -79,6 +78,7 @@
 #define CTX_REQUEST_DEBUG 0x10       // load DR0 to DR3 and DR7
 #define CTX_REQUEST_XSAVE 0x20       // fill the XSAVE area and leave again with VECTOR_XSAVED
 #define CTX_REQUEST_CLEAR_FIP 0x40   // zero the x87 instruction and data pointers
+#define CTX_REQUEST_LDT 0x80         // load LDTR, before the segments
 
 #define CTX_FEATURE_FSGSBASE 0x01
 #define CTX_FEATURE_XSAVE 0x02
@@ -98,6 +98,8 @@
 #define SEL_USER_SS 0x2b
 #define SEL_USER_CS 0x33
 #define SEL_TSS 0x40
+#define SEL_LDT 0x50  // descriptor written by the engine, as are the three slots of SEL_TLS
+#define SEL_TLS 0x60
 #define SEL_CPU_NUMBER 0x7b
 
 // ---- Flags ------------------------------------------------------------------------------------
@@ -106,6 +108,8 @@
 #define EFLAGS_FORCED 0x202  // IF and the bit that is always one
 // CF PF AF ZF SF TF IF DF OF IOPL NT RF AC ID: cleared by SYSCALL.
 #define SYSCALL_FMASK 0x257fd5
+
+#define MSR_FS_BASE 0xc0000100  // and IA32_GS_BASE behind it
 
 // ---- user_regs_struct slots that entry.S names --------------------------------------------------
 #define REG_ORIG_RAX 15

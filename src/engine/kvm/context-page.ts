@@ -1,7 +1,7 @@
 import type { Gpa, Gva } from '../base/address.js';
 import { highWord, lowWord } from '../base/address.js';
 import { REGISTERS_BYTES, type RegisterWords } from '../base/registers.js';
-import { ContextOffset, ContextRequest, Ring0 } from './layout.js';
+import { ContextOffset, ContextRequest, EngineSelector, Ring0 } from './layout.js';
 
 const REQUESTS = ContextOffset.requests / 4;
 const VECTOR = ContextOffset.vector / 4;
@@ -11,8 +11,16 @@ const DR6 = ContextOffset.dr6 / 4;
 const CR3 = ContextOffset.cr3 / 4;
 const DR0 = ContextOffset.dr0 / 4;
 const DR7 = ContextOffset.dr7 / 4;
+const LDT = ContextOffset.ldt / 4;
+const GDT = ContextOffset.gdt / 4;
 /** DR7's bit that is always one; `1 << 2 * index` enables execution breakpoint `index` (SDM vol. 3, 17.2.4). */
 const DR7_FIXED = 0x400;
+
+/** Where ring 0 has the local descriptor table, as the two words of a base. */
+const LDT_BASE_LOW = (0x8000_0000 + Ring0.ldt) >>> 0;
+const LDT_BASE_HIGH = 0xffff_ffff;
+/** Access byte of a local descriptor table's descriptor: present, type 2 (SDM vol. 3, 8.2.3). */
+const LDT_ACCESS = 0x82 << 8;
 
 /**
  * What the ring-0 stub saves on the way out and loads on the way in: typed-array views over the pool,
@@ -27,11 +35,16 @@ export class ContextPage {
   /** XSAVE area of 16 KiB, standard form, the hardware's layout. */
   readonly xstate: Uint8Array;
   private readonly words: Uint32Array;
+  private readonly localDescriptors: Uint32Array;
+  /** What was set last: tables are never changed in place. */
+  private local: Uint32Array | null = null;
+  private thread: Uint32Array | null = null;
 
   constructor(pool: ArrayBuffer) {
     this.words = new Uint32Array(pool, Ring0.context, 1024);
     this.registers = new Uint32Array(pool, Ring0.context + ContextOffset.registers, REGISTERS_BYTES / 4);
     this.xstate = new Uint8Array(pool, Ring0.xstate, Ring0.xstateSize);
+    this.localDescriptors = new Uint32Array(pool, Ring0.ldt, Ring0.ldtSize / 4);
   }
 
   /** Why the guest left: an exception's vector (0 to 31, 0x80), or a value of layout.ts `Vector`. */
@@ -102,9 +115,32 @@ export class ContextPage {
     this.words[REQUESTS] |= ContextRequest.xsave;
   }
 
-  /** Forgets requests, for instance those that the processor refused. */
+  /** The program's local descriptor table from the next entry on: two words a descriptor, all of DPL 3; null: none. */
+  setLocalDescriptors(descriptors: Uint32Array | null): void {
+    if (descriptors === this.local) return;
+    this.local = descriptors;
+    this.words[LDT] = descriptors ? EngineSelector.ldt : 0;
+    this.words[REQUESTS] |= ContextRequest.ldt;
+    if (!descriptors) return;
+    this.localDescriptors.set(descriptors);
+    const limit = 4 * descriptors.length - 1;
+    const at = GDT + EngineSelector.ldt / 4;
+    this.words[at] = limit | (LDT_BASE_LOW << 16);
+    this.words[at + 1] = ((LDT_BASE_LOW >>> 16) & 0xff) | LDT_ACCESS | (LDT_BASE_LOW & 0xff00_0000);
+    this.words[at + 2] = LDT_BASE_HIGH;
+    this.words[at + 3] = 0;
+  }
+
+  /** The three descriptors of set_thread_area, two words each, all of DPL 3. In force where a selector is loaded. */
+  setThreadDescriptors(descriptors: Uint32Array): void {
+    if (descriptors === this.thread) return;
+    this.thread = descriptors;
+    this.words.set(descriptors, GDT + EngineSelector.tls / 4);
+  }
+
+  /** Forgets requests, for instance those that the processor refused; but not the table, which it cannot refuse. */
   dropRequests(): void {
-    this.words[REQUESTS] = 0;
+    this.words[REQUESTS] &= ContextRequest.ldt;
   }
 
   /** True if one of the breakpoints set here is at the address. */

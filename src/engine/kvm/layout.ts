@@ -48,9 +48,9 @@ export const Ring0 = {
   pml4Slot: 511,
   xstate: 0x18000,
   xstateSize: 0x4000,
-  staged: 0x20000,
-  stagedSize: 0x20000,
-  end: 0x40000,
+  ldt: 0x20000,
+  ldtSize: 0x10000,
+  end: 0x30000,
 } as const;
 
 /** Byte offsets into the context page. */
@@ -61,9 +61,11 @@ export const ContextOffset = {
   cr2: 0x010,
   dr6: 0x018,
   cr3: 0x020,
+  ldt: 0x02c,
   dr0: 0x040,
   dr7: 0x060,
   registers: 0x108,
+  gdt: 0x600,
 } as const;
 
 export const ContextRequest = {
@@ -74,6 +76,7 @@ export const ContextRequest = {
   debug: 0x10,
   xsave: 0x20,
   clearFip: 0x40,
+  ldt: 0x80,
 } as const;
 
 /** Values of the context page's `vector`; 0 to 31 and 0x80 are the processor's own. */
@@ -86,6 +89,9 @@ export const Vector = {
   /** Plus the vector of an exception inside the ring-0 stub. */
   ring0: 0x200,
 } as const;
+
+/** Selectors of descriptors that the engine writes. */
+export const EngineSelector = { ldt: 0x50, tls: 0x60 } as const;
 
 /** Linux's selectors of user code and data. */
 export const Selector = { userCs: 0x33, user32Cs: 0x23, userSs: 0x2b } as const;

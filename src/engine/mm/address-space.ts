@@ -39,6 +39,8 @@ export class AddressSpace {
   brkStart = 0;
   /** Lengths of attached System V segments, by address. */
   readonly shmLengths = new Map<number, number>();
+  /** The local descriptor table, two words a descriptor. Never changed in place: forks share it. */
+  ldt: Uint32Array | null = null;
   /** Ranges under MADV_DONTFORK. */
   private dontFork = new VmaSet();
 
@@ -268,6 +270,7 @@ export class AddressSpace {
     else for (const vma of this.dontFork) child.unmap(vma.start, vma.end);
     child.brk = this.brk;
     child.brkStart = this.brkStart;
+    child.ldt = this.ldt;
     for (const [start, length] of this.shmLengths) child.shmLengths.set(start, length);
     this.stale = true;
     return child;

@@ -104,6 +104,7 @@ function copyTask(core: GuestCore, copier: Copier, task: Task): Task {
   );
   copy.registers.set(core.registers(task));
   copy.xstate = task === core.current ? core.vectors.save(null) : (task.xstate?.slice() ?? null);
+  copy.threadDescriptors = task.threadDescriptors;
   copy.name = task.name;
   if (task.threadLocals !== 0) copy.threadLocals = core.memory.copy(task.threadLocals);
   copy.scratchStart = task.scratchStart;

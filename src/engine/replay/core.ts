@@ -54,10 +54,7 @@ export class ReplayCore extends GuestCore {
   /** All registers from the frame. */
   loadRegisters(task: Task, frame: TraceFrame): void {
     this.registers(task).set(frame.registers);
-    if (task === this.current) {
-      this.machine.context.requestFsGsBase();
-      this.machine.context.requestSegments();
-    }
+    this.segmentsChanged(task);
   }
 
   /** Vector state from a recorded image (the frame's `extraRegisters`). */

@@ -6,7 +6,7 @@ import { Prot, type MappedFile, type Vma } from '../mm/vma.js';
 import type { AddressSpace } from '../mm/address-space.js';
 import { FdTable } from '../task/fd-table.js';
 import { NO_ALT_STACK } from '../task/signal-state.js';
-import { Task, ThreadGroup } from '../task/task.js';
+import { NO_DESCRIPTORS, Task, ThreadGroup } from '../task/task.js';
 import type { TraceFrame } from '../trace/frame.js';
 import type { MMapRecord, TaskEventRecord } from '../trace/records.js';
 import type { ReplayCore } from './core.js';
@@ -114,6 +114,7 @@ function leaveOldProgram(core: ReplayCore, task: Task): void {
   task.preload = { globals: 0 as Gva, breakpointInstruction: 0 as Gva, syscallHook: 0 as Gva };
   task.rseq = null;
   task.xstate = null;
+  task.threadDescriptors = NO_DESCRIPTORS;
   task.clonedData = null;
 }
 

@@ -7,6 +7,7 @@ import type { Machine } from '../kvm/machine.js';
 import type { SharedObject } from '../mm/backing.js';
 import { AddressSpace, type KernelEntry } from '../mm/address-space.js';
 import type { Task } from '../task/task.js';
+import { dropUnloadable, loadDescriptors } from './descriptor-tables.js';
 import { THREAD_LOCALS } from './layout.js';
 import type { VectorState } from './vector-state.js';
 
@@ -65,14 +66,14 @@ export class GuestCore {
     const context = this.machine.context;
     context.registers.set(task.registers);
     this.vectors.load(task.xstate);
-    context.requestFsGsBase();
-    context.requestSegments();
+    loadDescriptors(context, task);
     this.pinThreadLocals(task);
     context.requestCr3(task.space.root);
     if (this.loadedSpace !== task.space) this.leftSpace = this.loadedSpace;
     this.loadedSpace = task.space;
     task.space.stale = false;
     this.current = task;
+    this.segmentsChanged(task);
   }
 
   /** Puts the task's own page where its address space has thread locals. */
@@ -91,6 +92,33 @@ export class GuestCore {
   /** After anything wrote fs_base or gs_base of `registers(task)`. */
   basesChanged(task: Task): void {
     if (task === this.current) this.machine.context.requestFsGsBase();
+  }
+
+  /** After anything wrote segment selectors or their bases of `registers(task)`. */
+  segmentsChanged(task: Task): void {
+    if (task !== this.current) return;
+    const { context } = this.machine;
+    dropUnloadable(task, context.registers);
+    context.requestFsGsBase();
+    context.requestSegments();
+  }
+
+  /** After the descriptors of a task or of its address space changed. Selectors keep what they were loaded with. */
+  descriptorsChanged(task: Task): void {
+    const { current } = this;
+    if (current && (task === current || task.space === current.space))
+      loadDescriptors(this.machine.context, current);
+  }
+
+  /** Vector state of a task that may be on the vCPU, as a standard image of the hardware's that is the caller's. */
+  vectorImage(task: Task): Uint8Array {
+    return task === this.current ? this.vectors.save(null) : this.vectors.copy(task.xstate);
+  }
+
+  /** The counterpart of `vectorImage`. */
+  setVectorImage(task: Task, image: Uint8Array): void {
+    if (task === this.current) this.vectors.load(image);
+    else task.xstate = image;
   }
 
   /** What the recorder makes of a task that enters the kernel by a 64-bit system call instruction. */

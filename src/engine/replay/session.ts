@@ -110,6 +110,11 @@ export class ReplaySession {
     return this.frame ? this.frame.frameTime - 1 : this.core.trace.frameTime;
   }
 
+  /** Exits of the vCPU so far. */
+  get exits(): number {
+    return this.runner.exits;
+  }
+
   get stats(): ReplayStats {
     return {
       frames: this.frames,

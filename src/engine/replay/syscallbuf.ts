@@ -18,6 +18,8 @@ import {
 const BREAKPOINT_LOAD_LENGTH = 3;
 const NO_BREAKPOINT = 0xffff_ffff_ffff_ffffn;
 const RECORD_BYTES_UNIT = 8;
+/** Bit of the header's `locked` byte. */
+const LOCKED_BY_DEBUGGER = 2;
 
 /** rrcall init_preload: the library says where its globals are (notes 6.6). Before the memory writes. */
 export function initPreload(core: ReplayCore, task: Task, frame: TraceFrame): void {
@@ -163,6 +165,15 @@ export function abortCommit(task: Task, frame: TraceFrame): void {
 /** The library issues notify_syscall_hook_exit only if asked to (notes 5.3). */
 export function requestHookExitNotice(task: Task, frame: TraceFrame): void {
   setHeaderByte(task, frame, BufferHeader.notifyOnSyscallHookExit, 'notice');
+}
+
+/** A debugger's word: while a task is stepped or its calls are watched, the library must not buffer them (notes 6.5). */
+export function setBufferLock(task: Task, on: boolean): void {
+  if (task.syscallbuf === 0) return;
+  const at = (task.syscallbuf + BufferHeader.locked) as Gva;
+  const [before] = task.space.readExactly(at, 1, 'the syscall buffer header');
+  const locked = on ? before | LOCKED_BY_DEBUGGER : before & ~LOCKED_BY_DEBUGGER;
+  task.space.writeExactly(at, Uint8Array.of(locked), 'the syscall buffer header');
 }
 
 function setHeaderByte(task: Task, frame: TraceFrame, field: number, what: string): void {

@@ -56,6 +56,11 @@ export class VectorState {
     return image;
   }
 
+  /** A copy of a task's image, or of the initial state. */
+  copy(image: Uint8Array | null): Uint8Array {
+    return (image ?? this.initial).slice();
+  }
+
   /** Loads a task's image, or the initial state, on the next entry. */
   load(image: Uint8Array | null): void {
     this.machine.context.xstate.set(image ?? this.initial);

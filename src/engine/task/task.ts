@@ -52,6 +52,8 @@ export class ThreadGroup {
   }
 }
 
+export const NO_DESCRIPTORS = new Uint32Array(6);
+
 /**
  * One recorded task. Plain data: what a checkpoint copies.
  *
@@ -63,6 +65,8 @@ export class Task {
   readonly registers: RegisterWords = newRegisters();
   /** A standard XSAVE image in the hardware's layout while the task is not on the vCPU; null: initial state. */
   xstate: Uint8Array | null = null;
+  /** The three descriptors of set_thread_area, two words each. Never changed in place: forks share them. */
+  threadDescriptors: Uint32Array = NO_DESCRIPTORS;
   name = '';
 
   /** The page behind 0x70001000 while this task runs; one count is ours. 0 before the first exec. */

@@ -111,6 +111,16 @@ function copyLegacy(from: XstateImage, present: bigint, into: XstateImage): void
 }
 
 /**
+ * Puts x87 and SSE state into a standard-form image, in place, as PTRACE_SETFPREGS does.
+ * @param legacy a 512-byte FXSAVE image
+ */
+export function setLegacyState(image: XstateImage, legacy: Uint8Array): void {
+  image.set(legacy.subarray(0, MXCSR_MASK), 0);
+  image.set(legacy.subarray(ST0, XMM_END), ST0);
+  if (image.length > LEGACY_SIZE) writeU64(image, HEADER_OFFSET, xstateBv(image) | X87 | SSE);
+}
+
+/**
  * The same state in another layout, with a header made anew and initial values stored for whatever was absent, so
  * that the result loads with RFBM = all ones. A set bit that `to` lacks is refused, PKRU excepted: it is dropped.
  * PKRU that `from` lacks starts as Linux's, so that keys permit what they permitted at exec.

@@ -3,6 +3,7 @@ import { Reg, setSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import { SyscallState, type TraceFrame } from '../../trace/frame.js';
 import type { ReplayCore } from '../core.js';
+import { enterPtrace } from './ptrace.js';
 import { cloneTask, releaseTaskAreas } from './process.js';
 
 const ENOSYS = -38;
@@ -27,6 +28,9 @@ export function performEntry(core: ReplayCore, task: Task, frame: TraceFrame): v
     case Sys.vfork:
       if (frame.failedDuringPreparation) break;
       return cloneTask(core, task, frame);
+    case Sys.ptrace:
+      enterPtrace(core, task, frame);
+      break;
     case Sys.exit:
       releaseTaskAreas(task);
       break;

@@ -1,14 +1,16 @@
-import { RevenantError } from '../../base/errors.js';
+import { wordsToGva } from '../../base/address.js';
 import { MAX_ERRNO, RESTART_RESULTS, Sys } from '../../base/linux.js';
 import { Reg, getSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import type { TraceFrame } from '../../trace/frame.js';
 import type { ReplayCore } from '../core.js';
+import { writeLocalDescriptor, writeThreadDescriptor } from '../descriptor-tables.js';
 import { RrCall } from '../layout.js';
 import { initBuffers, initPreload } from '../syscallbuf.js';
 import { noteCall, noteResults, noteSigreturn } from './facts.js';
 import { trackDescriptors } from './io.js';
 import * as memory from './memory.js';
+import { exitPtrace } from './ptrace.js';
 import { archPrctl, prctl, rseq, unshare } from './process.js';
 
 type Handler = (core: ReplayCore, task: Task, frame: TraceFrame) => void;
@@ -29,9 +31,9 @@ const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [Sys.rseq, rseq],
   [Sys.unshare, unshare],
   [Sys.pkey_alloc, pkeyAlloc],
-  [Sys.set_thread_area, refuse('sets a segment descriptor')],
+  [Sys.set_thread_area, setThreadArea],
   [Sys.modify_ldt, modifyLdt],
-  [Sys.ptrace, ptrace],
+  [Sys.ptrace, exitPtrace],
 ]);
 
 /** Calls whose handler runs even if the recorded call failed. */
@@ -83,28 +85,20 @@ function runHandler(core: ReplayCore, task: Task, frame: TraceFrame, number: num
   HANDLERS.get(number)?.(core, task, frame);
 }
 
-/** An effect that replay would need and that is not there yet: said at the frame, not as a later divergence. */
-function refuse(what: string): Handler {
-  return (_core, task, frame) => {
-    throw new RevenantError(
-      'E_UNSUPPORTED',
-      `Frame ${frame.frameTime}: task ${task.tid} ${what}; Revenant does not do that yet.`,
-    );
-  };
-}
-
 /** Function 0 and 2 only read (arch/x86/kernel/ldt.c). */
-function modifyLdt(core: ReplayCore, task: Task, frame: TraceFrame): void {
-  const write = frame.registers[2 * Reg.rdi];
-  if (write !== 0 && write !== 2) refuse('changes its local descriptor table')(core, task, frame);
+function modifyLdt(core: ReplayCore, task: Task, { registers }: TraceFrame): void {
+  const operation = registers[2 * Reg.rdi];
+  const pointer = wordsToGva(registers[2 * Reg.rsi], registers[2 * Reg.rsi + 1]);
+  if ((operation !== 1 && operation !== 0x11) || pointer < 0) return;
+  writeLocalDescriptor(task, pointer, operation === 1);
+  core.descriptorsChanged(task);
 }
 
-/** Requests that change another task's registers: POKEUSER, SETREGS, SETFPREGS, ARCH_PRCTL, SETREGSET. */
-const PTRACE_SETS_REGISTERS: ReadonlySet<number> = new Set([6, 13, 15, 30, 0x4205]);
-
-function ptrace(core: ReplayCore, task: Task, frame: TraceFrame): void {
-  if (PTRACE_SETS_REGISTERS.has(frame.registers[2 * Reg.rdi]))
-    refuse("sets another task's registers")(core, task, frame);
+function setThreadArea(core: ReplayCore, task: Task, { registers }: TraceFrame): void {
+  const pointer = wordsToGva(registers[2 * Reg.rdi], registers[2 * Reg.rdi + 1]);
+  if (pointer < 0) return;
+  writeThreadDescriptor(task, task, pointer);
+  core.descriptorsChanged(task);
 }
 
 /** Protection keys themselves are not reproduced; PKRU is, where the frame brings it (notes 6.4). */

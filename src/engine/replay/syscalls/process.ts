@@ -86,6 +86,7 @@ function inheritState(
     child.group.program = parent.group.program;
     child.group.directory = parent.group.directory;
   }
+  child.threadDescriptors = parent.threadDescriptors;
   child.name = parent.name;
   child.preload = parent.preload;
   child.rseq = sharesSpace ? null : parent.rseq;

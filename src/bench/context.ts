@@ -1,0 +1,98 @@
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import type { Logger } from '../engine/base/log.js';
+import { tickStrategyFor } from '../engine/replay/ticks/choose.js';
+import { ReplaySession, type ReplayOptions } from '../engine/replay/session.js';
+import { TraceReader } from '../engine/trace/reader.js';
+import type { MachineForTrace, MachineOptions } from '../cli/machines.js';
+import { Machines } from '../cli/machines.js';
+
+const root = path.resolve(import.meta.dirname, '../..');
+/** Where the larger recordings lie, if they do: beside the project; the samples that it brings are there always. */
+const FOLDERS = ['../shared/traces', 'traces'];
+const STALL_LIMIT_SECONDS = 300;
+
+const silent: Logger = { debug() {}, info() {}, warn() {} };
+
+/** What subjects measure with: traces, a machine that is kept from one to the next, the command line. */
+export class BenchContext {
+  private readonly machines: Machines;
+  /** What the last replay ran on. */
+  machineDescription = 'none was needed';
+
+  /** @param say tells the user, who waits, what is going on */
+  constructor(
+    private readonly options: MachineOptions,
+    readonly say: (text: string) => void,
+  ) {
+    this.machines = new Machines(options, silent, say);
+  }
+
+  /** Milliseconds of a monotonic clock. */
+  readonly now = (): number => performance.now();
+
+  /** Folder of the first of these traces ("zen2/syscalls") that is on this machine, or null. */
+  trace(...names: string[]): string | null {
+    const candidates = names.flatMap((name) => FOLDERS.map((folder) => path.resolve(root, folder, name)));
+    return candidates.find((folder) => fs.existsSync(path.join(folder, 'version'))) ?? null;
+  }
+
+  /**
+   * Replays a trace as far as `measure` takes it. The machine stands ready before; its time is not in it.
+   * @param trace a folder
+   */
+  async replay<T>(
+    trace: string,
+    measure: (session: ReplaySession, machine: MachineForTrace) => T | Promise<T>,
+    options: Partial<ReplayOptions> = {},
+  ): Promise<T> {
+    const reader = TraceReader.open(trace);
+    try {
+      const made = await this.machines.forTrace(reader);
+      this.machineDescription = made.facts.description;
+      const session = ReplaySession.open({
+        trace: reader,
+        machine: made.machine,
+        log: silent,
+        output: () => {},
+        memoryLimitBytes: made.memoryLimitBytes,
+        stallLimitMicros: STALL_LIMIT_SECONDS * 1e6,
+        tickStrategy: tickStrategyFor(made.attestation, Boolean(options.verifyTicks)),
+        ...options,
+      });
+      try {
+        return await measure(session, made);
+      } finally {
+        session.close();
+      }
+    } finally {
+      reader.close();
+    }
+  }
+
+  /**
+   * Runs `revenant` as a user would.
+   * @param onMachine the command takes --machine and --cpu
+   * @returns its JSON document (null without --json) and the seconds from start to end
+   */
+  command(args: readonly string[], onMachine = true): { seconds: number; document: unknown } {
+    const { machine, cpu } = this.options;
+    const where = onMachine ? ['--machine', machine, ...(cpu === undefined ? [] : ['--cpu', cpu])] : [];
+    this.close(); // a machine has one client at a time
+    const begun = this.now();
+    const done = spawnSync(process.execPath, [path.join(root, 'bin/revenant'), ...args, ...where], {
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const seconds = (this.now() - begun) / 1000;
+    if (done.status !== 0) throw new Error(`revenant ${args.join(' ')}: ${done.stderr.trim()}`);
+    return { seconds, document: done.stdout.startsWith('{') ? JSON.parse(done.stdout) : null };
+  }
+
+  /** Gives the machine back; the next replay leases it again. */
+  close(): void {
+    this.machines.close();
+  }
+}

@@ -1,0 +1,14 @@
+import { expect, it } from 'vitest';
+import { formatMicros, median } from './statistics.js';
+
+it('takes the middle, whatever the order', () => {
+  expect(median([9, 1, 5])).toBe(5);
+  expect(median([4, 1, 3, 2])).toBe(2.5);
+  expect(median([])).toBeNaN();
+});
+
+it('writes times with the unit that fits', () => {
+  expect(formatMicros(2.534)).toBe('2.53 us');
+  expect(formatMicros(15_340)).toBe('15.3 ms');
+  expect(formatMicros(4_200_000)).toBe('4.20 s');
+});

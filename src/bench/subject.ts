@@ -1,0 +1,16 @@
+import type { BenchContext } from './context.js';
+
+/** One line of the result: what was measured, the figure, what it should be. */
+export interface Row {
+  what: string;
+  measured: string;
+  aim?: string;
+}
+
+/** A measurement with a name of its own: `npm run bench -- NAME`. New ones are listed in registry.ts. */
+export interface Subject {
+  name: string;
+  /** One line for `npm run bench -- --list`. */
+  about: string;
+  run(context: BenchContext): Promise<Row[]> | Row[];
+}
