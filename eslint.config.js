@@ -17,12 +17,25 @@ const nodeGlobals = Object.fromEntries(
   ].map((name) => [name, 'readonly']),
 );
 
+const browserGlobals = Object.fromEntries(
+  [
+    ...['document', 'location', 'history', 'navigator', 'matchMedia', 'devicePixelRatio', 'getComputedStyle'],
+    ...['requestAnimationFrame', 'ResizeObserver', 'DecompressionStream', 'Blob', 'Response', 'Element'],
+    ...['atob', 'TextDecoder'],
+  ].map((name) => [name, 'readonly']),
+);
+
 export default tseslint.config(
   { ignores: ['build/', 'dist/', 'node_modules/', 'traces/'] },
   eslint.configs.recommended,
   {
     files: ['**/*.js', '**/*.mjs', 'bin/revenant'],
     languageOptions: { globals: nodeGlobals },
+  },
+  {
+    // The report's own script runs in browsers.
+    files: ['assets/report/*.js'],
+    languageOptions: { globals: browserGlobals },
   },
   {
     files: ['**/*.ts'],

@@ -9,6 +9,7 @@ const machineSpecs = [
   'test/replay/**/*.spec.ts',
   'test/machine/**/*.spec.ts',
   'test/cli/hostile.spec.ts',
+  'test/jobs/ci.spec.ts',
 ];
 
 export default defineConfig({

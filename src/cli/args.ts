@@ -19,6 +19,12 @@ export function parseCount(text: string): number {
   return value;
 }
 
+/** A decimal integer from 0 to 99. */
+export function parseWhole(text: string): number {
+  if (!/^\d{1,2}$/.test(text)) throw new InvalidArgumentError('expected a number from 0 to 99.');
+  return Number(text);
+}
+
 /** Seconds, possibly with a fraction, above zero. */
 export function parseSeconds(text: string): number {
   const value = /^\d{1,9}(\.\d{1,6})?$/.test(text) ? Number(text) : NaN;

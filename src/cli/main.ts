@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { ExitCode } from '../engine/base/errors.js';
 import { parseCount, parseSeconds, parseSize } from './args.js';
+import { addCi } from './ci-options.js';
 import { reportFailure } from './failure.js';
 import { createLogger } from './log.js';
 import type { CommandIo } from './output.js';
@@ -10,12 +11,14 @@ import { processIo } from './output.js';
 const EXIT_CODES = `
 Exit codes:
   0  done; for replay: replayed to the last frame
-  1  the replay diverged from the recording, or a trace of replay --all failed
+  1  the replay diverged from the recording, or a trace of replay --all or ci failed
   2  the command line is wrong
   3  the trace is missing, damaged, of another version, or names files it must not
   4  no machine here can carry this trace, or none could be started
   5  the trace needs something that Revenant does not do yet
   6  guest memory reached its limit (--memory)
+  7  ci --strict: nothing failed, but traces were skipped
+  8  ci: the manifest is missing or wrong
  70  a defect in Revenant
 130  interrupted
 141  whoever read the output has closed it
@@ -44,6 +47,7 @@ function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>):
   addReplay(program, io, perform);
   addTraceCommands(program, io, perform);
   addMachineCommands(program, io, perform);
+  addCi(program, io, perform, versionOfPackage());
   return program;
 }
 

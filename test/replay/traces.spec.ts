@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { findTraces } from '../../src/cli/find-traces.js';
+import { findTraces } from '../../src/jobs/find-traces.js';
 import { runCli } from '../cli/run-cli.js';
 
 const root = path.resolve(import.meta.dirname, '../..');

@@ -5,7 +5,7 @@ import { TraceReader } from '../../engine/trace/reader.js';
 import type { TraceHeader } from '../../engine/trace/records.js';
 import { Capture } from '../capture.js';
 import { jsonValue } from '../failure.js';
-import { shellStatus } from '../find-traces.js';
+import { shellStatus } from '../../jobs/find-traces.js';
 import { Interrupt } from '../interrupt.js';
 import type { MachineOptions } from '../machines.js';
 import { Machines } from '../machines.js';

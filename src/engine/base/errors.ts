@@ -16,6 +16,10 @@ export const ExitCode = {
   unsupported: 5,
   /** Guest memory reached its limit (`--memory`). */
   memory: 6,
+  /** `ci`: nothing failed, but traces were skipped and `--strict` forbids that. */
+  skipped: 7,
+  /** `ci`: the manifest is missing or wrong. */
+  manifest: 8,
   /** A defect in Revenant. */
   internal: 70,
   /** Interrupted by SIGINT. */
@@ -24,6 +28,7 @@ export const ExitCode = {
 
 const exitCodeOf = {
   E_USAGE: ExitCode.usage,
+  E_MANIFEST: ExitCode.manifest,
   E_TRACE_MISSING: ExitCode.trace,
   E_TRACE_VERSION: ExitCode.trace,
   E_TRACE_CORRUPT: ExitCode.trace,

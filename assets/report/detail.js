@@ -1,0 +1,240 @@
+/** What is shown of one trace. */
+import { run, streamText, unpackTimeline } from './data.js';
+import { el, facts, grouped, mono, row, seconds, table } from './dom.js';
+import { EventList } from './events.js';
+import { TimelineView } from './timeline.js';
+
+/** The whole panel of a result. */
+export function detail(result) {
+  return [
+    problems(result),
+    questions(result),
+    divergence(result),
+    timeline(result),
+    output('Standard output', result.stdout),
+    output('Standard error', result.stderr),
+    machine(result),
+    log(result),
+    command(result),
+  ].flat();
+}
+
+function problems({ problems: list, state, divergence: report }) {
+  return list
+    .filter(({ kind }) => kind !== 'question')
+    .map((problem) =>
+      el(
+        'div',
+        { class: state === 'skipped' ? 'problem skip' : 'problem' },
+        el('p', { class: 'wrap' }, problem.message),
+        problem.expected === null ? null : compared(problem.expected, problem.found),
+        problem.hint === null || report ? null : el('p', { class: 'quiet wrap' }, problem.hint),
+      ),
+    );
+}
+
+function compared(expected, found) {
+  const side = (title, text) =>
+    el('div', {}, el('h3', {}, title), el('pre', { class: 'wrap', tabindex: 0 }, text ?? ''));
+  return el('div', { class: 'columns' }, side('Expected', expected), side('Found', found));
+}
+
+const ANSWERS = {
+  passed: '\u2713 right',
+  failed: '\u2717 wrong',
+  error: '! no answer',
+  unanswered: '! not asked',
+};
+
+function questions({ questions: list }) {
+  if (list.length === 0) return [];
+  const rows = list.map((question) =>
+    row([
+      el(
+        'td',
+        { class: `state ${question.state === 'unanswered' ? 'error' : question.state}` },
+        ANSWERS[question.state],
+      ),
+      el('td', {}, question.name, el('div', { class: 'quiet' }, question.place)),
+      mono(question.asked, 'text'),
+      mono(question.expected, 'text'),
+      mono(question.found ?? question.problem ?? '', 'text'),
+    ]),
+  );
+  return [
+    el('h2', {}, 'Questions'),
+    table('Questions', ['', 'question', 'asked', 'expected', 'found'], rows),
+  ];
+}
+
+function divergence({ divergence: report }) {
+  if (!report) return [];
+  const sections = [registers(report), instructions(report), lastFrames(report)].filter(
+    (part) => part !== null,
+  );
+  return [
+    el('h2', {}, `Divergence at frame ${grouped(report.frameTime)}`),
+    facts([
+      ['task', `${report.tid} ${report.taskName}`],
+      ['event', report.event],
+      ['what differs', report.summary],
+      ['expected', report.expected],
+      ['found', report.found],
+      ['ticks', ticks(report.ticks)],
+      ['rip', place(report.rip)],
+      ['rsp', place(report.rsp)],
+    ]),
+    el('div', { class: 'columns' }, ...sections),
+    el('h3', {}, 'What to do'),
+    el('ul', {}, ...report.advice.map((text) => el('li', {}, text))),
+  ];
+}
+
+const ticks = (counted) =>
+  counted &&
+  `${grouped(counted.expected)} recorded, ${counted.found === null ? 'not counted here' : `${grouped(counted.found)} replayed`}`;
+const place = (at) => at && [at.address, at.symbol ?? 'no symbol', at.mapping ?? 'not mapped'].join('  ');
+
+function registers(report) {
+  if (report.registers.length === 0) return null;
+  const padded = (value) => (value === null ? '' : value.replace(/^0x/, '').padStart(16, '0'));
+  const rows = report.registers.map(({ name, expected, found, differs }) =>
+    row(
+      [
+        el('td', { class: 'mono' }, `${differs ? '* ' : '  '}${name}`),
+        mono(padded(expected)),
+        mono(padded(found)),
+      ],
+      differs ? { class: 'differs' } : {},
+    ),
+  );
+  return el(
+    'section',
+    {},
+    el('h3', {}, 'Registers'),
+    table('Registers', ['register', 'recorded', 'replayed'], rows),
+  );
+}
+
+function instructions(report) {
+  if (report.instructions.length === 0) return null;
+  const rows = report.instructions.map(({ address, bytes, text, comment, current }) =>
+    row(
+      [
+        mono(`${current ? '\u25b6 ' : '  '}${address}`),
+        mono(bytes.length > 20 ? `${bytes.slice(0, 20)}+` : bytes),
+        mono(comment ? `${text}  ; ${comment}` : text),
+      ],
+      current ? { class: 'here', 'aria-current': 'true' } : {},
+    ),
+  );
+  return el(
+    'section',
+    {},
+    el('h3', {}, 'Instructions'),
+    table('Instructions', ['address', 'bytes', 'instruction'], rows),
+  );
+}
+
+function lastFrames(report) {
+  if (report.lastFrames.length === 0) return null;
+  const rows = report.lastFrames.map(({ frameTime, tid, ticks: count, event }) =>
+    row([mono(String(frameTime)), mono(String(tid)), mono(String(count)), mono(event)]),
+  );
+  return el(
+    'section',
+    {},
+    el('h3', {}, 'Last frames'),
+    table('Last frames', ['frame', 'task', 'ticks', 'event'], rows),
+  );
+}
+
+function timeline(result) {
+  const { timeline: data, divergence: report } = result;
+  if (!data || data.entries === 0) return [];
+  const merged = data.entries < data.frames ? ', drawn in runs of frames' : '';
+  const note = `${grouped(data.frames)} frames, ${data.tasks.length} tasks, ${seconds(data.duration)} recorded${merged}`;
+  const box = el('div', {}, el('p', { class: 'quiet' }, note));
+  void unpackTimeline(data).then((columns) => {
+    let list = null;
+    const marks = report ? [{ frame: report.frameTime }] : [];
+    const view = new TimelineView(data, columns, marks, (index) => list?.reveal(index));
+    list = new EventList(data, columns, (index) => view.choose(index));
+    box.append(view.element, list.element);
+    view.draw();
+    if (report) view.choose(view.entryOfFrame(report.frameTime));
+  });
+  return [el('h2', {}, 'Timeline'), box];
+}
+
+function output(title, stream) {
+  if (!stream || stream.bytes === 0) return [];
+  const cut = stream.truncated ? ', the beginning is shown' : '';
+  return [
+    el('h2', {}, `${title} (${grouped(stream.bytes)} bytes${cut})`),
+    el('pre', { tabindex: 0 }, streamText(stream)),
+  ];
+}
+
+function machine(result) {
+  const { summary, machine: facts_, stats } = result;
+  const microseconds = result.frames > 0 ? (result.replaySeconds * 1e6) / result.frames : null;
+  const recorded = summary
+    ? [
+        ['command', summary.commandLine.join(' ')],
+        ['recorded on', `${summary.recordedOn}, XCR0 ${summary.xcr0}`],
+      ]
+    : [];
+  const replayed = facts_
+    ? [
+        ['replayed on', facts_.description],
+        ['XCR0', `${facts_.guestXcr0} in the guest, ${facts_.xcr0} in the machine`],
+        ['not on the host', facts_.hostProblem],
+      ]
+    : [];
+  return [
+    el('h2', {}, 'Machine'),
+    facts([
+      ...recorded,
+      ...replayed,
+      ['exit status', result.status === null ? null : String(result.status)],
+      [
+        'replay',
+        microseconds === null
+          ? null
+          : `${seconds(result.replaySeconds)}, ${microseconds.toFixed(0)} us a frame`,
+      ],
+      ['guest memory', stats ? `${grouped(stats.peakPages * 4)} KiB at most` : null],
+      ['exits', stats ? `${grouped(stats.exits)}, of them ${grouped(stats.pageFaults)} page faults` : null],
+      ['went back to count ticks', stats && stats.fallbacks > 0 ? grouped(stats.fallbacks) : null],
+      ['attempts', result.attempts > 1 ? String(result.attempts) : null],
+      ['worker', result.worker],
+      ['asked for in', result.source ? `${result.source.file}:${result.source.line}` : null],
+      ['artifacts', result.artifacts.map(({ kind, path }) => `${kind}: ${path}`).join(', ')],
+    ]),
+  ];
+}
+
+function log({ log: text }) {
+  return text === ''
+    ? []
+    : [el('h2', {}, 'Log of the worker'), el('pre', { tabindex: 0, class: 'wrap' }, text)];
+}
+
+function command({ reproduce }) {
+  const button = el('button', { type: 'button', onclick: () => copy(reproduce, button) }, 'Copy');
+  return [
+    el('h2', {}, 'To see it again'),
+    el('div', { class: 'command' }, el('pre', { class: 'wrap', tabindex: 0 }, reproduce), button),
+    el('p', { class: 'quiet' }, `Revenant ${run.revenant}`),
+  ];
+}
+
+async function copy(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = 'Copied';
+  } catch {
+    button.textContent = 'Not allowed';
+  }
+}

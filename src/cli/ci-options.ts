@@ -1,0 +1,77 @@
+/** The command lines of `revenant ci` and what belongs to it. */
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import { parseCount, parseSeconds, parseSize, parseWhole } from './args.js';
+import type { CiEnvironment } from './commands/ci.js';
+import type { CommandIo } from './output.js';
+
+type Perform = (action: (io: CommandIo) => Promise<number | undefined>) => Promise<void>;
+
+const CI_EXIT_CODES = `
+Exit codes: 0 all well; 1 a trace failed; 7 nothing failed, but traces were skipped and --strict was given;
+8 the manifest is missing or wrong; 2, 3, 4, 70, 130 as of other commands.
+`;
+
+/** Adds `ci` and the hidden `job`, which its workers run. */
+export function addCi(program: Command, io: CommandIo, perform: Perform, version: string): void {
+  const command = program
+    .command('ci')
+    .description('replay recorded traces as regression tests, in parallel')
+    .argument('[target]', 'manifest, or folder of traces (default: revenant.yaml here)')
+    .option('--only <pattern>', 'only traces whose name contains this (or matches, with *)')
+    .addOption(
+      new Option(
+        '--jobs <count>',
+        'traces at the same time (default: as processors and memory allow)',
+      ).argParser(parseCount),
+    )
+    .addOption(
+      new Option('--worker-memory <size>', "most memory of a worker's own, besides the guest's")
+        .argParser(parseSize)
+        .default(1024 ** 3, '1G'),
+    )
+    .addOption(new Option('--retries <count>', 'further attempts after a failure').argParser(parseWhole))
+    .option('--strict', 'a skipped trace is a failure')
+    .option('--junit <file>', 'write results as JUnit XML')
+    .option('--html <file>', 'write a report as one HTML file')
+    .option('--artifacts <folder>', 'keep log, report and output of what does not pass')
+    .option('--json', 'results as JSON on standard output')
+    .option('--list', 'print the traces, replay nothing')
+    .option('--quiet', 'no progress and no summary');
+  addOverrides(command)
+    .addHelpText('after', CI_EXIT_CODES)
+    .action((target: string | undefined, options) =>
+      perform(async () => {
+        const { ciCommand } = await import('./commands/ci.js');
+        return ciCommand(target, options, io, surroundings(version));
+      }),
+    );
+  program
+    .command('job', { hidden: true })
+    .action(() => perform(async () => (await import('./commands/job-process.js')).jobCommand(io)));
+}
+
+/** Settings that go before the manifest's. */
+function addOverrides(command: Command): Command {
+  return command
+    .addOption(new Option('--machine <kind>', 'where to run').choices(['host', 'emulated', 'auto']))
+    .option('--cpu <model>', "processor of the emulated machine, as QEMU's -cpu names it")
+    .addOption(
+      new Option('--memory <size>', 'most guest memory of a trace, such as 512M or 2G').argParser(parseSize),
+    )
+    .addOption(new Option('--timeout <seconds>', 'longest time of a trace').argParser(parseSeconds))
+    .addOption(
+      new Option(
+        '--stall-limit <seconds>',
+        'longest time in the guest without reaching the next frame',
+      ).argParser(parseSeconds),
+    )
+    .option('--verify-ticks', "count every tick exactly, and compare each frame's")
+    .option('--unpacked', 'the traces were not packed: use the files of this machine that they name');
+}
+
+const surroundings = (version: string): CiEnvironment => ({
+  version,
+  environment: process.env,
+  date: () => new Date().toISOString(),
+});

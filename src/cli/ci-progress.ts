@@ -1,0 +1,173 @@
+import type { JobResult } from '../jobs/result.js';
+import { headline } from '../jobs/report/problem-text.js';
+import type { Progress } from '../jobs/run/execute.js';
+import type { RunListener } from '../jobs/run/pool.js';
+import type { JobSpec } from '../jobs/spec.js';
+import type { CommandIo } from './output.js';
+import { printable } from './printable.js';
+
+const REDRAW_MS = 100;
+/** Running jobs are named in a log when nothing else was said for so long. */
+const PLAIN_SILENCE_MS = 30_000;
+
+interface Running {
+  at: Progress | null;
+  begun: number;
+  note: string | null;
+}
+
+export interface CiProgressOptions {
+  io: CommandIo;
+  quiet: boolean;
+  /** Columns of the terminal; longer lines would wrap and spoil the redrawing. */
+  columns: number;
+  /** Of every job, in any unit. */
+  weights: ReadonlyMap<string, number>;
+}
+
+/**
+ * Progress of a run on standard error. On a terminal one line a running trace and one for the whole with the time
+ * left, redrawn in place; elsewhere a line for each trace that is done.
+ */
+export class CiProgress implements RunListener {
+  private readonly running = new Map<string, Running>();
+  private readonly terminal: boolean;
+  private readonly total: number;
+  private readonly begun: number;
+  private done = 0;
+  private doneWeight = 0;
+  private readonly allWeight: number;
+  private drawn = 0;
+  private last: number;
+
+  constructor(private readonly options: CiProgressOptions) {
+    const { io, weights } = options;
+    this.terminal = io.isTerminal(2) && !options.quiet;
+    this.total = weights.size;
+    this.allWeight = [...weights.values()].reduce((sum, weight) => sum + weight, 0);
+    this.begun = io.now();
+    this.last = this.begun;
+  }
+
+  started(spec: JobSpec, attempt: number): void {
+    const note = attempt > 1 ? `attempt ${attempt}` : null;
+    this.running.set(spec.name, { at: null, begun: this.options.io.now(), note });
+    this.draw();
+  }
+
+  progress(spec: JobSpec, at: Progress): void {
+    const running = this.running.get(spec.name);
+    if (running) running.at = at;
+    if (this.terminal) this.draw();
+    else this.breakSilence();
+  }
+
+  note(spec: JobSpec, text: string): void {
+    const running = this.running.get(spec.name);
+    if (running) running.note = text;
+    this.draw();
+  }
+
+  finished(spec: JobSpec, result: JobResult): void {
+    this.running.delete(spec.name);
+    this.done++;
+    this.doneWeight += this.options.weights.get(spec.name) ?? 0;
+    if (this.options.quiet) return;
+    this.say(resultLine(result, this.done, this.total));
+  }
+
+  /** A line that stays. */
+  say(text: string): void {
+    if (this.options.quiet) return;
+    this.clear();
+    this.options.io.err(`${text}\n`);
+    this.last = this.options.io.now();
+    this.draw(true);
+  }
+
+  /** Removes what is drawn, before other output and at the end. */
+  clear(): void {
+    if (this.drawn === 0) return;
+    this.options.io.err(`\x1b[${this.drawn}A\x1b[J`);
+    this.drawn = 0;
+  }
+
+  private draw(now = false): void {
+    if (!this.terminal) return;
+    const time = this.options.io.now();
+    if (!now && time - this.last < REDRAW_MS) return;
+    this.last = time;
+    const lines = [...this.running].map(([name, running]) => this.runningLine(name, running, time));
+    if (this.running.size > 0) lines.push(this.wholeLine(time));
+    const erase = this.drawn > 0 ? `\x1b[${this.drawn}A\x1b[J` : '';
+    this.options.io.err(erase + lines.map((line) => `${this.fit(line)}\n`).join(''));
+    this.drawn = lines.length;
+  }
+
+  private breakSilence(): void {
+    const time = this.options.io.now();
+    if (this.options.quiet || time - this.last < PLAIN_SILENCE_MS) return;
+    this.last = time;
+    const lines = [...this.running].map(([name, running]) => `${this.runningLine(name, running, time)}\n`);
+    this.options.io.err(lines.join(''));
+  }
+
+  private runningLine(name: string, { at, begun, note }: Running, time: number): string {
+    const seconds = ((time - begun) / 1000).toFixed(0);
+    const bar = this.terminal ? `${barOf(at)} ` : '';
+    const where = at && at.frames > 0 ? `frame ${at.frame} of ${at.frames}` : (note ?? 'starting');
+    const what = at?.phase === 'asking' ? 'asking questions' : where;
+    return `  ${bar}${printable(name)}: ${what}, ${seconds} s`;
+  }
+
+  private wholeLine(time: number): string {
+    const left = this.secondsLeft(time);
+    const rest = left === null ? '' : `, about ${duration(left)} left`;
+    return `${this.done} of ${this.total} done, ${duration((time - this.begun) / 1000)}${rest}`;
+  }
+
+  /** From the pace so far; null before there is one. */
+  private secondsLeft(time: number): number | null {
+    let done = this.doneWeight;
+    for (const [name, { at }] of this.running) {
+      if (at && at.frames > 0) done += ((this.options.weights.get(name) ?? 0) * at.frame) / at.frames;
+    }
+    if (done <= 0) return null;
+    const passed = (time - this.begun) / 1000;
+    return (passed / done) * (this.allWeight - done);
+  }
+
+  private fit(line: string): string {
+    const { columns } = this.options;
+    return line.length < columns ? line : `${line.slice(0, columns - 2)}…`;
+  }
+}
+
+const BAR = 10;
+
+function barOf(at: Progress | null): string {
+  const part = at && at.frames > 0 ? Math.min(1, at.frame / at.frames) : 0;
+  const full = Math.round(part * BAR);
+  return `[${'#'.repeat(full)}${'.'.repeat(BAR - full)}]`;
+}
+
+/** `45 s`, `3 min 20 s`. */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+const WORDS = { passed: 'pass', failed: 'FAIL', error: 'ERROR', skipped: 'skip' } as const;
+
+/** The line of a finished job. */
+export function resultLine(result: JobResult, done: number, total: number): string {
+  const { state, name, seconds, cached, flaky, attempts, worker } = result;
+  const notes = [
+    ...(cached ? ['cached'] : [`${seconds.toFixed(1)} s`]),
+    ...(flaky ? [`FLAKY: passed at attempt ${attempts}`] : []),
+    ...(worker === null ? [] : [worker]),
+  ];
+  const why = state === 'passed' ? '' : `: ${printable(headline(result))}`;
+  const count = String(done).padStart(String(total).length);
+  return `[${count}/${total}] ${WORDS[state].padEnd(5)} ${printable(name)} (${notes.join(', ')})${why}`;
+}

@@ -1,0 +1,131 @@
+/** `revenant job`: the process that does one job of `revenant ci` or `revenant worker`; started by them only. */
+import { silentLogger } from '../../engine/base/log.js';
+import { hex } from '../../engine/base/address.js';
+import { RevenantError } from '../../engine/base/errors.js';
+import { DivergenceError, formatReport, reportDocument } from '../../engine/replay/report.js';
+import { shellStatus } from '../../jobs/find-traces.js';
+import type { DivergenceDocument, MachineFacts as JobMachineFacts } from '../../jobs/result.js';
+import type { Progress, Replayer, ReplayOutcome } from '../../jobs/run/execute.js';
+import { executeJob } from '../../jobs/run/execute.js';
+import type { RunMessage, WorkerMessage } from '../../jobs/run/protocol.js';
+import type { JobSpec } from '../../jobs/spec.js';
+import { Interrupt } from '../interrupt.js';
+import type { MachineFacts, MachineOptions } from '../machines.js';
+import { Machines } from '../machines.js';
+import type { CommandIo } from '../output.js';
+import { processorName } from '../processor.js';
+import type { RunResult } from '../run.js';
+import { runSession } from '../run.js';
+import { openTrace } from './replay.js';
+
+const PROGRESS_MS = 100;
+
+/** Waits for the job, does it, sends the result. Returns the exit code. */
+export async function jobCommand(io: CommandIo): Promise<number> {
+  if (!process.send) {
+    throw new RevenantError('E_USAGE', 'revenant job is started by revenant ci and revenant worker only.');
+  }
+  // A parent that is gone wants nothing any more; the connection to the machine ends with us.
+  process.once('disconnect', () => process.exit(0));
+  // Ctrl-C reaches the whole group of processes; the parent decides what it means.
+  process.on('SIGINT', () => {});
+  const { spec } = await new Promise<RunMessage>((resolve) => process.once('message', resolve));
+  const result = await executeJob(spec, localReplayer(io), throttled(io));
+  await send({ kind: 'result', result });
+  return 0;
+}
+
+function send(message: WorkerMessage): Promise<void> {
+  return new Promise((resolve) => {
+    // An error means that the parent is gone, which `disconnect` has told already.
+    process.send!(message, undefined, undefined, () => resolve());
+  });
+}
+
+/** At most ten reports a second: a frame takes microseconds on a good machine. */
+function throttled(io: CommandIo): (at: Progress) => void {
+  let last = -Infinity;
+  return (at) => {
+    if (io.now() - last < PROGRESS_MS && at.frame > 0) return;
+    last = io.now();
+    void send({ kind: 'progress', ...at });
+  };
+}
+
+const traceOptions = (
+  spec: JobSpec,
+): { unpacked: boolean; like?: string; stallLimit: number } & MachineOptions => ({
+  machine: spec.machine,
+  cpu: spec.cpu ?? undefined,
+  memory: spec.limits.memoryBytes ?? undefined,
+  unpacked: spec.unpacked,
+  like: spec.like ?? undefined,
+  stallLimit: spec.limits.stallSeconds,
+});
+
+function localReplayer(io: CommandIo): Replayer {
+  return {
+    open: (spec) => openTrace(spec.trace, traceOptions(spec), io),
+    brand: (reader) => processorName(reader.header),
+    replay: async (spec, hooks) => {
+      const interrupt = new Interrupt();
+      const note = (text: string): void => void send({ kind: 'note', text });
+      const machines = new Machines(traceOptions(spec), silentLogger, note);
+      const trace = openTrace(spec.trace, traceOptions(spec), { ...io, err() {} });
+      try {
+        const result = await runSession({
+          trace,
+          machines,
+          interrupt,
+          log: silentLogger,
+          output: (fd, bytes) => hooks.output(fd, bytes),
+          stallLimit: spec.limits.stallSeconds,
+          until: spec.expect.until ?? Infinity,
+          verifyTicks: spec.verifyTicks,
+          now: () => io.now(),
+          onTurn: (session, seconds) => hooks.progress(session.frameTime, seconds),
+        });
+        return outcomeOf(result);
+      } finally {
+        trace.close();
+        machines.close();
+        interrupt.dispose();
+      }
+    },
+    answerer: () => Promise.resolve(null),
+  };
+}
+
+function outcomeOf(result: RunResult): ReplayOutcome {
+  const { failure, frameTime, seconds, exitStatus, machine, stats, outcome } = result;
+  return {
+    complete: outcome === 'end',
+    failure,
+    frames: frameTime,
+    seconds,
+    status: exitStatus === null ? null : shellStatus(exitStatus),
+    machine: machine && machineFacts(machine),
+    stats: stats && { ...stats },
+    divergence:
+      failure instanceof DivergenceError
+        ? {
+            document: reportDocument(failure.report) as DivergenceDocument,
+            text: formatReport(failure.report),
+          }
+        : null,
+  };
+}
+
+const machineFacts = ({
+  kind,
+  description,
+  guestXcr0,
+  xcr0,
+  hostProblem,
+}: MachineFacts): JobMachineFacts => ({
+  kind,
+  description,
+  guestXcr0: hex(guestXcr0),
+  xcr0: hex(xcr0),
+  hostProblem,
+});

@@ -1,0 +1,33 @@
+/** What is kept of a job that did not pass: a folder with its log, its report and what the program printed. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { resultText } from './report/problem-text.js';
+import type { JobResult } from './result.js';
+
+/** A job's folder: its name with what no file name should hold replaced. */
+export function artifactFolder(root: string, name: string): string {
+  const safe = name.replace(/[^\w.-]+/g, '_').replace(/^\.+/, '_');
+  return path.join(root, safe || '_');
+}
+
+/**
+ * Writes the files, and names them in the result relative to `root`. Nothing for results that passed or were
+ * skipped. A worker may have put files there before; they stay.
+ */
+export function keepArtifacts(root: string, result: JobResult): void {
+  if (result.state === 'passed' || result.state === 'skipped') return;
+  const folder = artifactFolder(root, result.name);
+  fs.mkdirSync(folder, { recursive: true });
+  const write = (kind: string, name: string, content: string | Uint8Array): void => {
+    fs.writeFileSync(path.join(folder, name), content);
+    result.artifacts.push({ kind, path: path.relative(root, path.join(folder, name)) });
+  };
+  write('report', 'report.txt', `${resultText(result)}\n`);
+  const { timeline: _, log: __, ...rest } = result;
+  write('result', 'result.json', `${JSON.stringify(rest, null, 2)}\n`);
+  if (result.log !== '') write('log', 'worker.log', result.log);
+  for (const name of ['stdout', 'stderr'] as const) {
+    const stream = result[name];
+    if (stream && stream.bytes > 0) write(name, name, Buffer.from(stream.base64, 'base64'));
+  }
+}

@@ -1,0 +1,142 @@
+/** Whether a text is as expected, and if not, what to say. */
+import { createHash } from 'node:crypto';
+import type { StreamFacts } from '../result.js';
+import type { TextTest } from '../spec.js';
+
+const KEEP_BYTES = 1024 ** 2;
+/** Of a text in a message. */
+const SHOWN = 400;
+
+/** Collects what a program writes: size, SHA-256 and the first MiB. */
+export class StreamCapture {
+  #size = 0;
+  readonly #hash = createHash('sha256');
+  readonly #kept: Buffer[] = [];
+  #keptBytes = 0;
+
+  add(bytes: Uint8Array): void {
+    this.#size += bytes.length;
+    this.#hash.update(bytes);
+    const room = Math.min(bytes.length, KEEP_BYTES - this.#keptBytes);
+    if (room <= 0) return;
+    this.#kept.push(Buffer.from(bytes.subarray(0, room)));
+    this.#keptBytes += room;
+  }
+
+  /** Ends the capture. */
+  facts(): StreamFacts {
+    return {
+      bytes: this.#size,
+      sha256: this.#hash.digest('hex'),
+      base64: Buffer.concat(this.#kept).toString('base64'),
+      truncated: this.#size > this.#keptBytes,
+    };
+  }
+}
+
+/** What a test has found. */
+export interface Mismatch {
+  message: string;
+  expected: string;
+  found: string;
+}
+
+/** Facts of a text that is at hand. */
+export function streamOf(text: string): StreamFacts {
+  const capture = new StreamCapture();
+  capture.add(Buffer.from(text));
+  return capture.facts();
+}
+
+/** The first part of the test that does not hold, or null. */
+export function testStream(test: TextTest, stream: StreamFacts): Mismatch | null {
+  const kept = Buffer.from(stream.base64, 'base64');
+  const text = kept.toString('utf8');
+  const found = shorten(text);
+  const whole = expectedWhole(test);
+  if (whole !== null && (whole.bytes !== stream.bytes || whole.sha256 !== stream.sha256))
+    return wholeMismatch(whole, stream, kept);
+  const cut = stream.truncated ? ` in the first ${KEEP_BYTES} bytes` : '';
+  if (test.contains !== undefined && !text.includes(test.contains))
+    return { message: `does not contain what is expected${cut}`, expected: shorten(test.contains), found };
+  if (test.matches !== undefined && !new RegExp(test.matches, 'su').test(text))
+    return { message: `does not match the pattern${cut}`, expected: `/${test.matches}/`, found };
+  return null;
+}
+
+/** What a test asks for, for people. */
+export function describeTest(test: TextTest): string {
+  const whole = expectedWhole(test);
+  const parts = [
+    ...(whole === null ? [] : [whole.content ? shorten(whole.content.toString('utf8')) : sized(whole)]),
+    ...(test.contains === undefined ? [] : [`contains ${JSON.stringify(test.contains)}`]),
+    ...(test.matches === undefined ? [] : [`matches /${test.matches}/`]),
+  ];
+  return parts.join(' and ');
+}
+
+/**
+ * The same for a value, such as `0x10` or `"text"`: whole numbers are compared as numbers.
+ * Null when all is well.
+ */
+export function testValue(test: TextTest, value: string): Mismatch | null {
+  const { equals, ...rest } = test;
+  if (equals !== undefined && !sameValue(equals, value))
+    return { message: 'is another value than expected', expected: equals, found: shorten(value) };
+  return testStream(rest, streamOf(value));
+}
+
+function sameValue(expected: string, found: string): boolean {
+  if (expected === found || JSON.stringify(expected) === found) return true;
+  const [left, right] = [integer(expected), integer(found)];
+  return left !== null && left === right;
+}
+
+function integer(text: string): bigint | null {
+  const match = /^\s*(-?)(0x[0-9a-f]+|\d+)\s*$/i.exec(text);
+  if (!match) return /^(true|false)$/.test(text) ? BigInt(text === 'true') : null;
+  return match[1] ? -BigInt(match[2]) : BigInt(match[2]);
+}
+
+interface Whole {
+  bytes: number;
+  sha256: string;
+  content: Buffer | null;
+}
+
+function expectedWhole({ equals, bytes, digest }: TextTest): Whole | null {
+  if (digest) return { ...digest, content: null };
+  if (equals === undefined && bytes === undefined) return null;
+  const content = equals === undefined ? Buffer.from(bytes!, 'base64') : Buffer.from(equals);
+  return { bytes: content.length, sha256: createHash('sha256').update(content).digest('hex'), content };
+}
+
+function wholeMismatch(whole: Whole, stream: StreamFacts, kept: Buffer): Mismatch {
+  const { content } = whole;
+  const size = `${stream.bytes} bytes, expected ${whole.bytes}`;
+  if (!content)
+    return { message: `is not what is expected (${size})`, expected: sized(whole), found: sized(stream) };
+  const at = firstDifference(content, kept);
+  return {
+    message: `differs at byte ${at} (${size})`,
+    expected: around(content, at),
+    found: around(kept, at),
+  };
+}
+
+const sized = ({ bytes, sha256 }: { bytes: number; sha256: string }): string =>
+  `${bytes} bytes with SHA-256 ${sha256}`;
+
+function firstDifference(left: Uint8Array, right: Uint8Array): number {
+  const length = Math.min(left.length, right.length);
+  for (let at = 0; at < length; at++) if (left[at] !== right[at]) return at;
+  return length;
+}
+
+/** The text from the line of the difference, or one before it. */
+function around(content: Buffer, at: number): string {
+  const from = content.length <= SHOWN ? 0 : Math.max(0, content.lastIndexOf(10, Math.max(0, at - 40)) + 1);
+  return shorten((from > 0 ? '... ' : '') + content.subarray(from).toString('utf8'));
+}
+
+const shorten = (text: string): string => (text.length > SHOWN ? `${text.slice(0, SHOWN)} ...` : text);

@@ -1,0 +1,69 @@
+/** The report as one HTML file: style, script and data in it, nothing from elsewhere. */
+import fs from 'node:fs';
+import type { JobResult, StreamFacts } from '../result.js';
+import type { RunReport } from './run-report.js';
+import { countsText } from './run-report.js';
+
+const ASSETS = new URL('../../../assets/report/', import.meta.url);
+/** In the order of their imports. */
+const SCRIPTS = ['dom.js', 'data.js', 'timeline.js', 'events.js', 'detail.js', 'main.js'];
+
+/** Of a program's output; a report of many traces must stay small. */
+const MOST_OUTPUT = 64 * 1024;
+const MOST_OUTPUT_OF_PASSED = 8 * 1024;
+
+export function htmlReport(report: RunReport): string {
+  const title = `Replayed traces: ${countsText(report.counts)}`;
+  const results = report.results.map(shortened);
+  const style = fs.readFileSync(new URL('report.css', ASSETS), 'utf8');
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<link rel="icon" href="data:,">
+<title>${escapeText(title)}</title>
+<style>
+${style}</style>
+</head>
+<body>
+<header></header>
+<main><noscript>This report needs JavaScript.</noscript></main>
+<script type="application/json" id="run">${inScript({ ...report, results })}</script>
+<script>
+${joinScripts()}</script>
+</body>
+</html>
+`;
+}
+
+const escapeText = (text: string): string => text.replace(/&/g, '&amp;').replace(/</g, '&lt;');
+
+/** JSON that cannot end the script element it is in. */
+const inScript = (value: unknown): string => JSON.stringify(value).replace(/</g, '\\u003c');
+
+/**
+ * The modules as one script. They import only each other and are in the order of that, so that taking the words
+ * `import` and `export` away is all there is to bundling; their top-level names are each other's.
+ */
+function joinScripts(): string {
+  const parts = SCRIPTS.map((name) =>
+    fs
+      .readFileSync(new URL(name, ASSETS), 'utf8')
+      .replace(/^import [^;]*;\n/gm, '')
+      .replace(/^export /gm, ''),
+  );
+  return `(() => {\n'use strict';\n${parts.join('\n')}})();\n`;
+}
+
+function shortened(result: JobResult): JobResult {
+  const most = result.state === 'passed' ? MOST_OUTPUT_OF_PASSED : MOST_OUTPUT;
+  const short = (stream: StreamFacts | null): StreamFacts | null => {
+    const kept = stream && Buffer.from(stream.base64, 'base64');
+    if (!stream || !kept || kept.length <= most) return stream;
+    return { ...stream, base64: kept.subarray(0, most).toString('base64'), truncated: true };
+  };
+  return { ...result, stdout: short(result.stdout), stderr: short(result.stderr), divergenceText: null };
+}

@@ -1,0 +1,31 @@
+import type { JobResult, Problem } from '../result.js';
+
+/** A problem as lines: what, expected and found, what to do. */
+export function problemLines(problem: Problem): string[] {
+  const { message, expected, found, hint } = problem;
+  return [
+    ...message.split('\n'),
+    ...(expected === null ? [] : labelled('expected:', expected)),
+    ...(found === null ? [] : labelled('found:   ', found)),
+    ...(hint === null ? [] : [hint]),
+  ];
+}
+
+function labelled(label: string, text: string): string[] {
+  const [first, ...rest] = text.replace(/\n$/, '').split('\n');
+  return [`  ${label} ${first}`, ...rest.map((line) => `  ${' '.repeat(label.length)} ${line}`)];
+}
+
+/** Everything there is to say of a result that did not pass, for logs and reports. */
+export function resultText(result: JobResult): string {
+  const lines = result.problems.flatMap((problem) =>
+    problem.kind === 'divergence' && result.divergenceText !== null
+      ? result.divergenceText.trimEnd().split('\n')
+      : problemLines(problem),
+  );
+  const artifacts = result.artifacts.map(({ kind, path }) => `${kind}: ${path}`);
+  return [...lines, ...artifacts, `To see it again: ${result.reproduce}`].join('\n');
+}
+
+/** One line: the first problem's first line. */
+export const headline = ({ problems }: JobResult): string => problems[0]?.message.split('\n', 1)[0] ?? '';

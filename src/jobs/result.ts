@@ -1,0 +1,198 @@
+/** What became of a job. Plain data, as JSON holds it: 64-bit numbers are hexadecimal strings. */
+import type { Timeline } from './report/timeline.js';
+
+/**
+ * `failed`: the trace or an expectation does not hold. `error`: nothing can be said of the trace (damaged, worker
+ * lost, out of time or memory). `skipped`: no machine here can carry it, or Revenant does not replay such traces.
+ */
+export type JobState = 'passed' | 'failed' | 'error' | 'skipped';
+
+export interface Problem {
+  kind:
+    | 'divergence'
+    | 'stdout'
+    | 'stderr'
+    | 'status'
+    | 'reach'
+    | 'question'
+    | 'timeout'
+    | 'memory'
+    | 'trace'
+    | 'machine'
+    | 'unsupported'
+    | 'worker';
+  /** One or more sentences. */
+  message: string;
+  /** Code of the RevenantError, where there is one. */
+  code: string | null;
+  hint: string | null;
+  expected: string | null;
+  found: string | null;
+}
+
+export interface StreamFacts {
+  bytes: number;
+  sha256: string;
+  /** The beginning. */
+  base64: string;
+  truncated: boolean;
+}
+
+export interface QuestionResult {
+  name: string;
+  /** What was asked, as in the manifest: `tree_sum(root)`. */
+  asked: string;
+  /** `at exit`, `at insert, hit 10`. */
+  place: string;
+  state: 'passed' | 'failed' | 'error' | 'unanswered';
+  expected: string;
+  /** Null where there was no answer. */
+  found: string | null;
+  /** Why there was none. */
+  problem: string | null;
+}
+
+export interface MachineFacts {
+  kind: string;
+  description: string;
+  guestXcr0: string;
+  xcr0: string;
+  /** Why `auto` passed the host over; null if it did not. */
+  hostProblem: string | null;
+}
+
+export interface TraceSummary {
+  recordedOn: string;
+  xcr0: string;
+  commandLine: string[];
+  frames: number;
+  tasks: number;
+  /** Seconds of the recorder's clock. */
+  duration: number;
+}
+
+/** A register of a divergence, as `replay --json` writes it. */
+export interface RegisterDocument {
+  name: string;
+  expected: string | null;
+  found: string;
+  differs: boolean;
+}
+
+/** engine/replay/report.ts's DivergenceReport, with numbers as hexadecimal strings. */
+export interface DivergenceDocument {
+  frameTime: number;
+  tid: number;
+  taskName: string;
+  event: string;
+  summary: string;
+  expected: string | null;
+  found: string | null;
+  registers: RegisterDocument[];
+  ticks: { expected: number; found: number | null } | null;
+  rip: PlaceDocument | null;
+  rsp: PlaceDocument | null;
+  instructions: { address: string; bytes: string; text: string; comment?: string; current?: boolean }[];
+  lastFrames: { frameTime: number; tid: number; ticks: number; event: string }[];
+  machine: string;
+  machineLacks: string[];
+  advice: string[];
+  rerun: string;
+}
+
+export interface PlaceDocument {
+  address: string;
+  symbol: string | null;
+  mapping: string | null;
+}
+
+export interface Artifact {
+  /** What it is: `log`, `report`, `checkpoint`. */
+  kind: string;
+  /** File, absolute in the worker, relative to the artifacts folder in reports. */
+  path: string;
+}
+
+export interface JobResult {
+  name: string;
+  trace: string;
+  source: { file: string; line: number } | null;
+  state: JobState;
+  problems: Problem[];
+  questions: QuestionResult[];
+  /** Attempts made; more than one only where retries were asked for. */
+  attempts: number;
+  /** It passed, but not the first time. */
+  flaky: boolean;
+  /** The result is that of an earlier run with the same trace, version and expectations. */
+  cached: boolean;
+  /** Of the whole job in its worker. */
+  seconds: number;
+  /** Of replaying only. */
+  replaySeconds: number;
+  /** The last frame that was replayed. */
+  frames: number;
+  /** As a shell sees it; null if the trace or the replay ended before the program. */
+  status: number | null;
+  summary: TraceSummary | null;
+  machine: MachineFacts | null;
+  stats: Record<string, number> | null;
+  stdout: StreamFacts | null;
+  stderr: StreamFacts | null;
+  divergence: DivergenceDocument | null;
+  /** The divergence as people read it. */
+  divergenceText: string | null;
+  timeline: Timeline | null;
+  /** The command that does the same here. */
+  reproduce: string;
+  artifacts: Artifact[];
+  /** Of the worker process: its end. */
+  log: string;
+  /** Which worker of a queue did it; null: this machine. */
+  worker: string | null;
+}
+
+/** A result with nothing in it yet but the job's name; `problems` decide the state. */
+export function newResult(spec: { name: string; trace: string; source: JobResult['source'] }): JobResult {
+  return {
+    name: spec.name,
+    trace: spec.trace,
+    source: spec.source,
+    state: 'passed',
+    problems: [],
+    questions: [],
+    attempts: 1,
+    flaky: false,
+    cached: false,
+    seconds: 0,
+    replaySeconds: 0,
+    frames: 0,
+    status: null,
+    summary: null,
+    machine: null,
+    stats: null,
+    stdout: null,
+    stderr: null,
+    divergence: null,
+    divergenceText: null,
+    timeline: null,
+    reproduce: '',
+    artifacts: [],
+    log: '',
+    worker: null,
+  };
+}
+
+const SKIPS: ReadonlySet<Problem['kind']> = new Set(['machine', 'unsupported']);
+const ERRORS: ReadonlySet<Problem['kind']> = new Set(['timeout', 'memory', 'trace', 'worker']);
+
+/** The state that follows from what was found. */
+export function stateOf(problems: readonly Problem[]): JobState {
+  if (problems.some(({ kind }) => !SKIPS.has(kind) && !ERRORS.has(kind))) return 'failed';
+  if (problems.some(({ kind }) => ERRORS.has(kind))) return 'error';
+  return problems.length > 0 ? 'skipped' : 'passed';
+}
+
+export function problem(kind: Problem['kind'], message: string, more: Partial<Problem> = {}): Problem {
+  return { kind, message, code: null, hint: null, expected: null, found: null, ...more };
+}

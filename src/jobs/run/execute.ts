@@ -1,0 +1,176 @@
+/**
+ * One job in its worker process: replay, compare, ask. How a trace is replayed on which machine is the caller's
+ * affair (`Replayer`); what a result means is decided here.
+ */
+import { RevenantError } from '../../engine/base/errors.js';
+import type { TraceReader } from '../../engine/trace/reader.js';
+import { StreamCapture, testStream } from '../checks/text.js';
+import type { QuestionAnswerer } from '../questions/answerer.js';
+import { askQuestions } from '../questions/ask.js';
+import type { TraceScan } from '../report/timeline.js';
+import { scanTrace } from '../report/timeline.js';
+import type { DivergenceDocument, JobResult, MachineFacts, Problem } from '../result.js';
+import { newResult, problem, stateOf } from '../result.js';
+import type { JobSpec } from '../spec.js';
+import { reproduceCommand } from './reproduce.js';
+
+/** What a replay was. */
+export interface ReplayOutcome {
+  /** The last frame of the trace was replayed. */
+  complete: boolean;
+  /** What ended it before its time. */
+  failure: unknown;
+  frames: number;
+  seconds: number;
+  /** As a shell sees it. */
+  status: number | null;
+  machine: MachineFacts | null;
+  stats: Record<string, number> | null;
+  /** Of a divergence. */
+  divergence: { document: DivergenceDocument; text: string } | null;
+}
+
+export interface ReplayHooks {
+  output(fd: 1 | 2, bytes: Uint8Array): void;
+  progress(frame: number, seconds: number): void;
+}
+
+/** Opens, replays and asks; made by the command line, which owns clock and machines. */
+export interface Replayer {
+  open(spec: JobSpec): TraceReader;
+  /** `brand`: the recording processor's name. */
+  brand(reader: TraceReader): string;
+  replay(spec: JobSpec, hooks: ReplayHooks): Promise<ReplayOutcome>;
+  /** Null where questions cannot be answered. */
+  answerer(spec: JobSpec, scan: TraceScan): Promise<QuestionAnswerer | null>;
+}
+
+export interface Progress {
+  phase: 'reading' | 'replaying' | 'asking';
+  frame: number;
+  frames: number;
+}
+
+/** Never throws but for what ends the worker: every failure is a result. */
+export async function executeJob(
+  spec: JobSpec,
+  replayer: Replayer,
+  progress: (at: Progress) => void,
+): Promise<JobResult> {
+  const result = newResult(spec);
+  result.reproduce = reproduceCommand(spec);
+  try {
+    progress({ phase: 'reading', frame: 0, frames: 0 });
+    const scan = look(spec, replayer, result);
+    const { frames } = scan.timeline;
+    await replayAndCompare(spec, replayer, result, scan, (frame) =>
+      progress({ phase: 'replaying', frame, frames }),
+    );
+    if (spec.questions.length > 0 && result.divergence === null && stateOf(result.problems) !== 'skipped') {
+      progress({ phase: 'asking', frame: frames, frames });
+      await askQuestions(spec, result, () => replayer.answerer(spec, scan));
+    }
+  } catch (error) {
+    result.problems.push(problemOf(error));
+  }
+  result.state = stateOf(result.problems);
+  return result;
+}
+
+/** One pass over the trace, without a machine. */
+function look(spec: JobSpec, replayer: Replayer, result: JobResult): TraceScan {
+  const reader = replayer.open(spec);
+  try {
+    const recordedOn = replayer.brand(reader);
+    const xcr0 = `0x${reader.header.xcr0.toString(16)}`;
+    const scan = scanTrace(reader, new Set(spec.expect.reaches.map(({ frame }) => frame)));
+    const { timeline, commandLine } = scan;
+    const { frames, duration, tasks } = timeline;
+    result.timeline = timeline;
+    result.summary = { recordedOn, xcr0, commandLine, frames, tasks: tasks.length, duration };
+    return scan;
+  } finally {
+    reader.close();
+  }
+}
+
+async function replayAndCompare(
+  spec: JobSpec,
+  replayer: Replayer,
+  result: JobResult,
+  scan: TraceScan,
+  progress: (frame: number) => void,
+): Promise<void> {
+  const streams = { 1: new StreamCapture(), 2: new StreamCapture() };
+  const outcome = await replayer.replay(spec, {
+    output: (fd, bytes) => streams[fd].add(bytes),
+    progress,
+  });
+  result.stdout = streams[1].facts();
+  result.stderr = streams[2].facts();
+  result.frames = outcome.frames;
+  result.replaySeconds = outcome.seconds;
+  result.status = outcome.status;
+  result.machine = outcome.machine;
+  result.stats = outcome.stats;
+  if (outcome.divergence) {
+    result.divergence = outcome.divergence.document;
+    result.divergenceText = outcome.divergence.text;
+  }
+  // What did not come to its end has not printed all of its output: only the failure is told.
+  if (outcome.failure === null) result.problems.push(...compare(spec, result, scan));
+  else result.problems.push(problemOf(outcome.failure));
+}
+
+function compare({ expect }: JobSpec, result: JobResult, scan: TraceScan): Problem[] {
+  const problems: Problem[] = [];
+  for (const name of ['stdout', 'stderr'] as const) {
+    const test = expect[name];
+    const wrong = test && testStream(test, result[name]!);
+    if (!wrong) continue;
+    const { message, expected, found } = wrong;
+    problems.push(problem(name, `${name} ${message}.`, { expected, found }));
+  }
+  if (expect.status !== null && result.status !== expect.status) {
+    const found = result.status === null ? 'no end of the program' : String(result.status);
+    const expected = String(expect.status);
+    problems.push(problem('status', `Exit status ${found}, expected ${expected}.`, { expected, found }));
+  }
+  for (const { frame, event } of expect.reaches) {
+    const found = scan.events.get(frame);
+    if (result.frames < frame || found === undefined) {
+      problems.push(
+        problem('reach', `Frame ${frame} is not reached: the replay ends with frame ${result.frames}.`),
+      );
+    } else if (event !== null && !found.startsWith(event)) {
+      problems.push(
+        problem('reach', `Frame ${frame} is ${found}, expected ${event}.`, { expected: event, found }),
+      );
+    }
+  }
+  if (expect.until !== null && result.frames < expect.until) {
+    const text = `There is no frame ${expect.until}: the trace ends with frame ${result.frames}.`;
+    problems.push(problem('reach', text));
+  }
+  return problems;
+}
+
+const KINDS: Record<string, Problem['kind']> = {
+  E_DIVERGED: 'divergence',
+  E_MACHINE_CANNOT: 'machine',
+  E_UNSUPPORTED: 'unsupported',
+  E_MEMORY_LIMIT: 'memory',
+  E_MACHINE_START: 'worker',
+  E_MACHINE_LOST: 'worker',
+  E_INTERNAL: 'worker',
+};
+
+/** A failure as a problem; unknown ones are defects of ours. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof RevenantError) {
+    const { code, message, hint } = error;
+    return problem(KINDS[code] ?? 'trace', message, { code, hint: hint ?? null });
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return problem('worker', `Internal error: ${text}`, { code: 'E_INTERNAL' });
+}

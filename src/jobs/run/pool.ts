@@ -1,0 +1,85 @@
+/** Runs jobs in parallel, the longest first, and tries failed ones again where that was asked for. */
+import type { JobResult } from '../result.js';
+import type { JobSpec } from '../spec.js';
+import type { Progress } from './execute.js';
+import type { JobListener, RunningJob } from './process.js';
+
+export interface RunListener {
+  started(spec: JobSpec, attempt: number): void;
+  progress(spec: JobSpec, at: Progress): void;
+  note(spec: JobSpec, text: string): void;
+  finished(spec: JobSpec, result: JobResult): void;
+}
+
+export interface PoolOptions {
+  jobs: readonly JobSpec[];
+  /** Jobs at the same time. */
+  width: number;
+  start: (spec: JobSpec, listener: JobListener) => RunningJob;
+  /** How much work a job is, in any unit. */
+  weigh: (spec: JobSpec) => number;
+  listener: RunListener;
+  /** Aborting ends running jobs and starts no more. */
+  signal?: AbortSignal;
+}
+
+/** Results in the order of the jobs. Throws the signal's reason when aborted; no worker is left then. */
+export async function runPool(options: PoolOptions): Promise<JobResult[]> {
+  const { jobs, width, signal } = options;
+  const order = jobs
+    .map((spec, index) => ({ spec, index, weight: options.weigh(spec) }))
+    .sort((a, b) => b.weight - a.weight);
+  const results = new Array<JobResult>(jobs.length);
+  const running = new Set<RunningJob>();
+  const cancel = (): void => running.forEach((job) => job.cancel());
+  signal?.addEventListener('abort', cancel);
+  const lane = async (): Promise<void> => {
+    for (let next = order.shift(); next !== undefined && !signal?.aborted; next = order.shift()) {
+      results[next.index] = await runWithRetries(next.spec, options, running);
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: Math.max(1, Math.min(width, jobs.length)) }, lane));
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+  }
+  signal?.throwIfAborted();
+  return results;
+}
+
+const worthRetrying = ({ state }: JobResult): boolean => state === 'failed' || state === 'error';
+
+async function runWithRetries(
+  spec: JobSpec,
+  options: PoolOptions,
+  running: Set<RunningJob>,
+): Promise<JobResult> {
+  const { listener, signal } = options;
+  for (let attempt = 1; ; attempt++) {
+    listener.started(spec, attempt);
+    const job = options.start(spec, {
+      progress: (at) => listener.progress(spec, at),
+      note: (text) => listener.note(spec, text),
+    });
+    running.add(job);
+    const result = await job.result;
+    running.delete(job);
+    if (worthRetrying(result) && attempt <= spec.retries && !signal?.aborted) continue;
+    result.attempts = attempt;
+    result.flaky = attempt > 1 && result.state === 'passed';
+    if (!signal?.aborted) listener.finished(spec, result);
+    return result;
+  }
+}
+
+/** What a worker takes besides guest memory: node, QEMU and the emulated kernel. */
+const WORKER_OVERHEAD_BYTES = 512 * 1024 ** 2;
+/** Guest memory of a job that says nothing: few recorded programs use more. */
+const USUAL_GUEST_BYTES = 512 * 1024 ** 2;
+
+/** Jobs that run at the same time without more of them than processors or than memory holds; at least one. */
+export function poolWidth(cores: number, freeBytes: number, jobs: readonly JobSpec[]): number {
+  const largest = Math.max(USUAL_GUEST_BYTES, ...jobs.map((job) => job.limits.memoryBytes ?? 0));
+  const byMemory = Math.floor(freeBytes / (largest + WORKER_OVERHEAD_BYTES));
+  return Math.max(1, Math.min(cores, byMemory, jobs.length));
+}

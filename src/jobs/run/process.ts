@@ -1,0 +1,139 @@
+/** Runs one job in a process of its own, which can be killed, run out of memory or crash without harm to the rest. */
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import type { JobResult, Problem } from '../result.js';
+import { newResult, problem, stateOf } from '../result.js';
+import type { JobSpec } from '../spec.js';
+import type { Progress } from './execute.js';
+import type { RunMessage, WorkerMessage } from './protocol.js';
+import { reproduceCommand } from './reproduce.js';
+
+const LOG_BYTES = 64 * 1024;
+/** After its result a worker gives its machine back and ends; a wedged one is killed after so long. */
+const FAREWELL_MS = 10_000;
+const DEFAULT_HEAP_MIB = 1024;
+
+export interface WorkerProgram {
+  /** Arguments of node: the script and its arguments. */
+  args: string[];
+  /** Most memory of the worker's own (not the guest's), in MiB. */
+  heapMiB?: number;
+}
+
+export interface JobListener {
+  progress(at: Progress): void;
+  note(text: string): void;
+}
+
+export interface RunningJob {
+  /** Never rejects. */
+  readonly result: Promise<JobResult>;
+  /** Ends the worker at once; the result is then an error. */
+  cancel(): void;
+}
+
+export interface StartOptions {
+  program: WorkerProgram;
+  spec: JobSpec;
+  artifacts: string | null;
+  listener: JobListener;
+  /** Milliseconds of a monotonic clock. */
+  now: () => number;
+}
+
+/** Starts a job's worker. */
+export function startJob(options: StartOptions): RunningJob {
+  const { program, spec } = options;
+  const heap = `--max-old-space-size=${program.heapMiB ?? DEFAULT_HEAP_MIB}`;
+  const child = spawn(process.execPath, [heap, ...program.args], {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  const worker = new Worker(child, options);
+  return {
+    result: worker.finished.then((result) => ({ ...result, reproduce: reproduceCommand(spec) })),
+    cancel: () => worker.stop(problem('worker', 'Cancelled.')),
+  };
+}
+
+class Worker {
+  readonly finished: Promise<JobResult>;
+  private log = Buffer.alloc(0);
+  private result: JobResult | null = null;
+  /** Why we ended it. */
+  private reason: Problem | null = null;
+  private readonly begun: number;
+  private readonly deadline: NodeJS.Timeout;
+
+  constructor(
+    private readonly child: ChildProcess,
+    private readonly options: StartOptions,
+  ) {
+    const { spec, now } = options;
+    this.begun = now();
+    const { timeoutSeconds } = spec.limits;
+    const late = problem('timeout', `Not done after ${timeoutSeconds} s.`, {
+      hint: 'A manifest sets `timeout`; `revenant replay` shows how far it comes.',
+    });
+    // A timer of Node's fires at once when it is longer than 2^31 ms.
+    this.deadline = setTimeout(() => this.stop(late), Math.min(timeoutSeconds * 1000, 0x7fff_ffff));
+    child.stderr?.on('data', (bytes: Buffer) => this.keepLog(bytes));
+    child.on('message', (message: WorkerMessage) => this.hear(message));
+    this.finished = new Promise((resolve) => {
+      child.once('error', (error) => {
+        this.reason ??= problem('worker', `The worker could not be started: ${error.message}.`);
+        resolve(this.conclude(null, null));
+      });
+      child.once('close', (code, signal) => resolve(this.conclude(code, signal)));
+    });
+    const run: RunMessage = { kind: 'run', spec, artifacts: options.artifacts };
+    // A child that dies at once closes the channel before this is written: its end tells.
+    if (child.pid !== undefined) child.send(run, () => {});
+  }
+
+  /** Kills the worker, whatever it does. */
+  stop(reason: Problem): void {
+    this.reason ??= reason;
+    this.child.kill('SIGKILL');
+  }
+
+  private hear(message: WorkerMessage): void {
+    const { listener } = this.options;
+    if (message.kind === 'progress') listener.progress(message);
+    else if (message.kind === 'note') listener.note(message.text);
+    else {
+      this.result = message.result;
+      clearTimeout(this.deadline);
+      setTimeout(() => this.child.kill('SIGKILL'), FAREWELL_MS).unref();
+    }
+  }
+
+  private keepLog(bytes: Buffer): void {
+    const all = Buffer.concat([this.log, bytes]);
+    this.log = all.subarray(Math.max(0, all.length - LOG_BYTES));
+  }
+
+  private conclude(code: number | null, signal: NodeJS.Signals | null): JobResult {
+    clearTimeout(this.deadline);
+    const { spec, now } = this.options;
+    const result = this.result ?? newResult(spec);
+    result.seconds = (now() - this.begun) / 1000;
+    result.log = this.log.toString('utf8');
+    if (this.result === null) {
+      result.problems.push(this.reason ?? unexpectedEnd(code, signal, result.log));
+      result.state = stateOf(result.problems);
+    }
+    return result;
+  }
+}
+
+function unexpectedEnd(code: number | null, signal: NodeJS.Signals | null, log: string): Problem {
+  if (/heap out of memory|heap limit/i.test(log)) {
+    return problem('memory', 'The worker ran out of memory of its own.', {
+      hint: 'Give workers more with --worker-memory.',
+    });
+  }
+  const how = signal === null ? `with exit status ${code ?? 'unknown'}` : `by ${signal}`;
+  const hint =
+    signal === 'SIGKILL' ? 'A worker that nobody kills is killed by the kernel when memory runs out.' : null;
+  return problem('worker', `The worker was ended ${how}.`, { hint });
+}

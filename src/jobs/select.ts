@@ -1,0 +1,75 @@
+/** From what `revenant ci` is given to the jobs to do. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { RevenantError } from '../engine/base/errors.js';
+import { jobsOfFolder, jobsOfManifest } from './manifest/resolve.js';
+import { readManifest } from './manifest/read.js';
+import type { JobSpec } from './spec.js';
+
+export const MANIFEST_NAMES = ['revenant.yaml', 'revenant.yml', 'revenant.json'];
+
+/** Settings of the command line; they go before those of the manifest. */
+export interface Overrides {
+  machine?: JobSpec['machine'];
+  cpu?: string;
+  /** Bytes. */
+  memory?: number;
+  /** Seconds. */
+  timeout?: number;
+  /** Seconds. */
+  stallLimit?: number;
+  retries?: number;
+  verifyTicks?: boolean;
+  unpacked?: boolean;
+}
+
+export interface Selection {
+  /** The manifest, or null for a folder. Absolute. */
+  manifest: string | null;
+  jobs: JobSpec[];
+}
+
+/**
+ * The jobs of a manifest or folder. Without a target: the manifest of the current folder.
+ * Throws E_MANIFEST, E_TRACE_MISSING, E_TRACE_CORRUPT.
+ */
+export function selectJobs(target: string | undefined, overrides: Overrides): Selection {
+  const selection = select(target ?? '.', target === undefined);
+  for (const job of selection.jobs) override(job, overrides);
+  return selection;
+}
+
+function select(target: string, manifestOnly: boolean): Selection {
+  const isFolder = fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  if (!isFolder) return ofManifest(target);
+  const beside = MANIFEST_NAMES.map((name) => path.join(target, name)).find((file) => fs.existsSync(file));
+  if (beside !== undefined) return ofManifest(beside);
+  if (!manifestOnly) return { manifest: null, jobs: jobsOfFolder(target) };
+  throw new RevenantError(
+    'E_MANIFEST',
+    `There is no ${MANIFEST_NAMES.join(' or ')} here.`,
+    'Name a manifest, or a folder of traces.',
+  );
+}
+
+function ofManifest(file: string): Selection {
+  const read = readManifest(file);
+  return { manifest: read.file, jobs: jobsOfManifest(read) };
+}
+
+function override(job: JobSpec, overrides: Overrides): void {
+  const { machine, cpu, memory, timeout, stallLimit, retries, verifyTicks, unpacked } = overrides;
+  job.machine = machine ?? job.machine;
+  job.cpu = cpu ?? job.cpu;
+  job.retries = retries ?? job.retries;
+  job.verifyTicks = verifyTicks ?? job.verifyTicks;
+  job.unpacked = unpacked ?? job.unpacked;
+  job.limits.memoryBytes = memory ?? job.limits.memoryBytes;
+  job.limits.timeoutSeconds = timeout ?? job.limits.timeoutSeconds;
+  job.limits.stallSeconds = stallLimit ?? job.limits.stallSeconds;
+}
+
+/** How much work a trace is: the bytes of its recorded events. */
+export function weightOf(job: JobSpec): number {
+  return fs.statSync(path.join(job.trace, 'events'), { throwIfNoEntry: false })?.size ?? 1;
+}

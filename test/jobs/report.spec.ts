@@ -1,0 +1,164 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TraceReader } from '../../src/engine/trace/reader.js';
+import { htmlReport } from '../../src/jobs/report/html.js';
+import { scanTrace } from '../../src/jobs/report/timeline.js';
+import { problem } from '../../src/jobs/result.js';
+import { chromiumProgram, launchChromium, openFile } from './browser.js';
+import { NASTY, sampleReport, sampleResult, sampleResults } from './sample-report.js';
+
+const root = path.resolve(import.meta.dirname, '../..');
+
+function timelineOf(name: string) {
+  const reader = TraceReader.open(path.join(root, 'traces', name));
+  try {
+    return scanTrace(reader).timeline;
+  } finally {
+    reader.close();
+  }
+}
+
+/** Everything that a report can show. */
+function fullReport() {
+  const results = sampleResults();
+  const timeline = timelineOf('haswell/faults');
+  for (const result of results) result.timeline = timeline;
+  results.push(
+    sampleResult('asked', {
+      timeline,
+      questions: [
+        {
+          name: 'sum',
+          asked: 'tree_sum(root)',
+          place: 'at exit',
+          state: 'failed',
+          expected: '1234567',
+          found: '7654321',
+          problem: 'is another value than expected',
+        },
+      ],
+      problems: [problem('question', 'Question sum (at exit): is wrong.')],
+    }),
+    sampleResult(NASTY),
+  );
+  return sampleReport(results);
+}
+
+describe.skipIf(chromiumProgram === null)('the HTML report in Chromium (skipped without it)', () => {
+  let browser: Browser;
+  let folder: string;
+  let file: string;
+
+  beforeAll(async () => {
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), 'report-'));
+    file = path.join(folder, 'report.html');
+    fs.writeFileSync(file, htmlReport(fullReport()));
+    browser = await launchChromium();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    fs.rmSync(folder, { recursive: true });
+  });
+
+  it('opens from a file, without the network and without complaints, and shows every state', async () => {
+    const { page, complaints, close } = await openFile(browser, file);
+    const rows = await page.locator('.trace .state').allInnerTexts();
+    expect(rows.map((text) => text.replace(/^\S+\s+/, ''))).toEqual([
+      ...['failed', 'failed', 'failed', 'error', 'flaky', 'skipped', 'passed', 'passed'],
+    ]);
+    for (const trace of await page.locator('.trace').all()) await trace.click();
+    await expect.poll(() => page.locator('canvas').count()).toBe(7);
+    // Names are texts, whatever is in them.
+    expect((await page.locator('.trace .name').allInnerTexts()).join('\n')).toContain('</script><b>&"');
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  it('shows both registers of a divergence, the instruction, and expected and found of a question', async () => {
+    const { page, close } = await openFile(browser, file);
+    await page.locator('.trace', { hasText: 'zen2/diverged' }).click();
+    const differing = page.locator('tr.differs');
+    expect(await differing.count()).toBe(1);
+    expect(await differing.innerText()).toMatch(/\* rdx\s+0000000000000040\s+0000000000000041/);
+    expect(await page.locator('tr.here').innerText()).toMatch(/0x401001\s+0f05\s+syscall/);
+    await page.locator('.trace', { hasText: 'asked' }).click();
+    const question = page.getByRole('table', { name: 'Questions' });
+    expect(await question.innerText()).toMatch(
+      /wrong\s+sum\s+at exit\s+tree_sum\(root\)\s+1234567\s+7654321/,
+    );
+    await close();
+  });
+
+  it('works with the keyboard alone', async () => {
+    const { page, complaints, close } = await openFile(browser, file);
+    await page.locator('.trace').first().focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    const second = page.locator('.trace').nth(1);
+    expect(await second.getAttribute('aria-expanded')).toBe('true');
+    const canvas = page.locator('canvas').first();
+    await canvas.waitFor();
+    for (let tabs = 0; tabs < 30; tabs++) {
+      await page.keyboard.press('Tab');
+      if (await canvas.evaluate((element) => element.ownerDocument.activeElement === element)) break;
+    }
+    const said = page.locator('[aria-live="polite"]').first();
+    await page.keyboard.press('End');
+    expect(await said.innerText()).toMatch(/^frame 315, task \d+: /);
+    await page.keyboard.press('ArrowLeft');
+    expect(await said.innerText()).toMatch(/^frame 314, /);
+    await page.keyboard.press('+');
+    await page.keyboard.press('0');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Home');
+    expect(await said.innerText()).toMatch(/^frame 1, /);
+    expect(await page.locator('.events .row.chosen').innerText()).toMatch(/^\s+1 /);
+    // Rows that are out of sight do not exist.
+    expect(await page.locator('.events .row').count()).toBeLessThan(40);
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  it('tells of the event under the pointer, and filters', async () => {
+    const { page, close } = await openFile(browser, file);
+    await page.locator('.trace', { hasText: 'zen2/passed' }).click();
+    const canvas = page.locator('canvas').first();
+    await canvas.hover({ position: { x: 300, y: 34 } });
+    expect(await page.locator('.tip').innerText()).toMatch(/^frame \d+, task \d+: /);
+    await page
+      .getByRole('button', { name: /skipped/ })
+      .first()
+      .click();
+    expect(await page.locator('.trace:visible').count()).toBe(1);
+    await page.getByRole('button', { name: /^all/ }).click();
+    await page.getByRole('searchbox').fill('zen2/f');
+    expect(await page.locator('.trace:visible').allInnerTexts()).toHaveLength(1);
+    await close();
+  });
+
+  it('is light or dark as the system is, and fits a phone', async () => {
+    const seen: string[] = [];
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const { page, complaints, close } = await openFile(browser, file, {
+        width: 360,
+        height: 740,
+        colorScheme,
+      });
+      await page.locator('.trace', { hasText: 'zen2/diverged' }).click();
+      await page.locator('canvas').first().waitFor();
+      seen.push(
+        await page
+          .locator('body')
+          .evaluate((body) => body.ownerDocument.defaultView!.getComputedStyle(body).backgroundColor),
+      );
+      const width = await page.locator('html').evaluate((element) => element.scrollWidth);
+      expect(width).toBeLessThanOrEqual(360);
+      expect(complaints).toEqual([]);
+      await close();
+    }
+    expect(seen).toEqual(['rgb(246, 247, 249)', 'rgb(20, 23, 27)']);
+  });
+});

@@ -1,0 +1,24 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+
+const launcher = path.resolve(import.meta.dirname, '../../bin/revenant');
+
+export interface Finished {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs bin/revenant as users do: with processes of its own. */
+export async function runRevenant(args: string[], environment: NodeJS.ProcessEnv = {}): Promise<Finished> {
+  const child = spawn(process.execPath, [launcher, ...args], {
+    env: { ...process.env, GITHUB_ACTIONS: '', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const text = { stdout: '', stderr: '' };
+  child.stdout.on('data', (bytes: Buffer) => (text.stdout += bytes.toString('utf8')));
+  child.stderr.on('data', (bytes: Buffer) => (text.stderr += bytes.toString('utf8')));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, ...text };
+}
