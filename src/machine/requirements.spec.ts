@@ -59,6 +59,7 @@ const attestation = (name: string): Attestation => ({
   xsavec: true,
   xgetbv1: true,
   compactedXrstor: true,
+  dataBreakpoints: true,
 });
 
 describe('judge', () => {

@@ -143,32 +143,66 @@ export class ContextPage {
     this.words[REQUESTS] &= ContextRequest.ldt;
   }
 
-  /** True if one of the breakpoints set here is at the address. */
+  /** True if one of the execution breakpoints set here is at the address. */
   hasBreakpoint(address: Gva): boolean {
     const [low, high] = [lowWord(address), highWord(address)];
     for (let index = 0; index < 4; index++) {
       const at = DR0 + 2 * index;
-      if (this.words[DR7] & (1 << (2 * index)) && this.words[at] === low && this.words[at + 1] === high)
+      if (this.isExecutionBreakpoint(index) && this.words[at] === low && this.words[at + 1] === high)
         return true;
     }
     return false;
   }
 
+  /** Which of DR6's bits 0 to 3 stand for data breakpoints. */
+  get dataBreakpoints(): number {
+    let mask = 0;
+    const dr7 = this.words[DR7];
+    for (let index = 0; index < 4; index++)
+      if (dr7 & (1 << (2 * index)) && dr7 & (3 << (16 + 4 * index))) mask |= 1 << index;
+    return mask;
+  }
+
   /** Puts an execution breakpoint at a user-space address, or removes it. In force from the next entry. */
   setBreakpoint(index: 0 | 1 | 2 | 3, address: Gva | null): void {
-    const enable = 1 << (2 * index);
+    if (address === null) this.disable(index);
+    else this.setDebugRegister(index, address, 0);
+  }
+
+  /**
+   * Watches `length` bytes (1, 2, 4, 8) at an address that is a multiple of it: the program leaves with vector
+   * 1 right behind the instruction that accessed them. In force from the next entry.
+   * @param reads also on reads; a processor cannot watch reads alone
+   */
+  setDataBreakpoint(index: 0 | 1 | 2 | 3, address: Gva, length: number, reads: boolean): void {
+    const size = length === 8 ? 2 : length - 1;
+    this.setDebugRegister(index, address, (size << 2) | (reads ? 3 : 1));
+  }
+
+  /** True if a debug register holds an execution breakpoint. */
+  isExecutionBreakpoint(index: number): boolean {
+    const dr7 = this.words[DR7];
+    return (dr7 & (1 << (2 * index))) !== 0 && (dr7 & (3 << (16 + 4 * index))) === 0;
+  }
+
+  private disable(index: number): void {
+    const before = this.words[DR7];
+    if (!(before & (1 << (2 * index)))) return;
+    this.words[DR7] = (before & ~((1 << (2 * index)) | (0xf << (16 + 4 * index)))) | DR7_FIXED;
+    this.words[REQUESTS] |= ContextRequest.debug;
+  }
+
+  /** @param kind the register's four bits R/W and LEN (SDM vol. 3, 17.2.4) */
+  private setDebugRegister(index: number, address: Gva, kind: number): void {
     const at = DR0 + 2 * index;
-    const before = this.words[DR7] | DR7_FIXED;
-    if (address === null) {
-      if (!(before & enable)) return;
-      this.words[DR7] = before & ~enable;
-    } else {
-      const [low, high] = [lowWord(address), highWord(address)];
-      if (before & enable && this.words[at] === low && this.words[at + 1] === high) return;
-      this.words[at] = low;
-      this.words[at + 1] = high;
-      this.words[DR7] = before | enable;
-    }
+    const before = this.words[DR7];
+    const cleared = before & ~((1 << (2 * index)) | (0xf << (16 + 4 * index)));
+    const after = (cleared | (1 << (2 * index)) | (kind << (16 + 4 * index)) | DR7_FIXED) >>> 0;
+    const [low, high] = [lowWord(address), highWord(address)];
+    if (before === after && this.words[at] === low && this.words[at + 1] === high) return;
+    this.words[at] = low;
+    this.words[at + 1] = high;
+    this.words[DR7] = after;
     this.words[REQUESTS] |= ContextRequest.debug;
   }
 }

@@ -25,6 +25,8 @@ export interface Attestation {
   xsavec: boolean;
   xgetbv1: boolean;
   compactedXrstor: boolean;
+  /** Debug registers stop accesses to data; where they do not, watched pages are protected. */
+  dataBreakpoints: boolean;
 }
 
 const DB = 1;
@@ -52,7 +54,7 @@ class Probe {
   readonly guest: ProbeGuest;
   private readonly findings: Finding[] = [];
   private xcr0Seen: bigint | null = null;
-  private has = { xsavec: false, xgetbv1: false, compactedXrstor: false };
+  private has = { xsavec: false, xgetbv1: false, compactedXrstor: false, dataBreakpoints: false };
 
   constructor(private readonly machine: Machine) {
     this.guest = new ProbeGuest(machine);
@@ -65,6 +67,7 @@ class Probe {
     this.pageFaults();
     this.singleStep();
     this.breakpoint();
+    this.dataBreakpoint();
     this.fsBase();
     if (this.machine.config.cr4 & Cr4.OSXSAVE) {
       this.xgetbv();
@@ -150,6 +153,19 @@ class Probe {
     const seen = this.ended(outcome, DB) ? `${outcome.text}, DR6 ${hex(outcome.dr6 & 0xf)}` : outcome.text;
     this.find('hardware breakpoint', `#DB at ${hex(at)}, DR6 0x2`, seen);
     context.setBreakpoint(1, null);
+  }
+
+  /** Nothing that a replay needs: debuggers protect pages instead. */
+  private dataBreakpoint(): void {
+    const { context } = this.machine;
+    const at = DATA + 8;
+    context.setDataBreakpoint(3, at as typeof DATA, 8, false);
+    const outcome = this.guest.run(programs.store, { rdi: BigInt(at) });
+    context.setBreakpoint(3, null);
+    this.has.dataBreakpoints =
+      this.ended(outcome, DB) && outcome.rip === BigInt(CODE + 3) && (outcome.dr6 & 0xf) === 8;
+    const seen = this.has.dataBreakpoints ? 'present' : 'absent, pages are protected instead';
+    this.find('data breakpoint', 'present, or done by page protection', seen, true);
   }
 
   private fsBase(): void {

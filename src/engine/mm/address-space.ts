@@ -218,6 +218,12 @@ export class AddressSpace {
     return page;
   }
 
+  /** Index in `memory.words` of the page-table entry of `gva`, or 0 when it holds no page. */
+  residentEntry(gva: Gva): number {
+    const entry = this.tables.find(gva);
+    return entry === 0 || this.tables.isEmpty(entry) ? 0 : entry;
+  }
+
   /** Reads into `into`; returns how many bytes could be read before an unmapped page. */
   read(start: Gva, into: Uint8Array): number {
     let done = 0;

@@ -1,4 +1,5 @@
 import type { Gpa } from '../base/address.js';
+import type { RegisterWords } from '../base/registers.js';
 import type { SharedObject } from '../mm/backing.js';
 import type { AddressSpace } from '../mm/address-space.js';
 import type { FdTable } from '../task/fd-table.js';
@@ -6,6 +7,7 @@ import { Task, type ThreadGroup } from '../task/task.js';
 import type { TracePosition } from '../trace/reader.js';
 import type { ReplayCore } from './core.js';
 import type { GuestCore } from './guest-core.js';
+import type { Action, Goal } from './step.js';
 
 /** What of the core is not tasks and memory. */
 interface CoreState {
@@ -15,12 +17,23 @@ interface CoreState {
   firstTid: number;
 }
 
+/** The frame towards which tracee code was running. */
+export interface PlannedStep {
+  readonly goal: Goal;
+  readonly action: Action;
+  readonly address: number;
+  readonly signal: number;
+}
+
 /**
- * A state of a replay between two frames: plain data, and pages shared copy-on-write with the replay that
- * goes on. Made from a core, and put back once.
+ * A state of a replay, between two frames or anywhere in between: plain data, and pages shared copy-on-write
+ * with the replay that goes on. It can be put back any number of times.
  */
 export interface Checkpoint extends TaskCopies {
+  /** Before the frame of `inside`, if there is one. */
   readonly position: TracePosition;
+  /** Null between two frames. */
+  readonly inside: PlannedStep | null;
   /** FrameTime of the last frame that was replayed. */
   readonly frameTime: number;
   readonly frames: number;
@@ -32,7 +45,7 @@ export interface Checkpoint extends TaskCopies {
 
 export type CheckpointPlace = Pick<
   Checkpoint,
-  'position' | 'frameTime' | 'frames' | 'previousTid' | 'written'
+  'position' | 'inside' | 'frameTime' | 'frames' | 'previousTid' | 'written'
 >;
 
 /** Copies of the things that tasks share, one each. */
@@ -74,7 +87,7 @@ export interface TaskCopies {
   readonly sharedObjects: Map<string, SharedObject>;
 }
 
-/** Precondition: between two frames. Costs an exit for the vector state, and later a page fault for each page written. */
+/** Costs an exit for the vector state, and later a page fault for each page written. */
 export function takeCheckpoint(core: ReplayCore, place: CheckpointPlace): Checkpoint {
   const { nextSerial, taskCount, exitStatus, firstTid } = core;
   return { ...place, core: { nextSerial, taskCount, exitStatus, firstTid }, ...copyTasks(core) };
@@ -83,18 +96,31 @@ export function takeCheckpoint(core: ReplayCore, place: CheckpointPlace): Checkp
 /** Copies of all tasks, of their address spaces (copy-on-write) and of shared objects; who shared goes on sharing. */
 export function copyTasks(core: GuestCore): TaskCopies {
   const copier = new Copier();
-  const tasks = [...core.tasks.values()].map((task) => copyTask(core, copier, task));
+  const tasks = [...core.tasks.values()].map((task) =>
+    copyTask(core, copier, task, core.registers(task), core.current === task),
+  );
   // Snapshots drop the entries of shared mappings, that of the thread locals among them.
   if (core.current) core.pinThreadLocals(core.current);
-  const sharedObjects = new Map<string, SharedObject>();
-  for (const [key, object] of core.sharedObjects) {
-    const copy = copier.objects.get(object);
-    if (copy) sharedObjects.set(key, copy);
-  }
-  return { tasks, sharedObjects };
+  return { tasks, sharedObjects: copyObjects(core.sharedObjects, copier) };
 }
 
-function copyTask(core: GuestCore, copier: Copier, task: Task): Task {
+function copyObjects(objects: Map<string, SharedObject>, copier: Copier): Map<string, SharedObject> {
+  const copies = new Map<string, SharedObject>();
+  for (const [key, object] of objects) {
+    const copy = copier.objects.get(object);
+    if (copy) copies.set(key, copy);
+  }
+  return copies;
+}
+
+/** @param live its vector state is the vCPU's */
+function copyTask(
+  core: GuestCore,
+  copier: Copier,
+  task: Task,
+  registers: RegisterWords,
+  live: boolean,
+): Task {
   const copy = new Task(
     task.tid,
     task.serial,
@@ -102,8 +128,8 @@ function copyTask(core: GuestCore, copier: Copier, task: Task): Task {
     copier.fds(task.fds),
     copier.group(task.group),
   );
-  copy.registers.set(core.registers(task));
-  copy.xstate = task === core.current ? core.vectors.save(null) : (task.xstate?.slice() ?? null);
+  copy.registers.set(registers);
+  copy.xstate = live ? core.vectors.save(null) : (task.xstate?.slice() ?? null);
   copy.threadDescriptors = task.threadDescriptors;
   copy.name = task.name;
   if (task.threadLocals !== 0) copy.threadLocals = core.memory.copy(task.threadLocals);
@@ -127,15 +153,18 @@ function copyTask(core: GuestCore, copier: Copier, task: Task): Task {
   return copy;
 }
 
-/** Makes the core what it was. The checkpoint's pages are the core's from then on: it cannot be used again. */
+/** Makes the core what it was. */
 export function restoreCheckpoint(core: ReplayCore, checkpoint: Checkpoint): void {
   core.current = null;
   core.machine.context.dropRequests();
   core.leaveSpace();
   for (const task of [...core.tasks.values()]) core.removeTask(task);
-  for (const task of checkpoint.tasks) core.tasks.set(task.tid, task);
+  const copier = new Copier();
+  for (const task of checkpoint.tasks)
+    core.tasks.set(task.tid, copyTask(core, copier, task, task.registers, false));
   core.sharedObjects.clear();
-  for (const [key, object] of checkpoint.sharedObjects) core.sharedObjects.set(key, object);
+  for (const [key, object] of copyObjects(checkpoint.sharedObjects, copier))
+    core.sharedObjects.set(key, object);
   Object.assign(core, checkpoint.core);
   core.trace.restore(checkpoint.position);
 }

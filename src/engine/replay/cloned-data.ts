@@ -45,6 +45,7 @@ function readCloned(core: ReplayCore, task: Task, start: number, size: number): 
     const count = cloned.source.read(cloned.offset, want);
     if (count <= 0) break;
     cloned.offset += count;
+    core.onWrite?.(task, start + done, count);
     const stored = task.space.write((start + done) as Gva, want.subarray(0, count));
     done += stored;
     if (stored < count) break;

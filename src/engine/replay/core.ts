@@ -34,6 +34,8 @@ export class ReplayCore extends GuestCore {
   /** Wait status of the first program's thread group leader, once recorded. */
   exitStatus: number | null = null;
   firstTid = 0;
+  /** Told of what is written to a task's memory on behalf of the kernel, before it is written. */
+  onWrite: ((task: Task, start: number, size: number) => void) | null = null;
 
   private readonly files = new Map<string, FileBacking>();
   /** The trace's copies of mapped files by their recorded path: for symbols. */
@@ -88,6 +90,7 @@ export class ReplayCore extends GuestCore {
 
   /** Copies `size` bytes from `offset` of a recorded write to guest memory; returns how many were possible. */
   copyFromTrace(task: Task, start: number, write: MemWrite, offset: number, size: number): number {
+    this.onWrite?.(task, start, size);
     let done = 0;
     while (done < size) {
       const at = start + done;

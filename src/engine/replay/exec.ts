@@ -10,6 +10,7 @@ import { NO_DESCRIPTORS, Task, ThreadGroup } from '../task/task.js';
 import type { TraceFrame } from '../trace/frame.js';
 import type { MMapRecord, TaskEventRecord } from '../trace/records.js';
 import type { ReplayCore } from './core.js';
+import { mainFileOf, readAuxv } from './auxv.js';
 import { LIBRRPAGE, REPLAY_PAGE_OFFSET, RR_PAGE, THREAD_LOCALS, ThreadLocals } from './layout.js';
 
 type ExecEvent = Extract<TaskEventRecord, { kind: 'exec' }>;
@@ -41,10 +42,13 @@ export function performExec(core: ReplayCore, frame: TraceFrame): Task {
 /** What a process begins anew with a program. */
 function enterProgram(core: ReplayCore, task: Task, event: ExecEvent): void {
   const registers = core.registers(task);
+  const auxv = readAuxv(core, task);
   task.group.program = {
     path: event.fileName,
     arguments: event.cmdLine,
     initialStack: getUnsigned(registers, Reg.rsp) as Gva,
+    auxv,
+    file: mainFileOf(task, auxv) ?? event.fileName,
   };
   task.group.actions.resetForExec();
   task.altStack = NO_ALT_STACK;

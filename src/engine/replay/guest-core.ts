@@ -89,6 +89,12 @@ export class GuestCore {
     this.current = null;
   }
 
+  /** The task's image as `Task.xstate` has it; costs an exit where the task is on the vCPU. */
+  vectorState(task: Task): Uint8Array {
+    if (task === this.current) return this.vectors.save(null);
+    return this.vectors.copy(task.xstate);
+  }
+
   /** After anything wrote fs_base or gs_base of `registers(task)`. */
   basesChanged(task: Task): void {
     if (task === this.current) this.machine.context.requestFsGsBase();

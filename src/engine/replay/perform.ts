@@ -7,6 +7,7 @@ import { performExec } from './exec.js';
 import type { Runner } from './runner.js';
 import { abortRestartableSequence, deliverSignal, enterHandler } from './signals.js';
 import { Action, Goal, type ReplayStep } from './step.js';
+import type { StopListener } from './stop-listener.js';
 import { RrCall } from './layout.js';
 import { abortCommit, finishFlush, prepareFlush, requestHookExitNotice, resetBuffer } from './syscallbuf.js';
 import { markEntered, performEntry } from './syscalls/enter.js';
@@ -32,6 +33,7 @@ export interface PerformContext {
   /** How tracee code runs at present. */
   strategy: TickStrategy;
   readonly stepper: SingleStep;
+  listener: StopListener | null;
   /** Makes the error that ends a replay which differs from the recording. */
   readonly diverge: (cause: DivergenceCause) => RevenantError;
 }
@@ -156,7 +158,10 @@ function arrive(core: ReplayCore, task: Task, frame: TraceFrame, step: ReplaySte
 function exitTask(core: ReplayCore, task: Task, frame: TraceFrame): void {
   core.applyMemWrites(frame, task);
   const event = core.trace.nextTaskEvent(frame.frameTime);
-  if (event?.kind === 'exit' && task.tid === core.firstTid) core.exitStatus = event.exitStatus;
+  if (event?.kind === 'exit') {
+    if (task.tid === core.firstTid) core.exitStatus = event.exitStatus;
+    if (task.tid === task.group.tgid) task.group.status = event.exitStatus;
+  }
   core.log.debug({ frame: frame.frameTime, tid: task.tid, status: core.exitStatus }, 'exit');
   core.removeTask(task);
 }

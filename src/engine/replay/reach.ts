@@ -11,8 +11,11 @@ import { Goal, type ReplayStep } from './step.js';
 import type { TickStrategy } from './ticks/strategy.js';
 import { hasExactTicks, registersMatch, stateMatches } from './verify.js';
 
-/** 'running': the guest was left running. 'yielded': it stands, but the event loop should have a turn. */
-export type Reach = 'reached' | 'running' | 'yielded';
+/**
+ * 'running': the guest was left running. 'yielded': it stands, but the event loop should have a turn.
+ * 'stopped': the listener wants control.
+ */
+export type Reach = 'reached' | 'running' | 'yielded' | 'stopped';
 
 const SYSCALL_LENGTH = 2;
 /** Stops in one turn: some ten milliseconds at the emulated machine's exit cost. */
@@ -32,11 +35,12 @@ export function reachGoal(
   budgetMicros: number,
   resuming: boolean,
 ): Reach {
-  const { core, strategy } = context;
+  const { core, strategy, listener } = context;
   const { registers } = core.machine.context;
   const limit = tickLimit(strategy, task, frame);
   if (!resuming) {
     core.activate(task);
+    listener?.starts(task);
     if (isThere(task, frame, step, registers)) return 'reached';
     if (task.ticks > limit) throw passedTicks(context, task, frame, step);
     // While ticks are missing there is nothing to look for at the target.
@@ -44,9 +48,25 @@ export function reachGoal(
       watch(strategy, frame, step);
   }
   for (let stops = 0; stops < STOPS_A_TURN; stops++) {
-    let stop = strategy.run(task, limit, budgetMicros);
+    const alone = listener?.alone ?? false;
+    if (alone && context.stepper.settled && isLanding(task, frame, step, limit, registers)) {
+      listener?.ended();
+      return reached(strategy);
+    }
+    let stop = alone
+      ? context.stepper.step(task, limit, budgetMicros)
+      : strategy.run(task, limit, budgetMicros);
     if (stop === Stop.pending) return 'running';
     if (stop === Stop.yielded) return 'yielded';
+    if (listener) {
+      listener.alone = false;
+      if (isListeners(stop, alone)) {
+        if (step.goal === Goal.target && task.ticks === limit) watch(strategy, frame, step);
+        if (listener.stopped(stop, task)) return 'stopped';
+        continue;
+      }
+      listener.ended();
+    }
     if (stop === Stop.ticks) {
       if (isThere(task, frame, step, registers)) return reached(strategy);
       if (step.goal === Goal.target) watch(strategy, frame, step);
@@ -55,8 +75,11 @@ export function reachGoal(
     for (;;) {
       if (isEvent(context, task, frame, step, stop)) return reached(strategy);
       if (stop !== Stop.breakpoint || !isInterruptible(context, task, frame, step)) break;
-      stop = context.stepper.stepNow(task);
-      if (stop === Stop.step) stop = Stop.breakpoint;
+      stop = context.runner.stops?.stopsAt(task, ripOf(registers)) ? Stop.user : stepOnTarget(context, task);
+    }
+    if (listener && isListeners(stop, false)) {
+      if (listener.stopped(stop, task)) return 'stopped';
+      continue;
     }
     if (stop === Stop.overrun) throw passedTicks(context, task, frame, step);
     if (!isBreaking(step) || stop !== Stop.breakpoint) throw notReached(context, step, stop);
@@ -64,6 +87,35 @@ export function reachGoal(
     registers[2 * Reg.eflags] |= EFLAGS_RESUME;
   }
   return 'yielded';
+}
+
+/** A turn of the repeated instruction at the target. */
+function stepOnTarget({ runner, stepper, listener }: PerformContext, task: Task): Stop {
+  const stop = stepper.stepNow(task);
+  if (stop !== Stop.step) return stop;
+  return listener && runner.watchHits !== 0 ? Stop.watch : Stop.breakpoint;
+}
+
+/** Stops that only the listener knows of. */
+const isListeners = (stop: Stop, alone: boolean): boolean =>
+  stop === Stop.user ||
+  stop === Stop.watch ||
+  stop === Stop.guard ||
+  (alone && (stop === Stop.step || stop === Stop.served));
+
+/** Where instructions are executed alone no breakpoint tells that this is the event's place. */
+function isLanding(
+  task: Task,
+  frame: TraceFrame,
+  step: ReplayStep,
+  limit: number,
+  registers: RegisterWords,
+): boolean {
+  if (!isBreaking(step) || (limit !== Infinity && task.ticks !== limit)) return false;
+  const rip = ripOf(registers);
+  const isAtHook = isDying(frame) && BigInt(rip) === frame.inSyscallbufSyscallHook;
+  if (rip !== step.address && !isAtHook) return false;
+  return step.goal === Goal.address || isTarget(task, frame, step, Stop.breakpoint, registers);
 }
 
 const isBreaking = (step: ReplayStep): boolean => step.goal === Goal.address || step.goal === Goal.target;

@@ -1,7 +1,8 @@
 import { hex, wordsToGva, type Gva } from '../base/address.js';
 import { Signal } from '../base/linux.js';
-import { EFLAGS_RESUME, Reg, type RegisterWords } from '../base/registers.js';
+import { EFLAGS_RESUME, Reg, setSigned, type RegisterWords } from '../base/registers.js';
 import { RevenantError } from '../base/errors.js';
+import type { GuestStops } from '../debug/guest-stops.js';
 import { Exit } from '../kvm/exit.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 import type { Task } from '../task/task.js';
@@ -34,6 +35,13 @@ export const Stop = {
   ticks: 9,
   /** Counting: on a branch that would pass the tick limit. */
   overrun: 10,
+  // With `Runner.stops`, a debugger's:
+  /** On a breakpoint; the instruction at rip has not run. */
+  user: 11,
+  /** Behind an instruction that touched what debug registers watch: `Runner.watchHits`. */
+  watch: 12,
+  /** On an instruction that touches a watched page: to be executed alone (GuestStops.isGuard). */
+  guard: 13,
 } as const;
 export type Stop = (typeof Stop)[keyof typeof Stop];
 
@@ -104,6 +112,10 @@ export class Runner {
   stopAfterService = false;
   /** Who single-steps: the trap flag is ours, not the program's. */
   stepping = false;
+  /** A debugger's breakpoints and watchpoints. */
+  stops: GuestStops | null = null;
+  /** Bits of DR6 for the data breakpoints met since this was zeroed. */
+  watchHits = 0;
   private readonly code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
   private readonly decoder = new InstructionDecoder();
 
@@ -111,21 +123,43 @@ export class Runner {
 
   /** Keeps an exit for the next run. */
   hold(exit: Exit): void {
+    this.stops?.disarm();
     if (exit !== Exit.Interrupted) this.held = exit;
+  }
+
+  /**
+   * An exit that was kept says that the guest did something that is not dealt with yet. A page fault may be
+   * forgotten: the instruction will fault again.
+   * @returns true if nothing is kept any more
+   */
+  forgetHeld(): boolean {
+    if (this.held === Exit.Exception && this.core.machine.context.vector === Vector.PF) this.held = null;
+    return this.held === null;
+  }
+
+  /** Forgets whatever is kept: the guest is about to be another. */
+  dropHeld(): void {
+    this.stops?.disarm();
+    this.held = null;
   }
 
   /** @param budgetMicros how long the guest may run before control comes back with Stop.pending */
   run(task: Task, budgetMicros: number): Stop {
     const { machine } = this.core;
+    const { stops } = this;
     const context = machine.context;
+    if (stops && this.held === null && stops.stopsAt(task, ripOf(context.registers))) return Stop.user;
     for (let served = 0; served < EXITS_A_TURN; served++) {
+      if (stops && this.held === null) stops.arm(task);
       if (task.space.stale) {
         context.requestFlush();
         task.space.stale = false;
       }
       const exit = this.held ?? machine.run(budgetMicros);
       this.held = null;
-      if (exit === Exit.Pending || exit === Exit.Interrupted) return Stop.pending;
+      if (exit === Exit.Pending) return Stop.pending;
+      stops?.disarm();
+      if (exit === Exit.Interrupted) return Stop.pending;
       this.exits++;
       if (exit === Exit.Syscall) {
         const rip = ripOf(context.registers);
@@ -153,6 +187,7 @@ export class Runner {
       const stop = this.trapped(task, vector);
       if (stop !== Stop.fault) return stop;
     }
+    if (vector === Vector.BP && this.isUserBreakpoint(task)) return Stop.user;
     if (vector === Vector.BP && ripOf(context.registers) === REPLAY_ASSIST_IP) {
       assistReplay(this.core, task);
       return this.stopAfterService ? Stop.served : Stop.pending;
@@ -173,6 +208,10 @@ export class Runner {
   private pageFault(task: Task): Stop {
     const context = this.core.machine.context;
     const address = wordsToGva(context.cr2Low, context.cr2High);
+    if (this.stops?.isGuard(task, address, context.errorCode)) {
+      this.stops.beginAccess(task, address, context.errorCode);
+      return Stop.guard;
+    }
     if (task.space.fault(address, context.errorCode)) {
       this.pageFaults++;
       return Stop.pending;
@@ -187,8 +226,11 @@ export class Runner {
   private debug(): Stop {
     const { context } = this.core.machine;
     const dr6 = context.dr6;
+    const watched = this.stops ? dr6 & context.dataBreakpoints : 0;
+    this.watchHits |= watched;
     // The bits of debug registers that are off may be set too (SDM vol. 3, 17.2.3).
     if (dr6 & DR6_STEP) return this.stepping ? Stop.step : this.trapSignal();
+    if (watched !== 0) return Stop.watch;
     const { registers } = context;
     const rip = ripOf(registers);
     if (context.hasBreakpoint(rip)) return Stop.breakpoint;
@@ -196,6 +238,15 @@ export class Runner {
     // Nobody's: the emulator keeps the breakpoints of a guest that was killed while they were armed.
     registers[2 * Reg.eflags] |= EFLAGS_RESUME;
     return Stop.pending;
+  }
+
+  /** A breakpoint instruction that is ours: back onto it. */
+  private isUserBreakpoint(task: Task): boolean {
+    const { registers } = this.core.machine.context;
+    const address = (ripOf(registers) - 1) as Gva;
+    if (!this.stops?.stopsAt(task, address)) return false;
+    setSigned(registers, Reg.rip, address);
+    return true;
   }
 
   private isBehindInt1(rip: Gva): boolean {

@@ -8,7 +8,7 @@ import { performFrame, prepareFrame, type PerformContext } from './perform.js';
 import { isBookkeeping, planStep, type PlanState } from './plan.js';
 import { OutputOnce } from './output-once.js';
 import { describePosition, type Position } from './position.js';
-import { reachGoal } from './reach.js';
+import { reachGoal, type Reach } from './reach.js';
 import { Runner } from './runner.js';
 import { writeRseqCpu } from './signals.js';
 import { StallWatch } from './stall.js';
@@ -16,6 +16,9 @@ import { Action, Goal, ReplayStep } from './step.js';
 import { isElidable } from './ticks/elide.js';
 import { TickStrategies } from './ticks/strategies.js';
 import type { TickStrategy, TickStrategyName } from './ticks/strategy.js';
+import type { StopListener } from './stop-listener.js';
+import { dropCheckpoint, restoreCheckpoint, takeCheckpoint, type Checkpoint } from './checkpoint.js';
+import { ExactRanges } from './ticks/exact-ranges.js';
 import { Timeline, endsByRegisters } from './timeline.js';
 import { hasExactTicks } from './verify.js';
 
@@ -48,7 +51,19 @@ export interface ReplayStats {
   fallbacks: number;
 }
 
-export type Progress = 'more' | 'pending' | 'end';
+/**
+ * `more`: the frames asked for were replayed. `pending`: the budget is used up, call again. `stopped`: the
+ * listener wants control.
+ */
+export type Progress = 'more' | 'pending' | 'end' | 'stopped';
+
+/** What a debugger works with. */
+export interface SessionDebugging {
+  readonly core: ReplayCore;
+  readonly runner: Runner;
+  readonly strategies: TickStrategies;
+  stopFor(listener: StopListener | null): void;
+}
 
 /**
  * A replay of one trace on one machine: frame after frame, plan, run to the event, perform, verify.
@@ -72,8 +87,7 @@ export class ReplaySession {
   /** The strategy that the caller chose; after a fall-back the replay comes back to it. */
   private readonly home: TickStrategy;
   private readonly timeline: Timeline;
-  /** While redoing: the frame at which the replay had diverged. */
-  private exactUntil = 0;
+  private readonly exact = new ExactRanges();
   private verifiedTicks = 0;
   private readonly stall: StallWatch;
   private frames = 0;
@@ -94,6 +108,7 @@ export class ReplaySession {
       runner: this.runner,
       strategy: this.home,
       stepper: this.ticks.stepper,
+      listener: null,
       diverge: (cause) => this.diverge(cause),
     };
     this.timeline = new Timeline(this.core);
@@ -168,13 +183,14 @@ export class ReplaySession {
 
   private advanceOne(budgetMicros: number): Progress {
     try {
+      if (!this.frame && this.context.listener?.preceding()) return 'stopped';
       if (!this.frame && !this.begin()) {
         this.finished = true;
         return 'end';
       }
-      if (!this.run(budgetMicros)) return 'pending';
-      this.finish();
-      return 'more';
+      const reach = this.run(budgetMicros);
+      if (reach !== 'reached') return reach === 'stopped' ? reach : 'pending';
+      return this.finish() ? 'stopped' : 'more';
     } catch (error) {
       if (!this.fallBack(error)) throw error;
       return 'more';
@@ -194,11 +210,26 @@ export class ReplaySession {
       return false;
     if (this.timeline.isEmpty) return false;
     const failedAt = this.frame?.frameTime ?? this.core.trace.frameTime;
-    this.halt();
-    this.context.strategy.cancel();
+    this.stop();
     const checkpoint = this.timeline.goBack();
     if (!checkpoint) return false;
     this.core.log.debug({ failedAt, to: checkpoint.frameTime, error: error.message }, 'counting ticks again');
+    this.exact.add(checkpoint.frameTime + 1, failedAt);
+    this.resumeFrom(checkpoint);
+    this.onFallBack?.(checkpoint.frameTime, failedAt);
+    return true;
+  }
+
+  /** Stops whatever is under way, for good: the core is about to be another. */
+  private stop(): void {
+    this.halt();
+    this.runner.dropHeld();
+    this.context.strategy.cancel();
+    this.ticks.stepper.cancel();
+  }
+
+  /** Follows the core, which was put back to a checkpoint. */
+  private resumeFrom(checkpoint: Checkpoint): void {
     this.history.rewind(checkpoint.frameTime + 1);
     this.frames = checkpoint.frames;
     this.previousTid = checkpoint.previousTid;
@@ -206,9 +237,72 @@ export class ReplaySession {
     this.frame = this.task = null;
     this.finished = this.resuming = false;
     this.stall.progressed();
-    this.exactUntil = Math.max(this.exactUntil, failedAt);
-    this.context.strategy = this.ticks.of('branches');
-    return true;
+    const { inside } = checkpoint;
+    if (!inside) return;
+    const frame = this.core.trace.advance();
+    invariant(frame, 'a checkpoint inside an interval has a frame ahead');
+    this.frame = frame;
+    this.task = this.core.tasks.get(frame.tid) ?? null;
+    this.history.push(frame);
+    Object.assign(this.step, inside);
+    this.chooseStrategy(frame.frameTime);
+  }
+
+  /** What a debugger works with. */
+  get debugging(): SessionDebugging {
+    return {
+      core: this.core,
+      runner: this.runner,
+      strategies: this.ticks,
+      stopFor: (listener) => void (this.context.listener = listener),
+    };
+  }
+
+  /** Told of each fall-back: the frame it went back to, and the one that failed. */
+  onFallBack: ((backTo: number, failedAt: number) => void) | null = null;
+
+  /** Towards which frame tracee code is running, or null between two frames. */
+  get inside(): { readonly task: Task; readonly frame: TraceFrame; readonly step: ReplayStep } | null {
+    return this.frame && this.task && { task: this.task, frame: this.frame, step: this.step };
+  }
+
+  /**
+   * Makes the program stand where its state can be seen and kept.
+   * @returns false if it does not yet: advance, then ask again
+   */
+  pause(): boolean {
+    if (!this.frame) return true;
+    const { strategy, stepper } = this.context;
+    if (!strategy.settled || !stepper.settled) return false;
+    this.halt();
+    return this.runner.forgetHeld();
+  }
+
+  /** Where the program stands. Precondition: `pause` was true, or the last progress was not `pending`. */
+  checkpoint(): Checkpoint {
+    const { trace } = this.core;
+    const { goal, action, address, signal } = this.step;
+    const place = {
+      position: this.frame ? trace.saveBeforeCurrent() : trace.save(),
+      inside: this.frame && { goal, action, address, signal },
+      frameTime: this.frameTime,
+      frames: this.frames,
+      previousTid: this.previousTid,
+      written: this.output.written,
+    };
+    return takeCheckpoint(this.core, place);
+  }
+
+  /** Goes to where a checkpoint was taken. */
+  restore(checkpoint: Checkpoint): void {
+    this.stop();
+    restoreCheckpoint(this.core, checkpoint);
+    this.timeline.travelled(checkpoint.frameTime);
+    this.resumeFrom(checkpoint);
+  }
+
+  drop(checkpoint: Checkpoint): void {
+    dropCheckpoint(this.core, checkpoint);
   }
 
   /** Registers, symbol and mapping where the program stands. */
@@ -278,15 +372,12 @@ export class ReplaySession {
 
   /** Before an interval whose end will be found by registers. */
   private considerCheckpoint(): void {
-    if (this.exactUntil > 0 && this.core.trace.frameTime >= this.exactUntil) {
-      this.exactUntil = 0;
-      this.context.strategy.cancel();
-      this.context.strategy = this.home;
-    }
+    this.chooseStrategy(this.core.trace.frameTime + 1);
     if (this.context.strategy.counts || !this.timeline.isDue(this.runner.exits)) return;
     if (!endsByRegisters(this.core)) return;
     this.timeline.add(this.runner.exits, {
       position: this.core.trace.save(),
+      inside: null,
       frameTime: this.core.trace.frameTime,
       frames: this.frames,
       previousTid: this.previousTid,
@@ -294,24 +385,30 @@ export class ReplaySession {
     });
   }
 
-  /** Runs tracee code up to the event; false if the budget is used up. */
-  private run(budgetMicros: number): boolean {
-    if (this.step.goal === Goal.none) return true;
+  /** The one that the caller chose, but where it was found to be wrong. */
+  private chooseStrategy(frameTime: number): void {
+    const wanted = this.exact.includes(frameTime) ? this.ticks.of('branches') : this.home;
+    if (wanted === this.context.strategy || this.home.counts) return;
+    this.context.strategy.cancel();
+    this.context.strategy = wanted;
+  }
+
+  /** Runs tracee code up to the event. */
+  private run(budgetMicros: number): Reach {
+    if (this.step.goal === Goal.none) return 'reached';
     invariant(this.frame && this.task, 'a step that runs has a task');
     this.running = false;
     const [exits, ticks] = [this.runner.exits, this.task.ticks];
     const reach = reachGoal(this.context, this.task, this.frame, this.step, budgetMicros, this.resuming);
     this.resuming = reach !== 'reached';
-    if (reach === 'reached') {
-      this.stall.reached(this.frame.monotonicSec);
-      return true;
-    }
+    if (reach === 'reached') this.stall.reached(this.frame.monotonicSec);
     this.running = reach === 'running';
+    if (reach === 'reached' || reach === 'stopped') return reach;
     // Counting, the program comes nearer with every tick up to the frame's. Those of frames whose ticks are
     // no program point are a little more than the program's own.
     if (this.context.strategy.counts && this.task.ticks > ticks && this.task.ticks <= this.frame.ticks) {
       this.stall.progressed();
-      return false;
+      return reach;
     }
     const micros = this.running ? budgetMicros : (this.runner.exits - exits) * NOMINAL_EXIT_MICROS;
     if (this.stall.isOverdue(micros, this.frame.monotonicSec)) {
@@ -321,21 +418,24 @@ export class ReplaySession {
         hint: 'If it really computes that long, allow more with --stall-limit SECONDS.',
       });
     }
-    return false;
+    return reach;
   }
 
-  private finish(): void {
-    const frame = this.frame;
+  /** @returns true if the listener wants control */
+  private finish(): boolean {
+    const { frame, task } = this;
     invariant(frame, 'a frame is being replayed');
     this.checkTicks(frame);
+    this.resuming = false;
     this.task = performFrame(this.context, this.task, frame, this.step);
     if (this.task) this.previousTid = this.task.tid;
     if (this.core.header.clearFipFdp) this.clearX87Pointers();
     this.requireNoMapping(frame);
     this.frames++;
     this.frame = null;
-    if (frame.kind !== EventKind.syscall || frame.syscallState !== SyscallState.enteringPtrace) return;
-    if (this.task) this.task.entered = true;
+    if (frame.kind === EventKind.syscall && frame.syscallState === SyscallState.enteringPtrace && this.task)
+      this.task.entered = true;
+    return this.context.listener?.replayed(frame, task ?? this.task) ?? false;
   }
 
   /** Compares the ticks that were counted with the frame's; from a frame with exact ticks on they are known. */

@@ -43,9 +43,22 @@ export class Timeline {
     const checkpoint = this.checkpoints.pop() ?? null;
     if (!checkpoint) return null;
     restoreCheckpoint(this.core, checkpoint);
+    dropCheckpoint(this.core, checkpoint);
     this.fallbacks++;
     this.lastExits = -Infinity;
     return checkpoint;
+  }
+
+  /** The replay went to another place: what lies behind it there is no way back. */
+  travelled(frameTime: number): void {
+    while (
+      this.checkpoints.length > 0 &&
+      this.checkpoints[this.checkpoints.length - 1].frameTime > frameTime
+    ) {
+      const last = this.checkpoints.pop();
+      if (last) dropCheckpoint(this.core, last);
+    }
+    this.lastExits = -Infinity;
   }
 
   /** Gives pages back; false if there are none to give. */

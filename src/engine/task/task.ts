@@ -27,6 +27,10 @@ export interface Program {
   readonly arguments: readonly string[];
   /** Stack pointer at its first instruction: argc, arguments, environment and auxiliary vector are above it. */
   readonly initialStack: Gva;
+  /** The auxiliary vector as the kernel put it there. */
+  readonly auxv: Uint8Array;
+  /** The mapped file that it is, as recorded; `path` may be relative, a link or a script. */
+  readonly file: string;
 }
 
 /** Tasks of one tgid. Not a resource: bookkeeping for exec and exit. */
@@ -37,6 +41,8 @@ export class ThreadGroup {
   /** The working directory, once a chdir told; null: that of the parent or of the recorder. */
   directory: string | null = null;
 
+  /** Wait status of the group, from the exit record of its first task, when known. */
+  status: number | null = null;
   constructor(
     public tgid: number,
     readonly parent: ThreadGroup | null,
@@ -48,6 +54,7 @@ export class ThreadGroup {
     copy.program = this.program;
     copy.actions = this.actions.clone();
     copy.directory = this.directory;
+    copy.status = this.status;
     return copy;
   }
 }

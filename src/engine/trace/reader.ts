@@ -206,6 +206,22 @@ export class TraceReader {
     };
   }
 
+  /**
+   * The place before the last frame that advance() returned, but behind the records consumed so far.
+   * Precondition: advance() returned a frame and restore() was not called since.
+   */
+  saveBeforeCurrent(): TracePosition {
+    invariant(this.#returned > 0, 'a frame was returned');
+    const start = this.#starts[(this.#returned - 1) % RING];
+    return {
+      frames: this.#returned - 1,
+      dataCursor: start.dataCursor,
+      events: { ...start.events },
+      mmaps: this.#mmaps.save(),
+      tasks: this.#tasks.save(),
+    };
+  }
+
   /** Goes back to a position that save() returned. Errors: E_TRACE_CORRUPT. */
   restore(position: TracePosition): void {
     this.#events.restore(position.events);

@@ -43,6 +43,10 @@ export class BranchStops implements TickStrategy {
     private readonly stepper: SingleStep,
   ) {}
 
+  get settled(): boolean {
+    return !this.unfinished && !this.inStep && this.stepper.settled;
+  }
+
   watch(event: number, hook: number): void {
     this.event = event;
     this.hook = hook;
@@ -90,6 +94,8 @@ export class BranchStops implements TickStrategy {
     if (this.inStep) return this.step(task, limit, budgetMicros);
     if (!this.unfinished) {
       const rip = ripOf(registers);
+      // Here, before a branch is said to be on its way.
+      if (this.runner.stops?.stopsAt(task, rip)) return Stop.user;
       if (rip < 0) this.arm(-1 as Gva, -1 as Gva);
       else {
         const { address, run } = this.map.next(task.space, rip, this.here);
@@ -114,7 +120,12 @@ export class BranchStops implements TickStrategy {
     const { branch } = this;
     this.branch = -1;
     if (branch < 0 || task.ticks < 0) return;
-    const passed = stop === Stop.breakpoint || ripOf(this.machine.context.registers) !== branch;
+    // A debugger's stop on the branch itself comes after a turn of a loop.
+    const passed =
+      stop === Stop.breakpoint ||
+      stop === Stop.user ||
+      stop === Stop.watch ||
+      ripOf(this.machine.context.registers) !== branch;
     if (passed) task.ticks++;
   }
 

@@ -11,6 +11,7 @@ const seen = (findings: Record<string, boolean>): Attestation => ({
   xsavec: true,
   xgetbv1: true,
   compactedXrstor: true,
+  dataBreakpoints: true,
 });
 
 describe('tickStrategyFor', () => {

@@ -19,6 +19,8 @@ export function watchByBreakpoints(machine: Machine, event: number, hook: number
 export class RegisterMatch implements TickStrategy {
   readonly name = 'match';
   readonly counts = false;
+  /** A halt leaves the program between two instructions. */
+  readonly settled = true;
 
   constructor(
     private readonly machine: Machine,

@@ -39,6 +39,10 @@ export class SingleStep implements TickStrategy {
     private readonly runner: Runner,
   ) {}
 
+  get settled(): boolean {
+    return !this.unfinished;
+  }
+
   watch(event: number, hook: number): void {
     this.event = event;
     this.hook = hook;

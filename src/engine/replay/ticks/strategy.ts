@@ -15,6 +15,8 @@ export interface TickStrategy {
   readonly name: TickStrategyName;
   /** `Task.ticks` stays exact if it was, and limits are kept. */
   readonly counts: boolean;
+  /** False while a run or step is unfinished: the registers may then not be what the program sees. */
+  readonly settled: boolean;
   /** Runs stop (Stop.breakpoint) before executing the instruction at one of these; -1 = none. */
   watch(event: number, hook: number): void;
   /**

@@ -1,0 +1,124 @@
+import type { Checkpoint } from '../replay/checkpoint.js';
+
+/** A checkpoint on the way through the recording. */
+export interface Stopover {
+  readonly checkpoint: Checkpoint;
+  /** About how much work lies between the beginning and it, in exits. */
+  readonly effort: number;
+}
+
+/**
+ * The checkpoints of one session, in the order of the program's history, bounded in number: what is thinned
+ * out first is what is close to others and far from where one looks. Pure but for `drop`.
+ *
+ * Between two frames the order is that of FrameTime. Within an interval nothing but having gone from one place
+ * to another tells which comes first: who adds says behind which.
+ */
+export class Stopovers {
+  private list: Stopover[] = [];
+
+  constructor(
+    private readonly limit: number,
+    private readonly drop: (checkpoint: Checkpoint) => void,
+  ) {}
+
+  get size(): number {
+    return this.list.length;
+  }
+
+  [Symbol.iterator](): IterableIterator<Stopover> {
+    return this.list[Symbol.iterator]();
+  }
+
+  has(stopover: Stopover): boolean {
+    return this.list.includes(stopover);
+  }
+
+  /** The last one between two frames at or before `frameTime`. */
+  atFrame(frameTime: number): Stopover | null {
+    return (
+      this.list.findLast(({ checkpoint }) => !checkpoint.inside && checkpoint.frameTime <= frameTime) ?? null
+    );
+  }
+
+  before(stopover: Stopover): Stopover | null {
+    return this.list[this.list.indexOf(stopover) - 1] ?? null;
+  }
+
+  /** Puts one in its place: by FrameTime, and within the interval right behind `behind` if that is there, too. */
+  add(stopover: Stopover, behind: Stopover | null): void {
+    const { frameTime, inside } = stopover.checkpoint;
+    let index = this.list.findIndex((other) => other.checkpoint.frameTime > frameTime);
+    if (index < 0) index = this.list.length;
+    if (inside) {
+      const known = behind && behind.checkpoint.frameTime === frameTime ? this.list.indexOf(behind) : -1;
+      if (known >= 0) index = known + 1;
+      else while (index > 0 && this.isInside(index - 1, frameTime)) index--;
+    } else while (index > 0 && this.isInside(index - 1, frameTime)) index--;
+    this.list.splice(index, 0, stopover);
+    this.thin(stopover);
+  }
+
+  /** Those in the interval behind frame `frameTime` that come later than `behind` (null: all of them). */
+  forgetInside(frameTime: number, behind: Stopover | null): void {
+    const from = behind ? this.list.indexOf(behind) : -1;
+    this.remove(
+      (stopover, index) =>
+        index > from && stopover.checkpoint.inside !== null && stopover.checkpoint.frameTime === frameTime,
+    );
+  }
+
+  /** Those beyond a frame: its history proved to be another. */
+  forgetFrom(frameTime: number): void {
+    this.remove(
+      ({ checkpoint }) =>
+        checkpoint.frameTime >= frameTime && (checkpoint.frameTime > frameTime || checkpoint.inside !== null),
+    );
+  }
+
+  /** Gives memory back: one that is least missed; false if only the beginning is left. */
+  dropOne(): boolean {
+    if (this.list.length < 2) return false;
+    this.removeLeastMissed(null);
+    return true;
+  }
+
+  clear(): void {
+    this.remove(() => true);
+  }
+
+  private isInside(index: number, frameTime: number): boolean {
+    const { checkpoint } = this.list[index];
+    return checkpoint.frameTime === frameTime && checkpoint.inside !== null;
+  }
+
+  private thin(added: Stopover): void {
+    if (this.list.length > this.limit) this.removeLeastMissed(added);
+  }
+
+  /** The gap that its removal leaves, the smaller the farther from `near`. The first one stays. */
+  private removeLeastMissed(near: Stopover | null): void {
+    let least = 1;
+    let value = Infinity;
+    const center = (near ?? this.list[this.list.length - 1]).effort;
+    for (let index = 1; index < this.list.length; index++) {
+      if (this.list[index] === near) continue;
+      const { effort } = this.list[index];
+      const next = this.list[index + 1]?.effort ?? effort;
+      const gap = 1 + Math.max(0, next - this.list[index - 1].effort);
+      const missed = gap / (1 + Math.abs(center - effort));
+      if (missed >= value) continue;
+      value = missed;
+      least = index;
+    }
+    const [gone] = this.list.splice(least, 1);
+    this.drop(gone.checkpoint);
+  }
+
+  private remove(isGone: (stopover: Stopover, index: number) => boolean): void {
+    const gone = this.list.filter(isGone);
+    if (gone.length === 0) return;
+    this.list = this.list.filter((stopover) => !gone.includes(stopover));
+    for (const { checkpoint } of gone) this.drop(checkpoint);
+  }
+}

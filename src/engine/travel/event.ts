@@ -1,0 +1,17 @@
+import type { DebugStop } from '../debug/target.js';
+
+/** What ends a run of the travelling session. */
+export type TravelEvent =
+  | {
+      readonly kind: 'stop';
+      readonly stop: DebugStop;
+      /** A write by the kernel at a frame; `sudden`: no tracee code ran between the frame before and this one. */
+      readonly atFrame?: { readonly frameTime: number; readonly sudden: boolean };
+    }
+  /** At the place that was to be reached. */
+  | { readonly kind: 'arrived' }
+  /** The frame that was asked for is replayed. */
+  | { readonly kind: 'frame' }
+  /** The trace ends here. */
+  | { readonly kind: 'end' }
+  | { readonly kind: 'interrupted' };

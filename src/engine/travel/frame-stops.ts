@@ -1,0 +1,97 @@
+import { Sys } from '../base/linux.js';
+import { CloneFlag } from '../base/linux.js';
+import { Reg } from '../base/registers.js';
+import type { DebugStop, LifecycleKind } from '../debug/target.js';
+import type { ReplayCore } from '../replay/core.js';
+import { isExecExit } from '../replay/plan.js';
+import type { Task } from '../task/task.js';
+import { EventKind, SyscallState, type TraceFrame } from '../trace/frame.js';
+
+/** What of a program's doings besides signals and ends makes it stop. */
+export class Catching {
+  lifecycle: ReadonlySet<LifecycleKind> = new Set();
+  syscalls: ReadonlySet<number> | 'all' | null = null;
+
+  catches(number: number): boolean {
+    return this.syscalls === 'all' || (this.syscalls?.has(number) ?? false);
+  }
+}
+
+/** The stop that a frame makes, or null. Task counters tell of tasks that it created. */
+export class FrameStops {
+  private taskCount = 0;
+  private exitReported = -1;
+
+  constructor(
+    private readonly core: ReplayCore,
+    private readonly catching: Catching,
+  ) {}
+
+  /** The session went elsewhere. */
+  reset(): void {
+    this.taskCount = this.core.taskCount;
+    this.exitReported = -1;
+  }
+
+  /** Before the next frame: the end of a thread group that it brings, or null. Its last task still stands. */
+  before(): DebugStop | null {
+    const { trace, tasks } = this.core;
+    const frame = trace.peek(1);
+    const task = frame?.kind === EventKind.exit ? tasks.get(frame.tid) : undefined;
+    if (!frame || !task || task.group.tasks.size > 1 || trace.frameTime === this.exitReported) return null;
+    this.exitReported = trace.frameTime;
+    const { tid, group } = task;
+    const record = trace.peekTaskEvent();
+    const isLeaders =
+      record?.kind === 'exit' && record.tid === group.tgid && record.frameTime === frame.frameTime;
+    return { kind: 'exited', tid, pid: group.tgid, status: isLeaders ? record.exitStatus : group.status };
+  }
+
+  after(frame: TraceFrame, task: Task | null): DebugStop | null {
+    const created = this.core.taskCount > this.taskCount;
+    this.taskCount = this.core.taskCount;
+    switch (frame.kind) {
+      case EventKind.signal:
+        return { kind: 'signal', tid: frame.tid, ...signalOf(frame) };
+      case EventKind.syscall:
+        return this.afterSyscall(frame, task, created);
+      default:
+        return null;
+    }
+  }
+
+  private afterSyscall(frame: TraceFrame, task: Task | null, created: boolean): DebugStop | null {
+    const { catching } = this;
+    const { tid, syscallNumber: number } = frame;
+    if (isExecExit(frame)) {
+      const path = this.core.tasks.get(tid)?.group.program?.file ?? '';
+      if (catching.lifecycle.has('exec')) return { kind: 'exec', tid, path };
+    } else if (created && task) {
+      const kind = cloneKind(frame);
+      if (catching.lifecycle.has(kind)) return { kind, tid, child: this.youngest() };
+    }
+    if (!catching.catches(number) || frame.syscallState === SyscallState.enteringPtrace) return null;
+    const state = frame.syscallState === SyscallState.exiting ? 'exiting' : 'entering';
+    return { kind: 'syscall', tid, number, state };
+  }
+
+  private youngest(): number {
+    let found: Task | null = null;
+    for (const task of this.core.tasks.values()) if (!found || task.serial > found.serial) found = task;
+    return found?.tid ?? 0;
+  }
+}
+
+function signalOf(frame: TraceFrame): { signal: number; siginfo: Uint8Array | null } {
+  const siginfo = frame.siginfo.slice();
+  if (siginfo.length < 4) return { signal: 0, siginfo: null };
+  return { signal: new DataView(siginfo.buffer).getInt32(0, true), siginfo };
+}
+
+function cloneKind(frame: TraceFrame): 'fork' | 'vfork' | 'clone' {
+  if (frame.syscallNumber === Sys.vfork) return 'vfork';
+  if (frame.syscallNumber !== Sys.clone) return 'fork';
+  const flags = frame.registers[2 * Reg.rdi];
+  if (flags & CloneFlag.vfork) return 'vfork';
+  return flags & CloneFlag.thread ? 'clone' : 'fork';
+}

@@ -1,0 +1,225 @@
+import { Lift, type GuestStops } from '../debug/guest-stops.js';
+import type { Breakpoint, DebugStop, Watchpoint } from '../debug/target.js';
+import type { ReplayCore } from '../replay/core.js';
+import { Stop, ripOf, type Runner } from '../replay/runner.js';
+import type { StopListener } from '../replay/stop-listener.js';
+import type { Task } from '../task/task.js';
+import { EventKind, SyscallState, type TraceFrame } from '../trace/frame.js';
+import { isExecExit } from '../replay/plan.js';
+import type { TravelEvent } from './event.js';
+import type { FrameStops } from './frame-stops.js';
+
+/** What a run is to stop at, besides the stops of frames. */
+export interface RunOrders {
+  /** Every instruction of this task is executed alone, and one ends the run. -1: none. */
+  readonly stepTid: number;
+  /** This task stands where a stop was reported: a breakpoint there is not reported again. -1: none. */
+  readonly skipTid: number;
+  /** A breakpoint of the engine's own, and whether the arrival there is the one that is looked for. */
+  readonly sentinel: { readonly breakpoint: Breakpoint; readonly isIt: (task: Task) => boolean } | null;
+  /** Breakpoints, watchpoints and frames do not stop it. */
+  readonly blind: boolean;
+}
+
+export const RUN: RunOrders = { stepTid: -1, skipTid: -1, sentinel: null, blind: false };
+
+/** Decides at every stop of a session that is being debugged, and remembers the one that ended a run. */
+export class TravelListener implements StopListener {
+  alone = false;
+  event: TravelEvent | null = null;
+  /** Any instruction was executed since the orders were given. */
+  executed = false;
+  private orders: RunOrders = RUN;
+  private skipTid = -1;
+  /** Hit by writes of the frame that is being performed. */
+  private written: { watch: Watchpoint; task: Task }[] = [];
+  private ranSinceFrame = false;
+  /** What was reported last: how often between which frame and the next. */
+  private reported = { frameTime: -1, count: 0 };
+  /** The replay went back behind what was reported: it is not reported again. */
+  private repeated = { frameTime: -1, count: 0 };
+
+  constructor(
+    private readonly core: ReplayCore,
+    private readonly runner: Runner,
+    private readonly stops: GuestStops,
+    private readonly frames: FrameStops,
+  ) {
+    core.onWrite = (task, start, size) => {
+      for (const watch of stops.hitByWrite(task, start, size)) this.written.push({ watch, task });
+    };
+  }
+
+  /** @param running the task that stands inside an interval, if one does */
+  begin(orders: RunOrders, running: Task | null): void {
+    this.orders = orders;
+    this.skipTid = orders.skipTid;
+    this.event = null;
+    this.executed = false;
+    this.runner.watchHits = 0;
+    this.written = [];
+    this.alone = false;
+    this.stops.lift = this.usual;
+    if (running) this.orderAlone(running);
+  }
+
+  /** The session went elsewhere, on purpose. */
+  wentTo(): void {
+    this.reset();
+    this.reported = { frameTime: -1, count: 0 };
+    this.repeated = { frameTime: -1, count: 0 };
+  }
+
+  /** The replay proved wrong and goes on from an earlier frame. */
+  fellBack(): void {
+    this.reset();
+    if (this.reported.frameTime >= this.repeated.frameTime) this.repeated = { ...this.reported };
+    this.reported = { frameTime: -1, count: 0 };
+  }
+
+  private reset(): void {
+    this.alone = false;
+    this.stops.lift = this.usual;
+    this.written = [];
+    this.runner.watchHits = 0;
+    this.ranSinceFrame = false;
+    this.frames.reset();
+  }
+
+  starts(task: Task): void {
+    this.ranSinceFrame = true;
+    this.orderAlone(task);
+  }
+
+  private orderAlone(task: Task): void {
+    const { stepTid } = this.orders;
+    this.alone = stepTid === task.tid;
+    this.stops.lift = this.alone ? Lift.breakpoints : this.usual;
+  }
+
+  /** What holds while nothing is executed alone. */
+  private get usual(): Lift {
+    return this.orders.blind && !this.orders.sentinel ? Lift.off : Lift.nothing;
+  }
+
+  stopped(stop: Stop, task: Task): boolean {
+    if (stop === Stop.guard) return this.executeAlone(Lift.everything);
+    const skipped = this.skipTid === task.tid;
+    if (skipped) this.skipTid = -1;
+    const hits = this.takeHits(task);
+    this.stops.lift = this.usual;
+    if (stop !== Stop.user) this.executed = true;
+    if (hits.length > 0 && !this.orders.blind) return this.end(watchStop(task, hits[0]));
+    if (stop === Stop.user) return this.arrived(task, skipped);
+    if (this.orders.stepTid !== task.tid) return false;
+    if (this.end({ kind: 'step', tid: task.tid })) return true;
+    return this.executeAlone(Lift.breakpoints);
+  }
+
+  ended(): void {
+    this.executed = true;
+    this.skipTid = -1;
+    this.stops.lift = this.usual;
+  }
+
+  replayed(frame: TraceFrame, task: Task | null): boolean {
+    const sudden = !this.ranSinceFrame;
+    this.ranSinceFrame = false;
+    if (frame.tid === this.skipTid && !isBookkeepingFor(frame)) this.skipTid = -1;
+    const stop = this.frames.after(frame, task);
+    const written = this.written.find(({ watch, task: owner }) => holds(watch, owner.tid));
+    this.written = [];
+    if (this.orders.blind) return false;
+    if (written) {
+      const { watch, task: owner } = written;
+      return this.end(watchStop(owner, watch), { frameTime: frame.frameTime, sudden });
+    }
+    if (stop) return this.end(stop);
+    return this.orders.stepTid === frame.tid && isStepFrame(frame)
+      ? this.end({ kind: 'step', tid: frame.tid })
+      : false;
+  }
+
+  preceding(): boolean {
+    if (this.orders.blind) return false;
+    const stop = this.frames.before();
+    return stop !== null && this.end(stop);
+  }
+
+  private executeAlone(lift: Lift): boolean {
+    this.stops.lift = lift;
+    this.alone = true;
+    return false;
+  }
+
+  /** @returns false if it was reported before */
+  private end(stop: DebugStop, atFrame?: { frameTime: number; sudden: boolean }): boolean {
+    const { frameTime } = this.core.trace;
+    if (frameTime < this.repeated.frameTime) return false;
+    if (frameTime === this.repeated.frameTime && this.repeated.count > 0) {
+      this.repeated.count--;
+      return false;
+    }
+    this.event = { kind: 'stop', stop, atFrame };
+    if (this.reported.frameTime !== frameTime) this.reported = { frameTime, count: 0 };
+    this.reported.count++;
+    return true;
+  }
+
+  /** What the last instruction hit: by debug registers and, if it was executed for that, in watched pages. */
+  private takeHits(task: Task): Watchpoint[] {
+    const { stops, runner } = this;
+    const hits = stops.lift === Lift.everything ? stops.endAccess(task) : [];
+    if (runner.watchHits !== 0) hits.push(...stops.hitBy(runner.watchHits));
+    runner.watchHits = 0;
+    return hits.filter((watch) => holds(watch, task.tid));
+  }
+
+  private arrived(task: Task, skip: boolean): boolean {
+    const address = ripOf(this.core.registers(task));
+    const { sentinel, blind } = this.orders;
+    for (const breakpoint of this.stops.breakpointsAt(task, address)) {
+      if (breakpoint === sentinel?.breakpoint) {
+        if (!sentinel.isIt(task)) continue;
+        this.event = { kind: 'arrived' };
+        return true;
+      }
+    }
+    if (!skip && !blind) {
+      const hit = this.stops
+        .breakpointsAt(task, address)
+        .find((breakpoint) => breakpoint !== sentinel?.breakpoint && holds(breakpoint, task.tid));
+      if (hit && this.end({ kind: 'breakpoint', tid: task.tid, address })) return true;
+    }
+    return this.executeAlone(Lift.breakpoints);
+  }
+}
+
+const holds = ({ condition }: Breakpoint | Watchpoint, tid: number): boolean => condition?.(tid) ?? true;
+
+const watchStop = (task: Task, { address, access }: Watchpoint): DebugStop => ({
+  kind: 'watchpoint',
+  tid: task.tid,
+  address,
+  access,
+});
+
+/** Frames after which a task stands behind an instruction (or at a handler) without having been stepped there. */
+export function isStepFrame(frame: TraceFrame): boolean {
+  switch (frame.kind) {
+    case EventKind.syscall:
+      return frame.syscallState === SyscallState.exiting || isExecExit(frame);
+    case EventKind.instructionTrap:
+    case EventKind.signalHandler:
+    case EventKind.syscallbufFlush:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Frames that do not move the task. */
+const isBookkeepingFor = (frame: TraceFrame): boolean =>
+  frame.kind === EventKind.sched ||
+  frame.kind === EventKind.syscallbufReset ||
+  frame.kind === EventKind.growMap;

@@ -1,0 +1,281 @@
+import { type Gva } from '../base/address.js';
+import { RevenantError, invariant } from '../base/errors.js';
+import { EFLAGS_RESUME, Reg, newRegisters, type RegisterWords } from '../base/registers.js';
+import { GuestStops } from '../debug/guest-stops.js';
+import type {
+  Breakpoint,
+  DebugStop,
+  DebugTask,
+  Executable,
+  LifecycleKind,
+  ReplayTarget,
+  RunRequest,
+  Watchpoint,
+} from '../debug/target.js';
+import type { Vma } from '../mm/vma.js';
+import type { Checkpoint } from '../replay/checkpoint.js';
+import type { ReplayCore } from '../replay/core.js';
+import { ripOf } from '../replay/runner.js';
+import { ReplaySession, type ReplayOptions } from '../replay/session.js';
+import type { Task } from '../task/task.js';
+import { convertImage } from '../x86/xstate-image.js';
+import type { TravelEvent } from './event.js';
+import { Catching, FrameStops } from './frame-stops.js';
+import { RUN, TravelListener } from './listener.js';
+import { Mover, type Slices } from './mover.js';
+
+export interface TravelOptions extends ReplayOptions {
+  /** Debug registers stop data accesses on this machine (Attestation.dataBreakpoints). */
+  dataBreakpoints: boolean;
+}
+
+/** A replay that stops where a debugger wants and goes anywhere in its recording. */
+export class TravelTarget implements ReplayTarget {
+  readonly kind = 'replay';
+  private readonly core: ReplayCore;
+  private readonly stops: GuestStops;
+  private readonly catching = new Catching();
+  private readonly mover: Mover;
+  private readonly marks = new Map<number, Checkpoint>();
+  private nextMark = 1;
+  private job: Slices<DebugStop> | null = null;
+  private last: DebugStop | null = null;
+
+  private constructor(
+    readonly session: ReplaySession,
+    options: TravelOptions,
+  ) {
+    const { core, runner, stopFor } = session.debugging;
+    this.core = core;
+    this.stops = new GuestStops(core.machine, core.memory, options.dataBreakpoints);
+    runner.stops = this.stops;
+    const listener = new TravelListener(core, runner, this.stops, new FrameStops(core, this.catching));
+    stopFor(listener);
+    this.mover = new Mover(session, listener, this.stops);
+    const reclaim = core.memory.reclaim;
+    core.memory.reclaim = () => this.mover.stopovers.dropOne() || reclaim();
+  }
+
+  /** Opens a replay that stands before its first frame. */
+  static open(options: TravelOptions): TravelTarget {
+    return new TravelTarget(ReplaySession.open(options), options);
+  }
+
+  get frameTime(): number {
+    return this.session.frameTime;
+  }
+
+  get lastFrame(): number | null {
+    return this.mover.lastFrame;
+  }
+
+  get currentTid(): number {
+    if (this.last && this.core.tasks.has(this.last.tid)) return this.last.tid;
+    return this.core.current?.tid ?? this.tasks()[0]?.tid ?? 0;
+  }
+
+  tasks(): readonly DebugTask[] {
+    return [...this.core.tasks.values()].map(({ tid, group, name }) => ({ tid, pid: group.tgid, name }));
+  }
+
+  executable(pid: number): Executable {
+    for (const { group } of this.core.tasks.values()) {
+      if (group.tgid !== pid || !group.program) continue;
+      return { path: group.program.file, auxv: group.program.auxv };
+    }
+    throw noTask(pid);
+  }
+
+  registers(tid: number): RegisterWords {
+    const registers = newRegisters();
+    registers.set(this.core.registers(this.task(tid)));
+    registers[2 * Reg.eflags] &= ~EFLAGS_RESUME;
+    return registers;
+  }
+
+  vectorState(tid: number): Uint8Array {
+    const { vectors } = this.core;
+    return convertImage(this.core.vectorState(this.task(tid)), vectors.hardware, vectors.recorded);
+  }
+
+  readMemory(tid: number, start: Gva, into: Uint8Array): number {
+    return this.task(tid).space.read(start, into);
+  }
+
+  mappings(tid: number): readonly Vma[] {
+    return [...this.task(tid).space.vmas];
+  }
+
+  siginfo(tid: number): Uint8Array | null {
+    return this.last?.kind === 'signal' && this.last.tid === tid ? this.last.siginfo : null;
+  }
+
+  /** Where the task stands. */
+  rip(tid: number): Gva {
+    return ripOf(this.core.registers(this.task(tid)));
+  }
+
+  /** Where a symbol of the program or of a library is in the task's memory, or null. The program comes first. */
+  symbol(tid: number, name: string): Gva | null {
+    const { space, group } = this.task(tid);
+    const main = group.program?.file;
+    let found: Gva | null = null;
+    for (const { start, file } of space.vmas) {
+      if (!file || (found !== null && file.path !== main)) continue;
+      const hit = this.core.symbolizer.symbolByName(
+        { start, fileOffset: file.offset, name: file.path },
+        name,
+      );
+      if (hit && file.path === main) return hit.address;
+      found ??= hit?.address ?? null;
+    }
+    return found;
+  }
+
+  addBreakpoint(breakpoint: Breakpoint): void {
+    this.stops.addBreakpoint(breakpoint);
+  }
+
+  removeBreakpoint(breakpoint: Breakpoint): void {
+    this.stops.removeBreakpoint(breakpoint);
+  }
+
+  addWatchpoint(watchpoint: Watchpoint): void {
+    this.stops.addWatchpoint(watchpoint);
+  }
+
+  removeWatchpoint(watchpoint: Watchpoint): void {
+    this.stops.removeWatchpoint(watchpoint);
+  }
+
+  catchSyscalls(which: readonly number[] | 'all' | 'none'): void {
+    this.catching.syscalls = which === 'all' ? 'all' : which === 'none' ? null : new Set(which);
+  }
+
+  catchLifecycle(kinds: readonly LifecycleKind[]): void {
+    this.catching.lifecycle = new Set(kinds);
+  }
+
+  ticks(tid: number): number {
+    const task = this.task(tid);
+    return task.ticks >= 0 ? task.ticks : task.recTicks;
+  }
+
+  begin(request: RunRequest): void {
+    this.start(this.runForward(request));
+  }
+
+  beginGoto(frameTime: number): void {
+    this.start(this.goTo(frameTime));
+  }
+
+  mark(): number {
+    this.requireIdle();
+    this.marks.set(this.nextMark, this.session.checkpoint());
+    return this.nextMark++;
+  }
+
+  beginGotoMark(mark: number): void {
+    this.start(this.goToMark(mark));
+  }
+
+  forget(mark: number): void {
+    const checkpoint = this.marks.get(mark);
+    if (!checkpoint) return;
+    this.marks.delete(mark);
+    this.session.drop(checkpoint);
+  }
+
+  poll(): DebugStop | null {
+    invariant(this.job, 'something is under way');
+    const slice = this.job.next();
+    if (!slice.done) return null;
+    this.job = null;
+    this.mover.interruptRequested = false;
+    this.last = slice.value;
+    return this.last;
+  }
+
+  interrupt(): void {
+    if (this.job) this.mover.interruptRequested = true;
+  }
+
+  /** Gives guest memory back. */
+  close(): void {
+    this.session.debugging.runner.dropHeld();
+    this.session.close();
+  }
+
+  private start(job: Slices<DebugStop>): void {
+    this.requireIdle();
+    this.mover.interruptRequested = false;
+    this.job = job;
+  }
+
+  private requireIdle(): void {
+    invariant(this.job === null, 'nothing is under way');
+  }
+
+  private task(tid: number): Task {
+    const task = this.core.tasks.get(tid);
+    if (!task) throw noTask(tid);
+    return task;
+  }
+
+  private *runForward(request: RunRequest): Slices<DebugStop> {
+    const { mode, tid } = request;
+    const skipTid = this.currentTid;
+    if (mode.kind === 'continue') return this.stopOf(yield* this.mover.forward({ ...RUN, skipTid }));
+    for (;;) {
+      const stop = this.stopOf(yield* this.mover.forward({ ...RUN, skipTid, stepTid: tid }));
+      if (stop.kind !== 'step' || mode.kind === 'step') return stop;
+      const rip = this.rip(tid);
+      if (rip < mode.start || rip >= mode.end) return stop;
+      if (this.breaksAt(tid, rip)) return { kind: 'breakpoint', tid, address: rip };
+      if (this.mover.interruptRequested) return { kind: 'interrupted', tid };
+    }
+  }
+
+  private breaksAt(tid: number, address: Gva): boolean {
+    const here = this.stops.breakpointsAt(this.task(tid), address);
+    return here.some(({ condition }) => condition?.(tid) ?? true);
+  }
+
+  private *goTo(frameTime: number): Slices<DebugStop> {
+    const { mover, session } = this;
+    if (frameTime < session.frameTime || (frameTime === session.frameTime && session.inside)) {
+      const near = mover.stopovers.atFrame(frameTime);
+      invariant(near, 'the beginning is kept');
+      mover.goTo(near);
+    } else {
+      const near = mover.stopovers.atFrame(frameTime);
+      if (near && near.checkpoint.frameTime > session.frameTime) mover.goTo(near);
+    }
+    return this.stopOf(yield* mover.forward({ ...RUN, blind: true }, frameTime));
+  }
+
+  // eslint-disable-next-line require-yield
+  private *goToMark(mark: number): Slices<DebugStop> {
+    const checkpoint = this.marks.get(mark);
+    if (!checkpoint) throw new RevenantError('E_USAGE', `There is no mark ${mark}.`);
+    this.mover.goToKept(checkpoint);
+    return { kind: 'step', tid: this.session.inside?.task.tid ?? this.currentTid };
+  }
+
+  private stopOf(event: TravelEvent): DebugStop {
+    const tid = this.session.inside?.task.tid ?? this.currentTid;
+    switch (event.kind) {
+      case 'stop':
+        return event.stop;
+      case 'end':
+        return { kind: 'history-end', tid };
+      case 'interrupted':
+        return { kind: 'interrupted', tid };
+      default:
+        return { kind: 'step', tid };
+    }
+  }
+}
+
+const noTask = (tid: number): RevenantError =>
+  new RevenantError('E_USAGE', `There is no task ${tid} where the replay stands.`);
