@@ -13,6 +13,7 @@ import { ReplaySession } from '../../src/engine/replay/session.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { machineConfig } from '../../src/machine/requirements.js';
+import { toEnd } from './to-end.js';
 
 const XSTATE_LEAF = 0xd;
 const sample = path.resolve(import.meta.dirname, '../../traces/haswell/xcr0probe');
@@ -24,7 +25,9 @@ beforeAll(async () => {
 afterAll(() => transport.close());
 
 /** Replays the sample; returns what it printed. Throws where it diverges. */
-function replay(change: (recorded: MachineConfig, native: MachineConfig) => MachineConfig): string {
+async function replay(
+  change: (recorded: MachineConfig, native: MachineConfig) => MachineConfig,
+): Promise<string> {
   const trace = TraceReader.open(sample);
   const machine = Machine.create(transport, change(machineConfig(trace.header), nativeConfig(transport)));
   let printed = '';
@@ -37,7 +40,7 @@ function replay(change: (recorded: MachineConfig, native: MachineConfig) => Mach
     stallLimitMicros: 60e6,
   });
   try {
-    while (session.advance(1000, 100_000) !== 'end');
+    await toEnd(session);
     return printed;
   } finally {
     session.close();
@@ -46,11 +49,11 @@ function replay(change: (recorded: MachineConfig, native: MachineConfig) => Mach
 }
 
 describe('XCR0 in the guest', () => {
-  it('as recorded: the program prints the recorded one', () => {
-    expect(replay((recorded) => recorded)).toContain('xcr0 0x7\n');
+  it('as recorded: the program prints the recorded one', async () => {
+    expect(await replay((recorded) => recorded)).toContain('xcr0 0x7\n');
   });
 
-  it("the machine's own: diverges, and the report names frame, registers and code", () => {
+  it("the machine's own: diverges, and the report names frame, registers and code", async () => {
     const withNativeXcr0 = (recorded: MachineConfig, native: MachineConfig): MachineConfig => ({
       ...recorded,
       xcr0: native.xcr0,
@@ -61,7 +64,7 @@ describe('XCR0 in the guest', () => {
     });
     let error: unknown = null;
     try {
-      replay(withNativeXcr0);
+      await replay(withNativeXcr0);
     } catch (thrown) {
       error = thrown;
     }

@@ -14,6 +14,7 @@ import type { TickStrategyName } from '../../src/engine/replay/ticks/strategy.js
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { tryMachine } from '../../src/machine/choose.js';
+import { toEnd } from './to-end.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const sample = (name: string): string => path.join(root, 'traces', name);
@@ -36,11 +37,11 @@ interface Ended {
 }
 
 /** @param disturb called after every turn, with the session */
-function replay(
+async function replay(
   folder: string,
   options: { tickStrategy?: TickStrategyName; verifyTicks?: boolean },
   disturb: (session: ReplaySession) => void = () => {},
-): Ended {
+): Promise<Ended> {
   const trace = TraceReader.open(folder);
   const trial = tryMachine(transport, trace.header);
   if (!trial.ok) throw new Error(`the emulated machine cannot replay ${folder}`);
@@ -55,7 +56,7 @@ function replay(
     ...options,
   });
   try {
-    while (session.advance(16, 50_000) !== 'end') disturb(session);
+    await toEnd(session, disturb);
     return { stdout: Buffer.concat(chunks).toString(), status: session.exitStatus, stats: session.stats };
   } finally {
     session.close();
@@ -71,14 +72,14 @@ const recorded = (folder: string): { stdout: string; status: number } => ({
 describe('a loop whose registers never change', () => {
   const folder = sample('zen2/ambiguous');
 
-  it('misleads the register match, and the replay goes back and counts', () => {
-    const { stats, ...ended } = replay(folder, { tickStrategy: 'match' });
+  it('misleads the register match, and the replay goes back and counts', async () => {
+    const { stats, ...ended } = await replay(folder, { tickStrategy: 'match' });
     expect(ended).toEqual(recorded(folder));
     expect(stats.fallbacks).toBeGreaterThan(0);
   });
 
-  it.each(['branches', 'steps'] as const)('is no riddle to %s', (tickStrategy) => {
-    const { stats, ...ended } = replay(folder, { tickStrategy });
+  it.each(['branches', 'steps'] as const)('is no riddle to %s', async (tickStrategy) => {
+    const { stats, ...ended } = await replay(folder, { tickStrategy });
     expect(ended).toEqual(recorded(folder));
     expect(stats.fallbacks).toBe(0);
     expect(stats.verifiedTicks).toBe(35);
@@ -88,9 +89,9 @@ describe('a loop whose registers never change', () => {
 describe('strategies', () => {
   it.each(['match', 'branches', 'steps'] as const)(
     'agree on a program without signals: %s',
-    (tickStrategy) => {
+    async (tickStrategy) => {
       const folder = sample('zen2/hello-static');
-      const { stats, ...ended } = replay(folder, { tickStrategy });
+      const { stats, ...ended } = await replay(folder, { tickStrategy });
       expect(ended).toEqual(recorded(folder));
       expect(stats.fallbacks).toBe(0);
       if (tickStrategy !== 'match') expect(stats.verifiedTicks).toBeGreaterThan(30);
@@ -103,8 +104,8 @@ describe('strategies', () => {
 
     it.each(['match', 'branches'] as const)(
       '%s',
-      (tickStrategy) => {
-        const { stats, ...ended } = replay(folder, { tickStrategy });
+      async (tickStrategy) => {
+        const { stats, ...ended } = await replay(folder, { tickStrategy });
         expect(ended).toEqual(recorded(folder));
         expect(stats.fallbacks).toBe(0);
       },
@@ -118,9 +119,9 @@ describe('a replay that is sent back', () => {
 
   it.each(folders.slice(-2))(
     'ends the same and writes nothing twice: %s',
-    (folder) => {
+    async (folder) => {
       let sent = 0;
-      const { stats, ...ended } = replay(folder, {}, (session) => {
+      const { stats, ...ended } = await replay(folder, {}, (session) => {
         if (sent >= 3 || session.frameTime < 20) return;
         const inside = session as unknown as { fallBack(error: Error): boolean };
         if (inside.fallBack(new RevenantError('E_DIVERGED', 'not really'))) sent++;
