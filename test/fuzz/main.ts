@@ -1,0 +1,74 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { planTarget, readerTarget } from './targets.js';
+
+/** `npm run fuzz`: see scripts/fuzz.mjs. */
+
+/** An execution that takes longer is reported like a crash. */
+const SLOW_MS = 5000;
+const REPORT_MS = 10_000;
+const MAX_CRASHES = 20;
+
+const { values, positionals } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '60' },
+    seed: { type: 'string', default: '1' },
+    count: { type: 'string', default: 'Infinity' },
+    traces: { type: 'string', multiple: true, default: [] },
+  },
+  allowPositionals: true,
+});
+const [kind = 'reader'] = positionals;
+const root = path.resolve(import.meta.dirname, '../../traces');
+const samples = fs
+  .readdirSync(root, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.name === 'version')
+  .map((entry) => entry.parentPath);
+const chosen = values.traces.length > 0 ? values.traces : samples;
+const target = kind === 'plan' ? planTarget(chosen) : readerTarget(chosen);
+
+const outcomes = new Map<string, number>();
+let crashes = 0;
+let runs = 0;
+const begun = performance.now();
+const end = begun + Number(values.seconds) * 1000;
+let report = begun + REPORT_MS;
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function summary(): string {
+  const seconds = (performance.now() - begun) / 1000;
+  const rate = (runs / seconds).toFixed(0);
+  const kinds = [...outcomes].map(([name, count]) => `${name} ${count}`).join(', ');
+  return `${kind}: ${runs} executions in ${seconds.toFixed(0)} s, ${rate} a second, ${crashes} crashes; ${kinds}`;
+}
+
+let seed = Number(values.seed);
+for (; runs < Number(values.count) && performance.now() < end && crashes < MAX_CRASHES; seed++, runs++) {
+  const started = performance.now();
+  try {
+    const outcome = target.run(seed);
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+  } catch (error) {
+    crashes++;
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    const stack = cause instanceof Error ? cause.stack : '';
+    say(
+      `CRASH seed ${seed}: ${String(error)}\n${stack}\nagain: npm run fuzz ${kind} -- --seed ${seed} --count 1`,
+    );
+  }
+  const took = performance.now() - started;
+  if (took > SLOW_MS) {
+    crashes++;
+    say(`SLOW seed ${seed}: ${(took / 1000).toFixed(1)} s`);
+  }
+  if (performance.now() < report) continue;
+  say(summary());
+  report += REPORT_MS * 6;
+}
+say(summary());
+target.close();
+process.exitCode = crashes > 0 ? 1 : 0;

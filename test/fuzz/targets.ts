@@ -1,0 +1,89 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { RevenantError } from '../../src/engine/base/errors.js';
+import type { ReplayCore } from '../../src/engine/replay/core.js';
+import { ReplaySession } from '../../src/engine/replay/session.js';
+import { DamagedTrace } from '../trace/damaged-trace.js';
+import type { Random } from '../trace/mutate.js';
+import { seeded } from '../trace/mutate.js';
+import { copyTrace, decodeTrace, openDecoded, type DecodedTrace } from './memory-trace.js';
+import { decodedChanges, headerChanges, mutateDecoded } from './mutate-decoded.js';
+import { OracleMachine } from './oracle-machine.js';
+
+/** What is fuzzed: runs once for a seed and returns how it ended; throws what must never happen. */
+export interface Target {
+  run(seed: number): string;
+  close(): void;
+}
+
+/** Damaged files, read by the trace reader. */
+export function readerTarget(samples: readonly string[]): Target {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'fuzz-'));
+  const traces = samples.map((sample, index) => {
+    const own = path.join(folder, String(index));
+    fs.mkdirSync(own);
+    return new DamagedTrace(sample, own);
+  });
+  return {
+    run(seed) {
+      const random = seeded(seed);
+      const trace = traces[random(traces.length)];
+      return trace.outcome(trace.damage(random));
+    },
+    close: () => fs.rmSync(folder, { recursive: true }),
+  };
+}
+
+const MEMORY_LIMIT = 40 * 2 ** 20;
+/** Counting up to a wrong number of ticks takes very many; each gives its caller a turn. */
+const MAX_TURNS = 3000;
+const STALL_MICROS = 100_000;
+const log = { debug() {}, info() {}, warn() {} };
+const output = (): void => {};
+
+/** Changed frames and records, planned and performed; the processor is made up. */
+export function planTarget(samples: readonly string[]): Target {
+  const decoded = samples.map((sample) => ({ sample, trace: decodeTrace(sample) }));
+  return {
+    run(seed) {
+      const random = seeded(seed);
+      const { sample, trace } = decoded[random(decoded.length)];
+      const copy = copyTrace(trace);
+      // One in sixteen is left alone: it must come as far as made-up exits let it.
+      const changes = { ...decodedChanges, ...headerChanges };
+      const what = random(16) === 0 ? 'nothing changed' : mutateDecoded(copy, random, changes);
+      try {
+        return replay(sample, copy, random);
+      } catch (error) {
+        if (error instanceof RevenantError && error.code !== 'E_INTERNAL') return error.code;
+        throw new Error(`${path.basename(sample)}, ${what}: ${String(error)}`, { cause: error });
+      }
+    },
+    close: () => {},
+  };
+}
+
+const pool = new ArrayBuffer(48 * 2 ** 20);
+
+function replay(sample: string, trace: DecodedTrace, random: Random): string {
+  const machine = new OracleMachine(trace.header, pool);
+  machine.surprises = random(4) === 0;
+  machine.random = random;
+  const reader = openDecoded(sample, trace);
+  const limits = { memoryLimitBytes: MEMORY_LIMIT, stallLimitMicros: STALL_MICROS };
+  let session: ReplaySession | null = null;
+  try {
+    session = ReplaySession.open({ trace: reader, machine: machine.asMachine(), log, output, ...limits });
+    machine.core = (session as unknown as { core: ReplayCore }).core;
+    for (let turns = 0; turns < MAX_TURNS; turns++) {
+      machine.frame = trace.frames[reader.frameTime] ?? null;
+      machine.next = trace.frames[reader.frameTime + 1] ?? null;
+      if (session.advance(1, 1000) === 'end') return 'replayed';
+    }
+    return 'cut off';
+  } finally {
+    session?.close();
+    reader.close();
+  }
+}
