@@ -46,6 +46,7 @@ function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>):
     .exitOverride();
   addReplay(program, io, perform);
   addTraceCommands(program, io, perform);
+  addDebugCommands(program, io, perform);
   addMachineCommands(program, io, perform);
   addCi(program, io, perform, versionOfPackage());
   return program;
@@ -102,6 +103,60 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
         if (options.only) program.error("error: '--only' goes with '--all'");
         const { replayCommand } = await import('./commands/replay.js');
         return replayCommand(traces[0], options, io, log);
+      }),
+    );
+}
+
+/** Options of commands that debug a recording. */
+function debugOptions(command: Command): Command {
+  return command
+    .addOption(machineOption())
+    .addOption(cpuOption())
+    .addOption(
+      new Option('--memory <size>', 'most guest memory to use, such as 512M or 2G').argParser(parseSize),
+    )
+    .addOption(
+      new Option('--stall-limit <seconds>', 'longest time in the guest without reaching the next frame')
+        .argParser(parseSeconds)
+        .default(60),
+    )
+    .addOption(new Option('--goto <frame>', 'begin right behind this frame').argParser(parseCount))
+    .addOption(
+      new Option('--task <tid>', 'the task to look at; by itself: begin where it does').argParser(parseCount),
+    )
+    .addOption(
+      new Option('--at-end', 'begin right before the last process ends').conflicts(['goto', 'atCrash']),
+    )
+    .addOption(new Option('--at-crash', 'begin at the first signal that ends a process').conflicts('goto'))
+    .option('--like <trace>', 'for a trace whose recorder was killed: another by the same rr and machine')
+    .option('--unpacked', 'the trace was not packed: use the files of this machine that it names');
+}
+
+function addDebugCommands(program: Command, io: CommandIo, perform: Perform): void {
+  debugOptions(program.command('gdb'))
+    .description('debug a recording in gdb, forwards and backwards')
+    .argument('<trace>', 'trace folder')
+    .argument('[gdb-arguments...]', 'after --: for gdb')
+    .option('--gdb <command>', 'the gdb to run', 'gdb')
+    .option('--quiet', 'say nothing but failures')
+    .action((trace: string, gdbArguments: string[], options) =>
+      perform(async (_io, global) => {
+        const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
+        const { gdbCommand } = await import('./commands/gdb.js');
+        return gdbCommand(trace, gdbArguments, options, io, log, null);
+      }),
+    );
+  debugOptions(program.command('serve'))
+    .description('let debuggers and editors connect to a recording by the gdb remote protocol')
+    .argument('<trace>', 'trace folder')
+    .option('--listen <address>', 'PORT, HOST:PORT or the path of a Unix socket; port 0: any', '127.0.0.1:0')
+    .option('--allow-remote', 'listen where other machines can connect: they read all that was recorded')
+    .option('--once', 'leave when the first debugger has gone')
+    .action((trace: string, options) =>
+      perform(async (_io, global) => {
+        const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
+        const { serveCommand } = await import('./commands/serve.js');
+        return serveCommand(trace, options, io, log, null);
       }),
     );
 }

@@ -3,6 +3,7 @@ import { RevenantError } from '../engine/base/errors.js';
 import type { DebugStop, DebugTarget, LifecycleKind, RunRequest } from '../engine/debug/target.js';
 import { noteDivertedStop, takeOutput } from './diverted.js';
 import { PacketError } from './packet/fields.js';
+import { programOf } from './program.js';
 import type { Session } from './session.js';
 import { edgeReply, endOf, exitReply, hereReply, replyOf, stopReply } from './stops.js';
 import { GdbSignal } from './signals.js';
@@ -185,8 +186,9 @@ function executed(
   const done = backward ? null : vforkDone(session, pid);
   if (done !== null) return done;
   if (!concerns || !session.wishes.features.has('exec-events')) return null;
-  session.programs.set(pid, stop.path);
-  return replyOf(session, stop);
+  const path = programOf(session.target, pid);
+  session.programs.set(pid, path);
+  return replyOf(session, { ...stop, path });
 }
 
 /**
@@ -223,7 +225,7 @@ export async function jump(session: Session, begin: () => void): Promise<void> {
 export function announce(session: Session): void {
   session.pending.length = 0;
   const { pid, tid } = session.currentTask();
-  const { path } = session.target.executable(pid);
+  const path = programOf(session.target, pid);
   const known = session.programs.get(pid);
   if (known !== undefined && known !== path && session.wishes.features.has('exec-events')) {
     session.pending.push(() => replyOf(session, { kind: 'exec', tid, path }));

@@ -18,8 +18,12 @@ export interface ServerOptions {
   readonly address: Address;
   /** A recording at the place where debugging begins. */
   readonly open: () => Promise<OpenedSession>;
+  /** Serve the first connection only, and listen no more. */
+  readonly once?: boolean;
   /** A session could not be opened, or ended by a failure. */
   readonly onFailure: (error: unknown) => void;
+  /** A session has ended. */
+  readonly onIdle?: () => void;
 }
 
 const LOOPBACK = /^(?:127(?:\.\d{1,3}){3}|::1|localhost)$/i;
@@ -53,7 +57,11 @@ export class DebugServer {
 
   private constructor(private readonly options: ServerOptions) {
     this.server = net.createServer({ noDelay: true }, (socket) => {
-      const session = this.serve(socket).finally(() => this.sessions.delete(session));
+      if (options.once) this.server.close();
+      const session = this.serve(socket).finally(() => {
+        this.sessions.delete(session);
+        options.onIdle?.();
+      });
       this.sessions.add(session);
     });
   }
@@ -83,6 +91,7 @@ export class DebugServer {
 
   /** Ends every session and waits for their machines to be given back. */
   async close(): Promise<void> {
+    // Not an error when it has stopped listening already.
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
     for (const socket of this.sockets) socket.destroy();
     await Promise.all([...this.sessions]);

@@ -18,6 +18,7 @@ import { BreakpointTable } from './breakpoints.js';
 import type { RecordedFiles } from './files/recorded.js';
 import { FileTable } from './files/table.js';
 import { PacketError, type ThreadId } from './packet/fields.js';
+import { programOf } from './program.js';
 import { RegisterBank } from './registers/bank.js';
 import { describeTarget, type TargetDescription } from './registers/description.js';
 
@@ -128,10 +129,17 @@ export class Session {
     return this.options.frameLines(from, to);
   }
 
+  /** Debugging begins here, with the process of `tid`; `run` comes back to it. */
+  begin(tid: number): void {
+    this.attach(this.pidOf(tid));
+    this.select(tid);
+    this.startMark = this.replay.mark();
+  }
+
   /** Takes a process: from now on gdb is told of what happens to it. */
   attach(pid: number): void {
     this.attached.add(pid);
-    this.programs.set(pid, this.target.executable(pid).path);
+    this.programs.set(pid, programOf(this.target, pid));
   }
 
   /** Tasks of processes that gdb holds. */

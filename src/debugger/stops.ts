@@ -18,6 +18,8 @@ export function stopReply(session: Session, signal: number, reason: string, tid:
   const { target, registers } = session;
   // After a jump in time the task may be gone; gdb must be told of one that there is.
   const task = session.tasks().find((candidate) => candidate.tid === tid) ?? session.currentTask();
+  // gdb takes the thread of a stop for the one that later requests are about, without saying so.
+  session.select(task.tid);
   const values = EXPEDITED.map((name) => {
     const number = registers.numberOf(name);
     return `${number.toString(16)}:${registers.readHex(target, task.tid, number)};`;

@@ -257,11 +257,14 @@ export function fakeSession(program: readonly Instruction[]): FakeSession {
       return diversion as unknown as MutableTarget;
     },
     layout,
-    files: new RecordedFiles((path) => (path === '/bin/fake' ? FILE : null)),
+    files: new RecordedFiles(
+      () => ['/bin/fake'],
+      () => FILE,
+    ),
     frameLines: (from, to) => [`frames ${from} to ${to}`],
     log: silentLogger,
   });
-  session.attach(100);
+  session.begin(100);
   const text: string[] = [];
   session.console = (bytes) => void text.push(Buffer.from(bytes).toString('utf8'));
   return { session, target, diversions, said: () => text.splice(0).join('') };

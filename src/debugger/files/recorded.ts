@@ -1,7 +1,9 @@
 /** Files as gdb may read them: those that the recording holds, and what /proc says of its processes. */
+import { posix } from 'node:path';
 import type { ByteSource } from '../../engine/mm/backing.js';
 import type { DebugTarget } from '../../engine/debug/target.js';
 import { hex } from '../../engine/base/address.js';
+import { programOf } from '../program.js';
 import { isShared, Prot, type Vma } from '../../engine/mm/vma.js';
 
 /** What files of processes are made from. */
@@ -12,15 +14,19 @@ export interface ProcessView {
 /** A file as bytes with its name; never one that the recording did not name. */
 export class RecordedFiles {
   /**
-   * @param find the trace's copy of a file of the recorded system by its path there, or null. Paths come from the
-   *   debugger and may be anything.
+   * @param paths every path of the recorded system that a mapping names
+   * @param find the trace's copy of the file that was there, or null
    */
-  constructor(private readonly find: (path: string) => ByteSource | null) {}
+  constructor(
+    private readonly paths: () => Iterable<string>,
+    private readonly find: (path: string) => ByteSource | null,
+  ) {}
 
   open(path: string, view: ProcessView): ByteSource | null {
     const process = /^\/proc\/(\d{1,9})\/(?:task\/\d+\/)?(maps|auxv|exe)$/.exec(path);
     if (process) return processFile(view.target, Number(process[1]), process[2], path);
-    return mappedFile(view.target, path) ?? this.find(path);
+    const real = path.startsWith('/') ? resolveRecorded(path, this.paths()) : null;
+    return real === null ? null : (mappedFile(view.target, real) ?? this.find(real));
   }
 
   /** Where a symbolic link leads: /proc/PID/exe. */
@@ -28,8 +34,27 @@ export class RecordedFiles {
     const process = /^\/proc\/(\d{1,9})\/exe$/.exec(path);
     const pid = Number(process?.[1]);
     if (!process || !view.target.tasks().some((task) => task.pid === pid)) return null;
-    return view.target.executable(pid).path;
+    return programOf(view.target, pid);
   }
+}
+
+/**
+ * The recorded path of the file that `path` names, or null. Programs and libraries go by links (/lib64,
+ * libz.so.1), but mappings were recorded under the names that the links lead to, and the links were not recorded:
+ * a file of that name elsewhere, or of that name with more of a version, is taken for it.
+ */
+export function resolveRecorded(path: string, recorded: Iterable<string>): string | null {
+  const wanted = posix.normalize(path);
+  const name = posix.basename(wanted);
+  let sameName: string | null = null;
+  let versioned: string | null = null;
+  for (const candidate of recorded) {
+    if (candidate === wanted) return candidate;
+    const other = posix.basename(candidate);
+    if (other === name) sameName ??= candidate;
+    else if (name.includes('.so') && other.startsWith(`${name}.`)) versioned ??= candidate;
+  }
+  return sameName ?? versioned;
 }
 
 /** A file that a process has mapped, from where its pages come: the very one that it runs. */
@@ -46,7 +71,7 @@ function processFile(target: DebugTarget, pid: number, what: string, path: strin
   const task = target.tasks().find((candidate) => candidate.pid === pid);
   if (!task) return null;
   if (what === 'auxv') return inMemory(path, target.executable(pid).auxv);
-  if (what === 'exe') return mappedFile(target, target.executable(pid).path);
+  if (what === 'exe') return mappedFile(target, programOf(target, pid));
   const lines = target.mappings(task.tid).map(mapsLine).join('');
   return inMemory(path, Buffer.from(lines));
 }

@@ -84,6 +84,14 @@ describe('running', () => {
     expect(await ask('bs')).toMatch(/^T05thread:p64\.64;/);
   });
 
+  it('looks at the thread of the last stop', async () => {
+    const { ask } = await start();
+    await ask('Hgp64.64');
+    expect(await ask('vCont;s:p64.65')).toMatch(/thread:p64\.65;/);
+    expect(await ask('p0')).toBe('6500000000000000');
+    expect(await ask('qC')).toBe('QCp64.65');
+  });
+
   it('tells the target of breakpoints only when they change', async () => {
     const { ask, target } = await start();
     const set = 'Z0,400008,1;X3,220127';
@@ -156,7 +164,7 @@ describe('processes', () => {
     await ask('Hgpc8.c8');
     expect(await ask('D;64')).toBe('OK');
     const reply = await ask('vCont;c:pc8.-1');
-    expect(reply).toMatch(/^T05exec:2f62696e2f6f74686572;thread:pc8\.c8;/);
+    expect(reply).toMatch(/^T05exec:2f62696e2f66616b65;thread:pc8\.c8;/);
     expect(await ask('bc')).toMatch(/^T05replaylog:begin;thread:pc8\.c8;/);
     expect(await ask('bs')).toMatch(/^T05replaylog:begin;/);
   });

@@ -14,6 +14,7 @@ import {
 import { MAX_PACKET } from '../packet/framing.js';
 import { runCommand } from '../commands/run.js';
 import type { Session } from '../session.js';
+import { programOf } from '../program.js';
 import { linuxSignal } from '../signals.js';
 import { searchMemory } from './memory.js';
 
@@ -79,7 +80,7 @@ function transfer(session: Session, text: string): string {
     case 'auxv':
       return documentPart(latin1Text(session.target.executable(session.currentTask().pid).auxv), range);
     case 'exec-file':
-      return documentPart(latin1Text(Buffer.from(session.target.executable(pid()).path)), range);
+      return documentPart(latin1Text(Buffer.from(programOf(session.target, pid()))), range);
     case 'siginfo': {
       const siginfo = session.target.siginfo(session.currentTask().tid);
       if (!siginfo) throw new PacketError('the task does not stand at a signal', 2);

@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process';
+import type { Logger } from '../../engine/base/log.js';
+import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import type { StartDiversion } from '../../engine/debug/target.js';
+import { DebugServer, parseAddress } from '../../debugger/server.js';
+import { gdbScript } from '../debug/gdb-script.js';
+import { openSession, type DebugOptions } from '../debug/opening.js';
+import { reportFailure } from '../failure.js';
+import { Interrupt } from '../interrupt.js';
+import type { CommandIo } from '../output.js';
+
+export interface GdbOptions extends DebugOptions {
+  /** The debugger to run. */
+  gdb: string;
+}
+
+/** gdb ends with us, however we end: PR_SET_PDEATHSIG with SIGTERM. */
+const END_WITH_PARENT = 'python import ctypes; ctypes.CDLL(None).prctl(1, 15)';
+
+/**
+ * `revenant gdb TRACE [-- ARGS]`: a server for one gdb and that gdb, connected. Returns gdb's exit code.
+ * Throws RevenantError where the recording cannot be opened or gdb not be started.
+ */
+export async function gdbCommand(
+  folder: string,
+  gdbArguments: readonly string[],
+  options: GdbOptions,
+  io: CommandIo,
+  log: Logger,
+  divert: StartDiversion | null,
+): Promise<number> {
+  const interrupt = new Interrupt();
+  const note = (text: string): void => (options.quiet ? undefined : io.err(`revenant: ${text}\n`));
+  let failed: unknown = null;
+  try {
+    // Before gdb, so that what is wrong with the recording is said without one.
+    const opened = await openSession({ folder, options, io, log, interrupt, divert, note });
+    interrupt.dispose();
+    const server = await DebugServer.listen({
+      address: parseAddress('127.0.0.1:0'),
+      once: true,
+      open: () => Promise.resolve(opened),
+      onFailure: (error) => (failed = error),
+    }).catch((error: unknown) => {
+      opened.close();
+      throw error;
+    });
+    try {
+      const code = await runGdb(options.gdb, server.endpoint, gdbArguments);
+      if (failed !== null) return await reportFailure(io, failed, { json: false, verbose: false });
+      return code;
+    } finally {
+      await server.close();
+    }
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+/** Runs gdb on our terminal. Ctrl-C is gdb's: it asks the server to stop what runs. */
+function runGdb(command: string, endpoint: string, more: readonly string[]): Promise<number> {
+  const ours = ['-iex', END_WITH_PARENT, '-iex', `source ${gdbScript}`, '-iex', 'set remotetimeout 600'];
+  const connect = ['-ex', `target extended-remote ${endpoint}`];
+  const ignore = (): void => {};
+  process.on('SIGINT', ignore);
+  return new Promise<number>((resolve, reject) => {
+    const gdb = spawn(command, [...ours, ...connect, ...more], { stdio: 'inherit' });
+    gdb.once('error', (error) => {
+      const hint = 'Install it (Debian: apt install gdb), or name another with --gdb PATH.';
+      reject(new RevenantError('E_MACHINE_START', `${command} cannot be started: ${error.message}.`, hint));
+    });
+    gdb.once('exit', (code, signal) => resolve(code ?? (signal === null ? ExitCode.internal : 128)));
+  }).finally(() => process.off('SIGINT', ignore));
+}

@@ -1,0 +1,58 @@
+import type { Logger } from '../../engine/base/log.js';
+import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import type { StartDiversion } from '../../engine/debug/target.js';
+import { DebugServer, isLocal, parseAddress } from '../../debugger/server.js';
+import { openSession, type DebugOptions } from '../debug/opening.js';
+import { gdbScript } from '../debug/gdb-script.js';
+import { reportFailure } from '../failure.js';
+import { Interrupt } from '../interrupt.js';
+import type { CommandIo } from '../output.js';
+
+export interface ServeOptions extends DebugOptions {
+  /** Where to listen. */
+  listen: string;
+  /** Whoever can reach the address may read what was recorded: said to be intended. */
+  allowRemote?: boolean;
+  /** Leave when the first debugger has gone. */
+  once?: boolean;
+}
+
+/** `revenant serve TRACE`: debuggers connect, one after the other or several at once, until Ctrl-C. */
+export async function serveCommand(
+  folder: string,
+  options: ServeOptions,
+  io: CommandIo,
+  log: Logger,
+  divert: StartDiversion | null,
+): Promise<number> {
+  const address = parseAddress(options.listen);
+  if (!isLocal(address) && !options.allowRemote) {
+    throw new RevenantError(
+      'E_USAGE',
+      `${options.listen} can be reached from other machines, and whoever connects reads everything that was recorded.`,
+      'Listen at 127.0.0.1 and use an SSH tunnel, or say --allow-remote.',
+    );
+  }
+  const interrupt = new Interrupt();
+  const note = (text: string): void => io.err(`revenant: ${text}\n`);
+  let leave: () => void = () => {};
+  const finished = new Promise<void>((resolve) => (leave = resolve));
+  const server = await DebugServer.listen({
+    address,
+    once: Boolean(options.once),
+    open: () => openSession({ folder, options, io, log, interrupt, divert, note }),
+    onFailure: (error) => void reportFailure(io, error, { json: false, verbose: false }),
+    onIdle: () => {
+      if (options.once) leave();
+    },
+  });
+  try {
+    note(`listening; in gdb: target extended-remote ${server.endpoint}`);
+    note(`for its commands and prompt, before that: source ${gdbScript}`);
+    await interrupt.guard(finished);
+    return ExitCode.ok;
+  } finally {
+    await server.close();
+    interrupt.dispose();
+  }
+}

@@ -1,0 +1,85 @@
+/** What debugging needs to know of a trace before it runs: read once, front to back, without a machine. */
+import { EventKind } from '../../engine/trace/frame.js';
+import type { TraceFrame } from '../../engine/trace/frame.js';
+import type { TraceReader } from '../../engine/trace/reader.js';
+import type { MMapRecord } from '../../engine/trace/records.js';
+import { frameLine } from '../frame-text.js';
+import { printable } from '../printable.js';
+
+/** Reads a trace of its own: `open` each time, so that the replay's position does not matter. */
+export class TraceScan {
+  constructor(private readonly open: () => TraceReader) {}
+
+  private scan<T>(visit: (reader: TraceReader) => T): T {
+    const reader = this.open();
+    try {
+      return visit(reader);
+    } finally {
+      reader.close();
+    }
+  }
+
+  /** The frame at which the first program begins, or null if none does. */
+  firstExec(): number | null {
+    return this.scan((reader) => firstTaskEvent(reader, (kind) => kind === 'exec'));
+  }
+
+  /** The frame at which a task begins to exist, or null. */
+  birthOf(tid: number): number | null {
+    return this.scan((reader) => firstTaskEvent(reader, (_kind, born) => born === tid));
+  }
+
+  /** The first frame whose signal ends a process (of `tid`, if given), and its task; or null. */
+  firstFatalSignal(tid: number | null): { frameTime: number; tid: number } | null {
+    return this.scan((reader) => {
+      // A signal has two frames: what raised it, where the program stood, and its delivery.
+      let raised: { frameTime: number; tid: number } | null = null;
+      for (let frame = reader.advance(); frame !== null; frame = reader.advance()) {
+        if (tid !== null && frame.tid !== tid) continue;
+        if (frame.kind === EventKind.signal) raised = { frameTime: frame.frameTime, tid: frame.tid };
+        if (!isFatal(frame)) continue;
+        return raised?.tid === frame.tid ? raised : { frameTime: frame.frameTime, tid: frame.tid };
+      }
+      return null;
+    });
+  }
+
+  /** Lines of `revenant dump` for these frames. */
+  frameLines(from: number, to: number): string[] {
+    return this.scan((reader) => {
+      const lines: string[] = [];
+      while (reader.frameTime < to) {
+        const frame = reader.advance();
+        if (!frame) break;
+        if (frame.frameTime >= from) lines.push(printable(frameLine(frame, reader.header.rrcallBase)));
+      }
+      return lines;
+    });
+  }
+
+  /** Mapping records that have a file, the first of each path: what symbols can be read from. */
+  mappedFiles(): Map<string, MMapRecord> {
+    return this.scan((reader) => {
+      const found = new Map<string, MMapRecord>();
+      for (;;) {
+        const frameTime = reader.peekMapping()?.frameTime;
+        const record = frameTime === undefined ? null : reader.nextMapping(frameTime);
+        if (!record) return found;
+        if (record.source.kind === 'file' && !found.has(record.fsname)) found.set(record.fsname, record);
+      }
+    });
+  }
+}
+
+const FATAL = 0;
+const isFatal = (frame: TraceFrame): boolean =>
+  (frame.kind === EventKind.signal || frame.kind === EventKind.signalDelivery) && frame.disposition === FATAL;
+
+function firstTaskEvent(reader: TraceReader, wanted: (kind: string, tid: number) => boolean): number | null {
+  for (;;) {
+    const next = reader.peekTaskEvent();
+    const event = next && reader.nextTaskEvent(next.frameTime);
+    if (!event) return null;
+    if (wanted(event.kind, event.tid)) return event.frameTime;
+  }
+}

@@ -1,0 +1,28 @@
+import type { DebugTarget } from '../engine/debug/target.js';
+
+/** Type of the auxiliary vector's entry that tells where the program's headers are mapped (elf.h). */
+const AT_PHDR = 3n;
+
+/** The value of an entry of an auxiliary vector, or null. */
+function auxiliary(auxv: Uint8Array, type: bigint): bigint | null {
+  const view = new DataView(auxv.buffer, auxv.byteOffset, auxv.byteLength);
+  for (let at = 0; at + 16 <= auxv.length; at += 16) {
+    if (view.getBigUint64(at, true) === type) return view.getBigUint64(at + 8, true);
+  }
+  return null;
+}
+
+/**
+ * The file that a process runs, as its mappings name it: what was executed may have been a link, such as
+ * /proc/self/exe or /bin/sh. The name that was executed where the mappings do not tell.
+ */
+export function programOf(target: DebugTarget, pid: number): string {
+  const { path, auxv } = target.executable(pid);
+  const task = target.tasks().find((candidate) => candidate.pid === pid);
+  const headers = auxiliary(auxv, AT_PHDR);
+  if (!task || headers === null) return path;
+  const vma = target
+    .mappings(task.tid)
+    .find(({ start, end }) => BigInt(start) <= headers && headers < BigInt(end));
+  return vma?.file?.path ?? path;
+}
