@@ -56,7 +56,7 @@ export function tryMachine(transport: VcpuTransport, header: TraceHeader): Trial
   };
   const first = judge(needs, gifts);
   if (!first.ok) return { ok: false, gifts, judgement: first };
-  const machine = Machine.create(transport, machineConfig(header));
+  const machine = Machine.create(transport, machineConfig(header, gifts));
   const attestation = attest(machine);
   const seen = { ...gifts, attestation };
   const judgement = judge(needs, seen);

@@ -63,13 +63,20 @@ export function traceNeeds(header: TraceHeader): Needs {
   };
 }
 
-/** The processor as the recorded program saw it. Throws E_MACHINE_CANNOT, E_TRACE_CORRUPT. */
-export function machineConfig(header: TraceHeader): MachineConfig {
+/**
+ * The processor as the recorded program saw it. Where components of extended state lie elsewhere here, KVM would
+ * compute leaf 0xD from the hardware's: then CPUID is made to fault, and answered in software.
+ * Throws E_MACHINE_CANNOT, E_TRACE_CORRUPT.
+ */
+export function machineConfig(header: TraceHeader, gifts?: Gifts): MachineConfig {
+  const needs = traceNeeds(header);
+  const moved = gifts !== undefined && movedComponents(needs, gifts).length > 0;
   return {
     cpuid: cpuidEntries(header.cpuidRecords),
-    xcr0: traceNeeds(header).xcr0,
+    xcr0: needs.xcr0,
     cr4: cr4FromTrace(header.cpuidRecords, header.uname.release),
-    cpuidFaulting: header.hasCpuidFaulting,
+    cpuidFaulting: header.hasCpuidFaulting || moved,
+    cpuidInSoftware: moved && !header.hasCpuidFaulting,
   };
 }
 
@@ -86,6 +93,9 @@ function movedComponents(needs: Needs, gifts: Gifts): [there: XstateComponent, h
     return moved ? [[there, here[at]] as [XstateComponent, XstateComponent]] : [];
   });
 }
+
+const moved = (there: XstateComponent, here: XstateComponent): string =>
+  `XSAVE areas have ${componentName(there.bit)} ${place(there)} in the recording and ${place(here)} here.`;
 
 const place = ({ offset, size }: XstateComponent): string => `at ${offset} (${size} bytes)`;
 
@@ -134,9 +144,7 @@ export function judge(needs: Needs, gifts: Gifts): Judgement {
     hint = xcr0Hint(missing, gifts);
   } else {
     for (const [there, here] of movedComponents(needs, gifts)) {
-      reasons.push(
-        `XSAVE areas have ${componentName(there.bit)} ${place(there)} in the recording and ${place(here)} here.`,
-      );
+      if (there.size !== here.size) reasons.push(moved(there, here));
     }
   }
   const bits = addressBitsOf(gifts.cpuid);
@@ -146,12 +154,19 @@ export function judge(needs: Needs, gifts: Gifts): Judgement {
   if (gifts.attestation) reasons.push(...attestationReasons(gifts.attestation));
   const ok = reasons.length === 0;
   if (!ok && gifts.kind === 'host') hint ??= 'Use --machine emulated, or auto.';
-  return { ok, reasons, notes: notesOf(needs, gifts), hint };
+  return { ok, reasons, notes: missing === 0n ? notesOf(needs, gifts) : [], hint };
 }
 
+/** Precondition: the machine has all components. */
 function notesOf(needs: Needs, gifts: Gifts): string[] {
   const { emulated, absent } = missingInstructions(needs.cpuid, gifts.cpuid);
   const notes: string[] = [];
+  const elsewhere = movedComponents(needs, gifts);
+  for (const [there, here] of elsewhere) notes.push(moved(there, here));
+  if (elsewhere.length > 0)
+    notes.push(
+      'XSAVE, XSAVEC, XSAVEOPT, XRSTOR and CPUID are completed in software, in the recorded layout.',
+    );
   if (emulated.length > 0) notes.push(`Completed in software: ${emulated.join(', ')}.`);
   if (absent.length > 0) {
     notes.push(`Recorded but not here, so that the program must not have used them: ${absent.join(', ')}.`);

@@ -80,6 +80,29 @@ export function findEntry(entries: readonly CpuidEntry[], leaf: number, index = 
   );
 }
 
+export type CpuidResult = Pick<CpuidEntry, 'eax' | 'ebx' | 'ecx' | 'edx'>;
+
+const ZERO: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+/** EBX of leaf 0: "Auth", "Hygo". */
+const VENDORS_WITH_ZEROS: readonly number[] = [0x6874_7541, 0x6f67_7948];
+/** Leaves whose index and EDX are passed through beyond their last entry. */
+const TOPOLOGY_LEAVES: readonly number[] = [0xb, 0x1f];
+
+/** What CPUID returns, as KVM computes it from its table (kvm_cpuid), for where the instruction is made to fault. */
+export function cpuidResult(entries: readonly CpuidEntry[], leaf: number, index: number): CpuidResult {
+  const entry = findEntry(entries, leaf, index);
+  if (entry) return entry;
+  if (TOPOLOGY_LEAVES.includes(leaf)) {
+    const first = findEntry(entries, leaf, 1);
+    if (first) return { ...ZERO, ecx: index & 0xff, edx: first.edx };
+  }
+  const root = findEntry(entries, 0);
+  if (!root || VENDORS_WITH_ZEROS.includes(root.ebx >>> 0)) return ZERO;
+  const range = findEntry(entries, leaf & 0x8000_0000 ? 0x8000_0000 : 0);
+  if (range && leaf <= range.eax >>> 0) return ZERO;
+  return findEntry(entries, root.eax, index) ?? ZERO;
+}
+
 /**
  * CR4 bits as the recording kernel had set them. FSGSBASE: Linux turns it on from 5.9 where the
  * processor has it; `kernelRelease` (uname -r, may be empty) tells older ones. UMIP: from 4.15.

@@ -25,6 +25,8 @@ export interface MachineConfig {
   cr4: number;
   /** CPUID raises #GP in the program, as with arch_prctl(ARCH_SET_CPUID). */
   cpuidFaulting: boolean;
+  /** Who runs the program answers CPUID from `cpuid`: KVM's own results would differ. Needs `cpuidFaulting`. */
+  cpuidInSoftware?: boolean;
   /** What RDPID and LSL of selector 0x7b return. Default 0. */
   cpuNumber?: number;
 }

@@ -3,6 +3,7 @@ import { RevenantError } from '../base/errors.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import { PageTables, Pte } from '../kvm/page-tables.js';
 import { SharedObject } from './backing.js';
+import { HiddenCode } from './hidden-code.js';
 import { clip, isShared, Prot, type Vma } from './vma.js';
 import { VmaSet } from './vma-set.js';
 
@@ -44,11 +45,16 @@ export class AddressSpace {
   /** Ranges under MADV_DONTFORK. */
   private dontFork = new VmaSet();
 
+  private readonly hidden: HiddenCode | null;
+
+  /** @param hidesCode instructions of the XSAVE family are to raise #UD: see HiddenCode */
   constructor(
     private readonly memory: GuestMemory,
     private readonly kernel: KernelEntry,
+    hidesCode = false,
   ) {
     this.tables = new PageTables(memory, kernel.low, kernel.high);
+    this.hidden = hidesCode ? new HiddenCode(memory) : null;
   }
 
   /** Page-table root for CR3. */
@@ -80,6 +86,7 @@ export class AddressSpace {
 
   /** mprotect: page-table entries of resident pages follow at once. */
   protect(start: Gva, end: Gva, prot: number): void {
+    this.reveal(start, end);
     this.change(start, end, (part) => ({ ...part, prot }));
     for (const vma of this.vmas.overlapping(start, end)) {
       const part = clip(vma, start, end);
@@ -119,6 +126,7 @@ export class AddressSpace {
   }
 
   private movePages(from: Gva, to: Gva, size: number): void {
+    this.reveal(from, (from + size) as Gva);
     this.tables.walk(from, (from + size) as Gva, (entry, gva) => {
       const words = this.memory.words;
       const low = words[entry];
@@ -133,6 +141,7 @@ export class AddressSpace {
 
   /** Forgets resident pages of [start, end): private ones start over from zeros or their file (MADV_DONTNEED). */
   dropPages(start: Gva, end: Gva): void {
+    this.reveal(start, end);
     this.tables.walk(start, end, (entry) => {
       this.memory.release(this.tables.page(entry));
       this.tables.clear(entry);
@@ -175,7 +184,7 @@ export class AddressSpace {
     const page = pageFloor(address);
     if (errorCode & PageFault.write) this.makeWritable(vma, page);
     else this.makeResident(vma, page, false);
-    this.faultAround(vma, page);
+    this.faultAround(vma, page, (errorCode & PageFault.fetch) !== 0);
     return true;
   }
 
@@ -194,6 +203,7 @@ export class AddressSpace {
     const vma = this.vmas.find(gva);
     if (!vma) return;
     const entry = this.tables.findOrMake(gva);
+    this.reveal(gva, (gva + PAGE_SIZE) as Gva);
     if (this.tables.page(entry) === page && !this.tables.isEmpty(entry)) return;
     if (!this.tables.isEmpty(entry)) this.memory.release(this.tables.page(entry));
     this.memory.retain(page);
@@ -204,7 +214,7 @@ export class AddressSpace {
   /** The page of `gva` for reading by the engine, whatever its protection; 0 if nothing is mapped there. */
   pageForRead(gva: Gva): Gpa {
     const entry = this.tables.find(gva);
-    if (entry !== 0 && !this.tables.isEmpty(entry)) return this.tables.page(entry);
+    if (entry !== 0 && !this.tables.isEmpty(entry)) return this.pageAt(pageFloor(gva), entry);
     const vma = this.vmas.find(gva);
     return vma ? this.makeResident(vma, pageFloor(gva), false) : (0 as Gpa);
   }
@@ -259,7 +269,8 @@ export class AddressSpace {
    * @param whole also what MADV_DONTFORK keeps from children
    */
   fork(whole = false): AddressSpace {
-    const child = new AddressSpace(this.memory, this.kernel);
+    this.reveal(0 as Gva, USER_END as Gva);
+    const child = new AddressSpace(this.memory, this.kernel, this.hidden !== null);
     child.vmas = this.vmas.clone();
     for (const vma of child.vmas) retainShared(vma);
     for (const vma of this.vmas) {
@@ -333,13 +344,41 @@ export class AddressSpace {
 
   private makeResident(vma: Vma, gva: Gva, writing: boolean): Gpa {
     const entry = this.tables.findOrMake(gva);
-    if (!this.tables.isEmpty(entry)) return this.tables.page(entry);
+    if (!this.tables.isEmpty(entry)) return this.pageAt(gva, entry);
     const page = this.newPage(vma, (vma.offset + (gva - vma.start)) / PAGE_SIZE, writing);
     this.installPage(entry, page, vma);
     return page;
   }
 
+  /** The page of an entry as everybody but the processor sees it. */
+  private pageAt(gva: Gva, entry: number): Gpa {
+    const page = this.tables.page(entry);
+    return this.hidden ? this.hidden.original(gva, page) : page;
+  }
+
+  /** The originals of [start, end) are mapped again, for their pages to be changed or to go. */
+  private reveal(start: Gva, end: Gva): void {
+    for (const gva of this.hidden?.within(start, end) ?? []) {
+      const original = this.hidden?.reveal(gva) ?? (0 as Gpa);
+      const vma = this.vmas.find(gva);
+      if (vma) this.installPage(this.tables.find(gva), original, vma);
+      this.stale = true;
+    }
+  }
+
+  /** A page that is about to be executed: what must not be is hidden, and stores to it will be noticed. */
+  private makeExecutable(hidden: HiddenCode, vma: Vma, gva: Gva): void {
+    const entry = this.tables.find(gva);
+    if (entry === 0 || this.tables.isEmpty(entry) || hidden.has(gva)) return;
+    const page = this.tables.page(entry);
+    const shown = hidden.executable(gva, page, (at, into) => this.read(at, into));
+    this.memory.markCode(shown);
+    this.tables.set(entry, shown, this.flagsFor(page, vma) & ~Pte.writable, false);
+    this.stale = true;
+  }
+
   private makeWritable(vma: Vma, gva: Gva): Gpa {
+    this.reveal(gva, (gva + PAGE_SIZE) as Gva);
     const page = this.makeResident(vma, gva, true);
     if (isShared(vma) || this.memory.count(page) === 1) {
       this.refreshAt(gva, vma);
@@ -365,7 +404,7 @@ export class AddressSpace {
   private installPage(entry: number, page: Gpa, vma: Vma): void {
     const executable = (vma.prot & Prot.exec) !== 0;
     if (executable) this.memory.markCode(page);
-    this.tables.set(entry, page, this.flagsFor(page, vma), !executable);
+    this.tables.set(entry, page, this.flagsFor(page, vma), !executable || this.hidden !== null);
   }
 
   /** Recomputes an entry from its VMA and its page's count. */
@@ -375,9 +414,10 @@ export class AddressSpace {
 
   private refreshAt(gva: Gva, vma: Vma): void {
     const entry = this.tables.find(gva);
-    const before = this.memory.words[entry];
+    const words = this.memory.words;
+    const [before, high] = [words[entry], words[entry + 1]];
     this.refresh(entry, vma);
-    if (before !== this.memory.words[entry] && before & Pte.present) this.stale = true;
+    if ((before !== words[entry] || high !== words[entry + 1]) && before & Pte.present) this.stale = true;
   }
 
   private flagsFor(page: Gpa, vma: Vma): number {
@@ -387,13 +427,14 @@ export class AddressSpace {
     return writable ? base | Pte.writable : base;
   }
 
-  private faultAround(vma: Vma, gva: Gva): void {
+  private faultAround(vma: Vma, gva: Gva, toExecute: boolean): void {
     const pages = vma.end - vma.start > SPARSE_BYTES ? SPARSE_FAULT_AROUND_PAGES : FAULT_AROUND_PAGES;
     const window = pages * PAGE_SIZE;
     const first = Math.max(vma.start, gva - (gva % window));
     const last = Math.min(vma.end, gva - (gva % window) + window);
     for (let at = first; at < last; at += PAGE_SIZE) {
       if (at !== gva) this.makeResident(vma, at as Gva, false);
+      if (toExecute && this.hidden) this.makeExecutable(this.hidden, vma, at as Gva);
     }
   }
 }

@@ -1,31 +1,73 @@
-import { Reg, setSigned, getUnsigned } from '../base/registers.js';
+import { Reg, setSigned, getUnsigned, type RegisterWords } from '../base/registers.js';
+import type { CpuidEntry } from '../kvm/control.js';
+import { cpuidResult } from '../kvm/cpuid.js';
 import { Insn, type InstructionDecoder } from '../x86/decode.js';
 import type { Task } from '../task/task.js';
 import type { GuestCore } from './guest-core.js';
+import type { VectorState } from './vector-state.js';
 
 /**
- * Completes an instruction that the recorded processor had and this one lacks (#UD, #GP): XSAVEC, XRSTOR of
- * a compacted area, XGETBV(1). Anything else, and what would have faulted on the recorded processor too, is
- * left to be the signal that it is.
+ * Completes an instruction that the recorded processor had and this one lacks or would execute otherwise (#UD, #GP):
+ * XSAVEC, XRSTOR of a compacted area, XGETBV(1); the whole XSAVE family and CPUID where components of extended state
+ * lie elsewhere here. Anything else, and what would have faulted on the recorded processor too, is left to be the
+ * signal that it is.
  * @returns true if the instruction was executed and rip moved past it
  */
 export function completeInstruction(core: GuestCore, task: Task, decoder: InstructionDecoder): boolean {
   const registers = core.registers(task);
+  if (!complete(core, task, decoder, registers)) return false;
+  setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) + decoder.length);
+  return true;
+}
+
+function complete(
+  { vectors, machine }: GuestCore,
+  task: Task,
+  decoder: InstructionDecoder,
+  registers: RegisterWords,
+): boolean {
   switch (decoder.kind) {
+    case Insn.cpuid:
+      if (!machine.config.cpuidInSoftware) return false;
+      cpuid(machine.config.cpuid, registers);
+      return true;
     case Insn.xgetbv:
-      if (registers[2 * Reg.rcx] !== 1 || !core.vectors.recordsXgetbv1) return false;
-      core.vectors.xgetbv1(registers);
-      break;
+      if (registers[2 * Reg.rcx] !== 1 || !vectors.recordsXgetbv1) return false;
+      vectors.xgetbv1(registers);
+      return true;
+    default:
+      if (!isRecorded(vectors, decoder.kind)) return false;
+      return decoder.kind === Insn.xrstor
+        ? vectors.restore(task, registers, decoder)
+        : vectors.store(task, registers, decoder);
+  }
+}
+
+/** Whether the recorded processor had this instruction of the XSAVE family, and this one has not. */
+export function isRecorded(vectors: VectorState, kind: Insn): boolean {
+  switch (kind) {
+    case Insn.xsave:
+      return vectors.differs;
+    case Insn.xsaveopt:
+      return vectors.differs && vectors.recordsXsaveopt;
     case Insn.xsavec:
-      if (!core.vectors.recordsXsavec || !core.vectors.saveCompacted(task, registers, decoder)) return false;
-      break;
+      return vectors.recordsXsavec;
     case Insn.xrstor:
-      if (!core.vectors.recordsXsavec || !core.vectors.restoreCompacted(task, registers, decoder))
-        return false;
-      break;
+      return vectors.differs || vectors.recordsXsavec;
     default:
       return false;
   }
-  setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) + decoder.length);
-  return true;
+}
+
+function cpuid(entries: readonly CpuidEntry[], registers: RegisterWords): void {
+  const { eax, ebx, ecx, edx } = cpuidResult(entries, registers[2 * Reg.rax], registers[2 * Reg.rcx]);
+  for (const [slot, value] of [
+    [Reg.rax, eax],
+    [Reg.rbx, ebx],
+    [Reg.rcx, ecx],
+    [Reg.rdx, edx],
+  ]) {
+    registers[2 * slot] = value;
+    registers[2 * slot + 1] = 0;
+  }
 }

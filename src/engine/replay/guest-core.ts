@@ -51,7 +51,7 @@ export class GuestCore {
   }
 
   newAddressSpace(): AddressSpace {
-    return new AddressSpace(this.memory, this.kernel);
+    return new AddressSpace(this.memory, this.kernel, this.vectors.differs);
   }
 
   /** The registers of a task, on the vCPU or not; a live view. */

@@ -6,7 +6,7 @@ import type { GuestStops } from '../debug/guest-stops.js';
 import { Exit } from '../kvm/exit.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 import type { Task } from '../task/task.js';
-import { completeInstruction } from './completion.js';
+import { completeInstruction, isRecorded } from './completion.js';
 import type { ReplayCore } from './core.js';
 import { PERFORMED_EXITS, REPLAY_ASSIST_IP } from './layout.js';
 import { assistReplay, performUntraced } from './untraced.js';
@@ -199,7 +199,7 @@ export class Runner {
         'Revenant replays 64-bit system calls only.',
       );
     }
-    const signal = SIGNAL_OF_VECTOR[vector];
+    const signal = SIGNAL_OF_VECTOR[this.vector];
     if (signal === undefined) throw this.lost(task);
     this.signal = signal;
     return Stop.fault;
@@ -274,15 +274,21 @@ export class Runner {
     switch (this.decoder.decode(this.code, 0, length)) {
       case Insn.rdtsc:
       case Insn.rdtscp:
-      case Insn.cpuid:
       case Insn.tpause:
       case Insn.umwait:
         return vector === Vector.GP ? Stop.trap : Stop.fault;
-      default:
-        if (!completeInstruction(this.core, task, this.decoder)) return Stop.fault;
-        this.completed++;
-        return this.stopAfterService ? Stop.served : Stop.pending;
+      case Insn.cpuid:
+        if (!this.core.machine.config.cpuidInSoftware) return vector === Vector.GP ? Stop.trap : Stop.fault;
+        break;
     }
+    if (completeInstruction(this.core, task, this.decoder)) {
+      this.completed++;
+      return this.stopAfterService ? Stop.served : Stop.pending;
+    }
+    // The recorded processor would have executed it up to its operand: #GP or #PF, which are one signal.
+    if (this.core.vectors.differs && isRecorded(this.core.vectors, this.decoder.kind))
+      this.vector = Vector.GP;
+    return Stop.fault;
   }
 
   private lost(task: Task): RevenantError {

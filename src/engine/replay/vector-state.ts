@@ -4,21 +4,24 @@ import type { Machine } from '../kvm/machine.js';
 import { Prot } from '../mm/vma.js';
 import type { Task } from '../task/task.js';
 import type { TraceHeader } from '../trace/records.js';
-import type { InstructionDecoder } from '../x86/decode.js';
-import { composeXsavec } from '../x86/xsavec.js';
+import { Insn, type InstructionDecoder } from '../x86/decode.js';
+import { composeXsave, composeXsavec, composeXsaveopt, type AreaChunk } from '../x86/xsavec.js';
 import { loadXrstor } from '../x86/xrstor.js';
-import { MXCSR_MASK, convertImage, readU32, resetImage, xgetbv1 } from '../x86/xstate-image.js';
+import { MXCSR_MASK, convertImage, readU32, readU64, resetImage, xgetbv1 } from '../x86/xstate-image.js';
 import {
   EXTENDED_OFFSET,
+  HEADER_OFFSET,
   LEGACY_SIZE,
+  componentsDiffer,
   findLeaf,
   hardwareLayout,
   recordedLayout,
   type XstateLayout,
 } from '../x86/xstate-layout.js';
 
-/** CPUID (0xD, 1) EAX: XSAVEC and XGETBV with ECX = 1. */
+/** CPUID (0xD, 1) EAX: XSAVEOPT, XSAVEC and XGETBV with ECX = 1. */
 const LEAF_XSTATE = 0xd;
+const EAX_XSAVEOPT = 1 << 0;
 const EAX_XSAVEC = 1 << 1;
 const EAX_XGETBV1 = 1 << 2;
 
@@ -29,6 +32,9 @@ const EAX_XGETBV1 = 1 << 2;
 export class VectorState {
   readonly recorded: XstateLayout;
   readonly hardware: XstateLayout;
+  /** Components lie elsewhere than recorded: no instruction of the XSAVE family may reach the processor. */
+  readonly differs: boolean;
+  readonly recordsXsaveopt: boolean;
   readonly recordsXsavec: boolean;
   readonly recordsXgetbv1: boolean;
   private readonly initial: Uint8Array;
@@ -42,6 +48,8 @@ export class VectorState {
     this.recorded = recordedLayout(header.cpuidRecords, header.xcr0);
     this.hardware = hardwareLayout(machine.hardwareCpuid, this.recorded.xcr0);
     const features = findLeaf(header.cpuidRecords, LEAF_XSTATE, 1)?.eax ?? 0;
+    this.differs = componentsDiffer(this.recorded, this.hardware);
+    this.recordsXsaveopt = (features & EAX_XSAVEOPT) !== 0;
     this.recordsXsavec = (features & EAX_XSAVEC) !== 0;
     this.recordsXgetbv1 = (features & EAX_XGETBV1) !== 0;
     this.rules = { pointersOnlyOnError: header.xsaveFipFdpQuirk === 'true' };
@@ -85,14 +93,12 @@ export class VectorState {
     setLow32(registers, Reg.rdx, Number(value >> 32n));
   }
 
-  /** XSAVEC to the instruction's operand; false if it faults. */
-  saveCompacted(task: Task, registers: RegisterWords, decoder: InstructionDecoder): boolean {
-    const at = decoder.effectiveAddress(registers);
-    if (at < 0 || at % 64 !== 0) return false;
-    const chunks = composeXsavec(this.save(null), this.hardware, this.recorded, maskOf(registers), {
-      ...this.rules,
-      wide: decoder.wide,
-    });
+  /** XSAVE, XSAVEOPT or XSAVEC to the instruction's operand; false if it faults. */
+  store(task: Task, registers: RegisterWords, decoder: InstructionDecoder): boolean {
+    const at = this.operand(registers, decoder);
+    const header = new Uint8Array(8);
+    if (at < 0 || task.space.read((at + HEADER_OFFSET) as Gva, header) < header.length) return false;
+    const chunks = this.compose(decoder, maskOf(registers), readU64(header, 0));
     for (const { offset, bytes } of chunks) {
       if (!task.space.allows((at + offset) as Gva, bytes.length, Prot.write)) return false;
     }
@@ -100,10 +106,19 @@ export class VectorState {
     return true;
   }
 
-  /** XRSTOR of a compacted area at the instruction's operand; false if it faults. */
-  restoreCompacted(task: Task, registers: RegisterWords, decoder: InstructionDecoder): boolean {
-    const at = decoder.effectiveAddress(registers);
-    if (at < 0 || at % 64 !== 0 || !task.space.allows(at, EXTENDED_OFFSET, Prot.read)) return false;
+  private compose(decoder: InstructionDecoder, mask: bigint, oldXstateBv: bigint): AreaChunk[] {
+    const { hardware, recorded } = this;
+    const rules = { ...this.rules, wide: decoder.wide };
+    const state = this.save(null);
+    if (decoder.kind === Insn.xsavec) return composeXsavec(state, hardware, recorded, mask, rules);
+    const compose = decoder.kind === Insn.xsave ? composeXsave : composeXsaveopt;
+    return compose(state, hardware, recorded, mask, oldXstateBv, rules);
+  }
+
+  /** XRSTOR of the area at the instruction's operand; false if it faults. */
+  restore(task: Task, registers: RegisterWords, decoder: InstructionDecoder): boolean {
+    const at = this.operand(registers, decoder);
+    if (at < 0 || !task.space.allows(at, EXTENDED_OFFSET, Prot.read)) return false;
     const area = new Uint8Array(this.recorded.size);
     const readable = task.space.read(at, area);
     const image = loadXrstor(
@@ -112,11 +127,17 @@ export class VectorState {
       this.hardware,
       this.recorded,
       maskOf(registers),
-      { ...this.rules, wide: decoder.wide },
+      { ...this.rules, hasXsavec: this.recordsXsavec, wide: decoder.wide },
     );
     if (!image) return false;
     this.load(image);
     return true;
+  }
+
+  /** The instruction's operand, or -1 where the processor raises #GP. */
+  private operand(registers: RegisterWords, decoder: InstructionDecoder): Gva {
+    const at = decoder.effectiveAddress(registers);
+    return at % 64 === 0 ? at : (-1 as Gva);
   }
 }
 

@@ -126,6 +126,8 @@ const TWO_32 = 0x1_0000_0000;
 export class InstructionDecoder {
   kind: Insn = Insn.other;
   length = 0;
+  /** Where in the bytes the opcode begins, behind the prefixes. */
+  opcodeOffset = 0;
   /** REX.W: the 64-bit format of XSAVE and XRSTOR. */
   wide = false;
   /** INT n: n. RDRAND, RDSEED, RDPID: the destination's number (0 = rax .. 15 = r15). Otherwise 0. */
@@ -169,6 +171,7 @@ export class InstructionDecoder {
     this.immediate = 0;
     this.hasMemory = false;
     this.readPrefixes();
+    this.opcodeOffset = this.at;
     let kind: Insn = this.at < this.end ? this.decodeOpcode(bytes[this.at++]) : Insn.other;
     if (this.lock || this.at > this.end) kind = Insn.other;
     this.length = this.at - offset;

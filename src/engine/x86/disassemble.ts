@@ -1,11 +1,8 @@
-/**
- * Some instructions around an address, for people. iced-x86 (WebAssembly, a few megabytes) is loaded when the first
- * report is made, and synchronously, so that an error can carry its disassembly.
- */
+/** Some instructions around an address, for people. Synchronous, so that an error can carry its disassembly. */
 
-import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
 import { MAX_INSTRUCTION_LENGTH } from './decode.js';
+import { iced } from './iced.js';
 
 /** One line of a disassembly. Plain data. */
 export interface DisassembledInstruction {
@@ -39,12 +36,6 @@ export interface DisassembleOptions {
 const MAX_FUNCTION_BYTES = 1 << 16;
 
 const RESYNC_BYTES = 64;
-
-let loaded: typeof Iced | undefined;
-function iced(): typeof Iced {
-  loaded ??= createRequire(import.meta.url)('iced-x86') as typeof Iced;
-  return loaded;
-}
 
 /** Reads [start, end); null unless all of it is readable. */
 function readAll(source: CodeSource, start: bigint, end: bigint): Uint8Array | null {

@@ -189,6 +189,14 @@ export function compactedLayout(layout: XstateLayout, mask: bigint): XstateLayou
 export const findComponent = (layout: XstateLayout, bit: number): XstateComponent | undefined =>
   layout.components.find((component) => component.bit === bit);
 
+/** True when a component lies elsewhere, or is of another size, in areas in standard form. */
+export function componentsDiffer(a: XstateLayout, b: XstateLayout): boolean {
+  return a.components.some(({ bit, offset, size }) => {
+    const other = findComponent(b, bit);
+    return other !== undefined && (other.offset !== offset || other.size !== size);
+  });
+}
+
 /** True when images of one layout are images of the other, byte for byte. */
 export function sameLayout(a: XstateLayout, b: XstateLayout): boolean {
   if (a.xcr0 !== b.xcr0 || a.size !== b.size || a.components.length !== b.components.length) return false;

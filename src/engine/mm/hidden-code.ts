@@ -1,0 +1,77 @@
+import { PAGE_SIZE, type Gpa, type Gva } from '../base/address.js';
+import type { GuestMemory } from '../kvm/guest-memory.js';
+import { findXsaveSites, LEAD_BYTES } from '../x86/instruction-sites.js';
+import { MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
+
+/** The second byte of UD2, 0F 0B: stored behind a site's 0F it raises #UD at the instruction's first byte. */
+const UD2 = 0x0b;
+
+/** Reads original bytes from an address on; returns how many there are. */
+export type CodeReader = (at: Gva, into: Uint8Array) => number;
+
+/**
+ * Copies of code pages in which instructions raise #UD that this processor would execute otherwise than the recorded
+ * one: those of the XSAVE family, where areas are laid out differently. The program executes the copy; the engine
+ * reads and writes the original. The program's own reads see two changed bytes in such an instruction.
+ *
+ * A page is looked at when it is first executed, and anew after it was written: until then it is mapped, but not
+ * executable; and what is executable is not writable.
+ */
+export class HiddenCode {
+  /** Copy and original of the pages that have one, by address. Both hold a count. */
+  private readonly pages = new Map<Gva, { copy: Gpa; original: Gpa }>();
+  private readonly window = new Uint8Array(LEAD_BYTES + PAGE_SIZE + MAX_INSTRUCTION_LENGTH);
+
+  constructor(private readonly memory: GuestMemory) {}
+
+  /** The page that the engine sees where `mapped` is in the page tables. */
+  original(gva: Gva, mapped: Gpa): Gpa {
+    if (this.pages.size === 0) return mapped;
+    const hidden = this.pages.get(gva);
+    return hidden !== undefined && hidden.copy === mapped ? hidden.original : mapped;
+  }
+
+  /**
+   * The page to execute at `gva`: `page` itself, or a copy. The entry's count of `page` goes over to the copy's keeping.
+   */
+  executable(gva: Gva, page: Gpa, read: CodeReader): Gpa {
+    const sites = this.sitesOf(gva, page, read);
+    if (sites.length === 0) return page;
+    const copy = this.memory.copy(page);
+    for (const site of sites) this.memory.bytes[copy + site] = UD2;
+    this.pages.set(gva, { copy, original: page });
+    return copy;
+  }
+
+  /** Offsets in the page of the bytes to be changed. */
+  private sitesOf(gva: Gva, page: Gpa, read: CodeReader): number[] {
+    const { window } = this;
+    const before = Math.min(gva, LEAD_BYTES);
+    const lead = read((gva - before) as Gva, window.subarray(0, before)) === before ? before : 0;
+    window.set(this.memory.bytes.subarray(page, page + PAGE_SIZE), lead);
+    const end = lead + PAGE_SIZE;
+    const behind = read((gva + PAGE_SIZE) as Gva, window.subarray(end, end + MAX_INSTRUCTION_LENGTH));
+    // An opcode whose two bytes lie in two pages is changed in the second.
+    return findXsaveSites(window.subarray(0, end + behind), Math.max(0, lead - 1), end)
+      .map(({ opcode }) => opcode + 1 - lead)
+      .filter((offset) => offset >= 0 && offset < PAGE_SIZE);
+  }
+
+  /** Gives up the copy at `gva`; returns the original, whose count is the caller's entry's again, or 0. */
+  reveal(gva: Gva): Gpa {
+    const hidden = this.pages.get(gva);
+    if (hidden === undefined) return 0 as Gpa;
+    this.pages.delete(gva);
+    this.memory.release(hidden.copy);
+    return hidden.original;
+  }
+
+  has(gva: Gva): boolean {
+    return this.pages.has(gva);
+  }
+
+  /** Addresses with a copy in [start, end). */
+  within(start: Gva, end: Gva): Gva[] {
+    return [...this.pages.keys()].filter((gva) => gva >= start && gva < end);
+  }
+}

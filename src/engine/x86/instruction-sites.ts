@@ -1,0 +1,96 @@
+/**
+ * Finds certain instructions in code of which nothing but the bytes is known. A pattern of bytes may also lie inside
+ * another instruction or in data. x86 decoding falls into step: wherever it begins, after a few instructions it meets
+ * the program's own. So decoding is begun at every byte of some distance before, and what most of them meet is taken.
+ */
+import { InstructionDecoder, Insn, type Insn as InsnKind } from './decode.js';
+import { iced } from './iced.js';
+
+/** Bytes before the code that are looked at. Rows of alike instructions can keep decoding out of step for long. */
+export const LEAD_BYTES = 256;
+/** The beginnings that have a vote: those with the longest way to fall into step. */
+const VOTERS = 96;
+const MAX_PREFIXES = 4;
+
+/** Lengths of the instructions that begin at each offset of [from, to); 0 where nothing decodes. */
+function lengthsOf(bytes: Uint8Array, from: number, to: number): Uint8Array {
+  const { Decoder, DecoderOptions, Instruction } = iced();
+  const decoder = new Decoder(64, bytes, DecoderOptions.None);
+  const instruction = new Instruction();
+  const lengths = new Uint8Array(to - from);
+  for (let at = from; at < to; at++) {
+    decoder.position = at;
+    decoder.decodeOut(instruction);
+    lengths[at - from] = instruction.isInvalid ? 0 : instruction.length;
+  }
+  decoder.free();
+  instruction.free();
+  return lengths;
+}
+
+const Meets = { nothing: 0, passes: 1, boundary: 2 } as const;
+
+/** Whether the program's own instructions have a boundary at `offset`, as most beginnings before it say. */
+export function isBoundary(bytes: Uint8Array, offset: number): boolean {
+  const from = Math.max(0, offset - LEAD_BYTES);
+  const lengths = lengthsOf(bytes, from, offset);
+  const count = lengths.length;
+  const meets = new Uint8Array(count + 1);
+  meets[count] = Meets.boundary;
+  for (let at = count - 1; at >= 0; at--) {
+    const next = at + lengths[at];
+    if (lengths[at] !== 0) meets[at] = next > count ? Meets.passes : meets[next];
+  }
+  let votes = 0;
+  for (let at = 0; at < Math.min(VOTERS, count); at++) {
+    if (meets[at] !== Meets.nothing) votes += meets[at] === Meets.boundary ? 1 : -1;
+  }
+  return votes >= 0;
+}
+
+/** An instruction that was looked for. */
+export interface Site {
+  /** Of its first byte, prefixes included. */
+  readonly start: number;
+  /** Of its opcode's escape byte, 0F. */
+  readonly opcode: number;
+  readonly kind: InsnKind;
+}
+
+const decoder = new InstructionDecoder();
+
+/**
+ * The instructions of the XSAVE family that programs can execute, whose opcode begins in [from, to).
+ * @param bytes with LEAD_BYTES before `from` and an instruction's length behind `to`, as far as there are any
+ */
+export function findXsaveSites(bytes: Uint8Array, from: number, to: number): Site[] {
+  const sites: Site[] = [];
+  for (let at = bytes.indexOf(0x0f, from); at >= 0 && at < to; at = bytes.indexOf(0x0f, at + 1)) {
+    if (!isXsavePattern(bytes, at)) continue;
+    const site = siteAt(bytes, at);
+    if (site) sites.push(site);
+  }
+  return sites;
+}
+
+/** 0F AE /4, /5, /6 and 0F C7 /4, with an operand in memory: XSAVE, XRSTOR, XSAVEOPT, XSAVEC. */
+function isXsavePattern(bytes: Uint8Array, at: number): boolean {
+  const modrm = bytes[at + 2] ?? 0xff;
+  const extension = (modrm >>> 3) & 7;
+  if (modrm >= 0xc0) return false;
+  return bytes[at + 1] === 0xae
+    ? extension >= 4 && extension <= 6
+    : bytes[at + 1] === 0xc7 && extension === 4;
+}
+
+/** The longest row of prefixes that begins at a boundary makes the instruction. */
+function siteAt(bytes: Uint8Array, opcode: number): Site | null {
+  for (let prefixes = MAX_PREFIXES; prefixes >= 0; prefixes--) {
+    const start = opcode - prefixes;
+    if (start < 0) continue;
+    const kind = decoder.decode(bytes, start);
+    if (kind === Insn.other || kind < Insn.xsave || kind === Insn.xsaves || kind === Insn.xrstors) continue;
+    if (decoder.opcodeOffset === opcode && isBoundary(bytes, start)) return { start, opcode, kind };
+  }
+  return null;
+}
