@@ -280,6 +280,8 @@ export class Runner {
       case Insn.cpuid:
         if (!this.core.machine.config.cpuidInSoftware) return vector === Vector.GP ? Stop.trap : Stop.fault;
         break;
+      default:
+        break;
     }
     if (completeInstruction(this.core, task, this.decoder)) {
       this.completed++;

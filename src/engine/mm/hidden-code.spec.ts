@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+import { gpa, type Gva } from '../base/address.js';
+import { GuestMemory } from '../kvm/guest-memory.js';
+import { AddressSpace, PageFault } from './address-space.js';
+import { Prot } from './vma.js';
+
+const PAGE = 4096;
+const BASE = 0x7f00_0000_0000 as Gva;
+const FETCH = PageFault.user | PageFault.fetch;
+const WRITE = PageFault.user | PageFault.write | PageFault.present;
+const WRITABLE = 2;
+/** xsave64 0x40(%rsp) between other instructions, and the same bytes as a MOV's immediate. */
+const CODE = Buffer.from('4889e541574883ec18909031c0488d7c2408480fae64244031c090b80fae2424c3', 'hex');
+const SITE = CODE.indexOf('480fae64', 0, 'hex');
+
+function setUp(prot: number = Prot.read | Prot.write | Prot.exec) {
+  const memory = new GuestMemory(new ArrayBuffer(8 * 2 ** 20), gpa(0x40000), 4 * 2 ** 20);
+  const space = new AddressSpace(memory, { low: 0x15003, high: 0 }, true);
+  const end = (BASE + 4 * PAGE) as Gva;
+  space.map({ start: BASE, end, prot, backing: null, offset: 0, name: '', file: null });
+  space.write((BASE + 100) as Gva, CODE);
+  return { memory, space };
+}
+
+/** What the processor has at the page: its bytes, and whether it may write and execute. */
+function mapped(
+  memory: GuestMemory,
+  space: AddressSpace,
+): { bytes: Buffer; writable: boolean; executable: boolean } {
+  let table = space.root as number;
+  for (const size of [2 ** 39, 2 ** 30, 2 ** 21]) {
+    table = (memory.words[table / 4 + (Math.floor(BASE / size) % 512) * 2] & ~0xfff) >>> 0;
+  }
+  const entry = table / 4 + (Math.floor(BASE / PAGE) % 512) * 2;
+  const page = (memory.words[entry] & ~0xfff) >>> 0;
+  return {
+    bytes: Buffer.from(memory.bytes.subarray(page + 100, page + 100 + CODE.length)),
+    writable: (memory.words[entry] & WRITABLE) !== 0,
+    executable: memory.words[entry + 1] >>> 31 === 0,
+  };
+}
+
+const engineSees = (space: AddressSpace): Buffer =>
+  Buffer.from(space.readExactly((BASE + 100) as Gva, CODE.length, 'code'));
+
+describe('code that is hidden', () => {
+  it('traps where the instruction is, and nowhere else; the engine sees what was written', () => {
+    const { memory, space } = setUp();
+    expect(mapped(memory, space)).toMatchObject({ executable: false });
+    expect(space.fault(BASE, FETCH)).toBe(true);
+    const shown = mapped(memory, space);
+    expect(shown).toMatchObject({ executable: true, writable: false });
+    const expected = Buffer.from(CODE);
+    expected[SITE + 2] = 0x0b; // REX.W UD2
+    expect(shown.bytes).toEqual(expected);
+    expect(engineSees(space)).toEqual(CODE);
+  });
+
+  it('is looked at anew after a store, the program’s or the engine’s', () => {
+    const { memory, space } = setUp();
+    space.fault(BASE, FETCH);
+    expect(space.fault((BASE + 100) as Gva, WRITE)).toBe(true);
+    expect(mapped(memory, space)).toEqual({ bytes: CODE, writable: true, executable: false });
+    space.fault(BASE, FETCH);
+    space.stale = false;
+    space.write((BASE + 100 + SITE) as Gva, Buffer.from('9090909090', 'hex'));
+    expect(space.stale).toBe(true);
+    expect(mapped(memory, space)).toMatchObject({ executable: false });
+    space.fault(BASE, FETCH);
+    expect(mapped(memory, space).bytes).toEqual(engineSees(space));
+  });
+
+  it('goes with its page, and forks see the original', () => {
+    const { memory, space } = setUp(Prot.read | Prot.exec);
+    const before = memory.pagesInUse;
+    space.fault(BASE, FETCH);
+    const child = space.fork();
+    expect(mapped(memory, space)).toMatchObject({ bytes: CODE, executable: false });
+    child.fault(BASE, FETCH);
+    expect(mapped(memory, child).bytes).not.toEqual(CODE);
+    expect(engineSees(child)).toEqual(CODE);
+    child.protect(BASE, (BASE + PAGE) as Gva, Prot.read);
+    expect(mapped(memory, child)).toMatchObject({ bytes: CODE, executable: false });
+    child.destroy();
+    space.unmap(BASE, (BASE + 4 * PAGE) as Gva);
+    expect(memory.pagesInUse).toBeLessThan(before);
+    space.destroy();
+    expect(memory.pagesInUse).toBe(0);
+  });
+});

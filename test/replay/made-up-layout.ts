@@ -1,0 +1,30 @@
+/** A trace as if it had been recorded on a processor that lays out XSAVE areas otherwise. */
+import { TraceReader } from '../../src/engine/trace/reader.js';
+import { convertImage } from '../../src/engine/x86/xstate-image.js';
+import { recordedLayout } from '../../src/engine/x86/xstate-layout.js';
+
+const LEAF = 0xd;
+
+/**
+ * @param offsets of components in areas in standard form, by their bit in XCR0; all that the trace has, from 2 on
+ */
+export function openWithLayout(folder: string, offsets: Readonly<Record<number, number>>): TraceReader {
+  const trace = TraceReader.open(folder);
+  const { header } = trace;
+  const real = recordedLayout(header.cpuidRecords, header.xcr0);
+  const end = Math.max(...real.components.map(({ bit, size }) => offsets[bit] + size));
+  const records = header.cpuidRecords.map((record) => {
+    if (record.eaxIn !== LEAF) return record;
+    if (record.ecxIn === 0) return { ...record, ebx: end, ecx: end };
+    return offsets[record.ecxIn] === undefined ? record : { ...record, ebx: offsets[record.ecxIn] };
+  });
+  Object.assign(header, { cpuidRecords: records });
+  const madeUp = recordedLayout(records, header.xcr0);
+  const advance = trace.advance.bind(trace);
+  trace.advance = () => {
+    const frame = advance();
+    if (frame?.extraRegisters) frame.extraRegisters = convertImage(frame.extraRegisters, real, madeUp);
+    return frame;
+  };
+  return trace;
+}

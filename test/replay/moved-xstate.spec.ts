@@ -1,0 +1,90 @@
+/**
+ * Traces of processors whose XSAVE areas are laid out otherwise than the machine's: the program must find each
+ * component where its CPUID says that it is, whatever the processor does.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { silentLogger } from '../../src/engine/base/log.js';
+import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { ReplaySession } from '../../src/engine/replay/session.js';
+import { tryMachine } from '../../src/machine/choose.js';
+import { acquireEmulated } from '../../src/machine/emulated.js';
+import { openWithLayout } from './made-up-layout.js';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const AVX = 2;
+const PKRU = 9;
+const MAX_TURNS = 100_000;
+
+let transport: VcpuTransport;
+beforeAll(async () => {
+  transport = await acquireEmulated({});
+}, 60_000);
+afterAll(() => transport.close());
+
+function replay(folder: string, offsets: Record<number, number>): { stdout: string; completed: number } {
+  const trace = openWithLayout(folder, offsets);
+  const trial = tryMachine(transport, trace.header);
+  if (!trial.ok) throw new Error(trial.judgement.reasons.join('\n'));
+  expect(trial.judgement.notes.join()).toContain('completed in software, in the recorded layout');
+  const chunks: Buffer[] = [];
+  const session = ReplaySession.open({
+    trace,
+    machine: trial.machine,
+    log: silentLogger,
+    output: (stream, bytes) => void (stream === 1 && chunks.push(Buffer.from(bytes))),
+    memoryLimitBytes: 512 * 2 ** 20,
+    stallLimitMicros: 60e6,
+  });
+  try {
+    let turns = 0;
+    while (session.advance(64, 50_000) !== 'end' && turns < MAX_TURNS) turns++;
+    expect(turns).toBeLessThan(MAX_TURNS);
+    return { stdout: Buffer.concat(chunks).toString(), completed: session.stats.completedInstructions };
+  } finally {
+    session.close();
+    trace.close();
+  }
+}
+
+const sample = (name: string): { folder: string; expected: string } => {
+  const folder = path.join(root, 'traces', name);
+  return { folder, expected: fs.readFileSync(path.join(folder, 'expected_stdout'), 'utf8') };
+};
+
+describe('components at other offsets', () => {
+  it('are where CPUID says, which is the recording processor’s', () => {
+    const { folder, expected } = sample('skylake-pku/xcr0probe');
+    // As many digits as recorded: what the program prints goes through registers.
+    const { stdout } = replay(folder, { [AVX]: 640, [PKRU]: 1024 });
+    expect(stdout).toBe(
+      expected
+        .replaceAll('2696', '1032')
+        .replace('offset 2688', 'offset 1024')
+        .replace('offset 576', 'offset 640'),
+    );
+  });
+
+  it.each([
+    ['as AMD has them', { [AVX]: 576, [PKRU]: 832 }],
+    ['as nobody has them', { [AVX]: 1024, [PKRU]: 640 }],
+  ])('are saved and restored by every instruction of the family: %s', (_what, offsets) => {
+    const { folder, expected } = sample('skylake-pku/xsave');
+    const { stdout, completed } = replay(folder, offsets);
+    expect(stdout).toBe(expected);
+    expect(completed).toBeGreaterThan(30);
+  });
+
+  it('do not disturb a program that does not look', () => {
+    const { folder, expected } = sample('skylake-pku/tree');
+    expect(replay(folder, { [AVX]: 1024, [PKRU]: 640 }).stdout).toBe(expected);
+  });
+
+  it('leave signals, faults and XSAVEC as they are', () => {
+    const faults = sample('haswell/faults');
+    expect(replay(faults.folder, { [AVX]: 1088 }).stdout).toBe(faults.expected);
+    const crash = sample('zen2/crash'); // recorded with XSAVEC
+    expect(replay(crash.folder, { [AVX]: 1088 }).stdout).toBe(crash.expected);
+  });
+});
