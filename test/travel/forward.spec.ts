@@ -48,6 +48,23 @@ describe('tree, forwards', () => {
     }
   });
 
+  it('meets a breakpoint again that was away while the program stepped off it', () => {
+    const { target } = opened;
+    goTo(target, BEFORE_MAIN);
+    const breakpoint = { pid: null, address: symbol(target, 'tree_sum') };
+    target.addBreakpoint(breakpoint);
+    const straight = runUntil(target, ['exited']).length;
+    goTo(target, BEFORE_MAIN);
+    let hits = 1;
+    for (; hits < 1000 && run(target).kind === 'breakpoint'; hits++) {
+      target.removeBreakpoint(breakpoint);
+      run(target, 'step');
+      target.addBreakpoint(breakpoint);
+    }
+    expect(hits).toBe(straight);
+    target.removeBreakpoint(breakpoint);
+  });
+
   it('shows memory without breakpoints, and steps off one', () => {
     const { target } = opened;
     goTo(target, BEFORE_MAIN);

@@ -224,7 +224,8 @@ export class TravelTarget implements ReplayTarget {
 
   private *runForward(request: RunRequest): Slices<DebugStop> {
     const { mode, tid } = request;
-    const skipTid = this.currentTid;
+    const { currentTid } = this;
+    const skipTid = this.standsOnBreakpoint(currentTid) ? currentTid : -1;
     if (mode.kind === 'continue') return this.stopOf(yield* this.mover.forward({ ...RUN, skipTid }));
     for (;;) {
       const stop = this.stopOf(yield* this.mover.forward({ ...RUN, skipTid, stepTid: tid }));
@@ -234,6 +235,11 @@ export class TravelTarget implements ReplayTarget {
       if (this.breaksAt(tid, rip)) return { kind: 'breakpoint', tid, address: rip };
       if (this.mover.interruptRequested) return { kind: 'interrupted', tid };
     }
+  }
+
+  private standsOnBreakpoint(tid: number): boolean {
+    const task = this.core.tasks.get(tid);
+    return task !== undefined && this.stops.breakpointsAt(task, this.rip(tid)).length > 0;
   }
 
   private breaksAt(tid: number, address: Gva): boolean {
