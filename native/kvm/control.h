@@ -37,6 +37,7 @@ enum class Command : std::uint32_t {
   check_extension = 12,     // in  value = KVM_CAP_*; out value
   get_regs = 13,            // out RegsPayload (diagnostics)
   ping = 14,                // -                does nothing: is the service there?
+  spin = 15,                // in  value = turns of a loop in the service itself; out value = nanoseconds
 };
 
 // How a run ended: Control::exit_kind.

@@ -52,6 +52,7 @@ constexpr Entry kEntries[] = {
     COMMAND(check_extension),
     COMMAND(get_regs),
     COMMAND(ping),
+    COMMAND(spin),
     EXIT_KIND(stub),
     EXIT_KIND(interrupted),
     EXIT_KIND(failed),

@@ -82,6 +82,8 @@ int VcpuService::dispatch() {
       case Command::ping:
       case Command::destroy:
         return 0;
+      case Command::spin:
+        return spin();
       default:
         return -ENXIO;
     }
@@ -126,10 +128,21 @@ int VcpuService::dispatch() {
     }
     case Command::ping:
       return 0;
+    case Command::spin:
+      return spin();
     case Command::none:
       break;
   }
   return -ENOSYS;
+}
+
+// The loop of test/guests/loop.c outside of any guest: what a replayed one is compared with.
+int VcpuService::spin() {
+  std::uint64_t turns = control()->value;
+  const std::uint64_t started = now_nanos();
+  if (turns != 0) asm volatile("1: dec %0\n\tjnz 1b" : "+r"(turns)::"cc");
+  control()->value = now_nanos() - started;
+  return 0;
 }
 
 int VcpuService::create() {

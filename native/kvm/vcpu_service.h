@@ -34,6 +34,7 @@ class VcpuService {
 
  private:
   int dispatch();
+  int spin();
   int create();
   void destroy();
   int init_long_mode();

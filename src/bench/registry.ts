@@ -1,7 +1,8 @@
 import type { Subject } from './subject.js';
 import { decode } from './subjects/decode.js';
 import { frames } from './subjects/frames.js';
+import { loop } from './subjects/loop.js';
 import { start } from './subjects/start.js';
 
 /** Every subject, in the order in which they are measured. */
-export const subjects: readonly Subject[] = [decode, start, frames];
+export const subjects: readonly Subject[] = [decode, start, frames, loop];

@@ -36,6 +36,7 @@ export const Command = {
   checkExtension: 12,
   getRegs: 13,
   ping: 14,
+  spin: 15,
 } as const;
 export type Command = (typeof Command)[keyof typeof Command];
 

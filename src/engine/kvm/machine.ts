@@ -36,6 +36,8 @@ const MSR_MISC_FEATURES_ENABLES = 0x140;
 /** Each wait of saveXstate(), and how many: the guest executes a handful of instructions. */
 const XSAVE_BUDGET_MICROS = 1_000_000;
 const XSAVE_TRIES = 10;
+/** Turns of a loop in one command, which must end before the service counts as lost. */
+const TURNS_A_COMMAND = 50_000_000;
 const HALT_BUDGET_MICROS = 100_000;
 const HALT_TRIES = 50;
 const { EINVAL, ENOENT, ENODEV, ENXIO, EACCES, EPERM } = os.constants.errno;
@@ -151,6 +153,20 @@ export class Machine {
     if (!this.stale) return;
     if (this.stale.full) this.control.execute(Command.ping); // the list is served before any command
     this.stale.add(at, length);
+  }
+
+  /**
+   * Seconds that a loop of `turns` turns, two instructions each, takes beside the guest, on what runs its vCPU: the
+   * host's processor or the emulated machine's. For measurements.
+   */
+  nativeLoopSeconds(turns: number): number {
+    let seconds = 0;
+    for (let left = turns; left > 0; left -= TURNS_A_COMMAND) {
+      const errno = this.control.executeValue(Command.spin, BigInt(Math.min(left, TURNS_A_COMMAND)));
+      demand(errno, 'The service has no loop');
+      seconds += Number(this.control.value) / 1e9;
+    }
+    return seconds;
   }
 
   /** Why the last run ended with Exit.Failed, in words. */

@@ -1,0 +1,52 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { brotliCompressSync, brotliDecompressSync } from 'node:zlib';
+import { TraceReader } from '../engine/trace/reader.js';
+
+const BLOCK_HEADER = 8;
+const READ = 0;
+
+/**
+ * Copies the sample trace `haswell/loop` with another number of turns: the eight bytes that its program once read
+ * from standard input. Nothing else of the recording depends on them but the ticks from there on.
+ */
+export function copyWithTurns(trace: string, copy: string, turns: bigint): void {
+  fs.cpSync(trace, copy, { recursive: true });
+  const data = unpack(fs.readFileSync(path.join(trace, 'data')));
+  new DataView(data.buffer, data.byteOffset).setBigUint64(offsetOfTurns(trace), turns, true);
+  fs.writeFileSync(path.join(copy, 'data'), pack(data));
+}
+
+/** Where in `data` the result of the program's one read lies. */
+function offsetOfTurns(trace: string): number {
+  const reader = TraceReader.open(trace);
+  try {
+    for (let frame = reader.advance(); frame; frame = reader.advance()) {
+      const write = frame.memWrites[0];
+      if (frame.syscallNumber === READ && frame.memWriteCount === 1 && write.size === 8)
+        return write.dataOffset;
+    }
+  } finally {
+    reader.close();
+  }
+  throw new Error(`${trace} has no read of eight bytes`);
+}
+
+/** The blocks of a stream, decompressed (compressed size, size, Brotli: each block). */
+function unpack(stream: Buffer): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0; at < stream.length;) {
+    const size = stream.readUInt32LE(at);
+    parts.push(brotliDecompressSync(stream.subarray(at + BLOCK_HEADER, at + BLOCK_HEADER + size)));
+    at += BLOCK_HEADER + size;
+  }
+  return Buffer.concat(parts);
+}
+
+function pack(bytes: Buffer): Buffer {
+  const compressed = brotliCompressSync(bytes);
+  const header = Buffer.alloc(BLOCK_HEADER);
+  header.writeUInt32LE(compressed.length, 0);
+  header.writeUInt32LE(bytes.length, 4);
+  return Buffer.concat([header, compressed]);
+}
