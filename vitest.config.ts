@@ -9,6 +9,7 @@ const machineSpecs = [
   'test/replay/**/*.spec.ts',
   'test/travel/**/*.spec.ts',
   'test/machine/**/*.spec.ts',
+  'test/diversion/**/*.spec.ts',
   'test/cli/hostile.spec.ts',
   'test/jobs/ci.spec.ts',
 ];

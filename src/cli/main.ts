@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { ExitCode } from '../engine/base/errors.js';
 import { parseCount, parseSeconds, parseSize } from './args.js';
 import { addCi } from './ci-options.js';
+import { callOptions, diversionOptions } from './call-options.js';
 import { reportFailure } from './failure.js';
 import { createLogger } from './log.js';
 import type { CommandIo } from './output.js';
@@ -19,6 +20,7 @@ Exit codes:
   6  guest memory reached its limit (--memory)
   7  ci --strict: nothing failed, but traces were skipped
   8  ci: the manifest is missing or wrong
+  9  a call in a diversion did not return
  70  a defect in Revenant
 130  interrupted
 141  whoever read the output has closed it
@@ -133,7 +135,7 @@ function debugOptions(command: Command): Command {
 }
 
 function addDebugCommands(program: Command, io: CommandIo, perform: Perform): void {
-  debugOptions(program.command('gdb'))
+  diversionOptions(debugOptions(program.command('gdb')))
     .description('debug a recording in gdb, forwards and backwards')
     .argument('<trace>', 'trace folder')
     .argument('[gdb-arguments...]', 'after --: for gdb')
@@ -143,10 +145,11 @@ function addDebugCommands(program: Command, io: CommandIo, perform: Perform): vo
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
         const { gdbCommand } = await import('./commands/gdb.js');
-        return gdbCommand(trace, gdbArguments, options, io, log, null);
+        const { diversions } = await import('./debug/diversions.js');
+        return gdbCommand(trace, gdbArguments, options, io, log, diversions(options));
       }),
     );
-  debugOptions(program.command('serve'))
+  diversionOptions(debugOptions(program.command('serve')))
     .description('let debuggers and editors connect to a recording by the gdb remote protocol')
     .argument('<trace>', 'trace folder')
     .option('--listen <address>', 'PORT, HOST:PORT or the path of a Unix socket; port 0: any', '127.0.0.1:0')
@@ -156,7 +159,35 @@ function addDebugCommands(program: Command, io: CommandIo, perform: Perform): vo
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
         const { serveCommand } = await import('./commands/serve.js');
-        return serveCommand(trace, options, io, log, null);
+        const { diversions } = await import('./debug/diversions.js');
+        return serveCommand(trace, options, io, log, diversions(options));
+      }),
+    );
+  addCall(program, io, perform);
+}
+
+function addCall(program: Command, io: CommandIo, perform: Perform): void {
+  callOptions(program.command('call'))
+    .description('call functions of the recorded program where it stood, in a live copy that vanishes')
+    .argument('<trace>', 'trace folder')
+    .argument('<expression...>', "such as 'print_tree(root, 0)' or '(char*)describe(root)'")
+    .addOption(machineOption())
+    .addOption(cpuOption())
+    .addOption(
+      new Option('--memory <size>', 'most guest memory to use, such as 512M or 2G').argParser(parseSize),
+    )
+    .addOption(
+      new Option('--stall-limit <seconds>', 'longest time in the guest without reaching the next frame')
+        .argParser(parseSeconds)
+        .default(60),
+    )
+    .option('--like <trace>', 'for a trace whose recorder was killed: another by the same rr and machine')
+    .option('--unpacked', 'the trace was not packed: use the files of this machine that it names')
+    .action((trace: string, expressions: string[], options) =>
+      perform(async (_io, global) => {
+        const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
+        const { callCommand } = await import('./commands/call.js');
+        return callCommand(trace, expressions, options, io, log);
       }),
     );
 }

@@ -20,6 +20,8 @@ export const ExitCode = {
   skipped: 7,
   /** `ci`: the manifest is missing or wrong. */
   manifest: 8,
+  /** A call in a diversion did not return: it crashed, exited or reached a limit. */
+  diversion: 9,
   /** A defect in Revenant. */
   internal: 70,
   /** Interrupted by SIGINT. */
@@ -38,6 +40,7 @@ const exitCodeOf = {
   E_MACHINE_LOST: ExitCode.machine,
   E_UNSUPPORTED: ExitCode.unsupported,
   E_MEMORY_LIMIT: ExitCode.memory,
+  E_DIVERSION: ExitCode.diversion,
   E_DIVERGED: ExitCode.diverged,
   E_INTERRUPTED: ExitCode.interrupted,
   E_INTERNAL: ExitCode.internal,

@@ -13,6 +13,11 @@ const DR0 = ContextOffset.dr0 / 4;
 const DR7 = ContextOffset.dr7 / 4;
 const LDT = ContextOffset.ldt / 4;
 const GDT = ContextOffset.gdt / 4;
+/** Word ranges of `saveStop`: vector to DR6, and the debug registers. */
+const STOP_RANGES = [
+  [VECTOR, CR3],
+  [DR0, DR7 + 2],
+] as const;
 /** DR7's bit that is always one; `1 << 2 * index` enables execution breakpoint `index` (SDM vol. 3, 17.2.4). */
 const DR7_FIXED = 0x400;
 
@@ -113,6 +118,17 @@ export class ContextPage {
   /** The next entry fills `xstate` and leaves again. */
   requestXsave(): void {
     this.words[REQUESTS] |= ContextRequest.xsave;
+  }
+
+  /** What the last exit left besides registers, and the debug registers: to be put back by `restoreStop`. */
+  saveStop(): Uint32Array[] {
+    return STOP_RANGES.map(([from, to]) => this.words.slice(from, to));
+  }
+
+  /** The debug registers are in force from the next entry. */
+  restoreStop(saved: readonly Uint32Array[]): void {
+    STOP_RANGES.forEach(([from], index) => this.words.set(saved[index], from));
+    this.words[REQUESTS] |= ContextRequest.debug;
   }
 
   /** The program's local descriptor table from the next entry on: two words a descriptor, all of DPL 3; null: none. */

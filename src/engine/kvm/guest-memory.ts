@@ -25,6 +25,8 @@ export class GuestMemory {
 
   /** Pages that were mapped executable: a machine may keep translations of their content. */
   private code = new Uint8Array(INITIAL_PAGES);
+  /** Pages that may be in use; lower for a while than the limit allows. */
+  ceiling = Infinity;
   /** Asked at the limit to release pages that can be done without; false = there are none. */
   reclaim: () => boolean = () => false;
 
@@ -58,6 +60,7 @@ export class GuestMemory {
 
   /** A zeroed page with a count of one. Throws E_MEMORY_LIMIT. */
   allocate(): Gpa {
+    this.checkCeiling();
     const recycled = this.free.pop();
     if (recycled === undefined) return this.takeFresh();
     this.willChange(recycled);
@@ -67,6 +70,7 @@ export class GuestMemory {
 
   /** A page whose content is unspecified, for callers that overwrite all of it. */
   allocateUninitialised(): Gpa {
+    this.checkCeiling();
     const recycled = this.free.pop();
     if (recycled === undefined) return this.takeFresh();
     this.willChange(recycled);
@@ -118,6 +122,11 @@ export class GuestMemory {
     this.nextFresh = this.firstPage;
     this.counts.fill(0);
     this.inUse = 0;
+  }
+
+  private checkCeiling(): void {
+    if (this.inUse < this.ceiling) return;
+    throw new RevenantError('E_MEMORY_LIMIT', `More than ${this.ceiling} pages of guest memory are needed.`);
   }
 
   private takeFresh(): Gpa {

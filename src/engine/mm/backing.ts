@@ -46,6 +46,12 @@ export class FileBacking {
     return page;
   }
 
+  /** Gives the cache's pages back. Precondition: nothing maps the file any more. */
+  dispose(): void {
+    for (const page of this.cache.values()) this.memory.release(page);
+    this.cache.clear();
+  }
+
   private fill(page: Gpa, index: number): void {
     const start = index * PAGE_SIZE;
     let done = 0;

@@ -36,6 +36,8 @@ export class ReplayCore extends GuestCore {
   firstTid = 0;
   /** Told of what is written to a task's memory on behalf of the kernel, before it is written. */
   onWrite: ((task: Task, start: number, size: number) => void) | null = null;
+  /** The recorder's clock at the last frame, in seconds. */
+  recordedSec = 0;
 
   private readonly files = new Map<string, FileBacking>();
   /** The trace's copies of mapped files by their recorded path: for symbols. */
@@ -118,6 +120,11 @@ export class ReplayCore extends GuestCore {
     }
     this.filesByPath.set(record.fsname, source);
     return backing;
+  }
+
+  /** The trace's copy of a file that was mapped, by its recorded path; or null. */
+  recordedFile(path: string): ByteSource | null {
+    return this.filesByPath.get(path) ?? null;
   }
 
   /** The shared object of (device, inode); the same one as long as anything maps it (notes 6.3). */

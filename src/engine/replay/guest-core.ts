@@ -95,6 +95,12 @@ export class GuestCore {
     return this.vectors.copy(task.xstate);
   }
 
+  /** @param image in the hardware's layout; null: the initial state */
+  setVectors(task: Task, image: Uint8Array | null): void {
+    if (task === this.current) this.vectors.load(image);
+    else task.xstate = image;
+  }
+
   /** After anything wrote fs_base or gs_base of `registers(task)`. */
   basesChanged(task: Task): void {
     if (task === this.current) this.machine.context.requestFsGsBase();
@@ -176,7 +182,7 @@ export class GuestCore {
   }
 
   /** Debug registers off and the vCPU on ring 0's own page tables: nothing of these tasks is left on it. */
-  protected vacate(): void {
+  vacate(): void {
     // In force until the next entry, and the emulator would keep them for whoever comes next.
     for (const index of [0, 1, 2, 3] as const) this.machine.context.setBreakpoint(index, null);
     if (this.loadedSpace) this.leaveSpace();

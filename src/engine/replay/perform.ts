@@ -50,6 +50,7 @@ export function performFrame(
   frame: TraceFrame,
   step: ReplayStep,
 ): Task | null {
+  context.core.recordedSec = frame.monotonicSec;
   if (step.action === Action.skip) return null;
   if (step.action === Action.exitExec) return finishExec(context, frame);
   invariant(task, 'every other action has a task');

@@ -305,6 +305,12 @@ export class ReplaySession {
     dropCheckpoint(this.core, checkpoint);
   }
 
+  /** What a diversion is made of: the program stands, and must not run again before the diversion is closed. */
+  stand(): { core: ReplayCore; tid: number } {
+    this.halt();
+    return { core: this.core, tid: this.task?.tid ?? this.previousTid };
+  }
+
   /** Registers, symbol and mapping where the program stands. */
   describe(): Position | null {
     this.halt();

@@ -3,6 +3,7 @@ import { wordsToGva, type Gva } from '../base/address.js';
 import type { Task } from '../task/task.js';
 import type { TraceFrame } from '../trace/frame.js';
 import type { ReplayCore } from './core.js';
+import type { GuestCore } from './guest-core.js';
 import { noteHandler } from './syscalls/facts.js';
 
 /** struct rseq and struct rseq_cs (include/uapi/linux/rseq.h), byte offsets. */
@@ -30,7 +31,7 @@ export function enterHandler(core: ReplayCore, task: Task, frame: TraceFrame): v
  * (kernel/rseq.c; notes 8.3). Memory that cannot be read means no abort, as in the kernel's fault path
  * a signal would follow and is recorded.
  */
-export function abortRestartableSequence(core: ReplayCore, task: Task, event: keyof typeof NO_RESTART): void {
+export function abortRestartableSequence(core: GuestCore, task: Task, event: keyof typeof NO_RESTART): void {
   const registration = task.rseq;
   if (!registration) return;
   const area = readView(task, registration.pointer, Rseq.size);

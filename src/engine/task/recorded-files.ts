@@ -11,13 +11,15 @@ export interface RecordedFile {
   readonly offset: number;
 }
 
+/** Never used twice, so that tables which come from one another agree. */
+let nextId = 1;
+
 /**
  * The open files of a descriptor table, as far as frames tell. Replay has no use for them; a diversion opens the
  * files again.
  */
 export class RecordedFiles {
   private readonly files: Map<number, RecordedFile>;
-  private nextId = 1;
 
   constructor(files?: Iterable<readonly [number, RecordedFile]>) {
     this.files = new Map(files);
@@ -28,7 +30,7 @@ export class RecordedFiles {
   }
 
   opened(fd: number, kind: RecordedFile['kind'], path: string, flags: number): void {
-    this.files.set(fd, { id: this.nextId++, kind, path, flags, offset: 0 });
+    this.files.set(fd, { id: nextId++, kind, path, flags, offset: 0 });
   }
 
   close(fd: number): void {
@@ -54,8 +56,6 @@ export class RecordedFiles {
   }
 
   clone(): RecordedFiles {
-    const copy = new RecordedFiles(this.files);
-    copy.nextId = this.nextId;
-    return copy;
+    return new RecordedFiles(this.files);
   }
 }

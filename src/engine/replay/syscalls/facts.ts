@@ -84,8 +84,12 @@ export function noteResults(task: Task, number: number, registers: RegisterWords
   const bytes = peek(task, pointer(registers, Reg.rdi), 8);
   if (!bytes) return;
   const view = new DataView(bytes.buffer);
-  task.fds.files.opened(view.getInt32(0, true), 'pipe', 'a pipe', 0);
-  task.fds.files.opened(view.getInt32(4, true), 'pipe', 'a pipe', 1);
+  const [read, write] = [view.getInt32(0, true), view.getInt32(4, true)];
+  const flags = number === Sys.pipe2 ? registers[2 * Reg.rsi] : 0;
+  // Both ends have the same name, by which they are found to belong together.
+  const name = `a pipe (${task.tid}:${read}:${write}:${task.ticks})`;
+  task.fds.files.opened(read, 'pipe', name, flags);
+  task.fds.files.opened(write, 'pipe', name, flags | 1);
 }
 
 /** A handler is entered for the signal of `siginfo`: more signals are blocked until it returns. */

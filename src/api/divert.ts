@@ -1,0 +1,123 @@
+/** Diversions for scripts: `await divert(source, async (d) => { await d.call('tree_sum', root); })`. */
+import type { Gva } from '../engine/base/address.js';
+import type { DebugStop, MutableTarget } from '../engine/debug/target.js';
+import { SIG_DFL } from '../engine/task/signal-state.js';
+import { Evaluator, type Value } from '../diversion/call/evaluate.js';
+import { MappedSymbols } from '../diversion/call/symbols.js';
+import { DEFAULT_POLICY, type DiversionLimits, type DiversionPolicy } from '../diversion/policy.js';
+import { startDiversion, type DiversionSource } from '../diversion/start.js';
+
+export interface DivertOptions {
+  /** Folders, absolute, where writes are real. */
+  readonly allowWrites?: readonly string[];
+  readonly allowNet?: boolean;
+  readonly limits?: Partial<DiversionLimits>;
+  /** Called between slices of work: to give the event loop a turn, or to throw. */
+  readonly turn?: () => Promise<void>;
+}
+
+export function policyOf({ allowWrites, allowNet, limits }: DivertOptions): DiversionPolicy {
+  return {
+    allowWrites: allowWrites ?? DEFAULT_POLICY.allowWrites,
+    allowNet: allowNet ?? DEFAULT_POLICY.allowNet,
+    limits: { ...DEFAULT_POLICY.limits, ...limits },
+  };
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** A live copy of a replay's state, for the time of a callback. */
+export class DiversionHandle {
+  private readonly evaluator: Evaluator;
+  private readonly written = { 1: '', 2: '' };
+
+  constructor(
+    /** For breakpoints, registers, memory, steps. */
+    readonly target: MutableTarget,
+    source: DiversionSource,
+    private readonly turn: () => Promise<void>,
+  ) {
+    const { core, tid } = source;
+    const group = core.tasks.get(tid)?.group;
+    const symbols = new MappedSymbols(core.symbolizer, target.mappings(tid), group?.program?.file ?? null);
+    const handles = (signal: number): boolean => (group?.actions.of(signal).handler ?? SIG_DFL) !== SIG_DFL;
+    this.evaluator = new Evaluator(target, symbols, () => this.wait(), handles);
+  }
+
+  /** What the diverted program wrote to its standard output so far. */
+  get stdout(): string {
+    this.collect();
+    return this.written[1];
+  }
+
+  get stderr(): string {
+    this.collect();
+    return this.written[2];
+  }
+
+  private collect(): void {
+    for (const { stream, bytes } of this.target.takeOutput())
+      this.written[stream] += Buffer.from(bytes).toString('utf8');
+  }
+
+  /**
+   * Calls a function by name. Strings are put into the program's memory.
+   * @returns rax, as a signed 64-bit number
+   * @throws RevenantError E_DIVERSION if the call crashes, exits or reaches a limit; E_USAGE: no such function
+   */
+  async call(name: string, ...values: (number | bigint | string)[]): Promise<bigint> {
+    return BigInt.asIntN(64, (await this.evaluator.call(name, values)).bits);
+  }
+
+  /** An expression as of `revenant call`: `(char*)describe(root)`. */
+  async evaluate(expression: string): Promise<{ value: Value; text: string }> {
+    const value = await this.evaluator.evaluate(expression);
+    return { value, text: this.evaluator.format(value) };
+  }
+
+  /** The NUL-terminated string at an address. */
+  readText(at: bigint | number): string {
+    return this.evaluator.readText(BigInt(at));
+  }
+
+  readMemory(at: bigint | number, size: number): Uint8Array {
+    const bytes = new Uint8Array(size);
+    return bytes.subarray(0, this.target.readMemory(this.target.currentTid, Number(at) as Gva, bytes));
+  }
+
+  writeMemory(at: bigint | number, bytes: Uint8Array): number {
+    return this.target.writeMemory(this.target.currentTid, Number(at) as Gva, bytes);
+  }
+
+  /** Runs on to the next stop: a breakpoint, a signal, the end. */
+  async continue(signal = 0): Promise<DebugStop> {
+    const tid = this.target.currentTid;
+    this.target.begin({ direction: 'forward', tid, mode: { kind: 'continue' }, signal });
+    return this.wait();
+  }
+
+  private async wait(): Promise<DebugStop> {
+    for (;;) {
+      const stop = this.target.poll();
+      if (stop) return stop;
+      await this.turn();
+    }
+  }
+}
+
+/**
+ * Makes a diversion of a replay that stands, and ends it when `work` is done, however it ended; the replay
+ * stands then where it stood.
+ */
+export async function divert<T>(
+  source: DiversionSource,
+  work: (diversion: DiversionHandle) => Promise<T>,
+  options: DivertOptions = {},
+): Promise<T> {
+  const target = startDiversion(source, policyOf(options));
+  try {
+    return await work(new DiversionHandle(target, source, options.turn ?? nextTurn));
+  } finally {
+    target.close();
+  }
+}

@@ -1,0 +1,48 @@
+import path from 'node:path';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { parseCount, parseSeconds, parseSize } from './args.js';
+
+const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
+
+function folder(value: string, before: string[] | undefined): string[] {
+  const full = path.resolve(value);
+  if (full === '/') throw new InvalidArgumentError('the whole machine is too much; name a folder.');
+  return collect(full, before);
+}
+
+/** What diversions may do to the world. */
+export function diversionOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--allow-writes <folder>',
+        'diversions write real files below this folder (repeatable)',
+      ).argParser(folder),
+    )
+    .option('--allow-net', 'diversions may connect to the network as clients');
+}
+
+/** Options of `revenant call`. */
+export function callOptions(command: Command): Command {
+  return diversionOptions(command)
+    .addOption(
+      new Option('--at <place>', 'FRAME, SYMBOL, SYMBOL:HIT or end, the default (repeatable)')
+        .argParser(collect)
+        .default([], 'end'),
+    )
+    .addOption(
+      new Option('--time-limit <seconds>', 'longest time for one call').argParser(parseSeconds).default(60),
+    )
+    .addOption(
+      new Option('--memory-limit <size>', 'most memory for one call, besides the replay')
+        .argParser(parseSize)
+        .default(2 ** 29, '512M'),
+    )
+    .addOption(
+      new Option('--output-limit <bytes>', 'most output of one call')
+        .argParser(parseCount)
+        .default(2 ** 24, '16M'),
+    )
+    .option('--json', 'results and output as one JSON document')
+    .option('--quiet', 'results only');
+}

@@ -1,0 +1,19 @@
+import { invariant } from '../../engine/base/errors.js';
+import type { StartDiversion } from '../../engine/debug/target.js';
+import { TravelTarget } from '../../engine/travel/target.js';
+import { policyOf } from '../../api/divert.js';
+import { startDiversion } from '../../diversion/start.js';
+
+export interface DiversionOptions {
+  allowWrites?: string[];
+  allowNet?: boolean;
+}
+
+/** How debuggers get diversions of the replays that this command opens. */
+export function diversions(options: DiversionOptions): StartDiversion {
+  const policy = policyOf(options);
+  return (replay) => {
+    invariant(replay instanceof TravelTarget, 'a replay that this command opened');
+    return startDiversion({ ...replay.session.stand(), tid: replay.currentTid }, policy);
+  };
+}

@@ -1,0 +1,129 @@
+import { type Gva } from '../engine/base/address.js';
+import { Sys } from '../engine/base/linux.js';
+import { Reg, getUnsigned, setSigned } from '../engine/base/registers.js';
+import type { ReplayCore } from '../engine/replay/core.js';
+import {
+  BufferHeader,
+  RECORD_ONLY_EXITS,
+  RR_PAGE,
+  RR_PAGE_BREAKPOINT_VALUE,
+  globalsBreakpointValue,
+} from '../engine/replay/layout.js';
+import { adoptBufferedMask } from '../engine/replay/syscallbuf.js';
+import type { Task, ThreadGroup } from '../engine/task/task.js';
+import { readAuxv, readEnvironment } from './auxv.js';
+import { Process, Thread, type Credentials, type Place } from './process.js';
+import type { Kernel } from './kernel.js';
+import type { RecordedDescriptors } from './files/recorded.js';
+
+const SYSCALL_LENGTH = 2;
+const LOCKED_BY_TRACER = 2;
+const IN_DIVERSION = 1;
+const NO_BREAKPOINT = new Uint8Array(8).fill(0xff);
+/** Calls whose child exists since their entry: they return its tid rather than making another. */
+const CLONES: readonly number[] = [Sys.clone, Sys.fork, Sys.vfork];
+/** AT_* (include/uapi/linux/auxvec.h). */
+const Auxv = { uid: 11, euid: 12, gid: 13, egid: 14 } as const;
+
+/** Makes threads and processes of the copied tasks, from where the replay had them. */
+export function adoptTasks(kernel: Kernel, replay: ReplayCore, descriptors: RecordedDescriptors): void {
+  const processes = new Map<ThreadGroup, Process>();
+  for (const task of kernel.core.tasks.values()) processOf(kernel, processes, descriptors, task);
+  for (const task of kernel.core.tasks.values()) {
+    const thread = new Thread(task, processOf(kernel, processes, descriptors, task));
+    kernel.threads.set(task.tid, thread);
+    adoptBufferedMask(task);
+    if (task.syscall >= 0) leaveRecordedCall(kernel, replay, thread);
+    task.syscall = -1;
+    neutraliseBuffer(replay, task);
+  }
+}
+
+function processOf(
+  kernel: Kernel,
+  known: Map<ThreadGroup, Process>,
+  descriptors: RecordedDescriptors,
+  task: Task,
+): Process {
+  const { group } = task;
+  const found = known.get(group);
+  if (found) return found;
+  const parentTask = group.parent && [...group.parent.tasks][0];
+  const parent = parentTask ? processOf(kernel, known, descriptors, parentTask) : null;
+  const process = new Process(
+    group.tgid,
+    parent,
+    descriptors.tableOf(task),
+    placeOf(task),
+    group.actions,
+    credentialsOf(task),
+    group.program,
+  );
+  known.set(group, process);
+  kernel.processes.set(process.pid, process);
+  return process;
+}
+
+function placeOf(task: Task): Place {
+  const { group } = task;
+  const start = group.program?.initialStack;
+  const initial = start === undefined ? undefined : readEnvironment(task.space, start).get('PWD');
+  return { directory: group.directory ?? (initial?.startsWith('/') ? initial : '/'), mask: 0o022 };
+}
+
+function credentialsOf(task: Task): Credentials {
+  const start = task.group.program?.initialStack;
+  const auxv = start === undefined ? new Map<number, bigint>() : readAuxv(task.space, start);
+  const id = (key: number): number => Number(auxv.get(key) ?? 0n);
+  return { uid: id(Auxv.uid), euid: id(Auxv.euid), gid: id(Auxv.gid), egid: id(Auxv.egid) };
+}
+
+/**
+ * The task stands in a recorded call: it starts over, now as a call to the diversion. A buffered call that had
+ * become a traced one (notes 7.8) has no instruction of its own on the replay page and goes through slot 0;
+ * its result belongs into the record, too.
+ */
+function leaveRecordedCall(kernel: Kernel, replay: ReplayCore, thread: Thread): void {
+  const { task } = thread;
+  const registers = task.registers;
+  const child = CLONES.includes(task.syscall) ? newestChild(kernel, task) : null;
+  setSigned(registers, Reg.orig_rax, -1);
+  if (child) {
+    setSigned(registers, Reg.rax, child.tid);
+    return;
+  }
+  const rip = getUnsigned(registers, Reg.rip);
+  setSigned(registers, Reg.rax, task.syscall);
+  if (!RECORD_ONLY_EXITS.includes(rip)) {
+    setSigned(registers, Reg.rip, rip - SYSCALL_LENGTH);
+    return;
+  }
+  setSigned(registers, Reg.rip, RR_PAGE);
+  if (task.syscallbuf === 0) return;
+  const committed = task.space.readU32(task.syscallbuf, 'the syscall buffer header');
+  thread.record = (task.syscallbuf + replay.header.syscallbufHdrSize + committed) as Gva;
+}
+
+function newestChild(kernel: Kernel, task: Task): Task | null {
+  let newest: Task | null = null;
+  for (const other of kernel.core.tasks.values()) {
+    if (other.serial > (newest?.serial ?? task.serial)) newest = other;
+  }
+  return newest;
+}
+
+/** From now on the preload library makes real calls (notes 11.3). */
+function neutraliseBuffer(replay: ReplayCore, task: Task): void {
+  const { space, preload, syscallbuf } = task;
+  if (preload.globals !== 0) {
+    space.write((preload.globals + 1) as Gva, Uint8Array.of(IN_DIVERSION));
+    const value = replay.header.quirks.usesGlobalsInReplay
+      ? ((preload.globals + globalsBreakpointValue(replay.header)) as Gva)
+      : RR_PAGE_BREAKPOINT_VALUE;
+    space.write(value, NO_BREAKPOINT);
+  }
+  if (syscallbuf === 0) return;
+  const locked = (syscallbuf + BufferHeader.locked) as Gva;
+  const byte = new Uint8Array(1);
+  if (space.read(locked, byte) === 1) space.write(locked, Uint8Array.of(byte[0] | LOCKED_BY_TRACER));
+}

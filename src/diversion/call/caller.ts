@@ -1,0 +1,162 @@
+import { hex, type Gva } from '../../engine/base/address.js';
+import { RevenantError, invariant } from '../../engine/base/errors.js';
+import { SIGNAL_NAMES } from '../../engine/base/linux.js';
+import {
+  REGISTER_NAMES,
+  Reg,
+  getRegister,
+  getUnsigned,
+  setRegister,
+  setSigned,
+} from '../../engine/base/registers.js';
+import type { DebugStop, MutableTarget } from '../../engine/debug/target.js';
+import { roundDown } from './round.js';
+
+/** The integer arguments of the System V ABI, in order. */
+const ARGUMENT_REGISTERS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.rcx, Reg.r8, Reg.r9];
+/** Nothing is ever mapped there (the kernel keeps the last user page free): arriving is the return. */
+export const RETURN_ADDRESS = 0x7fff_ffff_f000 as Gva;
+const RED_ZONE = 128;
+const XMM0 = 160;
+
+export interface CallResult {
+  /** rax. */
+  readonly value: bigint;
+  /** xmm0, as a double. */
+  readonly float: number;
+}
+
+/** The call ended in another way than by returning. */
+export class CallFailed extends RevenantError {
+  constructor(
+    message: string,
+    readonly stop: DebugStop,
+    hint?: string,
+  ) {
+    super('E_DIVERSION', message, hint);
+  }
+}
+
+/** Calls functions in a diversion, on the stack of its current task. */
+export class Caller {
+  readonly tid: number;
+
+  constructor(private readonly target: MutableTarget) {
+    this.tid = target.currentTid;
+  }
+
+  /** Puts bytes below the stack pointer, for as long as the diversion lasts; returns where. */
+  place(bytes: Uint8Array): Gva {
+    const registers = this.target.registers(this.tid);
+    const rsp = getUnsigned(registers, Reg.rsp) - RED_ZONE;
+    const at = roundDown(rsp - bytes.length, 16) as Gva;
+    if (this.target.writeMemory(this.tid, at, bytes) < bytes.length)
+      throw new RevenantError(
+        'E_DIVERSION',
+        `The stack has no room for ${bytes.length} bytes at ${hex(at)}.`,
+      );
+    setSigned(registers, Reg.rsp, at);
+    this.target.setRegisters(this.tid, registers);
+    return at;
+  }
+
+  register(name: string): bigint {
+    const slot = REGISTER_NAMES.findIndex((each) => each === name);
+    if (slot < 0) throw new RevenantError('E_USAGE', `There is no register $${name}.`);
+    return getRegister(this.target.registers(this.tid), slot);
+  }
+
+  /**
+   * Prepares a call: the next runs of the target are in it, until `finished` says so.
+   * @param values up to any number; those behind the sixth go on the stack
+   */
+  enter(address: bigint, values: readonly bigint[]): void {
+    const { target, tid } = this;
+    const registers = target.registers(tid);
+    const onStack = values.slice(ARGUMENT_REGISTERS.length);
+    const rsp = getUnsigned(registers, Reg.rsp) - RED_ZONE - 8 * onStack.length;
+    const frame = new Uint8Array(8 * (onStack.length + 1));
+    const view = new DataView(frame.buffer);
+    view.setBigUint64(0, BigInt(RETURN_ADDRESS), true);
+    onStack.forEach((value, index) => view.setBigUint64(8 * (index + 1), BigInt.asUintN(64, value), true));
+    const at = (roundDown(rsp, 16) - 8) as Gva;
+    if (target.writeMemory(tid, at, frame) < frame.length)
+      throw new RevenantError('E_DIVERSION', `The stack at ${hex(at)} cannot be written.`);
+    values
+      .slice(0, ARGUMENT_REGISTERS.length)
+      .forEach((value, index) =>
+        setRegister(registers, ARGUMENT_REGISTERS[index], BigInt.asUintN(64, value)),
+      );
+    setSigned(registers, Reg.rsp, at);
+    setRegister(registers, Reg.rip, address);
+    // Variadic functions read here how many vector registers hold arguments.
+    setSigned(registers, Reg.rax, 0);
+    setSigned(registers, Reg.orig_rax, -1);
+    registers[2 * Reg.eflags] &= ~0x500;
+    target.setRegisters(tid, registers);
+  }
+
+  /** The result, if the stop is the call's return. */
+  returned(stop: DebugStop): CallResult | null {
+    if (stop.kind !== 'signal' || stop.tid !== this.tid) return null;
+    const registers = this.target.registers(this.tid);
+    if (getUnsigned(registers, Reg.rip) !== RETURN_ADDRESS) return null;
+    const image = this.target.vectorState(this.tid);
+    const float = new DataView(image.buffer, image.byteOffset).getFloat64(XMM0, true);
+    return { value: getRegister(registers, Reg.rax), float };
+  }
+
+  /** Runs on after a stop that is the program's own business; throws what ends the call. */
+  pass(stop: DebugStop, handled: (signal: number) => boolean): void {
+    const go = (signal: number): void =>
+      this.target.begin({
+        direction: 'forward',
+        tid: stop.kind === 'signal' ? stop.tid : this.tid,
+        mode: { kind: 'continue' },
+        signal,
+      });
+    switch (stop.kind) {
+      case 'signal':
+        if (!handled(stop.signal)) throw this.crashed(stop);
+        return go(stop.signal);
+      case 'ended':
+        throw new CallFailed(`The call did not return. ${stop.reason}`, stop);
+      case 'exited':
+        throw new CallFailed(describeExit(stop), stop);
+      case 'interrupted':
+        throw new CallFailed('The call was interrupted.', stop);
+      default:
+        return go(0);
+    }
+  }
+
+  private crashed(stop: Extract<DebugStop, { kind: 'signal' }>): CallFailed {
+    const registers = this.target.registers(stop.tid);
+    const rip = getUnsigned(registers, Reg.rip);
+    const name = SIGNAL_NAMES[stop.signal] ?? `signal ${stop.signal}`;
+    const info = stop.siginfo && new DataView(stop.siginfo.buffer, stop.siginfo.byteOffset, 24);
+    const fault = [4, 7, 8, 11].includes(stop.signal) && info ? info.getBigUint64(16, true) : null;
+    const touching =
+      fault === null || stop.signal === 8 || stop.signal === 4 ? '' : `, touching ${hex(fault)}`;
+    return new CallFailed(
+      `The call ended with ${name} in task ${stop.tid} at ${hex(rip)}${touching}.`,
+      stop,
+      'The replay is as it was. In gdb, the state of the crash can be looked at.',
+    );
+  }
+
+  /** Nothing may be under way. */
+  start(): void {
+    invariant(this.target.kind === 'diversion', 'only diversions run calls');
+    this.target.begin({ direction: 'forward', tid: this.tid, mode: { kind: 'continue' } });
+  }
+}
+
+function describeExit({ pid, status }: Extract<DebugStop, { kind: 'exited' }>): string {
+  if (status === null) return `Process ${pid} ended in the call.`;
+  const signal = status & 0x7f;
+  const how = signal
+    ? `was killed by ${SIGNAL_NAMES[signal] ?? `signal ${signal}`}`
+    : `exited with status ${status >> 8}`;
+  return `Process ${pid} ${how} in the call.`;
+}

@@ -1,0 +1,160 @@
+import type { Gva } from '../../engine/base/address.js';
+import { RevenantError } from '../../engine/base/errors.js';
+import type { DebugStop, MutableTarget } from '../../engine/debug/target.js';
+import { Caller } from './caller.js';
+import { parseExpression, type Expression, type ValueType } from './expression.js';
+
+/** What symbols are called in the recorded program. */
+export interface SymbolLookup {
+  /** Address and size in bytes, and whether it is code; null: no such symbol. */
+  find(name: string): { readonly address: Gva; readonly size: number; readonly isCode: boolean } | null;
+}
+
+export interface Value {
+  readonly type: ValueType;
+  readonly bits: bigint;
+  /** xmm0 of the last call. */
+  readonly float: number;
+}
+
+/** Waits for the next stop of what is under way. */
+export type WaitForStop = () => Promise<DebugStop>;
+
+const MAX_TEXT = 1 << 16;
+const TEXT_CHUNK = 256;
+
+/** Evaluates expressions in a diversion; the calls in them run there. */
+export class Evaluator {
+  private readonly caller: Caller;
+
+  constructor(
+    private readonly target: MutableTarget,
+    private readonly symbols: SymbolLookup,
+    private readonly wait: WaitForStop,
+    /** Whether the program itself deals with a signal. */
+    private readonly handled: (signal: number) => boolean,
+  ) {
+    this.caller = new Caller(target);
+  }
+
+  /** @throws RevenantError E_USAGE for what cannot be evaluated, CallFailed for a call that does not return */
+  async evaluate(text: string): Promise<Value> {
+    return this.value(parseExpression(text));
+  }
+
+  /** A call by name with values made by the caller: strings are put into the program's memory. */
+  async call(name: string, values: readonly (number | bigint | string)[]): Promise<Value> {
+    const bits = values.map((value) => (typeof value === 'string' ? this.text(value) : BigInt(value)));
+    return this.run(this.addressOf(name), bits);
+  }
+
+  private async value(expression: Expression): Promise<Value> {
+    switch (expression.kind) {
+      case 'number':
+        return long(expression.value);
+      case 'string':
+        return { type: 'string', bits: this.text(expression.text), float: 0 };
+      case 'register':
+        return long(this.caller.register(expression.name));
+      case 'symbol':
+        return this.variable(expression.name);
+      case 'address':
+        return { ...long(this.addressOf(expression.name)), type: 'pointer' };
+      case 'negative':
+        return long(-(await this.value(expression.operand)).bits);
+      case 'sum':
+        return long((await this.value(expression.left)).bits + (await this.value(expression.right)).bits);
+      case 'cast':
+        return { ...(await this.value(expression.operand)), type: expression.type };
+      case 'call': {
+        const callee = await this.callee(expression.callee);
+        const values: bigint[] = [];
+        for (const argument of expression.arguments) values.push((await this.value(argument)).bits);
+        return this.run(callee, values);
+      }
+    }
+  }
+
+  private async callee(expression: Expression): Promise<bigint> {
+    if (expression.kind === 'symbol') return this.addressOf(expression.name);
+    return (await this.value(expression)).bits;
+  }
+
+  private addressOf(name: string): bigint {
+    const symbol = this.symbols.find(name);
+    if (!symbol) throw noSymbol(name);
+    return BigInt(symbol.address);
+  }
+
+  /** As large as the symbol; what is larger than a register stands for its address, as arrays do. */
+  private variable(name: string): Value {
+    const symbol = this.symbols.find(name);
+    if (!symbol) throw noSymbol(name);
+    const { address, size, isCode } = symbol;
+    if (isCode || ![1, 2, 4, 8].includes(size)) return { ...long(BigInt(address)), type: 'pointer' };
+    const bytes = new Uint8Array(8);
+    if (this.target.readMemory(this.caller.tid, address, bytes.subarray(0, size)) < size)
+      throw new RevenantError('E_DIVERSION', `The variable ${name} cannot be read.`);
+    const view = new DataView(bytes.buffer);
+    return long(size === 4 ? BigInt(view.getInt32(0, true)) : view.getBigInt64(0, true));
+  }
+
+  private text(text: string): bigint {
+    return BigInt(this.caller.place(Buffer.from(`${text}\0`)));
+  }
+
+  private async run(address: bigint, values: readonly bigint[]): Promise<Value> {
+    this.caller.enter(address, values);
+    this.caller.start();
+    for (;;) {
+      const stop = await this.wait();
+      const result = this.caller.returned(stop);
+      if (result) return { type: 'long', bits: result.value, float: result.float };
+      this.caller.pass(stop, this.handled);
+    }
+  }
+
+  /** The string at an address of the program's. */
+  readText(at: bigint): string {
+    const parts: Uint8Array[] = [];
+    for (let done = 0; done < MAX_TEXT; done += TEXT_CHUNK) {
+      const chunk = new Uint8Array(TEXT_CHUNK);
+      const count = this.target.readMemory(this.caller.tid, (Number(at) + done) as Gva, chunk);
+      const end = chunk.subarray(0, count).indexOf(0);
+      parts.push(chunk.subarray(0, end < 0 ? count : end));
+      if (end >= 0 || count < TEXT_CHUNK) break;
+    }
+    return Buffer.concat(parts).toString('utf8');
+  }
+
+  /** As a debugger prints it. */
+  format({ type, bits, float }: Value): string {
+    switch (type) {
+      case 'int':
+        return BigInt.asIntN(32, bits).toString();
+      case 'char':
+        return BigInt.asIntN(8, bits).toString();
+      case 'unsigned':
+        return BigInt.asUintN(64, bits).toString();
+      case 'double':
+        return String(float);
+      case 'pointer':
+        return `0x${BigInt.asUintN(64, bits).toString(16)}`;
+      case 'string':
+        return bits === 0n ? '0x0' : JSON.stringify(this.readText(BigInt.asUintN(64, bits)));
+      case 'void':
+        return 'void';
+      case 'long':
+        return BigInt.asIntN(64, bits).toString();
+    }
+  }
+}
+
+const long = (value: bigint): Value => ({ type: 'long', bits: BigInt.asUintN(64, value), float: 0 });
+
+const noSymbol = (name: string): RevenantError =>
+  new RevenantError(
+    'E_USAGE',
+    `There is no symbol ${name} in the recorded program or its libraries.`,
+    'Static functions of stripped programs have no symbol; a number may be called instead: 0x401136(1).',
+  );

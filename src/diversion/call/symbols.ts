@@ -1,0 +1,38 @@
+import type { Gva } from '../../engine/base/address.js';
+import type { Vma } from '../../engine/mm/vma.js';
+import { Prot } from '../../engine/mm/vma.js';
+import type { Symbolizer } from '../../engine/symbols/symbolizer.js';
+import type { SymbolLookup } from './evaluate.js';
+
+/** Symbols of the files that are mapped: the program's own first, then its libraries' in the order of addresses. */
+export class MappedSymbols implements SymbolLookup {
+  /** @param program the file of the program itself */
+  constructor(
+    private readonly symbolizer: Symbolizer,
+    private readonly mappings: readonly Vma[],
+    private readonly program: string | null,
+  ) {}
+
+  find(name: string): ReturnType<SymbolLookup['find']> {
+    const files = new Map<string, Vma>();
+    for (const vma of this.mappings) if (vma.file && !files.has(vma.file.path)) files.set(vma.file.path, vma);
+    const ordered = [...files.values()].sort((a, b) => this.rank(a) - this.rank(b));
+    for (const { start, file } of ordered) {
+      if (!file) continue;
+      const hit = this.symbolizer.symbolByName({ start, fileOffset: file.offset, name: file.path }, name);
+      if (hit) return { address: hit.address, size: hit.size, isCode: this.isCode(hit.address) };
+    }
+    return null;
+  }
+
+  /** The recorder's library comes last: it has functions of common names. */
+  private rank({ file }: Vma): number {
+    if (file?.path === this.program) return 0;
+    return file?.path.includes('librr') ? 2 : 1;
+  }
+
+  private isCode(address: Gva): boolean {
+    const vma = this.mappings.find(({ start, end }) => address >= start && address < end);
+    return vma !== undefined && (vma.prot & Prot.exec) !== 0;
+  }
+}

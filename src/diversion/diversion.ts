@@ -1,0 +1,188 @@
+import type { Gva } from '../engine/base/address.js';
+import { invariant } from '../engine/base/errors.js';
+import { Reg, getUnsigned, type RegisterWords } from '../engine/base/registers.js';
+import { syscallName } from '../engine/base/syscalls.js';
+import type {
+  Breakpoint,
+  DebugStop,
+  DebugTask,
+  Executable,
+  LifecycleKind,
+  MutableTarget,
+  RunRequest,
+  Watchpoint,
+} from '../engine/debug/target.js';
+import type { Vma } from '../engine/mm/vma.js';
+import type { Task } from '../engine/task/task.js';
+import { convertImage } from '../engine/x86/xstate-image.js';
+import type { Kernel } from './kernel.js';
+import type { Thread } from './process.js';
+import type { Scheduler } from './run/scheduler.js';
+import { SIGINFO_BYTES, faultSignal, type Signal } from './signals/pending.js';
+import { dropWait } from './tasks/wait.js';
+
+export interface DiversionParts {
+  readonly kernel: Kernel;
+  readonly scheduler: Scheduler;
+  /** Output that nobody has taken yet. */
+  readonly output: { stream: 1 | 2; bytes: Uint8Array }[];
+  /** The task that the replay stood at. */
+  readonly tid: number;
+  /** Gives everything back to the replay. */
+  readonly end: () => void;
+}
+
+/**
+ * A replay's present state as a live process: its tasks run on, its system calls are emulated. The replay is
+ * parked until `close`, and stands then where it stood.
+ */
+export class Diversion implements MutableTarget {
+  readonly kind = 'diversion';
+  private tid: number;
+  private signal: Signal | null = null;
+  private closed = false;
+
+  constructor(private readonly parts: DiversionParts) {
+    this.tid = parts.tid;
+  }
+
+  get currentTid(): number {
+    return this.tid;
+  }
+
+  tasks(): readonly DebugTask[] {
+    return this.allThreads().map(({ tid, process, task }) => ({ tid, pid: process.pid, name: task.name }));
+  }
+
+  /** Those that run, and those that ended at the last stop. */
+  private allThreads(): Thread[] {
+    const { kernel } = this.parts;
+    return [...kernel.threads.values(), ...kernel.departed];
+  }
+
+  private thread(tid: number): Thread {
+    const thread = this.allThreads().find((each) => each.tid === tid);
+    invariant(thread, `the diversion has no task ${tid}`);
+    return thread;
+  }
+
+  private task(tid: number): Task {
+    return this.thread(tid).task;
+  }
+
+  executable(pid: number): Executable {
+    const thread = this.allThreads().find(({ process }) => process.pid === pid);
+    const program = thread?.process.program;
+    if (!thread || !program) return { path: '', auxv: new Uint8Array(0) };
+    return { path: program.file, auxv: program.auxv };
+  }
+
+  registers(tid: number): RegisterWords {
+    return this.parts.kernel.core.registers(this.task(tid)).slice();
+  }
+
+  /** The call that the task stood in is forgotten if it is to go on elsewhere. */
+  setRegisters(tid: number, registers: RegisterWords): void {
+    const thread = this.thread(tid);
+    const { core } = this.parts.kernel;
+    const live = core.registers(thread.task);
+    const moved = getUnsigned(live, Reg.rip) !== getUnsigned(registers, Reg.rip);
+    if (moved) {
+      dropWait(thread);
+      thread.record = 0 as Gva;
+      this.parts.scheduler.moved(thread);
+    }
+    live.set(registers);
+    core.basesChanged(thread.task);
+    if (thread.task === core.current) core.machine.context.requestSegments();
+  }
+
+  vectorState(tid: number): Uint8Array {
+    const { core, facts } = this.parts.kernel;
+    return convertImage(core.vectorState(this.task(tid)), core.vectors.hardware, facts.layout);
+  }
+
+  setVectorState(tid: number, image: Uint8Array): void {
+    const { core } = this.parts.kernel;
+    core.setVectors(this.task(tid), core.vectors.fromRecorded(image));
+  }
+
+  readMemory(tid: number, start: Gva, into: Uint8Array): number {
+    return this.task(tid).space.read(start, into);
+  }
+
+  writeMemory(tid: number, start: Gva, bytes: Uint8Array): number {
+    return this.task(tid).space.write(start, bytes);
+  }
+
+  mappings(tid: number): readonly Vma[] {
+    return [...this.task(tid).space.vmas];
+  }
+
+  siginfo(tid: number): Uint8Array | null {
+    return this.signal && tid === this.tid ? this.signal.info : null;
+  }
+
+  takeOutput(): { readonly stream: 1 | 2; readonly bytes: Uint8Array }[] {
+    return this.parts.output.splice(0);
+  }
+
+  addBreakpoint(breakpoint: Breakpoint): void {
+    this.parts.scheduler.stops.add(breakpoint);
+  }
+
+  removeBreakpoint(breakpoint: Breakpoint): void {
+    this.parts.scheduler.stops.remove(breakpoint);
+  }
+
+  addWatchpoint(watchpoint: Watchpoint): void {
+    this.parts.scheduler.stops.watch(watchpoint);
+  }
+
+  removeWatchpoint(watchpoint: Watchpoint): void {
+    this.parts.scheduler.stops.unwatch(watchpoint);
+  }
+
+  catchSyscalls(which: readonly number[] | 'all' | 'none'): void {
+    this.parts.scheduler.caught = which;
+  }
+
+  catchLifecycle(kinds: readonly LifecycleKind[]): void {
+    this.parts.scheduler.lifecycle = kinds;
+  }
+
+  begin(request: RunRequest): void {
+    invariant(request.direction === 'forward', 'a diversion has no history');
+    const given = request.signal ?? 0;
+    const known = this.signal?.number === given && request.tid === this.tid ? this.signal : null;
+    const signal = given === 0 ? null : (known ?? faultSignal(given, 0, 0n));
+    this.signal = null;
+    this.parts.scheduler.begin(request, signal);
+  }
+
+  poll(): DebugStop | null {
+    const stop = this.parts.scheduler.turn();
+    if (!stop) return null;
+    this.tid = stop.tid;
+    this.signal =
+      stop.kind === 'signal'
+        ? { number: stop.signal, info: stop.siginfo ?? new Uint8Array(SIGINFO_BYTES) }
+        : null;
+    return stop;
+  }
+
+  interrupt(): void {
+    this.parts.scheduler.interrupt();
+  }
+
+  /** In words, for messages: `futex`. */
+  nameOfCall(number: number): string {
+    return syscallName(number, this.parts.kernel.facts.rrcallBase);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.parts.end();
+  }
+}

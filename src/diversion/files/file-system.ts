@@ -1,0 +1,241 @@
+import type { Logger } from '../../engine/base/log.js';
+import { hostCall, hostStat } from '../../engine/host/libc.js';
+import { check, E, fail } from '../errno.js';
+import { WritableHostFile } from './host-files.js';
+import type { Overlay } from './overlay.js';
+import { Mode, Open, type DirectoryEntry, type FileContent, type Node } from './node.js';
+import { isInside, parentOf } from './paths.js';
+
+const MAX_LINKS = 40;
+const MAX_NAME = 255;
+
+export interface Found {
+  /** Absolute and normal, without symbolic links but perhaps in its last part. */
+  readonly path: string;
+  readonly node: Node | null;
+  /** The path ended with a slash: it must be a directory. */
+  readonly mustBeDirectory: boolean;
+}
+
+/**
+ * The files that a diversion sees: what it wrote over what the trace and this machine have, and the folders where
+ * its writes are allowed to be real.
+ */
+export class FileSystem {
+  /** Real files that were opened for writing. */
+  private readonly real: FileContent[] = [];
+  /** Generated files of /proc and /dev, before everything else; they know the asking process. */
+  special: (path: string, pid: number) => Node | null = () => null;
+  specialList: (path: string, pid: number) => DirectoryEntry[] | null = () => null;
+
+  constructor(
+    private readonly overlay: Overlay,
+    private readonly writable: readonly string[],
+    private readonly log: Logger,
+    /** Closes what the layers opened of the host's. */
+    private readonly closeLayers: () => void,
+  ) {}
+
+  /** Walks a path. @throws Errno ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EACCES */
+  walk(directory: string, path: string, follow: boolean, pid: number): Found {
+    if (path === '') fail(E.ENOENT);
+    let rest = (path.startsWith('/') ? path : `${directory}/${path}`)
+      .split('/')
+      .filter((part) => part !== '');
+    const mustBeDirectory = /\/\.{0,2}$/.test(path) || path === '.' || path === '..';
+    let at = '/';
+    let links = 0;
+    while (rest.length > 0) {
+      const [part] = rest;
+      rest = rest.slice(1);
+      if (part === '.') continue;
+      if (part === '..') {
+        at = parentOf(at);
+        continue;
+      }
+      if (part.length > MAX_NAME) fail(E.ENAMETOOLONG);
+      const next = at === '/' ? `/${part}` : `${at}/${part}`;
+      const last = rest.length === 0;
+      const node = this.find(next, pid);
+      if (!node && !last) fail(E.ENOENT);
+      if (node?.kind === 'link' && (!last || follow || mustBeDirectory)) {
+        if (++links > MAX_LINKS) fail(E.ELOOP);
+        rest = [...node.target.split('/').filter((name) => name !== ''), ...rest];
+        if (node.target.startsWith('/')) at = '/';
+        continue;
+      }
+      if (node && !last && node.kind !== 'directory') fail(E.ENOTDIR);
+      at = next;
+    }
+    const node = this.find(at, pid);
+    if (mustBeDirectory && node && node.kind !== 'directory') fail(E.ENOTDIR);
+    return { path: at, node, mustBeDirectory };
+  }
+
+  private find(path: string, pid: number): Node | null {
+    return this.special(path, pid) ?? this.overlay.find(path);
+  }
+
+  list(path: string, pid: number): DirectoryEntry[] {
+    return this.specialList(path, pid) ?? this.overlay.list(path);
+  }
+
+  /** Opens or makes what a path names. `flags` and `mode` as of open(2), the mask taken off the mode already. */
+  open(
+    directory: string,
+    path: string,
+    flags: number,
+    mode: number,
+    pid: number,
+  ): { path: string; node: Node } {
+    const exclusive = (flags & (Open.create | Open.exclusive)) === (Open.create | Open.exclusive);
+    const found = this.walk(directory, path, !(flags & Open.noFollow) && !exclusive, pid);
+    if (flags & Open.tmpFile & ~Open.directory) return this.temporary(found, mode);
+    if (!found.node) {
+      if (!(flags & Open.create)) fail(E.ENOENT);
+      if (found.mustBeDirectory) fail(E.EISDIR);
+      return { path: found.path, node: { kind: 'file', content: this.create(found.path, mode, pid) } };
+    }
+    if (exclusive) fail(E.EEXIST);
+    const writes = (flags & Open.accessMode) !== Open.readOnly;
+    const { node } = found;
+    if (node.kind === 'link') fail(flags & Open.path ? E.ENOSYS : E.ELOOP);
+    if (node.kind === 'directory' && (writes || flags & Open.create)) fail(E.EISDIR);
+    if (node.kind !== 'directory' && flags & Open.directory) fail(E.ENOTDIR);
+    if (node.kind !== 'file' || flags & Open.path) return { path: found.path, node };
+    if (!writes) return { path: found.path, node };
+    const content = this.forWriting(found.path, node.content, pid);
+    if (flags & Open.truncate) content.truncate?.(0);
+    return { path: found.path, node: { kind: 'file', content } };
+  }
+
+  private temporary(found: Found, mode: number): { path: string; node: Node } {
+    if (found.node?.kind !== 'directory') fail(E.ENOTDIR);
+    const content = this.overlay.newFile(mode);
+    content.links = 0;
+    return { path: `${found.path}/#${content.inode} (deleted)`, node: { kind: 'file', content } };
+  }
+
+  private create(path: string, mode: number, pid: number): FileContent {
+    this.requireParent(path, pid);
+    if (!this.isReal(path)) return this.overlay.create(path, mode);
+    const fd = check(
+      hostCall('open', path, Open.readWrite | Open.create | Open.exclusive | Open.noFollow, mode),
+    );
+    hostCall('close', fd);
+    return this.openReal(path);
+  }
+
+  private forWriting(path: string, content: FileContent, pid: number): FileContent {
+    if (this.special(path, pid)) return content.write ? content : fail(E.EACCES);
+    if (this.isReal(path)) return this.openReal(path);
+    return this.overlay.writable(path);
+  }
+
+  private openReal(path: string): FileContent {
+    const stat = hostStat(path);
+    if (typeof stat === 'number') return fail(-stat);
+    if ((stat.mode & Mode.typeMask) !== Mode.regular) fail(E.EACCES);
+    const file = new WritableHostFile(path, stat);
+    this.real.push(file);
+    this.log.info({ path }, 'the diversion writes a file of this machine');
+    return file;
+  }
+
+  /** Writes here reach the host. */
+  private isReal(path: string): boolean {
+    return this.writable.some((folder) => isInside(path, folder));
+  }
+
+  private requireParent(path: string, pid: number): void {
+    const parent = parentOf(path);
+    if (this.specialList(parent, pid)) fail(E.EACCES);
+    const node = this.find(parent, pid);
+    if (!node) fail(E.ENOENT);
+    if (node.kind !== 'directory') fail(E.ENOTDIR);
+  }
+
+  mkdir(directory: string, path: string, mode: number, pid: number): void {
+    const found = this.walk(directory, path, false, pid);
+    if (found.node) fail(E.EEXIST);
+    this.requireParent(found.path, pid);
+    if (this.isReal(found.path)) check(hostCall('mkdir', found.path, mode));
+    else this.overlay.makeDirectory(found.path, mode);
+  }
+
+  unlink(directory: string, path: string, pid: number): void {
+    const { path: at, node } = this.walk(directory, path, false, pid);
+    if (!node) fail(E.ENOENT);
+    if (node.kind === 'directory') fail(E.EISDIR);
+    if (this.special(at, pid)) fail(E.EPERM);
+    if (this.isReal(at)) check(hostCall('unlink', at));
+    else this.overlay.unlink(at);
+  }
+
+  rmdir(directory: string, path: string, pid: number): void {
+    const { path: at, node } = this.walk(directory, path, false, pid);
+    if (!node) fail(E.ENOENT);
+    if (node.kind !== 'directory') fail(E.ENOTDIR);
+    if (at === '/' || this.specialList(at, pid)) fail(E.EBUSY);
+    if (this.isReal(at)) check(hostCall('rmdir', at));
+    else this.overlay.removeDirectory(at);
+  }
+
+  rename(
+    from: { directory: string; path: string },
+    to: { directory: string; path: string },
+    pid: number,
+  ): void {
+    const source = this.walk(from.directory, from.path, false, pid);
+    const target = this.walk(to.directory, to.path, false, pid);
+    if (!source.node) fail(E.ENOENT);
+    if (source.path === target.path) return;
+    this.requireParent(target.path, pid);
+    if (this.special(source.path, pid) || this.special(target.path, pid)) fail(E.EPERM);
+    if (this.isReal(source.path) !== this.isReal(target.path)) fail(E.EXDEV);
+    if (this.isReal(source.path)) return void check(hostCall('rename', source.path, target.path));
+    if (isInside(target.path, source.path)) fail(E.EINVAL);
+    if (target.node?.kind === 'directory') {
+      if (source.node.kind !== 'directory') fail(E.EISDIR);
+      this.overlay.removeDirectory(target.path);
+    } else if (target.node) {
+      if (source.node.kind === 'directory') fail(E.ENOTDIR);
+      this.overlay.unlink(target.path);
+    }
+    this.overlay.rename(source.path, target.path);
+  }
+
+  symlink(target: string, directory: string, path: string, pid: number): void {
+    const found = this.walk(directory, path, false, pid);
+    if (found.node) fail(E.EEXIST);
+    this.requireParent(found.path, pid);
+    if (this.isReal(found.path)) fail(E.EPERM);
+    this.overlay.makeLink(found.path, target);
+  }
+
+  link(from: Found, directory: string, path: string, pid: number): void {
+    const to = this.walk(directory, path, false, pid);
+    if (to.node) fail(E.EEXIST);
+    if (from.node?.kind !== 'file') fail(from.node ? E.EPERM : E.ENOENT);
+    this.requireParent(to.path, pid);
+    if (this.isReal(from.path) || this.isReal(to.path)) fail(E.EPERM);
+    this.overlay.link(from.path, to.path);
+  }
+
+  chmod(found: Found, mode: number): void {
+    if (!found.node) fail(E.ENOENT);
+    if (this.isReal(found.path)) fail(E.EPERM);
+    this.overlay.setMode(found.path, mode);
+  }
+
+  /** A file that has no path. */
+  anonymous(): FileContent {
+    return this.overlay.newFile(0o600);
+  }
+
+  close(): void {
+    for (const file of this.real) file.close?.();
+    this.overlay.close();
+    this.closeLayers();
+  }
+}

@@ -1,0 +1,132 @@
+import { hostCall, hostFstat, hostStat, type HostStat } from '../../engine/host/libc.js';
+import { check, E, fail } from '../errno.js';
+import { Mode, Open, type DirectoryEntry, type FileContent, type FileLayer, type Node } from './node.js';
+
+const O_NOFOLLOW = Open.noFollow | Open.closeOnExec | Open.nonblock;
+const MAX_LINK = 4096;
+const DIRENT_BYTES = 1 << 15;
+/** d_type of getdents64 is the type bits of the mode, shifted. */
+const TYPE_SHIFT = 12;
+
+/** Under these the host's files are generated, or lead to its devices and processes. */
+const HIDDEN = ['/proc', '/dev', '/sys', '/run'];
+/** What of them tells of the machine and changes nothing. */
+const SHOWN =
+  /^\/(proc\/(cpuinfo|meminfo|version|uptime|loadavg|stat|filesystems|sys\/(kernel\/(osrelease|ostype|pid_max|ngroups_max|cap_last_cap|random\/boot_id)|vm\/overcommit_memory|fs\/file-max))|sys\/(devices\/system\/(cpu|node)|kernel\/mm)(\/.*)?)$/;
+
+function isHidden(path: string): boolean {
+  return HIDDEN.some((root) => path === root || path.startsWith(`${root}/`)) && !SHOWN.test(path);
+}
+
+/** A file of the host, read by descriptor; opened on first use. */
+class HostFile implements FileContent {
+  private fd = -1;
+
+  constructor(
+    protected readonly path: string,
+    private readonly facts: HostStat,
+    private readonly flags: number,
+  ) {}
+
+  protected handle(): number {
+    if (this.fd >= 0) return this.fd;
+    const fd = check(hostCall('open', this.path, this.flags | O_NOFOLLOW, 0));
+    const now = hostFstat(fd);
+    // Between looking and opening it may have become something else.
+    if (typeof now === 'number' || (now.mode & Mode.typeMask) !== Mode.regular) {
+      hostCall('close', fd);
+      return fail(E.EACCES);
+    }
+    return (this.fd = fd);
+  }
+
+  stat(): HostStat {
+    const now = this.fd >= 0 ? hostFstat(this.fd) : hostStat(this.path);
+    return typeof now === 'number' ? this.facts : now;
+  }
+
+  read(offset: number, into: Uint8Array): number {
+    return check(hostCall('pread', this.handle(), into, into.length, offset));
+  }
+
+  close(): void {
+    if (this.fd >= 0) hostCall('close', this.fd);
+    this.fd = -1;
+  }
+}
+
+/** A file in a folder where writes are allowed to be real. */
+export class WritableHostFile extends HostFile {
+  constructor(path: string, facts: HostStat) {
+    super(path, facts, Open.readWrite);
+  }
+
+  write(offset: number, bytes: Uint8Array): number {
+    return check(hostCall('pwrite', this.handle(), bytes, bytes.length, offset));
+  }
+
+  truncate(size: number): void {
+    check(hostCall('ftruncate', this.handle(), size));
+  }
+}
+
+/** The host's files, for reading only. Devices, sockets and pipes are no files here. */
+export class HostFiles implements FileLayer {
+  constructor(private readonly opened: (content: FileContent) => void) {}
+
+  find(path: string): Node | null {
+    if (isHidden(path)) return null;
+    const stat = hostStat(path);
+    if (typeof stat === 'number') return stat === -E.EACCES ? fail(E.EACCES) : null;
+    switch (stat.mode & Mode.typeMask) {
+      case Mode.directory:
+        return { kind: 'directory', stat };
+      case Mode.link:
+        return { kind: 'link', target: readLink(path), stat };
+      case Mode.regular: {
+        const content = new HostFile(path, stat, Open.readOnly);
+        this.opened(content);
+        return { kind: 'file', content };
+      }
+      default:
+        return null;
+    }
+  }
+
+  list(path: string): DirectoryEntry[] | null {
+    return isHidden(path) ? null : listDirectory(path);
+  }
+}
+
+export function readLink(path: string): string {
+  const into = new Uint8Array(MAX_LINK);
+  const count = check(hostCall('readlink', path, into, into.length));
+  return Buffer.from(into.subarray(0, count)).toString();
+}
+
+/** struct linux_dirent64: u64 ino, s64 off, u16 reclen, u8 type, name. */
+export function listDirectory(path: string): DirectoryEntry[] | null {
+  const fd = hostCall('open', path, O_NOFOLLOW | Open.directory, 0);
+  if (fd < 0) return fd === -E.EACCES ? fail(E.EACCES) : null;
+  const entries: DirectoryEntry[] = [];
+  const bytes = new Uint8Array(DIRENT_BYTES);
+  const view = new DataView(bytes.buffer);
+  try {
+    for (;;) {
+      const count = check(hostCall('getdents', fd, bytes, bytes.length));
+      if (count === 0) return entries;
+      for (let at = 0; at < count; at += view.getUint16(at + 16, true)) {
+        const end = bytes.indexOf(0, at + 19);
+        const name = Buffer.from(bytes.subarray(at + 19, end)).toString();
+        if (name === '.' || name === '..') continue;
+        entries.push({
+          name,
+          inode: Number(view.getBigUint64(at, true)),
+          mode: bytes[at + 18] << TYPE_SHIFT,
+        });
+      }
+    }
+  } finally {
+    hostCall('close', fd);
+  }
+}

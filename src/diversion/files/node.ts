@@ -1,0 +1,85 @@
+import type { SharedObject } from '../../engine/mm/backing.js';
+
+/** S_IF* (include/uapi/linux/stat.h). */
+export const Mode = {
+  typeMask: 0o170000,
+  socket: 0o140000,
+  link: 0o120000,
+  regular: 0o100000,
+  block: 0o060000,
+  directory: 0o040000,
+  character: 0o020000,
+  fifo: 0o010000,
+} as const;
+
+/** O_* of open(2) on x86-64. */
+export const Open = {
+  accessMode: 3,
+  readOnly: 0,
+  writeOnly: 1,
+  readWrite: 2,
+  create: 0o100,
+  exclusive: 0o200,
+  truncate: 0o1000,
+  append: 0o2000,
+  nonblock: 0o4000,
+  directory: 0o200000,
+  noFollow: 0o400000,
+  closeOnExec: 0o2000000,
+  path: 0o10000000,
+  tmpFile: 0o20000000,
+} as const;
+
+/** What stat(2) tells. */
+export interface FileStat {
+  readonly mode: number;
+  readonly size: number;
+  readonly inode: number;
+  readonly links: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime: readonly [number, number];
+  readonly device: number;
+  /** st_rdev of devices. */
+  readonly special?: number;
+}
+
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly inode: number;
+  readonly mode: number;
+}
+
+/** The content of a regular file. */
+export interface FileContent {
+  stat(): FileStat;
+  /** Reads up to `into.length` bytes; 0 past the end. */
+  read(offset: number, into: Uint8Array): number;
+  /** Absent: the file is read-only. */
+  write?(offset: number, bytes: Uint8Array): number;
+  truncate?(size: number): void;
+  /** What a shared mapping maps; absent: shared mappings see the content as it is. */
+  shared?(): SharedObject;
+  /** Gives back what it holds of the host's. */
+  close?(): void;
+}
+
+/** What a path leads to, symbolic links followed. */
+export type Node =
+  | { readonly kind: 'file'; readonly content: FileContent }
+  | { readonly kind: 'directory'; readonly stat: FileStat }
+  | { readonly kind: 'link'; readonly target: string; readonly stat: FileStat }
+  | { readonly kind: 'device'; readonly name: DeviceName; readonly stat: FileStat }
+  | { readonly kind: 'descriptor'; readonly fd: number; readonly stat: FileStat };
+
+export type DeviceName = 'null' | 'zero' | 'full' | 'random' | 'tty';
+
+export const statOf = (node: Node): FileStat => (node.kind === 'file' ? node.content.stat() : node.stat);
+
+/** The files below the overlay, and the generated ones: nothing of them can be changed. */
+export interface FileLayer {
+  /** As lstat; null: no such file here. May throw Errno. */
+  find(path: string): Node | null;
+  /** The names in a directory; null: it is none of this layer's. */
+  list(path: string): DirectoryEntry[] | null;
+}

@@ -1,0 +1,242 @@
+import { Errno, E, fail } from '../errno.js';
+import { Mode, Open, type FileStat } from './node.js';
+import { OpenFile, Poll } from './open-file.js';
+
+const CAPACITY = 1 << 16;
+const PIPE_BUF = 4096;
+
+/** The bytes between two ends. */
+class Channel {
+  readonly bytes = new Uint8Array(CAPACITY);
+  start = 0;
+  size = 0;
+  readers = 0;
+  writers = 0;
+}
+
+let nextInode = 1;
+
+const pipeStat = (inode: number): FileStat => ({
+  mode: Mode.fifo | 0o600,
+  size: 0,
+  inode,
+  links: 1,
+  uid: 0,
+  gid: 0,
+  mtime: [0, 0],
+  device: 0xc,
+});
+
+class PipeEnd extends OpenFile {
+  readonly path: string;
+
+  constructor(
+    protected readonly channel: Channel,
+    private readonly inode: number,
+    flags: number,
+  ) {
+    super();
+    this.flags = flags;
+    this.path = `pipe:[${inode}]`;
+  }
+
+  stat(): FileStat {
+    return pipeStat(this.inode);
+  }
+}
+
+class ReadEnd extends PipeEnd {
+  override read(into: Uint8Array): number | null {
+    const { channel } = this;
+    if (into.length === 0) return 0;
+    if (channel.size === 0) return channel.writers === 0 ? 0 : null;
+    const count = Math.min(into.length, channel.size);
+    for (let done = 0; done < count;) {
+      const piece = Math.min(count - done, CAPACITY - channel.start);
+      into.set(channel.bytes.subarray(channel.start, channel.start + piece), done);
+      channel.start = (channel.start + piece) % CAPACITY;
+      done += piece;
+    }
+    channel.size -= count;
+    return count;
+  }
+
+  override poll(): number {
+    return (this.channel.size > 0 ? Poll.in : 0) | (this.channel.writers === 0 ? Poll.hup : 0);
+  }
+
+  protected override closed(): void {
+    this.channel.readers--;
+  }
+}
+
+/** Writing to it without readers fails with EPIPE; the signal is the caller's to send. */
+class WriteEnd extends PipeEnd {
+  override write(bytes: Uint8Array): number | null {
+    const { channel } = this;
+    if (channel.readers === 0) throw new Errno(E.EPIPE);
+    const room = CAPACITY - channel.size;
+    // Up to PIPE_BUF bytes are written together or not at all (pipe(7)).
+    if (room === 0 || (bytes.length <= PIPE_BUF && room < bytes.length)) return bytes.length === 0 ? 0 : null;
+    const count = Math.min(room, bytes.length);
+    for (let done = 0; done < count;) {
+      const at = (channel.start + channel.size) % CAPACITY;
+      const piece = Math.min(count - done, CAPACITY - at);
+      channel.bytes.set(bytes.subarray(done, done + piece), at);
+      channel.size += piece;
+      done += piece;
+    }
+    return count;
+  }
+
+  override poll(): number {
+    const { channel } = this;
+    if (channel.readers === 0) return Poll.out | Poll.err;
+    return CAPACITY - channel.size >= PIPE_BUF ? Poll.out : 0;
+  }
+
+  protected override closed(): void {
+    this.channel.writers--;
+  }
+}
+
+/** @param flags O_NONBLOCK, or 0 */
+export function makePipe(flags: number): { read: OpenFile; write: OpenFile } {
+  const channel = new Channel();
+  channel.readers = channel.writers = 1;
+  const inode = nextInode++;
+  return {
+    read: new ReadEnd(channel, inode, Open.readOnly | flags),
+    write: new WriteEnd(channel, inode, Open.writeOnly | flags),
+  };
+}
+
+/** One end of a pair of connected stream sockets: two channels. */
+class SocketEnd extends OpenFile {
+  readonly path: string;
+
+  constructor(
+    private readonly incoming: OpenFile,
+    private readonly outgoing: OpenFile,
+    inode: number,
+    flags: number,
+  ) {
+    super();
+    this.flags = Open.readWrite | flags;
+    this.path = `socket:[${inode}]`;
+    incoming.retain();
+    outgoing.retain();
+  }
+
+  stat(): FileStat {
+    return { ...this.incoming.stat(), mode: Mode.socket | 0o777 };
+  }
+
+  override read(into: Uint8Array): number | null {
+    return this.incoming.read(into);
+  }
+
+  override write(bytes: Uint8Array): number | null {
+    return this.outgoing.write(bytes);
+  }
+
+  override poll(): number {
+    return this.incoming.poll() | this.outgoing.poll();
+  }
+
+  protected override closed(): void {
+    this.incoming.release();
+    this.outgoing.release();
+  }
+}
+
+/** socketpair(2) of streams. */
+export function makeSocketPair(flags: number): [OpenFile, OpenFile] {
+  const [there, back] = [makePipe(0), makePipe(0)];
+  const inode = nextInode++;
+  return [
+    new SocketEnd(there.read, back.write, inode, flags),
+    new SocketEnd(back.read, there.write, inode, flags),
+  ];
+}
+
+/** eventfd(2). */
+export class EventFd extends OpenFile {
+  readonly path = 'anon_inode:[eventfd]';
+
+  constructor(
+    private count: bigint,
+    private readonly semaphore: boolean,
+    flags: number,
+  ) {
+    super();
+    this.flags = Open.readWrite | flags;
+  }
+
+  stat(): FileStat {
+    return { ...pipeStat(1), mode: 0o600 };
+  }
+
+  override read(into: Uint8Array): number | null {
+    if (into.length < 8) fail(E.EINVAL);
+    if (this.count === 0n) return null;
+    const taken = this.semaphore ? 1n : this.count;
+    this.count -= taken;
+    new DataView(into.buffer, into.byteOffset).setBigUint64(0, taken, true);
+    return 8;
+  }
+
+  override write(bytes: Uint8Array): number | null {
+    if (bytes.length < 8) fail(E.EINVAL);
+    const value = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+    if (value === 2n ** 64n - 1n) fail(E.EINVAL);
+    if (this.count + value >= 2n ** 64n - 1n) return null;
+    this.count += value;
+    return 8;
+  }
+
+  override poll(): number {
+    return (this.count > 0n ? Poll.in : 0) | Poll.out;
+  }
+}
+
+/** timerfd(2): `expirations` tells how often it went off since it was last asked. */
+export class TimerFd extends OpenFile {
+  readonly path = 'anon_inode:[timerfd]';
+  /** Nanoseconds of its clock; 0: disarmed. */
+  next = 0n;
+  interval = 0n;
+
+  constructor(
+    readonly clock: number,
+    private readonly now: (clock: number) => bigint,
+    flags: number,
+  ) {
+    super();
+    this.flags = Open.readWrite | flags;
+  }
+
+  stat(): FileStat {
+    return { ...pipeStat(1), mode: 0o600 };
+  }
+
+  private due(): bigint {
+    if (this.next === 0n) return 0n;
+    const late = this.now(this.clock) - this.next;
+    if (late < 0n) return 0n;
+    return this.interval === 0n ? 1n : late / this.interval + 1n;
+  }
+
+  override read(into: Uint8Array): number | null {
+    if (into.length < 8) fail(E.EINVAL);
+    const count = this.due();
+    if (count === 0n) return null;
+    this.next = this.interval === 0n ? 0n : this.next + count * this.interval;
+    new DataView(into.buffer, into.byteOffset).setBigUint64(0, count, true);
+    return 8;
+  }
+
+  override poll(): number {
+    return this.due() > 0n ? Poll.in : 0;
+  }
+}

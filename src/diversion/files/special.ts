@@ -1,0 +1,68 @@
+import type { Kernel } from '../kernel.js';
+import type { DeviceName, DirectoryEntry, Node } from './node.js';
+import { Mode } from './node.js';
+import { deviceStat } from './open-file.js';
+import { ProcFiles } from './proc.js';
+
+const DEVICES: ReadonlyMap<string, readonly [DeviceName, number]> = new Map([
+  ['null', ['null', 0x103]],
+  ['zero', ['zero', 0x105]],
+  ['full', ['full', 0x107]],
+  ['random', ['random', 0x108]],
+  ['urandom', ['random', 0x109]],
+  ['tty', ['tty', 0x500]],
+]);
+const LINKS: ReadonlyMap<string, string> = new Map([
+  ['fd', '/proc/self/fd'],
+  ['stdin', '/proc/self/fd/0'],
+  ['stdout', '/proc/self/fd/1'],
+  ['stderr', '/proc/self/fd/2'],
+]);
+
+const folderStat = {
+  mode: Mode.directory | 0o755,
+  size: 0,
+  inode: 2,
+  links: 2,
+  uid: 0,
+  gid: 0,
+  mtime: [0, 0] as const,
+  device: 5,
+};
+
+/** /dev and /proc: what is emulated of them, and nothing of the host's. */
+export class SpecialFiles {
+  private readonly proc: ProcFiles;
+
+  constructor(private readonly kernel: Kernel) {
+    this.proc = new ProcFiles(kernel);
+  }
+
+  install(): void {
+    const { files } = this.kernel;
+    files.special = (path, pid) => this.device(path) ?? this.proc.find(path, pid);
+    files.specialList = (path, pid) => this.devices(path) ?? this.proc.list(path, pid);
+  }
+
+  private device(path: string): Node | null {
+    if (path === '/dev' || path === '/dev/shm') return { kind: 'directory', stat: folderStat };
+    if (!path.startsWith('/dev/')) return null;
+    const name = path.slice('/dev/'.length);
+    const known = DEVICES.get(name);
+    if (known) return { kind: 'device', name: known[0], stat: deviceStat(known[1], 0o666) };
+    const target = LINKS.get(name);
+    const stat = { ...folderStat, mode: Mode.link | 0o777 };
+    if (target !== undefined) return { kind: 'link', target, stat };
+    if (!name.startsWith('shm/'))
+      this.kernel.sayOnce(`device ${path}`, { path }, `${path} is not there for diversions`);
+    return null;
+  }
+
+  private devices(path: string): DirectoryEntry[] | null {
+    if (path !== '/dev') return null;
+    return [...DEVICES.keys(), ...LINKS.keys(), 'shm'].map((name) => {
+      const mode = DEVICES.has(name) ? Mode.character : LINKS.has(name) ? Mode.link : Mode.directory;
+      return { name, inode: 3, mode };
+    });
+  }
+}

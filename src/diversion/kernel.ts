@@ -1,0 +1,145 @@
+import { RevenantError } from '../engine/base/errors.js';
+import type { Logger } from '../engine/base/log.js';
+import type { GuestCore } from '../engine/replay/guest-core.js';
+import type { XstateLayout } from '../engine/x86/xstate-layout.js';
+import type { DiversionClock } from './clock.js';
+import { FileBacking } from '../engine/mm/backing.js';
+import type { FileContent } from './files/node.js';
+import { E, fail } from './errno.js';
+import type { OpenFile } from './files/open-file.js';
+import type { FileSystem } from './files/file-system.js';
+import type { DiversionPolicy } from './policy.js';
+import type { Process, Thread } from './process.js';
+import { FutexQueue } from './tasks/futex.js';
+import { UserMemory } from './user-memory.js';
+
+/** What a diversion takes over from the recording. */
+export interface RecordedFacts {
+  readonly rrcallBase: number;
+  readonly syscallbufHdrSize: number;
+  readonly cpu: number;
+  readonly release: string;
+  readonly nodeName: string;
+  /** XSAVE areas that the program sees are laid out so. */
+  readonly layout: XstateLayout;
+}
+
+/** Something that front ends may want to stop at. */
+export type KernelEvent =
+  | { readonly kind: 'fork' | 'vfork' | 'clone'; readonly tid: number; readonly child: number }
+  | { readonly kind: 'exec'; readonly tid: number; readonly path: string };
+
+/** A timer of timer_create(2). */
+export interface PosixTimer {
+  readonly id: number;
+  readonly process: Process;
+  readonly clock: number;
+  /** 0: no signal. */
+  readonly signal: number;
+  readonly value: bigint;
+  /** SIGEV_THREAD_ID, or 0 for the process. */
+  readonly tid: number;
+  /** Nanoseconds of the monotonic clock; 0n: disarmed. */
+  next: bigint;
+  interval: bigint;
+  overrun: number;
+}
+
+export interface KernelParts {
+  readonly core: GuestCore;
+  readonly files: FileSystem;
+  readonly policy: DiversionPolicy;
+  readonly clock: DiversionClock;
+  readonly facts: RecordedFacts;
+  readonly log: Logger;
+  /** Standard output and error of the diversion. */
+  readonly show: (stream: 1 | 2, bytes: Uint8Array) => void;
+  readonly random: (into: Uint8Array) => void;
+}
+
+/** The state of the emulated kernel: who exists, what they share. What calls do to it is in `syscalls`. */
+export class Kernel implements KernelParts {
+  readonly core: GuestCore;
+  readonly files: FileSystem;
+  readonly policy: DiversionPolicy;
+  readonly clock: DiversionClock;
+  readonly facts: RecordedFacts;
+  readonly log: Logger;
+  readonly show: KernelParts['show'];
+  readonly random: KernelParts['random'];
+  /** Opens /dev/tty. */
+  openTerminal: () => OpenFile = () => fail(E.ENXIO);
+  readonly processes = new Map<number, Process>();
+  readonly threads = new Map<number, Thread>();
+  readonly futexes = new FutexQueue();
+  readonly timers: PosixTimer[] = [];
+  nextTimer = 0;
+  /** What happened in the last call that a front end may stop at. */
+  event: KernelEvent | null = null;
+  /** The thread whose turn ends: it said sched_yield. */
+  yielded = false;
+  /** Threads that are gone but can be looked at until the diversion runs on. */
+  readonly departed: Thread[] = [];
+  private readonly backings = new Map<FileContent, FileBacking>();
+  private nextPid: number;
+  private readonly named = new Set<string>();
+
+  constructor(parts: KernelParts) {
+    this.core = parts.core;
+    this.files = parts.files;
+    this.policy = parts.policy;
+    this.clock = parts.clock;
+    this.facts = parts.facts;
+    this.log = parts.log;
+    this.show = parts.show;
+    this.random = parts.random;
+    this.nextPid = Math.max(1, ...parts.core.tasks.keys()) + 1;
+  }
+
+  /** A tid that nobody has. */
+  newTid(): number {
+    while (this.threads.has(this.nextPid) || this.processes.has(this.nextPid)) this.nextPid++;
+    return this.nextPid++;
+  }
+
+  memoryOf(thread: Thread): UserMemory {
+    return new UserMemory(thread.task.space);
+  }
+
+  /** The pages of a file, shared by its mappings. */
+  fileBacking(content: FileContent, name: string): FileBacking {
+    let backing = this.backings.get(content);
+    if (!backing) {
+      const source = { name, size: content.stat().size, read: content.read.bind(content) };
+      backing = new FileBacking(this.core.memory, source);
+      this.backings.set(content, backing);
+    }
+    return backing;
+  }
+
+  /** Gives back what is not tasks'. */
+  close(): void {
+    for (const backing of this.backings.values()) backing.dispose();
+    for (const process of this.processes.values()) if (process.status === null) process.descriptors.leave();
+    this.files.close();
+  }
+
+  /** Says something of the diversion once, however often it happens. */
+  sayOnce(key: string, details: object, message: string): void {
+    if (this.named.has(key)) return;
+    this.named.add(key);
+    this.log.warn(details, message);
+  }
+}
+
+/** The diversion cannot go on, though nothing is wrong with us. */
+export class DiversionEnded extends Error {
+  /** @param reason a sentence */
+  constructor(readonly reason: string) {
+    super(reason);
+  }
+}
+
+export function isMemoryLimit(error: unknown): boolean {
+  return error instanceof RevenantError && error.code === 'E_MEMORY_LIMIT';
+}

@@ -1,0 +1,47 @@
+import { PAGE_SIZE, USER_END, type Gva } from '../../engine/base/address.js';
+import type { AddressSpace } from '../../engine/mm/address-space.js';
+
+/** vm.mmap_min_addr. */
+const LOWEST = 0x1_0000;
+/** What the kernel keeps below the stack at least for it to grow (mmap_base: MIN_GAP is 128 MiB). */
+const STACK_GAP = 128 << 20;
+/** Below the highest user address where there is no stack to go by. */
+const DEFAULT_BASE = USER_END - 2 ** 32;
+
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * The highest free range of `size` bytes below `base`, as the kernel's top-down search has it; null: none.
+ * @param mapped in order
+ */
+export function gapBelow(mapped: readonly Range[], base: number, size: number): number | null {
+  let top = base;
+  for (let index = mapped.length - 1; index >= 0; index--) {
+    const { start, end } = mapped[index];
+    if (start >= base) continue;
+    if (top - end >= size) return top - size;
+    top = Math.min(top, start);
+  }
+  return top - size >= LOWEST ? top - size : null;
+}
+
+/** Where mmap without an address puts `size` bytes; null: there is no room. */
+export function findGap(space: AddressSpace, size: number): Gva | null {
+  const mapped = [...space.vmas];
+  const base = baseOf(mapped);
+  const start = gapBelow(mapped, base, size) ?? gapBelow(mapped, USER_END - PAGE_SIZE, size);
+  return start as Gva | null;
+}
+
+/** mmap_base is not known: it is above everything that was mapped below the stack's gap. */
+function baseOf(mapped: readonly (Range & { name: string })[]): number {
+  const stack = mapped.find(({ name }) => name === '[stack]');
+  if (!stack) return DEFAULT_BASE;
+  const limit = stack.end - STACK_GAP;
+  let base = 0;
+  for (const { end } of mapped) if (end <= limit) base = end;
+  return base === 0 ? limit : base;
+}

@@ -1,0 +1,112 @@
+import type { Gva } from '../engine/base/address.js';
+import type { SignalActions } from '../engine/task/signal-state.js';
+import type { Program, Task } from '../engine/task/task.js';
+import type { Descriptors } from './files/descriptors.js';
+import { PendingSignals } from './signals/pending.js';
+
+/** What a thread waits for. */
+export interface Wait {
+  /** The call's result once there is one; may throw Errno. */
+  readonly poll: () => number | null;
+  /** In nanoseconds of the diversion's monotonic clock; then `timedOut` is the result. */
+  readonly deadline?: bigint;
+  readonly timedOut?: number;
+  /**
+   * What a handled signal makes of it: `restart` if its action has SA_RESTART, else EINTR; `eintr` always.
+   */
+  readonly interrupted: 'restart' | 'eintr' | 'never';
+  /** The wait is over, however it ended. */
+  readonly end?: () => void;
+  /** It ends by something outside of the diversion: a socket. */
+  readonly outside?: boolean;
+  /** For messages: `futex 0x7f…`. */
+  readonly what: string;
+}
+
+/** User and group ids: as recorded where the program's auxiliary vector tells. */
+export interface Credentials {
+  readonly uid: number;
+  readonly euid: number;
+  readonly gid: number;
+  readonly egid: number;
+}
+
+/** Shared by tasks under CLONE_FS. */
+export interface Place {
+  directory: string;
+  /** umask. */
+  mask: number;
+}
+
+/** A fault that the processor raised, for the signal frame. */
+export interface FaultFacts {
+  readonly trap: number;
+  readonly errorCode: number;
+  readonly address: bigint;
+}
+
+export const NO_FAULT: FaultFacts = { trap: 0, errorCode: 0, address: 0n };
+
+/** One task of a diversion. Its registers, mask, alternate stack and vector state are the engine task's. */
+export class Thread {
+  wait: Wait | null = null;
+  readonly pending = new PendingSignals();
+  /** The mask to put back when the call that changed it is over (sigsuspend, ppoll). */
+  savedMask: bigint | null = null;
+  fault: FaultFacts = NO_FAULT;
+  /** The call that it is in belongs to a buffered one: its result also goes into the record (notes 7.8). */
+  record = 0 as Gva;
+  /** Its parent by vfork waits until it has a space of its own or is gone. */
+  releaseParent: (() => void) | null = null;
+  /** Stopped by SIGSTOP and the like. */
+  stopped = false;
+  dead = false;
+
+  constructor(
+    readonly task: Task,
+    readonly process: Process,
+  ) {
+    process.threads.add(this);
+  }
+
+  get tid(): number {
+    return this.task.tid;
+  }
+}
+
+export interface IntervalTimer {
+  /** Nanoseconds of the monotonic clock; 0n: disarmed. */
+  next: bigint;
+  interval: bigint;
+}
+
+export class Process {
+  readonly threads = new Set<Thread>();
+  readonly children = new Set<Process>();
+  readonly pending = new PendingSignals();
+  /** Wait status, once all its threads are gone. */
+  status: number | null = null;
+  /** The status that exit_group or a fatal signal has decided. */
+  exiting: number | null = null;
+  readonly alarm: IntervalTimer = { next: 0n, interval: 0n };
+  group: number;
+  session: number;
+  /** The front end has been told of its end. */
+  reported = false;
+  /** Sent to the parent at its end; 0: none. */
+  exitSignal = 17;
+
+  constructor(
+    readonly pid: number,
+    public parent: Process | null,
+    public descriptors: Descriptors,
+    public place: Place,
+    public actions: SignalActions,
+    public credentials: Credentials,
+    public program: Program | null,
+  ) {
+    parent?.children.add(this);
+    this.group = parent?.group ?? pid;
+    this.session = parent?.session ?? pid;
+  }
+}

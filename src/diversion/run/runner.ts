@@ -1,0 +1,256 @@
+import { PAGE_SIZE, hex, pageFloor, wordsToGva, type Gva } from '../../engine/base/address.js';
+import { RevenantError } from '../../engine/base/errors.js';
+import { EFLAGS_RESUME, Reg, getRegister, getUnsigned, setSigned } from '../../engine/base/registers.js';
+import { findEntry } from '../../engine/kvm/cpuid.js';
+import { Exit } from '../../engine/kvm/exit.js';
+import type { AddressSpace } from '../../engine/mm/address-space.js';
+import { completeInstruction } from '../../engine/replay/completion.js';
+import type { GuestCore } from '../../engine/replay/guest-core.js';
+import { REPLAY_ASSIST_IP } from '../../engine/replay/layout.js';
+import type { Task } from '../../engine/task/task.js';
+import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../../engine/x86/decode.js';
+import type { DiversionClock } from '../clock.js';
+import type { FaultFacts } from '../process.js';
+import { Code, Sig, faultSignal, type Signal } from '../signals/pending.js';
+
+/** Why a task of a diversion stopped. */
+export type RunStop =
+  /** Its time is up; the guest stands. */
+  | { readonly kind: 'slice' }
+  /** rip is behind the instruction. */
+  | { readonly kind: 'syscall' }
+  | { readonly kind: 'signal'; readonly signal: Signal; readonly fault: FaultFacts }
+  /** A breakpoint register of ours; the instruction has not run. */
+  | { readonly kind: 'breakpoint' }
+  | { readonly kind: 'step' };
+
+const SLICE: RunStop = { kind: 'slice' };
+const SYSCALL: RunStop = { kind: 'syscall' };
+const BREAKPOINT: RunStop = { kind: 'breakpoint' };
+const STEP: RunStop = { kind: 'step' };
+
+const EFLAGS_TRAP = 1 << 8;
+const DR6_STEP = 1 << 14;
+const EXITS_A_TURN = 2048;
+const SYSCALL_LENGTH = 2;
+/** Length of the load at the flush point of the preload library. */
+const FLUSH_LOAD_LENGTH = 3;
+const PF_PRESENT = 1;
+const PF_KEY = 32;
+const CPUID_NO_SUBLEAF = 0;
+
+/** si_code of each fault, and which signal it is (arch/x86/kernel/traps.c). */
+const FAULTS: Readonly<Record<number, readonly [signal: number, code: number, atRip: boolean]>> = {
+  0: [Sig.FPE, 1, true],
+  3: [Sig.TRAP, Code.kernel, false],
+  4: [Sig.SEGV, Code.kernel, false],
+  5: [Sig.SEGV, Code.kernel, false],
+  6: [Sig.ILL, 2, true],
+  11: [Sig.BUS, Code.kernel, false],
+  12: [Sig.BUS, Code.kernel, false],
+  13: [Sig.SEGV, Code.kernel, false],
+  16: [Sig.FPE, 0, true],
+  17: [Sig.BUS, 1, false],
+  19: [Sig.FPE, 0, true],
+};
+const Vector = { DB: 1, BP: 3, UD: 6, GP: 13, PF: 14, INT80: 0x80 } as const;
+
+const STACK_LIMIT = 8 << 20;
+const STACK_GUARD = 256 * PAGE_SIZE;
+
+/** Runs one task until something happens that the emulated kernel or the debugger must see. */
+export class DiversionRunner {
+  exits = 0;
+  private readonly code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
+  private readonly decoder = new InstructionDecoder();
+  private stepping = false;
+  private programFlag = 0;
+
+  constructor(
+    private readonly core: GuestCore,
+    private readonly clock: DiversionClock,
+  ) {}
+
+  /**
+   * @param budgetMicros after which the guest is halted
+   * @param single one instruction only, by the trap flag, which the program does not get to see
+   */
+  run(task: Task, budgetMicros: number, single: boolean): RunStop {
+    this.core.activate(task);
+    const { registers } = this.core.machine.context;
+    if (!single) return this.runOn(task, budgetMicros);
+    const kind = this.kindAt(task);
+    this.programFlag = registers[2 * Reg.eflags] & EFLAGS_TRAP;
+    registers[2 * Reg.eflags] |= EFLAGS_TRAP | EFLAGS_RESUME;
+    this.stepping = true;
+    const stop = this.runOn(task, budgetMicros);
+    this.stepping = false;
+    this.hideTrapFlag(task, kind, stop === STEP);
+    return stop;
+  }
+
+  private runOn(task: Task, budgetMicros: number): RunStop {
+    const { machine } = this.core;
+    for (let served = 0; served < EXITS_A_TURN; served++) {
+      if (task.space.stale) {
+        machine.context.requestFlush();
+        task.space.stale = false;
+      }
+      let exit = machine.run(budgetMicros);
+      if (exit === Exit.Pending) exit = machine.halt();
+      this.exits++;
+      if (exit === Exit.Interrupted) return SLICE;
+      if (exit === Exit.Syscall) return SYSCALL;
+      if (exit !== Exit.Exception) throw this.lost(task);
+      const stop = this.exception(task);
+      if (stop) return stop;
+    }
+    return SLICE;
+  }
+
+  /** null: the program goes on as if nothing had happened. */
+  private exception(task: Task): RunStop | null {
+    const { context } = this.core.machine;
+    const { vector, registers } = context;
+    if (vector === Vector.PF) return this.pageFault(task);
+    if (vector === Vector.DB) return this.debug();
+    const rip = getUnsigned(registers, Reg.rip);
+    if (vector === Vector.BP && rip === REPLAY_ASSIST_IP) return null;
+    if (vector === Vector.GP || vector === Vector.UD) {
+      if (rip === task.preload.breakpointInstruction && rip !== 0) {
+        setSigned(registers, Reg.rip, rip + FLUSH_LOAD_LENGTH);
+        return null;
+      }
+      if (this.emulated(task)) return this.stepping ? STEP : null;
+    }
+    // A 32-bit system call, which there is no kernel for.
+    if (vector === Vector.INT80) {
+      setSigned(registers, Reg.rip, rip - SYSCALL_LENGTH);
+      return this.fault(Sig.SEGV, Code.kernel, 0n, Vector.GP);
+    }
+    const known = FAULTS[vector];
+    if (!known) throw this.lost(task);
+    const [signal, code, atRip] = known;
+    return this.fault(signal, code, atRip ? BigInt(rip) : 0n, vector);
+  }
+
+  private fault(signal: number, code: number, address: bigint, trap: number): RunStop {
+    const { context } = this.core.machine;
+    const cr2 = (BigInt(context.cr2High) << 32n) | BigInt(context.cr2Low);
+    return {
+      kind: 'signal',
+      signal: faultSignal(signal, code, address),
+      fault: { trap, errorCode: context.errorCode, address: trap === Vector.PF ? cr2 : 0n },
+    };
+  }
+
+  private pageFault(task: Task): RunStop | null {
+    const { context } = this.core.machine;
+    const address = wordsToGva(context.cr2Low, context.cr2High);
+    const { errorCode } = context;
+    if (task.space.fault(address, errorCode)) return null;
+    if (address > 0 && growStack(task.space, address) && task.space.fault(address, errorCode)) return null;
+    const full = (BigInt(context.cr2High) << 32n) | BigInt(context.cr2Low);
+    let code = address > 0 && task.space.vmas.find(address) ? 2 : 1;
+    if (errorCode & PF_KEY && errorCode & PF_PRESENT) code = 4;
+    return this.fault(Sig.SEGV, code, full, Vector.PF);
+  }
+
+  private debug(): RunStop | null {
+    const { context } = this.core.machine;
+    const { registers } = context;
+    if (context.dr6 & DR6_STEP) {
+      if (this.stepping && this.programFlag === 0) return STEP;
+      return this.fault(Sig.TRAP, 2, getRegister(registers, Reg.rip), Vector.DB);
+    }
+    if (context.hasBreakpoint(getUnsigned(registers, Reg.rip) as Gva)) return BREAKPOINT;
+    registers[2 * Reg.eflags] |= EFLAGS_RESUME;
+    return null;
+  }
+
+  private kindAt(task: Task): number {
+    const rip = getUnsigned(this.core.machine.context.registers, Reg.rip) as Gva;
+    return this.decoder.decode(this.code, 0, task.space.read(rip, this.code));
+  }
+
+  /** Instructions that trap because the recording had them trap, and those that this processor lacks. */
+  private emulated(task: Task): boolean {
+    const { registers } = this.core.machine.context;
+    const kind = this.kindAt(task);
+    switch (kind) {
+      case Insn.rdtsc:
+      case Insn.rdtscp: {
+        const now = this.clock.timestampCounter;
+        setLow(registers, Reg.rax, Number(now & 0xffff_ffffn));
+        setLow(registers, Reg.rdx, Number(now >> 32n));
+        if (kind === Insn.rdtscp) setLow(registers, Reg.rcx, this.core.machine.config.cpuNumber ?? 0);
+        break;
+      }
+      case Insn.cpuid:
+        this.cpuid(registers);
+        break;
+      case Insn.tpause:
+      case Insn.umwait:
+        break;
+      default:
+        return completeInstruction(this.core, task, this.decoder);
+    }
+    setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) + this.decoder.length);
+    return true;
+  }
+
+  /** What the recorded processor answers; zeros for a leaf that it does not have. */
+  private cpuid(registers: Uint32Array): void {
+    const { cpuid } = this.core.machine.config;
+    const leaf = registers[2 * Reg.rax];
+    const entry = findEntry(cpuid, leaf, registers[2 * Reg.rcx]) ?? findEntry(cpuid, leaf, CPUID_NO_SUBLEAF);
+    setLow(registers, Reg.rax, entry?.eax ?? 0);
+    setLow(registers, Reg.rbx, entry?.ebx ?? 0);
+    setLow(registers, Reg.rcx, entry?.ecx ?? 0);
+    setLow(registers, Reg.rdx, entry?.edx ?? 0);
+  }
+
+  /** The trap flag is ours: PUSHF, SYSCALL's r11 and faults would show it. */
+  private hideTrapFlag(task: Task, kind: number, retired: boolean): void {
+    const { registers } = this.core.machine.context;
+    if (retired && kind === Insn.popf) return;
+    registers[2 * Reg.eflags] = (registers[2 * Reg.eflags] & ~EFLAGS_TRAP) | this.programFlag;
+    if (this.programFlag !== 0) return;
+    if (kind === Insn.syscall) registers[2 * Reg.r11] &= ~EFLAGS_TRAP;
+    if (!retired || kind !== Insn.pushf) return;
+    const at = (getUnsigned(registers, Reg.rsp) + 1) as Gva;
+    const byte = new Uint8Array(1);
+    if (task.space.read(at, byte) === 1) task.space.write(at, Uint8Array.of(byte[0] & ~(EFLAGS_TRAP >> 8)));
+  }
+
+  private lost(task: Task): RevenantError {
+    const rip = getRegister(this.core.machine.context.registers, Reg.rip);
+    return new RevenantError(
+      'E_MACHINE_LOST',
+      `The diversion's task ${task.tid}: the vCPU stopped with ${this.core.machine.describeFailure()} at ${hex(rip)}.`,
+      'A register that no program can have may have been set; else run `revenant doctor`.',
+    );
+  }
+}
+
+function setLow(registers: Uint32Array, slot: number, value: number): void {
+  registers[2 * slot] = value >>> 0;
+  registers[2 * slot + 1] = 0;
+}
+
+/** The stack grows down to where it was touched, but not into what is below, and no further than its limit. */
+function growStack(space: AddressSpace, address: Gva): boolean {
+  const above = space.vmas.findAtOrAbove(address);
+  if (above?.name !== '[stack]' || address >= above.start) return false;
+  const page = pageFloor(address);
+  let end = above.end as number;
+  for (let next = space.vmas.find(end as Gva); next?.name === '[stack]';) {
+    end = next.end;
+    next = space.vmas.find(end as Gva);
+  }
+  if (end - page > STACK_LIMIT) return false;
+  const guard = (page - STACK_GUARD) as Gva;
+  if (space.vmas.overlapping(guard, page).length > 0) return false;
+  space.map({ ...above, start: page, end: above.start, offset: 0 });
+  return true;
+}

@@ -1,0 +1,250 @@
+import { invariant } from '../../engine/base/errors.js';
+import { EFLAGS_RESUME, Reg, getSigned, getUnsigned } from '../../engine/base/registers.js';
+import type { Gva } from '../../engine/base/address.js';
+import type { DebugStop, LifecycleKind, RunRequest } from '../../engine/debug/target.js';
+import { hostSleep } from '../../engine/host/libc.js';
+import { DiversionEnded, isMemoryLimit, type Kernel } from '../kernel.js';
+import type { Process, Thread } from '../process.js';
+import { deliver, hasSignal, matters, takeSignal } from '../signals/deliver.js';
+import { Sig, type Signal } from '../signals/pending.js';
+import { sendFault } from '../signals/send.js';
+import type { Dispatcher } from '../syscalls/dispatch.js';
+import type { DiversionRunner } from './runner.js';
+import { Stops } from './stops.js';
+import { fireTimers } from './timers.js';
+import { Turns } from './turns.js';
+
+/** Work of one `turn`, so that a front end can look for an interrupt in between. */
+const TURN_NANOS = 20_000_000n;
+const BUDGET_MICROS = 20_000;
+const STEP_BUDGET_MICROS = 1_000_000;
+const MAX_SLEEP_MILLIS = 5;
+
+/** Runs the tasks of a diversion: whose turn it is, what stops them, what the front end is told. */
+export class Scheduler {
+  readonly stops = new Stops();
+  caught: readonly number[] | 'all' | 'none' = 'none';
+  lifecycle: readonly LifecycleKind[] = [];
+  private readonly turns: Turns;
+  private readonly initial: ReadonlySet<number>;
+  private request: RunRequest | null = null;
+  private interrupted = false;
+  private beganAt = 0n;
+  /** The breakpoint that was reported last: passed over when its task runs on from there. */
+  private stoodAt: { tid: number; address: Gva } | null = null;
+  /** The call of a thread whose entering was reported, and which is to be performed. */
+  private entering: Thread | null = null;
+  private over: string | null = null;
+
+  constructor(
+    private readonly kernel: Kernel,
+    private readonly runner: DiversionRunner,
+    private readonly calls: Dispatcher,
+  ) {
+    this.turns = new Turns(kernel);
+    this.initial = new Set(kernel.processes.keys());
+  }
+
+  begin(request: RunRequest, signal: Signal | null): void {
+    this.request = request;
+    this.interrupted = false;
+    this.beganAt = this.kernel.clock.elapsed;
+    this.reap();
+    const thread = this.kernel.threads.get(request.tid);
+    if (signal && thread) this.guarded(thread, () => (deliver(this.kernel, thread, signal), null));
+  }
+
+  /** A thread was given another instruction pointer. */
+  moved(thread: Thread): void {
+    if (this.stoodAt?.tid === thread.tid) this.stoodAt = null;
+    if (this.entering === thread) this.entering = null;
+  }
+
+  interrupt(): void {
+    this.interrupted = true;
+  }
+
+  /** Some milliseconds of work; null: no stop yet. */
+  turn(): DebugStop | null {
+    const { kernel, request } = this;
+    invariant(request, 'nothing is under way');
+    const started = kernel.clock.elapsed;
+    const focus = kernel.threads.get(request.tid) ?? null;
+    do {
+      const stop = this.limit(focus) ?? this.once(request, focus);
+      if (stop) {
+        this.request = null;
+        return stop;
+      }
+    } while (kernel.clock.elapsed - started < TURN_NANOS);
+    return null;
+  }
+
+  /** Why the run ends, if it does, whatever the program does. */
+  private limit(focus: Thread | null): DebugStop | null {
+    const { kernel } = this;
+    const tid = focus?.tid ?? this.request?.tid ?? 0;
+    if (this.interrupted) return { kind: 'interrupted', tid };
+    if (this.over !== null) return { kind: 'ended', tid, reason: this.over };
+    const { seconds } = kernel.policy.limits;
+    if (kernel.clock.elapsed - this.beganAt > BigInt(Math.round(seconds * 1e9)))
+      return { kind: 'ended', tid, reason: `It has run for ${seconds} s, which is its limit.` };
+    if (kernel.threads.size === 0) return { kind: 'ended', tid, reason: 'All its tasks have ended.' };
+    return null;
+  }
+
+  private once(request: RunRequest, focus: Thread | null): DebugStop | null {
+    fireTimers(this.kernel);
+    const thread = this.turns.next(focus, request.mode.kind !== 'continue');
+    if (!thread) return this.idle(focus?.tid ?? request.tid);
+    return this.guarded(thread, () => this.run(thread, request));
+  }
+
+  /** Everybody waits. */
+  private idle(tid: number): DebugStop | null {
+    const { kernel } = this;
+    const deadline = this.turns.nextDeadline();
+    if (deadline === null && !this.turns.waitsForHost()) {
+      const reason = `Nothing can go on: ${this.turns.describeWaits()}.`;
+      return { kind: 'ended', tid, reason };
+    }
+    const nanos =
+      deadline === null ? BigInt(MAX_SLEEP_MILLIS) * 1_000_000n : deadline - kernel.clock.monotonic;
+    const millis = Math.min(MAX_SLEEP_MILLIS, Math.ceil(Number(nanos) / 1e6));
+    if (millis > 0) hostSleep(millis);
+    return null;
+  }
+
+  /** Limits that are found while working for a thread. */
+  private guarded(thread: Thread, work: () => DebugStop | null): DebugStop | null {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof DiversionEnded) this.over = error.reason;
+      else if (isMemoryLimit(error)) {
+        const mib = Math.round(this.kernel.policy.limits.memoryBytes / 2 ** 20);
+        this.over = `It needs more memory than its limit of ${mib} MiB.`;
+      } else throw error;
+      return { kind: 'ended', tid: thread.tid, reason: this.over };
+    }
+  }
+
+  private run(thread: Thread, request: RunRequest): DebugStop | null {
+    const signalled = this.signals(thread);
+    if (signalled !== 'none') return signalled;
+    if (thread.wait || thread.dead) return null;
+    const { core } = this.kernel;
+    core.activate(thread.task);
+    const { registers } = core.machine.context;
+    const rip = getUnsigned(registers, Reg.rip) as Gva;
+    if (this.entering === thread) return this.perform(thread, request);
+    const passing = this.stoodAt?.tid === thread.tid && this.stoodAt.address === rip;
+    this.stoodAt = null;
+    const stop = passing ? null : this.stops.at(thread, rip);
+    if (stop) return this.stand(stop, rip);
+    const steps = this.stops.needSteps || (request.tid === thread.tid && request.mode.kind !== 'continue');
+    this.stops.arm(core.machine.context);
+    this.stops.look(thread);
+    registers[2 * Reg.eflags] |= EFLAGS_RESUME;
+    const end = this.runner.run(thread.task, steps ? STEP_BUDGET_MICROS : BUDGET_MICROS, steps);
+    switch (end.kind) {
+      case 'syscall':
+        return this.entered(thread, request);
+      case 'signal':
+        thread.fault = end.fault;
+        sendFault(this.kernel, thread, end.signal);
+        return this.stops.changed(thread);
+      case 'breakpoint':
+        return this.arrived(thread);
+      case 'step':
+        return this.stops.changed(thread) ?? this.stepped(thread, request);
+      case 'slice':
+        return null;
+    }
+  }
+
+  private stand(stop: DebugStop, address: Gva): DebugStop {
+    this.stoodAt = { tid: stop.tid, address };
+    return stop;
+  }
+
+  /** At a debug register; perhaps not for this process, or its condition does not hold. */
+  private arrived(thread: Thread): DebugStop | null {
+    const rip = getUnsigned(this.kernel.core.registers(thread.task), Reg.rip) as Gva;
+    const stop = this.stops.at(thread, rip);
+    this.stoodAt = { tid: thread.tid, address: rip };
+    return stop;
+  }
+
+  /** `none`: it can run. */
+  private signals(thread: Thread): DebugStop | null | 'none' {
+    if (!hasSignal(thread)) return 'none';
+    const signal = takeSignal(thread);
+    if (!signal) return 'none';
+    const { number, info } = signal;
+    if (!matters(thread, number)) return null;
+    if (number === Sig.KILL || !this.isWatched(thread.process)) {
+      deliver(this.kernel, thread, signal);
+      return this.afterwards();
+    }
+    return { kind: 'signal', tid: thread.tid, signal: number, siginfo: info };
+  }
+
+  /** Processes that the front end knows of: those from the replay, and all once it asked for forks. */
+  private isWatched(process: Process): boolean {
+    return this.initial.has(process.pid) || this.lifecycle.includes('fork');
+  }
+
+  private entered(thread: Thread, request: RunRequest): DebugStop | null {
+    const number = getSigned(this.kernel.core.registers(thread.task), Reg.rax);
+    if (!this.catches(number)) return this.perform(thread, request);
+    this.entering = thread;
+    return { kind: 'syscall', tid: thread.tid, number, state: 'entering' };
+  }
+
+  private catches(number: number): boolean {
+    return this.caught === 'all' || (this.caught !== 'none' && this.caught.includes(number));
+  }
+
+  private perform(thread: Thread, request: RunRequest): DebugStop | null {
+    const caught = this.entering === thread;
+    this.entering = null;
+    const number = getSigned(this.kernel.core.registers(thread.task), Reg.rax);
+    this.calls.perform(thread);
+    const stop = this.afterwards() ?? this.stops.changed(thread);
+    if (stop || thread.dead || thread.wait) return stop;
+    if (caught) return { kind: 'syscall', tid: thread.tid, number, state: 'exiting' };
+    return this.stepped(thread, request);
+  }
+
+  /** What a call or a signal has led to besides. */
+  private afterwards(): DebugStop | null {
+    const { kernel } = this;
+    const { event } = kernel;
+    kernel.event = null;
+    if (event && this.lifecycle.includes(event.kind)) return event;
+    for (const departed of kernel.departed) {
+      const { process } = departed;
+      if (process.reported || !this.isWatched(process)) continue;
+      process.reported = true;
+      return { kind: 'exited', tid: departed.tid, pid: process.pid, status: process.status };
+    }
+    this.reap();
+    return null;
+  }
+
+  private stepped(thread: Thread, { tid, mode }: RunRequest): DebugStop | null {
+    if (thread.tid !== tid || mode.kind === 'continue') return null;
+    if (mode.kind === 'range') {
+      const rip = getUnsigned(this.kernel.core.registers(thread.task), Reg.rip);
+      if (rip >= mode.start && rip < mode.end) return null;
+    }
+    return { kind: 'step', tid };
+  }
+
+  /** Lets go of tasks that ended. */
+  private reap(): void {
+    const { core, departed } = this.kernel;
+    for (const { task } of departed.splice(0)) core.removeTask(task);
+  }
+}

@@ -1,0 +1,71 @@
+import type { Kernel } from '../kernel.js';
+import type { Thread } from '../process.js';
+import { hasSignal } from '../signals/deliver.js';
+import { pollWait } from '../tasks/wait.js';
+
+const MILLION = 1_000_000n;
+/** How long the thread that the user looks at runs before others get a turn, and theirs. */
+const FOCUS_TURN = 200n * MILLION;
+const OTHER_TURN = 20n * MILLION;
+
+/** Who runs next. The thread that the user looks at as long as it can, the others in turn while it waits. */
+export class Turns {
+  private current: Thread | null = null;
+  private ends = 0n;
+  private last = 0;
+
+  constructor(private readonly kernel: Kernel) {}
+
+  /** @param only nobody else runs unless this thread waits (single steps) */
+  next(focus: Thread | null, only: boolean): Thread | null {
+    const now = this.kernel.clock.elapsed;
+    const runnable = [...this.kernel.threads.values()].filter((thread) => this.canRun(thread));
+    if (only && focus && runnable.includes(focus)) return focus;
+    const { current } = this;
+    if (current && now < this.ends && !this.kernel.yielded && runnable.includes(current)) return current;
+    this.kernel.yielded = false;
+    const chosen = this.choose(runnable, focus, current);
+    this.current = chosen;
+    this.ends = now + (chosen === focus ? FOCUS_TURN : OTHER_TURN);
+    return chosen;
+  }
+
+  private choose(runnable: Thread[], focus: Thread | null, current: Thread | null): Thread | null {
+    if (runnable.length <= 1) return runnable[0] ?? null;
+    if (focus && current !== focus && runnable.includes(focus)) return focus;
+    const others = runnable.filter((thread) => thread !== focus);
+    const index = others.findIndex((thread) => thread.tid > this.last);
+    const chosen = others[index < 0 ? 0 : index];
+    this.last = chosen.tid;
+    return chosen;
+  }
+
+  private canRun(thread: Thread): boolean {
+    if (thread.dead || thread.stopped) return false;
+    return pollWait(this.kernel, thread) || (hasSignal(thread) && thread.wait?.interrupted !== 'never');
+  }
+
+  /** When something that is waited for is due, in nanoseconds of the monotonic clock; null: never. */
+  nextDeadline(): bigint | null {
+    let next: bigint | null = null;
+    const consider = (at: bigint | undefined): void => {
+      if (at !== undefined && at > 0n && (next === null || at < next)) next = at;
+    };
+    for (const thread of this.kernel.threads.values()) consider(thread.wait?.deadline);
+    for (const process of this.kernel.processes.values()) consider(process.alarm.next);
+    for (const timer of this.kernel.timers) consider(timer.next);
+    return next;
+  }
+
+  waitsForHost(): boolean {
+    return [...this.kernel.threads.values()].some(({ wait }) => wait?.outside);
+  }
+
+  /** What keeps everybody from running, in words. */
+  describeWaits(): string {
+    const waits = [...this.kernel.threads.values()].map(({ tid, wait, stopped }) =>
+      stopped ? `task ${tid} is stopped` : `task ${tid} waits for ${wait?.what ?? 'nothing'}`,
+    );
+    return waits.slice(0, 8).join(', ');
+  }
+}

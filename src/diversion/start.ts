@@ -1,0 +1,139 @@
+import type { Logger } from '../engine/base/log.js';
+import { hostRandom } from '../engine/host/libc.js';
+import type { MutableTarget } from '../engine/debug/target.js';
+import { copyTasks } from '../engine/replay/checkpoint.js';
+import type { ReplayCore } from '../engine/replay/core.js';
+import { GuestCore } from '../engine/replay/guest-core.js';
+import type { Task } from '../engine/task/task.js';
+import { adoptTasks } from './begin.js';
+import { DiversionClock } from './clock.js';
+import { Diversion } from './diversion.js';
+import { FileSystem } from './files/file-system.js';
+import { HostFiles } from './files/host-files.js';
+import type { FileContent, FileLayer } from './files/node.js';
+import { Overlay } from './files/overlay.js';
+import { RecordedDescriptors } from './files/recorded.js';
+import { SpecialFiles } from './files/special.js';
+import { TraceFiles } from './files/trace-files.js';
+import { DiversionEnded, Kernel, type RecordedFacts } from './kernel.js';
+import { DEFAULT_POLICY, type DiversionPolicy } from './policy.js';
+import { DiversionRunner } from './run/runner.js';
+import { Scheduler } from './run/scheduler.js';
+import { dispatcherFor } from './syscalls/table.js';
+
+/** A replay that stands, with nothing under way. */
+export interface DiversionSource {
+  readonly core: ReplayCore;
+  /** The task that the user looks at. */
+  readonly tid: number;
+}
+
+/**
+ * Makes a diversion of a replay's present state. Until it is closed, the replay must not run; afterwards it
+ * stands as if nothing had happened.
+ */
+export function startDiversion(
+  source: DiversionSource,
+  policy: DiversionPolicy = DEFAULT_POLICY,
+  log: Logger = source.core.log,
+): MutableTarget {
+  const { core: replay } = source;
+  const parked = parkReplay(replay);
+  const core = new GuestCore(replay);
+  try {
+    const { tasks, sharedObjects } = copyTasks(replay);
+    for (const task of tasks) core.tasks.set(task.tid, task);
+    for (const [key, object] of sharedObjects) core.sharedObjects.set(key, object);
+    replay.memory.ceiling = replay.memory.pagesInUse + Math.ceil(policy.limits.memoryBytes / 4096);
+    const output: { stream: 1 | 2; bytes: Uint8Array }[] = [];
+    const kernel = newKernel(replay, core, policy, log, collector(output, policy));
+    const descriptors = new RecordedDescriptors(kernel);
+    new SpecialFiles(kernel).install();
+    adoptTasks(kernel, replay, descriptors);
+    kernel.openTerminal = () => descriptors.terminal;
+    const scheduler = new Scheduler(kernel, new DiversionRunner(core, kernel.clock), dispatcherFor(kernel));
+    const end = (): void => {
+      try {
+        dropTasks(core);
+        kernel.close();
+      } finally {
+        parked.resume();
+      }
+    };
+    return new Diversion({ kernel, scheduler, output, tid: source.tid, end });
+  } catch (error) {
+    dropTasks(core);
+    parked.resume();
+    throw error;
+  }
+}
+
+/** Takes the replay's task off the vCPU; `resume` puts everything back as it was. */
+function parkReplay(replay: ReplayCore): { resume: () => void } {
+  const { context } = replay.machine;
+  const stop = context.saveStop();
+  const task: Task | null = replay.current;
+  const { ceiling } = replay.memory;
+  if (task) replay.park(task);
+  return {
+    resume: () => {
+      replay.memory.ceiling = ceiling;
+      context.restoreStop(stop);
+      if (task) replay.activate(task);
+    },
+  };
+}
+
+function dropTasks(core: GuestCore): void {
+  core.current = null;
+  core.machine.context.dropRequests();
+  core.vacate();
+  for (const task of [...core.tasks.values()]) core.removeTask(task);
+}
+
+/** Output until its limit; then the diversion is over. */
+function collector(
+  output: { stream: 1 | 2; bytes: Uint8Array }[],
+  { limits }: DiversionPolicy,
+): (stream: 1 | 2, bytes: Uint8Array) => void {
+  let total = 0;
+  return (stream, bytes) => {
+    total += bytes.length;
+    if (total > limits.outputBytes)
+      throw new DiversionEnded(`It has written more than its limit of ${limits.outputBytes} bytes.`);
+    output.push({ stream, bytes: bytes.slice() });
+  };
+}
+
+function newKernel(
+  replay: ReplayCore,
+  core: GuestCore,
+  policy: DiversionPolicy,
+  log: Logger,
+  show: (stream: 1 | 2, bytes: Uint8Array) => void,
+): Kernel {
+  const { header } = replay;
+  const clock = new DiversionClock(replay.recordedSec);
+  const facts: RecordedFacts = {
+    rrcallBase: header.rrcallBase,
+    syscallbufHdrSize: header.syscallbufHdrSize,
+    cpu: Math.max(0, header.bindToCpu),
+    release: header.uname.release || '6.1.0',
+    nodeName: header.uname.nodename || 'revenant',
+    layout: replay.vectors.recorded,
+  };
+  const opened: FileContent[] = [];
+  const layers: FileLayer[] = [
+    new TraceFiles((path) => replay.recordedFile(path)),
+    new HostFiles((content) => opened.push(content)),
+  ];
+  const overlay = new Overlay(layers, replay.memory, {
+    fileBytes: policy.limits.fileBytes,
+    owner: { uid: 0, gid: 0 },
+    now: () => clock.wall(),
+  });
+  const files = new FileSystem(overlay, policy.allowWrites, log, () => {
+    for (const content of opened) content.close?.();
+  });
+  return new Kernel({ core, files, policy, clock, facts, log, show, random: hostRandom });
+}

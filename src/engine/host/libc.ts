@@ -1,0 +1,112 @@
+/**
+ * Calls of the host's C library. The only file that imports koffi; who calls decides whether it may (a
+ * diversion's policy). Every function returns the C result, or a negative errno.
+ */
+import koffi from 'koffi';
+
+const library = koffi.load('libc.so.6');
+
+type Callable = (...values: unknown[]) => number | bigint;
+const declare = (prototype: string): Callable => library.func(prototype) as unknown as Callable;
+
+const calls = {
+  open: declare('int open(const char *path, int flags, int mode)'),
+  close: declare('int close(int fd)'),
+  pread: declare('int64_t pread64(int fd, _Out_ void *into, size_t size, int64_t offset)'),
+  pwrite: declare('int64_t pwrite64(int fd, const void *from, size_t size, int64_t offset)'),
+  ftruncate: declare('int ftruncate64(int fd, int64_t size)'),
+  statx: declare('int statx(int fd, const char *path, int flags, unsigned int mask, _Out_ void *into)'),
+  readlink: declare('int64_t readlink(const char *path, _Out_ void *into, size_t size)'),
+  getdents: declare('int64_t getdents64(int fd, _Out_ void *into, size_t size)'),
+  mkdir: declare('int mkdir(const char *path, unsigned int mode)'),
+  rmdir: declare('int rmdir(const char *path)'),
+  unlink: declare('int unlink(const char *path)'),
+  rename: declare('int rename(const char *from, const char *to)'),
+  clockGettime: declare('int clock_gettime(int clock, _Out_ void *into)'),
+  getrandom: declare('int64_t getrandom(_Out_ void *into, size_t size, unsigned int flags)'),
+  poll: declare('int poll(_Inout_ void *fds, uint64_t count, int milliseconds)'),
+  socket: declare('int socket(int domain, int type, int protocol)'),
+  connect: declare('int connect(int fd, const void *address, unsigned int size)'),
+  send: declare('int64_t send(int fd, const void *from, size_t size, int flags)'),
+  recv: declare('int64_t recv(int fd, _Out_ void *into, size_t size, int flags)'),
+  shutdown: declare('int shutdown(int fd, int how)'),
+} satisfies Record<string, Callable>;
+
+export type HostCall = keyof typeof calls;
+
+const MIB = 2 ** 20;
+
+/** The result as a number; -errno where the call failed. */
+export function hostCall(name: HostCall, ...values: unknown[]): number {
+  const result = Number(calls[name](...values));
+  return result < 0 ? -koffi.errno() : result;
+}
+
+/** Nanoseconds of a clock (CLOCK_REALTIME is 0, CLOCK_MONOTONIC 1). */
+export function hostClock(clock: number): bigint {
+  const bytes = new Uint8Array(16);
+  if (hostCall('clockGettime', clock, bytes) < 0) return 0n;
+  const view = new DataView(bytes.buffer);
+  return view.getBigInt64(0, true) * 1_000_000_000n + view.getBigInt64(8, true);
+}
+
+/** Fills `into` with random bytes. */
+export function hostRandom(into: Uint8Array): void {
+  for (let done = 0; done < into.length;) {
+    const piece = into.subarray(done, done + MIB);
+    const count = hostCall('getrandom', piece, piece.length, 0);
+    if (count <= 0) throw new Error(`getrandom: errno ${-count}`);
+    done += count;
+  }
+}
+
+/** Waits, without using the processor. */
+export function hostSleep(milliseconds: number): void {
+  hostCall('poll', null, 0, milliseconds);
+}
+
+export interface HostStat {
+  readonly mode: number;
+  readonly size: number;
+  readonly inode: number;
+  readonly links: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Seconds and nanoseconds of the last modification. */
+  readonly mtime: readonly [number, number];
+  readonly device: number;
+}
+
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_EMPTY_PATH = 0x1000;
+const STATX_BASIC = 0x7ff;
+const STATX_BYTES = 256;
+
+/** struct statx (include/uapi/linux/stat.h). */
+function parseStatx(bytes: Uint8Array): HostStat {
+  const view = new DataView(bytes.buffer);
+  return {
+    links: view.getUint32(16, true),
+    uid: view.getUint32(20, true),
+    gid: view.getUint32(24, true),
+    mode: view.getUint16(28, true),
+    inode: Number(view.getBigUint64(32, true)),
+    size: Number(view.getBigUint64(40, true)),
+    mtime: [Number(view.getBigInt64(112, true)), view.getUint32(120, true)],
+    device: view.getUint32(136, true) * 256 + view.getUint32(140, true),
+  };
+}
+
+/** lstat; a negative errno where it fails. */
+export function hostStat(path: string): HostStat | number {
+  const bytes = new Uint8Array(STATX_BYTES);
+  const result = hostCall('statx', AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC, bytes);
+  return result < 0 ? result : parseStatx(bytes);
+}
+
+export function hostFstat(fd: number): HostStat | number {
+  const bytes = new Uint8Array(STATX_BYTES);
+  const result = hostCall('statx', fd, '', AT_EMPTY_PATH, STATX_BASIC, bytes);
+  return result < 0 ? result : parseStatx(bytes);
+}
