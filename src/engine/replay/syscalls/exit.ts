@@ -38,8 +38,9 @@ const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
 
 /** Calls whose handler runs even if the recorded call failed. */
 const RUN_ON_FAILURE: ReadonlySet<number> = new Set([Sys.madvise, Sys.mprotect, Sys.pkey_mprotect]);
-/** orig_rax of a call that the recorder vetoed. */
+/** orig_rax of a call that the recorder vetoed, and of one that a seccomp filter kept from the kernel. */
 const VETOED = -2;
+const FILTERED = -1;
 
 /** What the caller has to verify after `performExit`. */
 export type ExitOutcome = 'compare' | 'loaded';
@@ -62,7 +63,10 @@ export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): Ex
     core.applyMemWrites(frame, task);
     return 'loaded';
   }
-  const vetoed = getSigned(frame.registers, Reg.orig_rax) === VETOED;
+  const executed = getSigned(frame.registers, Reg.orig_rax);
+  const vetoed = executed === VETOED;
+  // A filter's made-up result, 0 for instance, has none of the call's effects.
+  if (executed === FILTERED && number >= 0) number = FILTERED;
   if (vetoed) core.loadRegisters(task, frame);
   else if (number === core.header.rrcallBase + RrCall.initBuffers && !failed(frame)) {
     initBuffers(core, task, frame);

@@ -1,7 +1,7 @@
 import { PAGE_SIZE, USER_END, hex, pageCeil, pageFloor, type Gva } from '../../base/address.js';
 import { RevenantError } from '../../base/errors.js';
 import { Madvise, MapFlag, MremapFlag, PROT_GROWSDOWN } from '../../base/linux.js';
-import { Reg, getUnsigned, type RegisterWords } from '../../base/registers.js';
+import { Reg, getSigned, getUnsigned, type RegisterWords } from '../../base/registers.js';
 import { SharedObject, type Backing } from '../../mm/backing.js';
 import { Prot, isShared, type Vma } from '../../mm/vma.js';
 import type { AddressSpace } from '../../mm/address-space.js';
@@ -81,25 +81,51 @@ export function munmap(_core: ReplayCore, task: Task, frame: TraceFrame): void {
   task.space.unmap(start, end);
 }
 
-/** Executed even where it failed: a failing mprotect may have changed leading pages (notes 6.2). */
+const ENOMEM = -12;
+const EACCES = -13;
+const EINVAL = -22;
+
+/**
+ * Executed even where it failed: a failing mprotect may have changed leading pages (notes 6.2). EACCES is of a
+ * shared mapping of a file that was opened for reading; what comes before it was changed. Other failures but
+ * ENOMEM come before any change.
+ */
 export function mprotectFrame(_core: ReplayCore, task: Task, frame: TraceFrame): void {
-  mprotect(task.space, frame.registers);
+  const result = getSigned(frame.registers, Reg.rax);
+  if (result < 0 && result !== ENOMEM && result !== EACCES) return;
+  mprotect(task.space, frame.registers, result === EACCES);
 }
 
-/** mprotect with the arguments in `registers`; returns 0 or -errno as the kernel would. */
-export function mprotect(space: AddressSpace, registers: RegisterWords): number {
-  const ENOMEM = -12;
-  const EINVAL = -22;
+/**
+ * mprotect with the arguments in `registers`; returns 0 or -errno as the kernel would.
+ * @param upToShared it is known to have failed at the first shared mapping
+ */
+export function mprotect(space: AddressSpace, registers: RegisterWords, upToShared = false): number {
   let start = getUnsigned(registers, Reg.rdi);
   const end = pageCeil(start + getUnsigned(registers, Reg.rsi));
   const prot = registers[2 * Reg.rdx];
   if (start % PAGE_SIZE !== 0) return EINVAL;
   if (end > USER_END || end < start) return ENOMEM;
   if (end === start) return 0;
-  if (prot & PROT_GROWSDOWN) start = Math.min(start, space.vmas.find(start as Gva)?.start ?? start);
-  const stop = firstGap(space, start, end);
+  if (prot & PROT_GROWSDOWN) start = growableStart(space, start);
+  let stop = firstGap(space, start, end);
+  if (upToShared) stop = space.vmas.overlapping(start as Gva, stop as Gva).find(isShared)?.start ?? stop;
   if (stop > start) space.protect(start as Gva, stop as Gva, prot & PROT_MASK);
   return stop < end ? ENOMEM : 0;
+}
+
+/**
+ * Where a growing mapping begins that contains `start`: its grown parts are VMAs of their own here, and one
+ * in the kernel.
+ */
+function growableStart(space: AddressSpace, start: number): number {
+  let lowest = space.vmas.find(start as Gva);
+  for (let below = lowest; lowest && below;) {
+    below = lowest.start > 0 ? space.vmas.find((lowest.start - 1) as Gva) : null;
+    if (!below || below.backing || below.prot !== lowest.prot || below.name !== lowest.name) break;
+    lowest = below;
+  }
+  return Math.min(start, lowest?.start ?? start);
 }
 
 /** End of the mapped run that begins at `start`, at most `end`. */
@@ -265,7 +291,7 @@ export function growMap(core: ReplayCore, task: Task, frame: TraceFrame): void {
     prot: record.prot & PROT_MASK,
     backing: null,
     offset: 0,
-    name: record.fsname || '[stack]',
+    name: record.fsname || (task.space.vmas.find(range.end)?.name ?? ''),
     file: null,
   });
 }
