@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { parseCount, parseSeconds, parseSize, parseWhole } from './args.js';
-import type { CiEnvironment } from './commands/ci.js';
+import type { CiEnvironment } from './ci-environment.js';
 import type { CommandIo } from './output.js';
 
 type Perform = (action: (io: CommandIo) => Promise<number | undefined>) => Promise<void>;
@@ -25,16 +25,27 @@ export function addCi(program: Command, io: CommandIo, perform: Perform, version
         'traces at the same time (default: as processors and memory allow)',
       ).argParser(parseCount),
     )
-    .addOption(
-      new Option('--worker-memory <size>', "most memory of a worker's own, besides the guest's")
-        .argParser(parseSize)
-        .default(1024 ** 3, '1G'),
-    )
+    .addOption(workerMemory())
     .addOption(new Option('--retries <count>', 'further attempts after a failure').argParser(parseWhole))
     .option('--strict', 'a skipped trace is a failure')
     .option('--junit <file>', 'write results as JUnit XML')
     .option('--html <file>', 'write a report as one HTML file')
     .option('--artifacts <folder>', 'keep log, report and output of what does not pass')
+    .option('--queue <url>', 'let `revenant worker`s do it: a Redis, such as redis://localhost:6379')
+    .addOption(queuePrefix())
+    .addOption(
+      new Option('--queue-patience <seconds>', 'how long no worker may be there that can do a trace')
+        .argParser(parseSeconds)
+        .default(300),
+    )
+    .option('--store <place>', 'with --queue: traces travel by this folder or s3://BUCKET/PREFIX')
+    .option('--changed-since <commit>', 'only traces that differ, or whose expectations do, by git')
+    .option('--fresh', 'replay unchanged traces, too')
+    .option(
+      '--cache <folder>',
+      'where results are kept (default: revenant/ci in $XDG_CACHE_HOME or ~/.cache)',
+    )
+    .option('--no-cache', 'neither use nor keep results')
     .option('--json', 'results as JSON on standard output')
     .option('--list', 'print the traces, replay nothing')
     .option('--quiet', 'no progress and no summary');
@@ -46,9 +57,50 @@ export function addCi(program: Command, io: CommandIo, perform: Perform, version
         return ciCommand(target, options, io, surroundings(version));
       }),
     );
+  addWorker(program, perform, io, version);
   program
     .command('job', { hidden: true })
     .action(() => perform(async () => (await import('./commands/job-process.js')).jobCommand(io)));
+}
+
+const queuePrefix = (): Option =>
+  new Option('--queue-prefix <name>', 'tells installations apart that share a Redis').default('revenant');
+
+const workerMemory = (): Option =>
+  new Option('--worker-memory <size>', "most memory of a worker's own, besides the guest's")
+    .argParser(parseSize)
+    .default(1024 ** 3, '1G');
+
+function addWorker(program: Command, perform: Perform, io: CommandIo, version: string): void {
+  program
+    .command('worker')
+    .description('do what `revenant ci --queue` submits, until stopped')
+    .requiredOption('--queue <url>', 'a Redis, such as redis://localhost:6379')
+    .addOption(queuePrefix())
+    .addOption(
+      new Option('--jobs <count>', 'traces at the same time (default: as many as processors)').argParser(
+        parseCount,
+      ),
+    )
+    .option('--name <name>', 'what results call this worker (default: host and process)')
+    .addOption(new Option('--memory <size>', 'most guest memory of a trace').argParser(parseSize))
+    .addOption(workerMemory())
+    .addOption(
+      new Option('--machine <kind>', 'where to run').choices(['host', 'emulated', 'auto']).default('auto'),
+    )
+    .addOption(
+      new Option('--lock-seconds <seconds>', 'a worker that is silent for so long loses its trace to another')
+        .argParser(parseSeconds)
+        .default(30),
+    )
+    .option('--store <place>', 'where traces are fetched from, instead of what a job names')
+    .option('--cache <folder>', 'where fetched traces are kept')
+    .action((options) =>
+      perform(async () => {
+        const { workerCommand } = await import('./commands/worker.js');
+        return workerCommand(options, io, surroundings(version));
+      }),
+    );
 }
 
 /** Settings that go before the manifest's. */
@@ -73,5 +125,5 @@ function addOverrides(command: Command): Command {
 const surroundings = (version: string): CiEnvironment => ({
   version,
   environment: process.env,
-  date: () => new Date().toISOString(),
+  date: () => Date.now(),
 });

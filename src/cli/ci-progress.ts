@@ -49,9 +49,8 @@ export class CiProgress implements RunListener {
     this.last = this.begun;
   }
 
-  started(spec: JobSpec, attempt: number): void {
-    const note = attempt > 1 ? `attempt ${attempt}` : null;
-    this.running.set(spec.name, { at: null, begun: this.options.io.now(), note });
+  started(spec: JobSpec): void {
+    this.running.set(spec.name, { at: null, begun: this.options.io.now(), note: null });
     this.draw();
   }
 

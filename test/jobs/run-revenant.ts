@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 
 const launcher = path.resolve(import.meta.dirname, '../../bin/revenant');
@@ -10,10 +12,14 @@ export interface Finished {
   stderr: string;
 }
 
+/** Of this process: no result of an earlier run may pass for one of this. */
+const cache = fs.mkdtempSync(path.join(os.tmpdir(), 'revenant-cache-'));
+process.once('exit', () => fs.rmSync(cache, { recursive: true, force: true }));
+
 /** Runs bin/revenant as users do: with processes of its own. */
 export async function runRevenant(args: string[], environment: NodeJS.ProcessEnv = {}): Promise<Finished> {
   const child = spawn(process.execPath, [launcher, ...args], {
-    env: { ...process.env, GITHUB_ACTIONS: '', ...environment },
+    env: { ...process.env, GITHUB_ACTIONS: '', XDG_CACHE_HOME: cache, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const text = { stdout: '', stderr: '' };

@@ -23,17 +23,27 @@ export function jobsOfFolder(folder: string, settings: Settings = {}): JobSpec[]
   if (traces.length === 0) throw new RevenantError('E_TRACE_MISSING', `No trace below ${folder}.`);
   return traces.map((trace) =>
     newJob(traceName(folder, trace), trace, settings, path.resolve('.'), {
-      expect: expectationOf({}, trace, '.'),
+      expect: expectationOf({}, trace, { folder: '.', readText: readExpected }),
       questions: [],
       source: null,
     }),
   );
 }
 
+/** Where texts that a manifest names are read from. */
+export type ReadText = (file: string) => Uint8Array;
+
+interface Surroundings {
+  /** What names are relative to. */
+  folder: string;
+  readText: ReadText;
+}
+
 /** The jobs of a manifest, names made unique. Throws E_MANIFEST, E_TRACE_MISSING, E_TRACE_CORRUPT. */
-export function jobsOfManifest(read: ReadManifest): JobSpec[] {
+export function jobsOfManifest(read: ReadManifest, readText: ReadText = readExpected): JobSpec[] {
   const { file, manifest } = read;
   const folder = path.dirname(file);
+  const surroundings = { folder, readText };
   const jobs: JobSpec[] = [];
   manifest.traces.forEach((entry, index) => {
     const source = { file, line: read.lineOfEntry(index) };
@@ -46,8 +56,8 @@ export function jobsOfManifest(read: ReadManifest): JobSpec[] {
       const settings = { ...manifest.defaults, ...entry };
       jobs.push(
         newJob(nameOf(entry, trace, folder, traces.length), trace, settings, folder, {
-          expect: expectationOf(entry.expect ?? {}, trace, folder),
-          questions: (entry.questions ?? []).map((question) => questionOf(question, folder)),
+          expect: expectationOf(entry.expect ?? {}, trace, surroundings),
+          questions: (entry.questions ?? []).map((question) => questionOf(question, surroundings)),
           source,
         }),
       );
@@ -126,7 +136,7 @@ function newJob(
 }
 
 /** What the manifest says; where it is silent, the files beside the trace. */
-function expectationOf(source: ExpectSource, trace: string, folder: string): Expectation {
+function expectationOf(source: ExpectSource, trace: string, surroundings: Surroundings): Expectation {
   const beside = readExpectation(trace);
   const until = typeof source.replay === 'object' ? source.replay.until : null;
   const status = source.signal === undefined ? source.status : 128 + signalNumber(source.signal);
@@ -134,8 +144,8 @@ function expectationOf(source: ExpectSource, trace: string, folder: string): Exp
   return {
     ...NO_EXPECTATION,
     until,
-    stdout: source.stdout === undefined ? besideStdout : textTest(source.stdout, folder),
-    stderr: source.stderr === undefined ? null : textTest(source.stderr, folder),
+    stdout: source.stdout === undefined ? besideStdout : textTest(source.stdout, surroundings),
+    stderr: source.stderr === undefined ? null : textTest(source.stderr, surroundings),
     status: status ?? (until === null ? beside.status : null),
     reaches: (source.reaches ?? []).map((reach) =>
       typeof reach === 'number'
@@ -157,12 +167,12 @@ function wholeText(content: Uint8Array): TextTest {
   return { digest: { bytes: content.length, sha256 } };
 }
 
-function textTest(source: TextTestSource, folder: string): TextTest {
+function textTest(source: TextTestSource, { folder, readText }: Surroundings): TextTest {
   if (typeof source === 'string') return { equals: source };
   const { equals, file, contains, matches } = source;
   return {
     ...(equals === undefined ? {} : { equals: String(equals) }),
-    ...(file === undefined ? {} : wholeText(readExpected(path.resolve(folder, file)))),
+    ...(file === undefined ? {} : wholeText(readText(path.resolve(folder, file)))),
     ...(contains === undefined ? {} : { contains }),
     ...(matches === undefined ? {} : { matches }),
   };
@@ -188,12 +198,12 @@ function askOf({ expression, call, memory, type }: QuestionSource): Ask {
   return { kind: 'memory', address: memory!, type: type ?? 'i32' };
 }
 
-function questionOf(source: QuestionSource, folder: string): Question {
+function questionOf(source: QuestionSource, surroundings: Surroundings): Question {
   const ask = askOf(source);
   const test =
     ask.kind === 'call'
-      ? textTest(source.output!, folder)
-      : textTest({ equals: source.equals, contains: source.contains, matches: source.matches }, folder);
+      ? textTest(source.output!, surroundings)
+      : textTest({ equals: source.equals, contains: source.contains, matches: source.matches }, surroundings);
   return { name: source.name ?? askText(ask), at: placeOf(source.at), ask, test };
 }
 

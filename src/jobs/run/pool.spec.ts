@@ -24,9 +24,9 @@ function harness(jobs: JobSpec[], more: Partial<PoolOptions> = {}) {
     start,
     weigh: ({ name }) => name.length,
     listener: {
-      started: ({ name }, attempt) => said.push(`start ${name} ${attempt}`),
+      started: ({ name }) => said.push(`start ${name}`),
       progress() {},
-      note() {},
+      note: ({ name }, text) => said.push(`${name} ${text}`),
       finished: ({ name }, { state }) => said.push(`end ${name} ${state}`),
     },
     ...more,
@@ -39,10 +39,10 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 describe('a pool', () => {
   it('runs so many at a time, the largest first, and keeps the order of results', async () => {
     const { said, ends, done } = harness([spec('a'), spec('bb'), spec('ccc')]);
-    expect(said).toEqual(['start ccc 1', 'start bb 1']);
+    expect(said).toEqual(['start ccc', 'start bb']);
     ends[1](true);
     await turn();
-    expect(said.slice(2)).toEqual(['end bb passed', 'start a 1']);
+    expect(said.slice(2)).toEqual(['end bb passed', 'start a']);
     ends[0](false);
     ends[2](true);
     expect((await done).map(({ name, state }) => `${name} ${state}`)).toEqual([
@@ -60,7 +60,7 @@ describe('a pool', () => {
     await turn();
     ends[2](false);
     const [first, second] = await done;
-    expect(said).toEqual(['start a 1', 'start a 2', 'end a passed', 'start b 1', 'end b failed']);
+    expect(said).toEqual(['start a', 'a attempt 2', 'end a passed', 'start b', 'end b failed']);
     expect(first).toMatchObject({ attempts: 2, flaky: true });
     expect(second).toMatchObject({ attempts: 1, flaky: false });
   });

@@ -2,10 +2,12 @@
 import type { JobResult } from '../result.js';
 import type { JobSpec } from '../spec.js';
 import type { Progress } from './execute.js';
-import type { JobListener, RunningJob } from './process.js';
+import type { RunningJob } from './process.js';
+import type { StartJob } from './retries.js';
+import { retrying } from './retries.js';
 
 export interface RunListener {
-  started(spec: JobSpec, attempt: number): void;
+  started(spec: JobSpec): void;
   progress(spec: JobSpec, at: Progress): void;
   note(spec: JobSpec, text: string): void;
   finished(spec: JobSpec, result: JobResult): void;
@@ -15,7 +17,7 @@ export interface PoolOptions {
   jobs: readonly JobSpec[];
   /** Jobs at the same time. */
   width: number;
-  start: (spec: JobSpec, listener: JobListener) => RunningJob;
+  start: StartJob;
   /** How much work a job is, in any unit. */
   weigh: (spec: JobSpec) => number;
   listener: RunListener;
@@ -35,7 +37,7 @@ export async function runPool(options: PoolOptions): Promise<JobResult[]> {
   signal?.addEventListener('abort', cancel);
   const lane = async (): Promise<void> => {
     for (let next = order.shift(); next !== undefined && !signal?.aborted; next = order.shift()) {
-      results[next.index] = await runWithRetries(next.spec, options, running);
+      results[next.index] = await runOne(next.spec, options, running);
     }
   };
   try {
@@ -47,29 +49,21 @@ export async function runPool(options: PoolOptions): Promise<JobResult[]> {
   return results;
 }
 
-const worthRetrying = ({ state }: JobResult): boolean => state === 'failed' || state === 'error';
-
-async function runWithRetries(
+async function runOne(
   spec: JobSpec,
-  options: PoolOptions,
+  { listener, signal, start }: PoolOptions,
   running: Set<RunningJob>,
 ): Promise<JobResult> {
-  const { listener, signal } = options;
-  for (let attempt = 1; ; attempt++) {
-    listener.started(spec, attempt);
-    const job = options.start(spec, {
-      progress: (at) => listener.progress(spec, at),
-      note: (text) => listener.note(spec, text),
-    });
-    running.add(job);
-    const result = await job.result;
-    running.delete(job);
-    if (worthRetrying(result) && attempt <= spec.retries && !signal?.aborted) continue;
-    result.attempts = attempt;
-    result.flaky = attempt > 1 && result.state === 'passed';
-    if (!signal?.aborted) listener.finished(spec, result);
-    return result;
-  }
+  listener.started(spec);
+  const job = retrying(start)(spec, {
+    progress: (at) => listener.progress(spec, at),
+    note: (text) => listener.note(spec, text),
+  });
+  running.add(job);
+  const result = await job.result;
+  running.delete(job);
+  if (!signal?.aborted) listener.finished(spec, result);
+  return result;
 }
 
 /** What a worker takes besides guest memory: node, QEMU and the emulated kernel. */

@@ -1,0 +1,47 @@
+import { randomUUID } from 'node:crypto';
+import type { JobResult } from '../jobs/result.js';
+import type { RunListener } from '../jobs/run/pool.js';
+import type { JobSpec } from '../jobs/spec.js';
+
+export interface QueueOptions {
+  queuePrefix: string;
+  queuePatience: number;
+  store?: string;
+}
+
+export interface QueueSurroundings {
+  listener: RunListener;
+  signal: AbortSignal;
+  say: (text: string) => void;
+  now: () => number;
+}
+
+/** Lets the workers of a queue do the jobs. The libraries for it are loaded only here. */
+export async function runQueued(
+  jobs: JobSpec[],
+  url: string,
+  options: QueueOptions,
+  surroundings: QueueSurroundings,
+): Promise<JobResult[]> {
+  if (jobs.length === 0) return [];
+  const [{ connect }, { submitJobs }, { openStore }] = await Promise.all([
+    import('../jobs/queue/connection.js'),
+    import('../jobs/queue/submit.js'),
+    import('../jobs/store/open.js'),
+  ]);
+  const { queuePrefix, queuePatience, store } = options;
+  const redis = await connect(url, surroundings.say);
+  try {
+    return await submitJobs(jobs, {
+      redis,
+      prefix: queuePrefix,
+      run: randomUUID(),
+      store: store === undefined ? null : await openStore(store),
+      storeName: store ?? null,
+      patienceSeconds: queuePatience,
+      ...surroundings,
+    });
+  } finally {
+    redis.disconnect();
+  }
+}

@@ -1,0 +1,195 @@
+import { randomUUID } from 'node:crypto';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import type { TraceHeader } from '../../engine/trace/records.js';
+import { connect } from '../../jobs/queue/connection.js';
+import type { JobNeeds, QueuedJob, WorkerAnnouncement } from '../../jobs/queue/protocol.js';
+import { QueueWorker } from '../../jobs/queue/worker.js';
+import { startJob } from '../../jobs/run/process.js';
+import type { JobSpec } from '../../jobs/spec.js';
+import { openStore } from '../../jobs/store/open.js';
+import { downloadTrace } from '../../jobs/store/traces.js';
+import type { VcpuTransport } from '../../engine/kvm/transport.js';
+import type { MachineKind } from '../../machine/choose.js';
+import { acquireEmulated } from '../../machine/emulated.js';
+import { examine } from '../../machine/examine.js';
+import { openHost } from '../../machine/host.js';
+import type { Gifts } from '../../machine/requirements.js';
+import { judge, traceNeeds } from '../../machine/requirements.js';
+import type { CommandIo } from '../output.js';
+import { printableLines } from '../printable.js';
+import type { CiEnvironment } from '../ci-environment.js';
+import { workerProgram } from './ci.js';
+
+export interface WorkerCommandOptions {
+  queue: string;
+  queuePrefix: string;
+  jobs?: number;
+  name?: string;
+  /** Most guest memory of a job, in bytes. */
+  memory?: number;
+  workerMemory?: number;
+  machine: MachineKind | 'auto';
+  lockSeconds: number;
+  /** Instead of the one that a job names. */
+  store?: string;
+  cache?: string;
+}
+
+/** A machine here: what it gives, or why there is none. */
+interface Found {
+  kind: MachineKind;
+  gifts: Gifts | null;
+  problem: string | null;
+}
+
+/** `revenant worker --queue URL`: does jobs until it is told to stop. Returns the exit code. */
+export async function workerCommand(
+  options: WorkerCommandOptions,
+  io: CommandIo,
+  surroundings: CiEnvironment,
+): Promise<number> {
+  const say = (text: string): void => io.err(`revenant: ${printableLines(text)}\n`);
+  const redis = await connect(options.queue, say);
+  const machines = await findMachines(options.machine, say);
+  if (machines.every(({ gifts }) => gifts === null)) {
+    redis.disconnect();
+    const problems = machines.map(({ kind, problem }) => `${kind}: ${problem ?? ''}`).join(' ');
+    throw new RevenantError('E_MACHINE_START', `This worker has no machine. ${problems}`);
+  }
+  const about = announcement(options, machines, surroundings.version);
+  const worker = new QueueWorker({
+    redis,
+    prefix: options.queuePrefix,
+    about,
+    lockSeconds: options.lockSeconds,
+    refuse: (needs) => refusal(needs, machines, options),
+    prepare: (job) => prepare(job, options, surroundings.environment),
+    start: (spec, listener) =>
+      startJob({
+        program: workerProgram(options.workerMemory),
+        spec,
+        artifacts: null,
+        listener,
+        now: () => io.now(),
+      }),
+    say,
+    now: () => io.now(),
+  });
+  const stop = (): void => {
+    say('stopping; what runs is given back to the queue');
+    worker.stop();
+  };
+  process.once('SIGINT', stop);
+  process.once('SIGTERM', stop);
+  say(`worker ${about.name} takes jobs, ${about.slots} at a time`);
+  await worker.work();
+  redis.disconnect();
+  return ExitCode.ok;
+}
+
+async function findMachines(wanted: MachineKind | 'auto', say: (text: string) => void): Promise<Found[]> {
+  const kinds: MachineKind[] = wanted === 'auto' ? ['host', 'emulated'] : [wanted];
+  const found: Found[] = [];
+  for (const kind of kinds) {
+    const open = (): VcpuTransport | Promise<VcpuTransport> =>
+      kind === 'host' ? openHost() : acquireEmulated({ onStarting: say });
+    const machine = await findMachine(kind, open);
+    say(`${kind}: ${machine.gifts?.description ?? machine.problem ?? ''}`);
+    found.push(machine);
+  }
+  return found;
+}
+
+async function findMachine(
+  kind: MachineKind,
+  open: () => VcpuTransport | Promise<VcpuTransport>,
+): Promise<Found> {
+  let transport: VcpuTransport | null = null;
+  try {
+    transport = await open();
+    const { passed, description, xcr0, cpuid } = examine(transport);
+    if (!passed)
+      return {
+        kind,
+        gifts: null,
+        problem: `${description} shows programs another processor than it is told.`,
+      };
+    return { kind, gifts: { kind, description, xcr0, cpuid, attestation: null }, problem: null };
+  } catch (error) {
+    if (!(error instanceof RevenantError)) throw error;
+    return { kind, gifts: null, problem: error.message };
+  } finally {
+    transport?.close();
+  }
+}
+
+function announcement(
+  options: WorkerCommandOptions,
+  machines: Found[],
+  revenant: string,
+): WorkerAnnouncement {
+  const id = randomUUID();
+  return {
+    id,
+    name: options.name ?? `${os.hostname()}-${process.pid}`,
+    revenant,
+    slots: options.jobs ?? os.availableParallelism(),
+    memoryBytes: options.memory ?? null,
+    machines: machines.map(({ kind, gifts, problem }) => ({
+      kind,
+      description: gifts?.description ?? '',
+      xcr0: `0x${(gifts?.xcr0 ?? 0n).toString(16)}`,
+      problem,
+    })),
+  };
+}
+
+/** Why no machine here serves these needs; null: one does, as far as can be told before trying. */
+function refusal(needs: JobNeeds, machines: Found[], options: WorkerCommandOptions): string | null {
+  const most = options.memory ?? Infinity;
+  if (needs.memoryBytes !== null && needs.memoryBytes > most)
+    return `The job may need ${needs.memoryBytes} bytes of guest memory, the worker gives ${most}.`;
+  const reasons: string[] = [];
+  for (const { kind, gifts, problem } of machines) {
+    if (needs.machine !== 'auto' && needs.machine !== kind) continue;
+    if (!gifts) {
+      reasons.push(problem ?? '');
+      continue;
+    }
+    // Another processor of the emulator: known only when it runs.
+    if (kind === 'emulated' && needs.cpu !== null) return null;
+    const judgement = judge(traceNeeds(headerOf(needs)), gifts);
+    if (judgement.ok) return null;
+    reasons.push(...judgement.reasons);
+  }
+  return reasons.length > 0 ? reasons.join(' ') : `The worker has no ${needs.machine} machine.`;
+}
+
+/** As much of a header as decides what machine a trace needs. */
+const headerOf = ({ processor }: JobNeeds): TraceHeader =>
+  ({ ...processor, xcr0: BigInt(processor.xcr0) }) as unknown as TraceHeader;
+
+/** The trace as a folder here, and this worker's limits. */
+async function prepare(
+  { spec, digest, store }: QueuedJob,
+  options: WorkerCommandOptions,
+  environment: NodeJS.ProcessEnv,
+): Promise<JobSpec> {
+  const memoryBytes = Math.min(spec.limits.memoryBytes ?? Infinity, options.memory ?? Infinity);
+  const limits = { ...spec.limits, memoryBytes: memoryBytes === Infinity ? null : memoryBytes };
+  if (digest === null) {
+    if (fs.existsSync(spec.trace)) return { ...spec, limits };
+    throw new RevenantError(
+      'E_TRACE_MISSING',
+      `The worker ${os.hostname()} has no ${spec.trace}.`,
+      'Share the folder with workers, or let traces travel: revenant ci --queue URL --store STORE.',
+    );
+  }
+  const base = environment.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache');
+  const cache = options.cache ?? path.join(base, 'revenant/traces');
+  const trace = await downloadTrace(await openStore(options.store ?? store ?? ''), digest, cache);
+  return { ...spec, trace, limits };
+}

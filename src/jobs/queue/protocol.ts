@@ -1,0 +1,80 @@
+/** What submitters and workers share in Redis, besides BullMQ's own keys. */
+import { createHash } from 'node:crypto';
+import type { CpuidRecord, TraceHeader } from '../../engine/trace/records.js';
+import type { JobSpec } from '../spec.js';
+
+/**
+ * What a job needs of a worker. Jobs with the same needs are in one queue of BullMQ, and a worker takes jobs only
+ * from the queues whose needs it can serve: so they land where they can run.
+ */
+export interface JobNeeds {
+  machine: JobSpec['machine'];
+  cpu: string | null;
+  memoryBytes: number | null;
+  processor: {
+    /** Hexadecimal. */
+    xcr0: string;
+    cpuidRecords: CpuidRecord[];
+    hasCpuidFaulting: boolean;
+    maxVirtualAddressSize: number;
+  };
+}
+
+/** A job in a queue. */
+export interface QueuedJob {
+  run: string;
+  spec: JobSpec;
+  /** Digest of the trace in the store; null: `spec.trace` is a path that the worker has, too. */
+  digest: string | null;
+  store: string | null;
+}
+
+/** What a worker announces of itself. */
+export interface WorkerAnnouncement {
+  id: string;
+  name: string;
+  revenant: string;
+  slots: number;
+  memoryBytes: number | null;
+  machines: { kind: string; description: string; xcr0: string; problem: string | null }[];
+}
+
+export const needsOf = (spec: JobSpec, header: TraceHeader): JobNeeds => ({
+  machine: spec.machine,
+  cpu: spec.cpu,
+  memoryBytes: spec.limits.memoryBytes,
+  processor: {
+    xcr0: `0x${header.xcr0.toString(16)}`,
+    cpuidRecords: header.cpuidRecords,
+    hasCpuidFaulting: header.hasCpuidFaulting,
+    maxVirtualAddressSize: header.maxVirtualAddressSize,
+  },
+});
+
+/** Names needs; equal ones alike. */
+export const needsKey = (needs: JobNeeds): string =>
+  createHash('sha256').update(JSON.stringify(needs)).digest('hex').slice(0, 16);
+
+/** Of the keys and queues of one installation; several can share a Redis. */
+export class Names {
+  constructor(readonly prefix: string) {}
+
+  queue(key: string): string {
+    return `jobs-${key}`;
+  }
+  /** Hash: needs by key. */
+  get needs(): string {
+    return `${this.prefix}:needs`;
+  }
+  /** A worker's announcement; it expires when the worker is gone. */
+  worker(id: string): string {
+    return `${this.prefix}:worker:${id}`;
+  }
+  /** Hash: why workers cannot serve the needs, by worker. */
+  refusals(key: string): string {
+    return `${this.prefix}:refusals:${key}`;
+  }
+}
+
+/** A worker that was not heard of for so long is gone. */
+export const WORKER_TTL_SECONDS = 15;

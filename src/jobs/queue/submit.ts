@@ -1,0 +1,276 @@
+/** Puts jobs into queues and waits for their results. */
+import { Job, Queue, QueueEvents } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { TraceReader } from '../../engine/trace/reader.js';
+import type { JobResult } from '../result.js';
+import { newResult, problem, stateOf } from '../result.js';
+import { problemOf } from '../run/execute.js';
+import type { RunListener } from '../run/pool.js';
+import { reproduceCommand } from '../run/reproduce.js';
+import type { JobSpec } from '../spec.js';
+import type { Store } from '../store/store.js';
+import { uploadTrace } from '../store/traces.js';
+import type { JobNeeds, QueuedJob } from './protocol.js';
+import { Names, needsKey, needsOf } from './protocol.js';
+
+/** Results that nobody fetched are removed after so long. */
+const KEEP_SECONDS = 24 * 3600;
+/** Events tell of results at once; what a restart of Redis swallowed is found by looking. */
+const LOOK_MS = 2000;
+/** Jobs asked for in one look. */
+const LOOK_AT = 500;
+
+export interface SubmitOptions {
+  redis: Redis;
+  prefix: string;
+  /** Unique; names the jobs. */
+  run: string;
+  store: Store | null;
+  storeName: string | null;
+  listener: RunListener;
+  /** Told what is waited for. */
+  say: (text: string) => void;
+  signal: AbortSignal;
+  /** Seconds that no worker may be there that can do a job, before the job is given up. */
+  patienceSeconds: number;
+  /** Milliseconds of a monotonic clock. */
+  now: () => number;
+}
+
+interface Pending {
+  spec: JobSpec;
+  index: number;
+  key: string;
+}
+
+/** Results in the order of the jobs, each once. Throws the signal's reason when aborted; its jobs are removed then. */
+export async function submitJobs(jobs: readonly JobSpec[], options: SubmitOptions): Promise<JobResult[]> {
+  const submission = new Submission(options);
+  try {
+    return await submission.run(jobs);
+  } finally {
+    await submission.close();
+  }
+}
+
+class Submission {
+  private readonly names: Names;
+  private readonly queues = new Map<string, { queue: Queue; events: QueueEvents }>();
+  /** BullMQ leaves connections open that it was given. */
+  private readonly connections: Redis[] = [];
+  private readonly pending = new Map<string, Pending>();
+  private readonly results: JobResult[] = [];
+  private wake: () => void = () => {};
+  /** When a key was first seen without a worker that can serve it. */
+  private readonly helpless = new Map<string, number>();
+
+  constructor(private readonly options: SubmitOptions) {
+    this.names = new Names(options.prefix);
+  }
+
+  async run(jobs: readonly JobSpec[]): Promise<JobResult[]> {
+    const { signal } = this.options;
+    const abort = (): void => this.wake();
+    signal.addEventListener('abort', abort);
+    try {
+      for (const [index, spec] of jobs.entries()) {
+        signal.throwIfAborted();
+        await this.submit(spec, index);
+      }
+      while (this.pending.size > 0) {
+        await this.pause(LOOK_MS);
+        signal.throwIfAborted();
+        await this.look();
+        await this.giveUpHelpless();
+      }
+    } catch (error) {
+      await this.withdraw();
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+    return this.results;
+  }
+
+  async close(): Promise<void> {
+    for (const { queue, events } of this.queues.values()) {
+      await events.close();
+      await queue.close();
+    }
+    for (const connection of this.connections) connection.disconnect();
+  }
+
+  private async submit(spec: JobSpec, index: number): Promise<void> {
+    const { run, store, storeName, redis, listener } = this.options;
+    let needs: JobNeeds;
+    let digest: string | null = null;
+    try {
+      const reader = TraceReader.open(spec.trace);
+      reader.close();
+      needs = needsOf(spec, reader.header);
+      if (store) digest = await uploadTrace(store, spec.trace);
+    } catch (error) {
+      const result = newResult(spec);
+      result.problems.push(problemOf(error));
+      result.state = stateOf(result.problems);
+      this.settle({ spec, index, key: '' }, result);
+      return;
+    }
+    const key = needsKey(needs);
+    await redis.hset(this.names.needs, key, JSON.stringify(needs));
+    const id = `${run}-${index}`;
+    this.pending.set(id, { spec, index, key });
+    const data: QueuedJob = { run, spec, digest, store: digest === null ? null : storeName };
+    const kept = { age: KEEP_SECONDS };
+    // One id, one job: a command that is repeated after a lost connection adds nothing.
+    const job = { jobId: id, removeOnComplete: kept, removeOnFail: kept };
+    await this.queue(key).queue.add(spec.name, data, job);
+    listener.note(spec, 'queued');
+  }
+
+  private queue(key: string): { queue: Queue; events: QueueEvents } {
+    let found = this.queues.get(key);
+    if (!found) {
+      const { redis, prefix } = this.options;
+      const name = this.names.queue(key);
+      const queue = new Queue(name, { connection: redis, prefix });
+      const connection = redis.duplicate();
+      this.connections.push(connection);
+      const events = new QueueEvents(name, { connection, prefix });
+      events.on('completed', () => this.wake());
+      events.on('failed', () => this.wake());
+      events.on('active', ({ jobId }) => {
+        const pending = this.pending.get(jobId);
+        if (pending) this.options.listener.started(pending.spec);
+      });
+      events.on('progress', ({ jobId, data }) => this.progress(jobId, data));
+      // The connection's own listener has told.
+      events.on('error', () => {});
+      queue.on('error', () => {});
+      found = { queue, events };
+      this.queues.set(key, found);
+    }
+    return found;
+  }
+
+  private progress(id: string, data: unknown): void {
+    const pending = this.pending.get(id);
+    const at = data as { frame?: number; frames?: number };
+    if (!pending || typeof at.frame !== 'number' || typeof at.frames !== 'number') return;
+    const { frame, frames } = at;
+    this.options.listener.progress(pending.spec, { phase: 'replaying', frame, frames });
+  }
+
+  /** Fetches what is done. */
+  private async look(): Promise<void> {
+    for (const [id, pending] of [...this.pending].slice(0, LOOK_AT)) {
+      const job = (await Job.fromId(this.queue(pending.key).queue, id)) as
+        Job<QueuedJob, JobResult> | undefined;
+      if (job?.finishedOn) {
+        this.take(id, pending, job);
+        await job.remove();
+      } else {
+        // The next look begins with others.
+        this.pending.delete(id);
+        this.pending.set(id, pending);
+        if (!job) await this.again(id, pending);
+      }
+    }
+  }
+
+  /** A Redis that came back without its last second may have lost a job: it is put in again, under the same id. */
+  private async again(id: string, pending: Pending): Promise<void> {
+    this.pending.delete(id);
+    await this.submit(pending.spec, pending.index);
+  }
+
+  private take(id: string, pending: Pending, job: Job<QueuedJob, JobResult>): void {
+    this.pending.delete(id);
+    const { spec } = pending;
+    let result = job.returnvalue;
+    if (job.failedReason || !result) {
+      result = newResult(spec);
+      const why = job.failedReason ?? 'no result';
+      result.problems.push(problem('worker', `The queue gave the job up: ${why}.`));
+      result.state = stateOf(result.problems);
+    }
+    this.settle(pending, result);
+  }
+
+  private settle({ spec, index }: Pending, result: JobResult): void {
+    const { name, trace, source } = spec;
+    this.results[index] = { ...result, name, trace, source, reproduce: reproduceCommand(spec) };
+    this.options.listener.finished(spec, this.results[index]);
+  }
+
+  /** Jobs that no worker could do for too long are skipped, with the reasons of each. */
+  private async giveUpHelpless(): Promise<void> {
+    const { now, patienceSeconds } = this.options;
+    const workers = await this.workers();
+    for (const key of new Set([...this.pending.values()].map((pending) => pending.key))) {
+      const refusals = await this.options.redis.hgetall(this.names.refusals(key));
+      const able = workers.some((id) => refusals[id] === undefined);
+      if (able) {
+        this.helpless.delete(key);
+        continue;
+      }
+      const since = this.helpless.get(key) ?? now();
+      if (!this.helpless.has(key)) this.options.say(waitingText(workers.length));
+      this.helpless.set(key, since);
+      if (now() - since < patienceSeconds * 1000) continue;
+      const reasons = workers.map((id) => refusals[id]);
+      await this.giveUp(key, reasons);
+    }
+  }
+
+  private async giveUp(key: string, reasons: string[]): Promise<void> {
+    for (const [id, pending] of [...this.pending]) {
+      if (pending.key !== key) continue;
+      this.pending.delete(id);
+      const job = await Job.fromId(this.queue(key).queue, id);
+      await job?.remove().catch(() => {});
+      const result = newResult(pending.spec);
+      const why =
+        reasons.length > 0
+          ? problem('machine', `No worker can carry this trace. ${[...new Set(reasons)].join(' ')}`)
+          : problem('worker', 'No worker has come.', { hint: 'Start one: revenant worker --queue URL.' });
+      result.problems.push(why);
+      result.state = stateOf(result.problems);
+      this.settle(pending, result);
+    }
+  }
+
+  private async workers(): Promise<string[]> {
+    const pattern = this.names.worker('*');
+    const prefix = this.names.worker('').length;
+    const found: string[] = [];
+    let cursor = '0';
+    do {
+      const [next, keys] = await this.options.redis.scan(cursor, 'MATCH', pattern, 'COUNT', 1000);
+      found.push(...keys.map((name) => name.slice(prefix)));
+      cursor = next;
+    } while (cursor !== '0');
+    return [...new Set(found)];
+  }
+
+  /** Takes back what nobody has begun. */
+  private async withdraw(): Promise<void> {
+    for (const [id, { key }] of this.pending) {
+      const job = await Job.fromId(this.queue(key).queue, id);
+      await job?.remove().catch(() => {});
+    }
+  }
+
+  private pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+const waitingText = (workers: number): string =>
+  workers === 0 ? 'waiting for a worker' : `none of ${workers} workers can do some jobs; waiting for another`;

@@ -1,0 +1,187 @@
+/** Takes jobs out of queues and does them, each in a process of its own. */
+import type { Job } from 'bullmq';
+import { Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { JobResult } from '../result.js';
+import { newResult, stateOf } from '../result.js';
+import { problemOf } from '../run/execute.js';
+import type { RunningJob } from '../run/process.js';
+import type { StartJob } from '../run/retries.js';
+import { retrying } from '../run/retries.js';
+import type { JobSpec } from '../spec.js';
+import type { JobNeeds, QueuedJob, WorkerAnnouncement } from './protocol.js';
+import { Names, WORKER_TTL_SECONDS } from './protocol.js';
+
+/** How often queues are looked for, and into. */
+const IDLE_MS = 300;
+const ANNOUNCE_MS = (WORKER_TTL_SECONDS * 1000) / 3;
+/** A job may lose so many workers before it is given up. */
+const MOST_LOST_WORKERS = 20;
+const PROGRESS_MS = 1000;
+
+export interface WorkerOptions {
+  redis: Redis;
+  prefix: string;
+  about: WorkerAnnouncement;
+  /** A job whose worker was not heard of for so long goes to another. */
+  lockSeconds: number;
+  /** Why this worker cannot do a job with these needs; null: it can. */
+  refuse: (needs: JobNeeds) => Promise<string | null> | string | null;
+  /** Makes the trace a folder here, and the job one of this worker's. Throws RevenantError. */
+  prepare: (job: QueuedJob) => Promise<JobSpec>;
+  start: StartJob;
+  say: (text: string) => void;
+  now: () => number;
+}
+
+interface Running {
+  job: Job<QueuedJob, JobResult>;
+  token: string;
+  /** Null while the trace is fetched. */
+  process: RunningJob | null;
+  done: Promise<void>;
+}
+
+export class QueueWorker {
+  private readonly names: Names;
+  private readonly queues = new Map<string, Worker<QueuedJob, JobResult>>();
+  /** BullMQ leaves connections open that it was given. */
+  private readonly connections: Redis[] = [];
+  private readonly judged = new Set<string>();
+  private readonly running = new Set<Running>();
+  private stopping = false;
+  private lastAnnounced = -Infinity;
+  private tokens = 0;
+
+  constructor(private readonly options: WorkerOptions) {
+    this.names = new Names(options.prefix);
+  }
+
+  /** Works until `stop`. What Redis does meanwhile (restarts) is waited out. */
+  async work(): Promise<void> {
+    while (!this.stopping) {
+      await this.announce();
+      await this.findQueues();
+      if (!(await this.takeOne())) await pause(IDLE_MS);
+    }
+    await Promise.all([...this.running].map(({ done }) => done));
+    await this.options.redis.del(this.names.worker(this.options.about.id));
+    for (const queue of this.queues.values()) await queue.close(true);
+    for (const connection of this.connections) connection.disconnect();
+  }
+
+  /** Takes no more; what runs is given back to the queue. */
+  stop(): void {
+    this.stopping = true;
+    for (const { process } of this.running) process?.cancel();
+  }
+
+  private async announce(): Promise<void> {
+    const { about, now, redis } = this.options;
+    if (now() - this.lastAnnounced < ANNOUNCE_MS) return;
+    this.lastAnnounced = now();
+    await redis.set(this.names.worker(about.id), JSON.stringify(about), 'EX', WORKER_TTL_SECONDS);
+  }
+
+  /** Looks at needs that are new, and opens the queues of those that can be served. */
+  private async findQueues(): Promise<void> {
+    const { redis, prefix, lockSeconds, refuse, about, say } = this.options;
+    for (const [key, text] of Object.entries(await redis.hgetall(this.names.needs))) {
+      if (this.judged.has(key)) continue;
+      this.judged.add(key);
+      const reason = await refuse(JSON.parse(text) as JobNeeds);
+      if (reason !== null) {
+        await redis.hset(this.names.refusals(key), about.id, reason);
+        say(`jobs that this worker cannot do are left to others: ${reason}`);
+        continue;
+      }
+      const connection = redis.duplicate();
+      this.connections.push(connection);
+      const worker = new Worker<QueuedJob, JobResult>(this.names.queue(key), null, {
+        connection,
+        prefix,
+        autorun: false,
+        lockDuration: lockSeconds * 1000,
+        stalledInterval: (lockSeconds * 1000) / 2,
+        maxStalledCount: MOST_LOST_WORKERS,
+        skipLockRenewal: true,
+      });
+      // Told by the connection's own listener.
+      worker.on('error', () => {});
+      await worker.waitUntilReady();
+      await worker.startStalledCheckTimer();
+      this.queues.set(key, worker);
+    }
+  }
+
+  /** Begins a job if there is one and a slot for it. */
+  private async takeOne(): Promise<boolean> {
+    if (this.running.size >= this.options.about.slots) return false;
+    for (const [key, worker] of [...this.queues]) {
+      const token = `${this.options.about.id}:${++this.tokens}`;
+      const job = await worker.getNextJob(token, { block: false });
+      if (!job) continue;
+      // The next search begins with another queue.
+      this.queues.delete(key);
+      this.queues.set(key, worker);
+      const running: Running = { job, token, process: null, done: Promise.resolve() };
+      this.running.add(running);
+      running.done = this.perform(running).finally(() => this.running.delete(running));
+      return true;
+    }
+    return false;
+  }
+
+  /** Does a job and hands its result in. Never rejects: a job that is not ours any more is another worker's. */
+  private async perform(running: Running): Promise<void> {
+    const { job, token } = running;
+    const { lockSeconds, say } = this.options;
+    // Half of the lock's time: one renewal may be late.
+    const renewal = setInterval(
+      () => {
+        job.extendLock(token, lockSeconds * 1000).catch(() => {
+          say(`${job.name}: another worker has it now`);
+          running.process?.cancel();
+        });
+      },
+      (lockSeconds * 1000) / 3,
+    );
+    try {
+      const result = await this.result(running);
+      if (this.stopping && result.state === 'error') await job.moveToWait(token);
+      else await job.moveToCompleted(result, token, false);
+      say(`${job.name}: ${this.stopping && result.state === 'error' ? 'given back' : result.state}`);
+    } catch (error) {
+      say(`${job.name}: the result is not wanted: ${(error as Error).message}`);
+    } finally {
+      clearInterval(renewal);
+    }
+  }
+
+  private async result(running: Running): Promise<JobResult> {
+    const { about, prepare, start, now } = this.options;
+    const { job } = running;
+    let last = -Infinity;
+    try {
+      const spec = await prepare(job.data);
+      running.process = retrying(start)(spec, {
+        progress: ({ frame, frames }) => {
+          if (now() - last < PROGRESS_MS) return;
+          last = now();
+          job.updateProgress({ frame, frames }).catch(() => {});
+        },
+        note() {},
+      });
+      if (this.stopping) running.process.cancel();
+      return { ...(await running.process.result), worker: about.name };
+    } catch (error) {
+      const result = { ...newResult(job.data.spec), worker: about.name };
+      result.problems.push(problemOf(error));
+      result.state = stateOf(result.problems);
+      return result;
+    }
+  }
+}
+
+const pause = (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -1,0 +1,124 @@
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connect } from '../../src/jobs/queue/connection.js';
+import type { SubmitOptions } from '../../src/jobs/queue/submit.js';
+import { submitJobs } from '../../src/jobs/queue/submit.js';
+import { haveRedis, TestRedis } from './redis.js';
+import { sampleSpec } from './sample-report.js';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const program = path.join(import.meta.dirname, 'fixtures/queue-worker.mjs');
+const built = fs.existsSync(path.join(root, 'dist/jobs/queue/worker.js'));
+const trace = path.join(root, 'traces/zen2/hello-static');
+const jobs = (count: number, more = {}) =>
+  Array.from({ length: count }, (_, at) => sampleSpec(`job ${at}`, { trace, ...more }));
+
+describe.skipIf(!haveRedis || !built)('a queue (skipped without redis-server, or before a build)', () => {
+  let folder: string;
+  let server: TestRedis;
+  let redis: Redis;
+  const workers = new Set<ChildProcess>();
+
+  const startWorker = (name: string, milliseconds: number): ChildProcess => {
+    const args = [program, server.url, name, String(milliseconds)];
+    const worker = spawn(process.execPath, args, { stdio: 'ignore' });
+    workers.add(worker);
+    worker.once('exit', () => workers.delete(worker));
+    return worker;
+  };
+  const stopWorkers = async (): Promise<void> => {
+    for (const worker of [...workers]) {
+      worker.kill('SIGTERM');
+      if (workers.has(worker)) await once(worker, 'exit');
+    }
+  };
+  const options = (more: Partial<SubmitOptions>): SubmitOptions => ({
+    redis,
+    prefix: 'test',
+    run: Math.random().toString(36).slice(2),
+    store: null,
+    storeName: null,
+    listener: { started() {}, progress() {}, note() {}, finished() {} },
+    say() {},
+    signal: new AbortController().signal,
+    patienceSeconds: 60,
+    now: () => performance.now(),
+    ...more,
+  });
+
+  beforeAll(async () => {
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), 'queue-'));
+    server = await TestRedis.start(folder);
+    redis = await connect(server.url, () => {});
+  });
+  afterAll(async () => {
+    for (const worker of workers) worker.kill('SIGKILL');
+    redis?.disconnect();
+    await server?.stop();
+    fs.rmSync(folder, { recursive: true });
+  });
+
+  it('brings 60 results, each once, though a worker is killed and Redis restarted', async () => {
+    const [victim] = ['a', 'b', 'c'].map((name) => startWorker(name, 150));
+    const finished: string[] = [];
+    const restarts: Promise<void>[] = [];
+    const results = await submitJobs(
+      jobs(60),
+      options({
+        listener: {
+          started() {},
+          progress() {},
+          note() {},
+          finished: ({ name }) => {
+            finished.push(name);
+            if (finished.length === 20) restarts.push(server.stop().then(() => server.start()));
+            if (finished.length === 30) victim.kill('SIGKILL');
+          },
+        },
+      }),
+    );
+    await Promise.all(restarts);
+    expect(victim.signalCode).toBe('SIGKILL');
+    expect(finished).toHaveLength(60);
+    expect(new Set(finished).size).toBe(60);
+    expect(results.map(({ name, state }) => `${name} ${state}`)).toEqual(
+      jobs(60).map(({ name }) => `${name} passed`),
+    );
+    expect(new Set(results.map(({ worker }) => worker)).size).toBeGreaterThan(1);
+    await stopWorkers();
+  });
+
+  it('lets jobs land only where they can run, and gives up those that nobody can do', async () => {
+    startWorker('small', 1);
+    const limits = { timeoutSeconds: 9, memoryBytes: 5e9, stallSeconds: 9 };
+    const [able, unable] = await submitJobs(
+      [...jobs(1), sampleSpec('large', { trace, limits })],
+      options({ patienceSeconds: 0.1 }),
+    );
+    expect(able).toMatchObject({ state: 'passed', worker: 'small' });
+    expect(unable.state).toBe('skipped');
+    expect(unable.problems[0].message).toMatch(/No worker can carry this trace\. small has no memory\./);
+    await stopWorkers();
+  });
+
+  it('takes its jobs back when it is aborted', async () => {
+    const abort = new AbortController();
+    const run = submitJobs(
+      jobs(5),
+      options({ signal: abort.signal, say: () => abort.abort(new Error('stop')) }),
+    );
+    await expect(run).rejects.toThrow('stop');
+    expect(await redis.keys('test:jobs-*:wait')).toEqual([]);
+  });
+
+  it('is refused where none answers', async () => {
+    await expect(connect('redis://127.0.0.1:1', () => {})).rejects.toThrow(/No Redis at/);
+    await expect(connect('http://x', () => {})).rejects.toThrow(/no URL of a Redis/);
+  });
+});
