@@ -94,6 +94,21 @@ export class GuestStops {
     if (this.watchpoints.delete(watchpoint)) this.change();
   }
 
+  /** Takes all breakpoints and watchpoints away, others may be added; the function that is returned undoes both. */
+  suspend(): () => void {
+    const [breakpoints, watchpoints] = [[...this.breakpoints], [...this.watchpoints]];
+    this.replace([], []);
+    return () => this.replace(breakpoints, watchpoints);
+  }
+
+  private replace(breakpoints: readonly Breakpoint[], watchpoints: readonly Watchpoint[]): void {
+    this.breakpoints.clear();
+    this.watchpoints.clear();
+    for (const breakpoint of breakpoints) this.breakpoints.add(breakpoint);
+    for (const watchpoint of watchpoints) this.watchpoints.add(watchpoint);
+    this.change();
+  }
+
   /** The breakpoints of a task at an address. */
   breakpointsAt(task: StoppableTask, address: Gva): readonly Breakpoint[] {
     return this.planOf(task).breakpoints.get(address) ?? [];
@@ -117,7 +132,7 @@ export class GuestStops {
       if (this.changed) space.stale = true;
       this.changed = false;
     }
-    const denied = this.assignRegisters(this.lift === Lift.off ? [] : plan.watches);
+    const denied = this.assignRegisters(this.lift >= Lift.everything ? [] : plan.watches);
     for (const [page, offsets] of plan.pages) this.armPage(space, page, offsets, denied?.get(page) ?? 0);
     if (denied)
       for (const [page, deny] of denied) if (!plan.pages.has(page)) this.armPage(space, page, null, deny);
@@ -228,10 +243,12 @@ export class GuestStops {
   private assignRegisters(watches: StopPlan['watches']): Map<Gva, number> | null {
     const { context } = this.machine;
     const free = ([3, 2, 1, 0] as const).filter((index) => !context.isExecutionBreakpoint(index));
+    // Behind single steps an emulated processor reports watchpoints once more that were hit before.
+    const useRegisters = this.hasDataBreakpoints && this.lift === Lift.nothing;
     let used = 0;
     let denied: Map<Gva, number> | null = null;
     for (const { watch, pieces } of watches) {
-      if (this.hasDataBreakpoints && pieces && used + pieces.length <= free.length) {
+      if (useRegisters && pieces && used + pieces.length <= free.length) {
         for (const { address, length } of pieces) {
           const index = free[used++];
           context.setDataBreakpoint(index, address, length, watch.access !== 'write');

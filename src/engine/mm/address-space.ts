@@ -316,6 +316,17 @@ export class AddressSpace {
     return copy;
   }
 
+  /** Visits the pages that are there, in order. */
+  visitResident(start: Gva, end: Gva, visit: (gva: Gva, page: Gpa) => void): void {
+    this.tables.walk(start, end, (entry, gva) => visit(gva, this.tables.page(entry)));
+  }
+
+  /** The page of `gva` if it is there, else 0. */
+  residentPage(gva: Gva): Gpa {
+    const entry = this.residentEntry(gva);
+    return entry === 0 ? (0 as Gpa) : this.tables.page(entry);
+  }
+
   destroy(): void {
     this.unmap(0 as Gva, USER_END as Gva);
     this.tables.destroy();

@@ -96,6 +96,11 @@ export class SharedObject {
     return page;
   }
 
+  /** The object's page as it is, not to be written; 0: it has none yet, which reads as zeros. */
+  peek(index: number): Gpa {
+    return this.pages.get(index) ?? (0 as Gpa);
+  }
+
   /** Zeroes the pages that lie wholly in [first, end), as MADV_REMOVE punches a hole. */
   zero(first: number, end: number): void {
     for (const index of this.pages.keys()) {

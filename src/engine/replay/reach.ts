@@ -5,6 +5,7 @@ import { EFLAGS_RESUME, Reg, type RegisterWords } from '../base/registers.js';
 import { isRepeatedString } from '../x86/decode.js';
 import { EventKind, type TraceFrame } from '../trace/frame.js';
 import type { Task } from '../task/task.js';
+import { Lift } from '../debug/guest-stops.js';
 import type { PerformContext } from './perform.js';
 import { ripOf, Stop } from './runner.js';
 import { Goal, type ReplayStep } from './step.js';
@@ -90,11 +91,17 @@ export function reachGoal(
 }
 
 /** A turn of the repeated instruction at the target. */
-function stepOnTarget({ runner, stepper, listener }: PerformContext, task: Task): Stop {
+function stepOnTarget({ runner, stepper }: PerformContext, task: Task): Stop {
+  const { stops } = runner;
+  if (!stops) return toBreakpoint(stepper.stepNow(task));
+  const { lift } = stops;
+  stops.lift = Lift.breakpoints;
   const stop = stepper.stepNow(task);
-  if (stop !== Stop.step) return stop;
-  return listener && runner.watchHits !== 0 ? Stop.watch : Stop.breakpoint;
+  stops.lift = lift;
+  return toBreakpoint(stop);
 }
+
+const toBreakpoint = (stop: Stop): Stop => (stop === Stop.step ? Stop.breakpoint : stop);
 
 /** Stops that only the listener knows of. */
 const isListeners = (stop: Stop, alone: boolean): boolean =>

@@ -226,7 +226,7 @@ export class Runner {
   private debug(): Stop {
     const { context } = this.core.machine;
     const dr6 = context.dr6;
-    const watched = this.stops ? dr6 & context.dataBreakpoints : 0;
+    const watched = this.stops && !(dr6 & DR6_STEP) ? dr6 & context.dataBreakpoints : 0;
     this.watchHits |= watched;
     // The bits of debug registers that are off may be set too (SDM vol. 3, 17.2.3).
     if (dr6 & DR6_STEP) return this.stepping ? Stop.step : this.trapSignal();

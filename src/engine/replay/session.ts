@@ -441,7 +441,7 @@ export class ReplaySession {
     this.frame = null;
     if (frame.kind === EventKind.syscall && frame.syscallState === SyscallState.enteringPtrace && this.task)
       this.task.entered = true;
-    return this.context.listener?.replayed(frame, task ?? this.task) ?? false;
+    return this.context.listener?.replayed(frame, task ?? this.task, this.step) ?? false;
   }
 
   /** Compares the ticks that were counted with the frame's; from a frame with exact ticks on they are known. */

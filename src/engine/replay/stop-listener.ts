@@ -1,6 +1,7 @@
 import type { Task } from '../task/task.js';
 import type { TraceFrame } from '../trace/frame.js';
 import type { Stop } from './runner.js';
+import type { ReplayStep } from './step.js';
 
 /** Who debugs a replay: asked wherever the program stands for its sake. Nothing is asked while nobody debugs. */
 export interface StopListener {
@@ -19,5 +20,5 @@ export interface StopListener {
   /** The next frame is about to be taken. @returns true: control goes back, before that */
   preceding(): boolean;
   /** A frame was replayed. `task`: whose it was, or null; still whole when the frame ended it. */
-  replayed(frame: TraceFrame, task: Task | null): boolean;
+  replayed(frame: TraceFrame, task: Task | null, step: ReplayStep): boolean;
 }

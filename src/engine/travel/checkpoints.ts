@@ -5,6 +5,8 @@ export interface Stopover {
   readonly checkpoint: Checkpoint;
   /** About how much work lies between the beginning and it, in exits. */
   readonly effort: number;
+  /** The task that runs there inside an interval; -1 between two frames. */
+  readonly tid: number;
 }
 
 /**
@@ -16,6 +18,7 @@ export interface Stopover {
  */
 export class Stopovers {
   private list: Stopover[] = [];
+  private readonly held = new Map<Stopover, number>();
 
   constructor(
     private readonly limit: number,
@@ -32,6 +35,21 @@ export class Stopovers {
 
   has(stopover: Stopover): boolean {
     return this.list.includes(stopover);
+  }
+
+  /** While held (as often as it is let go later), it is not thinned out. */
+  hold(stopover: Stopover): void {
+    this.held.set(stopover, (this.held.get(stopover) ?? 0) + 1);
+  }
+
+  letGo(stopover: Stopover): void {
+    const left = (this.held.get(stopover) ?? 0) - 1;
+    if (left > 0) this.held.set(stopover, left);
+    else this.held.delete(stopover);
+  }
+
+  get first(): Stopover {
+    return this.list[0];
   }
 
   /** The last one between two frames at or before `frameTime`. */
@@ -79,8 +97,7 @@ export class Stopovers {
   /** Gives memory back: one that is least missed; false if only the beginning is left. */
   dropOne(): boolean {
     if (this.list.length < 2) return false;
-    this.removeLeastMissed(null);
-    return true;
+    return this.removeLeastMissed(null);
   }
 
   clear(): void {
@@ -97,12 +114,12 @@ export class Stopovers {
   }
 
   /** The gap that its removal leaves, the smaller the farther from `near`. The first one stays. */
-  private removeLeastMissed(near: Stopover | null): void {
-    let least = 1;
+  private removeLeastMissed(near: Stopover | null): boolean {
+    let least = 0;
     let value = Infinity;
     const center = (near ?? this.list[this.list.length - 1]).effort;
     for (let index = 1; index < this.list.length; index++) {
-      if (this.list[index] === near) continue;
+      if (this.list[index] === near || this.held.has(this.list[index])) continue;
       const { effort } = this.list[index];
       const next = this.list[index + 1]?.effort ?? effort;
       const gap = 1 + Math.max(0, next - this.list[index - 1].effort);
@@ -111,8 +128,10 @@ export class Stopovers {
       value = missed;
       least = index;
     }
+    if (least === 0) return false;
     const [gone] = this.list.splice(least, 1);
     this.drop(gone.checkpoint);
+    return true;
   }
 
   private remove(isGone: (stopover: Stopover, index: number) => boolean): void {

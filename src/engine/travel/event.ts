@@ -14,4 +14,6 @@ export type TravelEvent =
   | { readonly kind: 'frame' }
   /** The trace ends here. */
   | { readonly kind: 'end' }
-  | { readonly kind: 'interrupted' };
+  | { readonly kind: 'interrupted' }
+  /** With `Mover.sliced`: a little way farther. */
+  | { readonly kind: 'slice' };

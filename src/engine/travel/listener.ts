@@ -1,13 +1,26 @@
+import { wordsToGva, type Gva } from '../base/address.js';
+import { Reg } from '../base/registers.js';
 import { Lift, type GuestStops } from '../debug/guest-stops.js';
 import type { Breakpoint, DebugStop, Watchpoint } from '../debug/target.js';
 import type { ReplayCore } from '../replay/core.js';
 import { Stop, ripOf, type Runner } from '../replay/runner.js';
+import { Goal, type ReplayStep } from '../replay/step.js';
 import type { StopListener } from '../replay/stop-listener.js';
 import type { Task } from '../task/task.js';
 import { EventKind, SyscallState, type TraceFrame } from '../trace/frame.js';
 import { isExecExit } from '../replay/plan.js';
 import type { TravelEvent } from './event.js';
 import type { FrameStops } from './frame-stops.js';
+
+/** A frame before which a task executed instructions, or with which it went into a signal handler. */
+export interface Moved {
+  readonly frameTime: number;
+  readonly handler: boolean;
+  readonly goal: Goal;
+  readonly address: number;
+  /** Of the recorded registers. */
+  readonly rip: Gva;
+}
 
 /** What a run is to stop at, besides the stops of frames. */
 export interface RunOrders {
@@ -29,6 +42,9 @@ export class TravelListener implements StopListener {
   event: TravelEvent | null = null;
   /** Any instruction was executed since the orders were given. */
   executed = false;
+  /** A task of which is to be known where it last went on. */
+  followedTid = -1;
+  followed: Moved | null = null;
   private orders: RunOrders = RUN;
   private skipTid = -1;
   /** Hit by writes of the frame that is being performed. */
@@ -53,7 +69,7 @@ export class TravelListener implements StopListener {
   /** @param running the task that stands inside an interval, if one does */
   begin(orders: RunOrders, running: Task | null): void {
     this.orders = orders;
-    this.skipTid = orders.skipTid;
+    this.skipTid = this.standsOnBreakpoint(orders.skipTid) ? orders.skipTid : -1;
     this.event = null;
     this.executed = false;
     this.runner.watchHits = 0;
@@ -61,6 +77,11 @@ export class TravelListener implements StopListener {
     this.alone = false;
     this.stops.lift = this.usual;
     if (running) this.orderAlone(running);
+  }
+
+  private standsOnBreakpoint(tid: number): boolean {
+    const task = this.core.tasks.get(tid);
+    return task !== undefined && this.stops.breakpointsAt(task, ripOf(this.core.registers(task))).length > 0;
   }
 
   /** The session went elsewhere, on purpose. */
@@ -87,7 +108,6 @@ export class TravelListener implements StopListener {
   }
 
   starts(task: Task): void {
-    this.ranSinceFrame = true;
     this.orderAlone(task);
   }
 
@@ -107,6 +127,7 @@ export class TravelListener implements StopListener {
     const skipped = this.skipTid === task.tid;
     if (skipped) this.skipTid = -1;
     const hits = this.takeHits(task);
+    this.ranSinceFrame = true;
     this.stops.lift = this.usual;
     if (stop !== Stop.user) this.executed = true;
     if (hits.length > 0 && !this.orders.blind) return this.end(watchStop(task, hits[0]));
@@ -117,16 +138,19 @@ export class TravelListener implements StopListener {
   }
 
   ended(): void {
-    this.executed = true;
+    this.executed = this.ranSinceFrame = true;
     this.skipTid = -1;
     this.stops.lift = this.usual;
   }
 
-  replayed(frame: TraceFrame, task: Task | null): boolean {
-    const sudden = !this.ranSinceFrame;
+  replayed(frame: TraceFrame, task: Task | null, step: ReplayStep): boolean {
+    const sudden = step.goal === Goal.none;
+    this.note(frame, step);
     this.ranSinceFrame = false;
     if (frame.tid === this.skipTid && !isBookkeepingFor(frame)) this.skipTid = -1;
     const stop = this.frames.after(frame, task);
+    // What an exec writes is the new program, not a change of the old one's variables.
+    if (isExecExit(frame)) this.written = [];
     const written = this.written.find(({ watch, task: owner }) => holds(watch, owner.tid));
     this.written = [];
     if (this.orders.blind) return false;
@@ -144,6 +168,15 @@ export class TravelListener implements StopListener {
     if (this.orders.blind) return false;
     const stop = this.frames.before();
     return stop !== null && this.end(stop);
+  }
+
+  /** Remembers the last frame that moved the task that is followed. */
+  private note(frame: TraceFrame, step: ReplayStep): void {
+    if (frame.tid !== this.followedTid) return;
+    const handler = frame.kind === EventKind.signalHandler;
+    if (!handler && (step.goal === Goal.none || !this.ranSinceFrame)) return;
+    const rip = wordsToGva(frame.registers[2 * Reg.rip], frame.registers[2 * Reg.rip + 1]);
+    this.followed = { frameTime: frame.frameTime, handler, goal: step.goal, address: step.address, rip };
   }
 
   private executeAlone(lift: Lift): boolean {

@@ -1,4 +1,5 @@
 import { invariant } from '../base/errors.js';
+import type { RegisterWords } from '../base/registers.js';
 import type { GuestStops } from '../debug/guest-stops.js';
 import type { Checkpoint } from '../replay/checkpoint.js';
 import type { ReplaySession } from '../replay/session.js';
@@ -13,7 +14,7 @@ const BUDGET_MICROS = 5_000;
 /** Guest time that counts like one exit. */
 const MICROS_AN_EXIT = 4;
 /** Work between two checkpoints on the way, in exits: some twenty milliseconds. */
-const EFFORT_BETWEEN = 2_000;
+const EFFORT_BETWEEN = 5_000;
 const MAX_STOPOVERS = 48;
 /** Turns until a program stands still: an exit that came in between is dealt with first. */
 const MAX_PAUSES = 1_000;
@@ -31,11 +32,16 @@ export interface Here {
 export class Mover {
   readonly stopovers: Stopovers;
   interruptRequested = false;
+  /** Guest time after which runs end; 0: they do not. */
+  slice = 0;
   /** FrameTime of the last frame, once the end was seen. */
   lastFrame: number | null = null;
   /** The stopover at or before the place where the session stands. */
-  private from: Stopover;
-  private effort = 0;
+  private base_: Stopover;
+  /** The stopover at which it stands exactly. */
+  private standsAt: Stopover | null = null;
+  private journey: Stopover[] | null = null;
+  effort = 0;
   private effortAtLast = 0;
   private exitsSeen = 0;
 
@@ -45,12 +51,36 @@ export class Mover {
     readonly stops: GuestStops,
   ) {
     this.stopovers = new Stopovers(MAX_STOPOVERS, (checkpoint) => session.drop(checkpoint));
-    this.from = this.keep(null);
+    this.base_ = this.keep(null);
+    this.stopovers.hold(this.base_);
     session.onFallBack = (backTo) => this.fellBack(backTo);
   }
 
+  /** A stopover at or before the place where the session stands. */
   get base(): Stopover {
     return this.from;
+  }
+
+  /** Of the task that runs. */
+  registers(): RegisterWords {
+    const { running, session } = this;
+    invariant(running, 'a task runs');
+    return session.debugging.core.registers(running);
+  }
+
+  /** The stopover at which it stands exactly, or null. */
+  get stands(): Stopover | null {
+    return this.standsAt;
+  }
+
+  private get from(): Stopover {
+    return this.base_;
+  }
+
+  private set from(stopover: Stopover) {
+    this.stopovers.hold(stopover);
+    this.stopovers.letGo(this.base_);
+    this.base_ = stopover;
   }
 
   get running(): Task | null {
@@ -59,7 +89,8 @@ export class Mover {
 
   /** A checkpoint of where the session stands, which is right behind `behind` or farther. */
   keep(behind: Stopover | null): Stopover {
-    const stopover = { checkpoint: this.session.checkpoint(), effort: this.effort };
+    const tid = this.running?.tid ?? -1;
+    const stopover = { checkpoint: this.session.checkpoint(), effort: this.effort, tid };
     this.stopovers.add(stopover, behind);
     this.effortAtLast = this.effort;
     return stopover;
@@ -67,17 +98,34 @@ export class Mover {
 
   /** The same, and the session is said to stand there from now on. */
   keepHere(): Stopover {
-    const { inside } = this.session;
-    if (!inside && !this.from.checkpoint.inside && this.from.checkpoint.frameTime === this.session.frameTime)
-      return this.from;
-    this.from = this.keep(this.from);
+    if (!this.standsAt) {
+      const { checkpoint } = this.from;
+      const atFrame = !this.session.inside && !checkpoint.inside;
+      if (!atFrame || checkpoint.frameTime !== this.session.frameTime) this.from = this.keep(this.from);
+      this.standsAt = this.from;
+    }
+    if (this.journey) {
+      this.stopovers.hold(this.from);
+      this.journey.push(this.from);
+    }
     return this.from;
+  }
+
+  /** What is kept from now on until `endJourney` is not thinned out. */
+  beginJourney(): void {
+    this.endJourney();
+    this.journey = [];
+  }
+
+  endJourney(): void {
+    for (const stopover of this.journey ?? []) this.stopovers.letGo(stopover);
+    this.journey = null;
   }
 
   goTo(stopover: Stopover): void {
     invariant(this.stopovers.has(stopover), 'the checkpoint exists');
     this.session.restore(stopover.checkpoint);
-    this.from = stopover;
+    this.from = this.standsAt = stopover;
     this.effort = this.effortAtLast = stopover.effort;
     this.listener.wentTo();
   }
@@ -87,6 +135,7 @@ export class Mover {
     const near = this.stopovers.atFrame(checkpoint.frameTime);
     invariant(near, 'the beginning is kept');
     this.session.restore(checkpoint);
+    this.standsAt = null;
     this.from = near;
     this.effort = this.effortAtLast = near.effort;
     this.listener.wentTo();
@@ -101,38 +150,45 @@ export class Mover {
   *forward(orders: RunOrders = RUN, untilFrame = Infinity, bounded = false): Slices<TravelEvent> {
     const { session, listener } = this;
     listener.begin(orders, this.running);
-    const startedAt = session.frameTime;
+    let advanced = false;
     for (;;) {
       const left = untilFrame - session.frameTime;
-      if (left <= 0 && !session.inside) return { kind: 'frame' };
-      const progress = session.advance(Math.min(Math.max(left, 1), FRAMES_A_TURN), BUDGET_MICROS);
+      if (left <= 0 && !session.inside) {
+        if (advanced) this.advanceBase(bounded);
+        return { kind: 'frame' };
+      }
+      advanced = true;
+      this.standsAt = null;
+      const budget = this.slice || BUDGET_MICROS;
+      const progress = session.advance(Math.min(Math.max(left, 1), FRAMES_A_TURN), budget);
       this.spend(progress === 'pending');
-      if (progress === 'stopped') return this.arrive(startedAt, bounded, listener.event);
+      if (progress === 'stopped') return this.arrive(bounded, listener.event);
       if (progress === 'end') {
         this.lastFrame = session.frameTime;
-        return this.arrive(startedAt, bounded, { kind: 'end' });
+        return this.arrive(bounded, { kind: 'end' });
       }
+      if (this.slice > 0 && progress === 'pending' && session.pause())
+        return this.arrive(bounded, { kind: 'slice' });
       if (this.interruptRequested) {
         const event = this.pause();
-        if (event) return this.arrive(startedAt, bounded, event);
+        if (event) return this.arrive(bounded, event);
       }
       if (this.effort - this.effortAtLast >= EFFORT_BETWEEN) {
-        const event = this.rest(startedAt, bounded);
-        if (event) return this.arrive(startedAt, bounded, event);
+        this.rest(bounded);
       }
       if (progress === 'pending' || left > FRAMES_A_TURN) yield null;
     }
   }
 
   /** Settles what is known of the order of places, now that a run has ended at one. */
-  private arrive(startedAt: number, bounded: boolean, event: TravelEvent | null): TravelEvent {
+  private arrive(bounded: boolean, event: TravelEvent | null): TravelEvent {
     invariant(event, 'a run that stopped has an event');
-    this.advanceBase(startedAt, bounded);
+    this.advanceBase(bounded);
     return event;
   }
 
   /** `from` becomes the last stopover that is known to be passed. */
-  private advanceBase(_startedAt: number, bounded: boolean): void {
+  private advanceBase(bounded: boolean): void {
     const { session } = this;
     const { frameTime } = session;
     const within = session.inside !== null;
@@ -147,15 +203,11 @@ export class Mover {
   }
 
   /** A checkpoint on the way, if the program can be made to stand. */
-  private rest(startedAt: number, bounded: boolean): TravelEvent | null {
-    const { session } = this;
-    if (!session.pause()) {
-      // Not now: the next turn is another occasion.
-      return null;
-    }
-    this.advanceBase(startedAt, bounded);
+  private rest(bounded: boolean): void {
+    // If not now: the next turn is another occasion.
+    if (!this.session.pause()) return;
+    this.advanceBase(bounded);
     this.keepHere();
-    return null;
   }
 
   private pause(): TravelEvent | null {
@@ -177,7 +229,7 @@ export class Mover {
   }
 
   private spend(pending: boolean): void {
-    const { exits } = this.session.stats;
+    const { exits } = this.session;
     this.effort += Math.max(0, exits - this.exitsSeen) + (pending ? BUDGET_MICROS / MICROS_AN_EXIT : 0);
     this.exitsSeen = exits;
   }
@@ -188,6 +240,7 @@ export class Mover {
     const known = this.stopovers.atFrame(backTo);
     invariant(known, 'the beginning is kept');
     this.from = known;
+    this.standsAt = null;
     this.listener.fellBack();
   }
 }

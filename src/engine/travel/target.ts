@@ -23,6 +23,9 @@ import type { TravelEvent } from './event.js';
 import { Catching, FrameStops } from './frame-stops.js';
 import { RUN, TravelListener } from './listener.js';
 import { Mover, type Slices } from './mover.js';
+import { Reverse } from './reverse.js';
+import { memoryDigest } from './same-state.js';
+import { Interrupted, Searcher } from './search.js';
 
 export interface TravelOptions extends ReplayOptions {
   /** Debug registers stop data accesses on this machine (Attestation.dataBreakpoints). */
@@ -36,6 +39,7 @@ export class TravelTarget implements ReplayTarget {
   private readonly stops: GuestStops;
   private readonly catching = new Catching();
   private readonly mover: Mover;
+  private readonly reverse: Reverse;
   private readonly marks = new Map<number, Checkpoint>();
   private nextMark = 1;
   private job: Slices<DebugStop> | null = null;
@@ -52,6 +56,7 @@ export class TravelTarget implements ReplayTarget {
     const listener = new TravelListener(core, runner, this.stops, new FrameStops(core, this.catching));
     stopFor(listener);
     this.mover = new Mover(session, listener, this.stops);
+    this.reverse = new Reverse(new Searcher(core, this.mover));
     const reclaim = core.memory.reclaim;
     core.memory.reclaim = () => this.mover.stopovers.dropOne() || reclaim();
   }
@@ -110,6 +115,11 @@ export class TravelTarget implements ReplayTarget {
     return this.last?.kind === 'signal' && this.last.tid === tid ? this.last.siginfo : null;
   }
 
+  /** A digest of all memory that the task sees. */
+  memoryDigest(tid: number): string {
+    return memoryDigest(this.core, this.task(tid));
+  }
+
   /** Where the task stands. */
   rip(tid: number): Gva {
     return ripOf(this.core.registers(this.task(tid)));
@@ -162,7 +172,7 @@ export class TravelTarget implements ReplayTarget {
   }
 
   begin(request: RunRequest): void {
-    this.start(this.runForward(request));
+    this.start(request.direction === 'forward' ? this.runForward(request) : this.runBackward(request));
   }
 
   beginGoto(frameTime: number): void {
@@ -224,8 +234,7 @@ export class TravelTarget implements ReplayTarget {
 
   private *runForward(request: RunRequest): Slices<DebugStop> {
     const { mode, tid } = request;
-    const { currentTid } = this;
-    const skipTid = this.standsOnBreakpoint(currentTid) ? currentTid : -1;
+    const skipTid = this.currentTid;
     if (mode.kind === 'continue') return this.stopOf(yield* this.mover.forward({ ...RUN, skipTid }));
     for (;;) {
       const stop = this.stopOf(yield* this.mover.forward({ ...RUN, skipTid, stepTid: tid }));
@@ -237,9 +246,26 @@ export class TravelTarget implements ReplayTarget {
     }
   }
 
-  private standsOnBreakpoint(tid: number): boolean {
-    const task = this.core.tasks.get(tid);
-    return task !== undefined && this.stops.breakpointsAt(task, this.rip(tid)).length > 0;
+  private *runBackward({ mode, tid }: RunRequest): Slices<DebugStop> {
+    const { mover } = this;
+    mover.beginJourney();
+    const present = mover.keepHere();
+    try {
+      if (mode.kind === 'continue') return yield* this.reverse.toLastStop(tid);
+      for (;;) {
+        const stop = yield* this.reverse.step(tid);
+        if (stop.kind !== 'step' || mode.kind === 'step') return stop;
+        const rip = this.rip(tid);
+        if (rip < mode.start || rip >= mode.end) return stop;
+        if (this.breaksAt(tid, rip)) return { kind: 'breakpoint', tid, address: rip };
+      }
+    } catch (error) {
+      if (!(error instanceof Interrupted)) throw error;
+      mover.goTo(present);
+      return { kind: 'interrupted', tid };
+    } finally {
+      mover.endJourney();
+    }
   }
 
   private breaksAt(tid: number, address: Gva): boolean {

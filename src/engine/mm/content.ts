@@ -1,0 +1,69 @@
+import { PAGE_SIZE, USER_END, type Gpa, type Gva } from '../base/address.js';
+import type { GuestMemory } from '../kvm/guest-memory.js';
+import type { AddressSpace } from './address-space.js';
+import { isShared, type Vma } from './vma.js';
+
+const ZEROS = new Uint8Array(PAGE_SIZE);
+
+/** What a program would read in address spaces, without touching their pages. */
+export class Content {
+  constructor(private readonly memory: GuestMemory) {}
+
+  /**
+   * Whether a program would find the same mappings and the same bytes in both.
+   * @param except a page that is not looked at
+   */
+  isSame(a: AddressSpace, b: AddressSpace, except: Gva): boolean {
+    const theirs = [...b.vmas];
+    let index = 0;
+    for (const { start, end, prot } of a.vmas) {
+      const their = theirs[index++];
+      if (their?.start !== start || their.end !== end || their.prot !== prot) return false;
+    }
+    return index === theirs.length && this.isIn(a, b, except) && this.isIn(b, a, except);
+  }
+
+  /** Visits, in order, the pages whose bytes are not those that an untouched mapping has. */
+  visitChanged(space: AddressSpace, visit: (gva: Gva, bytes: Uint8Array) => void): void {
+    for (const vma of space.vmas) {
+      const look = (gva: Gva): void => {
+        const bytes = this.at(space, gva);
+        const fresh = isShared(vma) ? ZEROS : this.untouched(vma, gva);
+        if (bytes && Buffer.compare(bytes, fresh) !== 0) visit(gva, bytes);
+      };
+      if (!isShared(vma)) space.visitResident(vma.start, vma.end, look);
+      else for (let gva = vma.start; gva < vma.end; gva = (gva + PAGE_SIZE) as Gva) look(gva);
+    }
+  }
+
+  private isIn(a: AddressSpace, b: AddressSpace, except: Gva): boolean {
+    let same = true;
+    a.visitResident(0 as Gva, USER_END as Gva, (gva, page) => {
+      if (!same || gva === except || b.residentPage(gva) === page) return;
+      const theirs = this.at(b, gva);
+      same = theirs !== null && Buffer.compare(theirs, this.bytesOf(page)) === 0;
+    });
+    return same;
+  }
+
+  /** The bytes of a page; null where nothing is mapped. */
+  private at(space: AddressSpace, gva: Gva): Uint8Array | null {
+    const page = space.residentPage(gva);
+    if (page !== 0) return this.bytesOf(page);
+    const vma = space.vmas.find(gva);
+    return vma && this.untouched(vma, gva);
+  }
+
+  private untouched(vma: Vma, gva: Gva): Uint8Array {
+    const { backing } = vma;
+    const index = (vma.offset + (gva - vma.start)) / PAGE_SIZE;
+    if (backing === null) return ZEROS;
+    if (backing.kind === 'file') return this.bytesOf(backing.cachedPage(index));
+    const page = backing.peek(index);
+    return page === 0 ? ZEROS : this.bytesOf(page);
+  }
+
+  private bytesOf(page: Gpa): Uint8Array {
+    return this.memory.bytes.subarray(page, page + PAGE_SIZE);
+  }
+}

@@ -1,0 +1,328 @@
+import type { Gva } from '../base/address.js';
+import { invariant } from '../base/errors.js';
+import type { DebugStop } from '../debug/target.js';
+import { ripOf } from '../replay/runner.js';
+import { Goal } from '../replay/step.js';
+import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
+import { sameRegisters } from './same-state.js';
+import type { Stopover } from './checkpoints.js';
+import { Code } from './code.js';
+import { RUN, type Moved } from './listener.js';
+import type { Slices } from './mover.js';
+import { MAX_WALK, SliceOver, lost, type End, type Searcher, type StopEvent, type Way } from './search.js';
+
+/** Guest time of one slice where nothing but time narrows the search. */
+const SLICE_MICROS = 200;
+/** Calls and jumps followed backwards from a return. */
+const MAX_RETURNS = 4;
+/** Single steps in the end, where nothing else narrows the search. */
+const MAX_LONG_WALK = 200_000;
+/** A start so near (in exits) that walking from it is tried first. */
+const NEAR = 48;
+/** Places kept on the last instructions of a walk, for those who go back step by step. */
+const TRAIL_STRIDE = 12;
+const TRAIL_LENGTH = 120;
+const SYSCALL_LENGTH = 2;
+/** Lengths of RDTSC and CPUID, and of RDTSCP, TPAUSE and UMWAIT. */
+const TRAP_LENGTHS = [2, 3, 4];
+
+const isBreakpoint = ({ stop }: StopEvent): boolean => stop.kind === 'breakpoint';
+
+/** What reverse-continue stops at. */
+const countsBackwards = ({ stop }: StopEvent): boolean => stop.kind !== 'exited' && stop.kind !== 'step';
+
+/**
+ * Going backwards: by going forwards from an earlier checkpoint, once to see what lies on the way and once more
+ * to the last of it. Nothing is guessed: a place is taken for the predecessor of another only when executing one
+ * instruction there led to the other.
+ */
+export class Reverse {
+  private readonly code: Code;
+  private readonly decoder = new InstructionDecoder();
+
+  constructor(private readonly search: Searcher) {
+    this.code = new Code(search.core);
+  }
+
+  private get mover(): Searcher['mover'] {
+    return this.search.mover;
+  }
+
+  /** To the last breakpoint, watchpoint or frame stop before the present. */
+  *toLastStop(tid: number): Slices<DebugStop> {
+    const way = yield* this.lastEvent();
+    if (!way) return yield* this.toBeginning(tid);
+    const { stop, atFrame } = way.event;
+    if (stop.kind === 'watchpoint') return yield* this.undo(stop, atFrame);
+    if (stop.kind === 'exec') return yield* this.beforeExec(stop.tid);
+    return stop;
+  }
+
+  /** Goes there. */
+  private *lastEvent(): Slices<Way | null> {
+    let end = this.mover.keepHere();
+    for (;;) {
+      const start = this.mover.stopovers.before(end);
+      if (!start) return null;
+      this.mover.stopovers.hold(start);
+      this.mover.stopovers.hold(end);
+      try {
+        const area = { start, end: { at: end }, counts: countsBackwards };
+        const way = yield* this.search.last(area);
+        if (way) {
+          yield* this.search.follow(way, area);
+          return way;
+        }
+      } finally {
+        this.mover.stopovers.letGo(end);
+        this.mover.stopovers.letGo(start);
+      }
+      end = start;
+    }
+  }
+
+  /** The access is undone: before the instruction, or before the frame by which the kernel wrote. */
+  private *undo(stop: DebugStop, atFrame: StopEvent['atFrame']): Slices<DebugStop> {
+    if (atFrame?.sudden) yield* this.toFrame(atFrame.frameTime - 1);
+    else yield* this.step(stop.tid);
+    return stop;
+  }
+
+  private *beforeExec(tid: number): Slices<DebugStop> {
+    yield* this.toFrame(this.mover.session.frameTime - 1);
+    const program = this.search.core.tasks.get(tid)?.group.program;
+    if (!program) return yield* this.toBeginning(tid);
+    return { kind: 'exec', tid, path: program.file };
+  }
+
+  /** To the first program's first instruction. */
+  private *toBeginning(tid: number): Slices<DebugStop> {
+    const { mover, search } = this;
+    mover.goTo(mover.stopovers.first);
+    while (search.core.tasks.size === 0) {
+      const event = yield* mover.forward({ ...RUN, blind: true }, mover.session.frameTime + 1, true);
+      if (event.kind !== 'frame') break;
+    }
+    mover.keepHere();
+    const first = [...search.core.tasks.keys()][0] ?? tid;
+    return { kind: 'history-end', tid: search.core.tasks.has(tid) ? tid : first };
+  }
+
+  /** To right behind a frame, blindly. */
+  *toFrame(frameTime: number): Slices<Stopover> {
+    const { mover } = this;
+    const near = mover.stopovers.atFrame(frameTime);
+    invariant(near, 'the beginning is kept');
+    mover.goTo(near);
+    const event = yield* mover.forward({ ...RUN, blind: true }, frameTime, true);
+    if (event.kind !== 'frame') throw lost(frameTime);
+    return mover.keepHere();
+  }
+
+  /** Undoes one instruction of the task. */
+  *step(tid: number): Slices<DebugStop> {
+    const { mover } = this;
+    const present = mover.keepHere();
+    const resume = mover.stops.suspend();
+    try {
+      const found = present.tid === tid ? yield* this.predecessor(present) : false;
+      if (found || (yield* this.earlierInterval(tid, present.checkpoint.frameTime)))
+        return { kind: 'step', tid };
+      return yield* this.toBeginning(tid);
+    } finally {
+      resume();
+    }
+  }
+
+  /**
+   * Goes to the place from which one instruction leads to `end`, which is inside an interval.
+   * @returns false if `end` is where the interval begins
+   */
+  private *predecessor(end: Stopover): Slices<boolean> {
+    const { search } = this;
+    const { frameTime } = end.checkpoint;
+    const start = yield* this.startBefore(end);
+    if (!start.checkpoint.inside && (yield* this.beginsAt(start, end))) return false;
+    if (end.effort - start.effort < NEAR) {
+      const steps = yield* search.walk(start, end, MAX_WALK);
+      if (steps > 0) return yield* this.stepsBehind(start, steps - 1, end.tid);
+    }
+    const near = yield* this.approach(start, end);
+    const steps = yield* search.walk(near, end, MAX_WALK);
+    if (steps > 0) return yield* this.stepsBehind(near, steps - 1, end.tid);
+    const nearer = yield* this.approachByTime(near, end);
+    const many = yield* search.walk(nearer, end, MAX_LONG_WALK);
+    if (many <= 0) throw lost(frameTime);
+    return yield* this.stepsBehind(nearer, many - 1, end.tid);
+  }
+
+  /** The last stopover of the interval that is really earlier than `end`: a place may have been kept twice. */
+  private *startBefore(end: Stopover): Slices<Stopover> {
+    const { mover } = this;
+    const { frameTime } = end.checkpoint;
+    for (
+      let start = mover.stopovers.before(end);
+      start?.checkpoint.inside;
+      start = mover.stopovers.before(start)
+    ) {
+      if (start.checkpoint.frameTime !== frameTime) break;
+      mover.goTo(start);
+      if (!this.search.isAt(end)) return start;
+    }
+    return yield* this.toFrame(frameTime);
+  }
+
+  /** Whether the interval that begins at `start` has not executed anything at `end`. */
+  private *beginsAt(start: Stopover, end: Stopover): Slices<boolean> {
+    const registers = (stopover: Stopover) =>
+      stopover.checkpoint.tasks.find(({ tid }) => tid === end.tid)?.registers;
+    const [a, b] = [registers(start), registers(end)];
+    if (!a || !b || !sameRegisters(a, b)) return false;
+    this.mover.goTo(start);
+    yield* this.search.towards({ at: end });
+    return !this.mover.listener.executed;
+  }
+
+  /** Keeps the place so many instructions behind a stopover. */
+  private *stepsBehind(start: Stopover, steps: number, tid: number): Slices<true> {
+    this.mover.goTo(start);
+    for (let left = steps; left > 0; left--) {
+      // The way back will go through here: what is kept now makes the next steps short.
+      if (left % TRAIL_STRIDE === 0 && left <= TRAIL_LENGTH && left < steps) this.mover.keepHere();
+      if (!(yield* this.search.step(tid))) throw lost(start.checkpoint.frameTime);
+    }
+    this.mover.keepHere();
+    return true;
+  }
+
+  /** A stopover between start and end near the end, by the places from which control may have come. */
+  private *approach(start: Stopover, end: Stopover): Slices<Stopover> {
+    const task = end.checkpoint.tasks.find(({ tid }) => tid === end.tid);
+    invariant(task, 'a checkpoint inside an interval has a task that runs');
+    const { addresses, entry } = this.code.originsOf(task, ripOf(task.registers), task.registers);
+    let near = start;
+    if (entry >= 0) near = (yield* this.lastArrival(near, { at: end }, [entry])) ?? near;
+    if (addresses.size > 0) near = (yield* this.lastArrival(near, { at: end }, addresses)) ?? near;
+    for (let returns = 0; returns < MAX_RETURNS && near !== start; returns++) {
+      const caller = near.checkpoint.tasks.find(({ tid }) => tid === end.tid);
+      if (!caller) break;
+      if (returns === 0 && !this.code.isCall(caller, ripOf(caller.registers))) break;
+      const exits = this.code.exitsOf(caller, ripOf(caller.registers), caller.registers);
+      const nearer = exits.size > 0 ? yield* this.lastArrival(near, { at: end }, exits) : null;
+      if (!nearer || nearer === near) break;
+      near = nearer;
+    }
+    return near;
+  }
+
+  /** The last arrival at one of these addresses, kept; null if there is none. */
+  private *lastArrival(start: Stopover, end: End, addresses: Iterable<Gva>): Slices<Stopover | null> {
+    const { search, mover } = this;
+    const area = { start, end, counts: isBreakpoint };
+    return yield* search.withBreakpoints(addresses, function* () {
+      const way = yield* search.last(area);
+      if (!way) return null;
+      if (way.count === 0) return way.from;
+      yield* search.follow(way, area);
+      return mover.keepHere();
+    });
+  }
+
+  /** Where no symbols help: slices of time, the last of which ends at `end`. */
+  private *approachByTime(start: Stopover, end: Stopover): Slices<Stopover> {
+    const { mover } = this;
+    mover.goTo(start);
+    let near = start;
+    let [slice, before] = [SLICE_MICROS, -1];
+    for (;;) {
+      mover.slice = slice;
+      try {
+        yield* this.search.towards({ at: end });
+        return near;
+      } catch (error) {
+        if (!(error instanceof SliceOver)) throw error;
+        // A page fault that the slice ended on will come again: without more time it would for ever.
+        const rip = ripOf(mover.registers());
+        slice = rip === before ? 2 * slice : SLICE_MICROS;
+        before = rip;
+        near = mover.keepHere();
+        yield null;
+      } finally {
+        mover.slice = 0;
+      }
+    }
+  }
+
+  /** The last instruction of the task before an interval: in the last interval in which it executed any. */
+  private *earlierInterval(tid: number, frameTime: number): Slices<boolean> {
+    for (let before = frameTime; ;) {
+      const moved = yield* this.lastMove(tid, before);
+      if (!moved) return false;
+      if (yield* this.endOf(moved, tid)) return true;
+      before = moved.frameTime - 1;
+    }
+  }
+
+  /** The last frame up to `frameTime` that moved the task. */
+  private *lastMove(tid: number, frameTime: number): Slices<Moved | null> {
+    const { mover } = this;
+    const { listener } = mover;
+    let until = frameTime;
+    for (let start = mover.stopovers.atFrame(frameTime); start; start = mover.stopovers.atFrame(until - 1)) {
+      mover.goTo(start);
+      listener.followedTid = tid;
+      listener.followed = null;
+      try {
+        yield* mover.forward({ ...RUN, blind: true }, until, true);
+      } finally {
+        listener.followedTid = -1;
+      }
+      if (listener.followed) return listener.followed;
+      until = start.checkpoint.frameTime;
+      if (until === 0) return null;
+    }
+    return null;
+  }
+
+  /** Goes before the last instruction that was executed up to the event of a frame; false if there was none. */
+  private *endOf(moved: Moved, tid: number): Slices<boolean> {
+    const { frameTime, goal } = moved;
+    const begin = yield* this.toFrame(frameTime - 1);
+    if (moved.handler) return true;
+    const task = this.search.core.tasks.get(tid);
+    invariant(task, 'the task that moved exists');
+    let addresses = [moved.address];
+    if (goal === Goal.syscall) addresses = [moved.address - SYSCALL_LENGTH];
+    else if (goal === Goal.trap) addresses = this.trapsBefore(moved.address, tid);
+    else if (goal === Goal.flush) addresses = [task.preload.breakpointInstruction];
+    else if (goal === Goal.fault) addresses = [moved.rip];
+    const start = this.lastInside(begin);
+    const last = yield* this.lastArrival(start, { frameTime }, addresses as Gva[]);
+    if (!last) return false;
+    if (goal === Goal.syscall || goal === Goal.trap || goal === Goal.flush) {
+      this.mover.goTo(last);
+      return true;
+    }
+    return yield* this.predecessor(last);
+  }
+
+  /** The last stopover of the interval that begins at a stopover. */
+  private lastInside(begin: Stopover): Stopover {
+    let last = begin;
+    for (const stopover of this.mover.stopovers)
+      if (stopover.checkpoint.frameTime === begin.checkpoint.frameTime) last = stopover;
+    return last;
+  }
+
+  /** Beginnings of instructions that trap and end at `end`. */
+  private trapsBefore(end: number, tid: number): number[] {
+    const task = this.search.core.tasks.get(tid);
+    const code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
+    const kinds: readonly number[] = [Insn.rdtsc, Insn.rdtscp, Insn.cpuid, Insn.tpause, Insn.umwait];
+    return TRAP_LENGTHS.map((length) => end - length).filter((start) => {
+      const length = task?.space.read(start as Gva, code) ?? 0;
+      const kind = this.decoder.decode(code, 0, length);
+      return kinds.includes(kind) && this.decoder.length === end - start;
+    });
+  }
+}

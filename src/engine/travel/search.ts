@@ -1,0 +1,174 @@
+import { type Gva } from '../base/address.js';
+import { RevenantError, invariant } from '../base/errors.js';
+import type { Breakpoint } from '../debug/target.js';
+import type { ReplayCore } from '../replay/core.js';
+import { ripOf } from '../replay/runner.js';
+import type { Task } from '../task/task.js';
+import type { Stopover } from './checkpoints.js';
+import type { TravelEvent } from './event.js';
+import { RUN, type RunOrders } from './listener.js';
+import type { Mover, Slices } from './mover.js';
+import { isSameState } from './same-state.js';
+
+export type StopEvent = Extract<TravelEvent, { kind: 'stop' }>;
+
+/** A way: from a stopover, over so many events. */
+export interface Way {
+  readonly from: Stopover;
+  /** The task that stands at `from` where an event was counted already, or -1. */
+  readonly skipTid: number;
+  readonly count: number;
+  readonly event: StopEvent;
+}
+
+/** The end of a search: a stopover, or the completion of a frame. */
+export type End = { readonly at: Stopover } | { readonly frameTime: number };
+
+/** Where to look for events. */
+export interface Search {
+  readonly start: Stopover;
+  readonly end: End;
+  readonly counts: (event: StopEvent) => boolean;
+}
+
+/** Work after which an event gets a checkpoint of its own, in exits. */
+const EFFORT_BETWEEN_EVENTS = 400;
+/** Places that are tried one after the other before searching. */
+export const MAX_WALK = 32;
+
+/** An interrupt that was asked for while searching. */
+export class Interrupted extends Error {}
+
+/** The time for one slice of a way is over. */
+export class SliceOver extends Error {}
+
+/** Runs over the same stretch of history again: the elements of going backwards. */
+export class Searcher {
+  constructor(
+    readonly core: ReplayCore,
+    readonly mover: Mover,
+  ) {}
+
+  /** True if the session stands exactly where the checkpoint was taken. */
+  isAt({ checkpoint }: Stopover): boolean {
+    const { session } = this.mover;
+    if (session.frameTime !== checkpoint.frameTime) return false;
+    if (!checkpoint.inside) return session.inside === null;
+    const task = session.inside?.task;
+    return task !== undefined && isSameState(this.core, task, checkpoint);
+  }
+
+  /** Runs to the next event, 'arrived' at the end. Never beyond it. */
+  *towards(end: End, orders: Partial<RunOrders> = {}): Slices<StopEvent | null> {
+    const event = yield* 'at' in end
+      ? this.toStopover(end.at, orders)
+      : this.mover.forward({ ...RUN, ...orders }, end.frameTime, true);
+    if (event.kind === 'interrupted') throw new Interrupted();
+    if (event.kind === 'slice') throw new SliceOver();
+    return event.kind === 'stop' ? event : null;
+  }
+
+  private *toStopover(end: Stopover, orders: Partial<RunOrders>): Slices<TravelEvent> {
+    const { mover } = this;
+    const { session } = mover;
+    const { frameTime, inside, tasks } = end.checkpoint;
+    if (!inside) return yield* mover.forward({ ...RUN, ...orders }, frameTime, true);
+    if (session.frameTime < frameTime) {
+      const event = yield* mover.forward({ ...RUN, ...orders }, frameTime, true);
+      if (event.kind !== 'frame') return event;
+    }
+    if (mover.stands === end) return { kind: 'arrived' };
+    const running = tasks.find(({ tid }) => tid === end.tid);
+    invariant(running, 'a checkpoint inside an interval has a task that runs');
+    const breakpoint: Breakpoint = { pid: null, address: ripOf(running.registers) };
+    const sentinel = { breakpoint, isIt: (task: Task) => task.tid === end.tid && this.isAt(end) };
+    mover.stops.addBreakpoint(breakpoint);
+    try {
+      const event = yield* mover.forward({ ...RUN, ...orders, sentinel }, frameTime + 1, true);
+      if (event.kind === 'frame' || event.kind === 'end') throw lost(frameTime);
+      return event;
+    } finally {
+      mover.stops.removeBreakpoint(breakpoint);
+    }
+  }
+
+  /** The last event that counts between start (with it) and end (without it), or null. */
+  *last({ start, end, counts }: Search): Slices<Way | null> {
+    const { mover } = this;
+    mover.goTo(start);
+    let way: Way | null = null;
+    let [from, fromSkip, count, skipTid] = [start, -1, 0, -1];
+    mover.stopovers.hold(start);
+    try {
+      for (;;) {
+        const event = yield* this.towards(end, { skipTid });
+        if (!event) return way;
+        skipTid = event.stop.tid;
+        if (!counts(event)) continue;
+        way = { from, skipTid: fromSkip, count: ++count, event };
+        if (mover.effort - from.effort < EFFORT_BETWEEN_EVENTS) continue;
+        mover.stopovers.letGo(from);
+        from = mover.keepHere();
+        mover.stopovers.hold(from);
+        [fromSkip, count] = [skipTid, 0];
+        way = { from, skipTid, count, event };
+      }
+    } finally {
+      mover.stopovers.letGo(from);
+    }
+  }
+
+  /** Goes to where a way leads. */
+  *follow(way: Way, { end, counts }: Omit<Search, 'start'>): Slices<void> {
+    this.mover.goTo(way.from);
+    let { skipTid } = way;
+    for (let left = way.count; left > 0;) {
+      const event = yield* this.towards(end, { skipTid });
+      if (!event) throw lost(this.mover.session.frameTime);
+      skipTid = event.stop.tid;
+      if (counts(event)) left--;
+    }
+  }
+
+  /**
+   * Executes instructions of the task that runs at `start` one by one, to `end` in the same interval.
+   * @returns how many; -1 if it is not reached within `limit`
+   */
+  *walk(start: Stopover, end: Stopover, limit: number): Slices<number> {
+    const { mover } = this;
+    const { session } = mover;
+    mover.goTo(start);
+    for (let steps = 0; steps <= limit; steps++) {
+      if (this.isAt(end)) return steps;
+      if (!(yield* this.step(end.tid)) || session.frameTime !== end.checkpoint.frameTime) return -1;
+      if (mover.interruptRequested) throw new Interrupted();
+      if (steps % MAX_WALK === 0) yield null;
+    }
+    return -1;
+  }
+
+  /** Executes one instruction of the task, or goes to where it next can be. */
+  *step(tid: number): Slices<boolean> {
+    const event = yield* this.mover.forward({ ...RUN, stepTid: tid }, Infinity, true);
+    return event.kind === 'stop' && event.stop.kind === 'step';
+  }
+
+  /** With breakpoints at these addresses only, and no other. */
+  *withBreakpoints<T>(addresses: Iterable<Gva>, search: () => Slices<T>): Slices<T> {
+    const resume = this.mover.stops.suspend();
+    try {
+      for (const address of addresses) this.mover.stops.addBreakpoint({ pid: null, address });
+      return yield* search();
+    } finally {
+      resume();
+    }
+  }
+}
+
+export function lost(frameTime: number): RevenantError {
+  return new RevenantError(
+    'E_INTERNAL',
+    `Going backwards, the place in the interval behind frame ${frameTime} was not found again.`,
+    'This is a bug: two passes over the same recording differ. Please report it with the trace.',
+  );
+}
