@@ -10,6 +10,7 @@ const machineSpecs = [
   'test/travel/**/*.spec.ts',
   'test/machine/**/*.spec.ts',
   'test/diversion/**/*.spec.ts',
+  'test/debugger/replay/**/*.spec.ts',
   'test/cli/hostile.spec.ts',
   'test/jobs/ci.spec.ts',
 ];

@@ -7,6 +7,11 @@ import type { Session } from './session.js';
 
 /** Requests that may be answered by console output first: those that run, and monitor commands. */
 const MAY_TALK = /^(?:vCont;|vRun|[cCsS]$|[CS][0-9a-f]|b[cs]$|qRcmd,)/;
+/**
+ * How often a client that waits hears something. gdb gives up after two seconds of silence, but passes over what lies
+ * between packets, and then waits anew.
+ */
+const SIGN_OF_LIFE_MS = 1000;
 /** Bytes of console output a packet. */
 const CONSOLE_CHUNK = 2048;
 
@@ -21,18 +26,21 @@ export class Connection {
   private held: Uint8Array[] = [];
   private finish: (error?: unknown) => void = () => {};
 
-  constructor(
-    private readonly stream: Duplex,
-    private readonly session: Session,
-  ) {
-    session.console = (bytes) => this.console(bytes);
-  }
+  private session: Session | null = null;
+  private closed = false;
+  private interruptRequested = false;
 
-  /** Serves until the client goes. Rejects with what is a defect of ours or ended the machine. */
-  serve(): Promise<void> {
-    return new Promise((resolve, reject) => {
+  constructor(private readonly stream: Duplex) {}
+
+  /**
+   * Serves until the client goes. What it asks before the session is there waits for that.
+   * Rejects if the session cannot be opened, and with what is a defect of ours.
+   */
+  serve(opening: Promise<Session>): Promise<void> {
+    const alive = setInterval(() => this.giveSignOfLife(), SIGN_OF_LIFE_MS);
+    return new Promise<void>((resolve, reject) => {
       this.finish = (error) => {
-        this.session.closed = true;
+        this.leave();
         this.stream.destroy();
         if (error === undefined) resolve();
         else reject(error instanceof Error ? error : new Error(String(error)));
@@ -42,17 +50,42 @@ export class Connection {
       this.stream.on('error', () => this.gone());
       this.stream.on('close', () => this.gone());
       this.stream.on('end', () => this.gone());
-    });
+      opening.then(
+        (session) => this.begin(session),
+        (error: unknown) => this.finish(error),
+      );
+    }).finally(() => clearInterval(alive));
+  }
+
+  private begin(session: Session): void {
+    this.session = session;
+    session.console = (bytes) => this.console(bytes);
+    session.closed = this.closed;
+    session.interruptRequested = this.interruptRequested;
+    if (this.closed) this.finish();
+    else void this.work(session);
+  }
+
+  /** Nobody listens any more: what runs is to end. */
+  private leave(): void {
+    this.closed = true;
+    if (this.session) this.session.closed = true;
   }
 
   private gone(): void {
-    this.session.closed = true;
-    if (!this.busy) this.finish();
+    this.leave();
+    // What is being opened must be closed again; that ends when it is there.
+    if (!this.busy && this.session) this.finish();
+  }
+
+  private giveSignOfLife(): void {
+    if (this.closed) return;
+    if (this.busy || this.waiting.length > 0) this.stream.write('+');
   }
 
   private receive(bytes: Buffer): void {
     for (const item of this.parser.feed(bytes)) this.accept(item);
-    void this.work();
+    if (this.session) void this.work(this.session);
   }
 
   private accept(item: Incoming): void {
@@ -68,10 +101,12 @@ export class Connection {
         if (this.acknowledge && this.lastSent) this.stream.write(this.lastSent);
         return;
       case 'interrupt':
-        this.session.interruptRequested = true;
+        this.interruptRequested = true;
+        if (this.session) this.session.interruptRequested = true;
         return;
       case 'flood':
-        this.session.log.warn({}, 'a client sent a packet without end; the connection is closed');
+        // Not a client of this protocol.
+        this.stream.destroy();
         this.gone();
         return;
       case 'ack':
@@ -80,14 +115,14 @@ export class Connection {
   }
 
   /** Answers what waits, one at a time: a request that runs takes as long as the program does. */
-  private async work(): Promise<void> {
+  private async work(session: Session): Promise<void> {
     if (this.busy) return;
     this.busy = true;
     try {
       for (;;) {
         const body = this.waiting.shift();
-        if (body === undefined || this.session.closed) break;
-        await this.answer(body);
+        if (body === undefined || this.closed) break;
+        await this.answer(session, body);
       }
     } catch (error) {
       this.finish(error);
@@ -95,10 +130,10 @@ export class Connection {
     } finally {
       this.busy = false;
     }
-    if (this.session.closed) this.finish();
+    if (this.closed) this.finish();
   }
 
-  private async answer(body: string): Promise<void> {
+  private async answer(session: Session, body: string): Promise<void> {
     if (body === 'QStartNoAckMode') {
       this.send(OK);
       this.acknowledge = false;
@@ -106,14 +141,14 @@ export class Connection {
     }
     // No reply; the client is about to go.
     if (body === 'k') {
-      this.session.closed = true;
+      this.leave();
       return;
     }
     this.talking = MAY_TALK.test(body);
     if (this.talking) this.releaseHeld();
     let reply: string;
     try {
-      reply = await handlePacket(this.session, body);
+      reply = await handlePacket(session, body);
     } finally {
       this.talking = false;
     }
@@ -121,7 +156,7 @@ export class Connection {
   }
 
   private send(body: string): void {
-    if (this.session.closed) return;
+    if (this.closed) return;
     this.lastSent = encodePacket(body);
     this.stream.write(this.lastSent);
   }

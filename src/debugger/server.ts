@@ -100,19 +100,24 @@ export class DebugServer {
 
   private async serve(socket: net.Socket): Promise<void> {
     this.sockets.add(socket);
-    // Until somebody listens: a client that goes while its machine starts.
-    socket.on('error', () => {});
     let opened: OpenedSession | null = null;
-    try {
+    const open = async (): Promise<Session> => {
       opened = await this.options.open();
-      if (!socket.destroyed) await new Connection(socket, opened.session).serve();
+      return opened.session;
+    };
+    try {
+      await new Connection(socket).serve(open());
     } catch (error) {
       this.options.onFailure(error);
     } finally {
       socket.destroy();
       this.sockets.delete(socket);
-      opened?.session.close();
-      opened?.close();
+      endSession(opened);
     }
   }
+}
+
+function endSession(opened: OpenedSession | null): void {
+  opened?.session.close();
+  opened?.close();
 }

@@ -1,0 +1,101 @@
+/** Recordings that the real gdb connects to, in the emulated machine. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { silentLogger } from '../../../src/engine/base/log.js';
+import { DebugServer, parseAddress } from '../../../src/debugger/server.js';
+import type { PlaceOptions } from '../../../src/cli/debug/places.js';
+import { openSession } from '../../../src/cli/debug/opening.js';
+import { Interrupt } from '../../../src/cli/interrupt.js';
+import type { CommandIo } from '../../../src/cli/output.js';
+import { runGdb, type GdbResult } from '../gdb.js';
+
+const root = path.resolve(import.meta.dirname, '../../..');
+const driver = path.join(import.meta.dirname, 'driver.py');
+const script = path.join(root, 'src/debugger/revenant-gdb.py');
+/** A larger collection where one lies beside the project or REVENANT_TRACES names it. */
+const collection = path.resolve(root, process.env.REVENANT_TRACES ?? '../shared/traces');
+
+export const sample = (name: string): string => path.join(root, 'traces', name);
+
+/** Those of these traces that are here: samples, and of the larger collection. */
+export const available = (...names: string[]): string[] =>
+  names
+    .flatMap((name) => [path.join(collection, name), sample(name)])
+    .filter((folder) => fs.existsSync(folder))
+    .filter((folder, index, all) => all.findIndex((other) => sameTrace(other, folder)) === index);
+
+const sameTrace = (a: string, b: string): boolean =>
+  a.split(path.sep).slice(-2).join() === b.split(path.sep).slice(-2).join();
+
+export interface Recording {
+  /** As gdb's `target extended-remote` takes it. */
+  readonly endpoint: string;
+  /** What ended a session before its time. */
+  readonly failures: unknown[];
+  close(): Promise<void>;
+}
+
+const io: CommandIo = {
+  out() {},
+  err() {},
+  bytes() {},
+  isTerminal: () => false,
+  now: () => performance.now(),
+};
+
+export async function serveRecording(folder: string, place: PlaceOptions = {}): Promise<Recording> {
+  const interrupt = new Interrupt();
+  const failures: unknown[] = [];
+  const options = { machine: 'emulated' as const, stallLimit: 60, ...place };
+  const server = await DebugServer.listen({
+    address: parseAddress('0'),
+    open: () => openSession({ folder, options, io, log: silentLogger, interrupt, divert: null, note() {} }),
+    onFailure: (error) => failures.push(error),
+  });
+  const close = async (): Promise<void> => {
+    await server.close();
+    interrupt.dispose();
+  };
+  return { endpoint: server.endpoint, failures, close };
+}
+
+export interface Session extends GdbResult {
+  /** What the driver's function said, in order, as one object. */
+  readonly said: Record<string, unknown>;
+}
+
+/** gdb on a recording: commands, then a function of driver.py if one is named. */
+export async function debug(
+  recording: Recording,
+  commands: readonly string[],
+  scenario?: string,
+  seconds = 100,
+): Promise<Session> {
+  const connect = [`source ${script}`, 'set confirm off', `target extended-remote ${recording.endpoint}`];
+  const drive = scenario === undefined ? [] : [`source ${driver}`, `python ${scenario}`];
+  const result = await runGdb([...connect, ...commands, ...drive], seconds);
+  const lines = result.text.split('\n').filter((line) => line.startsWith('@@'));
+  const said = Object.assign({}, ...lines.map((line) => JSON.parse(line.slice(2)))) as Record<
+    string,
+    unknown
+  >;
+  return { ...result, said };
+}
+
+/** Opens, debugs, closes; fails with gdb's words where the session did. */
+export async function debugOnce(
+  folder: string,
+  commands: readonly string[],
+  scenario?: string,
+  place: PlaceOptions = {},
+): Promise<Session> {
+  const recording = await serveRecording(folder, place);
+  try {
+    const session = await debug(recording, commands, scenario);
+    if (session.code === null) throw new Error(`gdb did not end:\n${session.text}`);
+    if (recording.failures.length > 0) throw recording.failures[0];
+    return session;
+  } finally {
+    await recording.close();
+  }
+}
