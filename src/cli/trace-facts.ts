@@ -3,6 +3,7 @@ import { EventKind } from '../engine/trace/frame.js';
 import type { TraceReader } from '../engine/trace/reader.js';
 import type { TaskEventRecord, TraceHeader } from '../engine/trace/records.js';
 import { listFiles } from '../engine/trace/source.js';
+import { approximateCode, type ApproximateCode } from './approximate-code.js';
 import type { CpuModel } from './cpu-features.js';
 import { recordedFeatures, recordedModel } from './cpu-features.js';
 import { processorName } from './processor.js';
@@ -38,6 +39,8 @@ export interface TraceFacts {
   mappings: number;
   /** Every file that mappings need is in the trace directory (`rr pack`). */
   selfContained: boolean;
+  /** Executable files with instructions whose results differ from processor to processor (RSQRT, RCP). */
+  approximateCode: ApproximateCode[];
   memoryWrites: number;
   /** Decompressed. */
   dataBytes: number;
@@ -134,6 +137,7 @@ export function gatherFacts(reader: TraceReader): TraceFacts {
     duration: tally.last - tally.first,
     tasks: [...tally.tasks].map(([tid, list]) => ({ tid, events: list.map((event) => event.kind) })),
     mappings: tally.mappings,
+    approximateCode: approximateCode(reader.directory),
     selfContained: tally.selfContained,
     memoryWrites: tally.writes,
     dataBytes: tally.dataBytes,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Attestation } from '../engine/kvm/probe.js';
 import type { CpuidRecord } from '../engine/trace/records.js';
 import type { Gifts, Needs } from './requirements.js';
-import { judge, refusal } from './requirements.js';
+import { approximatesOtherwise, judge, refusal } from './requirements.js';
 
 const leaf = (eaxIn: number, ecxIn: number, eax = 0, ebx = 0, ecx = 0, edx = 0): CpuidRecord => ({
   eaxIn,
@@ -100,6 +100,13 @@ describe('judge', () => {
     expect(ok).toBe(false);
     expect(reasons).toHaveLength(1);
     expect(reasons[0]).toMatch(/expected a, seen b: the program would see another XCR0/);
+  });
+
+  it('knows whose approximations are the recorded ones', () => {
+    expect(approximatesOtherwise(needs(), gifts({ kind: 'host' }))).toBe(false);
+    expect(approximatesOtherwise(needs(), gifts({ kind: 'emulated' }))).toBe(true);
+    const vendor = { eaxIn: 0, ecxIn: 0xffff_ffff, eax: 0, ebx: 0x6874_7541, ecx: 0, edx: 0 };
+    expect(approximatesOtherwise(needs({ cpuid: [vendor] }), gifts({ kind: 'host' }))).toBe(true);
   });
 
   it('notes XSAVEC, which is completed in software', () => {

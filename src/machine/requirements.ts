@@ -174,6 +174,15 @@ function notesOf(needs: Needs, gifts: Gifts): string[] {
   return notes;
 }
 
+/**
+ * Whether RSQRT and RCP give other bits there than where the trace was recorded: another vendor's processor does, and
+ * so does an emulated one, which computes exactly.
+ */
+export function approximatesOtherwise(needs: Needs, gifts: Gifts): boolean {
+  const vendor = (records: readonly CpuidRecord[]): number | undefined => findLeaf(records, 0, 0)?.ebx;
+  return gifts.kind === 'emulated' || vendor(needs.cpuid) !== vendor(gifts.cpuid);
+}
+
 /** The judgement as the error that ends the command. Precondition: not ok. */
 export function refusal(judgement: Judgement): RevenantError {
   return new RevenantError('E_MACHINE_CANNOT', judgement.reasons.join('\n'), judgement.hint);

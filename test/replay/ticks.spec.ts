@@ -14,6 +14,7 @@ import type { TickStrategyName } from '../../src/engine/replay/ticks/strategy.js
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { tryMachine } from '../../src/machine/choose.js';
+import { runCli } from '../cli/run-cli.js';
 import { toEnd } from './to-end.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -111,6 +112,24 @@ describe('strategies', () => {
       },
       600_000,
     );
+  });
+});
+
+describe('--verify-ticks', () => {
+  it('counts and compares, and says how often', async () => {
+    const folder = sample('zen2/hello-static');
+    transport.close(); // the command needs the machine
+    const { code, stdout, stderr } = await runCli(
+      'replay',
+      folder,
+      '--verify-ticks',
+      '--machine',
+      'emulated',
+    );
+    transport = await acquireEmulated({});
+    expect(stderr).toMatch(/ticks counted and equal at \d\d frames/);
+    expect(stdout).toBe(recorded(folder).stdout);
+    expect(code).toBe(0);
   });
 });
 

@@ -1,3 +1,4 @@
+import { approximateCode, describeApproximate, type ApproximateCode } from '../approximate-code.js';
 import { hex } from '../../engine/base/address.js';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
 import type { VcpuTransport } from '../../engine/kvm/transport.js';
@@ -12,7 +13,7 @@ import { examine } from '../../machine/examine.js';
 import { openHost } from '../../machine/host.js';
 import { announcedInstructions } from '../../machine/instruction-sets.js';
 import type { Judgement, Needs } from '../../machine/requirements.js';
-import { traceNeeds } from '../../machine/requirements.js';
+import { traceNeeds, approximatesOtherwise } from '../../machine/requirements.js';
 import { jsonValue } from '../failure.js';
 import type { CommandIo } from '../output.js';
 import { processorName } from '../processor.js';
@@ -41,10 +42,16 @@ const NAMES: Record<Kind, string> = { host: "the host's KVM", emulated: 'the emu
 /** `revenant doctor [TRACE]`. 0 if some machine will do (for the trace, if given), else "machine cannot". */
 export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo): Promise<number> {
   const header = options.trace === undefined ? null : readHeader(options.trace);
+  const approximate = options.trace === undefined ? [] : approximateCode(options.trace);
   const note = (text: string): void => io.err(`revenant: ${text}\n`);
   const reports = [
-    await report('host', () => openHost(), header),
-    await report('emulated', () => acquireEmulated({ cpu: options.cpu, onStarting: note }), header),
+    await report('host', () => openHost(), header, approximate),
+    await report(
+      'emulated',
+      () => acquireEmulated({ cpu: options.cpu, onStarting: note }),
+      header,
+      approximate,
+    ),
   ];
   const needs = header && traceNeeds(header);
   if (options.json) {
@@ -76,6 +83,7 @@ async function report(
   kind: Kind,
   open: () => VcpuTransport | Promise<VcpuTransport>,
   header: TraceHeader | null,
+  approximate: readonly ApproximateCode[],
 ): Promise<Report> {
   const found: Report = { kind, problem: null, examination: null, judgement: null };
   let transport: VcpuTransport | null = null;
@@ -85,6 +93,10 @@ async function report(
     if (header) {
       const trial = tryMachine(transport, header);
       found.judgement = trial.judgement;
+      if (approximatesOtherwise(traceNeeds(header), trial.gifts)) {
+        const note = 'results differ here, and a replay that executes one may diverge';
+        trial.judgement.notes.push(...approximate.map((code) => `${describeApproximate(code)}: ${note}.`));
+      }
     }
   } catch (error) {
     if (!(error instanceof RevenantError)) throw error;

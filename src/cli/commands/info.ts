@@ -1,6 +1,7 @@
 import { hex } from '../../engine/base/address.js';
 import { SIGNAL_NAMES } from '../../engine/base/linux.js';
 import { TraceReader } from '../../engine/trace/reader.js';
+import { describeApproximate } from '../approximate-code.js';
 import { jsonValue } from '../failure.js';
 import type { CommandIo } from '../output.js';
 import { printable } from '../printable.js';
@@ -91,6 +92,10 @@ function infoText(facts: TraceFacts): string {
       'mappings',
       `${facts.mappings}${facts.selfContained ? '' : ', of files that are not in the trace directory'}`,
     ],
+    ...facts.approximateCode.map((code, at) => [
+      at === 0 ? 'approximate' : '',
+      `${describeApproximate(code)}: results differ by processor`,
+    ]),
     ['writes', `${facts.memoryWrites}, ${count(facts.dataBytes, 'byte')}`],
     ['files', `${facts.files.length}, ${count(bytes, 'byte')}`],
   ];

@@ -4,6 +4,7 @@ import { EFLAGS_RESUME, Reg, setSigned, type RegisterWords } from '../base/regis
 import { RevenantError } from '../base/errors.js';
 import type { GuestStops } from '../debug/guest-stops.js';
 import { Exit } from '../kvm/exit.js';
+import { Selector } from '../kvm/layout.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 import type { Task } from '../task/task.js';
 import { completeInstruction, isRecorded } from './completion.js';
@@ -181,6 +182,8 @@ export class Runner {
     const vector = context.vector;
     this.vector = vector;
     this.address = -1;
+    if (context.registers[2 * Reg.cs] !== Selector.userCs && vector < RING0_FAULT)
+      throw this.foreignCode(task);
     if (vector === Vector.PF) return this.pageFault(task);
     if (vector === Vector.DB) return this.debug();
     if (vector === Vector.GP || vector === Vector.UD) {
@@ -291,6 +294,16 @@ export class Runner {
     if (this.core.vectors.differs && isRecorded(this.core.vectors, this.decoder.kind))
       this.vector = Vector.GP;
     return Stop.fault;
+  }
+
+  /** 32-bit code, by a far jump or in a segment of the program's own. */
+  private foreignCode(task: Task): RevenantError {
+    const selector = this.core.machine.context.registers[2 * Reg.cs];
+    return new RevenantError(
+      'E_UNSUPPORTED',
+      `Task ${task.tid} runs code in segment ${hex(selector)}, which is not that of 64-bit programs.`,
+      'Revenant replays 64-bit code only.',
+    );
   }
 
   private lost(task: Task): RevenantError {
