@@ -128,7 +128,8 @@ function loadImage(
     if (fileEnd > start) space.map({ start, end: fileEnd, prot, backing, offset: at, name: path, file });
     if (end > fileEnd)
       space.map({ start: fileEnd, end, prot, backing: null, offset: 0, name: '', file: null });
-    const zeros = Math.min(fileEnd, address + bias + memorySize) - (address + bias + fileSize);
+    // To the end of the page, as padzero() has it: the dynamic linker's first allocations lie there.
+    const zeros = memorySize > fileSize ? fileEnd - (address + bias + fileSize) : 0;
     if (zeros > 0) space.write((address + bias + fileSize) as Gva, new Uint8Array(zeros));
   }
   if (base !== null) space.brk = space.brkStart = pageCeil(high + bias);

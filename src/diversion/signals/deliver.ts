@@ -1,3 +1,4 @@
+import { hex } from '../../engine/base/address.js';
 import { Reg, getUnsigned, setSigned } from '../../engine/base/registers.js';
 import { abortRestartableSequence } from '../../engine/replay/signals.js';
 import {
@@ -62,6 +63,13 @@ export function deliver(kernel: Kernel, thread: Thread, signal: Signal): void {
     for (const each of process.threads) each.stopped = true;
     return;
   }
+  const rip = getUnsigned(kernel.core.registers(thread.task), Reg.rip);
+  const { pid } = process;
+  const fault = { trap: thread.fault.trap, address: hex(thread.fault.address) };
+  kernel.log.info(
+    { pid, tid: thread.tid, signal: signal.number, rip: hex(rip), ...fault },
+    'killed by a signal',
+  );
   exitProcess(kernel, process, signal.number | (effect === 'core' ? CORE_DUMPED : 0));
 }
 

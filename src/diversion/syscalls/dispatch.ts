@@ -49,6 +49,10 @@ export class Dispatcher {
     setSigned(registers, Reg.orig_rax, number);
     const args = ARGUMENTS.map((slot) => getSigned(registers, slot));
     const call = { kernel, thread, args, memory: kernel.memoryOf(thread) };
+    kernel.log.debug(
+      { tid: thread.tid, call: syscallName(number, kernel.facts.rrcallBase), args },
+      'system call',
+    );
     const result = attempt(kernel, () => {
       const outcome = this.handlerOf(number)(call);
       if (outcome === null || typeof outcome === 'number') return outcome;

@@ -276,7 +276,7 @@ export const memoryCalls: Handlers = {
   mmap,
   munmap,
   mprotect,
-  pkey_mprotect: (call) => (call.args[3] === -1 || call.args[3] === 0 ? mprotect(call) : fail(E.EINVAL)),
+  pkey_mprotect: (call) => ((call.args[3] | 0) <= 0 ? mprotect(call) : fail(E.EINVAL)),
   pkey_alloc: () => fail(E.ENOSPC),
   pkey_free: () => fail(E.EINVAL),
   brk,

@@ -133,7 +133,8 @@ function requireSignal(number: number): void {
 
 /** Reaches processes of the diversion only, whatever the number means on the host. */
 function kill(call: Call): number {
-  const [pid, number] = call.args;
+  const pid = call.args[0] | 0;
+  const number = call.args[1] | 0;
   const { kernel, thread } = call;
   requireSignal(number);
   const { process } = thread;
@@ -182,8 +183,8 @@ export const signalCalls: Handlers = {
   sigaltstack: altStack,
   pause: () => ({ poll: () => null, interrupted: 'eintr', what: 'a signal' }),
   kill,
-  tkill: (call) => tgkill(call, 0, call.args[0], call.args[1]),
-  tgkill: (call) => tgkill(call, call.args[0], call.args[1], call.args[2]),
+  tkill: (call) => tgkill(call, 0, call.args[0] | 0, call.args[1] | 0),
+  tgkill: (call) => tgkill(call, call.args[0] | 0, call.args[1] | 0, call.args[2] | 0),
   rt_sigqueueinfo: (call) => queueInfo(call, call.args[0], null, call.args[1], call.args[2]),
   rt_tgsigqueueinfo: (call) => queueInfo(call, call.args[0], call.args[1], call.args[2], call.args[3]),
   restart_syscall: () => fail(E.EINTR),

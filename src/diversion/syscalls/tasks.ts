@@ -85,7 +85,8 @@ function forget(call: Call, child: Process): void {
 }
 
 function wait4(call: Call): Outcome {
-  const [pid, statusAt, options, usageAt] = call.args;
+  const [, statusAt, options, usageAt] = call.args;
+  const pid = call.args[0] | 0;
   const { process } = call.thread;
   const matches = (child: Process): boolean =>
     pid === -1 || (pid > 0 ? child.pid === pid : child.group === (pid === 0 ? process.group : -pid));
@@ -107,7 +108,8 @@ function waiting(poll: () => number | null, what: string): Outcome {
 }
 
 function waitid(call: Call): Outcome {
-  const [type, id, infoAt, options] = call.args;
+  const [type, , infoAt, options] = call.args;
+  const id = call.args[1] | 0;
   if (!(options & (Wait4.exited | Wait4.untraced | Wait4.continued))) fail(E.EINVAL);
   if (type > IdType.group) fail(E.EINVAL);
   const matches = (child: Process): boolean =>
