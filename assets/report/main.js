@@ -60,7 +60,12 @@ function toggle(entry, open) {
   panel.hidden = !open;
   element.classList.toggle('open', open);
   button.setAttribute('aria-expanded', String(open));
-  if (open) history.replaceState(null, '', `#${encodeURIComponent(result.name)}`);
+  if (open) history.replaceState(null, '', anchorOf(result));
+}
+
+/** A name can be any text, also half a surrogate pair, which has no percent-encoding. */
+function anchorOf({ name }) {
+  return `#${encodeURIComponent(name.replace(/\p{Surrogate}/gu, '\ufffd'))}`;
 }
 
 function applyFilter() {
@@ -159,8 +164,7 @@ function start() {
   list.addEventListener('keydown', moveFocus);
   document.querySelector('header').append(...headerOf());
   document.querySelector('main').append(filters(), none, list);
-  const named = decodeURIComponent(location.hash.slice(1));
-  const wanted = items.find(({ result }) => result.name === named);
+  const wanted = items.find(({ result }) => anchorOf(result) === location.hash);
   const bad = items.filter(({ state }) => state === 'failed' || state === 'error');
   const open = wanted ?? (bad.length === 1 ? bad[0] : null);
   if (open) toggle(open, true);

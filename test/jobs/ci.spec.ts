@@ -23,7 +23,7 @@ describe('revenant ci', () => {
   it('replays a folder of traces and writes every report', async () => {
     const { code, stdout, stderr } = await runRevenant([
       ...['ci', path.join(traces, 'zen2'), '--machine', 'emulated', '--json'],
-      ...['--only', '*r*', '--junit', inFolder('junit.xml'), '--html', inFolder('report.html')],
+      ...['--only', '*cr*', '--junit', inFolder('junit.xml'), '--html', inFolder('report.html')],
     ]);
     expect(stderr).toMatch(/\[1\/2\] pass {2}\S+ \(/);
     expect(stderr).toMatch(/revenant: 2 passed in /);

@@ -16,6 +16,8 @@ export interface GdbOptions extends DebugOptions {
 
 /** gdb ends with us, however we end: PR_SET_PDEATHSIG with SIGTERM. */
 const END_WITH_PARENT = 'python import ctypes; ctypes.CDLL(None).prctl(1, 15)';
+/** A gdb that loses terminal and server at once fails inside; nobody wants its core file in the working folder. */
+const LEAVE_NO_CORE = 'maintenance set internal-error corefile no';
 
 /**
  * `revenant gdb TRACE [-- ARGS]`: a server for one gdb and that gdb, connected. Returns gdb's exit code.
@@ -59,7 +61,8 @@ export async function gdbCommand(
 
 /** Runs gdb on our terminal. Ctrl-C is gdb's: it asks the server to stop what runs. */
 function runGdb(command: string, endpoint: string, more: readonly string[]): Promise<number> {
-  const ours = ['-iex', END_WITH_PARENT, '-iex', `source ${gdbScript}`, '-iex', 'set remotetimeout 600'];
+  const first = [END_WITH_PARENT, LEAVE_NO_CORE, `source ${gdbScript}`, 'set remotetimeout 600'];
+  const ours = first.flatMap((line) => ['-iex', line]);
   const connect = ['-ex', `target extended-remote ${endpoint}`];
   const ignore = (): void => {};
   process.on('SIGINT', ignore);

@@ -1,8 +1,10 @@
 /** Sessions beside each other, interrupted, broken off and killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { copyWithTurns } from '../../../src/bench/longer-loop.js';
 import { isDead, until } from '../../machine/fixtures.js';
 import { Client } from '../client.js';
 import { debug, sample, serveRecording, type Recording } from './recording.js';
@@ -30,19 +32,6 @@ describe('a server', () => {
     expect(two.text).toMatch(/\$1 = 34\n[^]*\$2 = [1-9]\d*\n/);
   });
 
-  it('stops a run when Ctrl-C comes, and goes on', async () => {
-    const client = await Client.connect(recording.endpoint);
-    try {
-      const reply = client.ask('vCont;c');
-      client.raw('\x03');
-      expect(await reply).toMatch(/^T02thread:/);
-      expect(await client.ask('vCont;c')).toMatch(/^T05replaylog:end;/);
-      expect(client.console).toMatch(/keys 21 depth 10 sum 1431/);
-    } finally {
-      client.close();
-    }
-  });
-
   it('outlives clients that talk nonsense or go in the middle of a run', async () => {
     for (const bytes of [
       'GET / HTTP/1.1\r\n\r\n',
@@ -58,6 +47,38 @@ describe('a server', () => {
     expect(await client.monitor('when')).toMatch(/^Completed frame: \d+/);
     client.close();
     expect(recording.failures).toEqual([]);
+  });
+});
+
+/** However fast the machine, this program is still running when Ctrl-C comes. */
+describe('a run of 2^60 turns', () => {
+  let folder: string;
+  let recording: Recording;
+  beforeAll(async () => {
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), 'turns-'));
+    copyWithTurns(sample('haswell/loop'), path.join(folder, 'loop'), 1n << 60n);
+    recording = await serveRecording(path.join(folder, 'loop'));
+  });
+  afterAll(async () => {
+    await recording?.close();
+    fs.rmSync(folder, { recursive: true });
+  });
+
+  it('stops when Ctrl-C comes, and goes on', async () => {
+    const client = await Client.connect(recording.endpoint);
+    const interruptRun = async (): Promise<void> => {
+      const reply = client.ask('vCont;c');
+      client.raw('\x03');
+      expect(await reply).toMatch(/^T02thread:/);
+    };
+    try {
+      await interruptRun();
+      const registers = await client.ask('g');
+      await interruptRun();
+      expect(await client.ask('g')).not.toBe(registers);
+    } finally {
+      client.close();
+    }
   });
 });
 
