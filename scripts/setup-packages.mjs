@@ -15,6 +15,7 @@ const needed = {
 
 /** What only tests need. */
 const neededByTests = {
+  rr: 'rr',
   gdb: 'gdb',
   chromium: 'chromium',
   'redis-server': 'redis-server',
