@@ -13,6 +13,7 @@ const machineSpecs = [
   'test/debugger/replay/**/*.spec.ts',
   'test/cli/hostile.spec.ts',
   'test/jobs/ci.spec.ts',
+  'test/jobs/questions.spec.ts',
 ];
 
 export default defineConfig({

@@ -29,7 +29,7 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(reso
 /** A live copy of a replay's state, for the time of a callback. */
 export class DiversionHandle {
   private readonly evaluator: Evaluator;
-  private readonly written = { 1: '', 2: '' };
+  private readonly written: { stream: 1 | 2; bytes: Uint8Array }[] = [];
 
   constructor(
     /** For breakpoints, registers, memory, steps. */
@@ -46,18 +46,22 @@ export class DiversionHandle {
 
   /** What the diverted program wrote to its standard output so far. */
   get stdout(): string {
-    this.collect();
-    return this.written[1];
+    return this.text(({ stream }) => stream === 1);
   }
 
   get stderr(): string {
-    this.collect();
-    return this.written[2];
+    return this.text(({ stream }) => stream === 2);
   }
 
-  private collect(): void {
-    for (const { stream, bytes } of this.target.takeOutput())
-      this.written[stream] += Buffer.from(bytes).toString('utf8');
+  /** Both, in the order of the writes. */
+  get output(): string {
+    return this.text(() => true);
+  }
+
+  /** Decoded as a whole: a character may be written in parts. */
+  private text(wanted: (part: { stream: 1 | 2 }) => boolean): string {
+    this.written.push(...this.target.takeOutput());
+    return Buffer.concat(this.written.filter(wanted).map(({ bytes }) => bytes)).toString('utf8');
   }
 
   /**

@@ -26,7 +26,10 @@ export function diversionOptions(command: Command): Command {
 export function callOptions(command: Command): Command {
   return diversionOptions(command)
     .addOption(
-      new Option('--at <place>', 'FRAME, SYMBOL, SYMBOL:HIT or end, the default (repeatable)')
+      new Option(
+        '--at <place>',
+        'FRAME, SYMBOL, SYMBOL:HIT, exit (of the first process) or end (of the last; the default); repeatable',
+      )
         .argParser(collect)
         .default([], 'end'),
     )

@@ -42,7 +42,7 @@ export interface Expectation {
 }
 
 export type Ask =
-  /** A C expression, evaluated in a diversion: variables, members, calls. */
+  /** An expression as of `revenant call`, evaluated in a diversion. */
   | { kind: 'expression'; expression: string }
   /** The same for what it prints: the test is of the output. */
   | { kind: 'call'; call: string }

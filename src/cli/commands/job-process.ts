@@ -10,12 +10,14 @@ import { executeJob } from '../../jobs/run/execute.js';
 import type { RunMessage, WorkerMessage } from '../../jobs/run/protocol.js';
 import type { JobSpec } from '../../jobs/spec.js';
 import { Interrupt } from '../interrupt.js';
-import type { MachineFacts, MachineOptions } from '../machines.js';
+import type { MachineFacts } from '../machines.js';
 import { Machines } from '../machines.js';
 import type { CommandIo } from '../output.js';
 import { processorName } from '../processor.js';
 import type { RunResult } from '../run.js';
 import { runSession } from '../run.js';
+import { ReplayAnswerer } from '../questions.js';
+import type { ReplayCommandOptions } from './replay.js';
 import { openTrace } from './replay.js';
 
 const PROGRESS_MS = 100;
@@ -52,9 +54,7 @@ function throttled(io: CommandIo): (at: Progress) => void {
   };
 }
 
-const traceOptions = (
-  spec: JobSpec,
-): { unpacked: boolean; like?: string; stallLimit: number } & MachineOptions => ({
+const traceOptions = (spec: JobSpec): ReplayCommandOptions => ({
   machine: spec.machine,
   cpu: spec.cpu ?? undefined,
   memory: spec.limits.memoryBytes ?? undefined,
@@ -63,13 +63,14 @@ const traceOptions = (
   stallLimit: spec.limits.stallSeconds,
 });
 
+const note = (text: string): void => void send({ kind: 'note', text });
+
 function localReplayer(io: CommandIo): Replayer {
   return {
     open: (spec) => openTrace(spec.trace, traceOptions(spec), io),
     brand: (reader) => processorName(reader.header),
     replay: async (spec, hooks) => {
       const interrupt = new Interrupt();
-      const note = (text: string): void => void send({ kind: 'note', text });
       const machines = new Machines(traceOptions(spec), silentLogger, note);
       const trace = openTrace(spec.trace, traceOptions(spec), { ...io, err() {} });
       try {
@@ -92,7 +93,7 @@ function localReplayer(io: CommandIo): Replayer {
         interrupt.dispose();
       }
     },
-    answerer: () => Promise.resolve(null),
+    answerer: (spec) => ReplayAnswerer.open(spec, traceOptions(spec), io, note),
   };
 }
 

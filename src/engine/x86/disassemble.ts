@@ -62,6 +62,9 @@ function boundaries(bytes: Uint8Array, offset: number): number[] | null {
   return at === bytes.length ? starts : null;
 }
 
+/** Whether the instructions at the beginning of `code` end exactly where it ends: another one begins there. */
+export const endsInstruction = (code: Uint8Array): boolean => boundaries(code, 0) !== null;
+
 /**
  * Addresses of up to `count` instructions before rip. x86 code cannot be read backwards: decoding begins at the
  * function's start, or else well before what is shown: wherever decoding begins, it soon falls into step.

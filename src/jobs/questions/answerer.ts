@@ -6,11 +6,12 @@ export interface Answer {
   text: string;
 }
 
-/** One replay that goes forward from question to question. */
+/** One replay that goes from question to question. */
 export interface QuestionAnswerer {
   /**
-   * Goes to a place and answers there; later places only, in the order of the trace.
-   * Throws RevenantError: the place is never reached, the expression is wrong, the replay diverged.
+   * Goes to a place and answers there; cheapest in the order of the trace.
+   * Throws RevenantError. E_USAGE and E_DIVERSION are the question's own (a place that is never reached, a wrong
+   * expression, a call that does not return): others can be asked. After any other nothing can be asked any more.
    */
   answer(place: Place, ask: Ask): Promise<Answer>;
   close(): void;

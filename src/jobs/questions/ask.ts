@@ -1,90 +1,89 @@
 /** Asks a job's questions, in the order of the trace, and compares the answers. */
-import { RevenantError } from '../../engine/base/errors.js';
+import { type ErrorCode, RevenantError } from '../../engine/base/errors.js';
 import { describeTest, streamOf, testStream, testValue } from '../checks/text.js';
 import { askText, placeText } from '../manifest/resolve.js';
-import type { JobResult, QuestionResult } from '../result.js';
+import type { JobResult, Problem, QuestionResult } from '../result.js';
 import { problem } from '../result.js';
+import { askCommand } from '../run/reproduce.js';
 import type { JobSpec, Place, Question } from '../spec.js';
 import type { QuestionAnswerer } from './answerer.js';
 
-/** Frames first (by number), then symbols (by hit), then the end: the order in which one replay meets most of them. */
+/** Frames by number, then symbols by hit, then the end: few ways back for one replay. */
 export function inOrder(questions: readonly Question[]): Question[] {
-  const rank = (place: Place): number => ({ frame: 0, symbol: 1, exit: 2 })[place.kind];
-  const within = (place: Place): number =>
-    place.kind === 'frame' ? place.frame : place.kind === 'symbol' ? place.hit : 0;
-  return [...questions].sort((a, b) => rank(a.at) - rank(b.at) || within(a.at) - within(b.at));
+  return [...questions].sort(({ at: left }, { at: right }) => {
+    if (left.kind === 'frame' && right.kind === 'frame') return left.frame - right.frame;
+    if (left.kind === 'symbol' && right.kind === 'symbol')
+      return left.symbol.localeCompare(right.symbol) || left.hit - right.hit;
+    return RANK[left.kind] - RANK[right.kind];
+  });
 }
+
+const RANK: Record<Place['kind'], number> = { frame: 0, symbol: 1, exit: 2 };
+
+/** What is the question's own fault; everything else is the replay's, and ends the asking. */
+const ANSWERABLE: ReadonlySet<string> = new Set<ErrorCode>(['E_USAGE', 'E_DIVERSION']);
 
 /**
  * Adds a QuestionResult for each question, in the manifest's order, and a problem for each that fails. A question
- * that cannot be answered fails its job, too: a silent pass would be worse.
+ * that cannot be answered fails its job, too: a silent pass would be worse. Throws what ends the replay; the
+ * questions that are then left have no answer.
  */
 export async function askQuestions(
   spec: JobSpec,
   result: JobResult,
-  open: () => Promise<QuestionAnswerer | null>,
+  open: () => Promise<QuestionAnswerer>,
 ): Promise<void> {
-  const answers = new Map<Question, QuestionResult>();
-  let answerer: QuestionAnswerer | null = null;
-  let unable: string | null = null;
+  const answers = new Map<Question, QuestionResult>(
+    spec.questions.map((question) => [question, unanswered(question)]),
+  );
+  result.questions.push(...answers.values());
+  const answerer = await open();
   try {
-    answerer = await open();
-    if (!answerer) unable = 'Questions cannot be answered by this build.';
-  } catch (error) {
-    unable = sentence(error);
-  }
-  try {
-    for (const question of inOrder(spec.questions)) {
-      answers.set(question, await askOne(question, answerer, unable));
-    }
+    for (const question of inOrder(spec.questions)) await askOne(question, answers.get(question)!, answerer);
   } finally {
-    answerer?.close();
-  }
-  for (const question of spec.questions) {
-    const answer = answers.get(question)!;
-    result.questions.push(answer);
-    if (answer.state === 'passed') continue;
-    const what = `${question.name} (${answer.place})`;
-    const text =
-      answer.found === null
-        ? `Question ${what}: ${answer.problem ?? 'no answer'}`
-        : `Question ${what}: ${answer.problem ?? 'is wrong'}.`;
-    result.problems.push(
-      problem('question', text, { expected: answer.expected, found: answer.found ?? answer.problem }),
-    );
+    answerer.close();
+    for (const [question, answer] of answers) {
+      const wrong = problemWith(spec, question, answer);
+      if (wrong) result.problems.push(wrong);
+    }
   }
 }
 
+const unanswered = ({ name, ask, at, test }: Question): QuestionResult => ({
+  name,
+  asked: askText(ask),
+  place: placeText(at),
+  state: 'unanswered',
+  expected: describeTest(test),
+  found: null,
+  problem: 'It was not asked: the replay ended before.',
+});
+
+/** Fills in the result. */
 async function askOne(
-  question: Question,
-  answerer: QuestionAnswerer | null,
-  unable: string | null,
-): Promise<QuestionResult> {
-  const { name, ask, at, test } = question;
-  const result: QuestionResult = {
-    name,
-    asked: askText(ask),
-    place: placeText(at),
-    state: 'unanswered',
-    expected: describeTest(test),
-    found: null,
-    problem: unable,
-  };
-  if (!answerer) return result;
+  { at, ask, test }: Question,
+  result: QuestionResult,
+  answerer: QuestionAnswerer,
+): Promise<void> {
   try {
     const { text } = await answerer.answer(at, ask);
     const wrong = ask.kind === 'call' ? testStream(test, streamOf(text)) : testValue(test, text);
     result.state = wrong ? 'failed' : 'passed';
     result.found = wrong?.found ?? text;
+    result.problem = null;
     if (wrong) Object.assign(result, { expected: wrong.expected, problem: wrong.message });
   } catch (error) {
+    if (!(error instanceof RevenantError) || !ANSWERABLE.has(error.code)) throw error;
     result.state = 'error';
-    result.problem = sentence(error);
+    result.problem = error.hint ? `${error.message} ${error.hint}` : error.message;
   }
-  return result;
 }
 
-function sentence(error: unknown): string {
-  if (error instanceof RevenantError) return error.hint ? `${error.message} ${error.hint}` : error.message;
-  return error instanceof Error ? `Internal error: ${error.stack ?? error.message}` : String(error);
+/** Unanswered ones are no problems of their own: what ended the replay is. */
+function problemWith(spec: JobSpec, question: Question, answer: QuestionResult): Problem | null {
+  const { state, place, expected, found, problem: why } = answer;
+  if (state === 'passed' || state === 'unanswered') return null;
+  const text = `Question ${question.name} (${place}): ${why}${found === null ? '' : '.'}`;
+  const command = askCommand(spec, question);
+  return problem('question', text, { expected, found, hint: command && `To ask it again: ${command}` });
 }

@@ -41,8 +41,8 @@ export interface Replayer {
   /** `brand`: the recording processor's name. */
   brand(reader: TraceReader): string;
   replay(spec: JobSpec, hooks: ReplayHooks): Promise<ReplayOutcome>;
-  /** Null where questions cannot be answered. */
-  answerer(spec: JobSpec, scan: TraceScan): Promise<QuestionAnswerer | null>;
+  /** A replay of its own, to ask. */
+  answerer(spec: JobSpec): Promise<QuestionAnswerer>;
 }
 
 export interface Progress {
@@ -68,7 +68,7 @@ export async function executeJob(
     );
     if (spec.questions.length > 0 && result.divergence === null && stateOf(result.problems) !== 'skipped') {
       progress({ phase: 'asking', frame: frames, frames });
-      await askQuestions(spec, result, () => replayer.answerer(spec, scan));
+      await askQuestions(spec, result, () => replayer.answerer(spec));
     }
   } catch (error) {
     result.problems.push(problemOf(error));

@@ -1,4 +1,4 @@
-import type { JobSpec } from '../spec.js';
+import type { JobSpec, Question } from '../spec.js';
 
 /** A word as a shell takes it back. */
 export function shellQuoted(word: string): string {
@@ -7,14 +7,34 @@ export function shellQuoted(word: string): string {
 
 /** The command that replays the job's trace as the job does. */
 export function reproduceCommand(spec: JobSpec): string {
-  const { machine, cpu, limits, like, unpacked, verifyTicks, expect, trace } = spec;
-  const words = ['revenant', 'replay', trace, '--machine', machine];
+  const words = ['revenant', 'replay', spec.trace, ...machineWords(spec)];
+  if (spec.verifyTicks) words.push('--verify-ticks');
+  if (spec.expect.until !== null) words.push('--goto', String(spec.expect.until));
+  return words.map(shellQuoted).join(' ');
+}
+
+/** The command that asks one question again, or null: memory is read by `revenant ci` only, unless it has a name. */
+export function askCommand(spec: JobSpec, { at, ask }: Question): string | null {
+  const place =
+    at.kind === 'symbol' ? `${at.symbol}:${at.hit}` : at.kind === 'frame' ? String(at.frame) : 'exit';
+  const expression = expressionOf(ask);
+  if (expression === null) return null;
+  const words = ['revenant', 'call', spec.trace, '--at', place, expression, ...machineWords(spec)];
+  return words.map(shellQuoted).join(' ');
+}
+
+function expressionOf(ask: Question['ask']): string | null {
+  if (ask.kind === 'expression') return ask.expression;
+  if (ask.kind === 'call') return ask.call;
+  return ask.type === 'i32' && /^[A-Za-z_]\w*$/.test(ask.address) ? `(int)${ask.address}` : null;
+}
+
+function machineWords({ machine, cpu, limits, like, unpacked }: JobSpec): string[] {
+  const words = ['--machine', machine];
   if (cpu !== null) words.push('--cpu', cpu);
   if (limits.memoryBytes !== null) words.push('--memory', String(limits.memoryBytes));
   words.push('--stall-limit', String(limits.stallSeconds));
   if (like !== null) words.push('--like', like);
   if (unpacked) words.push('--unpacked');
-  if (verifyTicks) words.push('--verify-ticks');
-  if (expect.until !== null) words.push('--goto', String(expect.until));
-  return words.map(shellQuoted).join(' ');
+  return words;
 }

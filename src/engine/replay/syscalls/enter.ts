@@ -32,10 +32,10 @@ export function performEntry(core: ReplayCore, task: Task, frame: TraceFrame): v
       enterPtrace(core, task, frame);
       break;
     case Sys.exit:
-      releaseTaskAreas(task);
+      releaseTaskAreas(core, task);
       break;
     case Sys.exit_group:
-      if (task.group.tasks.size === 1) releaseTaskAreas(task);
+      if (task.group.tasks.size === 1) releaseTaskAreas(core, task);
       break;
   }
   core.applyMemWrites(frame, task);

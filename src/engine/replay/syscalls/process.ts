@@ -113,8 +113,14 @@ function takeThreadLocalsRecord(core: ReplayCore, frame: TraceFrame): void {
   }
 }
 
-/** exit and, by the last task of a group, exit_group give up the recorder's areas at entry (notes 6.1). */
-export function releaseTaskAreas(task: Task): void {
+/**
+ * exit and, by the last task of a group, exit_group give up the recorder's areas at entry (notes 6.1), since others
+ * may be given the addresses. Where there are no others the areas go with the address space: a traced call runs on
+ * a stack in them, and at a program's end a debugger still wants to see it and to call functions.
+ */
+export function releaseTaskAreas(core: ReplayCore, task: Task): void {
+  const { space } = task;
+  if (![...core.tasks.values()].some((other) => other !== task && other.space === space)) return;
   unmapArea(task.space, task.scratchStart, task.scratchEnd);
   unmapArea(task.space, task.syscallbuf, (task.syscallbuf + task.syscallbufSize) as Gva);
   task.scratchStart = task.scratchEnd = task.syscallbuf = 0 as Gva;

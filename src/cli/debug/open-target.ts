@@ -1,0 +1,58 @@
+/** A trace, a machine for it, and a replay that goes anywhere: what debugging and questions begin with. */
+import type { Logger } from '../../engine/base/log.js';
+import { TraceReader } from '../../engine/trace/reader.js';
+import { TravelTarget } from '../../engine/travel/target.js';
+import { openTrace, type ReplayCommandOptions } from '../commands/replay.js';
+import type { Interrupt } from '../interrupt.js';
+import { Machines } from '../machines.js';
+import type { CommandIo } from '../output.js';
+import { TraceScan } from './facts.js';
+
+export interface OpenTargetOptions {
+  readonly folder: string;
+  readonly options: ReplayCommandOptions;
+  readonly io: CommandIo;
+  readonly log: Logger;
+  readonly interrupt: Interrupt;
+  /** That a machine is started; for people. */
+  readonly note: (text: string) => void;
+  /** What the recorded program prints while it is replayed. */
+  readonly output: (stream: 1 | 2, bytes: Uint8Array) => void;
+}
+
+export interface OpenedTarget {
+  /** Stands before the first frame. */
+  readonly target: TravelTarget;
+  readonly trace: TraceReader;
+  readonly scan: TraceScan;
+  close(): void;
+}
+
+/** Throws RevenantError; nothing is left open then. */
+export async function openTarget(context: OpenTargetOptions): Promise<OpenedTarget> {
+  const { folder, options, io, log, interrupt } = context;
+  const trace = openTrace(folder, options, io);
+  const machines = new Machines(options, log, context.note);
+  try {
+    const { machine, memoryLimitBytes, attestation } = await interrupt.guard(machines.forTrace(trace));
+    const target = TravelTarget.open({
+      trace,
+      machine,
+      log,
+      memoryLimitBytes,
+      stallLimitMicros: options.stallLimit * 1e6,
+      dataBreakpoints: attestation.dataBreakpoints,
+      output: context.output,
+    });
+    const close = (): void => {
+      target.close();
+      trace.close();
+      machines.close();
+    };
+    return { target, trace, scan: new TraceScan(() => TraceReader.open(folder)), close };
+  } catch (error) {
+    trace.close();
+    machines.close();
+    throw error;
+  }
+}

@@ -1,0 +1,158 @@
+/** Answers a job's questions: by diversions of a replay, or by reading its memory. */
+import { type DiversionHandle, divert } from '../api/divert.js';
+import type { Gva } from '../engine/base/address.js';
+import { RevenantError } from '../engine/base/errors.js';
+import { silentLogger } from '../engine/base/log.js';
+import type { TravelTarget } from '../engine/travel/target.js';
+import { DEFAULT_POLICY } from '../diversion/policy.js';
+import type { DiversionSource } from '../diversion/start.js';
+import type { Answer, QuestionAnswerer } from '../jobs/questions/answerer.js';
+import type { Ask, JobSpec, MemoryType, Place as JobPlace } from '../jobs/spec.js';
+import type { ReplayCommandOptions } from './commands/replay.js';
+import { Journey, type Place, parseSymbol } from './debug/journey.js';
+import { type OpenedTarget, openTarget } from './debug/open-target.js';
+import { Interrupt } from './interrupt.js';
+import type { CommandIo } from './output.js';
+
+/** Longest string that is read; what is longer is cut. */
+const MAX_STRING = 1 << 16;
+const STRING_CHUNK = 256;
+
+export class ReplayAnswerer implements QuestionAnswerer {
+  private readonly journey: Journey;
+
+  private constructor(
+    private readonly spec: JobSpec,
+    private readonly opened: OpenedTarget,
+    private readonly interrupt: Interrupt,
+  ) {
+    this.journey = new Journey(opened.target, opened.scan, interrupt);
+  }
+
+  static async open(
+    spec: JobSpec,
+    options: ReplayCommandOptions,
+    io: CommandIo,
+    note: (text: string) => void,
+  ): Promise<ReplayAnswerer> {
+    const interrupt = new Interrupt();
+    try {
+      const opened = await openTarget({
+        folder: spec.trace,
+        options,
+        // What there is to warn about was said by the replay before.
+        io: { ...io, err() {} },
+        log: silentLogger,
+        interrupt,
+        note,
+        output: () => {},
+      });
+      return new ReplayAnswerer(spec, opened, interrupt);
+    } catch (error) {
+      interrupt.dispose();
+      throw error;
+    }
+  }
+
+  async answer(at: JobPlace, ask: Ask): Promise<Answer> {
+    const tid = await this.journey.to(placeOf(at));
+    const { target } = this.opened;
+    if (ask.kind === 'memory') return { text: readValue(target, tid, ask.address, ask.type) };
+    const source = { ...target.session.stand(), tid };
+    const text =
+      ask.kind === 'call'
+        ? await this.printed(source, ask.call)
+        : await this.divert(source, async (diversion) => (await diversion.evaluate(ask.expression)).text);
+    return { text };
+  }
+
+  /**
+   * What a call prints: without what the program had in its buffers before, with what the call leaves in them. Where
+   * the buffers cannot be flushed (no C library, or the program stands in a function that has locked a stream), the
+   * output is what was written.
+   */
+  private async printed(source: DiversionSource, call: string): Promise<string> {
+    const flush = async (diversion: DiversionHandle): Promise<unknown> => diversion.call('fflush', 0);
+    const flushes = await this.divert(source, flush).then(() => true, refused);
+    return this.divert(source, async (diversion) => {
+      if (flushes) await flush(diversion);
+      const before = diversion.output.length;
+      await diversion.evaluate(call);
+      if (flushes) await flush(diversion);
+      return diversion.output.slice(before);
+    });
+  }
+
+  close(): void {
+    this.opened.close();
+    this.interrupt.dispose();
+  }
+
+  private divert<T>(source: DiversionSource, work: (diversion: DiversionHandle) => Promise<T>): Promise<T> {
+    const { memoryBytes, stallSeconds } = this.spec.limits;
+    const most = DEFAULT_POLICY.limits.memoryBytes;
+    return divert(source, work, {
+      limits: { seconds: stallSeconds, memoryBytes: Math.min(most, memoryBytes ?? most) },
+      turn: () => this.interrupt.turn(),
+    });
+  }
+}
+
+function placeOf(place: JobPlace): Place {
+  switch (place.kind) {
+    case 'frame':
+      return place;
+    case 'exit':
+      return { kind: 'exit', of: 'first' };
+    case 'symbol': {
+      const symbol = parseSymbol(place.symbol);
+      if (!symbol) throw new RevenantError('E_USAGE', `${place.symbol} is no symbol, nor symbol+offset.`);
+      return { kind: 'symbol', ...symbol, hit: place.hit };
+    }
+  }
+}
+
+/** False for what a diversion could not do; throws everything else. */
+function refused(error: unknown): false {
+  if (error instanceof RevenantError && ['E_USAGE', 'E_DIVERSION'].includes(error.code)) return false;
+  throw error;
+}
+
+/** Reads memory at `symbol`, `symbol+offset` or a number. Throws E_USAGE. */
+function readValue(target: TravelTarget, tid: number, where: string, type: MemoryType): string {
+  const start = addressOf(target, tid, where);
+  if (!Number.isSafeInteger(start)) throw unreadable(where, start);
+  if (type === 'string') return readString(target, tid, start, where);
+  const size = Number(type.slice(1)) / 8;
+  const bytes = new Uint8Array(8);
+  if (target.readMemory(tid, start, bytes.subarray(0, size)) < size) throw unreadable(where, start);
+  const value = new DataView(bytes.buffer).getBigUint64(0, true);
+  return (type.startsWith('i') ? BigInt.asIntN(8 * size, value) : value).toString();
+}
+
+function addressOf(target: TravelTarget, tid: number, where: string): Gva {
+  if (/^(0x[0-9a-f]{1,16}|\d{1,20})$/i.test(where)) return Number(where) as Gva;
+  const symbol = parseSymbol(where);
+  if (!symbol) throw new RevenantError('E_USAGE', `${where} is no address, symbol or symbol+offset.`);
+  const address = target.symbol(tid, symbol.name);
+  if (address === null)
+    throw new RevenantError('E_USAGE', `There is no symbol ${symbol.name} in the recorded program.`);
+  return (address + symbol.offset) as Gva;
+}
+
+/** As `revenant call` prints strings: quoted, so that what they hold cannot be mistaken. */
+function readString(target: TravelTarget, tid: number, start: Gva, where: string): string {
+  const parts: Uint8Array[] = [];
+  for (let done = 0; done < MAX_STRING; done += STRING_CHUNK) {
+    const chunk = new Uint8Array(STRING_CHUNK);
+    const count = target.readMemory(tid, (start + done) as Gva, chunk);
+    if (count === 0 && done === 0) throw unreadable(where, start);
+    const end = chunk.subarray(0, count).indexOf(0);
+    parts.push(chunk.subarray(0, end < 0 ? count : end));
+    if (end >= 0 || count < STRING_CHUNK) break;
+  }
+  return JSON.stringify(Buffer.concat(parts).toString('utf8'));
+}
+
+const unreadable = (where: string, start: Gva): RevenantError =>
+  new RevenantError('E_USAGE', `Memory at ${where} (0x${start.toString(16)}) cannot be read here.`);
