@@ -11,6 +11,7 @@ const machineSpecs = [
   'test/machine/**/*.spec.ts',
   'test/diversion/**/*.spec.ts',
   'test/debugger/replay/**/*.spec.ts',
+  'test/api/**/*.spec.ts',
   'test/cli/hostile.spec.ts',
   'test/jobs/ci.spec.ts',
   'test/jobs/questions.spec.ts',

@@ -1,5 +1,6 @@
 /**
- * Revenant as a library: read a trace, get a machine for it, replay it.
+ * Revenant as a library. For scripts that look into recordings: `Replay` (docs/scripting.md). Below it, for those who
+ * bring their own machine and loop:
  *
  *   const trace = TraceReader.open(folder);
  *   const transport = await acquireEmulated();
@@ -30,3 +31,16 @@ export {
   stop,
 } from './machine/emulated.js';
 export { openHost } from './machine/host.js';
+export {
+  Replay,
+  type BreakpointOptions,
+  type Mark,
+  type StopPoint,
+  type WatchOptions,
+} from './api/replay.js';
+export type { OpenReplayOptions } from './api/open.js';
+export type { Place } from './api/places.js';
+export type { ValueOf, ValueType } from './api/values.js';
+export { divert, type DiversionHandle, type DivertOptions } from './api/divert.js';
+export type { DebugStop, DebugTask, LifecycleKind, WatchAccess } from './engine/debug/target.js';
+export type { SourceLine } from './engine/symbols/line-table.js';

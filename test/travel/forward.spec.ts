@@ -88,6 +88,11 @@ it('a fatal signal stops the program on the instruction that raised it', () => {
     expect(stops[stops.length - 1]).toMatchObject({ kind: 'signal', signal: 11 });
     const { tid } = stops[stops.length - 1];
     expect(target.siginfo(tid)?.[0]).toBe(11);
+    const at = target.rip(tid);
+    // Where it stands is no earlier stop.
+    expect(run(target, 'continue', 'backward').kind).toBe('history-end');
+    runUntil(target, ['signal']);
+    expect(target.rip(tid)).toBe(at);
     expect(runUntil(target, ['history-end']).map(({ kind }) => kind)).toEqual(['exited', 'history-end']);
   } finally {
     close();

@@ -1,6 +1,7 @@
 /** What debugging needs to know of a trace before it runs: read once, front to back, without a machine. */
 import { EventKind } from '../../engine/trace/frame.js';
 import type { TraceFrame } from '../../engine/trace/frame.js';
+import { birthOf, firstExec } from '../../engine/trace/landmarks.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
 import type { MMapRecord } from '../../engine/trace/records.js';
 import { frameLine } from '../frame-text.js';
@@ -21,12 +22,12 @@ export class TraceScan {
 
   /** The frame at which the first program begins, or null if none does. */
   firstExec(): number | null {
-    return this.scan((reader) => firstTaskEvent(reader, (kind) => kind === 'exec'));
+    return this.scan(firstExec);
   }
 
   /** The frame at which a task begins to exist, or null. */
   birthOf(tid: number): number | null {
-    return this.scan((reader) => firstTaskEvent(reader, (_kind, born) => born === tid));
+    return this.scan((reader) => birthOf(reader, tid));
   }
 
   /** The first frame whose signal ends a process (of `tid`, if given), and its task; or null. */
@@ -74,12 +75,3 @@ export class TraceScan {
 const FATAL = 0;
 const isFatal = (frame: TraceFrame): boolean =>
   (frame.kind === EventKind.signal || frame.kind === EventKind.signalDelivery) && frame.disposition === FATAL;
-
-function firstTaskEvent(reader: TraceReader, wanted: (kind: string, tid: number) => boolean): number | null {
-  for (;;) {
-    const next = reader.peekTaskEvent();
-    const event = next && reader.nextTaskEvent(next.frameTime);
-    if (!event) return null;
-    if (wanted(event.kind, event.tid)) return event.frameTime;
-  }
-}

@@ -72,6 +72,14 @@ export class Symbolizer {
     });
   }
 
+  /** What to add to addresses as linked to get those in memory, or null: see loadBias. */
+  bias(mapping: FileMapping): number | null {
+    return this.guarded(() => {
+      const elf = this.fileOf(mapping.name);
+      return elf && loadBias(elf, mapping);
+    });
+  }
+
   /** The GNU build id of a file, or null. */
   buildId(name: string): string | null {
     return this.guarded(() => this.fileOf(name)?.buildId ?? null);

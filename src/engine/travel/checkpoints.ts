@@ -86,6 +86,18 @@ export class Stopovers {
     );
   }
 
+  /**
+   * Those in the interval behind frame `frameTime` between `behind` and `bound`, if these are in it; a run that passed
+   * between the two cannot tell whether it passed them.
+   */
+  forgetBetween(frameTime: number, behind: Stopover, bound: Stopover | null): void {
+    const within = (stopover: Stopover | null): boolean =>
+      stopover !== null && stopover.checkpoint.inside !== null && stopover.checkpoint.frameTime === frameTime;
+    const from = within(behind) ? this.list.indexOf(behind) : -1;
+    const end = bound && within(bound) ? this.list.indexOf(bound) : -1;
+    this.remove((stopover, index) => index > from && (end < 0 || index < end) && within(stopover));
+  }
+
   /** Those beyond a frame: its history proved to be another. */
   forgetFrom(frameTime: number): void {
     this.remove(

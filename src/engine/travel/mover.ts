@@ -41,6 +41,8 @@ export class Mover {
   /** The stopover at which it stands exactly. */
   private standsAt: Stopover | null = null;
   private journey: Stopover[] | null = null;
+  /** A stopover that the way which began at the last `goTo` does not lead beyond. */
+  private bound: Stopover | null = null;
   effort = 0;
   private effortAtLast = 0;
   private exitsSeen = 0;
@@ -90,20 +92,17 @@ export class Mover {
   /** A checkpoint of where the session stands, which is right behind `behind` or farther. */
   keep(behind: Stopover | null): Stopover {
     const tid = this.running?.tid ?? -1;
+    if (behind && this.session.inside)
+      this.stopovers.forgetBetween(this.session.frameTime, behind, this.bound);
     const stopover = { checkpoint: this.session.checkpoint(), effort: this.effort, tid };
     this.stopovers.add(stopover, behind);
     this.effortAtLast = this.effort;
     return stopover;
   }
 
-  /** The same, and the session is said to stand there from now on. */
+  /** The same, and the session is said to stand there from now on; it is part of the journey, if there is one. */
   keepHere(): Stopover {
-    if (!this.standsAt) {
-      const { checkpoint } = this.from;
-      const atFrame = !this.session.inside && !checkpoint.inside;
-      if (!atFrame || checkpoint.frameTime !== this.session.frameTime) this.from = this.keep(this.from);
-      this.standsAt = this.from;
-    }
+    this.keepOnTheWay();
     if (this.journey) {
       this.stopovers.hold(this.from);
       this.journey.push(this.from);
@@ -111,7 +110,15 @@ export class Mover {
     return this.from;
   }
 
-  /** What is kept from now on until `endJourney` is not thinned out. */
+  private keepOnTheWay(): void {
+    if (this.standsAt) return;
+    const { checkpoint } = this.from;
+    const atFrame = !this.session.inside && !checkpoint.inside;
+    if (!atFrame || checkpoint.frameTime !== this.session.frameTime) this.from = this.keep(this.from);
+    this.standsAt = this.from;
+  }
+
+  /** What `keepHere` keeps from now on until `endJourney` is not thinned out. */
   beginJourney(): void {
     this.endJourney();
     this.journey = [];
@@ -122,8 +129,10 @@ export class Mover {
     this.journey = null;
   }
 
-  goTo(stopover: Stopover): void {
+  /** @param bound the way from there will not lead beyond this one, if it is in the same interval; null: nothing is said */
+  goTo(stopover: Stopover, bound: Stopover | null = null): void {
     invariant(this.stopovers.has(stopover), 'the checkpoint exists');
+    this.bound = bound;
     this.session.restore(stopover.checkpoint);
     this.from = this.standsAt = stopover;
     this.effort = this.effortAtLast = stopover.effort;
@@ -134,6 +143,7 @@ export class Mover {
   goToKept(checkpoint: Checkpoint): void {
     const near = this.stopovers.atFrame(checkpoint.frameTime);
     invariant(near, 'the beginning is kept');
+    this.bound = null;
     this.session.restore(checkpoint);
     this.standsAt = null;
     this.from = near;
@@ -144,8 +154,8 @@ export class Mover {
   /**
    * Runs to the next event.
    * @param untilFrame FrameTime behind which to stop
-   * @param bounded the way does not lead beyond a place that is behind every checkpoint that is known to be
-   *   behind `base`: checkpoints in between may be kept
+   * @param bounded the way does not lead beyond the bound that `goTo` was told, or not beyond the interval: what is
+   *   known to be behind that may be kept
    */
   *forward(orders: RunOrders = RUN, untilFrame = Infinity, bounded = false): Slices<TravelEvent> {
     const { session, listener } = this;
@@ -207,7 +217,7 @@ export class Mover {
     // If not now: the next turn is another occasion.
     if (!this.session.pause()) return;
     this.advanceBase(bounded);
-    this.keepHere();
+    this.keepOnTheWay();
   }
 
   private pause(): TravelEvent | null {

@@ -28,6 +28,10 @@ const TRAP_LENGTHS = [2, 3, 4];
 
 const isBreakpoint = ({ stop }: StopEvent): boolean => stop.kind === 'breakpoint';
 
+/** Stops that leave the program where the frame left it, in both directions. */
+const happensBehind = ({ stop }: StopEvent): boolean =>
+  ['signal', 'syscall', 'fork', 'vfork', 'clone'].includes(stop.kind);
+
 /** What reverse-continue stops at. */
 const countsBackwards = ({ stop }: StopEvent): boolean => stop.kind !== 'exited' && stop.kind !== 'step';
 
@@ -60,14 +64,18 @@ export class Reverse {
 
   /** Goes there. */
   private *lastEvent(): Slices<Way | null> {
-    let end = this.mover.keepHere();
+    const present = this.mover.keepHere();
+    let end = present;
+    // What is reported right behind a frame happened where the program stands: it is no earlier stop.
+    const counts = (event: StopEvent): boolean =>
+      countsBackwards(event) && !(end === present && happensBehind(event) && this.standsBehind(present));
     for (;;) {
       const start = this.mover.stopovers.before(end);
       if (!start) return null;
       this.mover.stopovers.hold(start);
       this.mover.stopovers.hold(end);
       try {
-        const area = { start, end: { at: end }, counts: countsBackwards };
+        const area = { start, end: { at: end }, counts };
         const way = yield* this.search.last(area);
         if (way) {
           yield* this.search.follow(way, area);
@@ -79,6 +87,11 @@ export class Reverse {
       }
       end = start;
     }
+  }
+
+  private standsBehind({ checkpoint }: Stopover): boolean {
+    const { session } = this.mover;
+    return !checkpoint.inside && !session.inside && session.frameTime === checkpoint.frameTime;
   }
 
   /** The access is undone: before the instruction, or before the frame by which the kernel wrote. */
@@ -139,21 +152,30 @@ export class Reverse {
    * @returns false if `end` is where the interval begins
    */
   private *predecessor(end: Stopover): Slices<boolean> {
+    const start = yield* this.startBefore(end);
+    this.mover.stopovers.hold(start);
+    try {
+      return yield* this.predecessorBehind(start, end);
+    } finally {
+      this.mover.stopovers.letGo(start);
+    }
+  }
+
+  private *predecessorBehind(start: Stopover, end: Stopover): Slices<boolean> {
     const { search } = this;
     const { frameTime } = end.checkpoint;
-    const start = yield* this.startBefore(end);
     if (!start.checkpoint.inside && (yield* this.beginsAt(start, end))) return false;
     if (end.effort - start.effort < NEAR) {
       const steps = yield* search.walk(start, end, MAX_WALK);
-      if (steps > 0) return yield* this.stepsBehind(start, steps - 1, end.tid);
+      if (steps > 0) return yield* this.stepsBehind(start, steps - 1, end);
     }
     const near = yield* this.approach(start, end);
     const steps = yield* search.walk(near, end, MAX_WALK);
-    if (steps > 0) return yield* this.stepsBehind(near, steps - 1, end.tid);
+    if (steps > 0) return yield* this.stepsBehind(near, steps - 1, end);
     const nearer = yield* this.approachByTime(near, end);
     const many = yield* search.walk(nearer, end, MAX_LONG_WALK);
     if (many <= 0) throw lost(frameTime);
-    return yield* this.stepsBehind(nearer, many - 1, end.tid);
+    return yield* this.stepsBehind(nearer, many - 1, end);
   }
 
   /** The last stopover of the interval that is really earlier than `end`: a place may have been kept twice. */
@@ -178,18 +200,18 @@ export class Reverse {
       stopover.checkpoint.tasks.find(({ tid }) => tid === end.tid)?.registers;
     const [a, b] = [registers(start), registers(end)];
     if (!a || !b || !sameRegisters(a, b)) return false;
-    this.mover.goTo(start);
+    this.mover.goTo(start, end);
     yield* this.search.towards({ at: end });
     return !this.mover.listener.executed;
   }
 
-  /** Keeps the place so many instructions behind a stopover. */
-  private *stepsBehind(start: Stopover, steps: number, tid: number): Slices<true> {
-    this.mover.goTo(start);
+  /** Keeps the place so many instructions behind a stopover, which is before `end`. */
+  private *stepsBehind(start: Stopover, steps: number, end: Stopover): Slices<true> {
+    this.mover.goTo(start, end);
     for (let left = steps; left > 0; left--) {
       // The way back will go through here: what is kept now makes the next steps short.
       if (left % TRAIL_STRIDE === 0 && left <= TRAIL_LENGTH && left < steps) this.mover.keepHere();
-      if (!(yield* this.search.step(tid))) throw lost(start.checkpoint.frameTime);
+      if (!(yield* this.search.step(end.tid))) throw lost(start.checkpoint.frameTime);
     }
     this.mover.keepHere();
     return true;
@@ -231,7 +253,7 @@ export class Reverse {
   /** Where no symbols help: slices of time, the last of which ends at `end`. */
   private *approachByTime(start: Stopover, end: Stopover): Slices<Stopover> {
     const { mover } = this;
-    mover.goTo(start);
+    mover.goTo(start, end);
     let near = start;
     let [slice, before] = [SLICE_MICROS, -1];
     for (;;) {

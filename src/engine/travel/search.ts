@@ -95,7 +95,7 @@ export class Searcher {
   /** The last event that counts between start (with it) and end (without it), or null. */
   *last({ start, end, counts }: Search): Slices<Way | null> {
     const { mover } = this;
-    mover.goTo(start);
+    mover.goTo(start, boundOf(end));
     let way: Way | null = null;
     let [from, fromSkip, count, skipTid] = [start, -1, 0, -1];
     mover.stopovers.hold(start);
@@ -120,7 +120,7 @@ export class Searcher {
 
   /** Goes to where a way leads. */
   *follow(way: Way, { end, counts }: Omit<Search, 'start'>): Slices<void> {
-    this.mover.goTo(way.from);
+    this.mover.goTo(way.from, boundOf(end));
     let { skipTid } = way;
     for (let left = way.count; left > 0;) {
       const event = yield* this.towards(end, { skipTid });
@@ -137,7 +137,7 @@ export class Searcher {
   *walk(start: Stopover, end: Stopover, limit: number): Slices<number> {
     const { mover } = this;
     const { session } = mover;
-    mover.goTo(start);
+    mover.goTo(start, end);
     for (let steps = 0; steps <= limit; steps++) {
       if (this.isAt(end)) return steps;
       if (!(yield* this.step(end.tid)) || session.frameTime !== end.checkpoint.frameTime) return -1;
@@ -164,6 +164,8 @@ export class Searcher {
     }
   }
 }
+
+const boundOf = (end: End): Stopover | null => ('at' in end ? end.at : null);
 
 export function lost(frameTime: number): RevenantError {
   return new RevenantError(

@@ -250,9 +250,11 @@ export class TravelTarget implements ReplayTarget {
     const { mover } = this;
     mover.beginJourney();
     const present = mover.keepHere();
+    mover.stopovers.hold(present);
     try {
       if (mode.kind === 'continue') return yield* this.reverse.toLastStop(tid);
       for (;;) {
+        mover.beginJourney();
         const stop = yield* this.reverse.step(tid);
         if (stop.kind !== 'step' || mode.kind === 'step') return stop;
         const rip = this.rip(tid);
@@ -264,6 +266,7 @@ export class TravelTarget implements ReplayTarget {
       mover.goTo(present);
       return { kind: 'interrupted', tid };
     } finally {
+      mover.stopovers.letGo(present);
       mover.endJourney();
     }
   }

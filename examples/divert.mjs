@@ -1,0 +1,19 @@
+// Calls functions of the program where it stood. What they print and change is of a copy, and gone afterwards.
+import { Replay } from 'revenant';
+
+const trace = new URL('../traces/skylake-pku/tree', import.meta.url).pathname;
+const replay = await Replay.open(trace);
+try {
+  await replay.runTo('print_tree');
+  const root = replay.readPointer('root');
+  await replay.divert(async (d) => {
+    console.log(`sum ${await d.call('tree_sum', root)}`);
+    await d.call('print_tree', root, 0);
+    // What was still in the program's buffer comes first.
+    console.log(`printed ${d.stdout.trim().split('\n').length} lines`);
+    console.log((await d.evaluate('(char*)describe(root)')).text);
+  });
+  console.log(`still at ${replay.symbolAt(replay.rip)}`);
+} finally {
+  await replay.close();
+}

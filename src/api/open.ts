@@ -1,0 +1,116 @@
+/** Opening a trace on a machine, for scripts. */
+import { RevenantError } from '../engine/base/errors.js';
+import { type Logger, silentLogger } from '../engine/base/log.js';
+import type { VcpuTransport } from '../engine/kvm/transport.js';
+import { firstExec } from '../engine/trace/landmarks.js';
+import { TraceReader } from '../engine/trace/reader.js';
+import { TravelTarget } from '../engine/travel/target.js';
+import { chooseMachine, type MachineKind } from '../machine/choose.js';
+import { acquireEmulated } from '../machine/emulated.js';
+import { openHost } from '../machine/host.js';
+import { DEFAULT_POOL_MIB } from '../machine/launch.js';
+
+export interface OpenReplayOptions {
+  /** `auto` (the default): the host's KVM where it gives what the trace needs, else the emulated machine. */
+  readonly machine?: MachineKind | 'auto';
+  /** Processor of the emulated machine, as QEMU's -cpu names it. */
+  readonly cpu?: string;
+  /** Most guest memory to use, in bytes. */
+  readonly memory?: number;
+  /** The trace was not packed: files of this machine that it names are used. */
+  readonly unpacked?: boolean;
+  /** For a trace whose recorder was killed: the folder of another by the same rr and machine. */
+  readonly like?: string;
+  /** Longest time in the guest without reaching the next frame. Default 60. */
+  readonly stallLimitSeconds?: number;
+  /** What the recorded program writes to its standard output and error, as the replay passes it for the first time. */
+  readonly output?: (stream: 1 | 2, bytes: Uint8Array) => void;
+  /** Told what the user should know: a machine is started, a file is not the recorded one. */
+  readonly onNote?: (text: string) => void;
+  readonly log?: Logger;
+  /** When it aborts, what is under way ends with E_INTERRUPTED; the replay can then be used on. */
+  readonly signal?: AbortSignal;
+}
+
+export interface OpenedReplay {
+  readonly trace: TraceReader;
+  readonly target: TravelTarget;
+  /** The frame at which the first program begins. */
+  readonly firstFrame: number;
+  /** Of the machine. */
+  readonly description: string;
+  close(): void;
+}
+
+const MIB = 2 ** 20;
+const STALL_LIMIT_SECONDS = 60;
+
+function openTrace(folder: string, { unpacked, like, onNote }: OpenReplayOptions): TraceReader {
+  let header;
+  if (like !== undefined) {
+    const other = TraceReader.open(like);
+    header = other.header;
+    other.close();
+  }
+  return TraceReader.open(folder, {
+    header,
+    onForeignFile: unpacked ? (text) => onNote?.(text) : undefined,
+  });
+}
+
+function firstFrameOf(folder: string): number {
+  const reader = TraceReader.open(folder);
+  try {
+    const first = firstExec(reader);
+    if (first !== null) return first;
+    throw new RevenantError('E_USAGE', `${folder} has no program: the recording ends before the first exec.`);
+  } finally {
+    reader.close();
+  }
+}
+
+/** Throws RevenantError: the trace cannot be read, no machine can carry it. Nothing is left open then. */
+export async function openReplay(folder: string, options: OpenReplayOptions): Promise<OpenedReplay> {
+  const { cpu, memory = 0, onNote, log = silentLogger } = options;
+  const firstFrame = firstFrameOf(folder);
+  const trace = openTrace(folder, options);
+  const transports: VcpuTransport[] = [];
+  const release = (): void => {
+    for (const transport of transports) transport.close();
+    trace.close();
+  };
+  const memoryMiB = Math.max(DEFAULT_POOL_MIB, Math.ceil(memory / MIB));
+  const lease = async (kind: MachineKind): Promise<VcpuTransport> => {
+    const transport =
+      kind === 'host'
+        ? openHost({ memoryMiB })
+        : await acquireEmulated({ cpu, memoryMiB, onStarting: onNote });
+    transports.push(transport);
+    return transport;
+  };
+  try {
+    const { machine: kind = 'auto' } = options;
+    const chosen = await chooseMachine({ machine: kind, header: trace.header, lease });
+    const { machine, attestation, gifts } = chosen;
+    const target = TravelTarget.open({
+      trace,
+      machine,
+      log,
+      memoryLimitBytes: options.memory ?? machine.pool.byteLength,
+      stallLimitMicros: (options.stallLimitSeconds ?? STALL_LIMIT_SECONDS) * 1e6,
+      dataBreakpoints: attestation.dataBreakpoints,
+      output: options.output ?? (() => {}),
+    });
+    const close = (): void => {
+      try {
+        target.close();
+      } finally {
+        release();
+      }
+    };
+    return { trace, target, firstFrame, description: gifts.description, close };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}

@@ -1,0 +1,121 @@
+/** Places in a recorded program, as people name them: symbols, lines of source, addresses. */
+import { USER_END, type Gva } from '../engine/base/address.js';
+import { RevenantError } from '../engine/base/errors.js';
+import type { Vma } from '../engine/mm/vma.js';
+import type { ReplayCore } from '../engine/replay/core.js';
+import type { SourceLine } from '../engine/symbols/line-table.js';
+import type { SymbolHit } from '../engine/symbols/symbolizer.js';
+import type { Task } from '../engine/task/task.js';
+import { MappedSymbols } from '../diversion/call/symbols.js';
+import { symbolHit } from '../engine/replay/symbols.js';
+import { Lines } from './lines.js';
+
+/** An address; or text: a symbol (`insert`), a symbol and bytes behind it (`insert+0x1c`), `FILE:LINE`, `0x401136`. */
+export type Place = number | bigint | string;
+
+const LINE = /^(.+):(\d{1,9})$/;
+const NUMBER = /^(?:0x[0-9a-fA-F]{1,16}|\d{1,19})$/;
+const SYMBOL = /^(.+?)(?:\+(0x[0-9a-fA-F]{1,12}|\d{1,12}))?$/;
+
+const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
+
+export function checkedAddress(value: number | bigint): Gva {
+  const number = Number(value);
+  if (Number.isInteger(number) && number >= 0 && number < USER_END && BigInt(number) === BigInt(value))
+    return number as Gva;
+  throw usage(`${value} is no address of a program: they are whole numbers from 0 to 0x7fffffffffff.`);
+}
+
+/** Answers for the tasks of one replay. */
+export class Places {
+  private readonly lines: Lines;
+
+  constructor(
+    private readonly core: ReplayCore,
+    directory: string,
+  ) {
+    this.lines = new Lines(directory);
+  }
+
+  /** Where a symbol is in the task's memory, or null while it is not mapped. The program comes before its libraries. */
+  symbol(task: Task, name: string): { address: Gva; size: number } | null {
+    const symbols = new MappedSymbols(
+      this.core.symbolizer,
+      [...task.space.vmas],
+      task.group.program?.file ?? null,
+    );
+    const found = symbols.find(name);
+    return found && { address: found.address, size: found.size };
+  }
+
+  symbolAt(task: Task, address: Gva): SymbolHit | null {
+    return symbolHit(this.core, task, address);
+  }
+
+  /**
+   * A place that has one address and needs no lines.
+   * @returns null while its symbol is not mapped
+   */
+  address(task: Task, place: Place): Gva | null {
+    if (typeof place !== 'string') return checkedAddress(place);
+    const text = place.trim();
+    if (NUMBER.test(text)) return checkedAddress(BigInt(text));
+    const match = LINE.test(text) ? null : SYMBOL.exec(text);
+    if (!match) throw usage(`${JSON.stringify(place)} is not the name of a symbol, nor an address.`);
+    const found = this.symbol(task, match[1]);
+    return found && checkedAddress(found.address + Number(match[2] ?? 0));
+  }
+
+  /**
+   * Every address of a place: a line may have code in several functions, and has one address in each.
+   * @returns [] while no file that has it is mapped. Throws E_UNSUPPORTED without readelf.
+   */
+  async addresses(task: Task, place: Place): Promise<Gva[]> {
+    const line = typeof place === 'string' ? LINE.exec(place.trim()) : null;
+    if (line) return this.addressesOfLine(task, line[1], Number(line[2]));
+    const address = this.address(task, place);
+    return address === null ? [] : [address];
+  }
+
+  /** The line of source of the instruction at an address, or null where the file tells nothing of it. */
+  async lineAt(task: Task, address: Gva): Promise<SourceLine | null> {
+    const vma = task.space.vmas.find(address);
+    const bias = vma && this.biasOf(vma);
+    const source = vma?.file && this.core.recordedFile(vma.file.path);
+    if (!source || bias === null) return null;
+    return (await this.lines.of(source.name)).lineAt(address - bias);
+  }
+
+  /** Paths of the mapped files whose symbols are known, each once, the program's first. */
+  private mappedFiles(task: Task): Map<string, Vma> {
+    const program = task.group.program?.file;
+    const files = new Map<string, Vma>();
+    const all = [...task.space.vmas].filter(({ file }) => file !== null);
+    const own = all.filter(({ file }) => file?.path === program);
+    for (const vma of [...own, ...all])
+      if (vma.file && !files.has(vma.file.path)) files.set(vma.file.path, vma);
+    return files;
+  }
+
+  private biasOf({ start, file }: Vma): number | null {
+    return file && this.core.symbolizer.bias({ start, fileOffset: file.offset, name: file.path });
+  }
+
+  /** In the first mapped file that has the line. */
+  private async addressesOfLine(task: Task, wanted: string, line: number): Promise<Gva[]> {
+    for (const [path, vma] of this.mappedFiles(task)) {
+      const source = this.core.recordedFile(path);
+      const bias = this.biasOf(vma);
+      if (!source || bias === null) continue;
+      const rows = (await this.lines.of(source.name)).find(wanted, line);
+      const found = new Map<number, Gva>();
+      for (const { address } of rows) {
+        const at = (address + bias) as Gva;
+        const key = this.symbolAt(task, at)?.address ?? at;
+        if (!found.has(key)) found.set(key, at);
+      }
+      if (found.size > 0) return [...found.values()];
+    }
+    return [];
+  }
+}
