@@ -1,6 +1,7 @@
 import { wordsToNumber, type Gva } from '../../src/engine/base/address.js';
 import { Reg, setSigned } from '../../src/engine/base/registers.js';
 import { ContextPage } from '../../src/engine/kvm/context-page.js';
+import { StagedCalls } from '../../src/engine/kvm/staged-calls.js';
 import { cpuidEntries, cpuidRecords } from '../../src/engine/kvm/cpuid.js';
 import { Exit } from '../../src/engine/kvm/exit.js';
 import { ContextOffset, Ring0, Vector } from '../../src/engine/kvm/layout.js';
@@ -26,6 +27,7 @@ const POOL_BYTES = 48 * 2 ** 20;
  */
 export class OracleMachine {
   readonly context: ContextPage;
+  readonly staged: StagedCalls;
   readonly firstFree = Ring0.end;
   readonly kernelPml4Low = 0x11003;
   readonly kernelPml4High = 0;
@@ -49,6 +51,7 @@ export class OracleMachine {
     readonly pool = new ArrayBuffer(POOL_BYTES),
   ) {
     this.context = new ContextPage(pool);
+    this.staged = new StagedCalls(pool);
     this.words = new Uint32Array(pool, Ring0.context, 1024);
     this.words.fill(0);
     this.hardwareCpuid = cpuidRecords(cpuidEntries(header.cpuidRecords));

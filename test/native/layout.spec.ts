@@ -7,6 +7,7 @@ import {
   EngineSelector,
   ExitKind,
   Ring0,
+  StagedOffset,
   Vector,
 } from '../../src/engine/kvm/layout.js';
 import { nativeLayout } from '../../src/engine/kvm/native.js';
@@ -26,6 +27,7 @@ it('agrees with native/kvm', () => {
     ...renamed(Ring0, (name) => `R0_${upper(name)}`),
     ...renamed(ContextOffset, (name) => `CTX_${upper(name)}`),
     ...renamed(ContextRequest, (name) => `CTX_REQUEST_${upper(name)}`),
+    ...renamed(StagedOffset, (name) => `STAGED_${upper(name)}`),
     ...renamed(EngineSelector, (name) => `SEL_${upper(name)}`),
     ...renamed(Vector, (name) => `VECTOR_${upper(name)}`),
     ...renamed(MachineArea, (name) => `machineArea.${name}`),

@@ -15,6 +15,8 @@ constexpr std::uint64_t stack_top(int ist) {
 }
 static_assert(IST_STACK_SIZE * IST_FAULT <= 0x1000 && IST_STACK_SIZE % 16 == 0);
 static_assert((CTX_REGISTER(REG_SS + 1)) % 16 == 0);
+// A staged call's store that faults pushes its frame, aligned, below the registers.
+static_assert((CTX_REGISTERS & ~0xf) - 6 * 8 >= CTX_GO + 4);
 static_assert(CTX_REGISTER(REG_COUNT) <= CTX_GDT && CTX_IDT + 16 * CTX_IDT_COUNT <= 0x1000);
 
 constexpr std::uint32_t ist_of(int vector) {

@@ -8,7 +8,8 @@
 //       0x14000  page tables: boot PML4, then PDPT, PD and PT of the upper half
 //       0x18000  XSAVE area, 16 KiB
 //       0x20000  local descriptor table, 64 KiB
-//       0x30000  first page free for guest memory
+//       0x30000  staged system calls, 32 KiB
+//       0x38000  first page free for guest memory
 //
 // GVA = R0_BASE + GPA, supervisor only, by PML4 slot 511. What a system call touches (context, GDT,
 // TSS, IDT) shares one page: an emulated processor walks the page tables again after every exit.
@@ -35,7 +36,9 @@
 #define R0_X87 0x1bc00  // end of the XSAVE area, which no processor fills: x87 state for CLEAR_FIP
 #define R0_LDT 0x20000
 #define R0_LDT_SIZE 0x10000
-#define R0_END 0x30000  // POOL_FIRST_FREE
+#define R0_STAGED 0x30000
+#define R0_STAGED_SIZE 0x8000
+#define R0_END 0x38000  // POOL_FIRST_FREE
 
 #define R0_PML4_SLOT 511
 #define R0_PDPT_SLOT 510
@@ -58,6 +61,8 @@
 // Leaving without an exit: see `leave_guest` in entry.S. Each side's word has a cache line of its own.
 #define CTX_EXIT_SEQ 0x080  // u32, the stub's: counts the times that the program left
 #define CTX_SPIN 0x084      // u32, how often to look at CTX_GO before `out`; 0: leave at once
+#define CTX_STAGED_LEFT 0x088  // u32, staged calls that were not consumed yet; 0: none
+#define CTX_STAGED_NEXT 0x08c  // u32, offset of the next in R0_STAGED
 #define CTX_GO 0x0c0        // u32, the host's: CTX_EXIT_SEQ = go on; with CTX_GO_LEAVE = `out` now
 #define CTX_GO_LEAVE 0x80000000
 // Registers in user_regs_struct order. The address is 8 modulo 16, so that RSP0 = the end of `ss`
@@ -83,12 +88,25 @@
 #define CTX_FEATURE_FSGSBASE 0x01
 #define CTX_FEATURE_XSAVE 0x02
 
+// ---- A staged system call: what the program must ask and what it gets; a multiple of 8 bytes ---------
+#define STAGED_SIZE 0x00      // u32, of all of it
+#define STAGED_REQUESTS 0x04  // u32, CTX_REQUEST_*: to do before going back
+#define STAGED_WRITES 0x08    // u64, how many
+#define STAGED_RAX 0x10       // u64 each: registers afterwards
+#define STAGED_RCX 0x18
+#define STAGED_R11 0x20
+#define STAGED_EFLAGS 0x28
+#define STAGED_ORIG_RAX 0x30
+#define STAGED_REGISTERS 0x38  // as SYSCALL must find them; rcx, r11, flags, cs, ss, ds, es do not count
+#define STAGED_DATA 0x110      // for each write: u64 GVA, u64 size, bytes up to a multiple of 8
+
 // ---- Vectors: 0 to 31 and 0x80 are the processor's ------------------------------------------------
 #define VECTOR_INT80 0x80
 #define VECTOR_SYSCALL 0x100
 #define VECTOR_XSAVED 0x101
 #define VECTOR_INTERRUPTED 0x102     // written by the service, not by the stub
 #define VECTOR_SYSCALL_COMPAT 0x103  // SYSCALL from 32-bit code (AMD)
+#define VECTOR_STAGED 0x104          // the last staged call was consumed; the program stands behind it
 #define VECTOR_RING0 0x200           // + vector: exception inside the stub; registers are untouched
 
 // ---- Selectors, as Linux's --------------------------------------------------------------------
@@ -112,6 +130,9 @@
 #define MSR_FS_BASE 0xc0000100  // and IA32_GS_BASE behind it
 
 // ---- user_regs_struct slots that entry.S names --------------------------------------------------
+#define REG_R11 6
+#define REG_RAX 10
+#define REG_RCX 11
 #define REG_ORIG_RAX 15
 #define REG_RIP 16
 #define REG_CS 17

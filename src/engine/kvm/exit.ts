@@ -12,6 +12,8 @@ export const Exit = {
   XstateSaved: 4,
   /** The guest cannot go on: Machine.describeFailure(). */
   Failed: 5,
+  /** The last of the staged system calls was made; the program stands behind it. */
+  Staged: 6,
 } as const;
 export type Exit = (typeof Exit)[keyof typeof Exit];
 

@@ -51,7 +51,9 @@ export const Ring0 = {
   xstateSize: 0x4000,
   ldt: 0x20000,
   ldtSize: 0x10000,
-  end: 0x30000,
+  staged: 0x30000,
+  stagedSize: 0x8000,
+  end: 0x38000,
 } as const;
 
 /** Byte offsets into the context page. */
@@ -65,6 +67,8 @@ export const ContextOffset = {
   ldt: 0x02c,
   dr0: 0x040,
   dr7: 0x060,
+  stagedLeft: 0x088,
+  stagedNext: 0x08c,
   registers: 0x108,
   gdt: 0x600,
 } as const;
@@ -80,6 +84,20 @@ export const ContextRequest = {
   ldt: 0x80,
 } as const;
 
+/** Byte offsets into a staged system call; `registers` in user_regs_struct order, `data` the first write. */
+export const StagedOffset = {
+  size: 0x00,
+  requests: 0x04,
+  writes: 0x08,
+  rax: 0x10,
+  rcx: 0x18,
+  r11: 0x20,
+  eflags: 0x28,
+  origRax: 0x30,
+  registers: 0x38,
+  data: 0x110,
+} as const;
+
 /** Values of the context page's `vector`; 0 to 31 and 0x80 are the processor's own. */
 export const Vector = {
   int80: 0x80,
@@ -87,6 +105,7 @@ export const Vector = {
   xsaved: 0x101,
   interrupted: 0x102,
   syscallCompat: 0x103,
+  staged: 0x104,
   /** Plus the vector of an exception inside the ring-0 stub. */
   ring0: 0x200,
 } as const;

@@ -14,6 +14,7 @@ import {
 import { Exit, exceptionName, reasonName } from './exit.js';
 import { cr4BitName, xcr0BitNames } from './features.js';
 import { Command, ExitKind, Ring0, Vector } from './layout.js';
+import { StagedCalls } from './staged-calls.js';
 import { StaleCode } from './stale-code.js';
 import { errnoName, type VcpuTransport } from './transport.js';
 
@@ -38,6 +39,8 @@ const XSAVE_BUDGET_MICROS = 1_000_000;
 const XSAVE_TRIES = 10;
 /** Turns of a loop in one command, which must end before the service counts as lost. */
 const TURNS_A_COMMAND = 50_000_000;
+/** A store of a staged call that faulted: there is no other page fault in ring 0. */
+const STAGED_FAULT = Vector.ring0 + 14;
 const HALT_BUDGET_MICROS = 100_000;
 const HALT_TRIES = 50;
 const { EINVAL, ENOENT, ENODEV, ENXIO, EACCES, EPERM } = os.constants.errno;
@@ -45,6 +48,7 @@ const { EINVAL, ENOENT, ENODEV, ENXIO, EACCES, EPERM } = os.constants.errno;
 /** One VM with one vCPU that waits in ring 0 for the next run. */
 export class Machine {
   readonly context: ContextPage;
+  readonly staged: StagedCalls;
   /** The first byte of the pool that is free for guest memory. */
   readonly firstFree: Gpa = gpa(Ring0.end);
   /** The page-table root entry (slot 511) of ring 0; every address space has it, as two words. */
@@ -63,6 +67,7 @@ export class Machine {
     made: { hardware: CpuidEntry[]; actual: CpuidEntry[] },
   ) {
     this.context = new ContextPage(transport.pool);
+    this.staged = new StagedCalls(transport.pool);
     const root = new Uint32Array(transport.pool, Ring0.pml4 + 8 * Ring0.pml4Slot, 2);
     [this.kernelPml4Low, this.kernelPml4High] = root;
     this.hardwareCpuid = cpuidRecords(made.hardware);
@@ -91,6 +96,7 @@ export class Machine {
 
   /** Makes the VM anew, for instance after Exit.Failed. All requests and registers are forgotten. */
   restart(): void {
+    this.staged.clear();
     make(this.control, this.config);
   }
 
@@ -102,6 +108,12 @@ export class Machine {
     if (vector === Vector.syscall) return Exit.Syscall;
     if (vector < Vector.syscall) return Exit.Exception;
     if (vector === Vector.xsaved) return Exit.XstateSaved;
+    if (vector === Vector.staged) return Exit.Staged;
+    if (vector === STAGED_FAULT && this.staged.staged > 0) {
+      // Registers are as SYSCALL found them; what was stored already will be stored again.
+      this.context.vector = Vector.syscall;
+      return Exit.Syscall;
+    }
     return vector === Vector.interrupted ? Exit.Interrupted : Exit.Failed;
   }
 
