@@ -71,7 +71,7 @@ function replay(sample: string, trace: DecodedTrace, random: Random): string {
   machine.surprises = random(4) === 0;
   machine.random = random;
   const reader = openDecoded(sample, trace);
-  const limits = { memoryLimitBytes: MEMORY_LIMIT, stallLimitMicros: STALL_MICROS };
+  const limits = { memoryLimitBytes: MEMORY_LIMIT, stallLimitMicros: STALL_MICROS, stageCalls: false };
   let session: ReplaySession | null = null;
   try {
     session = ReplaySession.open({ trace: reader, machine: machine.asMachine(), log, output, ...limits });

@@ -14,9 +14,9 @@ import { hasExactTicks, registersMatch, stateMatches } from './verify.js';
 
 /**
  * 'running': the guest was left running. 'yielded': it stands, but the event loop should have a turn.
- * 'stopped': the listener wants control.
+ * 'stopped': the listener wants control. 'staged': the program made staged calls, and is beyond this frame.
  */
-export type Reach = 'reached' | 'running' | 'yielded' | 'stopped';
+export type Reach = 'reached' | 'running' | 'yielded' | 'stopped' | 'staged';
 
 const SYSCALL_LENGTH = 2;
 /** Stops in one turn: some ten milliseconds at the emulated machine's exit cost. */
@@ -59,6 +59,7 @@ export function reachGoal(
       : strategy.run(task, limit, budgetMicros);
     if (stop === Stop.pending) return 'running';
     if (stop === Stop.yielded) return 'yielded';
+    if (stop === Stop.staged) return 'staged';
     if (listener) {
       listener.alone = false;
       if (isListeners(stop, alone)) {

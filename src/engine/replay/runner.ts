@@ -43,6 +43,8 @@ export const Stop = {
   watch: 12,
   /** On an instruction that touches a watched page: to be executed alone (GuestStops.isGuard). */
   guard: 13,
+  /** Staged calls were made; if the program did something else after that, the next run deals with it. */
+  staged: 14,
 } as const;
 export type Stop = (typeof Stop)[keyof typeof Stop];
 
@@ -125,7 +127,7 @@ export class Runner {
   /** Keeps an exit for the next run. */
   hold(exit: Exit): void {
     this.stops?.disarm();
-    if (exit !== Exit.Interrupted) this.held = exit;
+    if (exit !== Exit.Interrupted && exit !== Exit.Staged) this.held = exit;
   }
 
   /**
@@ -162,21 +164,34 @@ export class Runner {
       stops?.disarm();
       if (exit === Exit.Interrupted) return Stop.pending;
       this.exits++;
-      if (exit === Exit.Syscall) {
-        const rip = ripOf(context.registers);
-        if (!PERFORMED_EXITS.includes(rip)) return Stop.syscall;
-        if (!performUntraced(this.core, task)) return Stop.syscall;
-        if (this.stopAfterService) return Stop.served;
-        continue;
-      }
-      if (exit !== Exit.Exception) throw this.lost(task);
-      const stop = this.exception(task);
-      if (stop !== Stop.pending) return stop;
+      const stop = this.serve(task, exit);
+      if (stop !== Stop.pending) return this.behindStaged(stop, exit);
     }
     return Stop.yielded;
   }
 
-  /** Serves an exception: Stop.pending means that the program goes on as if nothing had happened. */
+  /** Stop.pending: the program goes on as if nothing had happened. */
+  private serve(task: Task, exit: Exit): Stop {
+    if (exit === Exit.Staged) return Stop.staged;
+    if (exit === Exit.Exception) return this.exception(task);
+    if (exit !== Exit.Syscall) throw this.lost(task);
+    const rip = ripOf(this.core.machine.context.registers);
+    if (!PERFORMED_EXITS.includes(rip) || !performUntraced(this.core, task)) return Stop.syscall;
+    return this.stopAfterService ? Stop.served : Stop.pending;
+  }
+
+  /** A stop among staged calls belongs to a frame that the caller does not know yet: it comes again. */
+  private behindStaged(stop: Stop, exit: Exit): Stop {
+    const { staged } = this.core.machine;
+    if (staged.staged === 0 || stop === Stop.staged) return stop;
+    if (staged.consumed === 0) {
+      staged.clear();
+      return stop;
+    }
+    this.held = exit;
+    return Stop.staged;
+  }
+
   private exception(task: Task): Stop {
     const context = this.core.machine.context;
     const vector = context.vector;

@@ -1,7 +1,7 @@
 import { invariant, RevenantError } from '../base/errors.js';
 import { SyscallState, type TraceFrame, EventKind } from '../trace/frame.js';
 import type { Task } from '../task/task.js';
-import { ReplayCore, type CoreOptions } from './core.js';
+import { ReplayCore } from './core.js';
 import { diverged, type DivergenceCause } from './diverge.js';
 import { FrameHistory } from './history.js';
 import { performFrame, prepareFrame, type PerformContext } from './perform.js';
@@ -13,57 +13,20 @@ import { Runner } from './runner.js';
 import { writeRseqCpu } from './signals.js';
 import { StallWatch } from './stall.js';
 import { Action, Goal, ReplayStep } from './step.js';
+import { Staging } from './staging.js';
 import { isElidable } from './ticks/elide.js';
 import { TickStrategies } from './ticks/strategies.js';
-import type { TickStrategy, TickStrategyName } from './ticks/strategy.js';
-import type { StopListener } from './stop-listener.js';
+import type { TickStrategy } from './ticks/strategy.js';
 import { dropCheckpoint, restoreCheckpoint, takeCheckpoint, type Checkpoint } from './checkpoint.js';
 import { ExactRanges } from './ticks/exact-ranges.js';
+import type { Progress, ReplayOptions, ReplayStats, SessionDebugging } from './session-types.js';
 import { Timeline, endsByRegisters } from './timeline.js';
 import { hasExactTicks } from './verify.js';
 
+export type { Progress, ReplayOptions, ReplayStats, SessionDebugging } from './session-types.js';
+
 /** What an exit counts for in the stall limit: its order of magnitude on a processor that emulates another. */
 const NOMINAL_EXIT_MICROS = 50;
-
-export interface ReplayOptions extends CoreOptions {
-  /**
-   * How long the guest may run towards one event before the replay counts as stalled, in microseconds,
-   * besides what the recording's own pace allows. Infinity: for ever.
-   */
-  stallLimitMicros: number;
-  /** Count every tick and compare each frame's, whatever it costs. */
-  verifyTicks?: boolean;
-  /** How tracee code runs to its events; by default `match`, and `branches` where ticks are verified. */
-  tickStrategy?: TickStrategyName;
-}
-
-export interface ReplayStats {
-  frames: number;
-  exits: number;
-  pageFaults: number;
-  completedInstructions: number;
-  tasks: number;
-  pagesInUse: number;
-  peakPages: number;
-  /** Frames whose ticks were counted and agreed. */
-  verifiedTicks: number;
-  /** How often the replay went back to count ticks exactly. */
-  fallbacks: number;
-}
-
-/**
- * `more`: the frames asked for were replayed. `pending`: the budget is used up, call again. `stopped`: the
- * listener wants control.
- */
-export type Progress = 'more' | 'pending' | 'end' | 'stopped';
-
-/** What a debugger works with. */
-export interface SessionDebugging {
-  readonly core: ReplayCore;
-  readonly runner: Runner;
-  readonly strategies: TickStrategies;
-  stopFor(listener: StopListener | null): void;
-}
 
 /**
  * A replay of one trace on one machine: frame after frame, plan, run to the event, perform, verify.
@@ -88,6 +51,7 @@ export class ReplaySession {
   private readonly home: TickStrategy;
   private readonly timeline: Timeline;
   private readonly exact = new ExactRanges();
+  private readonly staging: Staging | null;
   private verifiedTicks = 0;
   private readonly stall: StallWatch;
   private frames = 0;
@@ -111,6 +75,7 @@ export class ReplaySession {
       listener: null,
       diverge: (cause) => this.diverge(cause),
     };
+    this.staging = (options.stageCalls ?? true) ? new Staging(this.core) : null;
     this.timeline = new Timeline(this.core);
     this.stall = new StallWatch(options.stallLimitMicros);
     this.core.memory.reclaim = () => this.timeline.dropOldest();
@@ -139,6 +104,7 @@ export class ReplaySession {
       tasks: this.core.taskCount,
       pagesInUse: this.core.memory.pagesInUse,
       peakPages: this.core.memory.peakPages,
+      stagedCalls: this.staging?.made ?? 0,
       verifiedTicks: this.verifiedTicks,
       fallbacks: this.timeline.fallbacks,
     };
@@ -173,22 +139,29 @@ export class ReplaySession {
   }
 
   private advanceFrames(maxFrames: number, budgetMicros: number): Progress {
-    for (let count = 0; count < maxFrames; count++) {
+    for (let left = maxFrames; left > 0;) {
       if (this.finished) return 'end';
-      const progress = this.advanceOne(budgetMicros);
+      const before = this.frames;
+      const progress = this.advanceOne(left, budgetMicros);
       if (progress !== 'more') return progress;
+      left -= Math.max(1, this.frames - before);
     }
     return 'more';
   }
 
-  private advanceOne(budgetMicros: number): Progress {
+  /** One frame, or as many as were staged, but no more than `maxFrames`. */
+  private advanceOne(maxFrames: number, budgetMicros: number): Progress {
     try {
       if (!this.frame && this.context.listener?.preceding()) return 'stopped';
       if (!this.frame && !this.begin()) {
         this.finished = true;
         return 'end';
       }
-      const reach = this.run(budgetMicros);
+      let reach = this.run(maxFrames, budgetMicros);
+      for (let left = maxFrames; reach === 'staged'; reach = this.run(left, budgetMicros)) {
+        left -= this.catchUp();
+        if (!this.frame) return 'more';
+      }
       if (reach !== 'reached') return reach === 'stopped' ? reach : 'pending';
       return this.finish() ? 'stopped' : 'more';
     } catch (error) {
@@ -328,9 +301,11 @@ export class ReplaySession {
   }
 
   private halt(): void {
-    if (!this.running) return;
-    this.running = false;
-    this.runner.hold(this.core.machine.halt());
+    if (this.running) {
+      this.running = false;
+      this.runner.hold(this.core.machine.halt());
+    }
+    this.catchUp();
   }
 
   private haltStalled(frame: TraceFrame): void {
@@ -347,9 +322,14 @@ export class ReplaySession {
     }
   }
 
-  /** Takes the next frame and plans it; false at the end of the trace. */
+  /** False at the end of the trace. */
   private begin(): boolean {
     this.considerCheckpoint();
+    return this.takeFrame();
+  }
+
+  /** Takes the next frame and plans it; false at the end of the trace. */
+  private takeFrame(): boolean {
     const frame = this.core.trace.advance();
     if (!frame) return false;
     this.frame = frame;
@@ -399,17 +379,42 @@ export class ReplaySession {
     this.context.strategy = wanted;
   }
 
+  /**
+   * Follows the program over the staged calls that it has made. If it is beyond the last frame of theirs but has
+   * not made all, the next frame is under way.
+   * @returns how many frames were replayed by that
+   */
+  private catchUp(): number {
+    const { staging, task } = this;
+    if (!staging?.isActive || !task) return 0;
+    const { isComplete } = staging;
+    const frames = staging.follow(task, this.history);
+    if (frames === 0) return 0;
+    this.frames += frames;
+    this.stall.reached(this.core.recordedSec);
+    this.frame = null;
+    this.resuming = false;
+    if (!isComplete) invariant(this.takeFrame(), 'the frames of staged calls are there');
+    return frames;
+  }
+
   /** Runs tracee code up to the event. */
-  private run(budgetMicros: number): Reach {
+  private run(maxFrames: number, budgetMicros: number): Reach {
     if (this.step.goal === Goal.none) return 'reached';
     invariant(this.frame && this.task, 'a step that runs has a task');
+    if (!this.resuming && !this.exact.reachesTo(this.frame.frameTime))
+      this.staging?.stage(this.context, this.task, this.frame, this.step, maxFrames);
     this.running = false;
     const [exits, ticks] = [this.runner.exits, this.task.ticks];
     const reach = reachGoal(this.context, this.task, this.frame, this.step, budgetMicros, this.resuming);
     this.resuming = reach !== 'reached';
     if (reach === 'reached') this.stall.reached(this.frame.monotonicSec);
     this.running = reach === 'running';
-    if (reach === 'reached' || reach === 'stopped') return reach;
+    if (reach === 'reached' || reach === 'stopped' || reach === 'staged') return reach;
+    if (this.staging?.hasProgressed()) {
+      this.stall.progressed();
+      return reach;
+    }
     // Counting, the program comes nearer with every tick up to the frame's. Those of frames whose ticks are
     // no program point are a little more than the program's own.
     if (this.context.strategy.counts && this.task.ticks > ticks && this.task.ticks <= this.frame.ticks) {

@@ -7,7 +7,7 @@ import { MessageBuilder } from '../../../test/trace/message-builder.js';
 import type { TraceParts } from '../../../test/trace/trace-builder.js';
 import { addWrites, frameMessage, writeTrace } from '../../../test/trace/trace-builder.js';
 import { EventKind } from './frame.js';
-import { TraceReader } from './reader.js';
+import { MAX_PEEK, TraceReader } from './reader.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'reader-'));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
@@ -63,7 +63,7 @@ describe('frames', () => {
     for (let i = 2; i <= 8; i++) reader.advance();
     expect([1, 2, 3, 4].map((k) => reader.peek(k)?.ticks)).toEqual([9, 10, undefined, undefined]);
     expect(reader.advance()?.ticks).toBe(9);
-    expect(() => reader.peek(5)).toThrow(code('E_INTERNAL'));
+    expect(() => reader.peek(MAX_PEEK + 1)).toThrow(code('E_INTERNAL'));
     reader.close();
   });
 

@@ -30,7 +30,7 @@ export interface TracePosition {
 }
 
 /** How far peek() looks. */
-const MAX_PEEK = 4;
+export const MAX_PEEK = 64;
 /** The current frame and those peeked at. */
 const RING = MAX_PEEK + 1;
 
@@ -128,7 +128,7 @@ export class TraceReader {
   }
 
   /**
-   * The k-th frame after the current one, 1 <= k <= 4, without consuming it; null when there is none.
+   * The k-th frame after the current one, 1 <= k <= MAX_PEEK, without consuming it; null when there is none.
    * A frame that cannot be decoded ends the trace here, and advance() reports why when it gets there.
    */
   peek(k: number): TraceFrame | null {

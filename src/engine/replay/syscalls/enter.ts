@@ -8,6 +8,14 @@ import { cloneTask, releaseTaskAreas } from './process.js';
 
 const ENOSYS = -38;
 
+/** Calls with work at their entry: `performEntry`, or an exec, which leaves by another kind of frame. */
+const ENTRY_WORK: ReadonlySet<number> = new Set([
+  ...[Sys.clone, Sys.fork, Sys.vfork, Sys.execve, Sys.execveat],
+  ...[Sys.ptrace, Sys.exit, Sys.exit_group],
+]);
+
+export const hasEntryWork = (number: number): boolean => ENTRY_WORK.has(number);
+
 /** Turns a task that stopped on a system call instruction into one that is in the system call, as rr shows it. */
 export function markEntered(core: ReplayCore, task: Task, rip: number): void {
   const registers = core.registers(task);

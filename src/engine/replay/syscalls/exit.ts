@@ -42,6 +42,10 @@ const RUN_ON_FAILURE: ReadonlySet<number> = new Set([Sys.madvise, Sys.mprotect, 
 const VETOED = -2;
 const FILTERED = -1;
 
+/** True for calls whose exit does more than deliver recorded data and a result, whatever their arguments. */
+export const hasExitWork = (number: number): boolean =>
+  HANDLERS.has(number) || number === Sys.rt_sigreturn || number === Sys.restart_syscall;
+
 /** What the caller has to verify after `performExit`. */
 export type ExitOutcome = 'compare' | 'loaded';
 

@@ -24,6 +24,14 @@ const Block = { block: 0, unblock: 1, setMask: 2 } as const;
 const UC_SIGMASK = 296;
 const HIGHEST_SIGNAL = 64;
 
+/** Calls that `noteCall` and `noteResults` look into memory for, as it is when the call returns. */
+const NOTED_BY_MEMORY: ReadonlySet<number> = new Set([
+  ...[Sys.rt_sigaction, Sys.rt_sigprocmask, Sys.sigaltstack, Sys.set_tid_address, Sys.set_robust_list],
+  ...[Sys.brk, Sys.chdir, Sys.open, Sys.creat, Sys.openat, Sys.socket, Sys.pipe, Sys.pipe2],
+]);
+
+export const isNotedByMemory = (number: number): boolean => NOTED_BY_MEMORY.has(number);
+
 /** A call that succeeded, before its recorded memory writes. `registers` hold its arguments. */
 export function noteCall(task: Task, number: number, registers: RegisterWords, result: number): void {
   const first = registers[2 * Reg.rdi];

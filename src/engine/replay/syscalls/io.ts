@@ -23,6 +23,19 @@ interface FinishedCall {
   readonly extra: SyscallExtra;
 }
 
+const DESCRIPTOR_CALLS: ReadonlySet<number> = new Set([
+  ...[Sys.close, Sys.close_range, Sys.dup, Sys.dup2, Sys.dup3, Sys.fcntl],
+]);
+const WRITES: ReadonlySet<number> = new Set([
+  ...[Sys.write, Sys.pwrite64, Sys.writev, Sys.pwritev, Sys.pwritev2],
+]);
+
+/** True for calls that `trackDescriptors` may have work for: those on descriptors that it follows, or that make them. */
+export function changesDescriptors(task: Task, number: number, registers: RegisterWords): boolean {
+  if (WRITES.has(number)) return task.fds.find(registers[2 * Reg.rdi] | 0) !== null;
+  return DESCRIPTOR_CALLS.has(number);
+}
+
 /**
  * Follows the descriptors that replay must know, and does what a write to one of them does. Looks at
  * guest memory as it is before the frame's own writes (notes 6.5).

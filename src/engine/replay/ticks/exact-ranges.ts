@@ -11,6 +11,11 @@ export class ExactRanges {
     return false;
   }
 
+  /** Whether any such frame is `frameTime` or later. */
+  reachesTo(frameTime: number): boolean {
+    return this.ranges.some(({ last }) => last >= frameTime);
+  }
+
   add(first: number, last: number): void {
     const apart = this.ranges.filter((range) => range.last < first - 1 || range.first > last + 1);
     const joined = this.ranges.filter((range) => !apart.includes(range));

@@ -1,0 +1,50 @@
+/** What goes into a replay session and what it tells. */
+import type { CoreOptions, ReplayCore } from './core.js';
+import type { Runner } from './runner.js';
+import type { StopListener } from './stop-listener.js';
+import type { TickStrategies } from './ticks/strategies.js';
+import type { TickStrategyName } from './ticks/strategy.js';
+
+export interface ReplayOptions extends CoreOptions {
+  /**
+   * How long the guest may run towards one event before the replay counts as stalled, in microseconds,
+   * besides what the recording's own pace allows. Infinity: for ever.
+   */
+  stallLimitMicros: number;
+  /** Count every tick and compare each frame's, whatever it costs. */
+  verifyTicks?: boolean;
+  /** Plain system calls are given to ring 0 in advance, which answers them without an exit. Default true. */
+  stageCalls?: boolean;
+  /** How tracee code runs to its events; by default `match`, and `branches` where ticks are verified. */
+  tickStrategy?: TickStrategyName;
+}
+
+export interface ReplayStats {
+  frames: number;
+  exits: number;
+  pageFaults: number;
+  completedInstructions: number;
+  tasks: number;
+  pagesInUse: number;
+  peakPages: number;
+  /** System calls that the program made without leaving the guest. */
+  stagedCalls: number;
+  /** Frames whose ticks were counted and agreed. */
+  verifiedTicks: number;
+  /** How often the replay went back to count ticks exactly. */
+  fallbacks: number;
+}
+
+/**
+ * `more`: the frames asked for were replayed. `pending`: the budget is used up, call again. `stopped`: the
+ * listener wants control.
+ */
+export type Progress = 'more' | 'pending' | 'end' | 'stopped';
+
+/** What a debugger works with. */
+export interface SessionDebugging {
+  readonly core: ReplayCore;
+  readonly runner: Runner;
+  readonly strategies: TickStrategies;
+  stopFor(listener: StopListener | null): void;
+}
