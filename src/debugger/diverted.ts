@@ -13,6 +13,10 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
   const { diversion } = session;
   if (!diversion) return hereReply(session);
   const say = (text: string): void => session.say(`[diversion: ${text}]`);
+  // gdb leaves its call standing where it is and keeps the registers that would end the diversion.
+  const tellWayBack = (): void => {
+    if (!diversion.explicit) say('this is inside of a call; back to the replay with: monitor diversion end');
+  };
   switch (stop.kind) {
     case 'ended':
       diversion.over = stop.reason;
@@ -32,12 +36,16 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
     case 'clone':
       return null;
     case 'signal':
-      return session.wishes.passSignals.has(stop.signal) ? null : replyOf(session, stop);
+      if (session.wishes.passSignals.has(stop.signal)) return null;
+      tellWayBack();
+      return replyOf(session, stop);
+    case 'interrupted':
+      tellWayBack();
+      return replyOf(session, stop);
     case 'step':
     case 'breakpoint':
     case 'watchpoint':
     case 'syscall':
-    case 'interrupted':
       return replyOf(session, stop);
   }
 }

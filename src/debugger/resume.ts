@@ -30,11 +30,11 @@ export async function resume(session: Session, request: RunRequest): Promise<str
   const { diversion } = session;
   if (diversion && request.direction === 'backward')
     return refuse(session, 'A diversion has no history: it cannot run backwards.');
-  if (diversion?.over) return refuse(session, `The diversion cannot go on: ${diversion.over}`);
+  if (diversion?.over) return leaveOver(session, diversion.explicit, diversion.over);
   if (!diversion && session.edge === edgeOf(request)) return remember(session, edgeAgain(session));
-  session.edge = null;
   session.interruptRequested = false;
   if (diversion) diversion.ran = true;
+  else session.edge = null;
   const { target } = session;
   session.breakpoints.sync(target);
   target.catchLifecycle(lifecycleKinds(session));
@@ -84,6 +84,14 @@ function endSpent(session: Session): void {
     session.say('[to run on with changes, begin with: monitor diversion start]');
   }
   session.endDiversion();
+}
+
+/** One that a command began is left by a command; one that a call began has nothing more to give. */
+function leaveOver(session: Session, explicit: boolean, over: string): string {
+  if (explicit)
+    return refuse(session, `[diversion: it cannot go on: ${over} Leave it with: monitor diversion end]`);
+  session.endDiversion();
+  return refuse(session, '[diversion: left; back in the replay, as it was]');
 }
 
 /** Polls what is under way to its stop, with turns for Ctrl-C in between. */

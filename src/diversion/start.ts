@@ -1,5 +1,6 @@
 import type { Logger } from '../engine/base/log.js';
 import { hostRandom } from '../engine/host/libc.js';
+import { GuestStops } from '../engine/debug/guest-stops.js';
 import type { MutableTarget } from '../engine/debug/target.js';
 import { copyTasks } from '../engine/replay/checkpoint.js';
 import type { ReplayCore } from '../engine/replay/core.js';
@@ -19,6 +20,7 @@ import { DiversionEnded, Kernel, type RecordedFacts } from './kernel.js';
 import { DEFAULT_POLICY, type DiversionPolicy } from './policy.js';
 import { DiversionRunner } from './run/runner.js';
 import { Scheduler } from './run/scheduler.js';
+import { Stops } from './run/stops.js';
 import { dispatcherFor } from './syscalls/table.js';
 
 /** A replay that stands, with nothing under way. */
@@ -26,6 +28,8 @@ export interface DiversionSource {
   readonly core: ReplayCore;
   /** The task that the user looks at. */
   readonly tid: number;
+  /** Debug registers stop data accesses on this machine (Attestation.dataBreakpoints); else pages are protected. */
+  readonly dataBreakpoints?: boolean;
 }
 
 /**
@@ -51,9 +55,12 @@ export function startDiversion(
     new SpecialFiles(kernel).install();
     adoptTasks(kernel, replay, descriptors);
     kernel.openTerminal = () => descriptors.terminal;
-    const scheduler = new Scheduler(kernel, new DiversionRunner(core, kernel.clock), dispatcherFor(kernel));
+    const stops = new GuestStops(core.machine, core.memory, source.dataBreakpoints ?? false);
+    const runner = new DiversionRunner(core, kernel.clock, stops);
+    const scheduler = new Scheduler(kernel, runner, dispatcherFor(kernel), new Stops(stops));
     const end = (): void => {
       try {
+        stops.clear();
         dropTasks(core);
         kernel.close();
       } finally {
@@ -75,6 +82,7 @@ function parkReplay(replay: ReplayCore): { resume: () => void } {
   const task: Task | null = replay.current;
   const { ceiling } = replay.memory;
   if (task) replay.park(task);
+  for (const index of [0, 1, 2, 3] as const) context.setBreakpoint(index, null);
   return {
     resume: () => {
       replay.memory.ceiling = ceiling;

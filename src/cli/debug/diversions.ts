@@ -14,6 +14,7 @@ export function diversions(options: DiversionOptions): StartDiversion {
   const policy = policyOf(options);
   return (replay) => {
     invariant(replay instanceof TravelTarget, 'a replay that this command opened');
-    return startDiversion({ ...replay.session.stand(), tid: replay.currentTid }, policy);
+    const { dataBreakpoints, currentTid: tid } = replay;
+    return startDiversion({ ...replay.session.stand(), tid, dataBreakpoints }, policy);
   };
 }

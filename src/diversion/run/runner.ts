@@ -1,6 +1,8 @@
 import { PAGE_SIZE, hex, pageFloor, wordsToGva, type Gva } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import { EFLAGS_RESUME, Reg, getRegister, getUnsigned, setSigned } from '../../engine/base/registers.js';
+import { Lift, type GuestStops } from '../../engine/debug/guest-stops.js';
+import type { Watchpoint } from '../../engine/debug/target.js';
 import { findEntry } from '../../engine/kvm/cpuid.js';
 import { Exit } from '../../engine/kvm/exit.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
@@ -20,22 +22,30 @@ export type RunStop =
   /** rip is behind the instruction. */
   | { readonly kind: 'syscall' }
   | { readonly kind: 'signal'; readonly signal: Signal; readonly fault: FaultFacts }
-  /** A breakpoint register of ours; the instruction has not run. */
+  /** A breakpoint of ours; the instruction has not run. */
   | { readonly kind: 'breakpoint' }
+  /** Behind an instruction that touched what is watched. */
+  | { readonly kind: 'watch' }
   | { readonly kind: 'step' };
+
+/** `alone`: one instruction, under a breakpoint or not. `freely`: to the next breakpoint. */
+export type RunHow = 'freely' | 'alone';
 
 const SLICE: RunStop = { kind: 'slice' };
 const SYSCALL: RunStop = { kind: 'syscall' };
 const BREAKPOINT: RunStop = { kind: 'breakpoint' };
+const WATCH: RunStop = { kind: 'watch' };
 const STEP: RunStop = { kind: 'step' };
 
 const EFLAGS_TRAP = 1 << 8;
 const DR6_STEP = 1 << 14;
 const EXITS_A_TURN = 2048;
+const STEP_BUDGET_MICROS = 1_000_000;
 const SYSCALL_LENGTH = 2;
 /** Length of the load at the flush point of the preload library. */
 const FLUSH_LOAD_LENGTH = 3;
 const PF_PRESENT = 1;
+const PF_FETCH = 16;
 const PF_KEY = 32;
 const CPUID_NO_SUBLEAF = 0;
 
@@ -61,51 +71,76 @@ const STACK_GUARD = 256 * PAGE_SIZE;
 /** Runs one task until something happens that the emulated kernel or the debugger must see. */
 export class DiversionRunner {
   exits = 0;
+  /** What the last run hit. */
+  hits: Watchpoint[] = [];
   private readonly code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
   private readonly decoder = new InstructionDecoder();
   private stepping = false;
   private programFlag = 0;
+  /** The instruction at rip touches a watched page: it is to be executed alone. */
+  private guarded = false;
 
   constructor(
     private readonly core: GuestCore,
     private readonly clock: DiversionClock,
+    private readonly stops: GuestStops,
   ) {}
 
-  /**
-   * @param budgetMicros after which the guest is halted
-   * @param single one instruction only, by the trap flag, which the program does not get to see
-   */
-  run(task: Task, budgetMicros: number, single: boolean): RunStop {
+  /** @param budgetMicros after which the guest is halted */
+  run(task: Task, budgetMicros: number, how: RunHow): RunStop {
     this.core.activate(task);
+    this.hits = [];
+    this.guarded = false;
+    let stop =
+      how === 'freely' ? this.runOn(task, budgetMicros, Lift.nothing) : this.step(task, Lift.breakpoints);
+    if (!this.guarded) return stop;
+    stop = this.step(task, Lift.everything);
+    const hits = this.stops.endAccess(task);
+    // Not executed: it will be met again.
+    if (stop === SLICE) return stop;
+    this.hits.push(...hits);
+    if (stop === STEP && how === 'freely') return this.hits.length > 0 ? WATCH : SLICE;
+    return stop;
+  }
+
+  /** One instruction, by the trap flag, which the program does not get to see. */
+  private step(task: Task, lift: Lift): RunStop {
     const { registers } = this.core.machine.context;
-    if (!single) return this.runOn(task, budgetMicros);
     const kind = this.kindAt(task);
     this.programFlag = registers[2 * Reg.eflags] & EFLAGS_TRAP;
     registers[2 * Reg.eflags] |= EFLAGS_TRAP | EFLAGS_RESUME;
     this.stepping = true;
-    const stop = this.runOn(task, budgetMicros);
+    const stop = this.runOn(task, STEP_BUDGET_MICROS, lift);
     this.stepping = false;
     this.hideTrapFlag(task, kind, stop === STEP);
     return stop;
   }
 
-  private runOn(task: Task, budgetMicros: number): RunStop {
+  private runOn(task: Task, budgetMicros: number, lift: Lift): RunStop {
     const { machine } = this.core;
-    for (let served = 0; served < EXITS_A_TURN; served++) {
-      if (task.space.stale) {
-        machine.context.requestFlush();
-        task.space.stale = false;
+    this.stops.lift = lift;
+    try {
+      for (let served = 0; served < EXITS_A_TURN; served++) {
+        this.stops.arm(task);
+        if (task.space.stale) {
+          machine.context.requestFlush();
+          task.space.stale = false;
+        }
+        let exit = machine.run(budgetMicros);
+        if (exit === Exit.Pending) exit = machine.halt();
+        this.stops.disarm();
+        this.exits++;
+        if (exit === Exit.Interrupted) return SLICE;
+        if (exit === Exit.Syscall) return SYSCALL;
+        if (exit !== Exit.Exception) throw this.lost(task);
+        const stop = this.exception(task);
+        if (stop) return stop;
       }
-      let exit = machine.run(budgetMicros);
-      if (exit === Exit.Pending) exit = machine.halt();
-      this.exits++;
-      if (exit === Exit.Interrupted) return SLICE;
-      if (exit === Exit.Syscall) return SYSCALL;
-      if (exit !== Exit.Exception) throw this.lost(task);
-      const stop = this.exception(task);
-      if (stop) return stop;
+      return SLICE;
+    } finally {
+      this.stops.disarm();
+      this.stops.lift = Lift.nothing;
     }
-    return SLICE;
   }
 
   /** null: the program goes on as if nothing had happened. */
@@ -115,6 +150,10 @@ export class DiversionRunner {
     if (vector === Vector.PF) return this.pageFault(task);
     if (vector === Vector.DB) return this.debug();
     const rip = getUnsigned(registers, Reg.rip);
+    if (vector === Vector.BP && this.stops.stopsAt(task, (rip - 1) as Gva)) {
+      setSigned(registers, Reg.rip, rip - 1);
+      return BREAKPOINT;
+    }
     if (vector === Vector.BP && rip === REPLAY_ASSIST_IP) return null;
     if (vector === Vector.GP || vector === Vector.UD) {
       if (rip === task.preload.breakpointInstruction && rip !== 0) {
@@ -148,6 +187,13 @@ export class DiversionRunner {
     const { context } = this.core.machine;
     const address = wordsToGva(context.cr2Low, context.cr2High);
     const { errorCode } = context;
+    // A breakpoint where nothing can be executed: debuggers have calls return to the stack.
+    if (errorCode & PF_FETCH && this.stops.stopsAt(task, address)) return BREAKPOINT;
+    if (this.stops.isGuard(task, address, errorCode)) {
+      this.stops.beginAccess(task, address, errorCode);
+      this.guarded = true;
+      return SLICE;
+    }
     if (task.space.fault(address, errorCode)) return null;
     if (address > 0 && growStack(task.space, address) && task.space.fault(address, errorCode)) return null;
     const full = (BigInt(context.cr2High) << 32n) | BigInt(context.cr2Low);
@@ -158,12 +204,16 @@ export class DiversionRunner {
 
   private debug(): RunStop | null {
     const { context } = this.core.machine;
-    const { registers } = context;
-    if (context.dr6 & DR6_STEP) {
+    const { registers, dr6 } = context;
+    if (dr6 & DR6_STEP) {
       if (this.stepping && this.programFlag === 0) return STEP;
       return this.fault(Sig.TRAP, 2, getRegister(registers, Reg.rip), Vector.DB);
     }
-    if (context.hasBreakpoint(getUnsigned(registers, Reg.rip) as Gva)) return BREAKPOINT;
+    if (dr6 & context.dataBreakpoints) {
+      this.hits.push(...this.stops.hitBy(dr6 & context.dataBreakpoints));
+      return WATCH;
+    }
+    // Nobody's: see Runner.debug.
     registers[2 * Reg.eflags] |= EFLAGS_RESUME;
     return null;
   }

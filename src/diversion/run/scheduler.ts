@@ -1,5 +1,5 @@
 import { invariant } from '../../engine/base/errors.js';
-import { EFLAGS_RESUME, Reg, getSigned, getUnsigned } from '../../engine/base/registers.js';
+import { Reg, getSigned, getUnsigned } from '../../engine/base/registers.js';
 import type { Gva } from '../../engine/base/address.js';
 import type { DebugStop, LifecycleKind, RunRequest } from '../../engine/debug/target.js';
 import { hostSleep } from '../../engine/host/libc.js';
@@ -17,12 +17,10 @@ import { Turns } from './turns.js';
 /** Work of one `turn`, so that a front end can look for an interrupt in between. */
 const TURN_NANOS = 20_000_000n;
 const BUDGET_MICROS = 20_000;
-const STEP_BUDGET_MICROS = 1_000_000;
 const MAX_SLEEP_MILLIS = 5;
 
 /** Runs the tasks of a diversion: whose turn it is, what stops them, what the front end is told. */
 export class Scheduler {
-  readonly stops = new Stops();
   caught: readonly number[] | 'all' | 'none' = 'none';
   lifecycle: readonly LifecycleKind[] = [];
   private readonly turns: Turns;
@@ -35,11 +33,14 @@ export class Scheduler {
   /** The call of a thread whose entering was reported, and which is to be performed. */
   private entering: Thread | null = null;
   private over: string | null = null;
+  /** What the signal that a run begins with has led to. */
+  private due: DebugStop | null = null;
 
   constructor(
     private readonly kernel: Kernel,
     private readonly runner: DiversionRunner,
     private readonly calls: Dispatcher,
+    readonly stops: Stops,
   ) {
     this.turns = new Turns(kernel);
     this.initial = new Set(kernel.processes.keys());
@@ -51,7 +52,12 @@ export class Scheduler {
     this.beganAt = this.kernel.clock.elapsed;
     this.reap();
     const thread = this.kernel.threads.get(request.tid);
-    if (signal && thread) this.guarded(thread, () => (deliver(this.kernel, thread, signal), null));
+    this.due = signal && thread ? this.guarded(thread, () => this.deliver(thread, signal)) : null;
+  }
+
+  private deliver(thread: Thread, signal: Signal): DebugStop | null {
+    deliver(this.kernel, thread, signal);
+    return this.afterwards();
   }
 
   /** A thread was given another instruction pointer. */
@@ -71,9 +77,9 @@ export class Scheduler {
     const started = kernel.clock.elapsed;
     const focus = kernel.threads.get(request.tid) ?? null;
     do {
-      const stop = this.limit(focus) ?? this.once(request, focus);
+      const stop = this.due ?? this.limit(focus) ?? this.once(request, focus);
       if (stop) {
-        this.request = null;
+        this.request = this.due = null;
         return stop;
       }
     } while (kernel.clock.elapsed - started < TURN_NANOS);
@@ -135,29 +141,29 @@ export class Scheduler {
     if (thread.wait || thread.dead) return null;
     const { core } = this.kernel;
     core.activate(thread.task);
-    const { registers } = core.machine.context;
-    const rip = getUnsigned(registers, Reg.rip) as Gva;
+    const rip = getUnsigned(core.machine.context.registers, Reg.rip) as Gva;
     if (this.entering === thread) return this.perform(thread, request);
     const passing = this.stoodAt?.tid === thread.tid && this.stoodAt.address === rip;
     this.stoodAt = null;
     const stop = passing ? null : this.stops.at(thread, rip);
     if (stop) return this.stand(stop, rip);
-    const steps = this.stops.needSteps || (request.tid === thread.tid && request.mode.kind !== 'continue');
-    this.stops.arm(core.machine.context);
-    this.stops.look(thread);
-    registers[2 * Reg.eflags] |= EFLAGS_RESUME;
-    const end = this.runner.run(thread.task, steps ? STEP_BUDGET_MICROS : BUDGET_MICROS, steps);
+    const steps = request.tid === thread.tid && request.mode.kind !== 'continue';
+    const how = steps || this.stops.has(thread, rip) ? 'alone' : 'freely';
+    const end = this.runner.run(thread.task, BUDGET_MICROS, how);
+    const watched = this.stops.hit(thread, this.runner.hits);
+    if (watched && (end.kind === 'watch' || end.kind === 'step')) return watched;
     switch (end.kind) {
       case 'syscall':
         return this.entered(thread, request);
       case 'signal':
         thread.fault = end.fault;
         sendFault(this.kernel, thread, end.signal);
-        return this.stops.changed(thread);
+        return null;
       case 'breakpoint':
         return this.arrived(thread);
       case 'step':
-        return this.stops.changed(thread) ?? this.stepped(thread, request);
+        return this.stepped(thread, request);
+      case 'watch':
       case 'slice':
         return null;
     }
@@ -168,7 +174,7 @@ export class Scheduler {
     return stop;
   }
 
-  /** At a debug register; perhaps not for this process, or its condition does not hold. */
+  /** At a breakpoint; perhaps its condition does not hold. */
   private arrived(thread: Thread): DebugStop | null {
     const rip = getUnsigned(this.kernel.core.registers(thread.task), Reg.rip) as Gva;
     const stop = this.stops.at(thread, rip);
@@ -184,8 +190,7 @@ export class Scheduler {
     const { number, info } = signal;
     if (!matters(thread, number)) return null;
     if (number === Sig.KILL || !this.isWatched(thread.process)) {
-      deliver(this.kernel, thread, signal);
-      return this.afterwards();
+      return this.deliver(thread, signal);
     }
     return { kind: 'signal', tid: thread.tid, signal: number, siginfo: info };
   }
@@ -210,6 +215,7 @@ export class Scheduler {
     const caught = this.entering === thread;
     this.entering = null;
     const number = getSigned(this.kernel.core.registers(thread.task), Reg.rax);
+    this.stops.look(thread);
     this.calls.perform(thread);
     const stop = this.afterwards() ?? this.stops.changed(thread);
     if (stop || thread.dead || thread.wait) return stop;

@@ -1,82 +1,74 @@
 import type { Gva } from '../../engine/base/address.js';
+import type { GuestStops } from '../../engine/debug/guest-stops.js';
 import type { Breakpoint, DebugStop, Watchpoint } from '../../engine/debug/target.js';
-import type { ContextPage } from '../../engine/kvm/context-page.js';
 import type { Thread } from '../process.js';
 
-const REGISTERS = [0, 1, 2, 3] as const;
-
 /**
- * Breakpoints and watchpoints of a diversion. Up to four breakpoints are in debug registers; with more, or with
- * watchpoints, every instruction is looked at.
+ * Breakpoints and watchpoints of a diversion. GuestStops finds them while the guest runs; what the emulated kernel
+ * writes is found here, by comparison.
  */
 export class Stops {
-  private readonly breakpoints = new Set<Breakpoint>();
-  /** With the bytes as they were last seen. */
+  /** With the bytes as they were before the call that is being performed. */
   private readonly watchpoints = new Map<Watchpoint, Uint8Array | null>();
 
+  constructor(private readonly guest: GuestStops) {}
+
   add(breakpoint: Breakpoint): void {
-    this.breakpoints.add(breakpoint);
+    this.guest.addBreakpoint(breakpoint);
   }
 
   remove(breakpoint: Breakpoint): void {
-    this.breakpoints.delete(breakpoint);
+    this.guest.removeBreakpoint(breakpoint);
   }
 
   watch(watchpoint: Watchpoint): void {
     this.watchpoints.set(watchpoint, null);
+    this.guest.addWatchpoint(watchpoint);
   }
 
   unwatch(watchpoint: Watchpoint): void {
     this.watchpoints.delete(watchpoint);
+    this.guest.removeWatchpoint(watchpoint);
   }
 
-  private get addresses(): Set<Gva> {
-    return new Set([...this.breakpoints].map(({ address }) => address));
-  }
-
-  /** Instructions have to be looked at one by one. */
-  get needSteps(): boolean {
-    return this.watchpoints.size > 0 || this.addresses.size > REGISTERS.length;
-  }
-
-  /** Puts what debug registers can do into them. */
-  arm(context: ContextPage): void {
-    const addresses = this.needSteps ? [] : [...this.addresses];
-    for (const index of REGISTERS) context.setBreakpoint(index, addresses[index] ?? null);
+  /** There is a breakpoint, whatever its condition. */
+  has(thread: Thread, address: Gva): boolean {
+    return this.guest.breakpointsAt(thread.task, address).length > 0;
   }
 
   /** The stop at an instruction that is about to run, or null. */
   at(thread: Thread, address: Gva): DebugStop | null {
-    for (const { pid, address: at, condition } of this.breakpoints) {
-      if (at !== address || (pid !== null && pid !== thread.process.pid)) continue;
-      if (condition && !condition(thread.tid)) continue;
-      return { kind: 'breakpoint', tid: thread.tid, address };
-    }
-    return null;
+    const here = this.guest.breakpointsAt(thread.task, address);
+    const holds = here.some(({ condition }) => condition?.(thread.tid) ?? true);
+    return holds ? { kind: 'breakpoint', tid: thread.tid, address } : null;
   }
 
-  /** Remembers what is watched, before an instruction runs. */
+  /** The stop behind an instruction that hit watchpoints, or null. */
+  hit(thread: Thread, watchpoints: readonly Watchpoint[]): DebugStop | null {
+    const hit = watchpoints.find(({ condition }) => condition?.(thread.tid) ?? true);
+    return hit ? { kind: 'watchpoint', tid: thread.tid, address: hit.address, access: hit.access } : null;
+  }
+
+  /** Remembers what is watched, before a call is performed. */
   look(thread: Thread): void {
-    for (const watchpoint of this.watchpoints.keys()) {
-      if (watchpoint.pid === null || watchpoint.pid === thread.process.pid)
-        this.watchpoints.set(watchpoint, read(thread, watchpoint));
-    }
+    for (const watchpoint of this.watchpoints.keys())
+      this.watchpoints.set(watchpoint, concerns(watchpoint, thread) ? read(thread, watchpoint) : null);
   }
 
-  /** The stop because of what the instruction or call changed since `look`, or null. */
+  /** The stop because of what the call changed since `look`, or null. */
   changed(thread: Thread): DebugStop | null {
-    for (const [watchpoint, before] of this.watchpoints) {
-      if (!before || (watchpoint.pid !== null && watchpoint.pid !== thread.process.pid)) continue;
-      const now = read(thread, watchpoint);
-      if (Buffer.compare(now, before) === 0) continue;
-      this.watchpoints.set(watchpoint, now);
-      if (watchpoint.condition && !watchpoint.condition(thread.tid)) continue;
-      const { address, access } = watchpoint;
-      return { kind: 'watchpoint', tid: thread.tid, address, access };
-    }
-    return null;
+    const changed = [...this.watchpoints].filter(
+      ([watchpoint, before]) =>
+        before && watchpoint.access !== 'read' && Buffer.compare(before, read(thread, watchpoint)) !== 0,
+    );
+    return this.hit(
+      thread,
+      changed.map(([watchpoint]) => watchpoint),
+    );
   }
 }
+
+const concerns = ({ pid }: Watchpoint, { process }: Thread): boolean => pid === null || pid === process.pid;
 
 function read(thread: Thread, { address, length }: Watchpoint): Uint8Array {
   const bytes = new Uint8Array(length);

@@ -3,7 +3,7 @@ import { Reg } from '../base/registers.js';
 import { wordsToGva } from '../base/address.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import type { Machine } from '../kvm/machine.js';
-import { Pte } from '../kvm/page-tables.js';
+import { PTE_NX_HIGH, Pte } from '../kvm/page-tables.js';
 import { PageFault, type AddressSpace } from '../mm/address-space.js';
 import { MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 import { operandSize } from './access.js';
@@ -48,7 +48,8 @@ interface Access {
  * `arm` before the guest runs and `disarm` when it left: in between nothing else may read or change guest
  * memory. While it is disarmed, guest memory holds no trace of breakpoints.
  *
- * Breakpoints are INT3 in a copy of the code page, which the page tables show instead. Watchpoints are debug
+ * Breakpoints are INT3 in a copy of the code page, which the page tables show instead; in a page that cannot be
+ * executed there are none, for its bytes are data (gdb leaves breakpoints on the stack, where calls return to). Watchpoints are debug
  * registers, of those that nobody uses for execution breakpoints, and beyond that pages that the program may
  * not touch: whoever runs the guest executes the accesses one by one (`isGuard`, `beginAccess`, `endAccess`).
  */
@@ -158,10 +159,11 @@ export class GuestStops {
       return false;
     const page = pageFloor(address);
     const plan = this.planOf(task);
-    if (!plan.pages.has(page) && !plan.watchedPages.has(page)) return false;
+    const isWatched = plan.watchedPages.has(page);
+    if (!plan.pages.has(page) && !isWatched) return false;
     const entry = task.space.residentEntry(page);
     const low = entry === 0 ? 0 : this.memory.words[entry];
-    if (!(low & Pte.present)) return false;
+    if (!(low & Pte.present) || !(isWatched || this.isExecutable(entry))) return false;
     return !(errorCode & PageFault.write) || (low & Pte.writable) !== 0;
   }
 
@@ -278,12 +280,16 @@ export class GuestStops {
     const high = words[entry + 1];
     this.armed.push({ entry, low, high });
     if (low & Pte.present) {
-      if (offsets && this.lift === Lift.nothing) this.showOverlay(entry, offsets);
+      if (offsets && this.lift === Lift.nothing && this.isExecutable(entry)) this.showOverlay(entry, offsets);
       if (this.lift < Lift.everything) words[entry] = (words[entry] & ~deny) >>> 0;
     }
     const seen = this.seen.get(page);
     if ((seen?.low ?? low) !== words[entry] || (seen?.high ?? high) !== words[entry + 1]) space.stale = true;
     this.seen.set(page, { entry, low: words[entry], high: words[entry + 1] });
+  }
+
+  private isExecutable(entry: number): boolean {
+    return (this.memory.words[entry + 1] & PTE_NX_HIGH) === 0;
   }
 
   private showOverlay(entry: number, offsets: readonly number[]): void {

@@ -45,10 +45,14 @@ export class TravelTarget implements ReplayTarget {
   private job: Slices<DebugStop> | null = null;
   private last: DebugStop | null = null;
 
+  /** Debug registers stop data accesses on this machine. */
+  readonly dataBreakpoints: boolean;
+
   private constructor(
     readonly session: ReplaySession,
     options: TravelOptions,
   ) {
+    this.dataBreakpoints = options.dataBreakpoints;
     const { core, runner, stopFor } = session.debugging;
     this.core = core;
     this.stops = new GuestStops(core.machine, core.memory, options.dataBreakpoints);

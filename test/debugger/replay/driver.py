@@ -96,3 +96,99 @@ def race(count):
         run("continue")
         forward.append(see())
     say(forward=forward, threads=run("info threads"))
+
+
+def standing():
+    """`replay N` or `diversion N`, as the prompt says."""
+    return gdb.prompt_hook("")[1:-2]
+
+
+def fails(command):
+    """What gdb says of a command that cannot be done."""
+    try:
+        return "done: " + run(command)
+    except gdb.error as error:
+        return str(error)
+
+
+def print_tree():
+    return run("call print_tree(root, 0)")
+
+
+def calls():
+    """Calls at the exit of main, one of which crashes; then the recording's own end."""
+    begin("main")
+    begin("exit")
+    registers = run("info registers")
+    say(before=standing(), sum=number("tree_sum(root)"), depth=number("tree_depth(root)"), drawing=print_tree())
+    say(described=gdb.parse_and_eval("describe(root)").string(), lines=number('count_lines("/etc/passwd")'))
+    say(strings=number('$_strlen("three")'), inside=standing())
+    say(crash=fails("print crash_on(999)"), stack=run("backtrace"), key=number("root->key"))
+    say(killed=run("continue"), left=run("continue"), after=standing())
+    say(same=run("info registers") == registers)
+    say(end=run("continue"))
+    say(sum_at_end=number("tree_sum(root)"), stack_at_end=run("backtrace"))
+    run("continue")
+    say(still=standing())
+
+
+def stops_in_calls():
+    """A call that meets a breakpoint, and one in a breakpoint's condition, in the middle of insert."""
+    begin("main")
+    run("break insert if key == 62")
+    run("continue")
+    registers = run("info registers")
+    depth = gdb.Breakpoint("tree_depth")
+    say(call=fails("print tree_depth(root)"), stack=run("backtrace"), inside=standing())
+    depth.delete()
+    run("finish")
+    say(returned=int(gdb.history(0)), drawing=print_tree(), same=run("info registers") == registers)
+    gdb.execute("delete")
+    watch = gdb.Breakpoint("inserted", gdb.BP_WATCHPOINT)
+    before = number("inserted")
+    run("diversion start")
+    run("continue")
+    say(counted=number("inserted") - before, watched=standing())
+    run("diversion end")
+    watch.delete()
+    # Hits of insert are passed over until the sum is large enough.
+    run("break insert if tree_sum(root) > 700")
+    run("continue")
+    say(sum=number("tree_sum(root)"), inserted=number("inserted"))
+    gdb.execute("delete")
+    say(end=run("continue"))
+
+
+def what_if():
+    """Changes that last from a diversion's start to its end, made before main prints what it has counted."""
+    begin("main")
+    begin("tree_sum")
+    gdb.execute("delete")
+    registers, inserted = run("info registers"), number("inserted")
+    back = lambda: dict(state=standing(), inserted=number("inserted"), same=run("info registers") == registers)
+    run("diversion start")
+    run("stepi")
+    say(inside=standing(), steps=number("$pc"), rax=number("$rax = 5"), depth=number("tree_depth(root)"))
+    run("diversion end")
+    say(inserted=inserted, first=back())
+    run("diversion start")
+    run("set variable inserted = 100")
+    say(changed=run("continue"), over=run("stepi"), stuck=standing())
+    run("diversion end")
+    say(second=back(), recorded=run("continue"))
+
+
+def in_handler():
+    """Calls from inside a signal handler, and a signal raised in one."""
+    run("handle SIGSEGV nostop noprint pass")
+    begin("jump")
+    stack = run("backtrace")
+    say(stack=stack, pid=number("(int)getpid()") == gdb.selected_inferior().pid)
+    say(printed=run('print (int)puts("from the handler")') + run("print (int)fflush(0)"))
+    say(raised=fails("print (int)raise(10)"))
+    run("diversion end")
+    say(same=run("backtrace") == stack)
+    gdb.execute("delete")
+    for signals in "all", "SIGTRAP":
+        run("handle %s nostop noprint pass" % signals)
+    say(end=run("continue"))

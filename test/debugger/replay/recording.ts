@@ -4,6 +4,7 @@ import path from 'node:path';
 import { silentLogger } from '../../../src/engine/base/log.js';
 import { DebugServer, parseAddress } from '../../../src/debugger/server.js';
 import type { PlaceOptions } from '../../../src/cli/debug/places.js';
+import { diversions } from '../../../src/cli/debug/diversions.js';
 import { openSession } from '../../../src/cli/debug/opening.js';
 import { Interrupt } from '../../../src/cli/interrupt.js';
 import type { CommandIo } from '../../../src/cli/output.js';
@@ -47,9 +48,10 @@ export async function serveRecording(folder: string, place: PlaceOptions = {}): 
   const interrupt = new Interrupt();
   const failures: unknown[] = [];
   const options = { machine: 'emulated' as const, stallLimit: 60, ...place };
+  const divert = diversions({});
   const server = await DebugServer.listen({
     address: parseAddress('0'),
-    open: () => openSession({ folder, options, io, log: silentLogger, interrupt, divert: null, note() {} }),
+    open: () => openSession({ folder, options, io, log: silentLogger, interrupt, divert, note() {} }),
     onFailure: (error) => failures.push(error),
   });
   const close = async (): Promise<void> => {
