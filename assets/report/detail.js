@@ -48,23 +48,22 @@ const ANSWERS = {
 
 function questions({ questions: list }) {
   if (list.length === 0) return [];
-  const rows = list.map((question) =>
+  const heads = ['', 'question', 'asked', 'expected', 'found'];
+  const cell = (at, text, ...more) =>
+    el('td', { 'data-label': heads[at] }, el('div', { class: 'mono answer' }, text), ...more);
+  const rows = list.map(({ state, name, place: where, asked, expected, found, problem }) =>
     row([
-      el(
-        'td',
-        { class: `state ${question.state === 'unanswered' ? 'error' : question.state}` },
-        ANSWERS[question.state],
-      ),
-      el('td', {}, question.name, el('div', { class: 'quiet' }, question.place)),
-      mono(question.asked, 'text'),
-      mono(question.expected, 'text'),
-      mono(question.found ?? question.problem ?? '', 'text'),
+      el('td', { class: `state ${state === 'unanswered' ? 'error' : state}` }, ANSWERS[state]),
+      el('td', {}, name, el('div', { class: 'quiet' }, where)),
+      cell(2, asked),
+      cell(3, expected),
+      cell(4, found ?? problem ?? ''),
     ]),
   );
-  return [
-    el('h2', {}, 'Questions'),
-    table('Questions', ['', 'question', 'asked', 'expected', 'found'], rows),
-  ];
+  const commands = list.flatMap(({ state, name, again }) =>
+    state === 'passed' || !again ? [] : [el('p', { class: 'quiet' }, `To ask again: ${name}`), copied(again)],
+  );
+  return [el('h2', {}, 'Questions'), table('Questions', heads, rows, 'stacked'), ...commands];
 }
 
 function divergence({ divergence: report }) {
@@ -222,12 +221,17 @@ function log({ log: text }) {
 }
 
 function command({ reproduce }) {
-  const button = el('button', { type: 'button', onclick: () => copy(reproduce, button) }, 'Copy');
   return [
     el('h2', {}, 'To see it again'),
-    el('div', { class: 'command' }, el('pre', { class: 'wrap', tabindex: 0 }, reproduce), button),
+    copied(reproduce),
     el('p', { class: 'quiet' }, `Revenant ${run.revenant}`),
   ];
+}
+
+/** A command, and a button that copies it. */
+function copied(text) {
+  const button = el('button', { type: 'button', onclick: () => copy(text, button) }, 'Copy');
+  return el('div', { class: 'command' }, el('pre', { class: 'wrap', tabindex: 0 }, text), button);
 }
 
 async function copy(text, button) {

@@ -18,9 +18,14 @@ export function el(tag, attributes = {}, ...children) {
 }
 
 /** A table with a caption for readers of screens; cells are texts or elements. */
-export function table(label, heads, rows) {
+export function table(label, heads, rows, kind = '') {
   const head = el('tr', {}, ...heads.map((text) => el('th', { scope: 'col' }, text)));
-  const box = el('table', { 'aria-label': label }, el('thead', {}, head), el('tbody', {}, ...rows));
+  const box = el(
+    'table',
+    { 'aria-label': label, class: kind || null },
+    el('thead', {}, head),
+    el('tbody', {}, ...rows),
+  );
   return el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label }, box);
 }
 

@@ -48,8 +48,10 @@ export interface QuestionResult {
   expected: string;
   /** Null where there was no answer. */
   found: string | null;
-  /** Why there was none. */
+  /** Why there was none, or what is wrong with it. */
   problem: string | null;
+  /** The command that asks again, where there is one. */
+  again: string | null;
 }
 
 export interface MachineFacts {

@@ -38,6 +38,7 @@ function fullReport() {
           expected: '1234567',
           found: '7654321',
           problem: 'is another value than expected',
+          again: 'revenant call zen2/asked --at exit tree_sum',
         },
       ],
       problems: [problem('question', 'Question sum (at exit): is wrong.')],
@@ -89,6 +90,8 @@ describe.skipIf(chromiumProgram === null)('the HTML report in Chromium (skipped 
     expect(await question.innerText()).toMatch(
       /wrong\s+sum\s+at exit\s+tree_sum\(root\)\s+1234567\s+7654321/,
     );
+    const again = page.getByText('revenant call zen2/asked --at exit tree_sum');
+    expect(await again.isVisible()).toBe(true);
     await close();
   });
 
@@ -147,8 +150,10 @@ describe.skipIf(chromiumProgram === null)('the HTML report in Chromium (skipped 
         height: 740,
         colorScheme,
       });
+      await page.locator('.trace', { hasText: 'asked' }).click();
+      await page.getByRole('table', { name: 'Questions' }).waitFor();
       await page.locator('.trace', { hasText: 'zen2/diverged' }).click();
-      await page.locator('canvas').first().waitFor();
+      await page.locator('canvas').nth(1).waitFor();
       seen.push(
         await page
           .locator('body')

@@ -34,7 +34,7 @@ export async function askQuestions(
   open: () => Promise<QuestionAnswerer>,
 ): Promise<void> {
   const answers = new Map<Question, QuestionResult>(
-    spec.questions.map((question) => [question, unanswered(question)]),
+    spec.questions.map((question) => [question, unanswered(spec, question)]),
   );
   result.questions.push(...answers.values());
   const answerer = await open();
@@ -42,21 +42,22 @@ export async function askQuestions(
     for (const question of inOrder(spec.questions)) await askOne(question, answers.get(question)!, answerer);
   } finally {
     answerer.close();
-    for (const [question, answer] of answers) {
-      const wrong = problemWith(spec, question, answer);
+    for (const answer of answers.values()) {
+      const wrong = problemWith(answer);
       if (wrong) result.problems.push(wrong);
     }
   }
 }
 
-const unanswered = ({ name, ask, at, test }: Question): QuestionResult => ({
-  name,
-  asked: askText(ask),
-  place: placeText(at),
+const unanswered = (spec: JobSpec, question: Question): QuestionResult => ({
+  name: question.name,
+  asked: askText(question.ask),
+  place: placeText(question.at),
   state: 'unanswered',
-  expected: describeTest(test),
+  expected: describeTest(question.test),
   found: null,
   problem: 'It was not asked: the replay ended before.',
+  again: askCommand(spec, question),
 });
 
 /** Fills in the result. */
@@ -80,10 +81,16 @@ async function askOne(
 }
 
 /** Unanswered ones are no problems of their own: what ended the replay is. */
-function problemWith(spec: JobSpec, question: Question, answer: QuestionResult): Problem | null {
-  const { state, place, expected, found, problem: why } = answer;
+function problemWith({
+  name,
+  state,
+  place,
+  expected,
+  found,
+  problem: why,
+  again,
+}: QuestionResult): Problem | null {
   if (state === 'passed' || state === 'unanswered') return null;
-  const text = `Question ${question.name} (${place}): ${why}${found === null ? '' : '.'}`;
-  const command = askCommand(spec, question);
-  return problem('question', text, { expected, found, hint: command && `To ask it again: ${command}` });
+  const text = `Question ${name} (${place}): ${why}${found === null ? '' : '.'}`;
+  return problem('question', text, { expected, found, hint: again && `To ask it again: ${again}` });
 }
