@@ -15,6 +15,7 @@ const machineSpecs = [
   'test/cli/hostile.spec.ts',
   'test/jobs/ci.spec.ts',
   'test/jobs/questions.spec.ts',
+  'test/jobs/worker.spec.ts',
   'test/deploy/action.spec.ts',
 ];
 

@@ -24,7 +24,7 @@ export async function runQueued(
   surroundings: QueueSurroundings,
 ): Promise<JobResult[]> {
   if (jobs.length === 0) return [];
-  const [{ connect }, { submitJobs }, { openStore }] = await Promise.all([
+  const [{ connect }, { submitJobs }, { openStore, storeName }] = await Promise.all([
     import('../jobs/queue/connection.js'),
     import('../jobs/queue/submit.js'),
     import('../jobs/store/open.js'),
@@ -37,7 +37,7 @@ export async function runQueued(
       prefix: queuePrefix,
       run: randomUUID(),
       store: store === undefined ? null : await openStore(store),
-      storeName: store ?? null,
+      storeName: store === undefined ? null : storeName(store),
       patienceSeconds: queuePatience,
       ...surroundings,
     });

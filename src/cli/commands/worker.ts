@@ -174,22 +174,27 @@ const headerOf = ({ processor }: JobNeeds): TraceHeader =>
 
 /** The trace as a folder here, and this worker's limits. */
 async function prepare(
-  { spec, digest, store }: QueuedJob,
+  { spec, digest, likeDigest, store }: QueuedJob,
   options: WorkerCommandOptions,
   environment: NodeJS.ProcessEnv,
 ): Promise<JobSpec> {
   const memoryBytes = Math.min(spec.limits.memoryBytes ?? Infinity, options.memory ?? Infinity);
   const limits = { ...spec.limits, memoryBytes: memoryBytes === Infinity ? null : memoryBytes };
   if (digest === null) {
-    if (fs.existsSync(spec.trace)) return { ...spec, limits };
+    const missing = [spec.trace, ...(spec.like === null ? [] : [spec.like])].find(
+      (name) => !fs.existsSync(name),
+    );
+    if (missing === undefined) return { ...spec, limits };
     throw new RevenantError(
       'E_TRACE_MISSING',
-      `The worker ${os.hostname()} has no ${spec.trace}.`,
+      `The worker ${os.hostname()} has no ${missing}.`,
       'Share the folder with workers, or let traces travel: revenant ci --queue URL --store STORE.',
     );
   }
   const base = environment.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache');
   const cache = options.cache ?? path.join(base, 'revenant/traces');
-  const trace = await downloadTrace(await openStore(options.store ?? store ?? ''), digest, cache);
-  return { ...spec, trace, limits };
+  const opened = await openStore(options.store ?? store ?? '');
+  const trace = await downloadTrace(opened, digest, cache);
+  const like = likeDigest === null ? null : await downloadTrace(opened, likeDigest, cache);
+  return { ...spec, trace, like, limits };
 }

@@ -26,6 +26,9 @@ export interface QueuedJob {
   spec: JobSpec;
   /** Digest of the trace in the store; null: `spec.trace` is a path that the worker has, too. */
   digest: string | null;
+  /** The same of `spec.like`. */
+  likeDigest: string | null;
+  /** As `openStore` takes it, wherever it is opened; null: traces travel by path. */
   store: string | null;
 }
 

@@ -104,11 +104,16 @@ class Submission {
     const { run, store, storeName, redis, listener } = this.options;
     let needs: JobNeeds;
     let digest: string | null = null;
+    let likeDigest: string | null = null;
     try {
-      const reader = TraceReader.open(spec.trace);
+      // A trace whose recorder was killed has no header of its own.
+      const reader = TraceReader.open(spec.like ?? spec.trace);
       reader.close();
       needs = needsOf(spec, reader.header);
-      if (store) digest = await uploadTrace(store, spec.trace);
+      if (store) {
+        digest = await uploadTrace(store, spec.trace);
+        if (spec.like !== null) likeDigest = await uploadTrace(store, spec.like);
+      }
     } catch (error) {
       const result = newResult(spec);
       result.problems.push(problemOf(error));
@@ -120,7 +125,7 @@ class Submission {
     await redis.hset(this.names.needs, key, JSON.stringify(needs));
     const id = `${run}-${index}`;
     this.pending.set(id, { spec, index, key });
-    const data: QueuedJob = { run, spec, digest, store: digest === null ? null : storeName };
+    const data: QueuedJob = { run, spec, digest, likeDigest, store: digest === null ? null : storeName };
     const kept = { age: KEEP_SECONDS };
     // One id, one job: a command that is repeated after a lost connection adds nothing.
     const job = { jobId: id, removeOnComplete: kept, removeOnFail: kept };

@@ -14,6 +14,9 @@ export async function openStore(name: string): Promise<Store> {
   return openS3(new URL(name));
 }
 
+/** The name of a store as it is the same in every folder of this machine, and of others that share it. */
+export const storeName = (name: string): string => (name.startsWith('s3://') ? name : path.resolve(name));
+
 class FolderStore implements Store {
   constructor(private readonly folder: string) {}
 

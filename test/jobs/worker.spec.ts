@@ -1,0 +1,81 @@
+/** `revenant ci --queue` and `revenant worker` as processes, with traces that are really replayed. */
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
+import { ExitCode } from '../../src/engine/base/errors.js';
+import type { RunReport } from '../../src/jobs/report/run-report.js';
+import { haveRedis, TestRedis } from './redis.js';
+import { runRevenant } from './run-revenant.js';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const traces = path.join(root, 'traces');
+
+describe.skipIf(!haveRedis)('a worker with little memory (skipped without redis-server)', () => {
+  let folder: string;
+  let server: TestRedis;
+  let worker: ChildProcess;
+  let said = '';
+
+  beforeAll(async () => {
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), 'worker-'));
+    server = await TestRedis.start(folder);
+    const args = ['worker', '--queue', server.url, '--name', 'small', '--jobs', '1'];
+    worker = spawn(
+      process.execPath,
+      [path.join(root, 'bin/revenant'), ...args, '--machine', 'emulated', '--memory', '4M'],
+      { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, XDG_CACHE_HOME: folder } },
+    );
+    worker.stderr!.on('data', (bytes: Buffer) => (said += bytes.toString('utf8')));
+  });
+  afterAll(async () => {
+    worker?.kill('SIGKILL');
+    await server?.stop();
+    fs.rmSync(folder, { recursive: true });
+  });
+
+  it('reports a trace that needs more, leaves one that asks for more, and lives', async () => {
+    const manifest = path.join(folder, 'revenant.yaml');
+    fs.writeFileSync(
+      manifest,
+      stringify({
+        version: 1,
+        traces: [
+          { name: 'needs more', paths: path.join(traces, 'haswell/faults') },
+          { name: 'asks for more', paths: path.join(traces, 'zen2/hello-static'), memory: '64M' },
+          { name: 'fits', paths: path.join(traces, 'zen2/hello-static') },
+        ],
+      }),
+    );
+    const ci = (...args: string[]) =>
+      runRevenant([
+        ...['ci', manifest, '--queue', server.url, '--no-cache', '--json', '--queue-patience', '1'],
+        ...['--store', path.join(folder, 'store'), ...args],
+      ]);
+    const { code, stdout } = await ci();
+    const { results } = JSON.parse(stdout) as RunReport;
+    expect(code).toBe(ExitCode.diverged);
+    expect(results.map(({ name, state }) => `${name}: ${state}`)).toEqual([
+      'needs more: error',
+      'asks for more: skipped',
+      'fits: passed',
+    ]);
+    expect(results[0].problems[0]).toMatchObject({ kind: 'memory', code: 'E_MEMORY_LIMIT' });
+    expect(results[0].problems[0].message).toMatch(/4 MiB|4194304/);
+    expect(results[1].problems[0].message).toMatch(
+      /67108864 bytes of guest memory, the worker gives 4194304/,
+    );
+    expect(results[2].worker).toBe('small');
+
+    expect(worker.exitCode, said).toBe(null);
+    const again = await ci('--only', 'fits');
+    expect(again.code).toBe(0);
+    worker.kill('SIGTERM');
+    const [status] = (await once(worker, 'exit')) as [number | null];
+    expect(status, said).toBe(0);
+  });
+});
