@@ -20,6 +20,7 @@ export const layers = (() => {
   const debug = 'src/engine/debug';
   const replay = 'src/engine/replay';
   const travel = 'src/engine/travel';
+  const persist = 'src/engine/persist';
   const diversion = 'src/diversion';
   const frontEnd = 'src/debugger';
   const api = 'src/api';
@@ -27,7 +28,7 @@ export const layers = (() => {
   const machine = 'src/machine';
   const index = 'src/index.ts';
   const below = [base, host, x86, symbols, trace, kvm, mm, task];
-  const engine = [...below, debug, replay, travel];
+  const engine = [...below, debug, replay, travel, persist];
   return {
     [base]: [],
     [host]: [base],
@@ -40,6 +41,7 @@ export const layers = (() => {
     [debug]: below,
     [replay]: [...below, debug],
     [travel]: [...below, debug, replay],
+    [persist]: [...below, replay, travel],
     [diversion]: engine,
     [frontEnd]: [base, x86, symbols, mm, debug],
     [machine]: [base, host, x86, trace, kvm],

@@ -16,6 +16,7 @@ export { TraceReader } from './engine/trace/reader.js';
 export type { MMapRecord, TaskEventRecord, TraceHeader } from './engine/trace/records.js';
 export { Machine, type MachineConfig } from './engine/kvm/machine.js';
 export type { VcpuTransport } from './engine/kvm/transport.js';
+export { readCheckpoint, writeCheckpoint } from './engine/persist/file.js';
 export type { Position } from './engine/replay/position.js';
 export {
   type Progress,

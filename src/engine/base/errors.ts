@@ -35,6 +35,7 @@ const exitCodeOf = {
   E_TRACE_VERSION: ExitCode.trace,
   E_TRACE_CORRUPT: ExitCode.trace,
   E_TRACE_PATH: ExitCode.trace,
+  E_CHECKPOINT: ExitCode.trace,
   E_MACHINE_CANNOT: ExitCode.machine,
   E_MACHINE_START: ExitCode.machine,
   E_MACHINE_LOST: ExitCode.machine,

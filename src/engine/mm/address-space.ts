@@ -163,6 +163,11 @@ export class AddressSpace {
     }
   }
 
+  /** Ranges under MADV_DONTFORK. */
+  get keptFromForks(): Iterable<Vma> {
+    return this.dontFork;
+  }
+
   setDontFork(start: Gva, end: Gva, on: boolean): void {
     this.dontFork.remove(start, end);
     if (!on) return;

@@ -101,6 +101,17 @@ export class SharedObject {
     return this.pages.get(index) ?? (0 as Gpa);
   }
 
+  /** Indices and pages, as they are. */
+  [Symbol.iterator](): IterableIterator<[number, Gpa]> {
+    return this.pages[Symbol.iterator]();
+  }
+
+  /** Gives the object a page that it does not have; a count of it goes over to the object. */
+  adopt(index: number, page: Gpa): void {
+    this.pages.set(index, page);
+    this.frozen.add(index);
+  }
+
   /** Zeroes the pages that lie wholly in [first, end), as MADV_REMOVE punches a hole. */
   zero(first: number, end: number): void {
     for (const index of this.pages.keys()) {

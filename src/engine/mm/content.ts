@@ -36,6 +36,23 @@ export class Content {
     }
   }
 
+  /** The same of private mappings only, with pages for bytes. */
+  visitChangedPrivate(space: AddressSpace, visit: (gva: Gva, page: Gpa) => void): void {
+    for (const vma of space.vmas) {
+      if (isShared(vma)) continue;
+      space.visitResident(vma.start, vma.end, (gva, page) => {
+        if (!this.isUntouched(vma, gva, page)) visit(gva, page);
+      });
+    }
+  }
+
+  private isUntouched(vma: Vma, gva: Gva, page: Gpa): boolean {
+    const { backing } = vma;
+    const index = (vma.offset + (gva - vma.start)) / PAGE_SIZE;
+    if (backing?.kind === 'file' && backing.cachedPage(index) === page) return true;
+    return Buffer.compare(this.bytesOf(page), this.untouched(vma, gva)) === 0;
+  }
+
   private isIn(a: AddressSpace, b: AddressSpace, except: Gva): boolean {
     let same = true;
     a.visitResident(0 as Gva, USER_END as Gva, (gva, page) => {

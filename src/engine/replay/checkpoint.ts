@@ -15,6 +15,7 @@ interface CoreState {
   taskCount: number;
   exitStatus: number | null;
   firstTid: number;
+  recordedSec: number;
 }
 
 /** The frame towards which tracee code was running. */
@@ -41,6 +42,8 @@ export interface Checkpoint extends TaskCopies {
   /** Bytes that the program had written to its standard output and error, in that order. */
   readonly written: readonly [number, number];
   readonly core: CoreState;
+  /** Made by another session, which may have been wrong without having noticed it yet. */
+  readonly isFromFile?: true;
 }
 
 export type CheckpointPlace = Pick<
@@ -89,8 +92,8 @@ export interface TaskCopies {
 
 /** Costs an exit for the vector state, and later a page fault for each page written. */
 export function takeCheckpoint(core: ReplayCore, place: CheckpointPlace): Checkpoint {
-  const { nextSerial, taskCount, exitStatus, firstTid } = core;
-  return { ...place, core: { nextSerial, taskCount, exitStatus, firstTid }, ...copyTasks(core) };
+  const { nextSerial, taskCount, exitStatus, firstTid, recordedSec } = core;
+  return { ...place, core: { nextSerial, taskCount, exitStatus, firstTid, recordedSec }, ...copyTasks(core) };
 }
 
 /** Copies of all tasks, of their address spaces (copy-on-write) and of shared objects; who shared goes on sharing. */

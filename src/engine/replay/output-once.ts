@@ -22,8 +22,11 @@ export class OutputOnce {
     this.sink(stream, repeated === 0 ? bytes : bytes.subarray(repeated));
   }
 
-  /** The replay went back to where it had `written` this. */
+  /** The replay went to where it had `written` this. What it passed over on a way that it did not go is not told. */
   rewind(written: readonly [number, number]): void {
-    [this.produced[0], this.produced[1]] = written;
+    for (const index of [0, 1] as const) {
+      this.produced[index] = written[index];
+      this.emitted[index] = Math.max(this.emitted[index], written[index]);
+    }
   }
 }

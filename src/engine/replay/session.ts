@@ -3,6 +3,7 @@ import { SyscallState, type TraceFrame, EventKind } from '../trace/frame.js';
 import type { Task } from '../task/task.js';
 import { ReplayCore } from './core.js';
 import { diverged, type DivergenceCause } from './diverge.js';
+import { hangs, noTask, unusedMapping } from './frame-errors.js';
 import { FrameHistory } from './history.js';
 import { performFrame, prepareFrame, type PerformContext } from './perform.js';
 import { isBookkeeping, planStep, type PlanState } from './plan.js';
@@ -76,9 +77,9 @@ export class ReplaySession {
       diverge: (cause) => this.diverge(cause),
     };
     this.staging = (options.stageCalls ?? true) ? new Staging(this.core) : null;
-    this.timeline = new Timeline(this.core);
     this.stall = new StallWatch(options.stallLimitMicros);
     this.core.memory.reclaim = () => this.timeline.dropOldest();
+    this.timeline = new Timeline(this.core, this.checkpoint());
   }
 
   static open(options: ReplayOptions): ReplaySession {
@@ -186,8 +187,8 @@ export class ReplaySession {
     this.stop();
     const checkpoint = this.timeline.goBack();
     if (!checkpoint) return false;
-    this.core.log.debug({ failedAt, to: checkpoint.frameTime, error: error.message }, 'counting ticks again');
-    this.exact.add(checkpoint.frameTime + 1, failedAt);
+    this.core.log.debug({ failedAt, to: checkpoint.frameTime, error: error.message }, 'once more');
+    if (checkpoint !== this.timeline.beginning) this.exact.add(checkpoint.frameTime + 1, failedAt);
     this.resumeFrom(checkpoint);
     this.onFallBack?.(checkpoint.frameTime, failedAt);
     return true;
@@ -268,9 +269,12 @@ export class ReplaySession {
 
   /** Goes to where a checkpoint was taken. */
   restore(checkpoint: Checkpoint): void {
+    const isAhead = checkpoint.frameTime > this.frameTime;
     this.stop();
     restoreCheckpoint(this.core, checkpoint);
-    this.timeline.travelled(checkpoint.frameTime);
+    // What lies between was not replayed: neither told of, nor gone back to.
+    if (isAhead) this.history.rewind(0);
+    this.timeline.travelled(isAhead ? -1 : checkpoint.frameTime, checkpoint.isFromFile ?? false);
     this.resumeFrom(checkpoint);
   }
 
@@ -312,13 +316,7 @@ export class ReplaySession {
     try {
       this.halt();
     } catch (cause) {
-      throw new RevenantError(
-        'E_MACHINE_LOST',
-        `Frame ${frame.frameTime}, task ${frame.tid}: the program has run for ${this.stall.seconds} s without ` +
-          'coming nearer to the event, and the vCPU does not stop.',
-        'The machine hangs: end it with `revenant machine stop`, then run the command again.',
-        { cause },
-      );
+      throw hangs(frame, this.stall.seconds, cause);
     }
   }
 
@@ -337,7 +335,7 @@ export class ReplaySession {
     this.history.push(frame);
     planStep(frame, this.planFor(frame), this.step);
     if (this.step.action === Action.skip || this.step.action === Action.exitExec) return true;
-    if (!this.task) throw this.noTask(frame);
+    if (!this.task) throw noTask(frame);
     if (frame.tid !== this.previousTid) writeRseqCpu(this.core, this.task);
     this.previousTid = frame.tid;
     prepareFrame(this.core, this.task, frame, this.step);
@@ -478,19 +476,7 @@ export class ReplaySession {
   private requireNoMapping(frame: TraceFrame): void {
     const record = this.core.trace.nextMapping(frame.frameTime);
     if (!record || this.step.action === Action.skip) return;
-    throw new RevenantError(
-      'E_TRACE_CORRUPT',
-      `Frame ${frame.frameTime} has a mapping record (0x${record.start.toString(16)}) that its event does not use.`,
-      'Either the trace is damaged or its rr is newer than Revenant knows.',
-    );
-  }
-
-  private noTask(frame: TraceFrame): RevenantError {
-    return new RevenantError(
-      'E_TRACE_CORRUPT',
-      `Frame ${frame.frameTime} is of task ${frame.tid}, which does not exist.`,
-      'The events do not fit together: the trace is damaged.',
-    );
+    throw unusedMapping(frame, record.start);
   }
 
   private diverge(cause: DivergenceCause): RevenantError {

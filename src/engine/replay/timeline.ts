@@ -22,10 +22,18 @@ export class Timeline {
   private readonly checkpoints: Checkpoint[] = [];
   private lastExits = -Infinity;
 
-  constructor(private readonly core: ReplayCore) {}
+  /** What was replayed since the beginning rests on a checkpoint that another session wrote. */
+  private trustsFile = false;
 
+  /** @param beginning before the first frame */
+  constructor(
+    private readonly core: ReplayCore,
+    readonly beginning: Checkpoint,
+  ) {}
+
+  /** There is nothing to go back to. */
   get isEmpty(): boolean {
-    return this.checkpoints.length === 0;
+    return this.checkpoints.length === 0 && !this.trustsFile;
   }
 
   isDue(exits: number): boolean {
@@ -40,8 +48,8 @@ export class Timeline {
 
   /** Puts the core back to the latest checkpoint, which is used up; null if there is none. */
   goBack(): Checkpoint | null {
-    const checkpoint = this.checkpoints.pop() ?? null;
-    if (!checkpoint) return null;
+    const checkpoint = this.checkpoints.pop();
+    if (!checkpoint) return this.toBeginning();
     restoreCheckpoint(this.core, checkpoint);
     dropCheckpoint(this.core, checkpoint);
     this.fallbacks++;
@@ -49,8 +57,21 @@ export class Timeline {
     return checkpoint;
   }
 
-  /** The replay went to another place: what lies behind it there is no way back. */
-  travelled(frameTime: number): void {
+  /** What is wrong may have been so before a checkpoint that another session wrote: once more without it. */
+  private toBeginning(): Checkpoint | null {
+    if (!this.trustsFile) return null;
+    this.trustsFile = false;
+    this.core.log.warn({}, 'a checkpoint from a file is not believed: from the beginning');
+    restoreCheckpoint(this.core, this.beginning);
+    return this.beginning;
+  }
+
+  /**
+   * The replay went to another place: what lies behind it there is no way back.
+   * @param toFile to a checkpoint that another session wrote
+   */
+  travelled(frameTime: number, toFile: boolean): void {
+    this.trustsFile ||= toFile;
     while (
       this.checkpoints.length > 0 &&
       this.checkpoints[this.checkpoints.length - 1].frameTime > frameTime

@@ -56,6 +56,15 @@ export class VectorState {
     this.initial = resetImage(this.hardware);
   }
 
+  /** What was learnt of the recording kernel's MXCSR_MASK; part of a replay's state. */
+  get learntMask(): number | undefined {
+    return this.rules.mxcsrMask;
+  }
+
+  learn(mask: number): void {
+    this.rules.mxcsrMask ??= mask;
+  }
+
   /** The vCPU's state, into `reuse` if it has the size. Costs an exit. */
   save(reuse: Uint8Array | null): Uint8Array {
     this.machine.saveXstate();

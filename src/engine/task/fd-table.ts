@@ -25,6 +25,10 @@ export class FdTable {
     this.monitors = new Map(monitors ?? STREAMS.map((monitor, index) => [index + 1, monitor]));
   }
 
+  get monitored(): ReadonlyMap<number, Monitor> {
+    return this.monitors;
+  }
+
   find(fd: number): Monitor | null {
     return this.monitors.get(fd) ?? null;
   }

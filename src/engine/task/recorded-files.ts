@@ -25,6 +25,12 @@ export class RecordedFiles {
     this.files = new Map(files);
   }
 
+  /** From another process: files that are opened from now on get other ids. */
+  static restored(files: readonly (readonly [number, RecordedFile])[]): RecordedFiles {
+    for (const [, { id }] of files) nextId = Math.max(nextId, id + 1);
+    return new RecordedFiles(files);
+  }
+
   [Symbol.iterator](): IterableIterator<[number, RecordedFile]> {
     return this.files[Symbol.iterator]();
   }

@@ -62,6 +62,10 @@ export class SignalActions {
     this.actions = new Map(actions);
   }
 
+  [Symbol.iterator](): IterableIterator<[number, SignalAction]> {
+    return this.actions[Symbol.iterator]();
+  }
+
   of(signal: number): SignalAction {
     return this.actions.get(signal) ?? DEFAULT_ACTION;
   }

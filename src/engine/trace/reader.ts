@@ -193,6 +193,13 @@ export class TraceReader {
     return this.#backing.openIfPresent(name);
   }
 
+  /** The place before the first frame. */
+  get beginning(): TracePosition {
+    const start = newMessagePosition();
+    const record = { at: start, lastTime: 0 };
+    return { frames: 0, dataCursor: 0, events: start, mmaps: record, tasks: record };
+  }
+
   /** The place behind the last frame that advance() returned, and behind the records consumed so far. */
   save(): TracePosition {
     const ahead = this.#decoded > this.#returned;

@@ -1,0 +1,59 @@
+import type { ByteSource, FileBacking } from '../mm/backing.js';
+import { RevenantError } from '../base/errors.js';
+import type { ReplayCore } from '../replay/core.js';
+import type { MMapRecord } from '../trace/records.js';
+import { damaged } from './shape.js';
+
+/** Names that the recorder gives to captured data. */
+const CLONED_DATA = /^cloned_data_\d{1,10}_\d{1,10}$/;
+
+/**
+ * The files that mappings of a trace are filled from, up to a frame: what a checkpoint names must be among them, so
+ * that it opens nothing that a replay would not have opened.
+ */
+export class TraceFiles {
+  private readonly byName = new Map<string, MMapRecord>();
+  private readonly byPath = new Map<string, MMapRecord>();
+
+  constructor(private readonly core: ReplayCore) {}
+
+  /** The reader stands afterwards where it stood. Errors: E_TRACE_CORRUPT. */
+  readTo(frameTime: number): void {
+    const { trace } = this.core;
+    const here = trace.save();
+    try {
+      trace.restore(trace.beginning);
+      for (;;) {
+        const next = trace.peekMapping();
+        if (!next || next.frameTime > frameTime || !trace.nextMapping(next.frameTime)) return;
+        if (next.source.kind !== 'file') continue;
+        this.byName.set(next.source.backingFileName, next);
+        this.byPath.set(next.fsname, next);
+      }
+    } finally {
+      trace.restore(here);
+    }
+  }
+
+  backing(name: string): FileBacking {
+    const record = this.byName.get(name);
+    return record ? this.core.fileOf(record) : damaged('it names a file that the trace does not map');
+  }
+
+  /** A file that is mapped can be asked for symbols. */
+  register(path: string): void {
+    const record = this.byPath.get(path);
+    if (!record || this.core.recordedFile(path)) return;
+    try {
+      this.core.fileOf(record);
+    } catch (error) {
+      // As for the replay itself, which does not need the file either: then there are no symbols.
+      if (!(error instanceof RevenantError)) throw error;
+    }
+  }
+
+  auxiliary(name: string): ByteSource {
+    const source = CLONED_DATA.test(name) ? this.core.trace.openAuxiliary(name) : null;
+    return source ?? damaged('it names captured data that the trace does not have');
+  }
+}
