@@ -35,6 +35,17 @@ int HostTransport::run(std::uint32_t budget_micros) {
   return running_ ? 0 : result < 0 ? result : 1;
 }
 
-void HostTransport::close() { service_.reset(); }
+int HostTransport::open_counter(std::uint64_t config) {
+  if (!service_) return -EPIPE;
+  service_->stop_when_due(nullptr);
+  const int result = counter_.open(config);
+  if (result == 0) service_->stop_when_due(&counter_);
+  return result;
+}
+
+void HostTransport::close() {
+  service_.reset();
+  counter_.close();
+}
 
 }  // namespace revenant

@@ -19,11 +19,15 @@ class HostTransport : public Transport {
   std::size_t pool_bytes() const override { return mapping_.size(); }
   int execute() override;
   int run(std::uint32_t budget_micros) override;
+  int open_counter(std::uint64_t config) override;
+  int read_counter(std::uint64_t& count) const override { return counter_.read(count); }
+  int arm_counter(std::uint64_t after) override { return counter_.arm(after); }
   void close() override;
 
  private:
   ScopedFd memory_;
   ScopedMapping mapping_;
+  BranchCounter counter_;
   std::unique_ptr<VcpuService> service_;  // after mapping_: destroyed before it
   bool running_ = false;
 };

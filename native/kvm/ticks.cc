@@ -23,8 +23,6 @@ struct Slot {
 };
 Slot slots[kSlots];
 
-int tick_signal() { return SIGRTMIN + 3; }
-
 int set_period(timer_t timer, long nanos) {
   itimerspec period = {};
   period.it_value.tv_nsec = nanos;
@@ -45,7 +43,11 @@ void on_tick(int, siginfo_t* info, void*) {
   errno = saved;
 }
 
-int install_handler() {
+}  // namespace
+
+int tick_signal() { return SIGRTMIN + 3; }
+
+int install_tick_handler() {
   struct sigaction action = {};
   action.sa_sigaction = on_tick;
   action.sa_flags = SA_SIGINFO | SA_RESTART;  // KVM_RUN comes back with EINTR even so
@@ -56,8 +58,6 @@ int install_handler() {
   sigaddset(&set, tick_signal());
   return -pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
-
-}  // namespace
 
 Ticks::~Ticks() { release(); }
 
@@ -71,7 +71,7 @@ void Ticks::release() {
 
 int Ticks::make_timer(int thread) {
   release();
-  const int installed = install_handler();
+  const int installed = install_tick_handler();
   if (installed < 0) return installed;
   int index = 0;
   for (bool expected = false; index < kSlots; index++, expected = false) {

@@ -7,6 +7,10 @@ namespace revenant {
 
 constexpr long kTickNanos = 20'000'000;
 
+// The signal, and its handler, which does nothing for signals that are no ticks. 0 or -errno.
+int tick_signal();
+int install_tick_handler();
+
 // One per service. A slot of a static table, because a signal may still be queued when its owner is gone.
 class Ticks {
  public:

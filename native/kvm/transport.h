@@ -2,6 +2,7 @@
 #ifndef REVENANT_KVM_TRANSPORT_H_
 #define REVENANT_KVM_TRANSPORT_H_
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 
@@ -27,6 +28,11 @@ class Transport {
 
   // Ends the run in progress soon.
   void kick() { control()->kick.store(1, std::memory_order_release); }
+
+  // The processor's counter of events of this guest: see BranchCounter. Only where the vCPU is in this process.
+  virtual int open_counter(std::uint64_t) { return -EOPNOTSUPP; }
+  virtual int read_counter(std::uint64_t&) const { return -EOPNOTSUPP; }
+  virtual int arm_counter(std::uint64_t) { return -EOPNOTSUPP; }
 
   // Gives the vCPU back; everything but pool() fails from now on.
   virtual void close() = 0;

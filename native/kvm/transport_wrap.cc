@@ -50,6 +50,23 @@ class Handle {
     return Napi::Number::New(info.Env(), transport_ ? transport_->run(budget) : -EPIPE);
   }
 
+  // Counts and event numbers fit a double exactly: they have less than 53 bits.
+  Napi::Value open_counter(const Napi::CallbackInfo& info) {
+    const auto config = static_cast<std::uint64_t>(number(info));
+    return Napi::Number::New(info.Env(), transport_ ? transport_->open_counter(config) : -EPIPE);
+  }
+
+  Napi::Value read_counter(const Napi::CallbackInfo& info) {
+    std::uint64_t count = 0;
+    const int result = transport_ ? transport_->read_counter(count) : -EPIPE;
+    return Napi::Number::New(info.Env(), result < 0 ? result : static_cast<double>(count));
+  }
+
+  Napi::Value arm_counter(const Napi::CallbackInfo& info) {
+    const auto after = static_cast<std::uint64_t>(number(info));
+    return Napi::Number::New(info.Env(), transport_ ? transport_->arm_counter(after) : -EPIPE);
+  }
+
   Napi::Value kick(const Napi::CallbackInfo& info) {
     if (transport_) transport_->kick();
     return info.Env().Undefined();
@@ -65,6 +82,10 @@ class Handle {
   }
 
  private:
+  static double number(const Napi::CallbackInfo& info) {
+    return info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+  }
+
   SharedTransport transport_;
   Napi::Reference<Napi::ArrayBuffer> pool_;
 };
@@ -81,6 +102,9 @@ Napi::Value wrap(Napi::Env env, SharedTransport transport) {
   };
   add("execute", &Handle::execute);
   add("run", &Handle::run);
+  add("openCounter", &Handle::open_counter);
+  add("readCounter", &Handle::read_counter);
+  add("armCounter", &Handle::arm_counter);
   add("kick", &Handle::kick);
   add("close", &Handle::close);
   return object;

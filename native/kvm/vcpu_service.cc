@@ -268,7 +268,7 @@ int VcpuService::run_until_exit(std::uint64_t started) {
       return 0;
     }
     if (exit.kind != VcpuExit::Kind::interrupted) return report_failure(exit);
-    if (c->kick.load(std::memory_order_acquire) != 0) {
+    if (c->kick.load(std::memory_order_acquire) != 0 || (counter_ && counter_->due())) {
       bool taken = false;
       const int result = take_interrupted(taken);
       if (result < 0) return result;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "branch_counter.h"
 #include "control.h"
 #include "system_fd.h"
 #include "ticks.h"
@@ -30,6 +31,9 @@ class VcpuService {
   // Does not touch the sequence numbers.
   int execute();
 
+  // A run ends, as if kicked, when `counter` is due. It outlives the service.
+  void stop_when_due(const BranchCounter* counter) { counter_ = counter; }
+
   Control* control() const { return static_cast<Control*>(pool_); }
 
  private:
@@ -51,6 +55,7 @@ class VcpuService {
   VmFd vm_;
   VcpuFd vcpu_;
   Ticks ticks_;
+  const BranchCounter* counter_ = nullptr;
   bool initialised_ = false;  // long mode is set up, and the vCPU has not failed since
 };
 

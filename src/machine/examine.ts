@@ -18,6 +18,8 @@ export interface Examination {
   /** With all that KVM offers, and once more with another, smaller processor. */
   findings: Finding[];
   passed: boolean;
+  /** Why the processor does not count the program's branches; null: it does. */
+  branchCounter: string | null;
 }
 
 const X87_SSE = 3n;
@@ -64,7 +66,7 @@ export function otherProcessor(native: MachineConfig): MachineConfig {
 export function examine(transport: VcpuTransport): Examination {
   const native = nativeConfig(transport);
   const xcr0 = supportedXcr0(native.cpuid);
-  const own = attest(Machine.create(transport, native)).findings;
+  const { findings: own, branchCounter } = attest(Machine.create(transport, native));
   const other = attest(Machine.create(transport, otherProcessor(native))).findings;
   const findings = [
     ...own.map((finding) => ({ ...finding, name: `${finding.name} (all features)` })),
@@ -77,5 +79,6 @@ export function examine(transport: VcpuTransport): Examination {
     cpuid: cpuidRecords(native.cpuid),
     findings,
     passed: findings.every((finding) => finding.ok),
+    branchCounter,
   };
 }

@@ -60,6 +60,7 @@ const attestation = (name: string): Attestation => ({
   xgetbv1: true,
   compactedXrstor: true,
   dataBreakpoints: true,
+  branchCounter: 'none here',
 });
 
 describe('judge', () => {

@@ -120,7 +120,7 @@ const xcr0Text = (xcr0: bigint): string => `${hex(xcr0)} (${xcr0Names(xcr0).join
 
 function machineText({ kind, problem, hint, examination }: Report): string {
   if (!examination) return `${NAMES[kind]}: none\n  ${problem}\n${hint ? `  ${hint}\n` : ''}`;
-  const { passed, description, xcr0, cpuid, findings } = examination;
+  const { passed, description, xcr0, cpuid, findings, branchCounter } = examination;
   const passes = findings.filter((finding) => finding.ok).length;
   const verdict = passed
     ? 'gives programs the processor that it is told to'
@@ -130,12 +130,18 @@ function machineText({ kind, problem, hint, examination }: Report): string {
     `  machine       ${description}`,
     `  XCR0          ${xcr0Text(xcr0)}`,
     `  instructions  ${announcedInstructions(cpuid).join(' ')}`,
+    `  ticks         ${ticksText(branchCounter)}`,
     `  checks        ${passes} of ${findings.length} passed`,
     ...failures(findings).map((text) => `  FAILED        ${text}`),
   ];
   if (problem !== null) lines.push(`  ${problem}`);
   return `${lines.join('\n')}\n`;
 }
+
+const ticksText = (problem: string | null): string =>
+  problem === null
+    ? 'counted by the processor, exactly'
+    : `events are found by registers, or counted by breakpoints: no counter (${problem})`;
 
 function layoutText({ layout }: Needs): string {
   const places = layout.components.map(({ offset, size }, at) => {
@@ -182,6 +188,7 @@ function reportJson({ kind, problem, hint, examination, judgement }: Report): ob
     xcr0: examination.xcr0,
     features: xcr0Names(examination.xcr0),
     instructions: announcedInstructions(examination.cpuid),
+    branchCounter: examination.branchCounter === null,
     findings: examination.findings,
   };
   return { kind, problem, hint, delivers, trace: judgement && { canReplay: judgement.ok, ...judgement } };

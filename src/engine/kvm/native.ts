@@ -8,6 +8,12 @@ import { RevenantError } from '../base/errors.js';
 export interface NativeHandle {
   /** The pool; detached (length 0) by close(). */
   readonly pool: ArrayBuffer;
+  /** perf_event_open of a raw event of this guest's user mode, on this thread; 0 or -errno. */
+  openCounter(config: number): number;
+  /** What was counted since `armCounter`, or -errno. */
+  readCounter(): number;
+  /** Counts from zero; a run ends as interrupted from so many on, some late. 0: never. 0 or -errno. */
+  armCounter(after: number): number;
   /** Performs the command of the control block; 0 or -errno. -EPIPE: the machine is gone. */
   execute(): number;
   /** Starts or continues a run; 1 = ended, 0 = still running after the budget, or -errno. */

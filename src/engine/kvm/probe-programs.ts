@@ -37,5 +37,10 @@ export const programs = {
   storeXmm0: bytes([0x0f, 0x11, 0x07], INT3), // movups %xmm0, (%rdi)
   loadFs: bytes([0x64, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0], INT3), // mov %fs:0, %rax
   wrfsbase: bytes([0xf3, 0x48, 0x0f, 0xae, 0xd2], INT3), // wrfsbase %rdx
+  /**
+   * edi turns, each with a conditional branch that is not taken, a call, a return, a jump, and a conditional branch:
+   *   1: test %edi, %edi; jz 2f; call 2f; jmp 3f; 2: ret; 3: dec %edi; jnz 1b
+   */
+  branches: bytes([0x85, 0xff, 0x74, 0x07, 0xe8, 2, 0, 0, 0, 0xeb, 0x01, 0xc3, 0xff, 0xcf, 0x75, 0xf0], INT3),
   endless: bytes([0x48, 0xff, 0xc0, 0xeb, 0xfb]), // 1: inc %rax; jmp 1b
 } as const;

@@ -2,6 +2,7 @@
  * The attestation: what a program at CPL 3 in this very VM *sees*. KVM's word is not enough: there are
  * KVMs that accept an XCR0 and show the host's, do not intercept CPUID, or enter SYSCALL at CPL 3.
  */
+import { findBranchCounter } from './find-branch-counter.js';
 import { hardwareLayout, xcr0Names } from '../x86/xstate-layout.js';
 import { Cr4, findEntry } from './cpuid.js';
 import { Exit } from './exit.js';
@@ -25,6 +26,8 @@ export interface Attestation {
   xsavec: boolean;
   xgetbv1: boolean;
   compactedXrstor: boolean;
+  /** Why the processor does not count the program's branches; null: it does. */
+  branchCounter: string | null;
   /** Debug registers stop accesses to data; where they do not, watched pages are protected. */
   dataBreakpoints: boolean;
 }
@@ -54,6 +57,7 @@ class Probe {
   readonly guest: ProbeGuest;
   private readonly findings: Finding[] = [];
   private xcr0Seen: bigint | null = null;
+  private branchCounter: string | null = 'not looked for';
   private has = { xsavec: false, xgetbv1: false, compactedXrstor: false, dataBreakpoints: false };
 
   constructor(private readonly machine: Machine) {
@@ -69,6 +73,7 @@ class Probe {
     this.breakpoint();
     this.dataBreakpoint();
     this.fsBase();
+    this.countBranches();
     if (this.machine.config.cr4 & Cr4.OSXSAVE) {
       this.xgetbv();
       this.xsaveLayout();
@@ -85,8 +90,16 @@ class Probe {
       xcr0Seen: this.xcr0Seen,
       findings: this.findings,
       passed: this.findings.every((finding) => finding.ok),
+      branchCounter: this.branchCounter,
       ...this.has,
     };
+  }
+
+  /** Nothing that a replay needs: it finds events by registers, and counts by breakpoints. */
+  private countBranches(): void {
+    const found = findBranchCounter(this.machine, this.guest);
+    this.machine.branchCounter = typeof found === 'string' ? null : found;
+    this.branchCounter = typeof found === 'string' ? found : null;
   }
 
   private find(name: string, expected: string, seen: string, ok = expected === seen): void {

@@ -17,6 +17,8 @@ export interface VcpuTransport {
    * Throws E_MACHINE_LOST.
    */
   run(budgetMicros: number): boolean;
+  /** The processor's event counter for this guest; results as NativeHandle's. */
+  readonly counter: Pick<NativeHandle, 'openCounter' | 'readCounter' | 'armCounter'>;
   /** Ends the run in progress soon, as interrupted. */
   kick(): void;
   /** Gives the vCPU back. May be called again. */
@@ -60,6 +62,7 @@ export function nativeTransport(
       if (result < 0) throw lost(-result);
       return result === 1;
     },
+    counter: handle,
     kick: () => handle.kick(),
     close: () => handle.close(),
   };

@@ -111,6 +111,8 @@ export class Runner {
   /** After Stop.fault: the address of a page fault, or -1. */
   address = -1;
   vector = 0;
+  /** After Stop.pending: the guest was interrupted and stands. */
+  interrupted = false;
   /** Who counts wants to know of instructions that the guest did not execute. */
   stopAfterService = false;
   /** Who single-steps: the trap flag is ours, not the program's. */
@@ -159,6 +161,7 @@ export class Runner {
         task.space.stale = false;
       }
       const exit = this.held ?? machine.run(budgetMicros);
+      this.interrupted = exit === Exit.Interrupted;
       this.held = null;
       if (exit === Exit.Pending) return Stop.pending;
       stops?.disarm();

@@ -371,7 +371,7 @@ export class ReplaySession {
 
   /** The one that the caller chose, but where it was found to be wrong. */
   private chooseStrategy(frameTime: number): void {
-    const wanted = this.exact.includes(frameTime) ? this.ticks.of('branches') : this.home;
+    const wanted = this.exact.includes(frameTime) ? this.ticks.exact : this.home;
     if (wanted === this.context.strategy || this.home.counts) return;
     this.context.strategy.cancel();
     this.context.strategy = wanted;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Attestation } from '../../kvm/probe.js';
 import { tickStrategyFor } from './choose.js';
 
-const seen = (findings: Record<string, boolean>): Attestation => ({
+const seen = (findings: Record<string, boolean>, branchCounter: string | null = 'none'): Attestation => ({
   kind: 'host',
   description: 'a machine',
   xcr0Seen: 7n,
@@ -12,6 +12,7 @@ const seen = (findings: Record<string, boolean>): Attestation => ({
   xgetbv1: true,
   compactedXrstor: true,
   dataBreakpoints: true,
+  branchCounter,
 });
 
 describe('tickStrategyFor', () => {
@@ -19,6 +20,12 @@ describe('tickStrategyFor', () => {
     const machine = seen({ 'hardware breakpoint': true, 'single step': true });
     expect(tickStrategyFor(machine, false)).toBe('match');
     expect(tickStrategyFor(machine, true)).toBe('branches');
+  });
+
+  it('lets the processor count where it was seen to count exactly, if ticks are to be counted', () => {
+    const machine = seen({ 'hardware breakpoint': true }, null);
+    expect(tickStrategyFor(machine, false)).toBe('match');
+    expect(tickStrategyFor(machine, true)).toBe('counter');
   });
 
   it('steps where breakpoints do not arrive', () => {

@@ -8,13 +8,13 @@ const STEP = 'single step';
 
 /**
  * The cheapest strategy that this machine can carry: breakpoints and a register match, unless ticks are to be
- * counted; single steps where there are no breakpoints.
+ * counted, by the processor where it can; single steps where there are no breakpoints.
  * @throws RevenantError E_MACHINE_CANNOT if the machine has neither
  */
 export function tickStrategyFor(attestation: Attestation, verify: boolean): TickStrategyName {
   const has = (name: string): boolean =>
     attestation.findings.some((finding) => finding.name === name && finding.ok);
-  if (has(BREAKPOINT)) return verify ? 'branches' : 'match';
+  if (has(BREAKPOINT)) return !verify ? 'match' : attestation.branchCounter === null ? 'counter' : 'branches';
   if (has(STEP)) return 'steps';
   throw new RevenantError(
     'E_MACHINE_CANNOT',

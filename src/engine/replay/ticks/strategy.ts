@@ -7,8 +7,9 @@ import type { Stop } from '../runner.js';
  * - `match`: at full speed; asynchronous events are found by a breakpoint and all registers.
  * - `branches`: from one conditional branch to the next, by breakpoints, counting them.
  * - `steps`: one instruction at a time, counting them.
+ * - `counter`: at full speed, counted by the processor, where it was seen to count exactly.
  */
-export const TICK_STRATEGIES = ['match', 'branches', 'steps'] as const;
+export const TICK_STRATEGIES = ['match', 'branches', 'steps', 'counter'] as const;
 export type TickStrategyName = (typeof TICK_STRATEGIES)[number];
 
 export interface TickStrategy {
