@@ -1,9 +1,8 @@
 /**
- * Shows what Revenant does: sets everything up, starts the emulated machine, replays the sample traces
- * and puts what rr says of each beside it.
+ * Shows what Revenant does: sets everything up, starts the emulated machine, replays the sample traces and puts
+ * what rr says of each beside it, calls functions of a recorded program, goes backwards in one.
  */
 import { spawnSync } from 'node:child_process';
-import fs from 'node:fs';
 import path from 'node:path';
 import { hasCommand, root, say, script, StepFailed } from './lib.mjs';
 import { ensureReady } from './setup.mjs';
@@ -53,6 +52,8 @@ function showTable(rows) {
     );
 }
 
+const CALLS = ['--at', 'insert:10', '--at', 'exit', '(int)tree_sum(root)', '(char*)describe(root)'];
+
 /** The table; rr's sentences are long and few, so they stand below it. */
 function showReplays(traces) {
   const rows = [['trace', 'recorded on', 'XCR0 there', 'XCR0 here', 'rr', 'Revenant']];
@@ -80,10 +81,16 @@ function showReplays(traces) {
   sentences.forEach((words, at) => print(`[${at + 1}] rr says: ${words}`));
 }
 
-/** One foreign trace's own words: the program itself prints what it sees of the processor. */
-function showProgram(trace) {
-  print(`\n$ bin/revenant replay ${trace}`);
-  revenant(['replay', trace], 'inherit');
+/** Runs a command as a user would type it. Throws StepFailed if it fails. */
+function show(command, ...args) {
+  const quoted = args.map((arg) => (/[^\w./:=-]/.test(arg) ? `'${arg}'` : arg));
+  print(`\n$ ${[command, ...quoted].join(' ')}`);
+  const program = command === 'node' ? [] : [command];
+  const { status } = spawnSync(process.execPath, [...program, ...args], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  if (status !== 0) throw new StepFailed(`demo: ${command} ${args[0]} failed`);
 }
 
 await script(async () => {
@@ -96,9 +103,13 @@ await script(async () => {
     const result = JSON.parse(stdout);
     print('');
     showReplays(result.traces);
-    for (const trace of ['traces/haswell/xcr0probe', 'traces/noavx/xcr0probe']) {
-      if (fs.existsSync(path.join(root, trace))) showProgram(trace);
-    }
+    // Programs that print what they see of the processor.
+    show('bin/revenant', 'replay', 'traces/haswell/xcr0probe');
+    show('bin/revenant', 'replay', 'traces/noavx/xcr0probe');
+    print('\nFunctions of a recorded program, called where it stood:');
+    show('bin/revenant', 'call', 'traces/skylake-pku/tree', ...CALLS);
+    print('\nWho wrote that? Backwards from the end, by a script:');
+    show('node', 'examples/who-wrote.mjs');
     print(
       '\nEach program ran again in a guest with the XCR0 and CPUID of the processor that it was recorded on,\n' +
         'every frame compared with the recording, without a performance counter.',
