@@ -220,10 +220,14 @@ function log({ log: text }) {
     : [el('h2', {}, 'Log of the worker'), el('pre', { tabindex: 0, class: 'wrap' }, text)];
 }
 
-function command({ reproduce }) {
+function command({ reproduce, debug }) {
+  const before = debug
+    ? [el('h2', {}, 'To debug it from right before, in the folder of artifacts'), copied(debug)]
+    : [];
   return [
     el('h2', {}, 'To see it again'),
     copied(reproduce),
+    ...before,
     el('p', { class: 'quiet' }, `Revenant ${run.revenant}`),
   ];
 }

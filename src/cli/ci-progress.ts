@@ -115,7 +115,8 @@ export class CiProgress implements RunListener {
     const seconds = ((time - begun) / 1000).toFixed(0);
     const bar = this.terminal ? `${barOf(at)} ` : '';
     const where = at && at.frames > 0 ? `frame ${at.frame} of ${at.frames}` : (note ?? 'starting');
-    const what = at?.phase === 'asking' ? 'asking questions' : where;
+    const what =
+      at?.phase === 'asking' ? 'asking questions' : at?.phase === 'keeping' ? 'keeping a checkpoint' : where;
     return `  ${bar}${printable(name)}: ${what}, ${seconds} s`;
   }
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import path from 'node:path';
 import type { JobResult } from '../jobs/result.js';
 import type { RunListener } from '../jobs/run/pool.js';
 import type { JobSpec } from '../jobs/spec.js';
@@ -7,6 +8,7 @@ export interface QueueOptions {
   queuePrefix: string;
   queuePatience: number;
   store?: string;
+  artifacts?: string;
 }
 
 export interface QueueSurroundings {
@@ -29,7 +31,7 @@ export async function runQueued(
     import('../jobs/queue/submit.js'),
     import('../jobs/store/open.js'),
   ]);
-  const { queuePrefix, queuePatience, store } = options;
+  const { queuePrefix, queuePatience, store, artifacts } = options;
   const redis = await connect(url, surroundings.say);
   try {
     return await submitJobs(jobs, {
@@ -38,6 +40,7 @@ export async function runQueued(
       run: randomUUID(),
       store: store === undefined ? null : await openStore(store),
       storeName: store === undefined ? null : storeName(store),
+      artifacts: artifacts === undefined ? null : path.resolve(artifacts),
       patienceSeconds: queuePatience,
       ...surroundings,
     });

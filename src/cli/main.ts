@@ -130,6 +130,12 @@ function debugOptions(command: Command): Command {
       new Option('--at-end', 'begin right before the last process ends').conflicts(['goto', 'atCrash']),
     )
     .addOption(new Option('--at-crash', 'begin at the first signal that ends a process').conflicts('goto'))
+    .addOption(
+      new Option(
+        '--from <checkpoint>',
+        'begin where this file was written, such as an artifact of `ci`',
+      ).conflicts(['goto', 'atEnd', 'atCrash']),
+    )
     .option('--like <trace>', 'for a trace whose recorder was killed: another by the same rr and machine')
     .option('--unpacked', 'the trace was not packed: use the files of this machine that it names');
 }

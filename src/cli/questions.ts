@@ -2,60 +2,27 @@
 import { type DiversionHandle, divert } from '../api/divert.js';
 import type { Gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
-import { silentLogger } from '../engine/base/log.js';
 import type { TravelTarget } from '../engine/travel/target.js';
 import { DEFAULT_POLICY } from '../diversion/policy.js';
 import type { DiversionSource } from '../diversion/start.js';
 import type { Answer, QuestionAnswerer } from '../jobs/questions/answerer.js';
 import type { Ask, JobSpec, MemoryType, Place as JobPlace } from '../jobs/spec.js';
-import type { ReplayCommandOptions } from './commands/replay.js';
-import { Journey, type Place, parseSymbol } from './debug/journey.js';
-import { type OpenedTarget, openTarget } from './debug/open-target.js';
-import { Interrupt } from './interrupt.js';
-import type { CommandIo } from './output.js';
+import { type Place, parseSymbol } from './debug/journey.js';
+import type { JobTarget } from './job-target.js';
 
 /** Longest string that is read; what is longer is cut. */
 const MAX_STRING = 1 << 16;
 const STRING_CHUNK = 256;
 
 export class ReplayAnswerer implements QuestionAnswerer {
-  private readonly journey: Journey;
-
-  private constructor(
+  /** @param opened closed with this */
+  constructor(
     private readonly spec: JobSpec,
-    private readonly opened: OpenedTarget,
-    private readonly interrupt: Interrupt,
-  ) {
-    this.journey = new Journey(opened.target, opened.scan, interrupt);
-  }
-
-  static async open(
-    spec: JobSpec,
-    options: ReplayCommandOptions,
-    io: CommandIo,
-    note: (text: string) => void,
-  ): Promise<ReplayAnswerer> {
-    const interrupt = new Interrupt();
-    try {
-      const opened = await openTarget({
-        folder: spec.trace,
-        options,
-        // What there is to warn about was said by the replay before.
-        io: { ...io, err() {} },
-        log: silentLogger,
-        interrupt,
-        note,
-        output: () => {},
-      });
-      return new ReplayAnswerer(spec, opened, interrupt);
-    } catch (error) {
-      interrupt.dispose();
-      throw error;
-    }
-  }
+    private readonly opened: JobTarget,
+  ) {}
 
   async answer(at: JobPlace, ask: Ask): Promise<Answer> {
-    const tid = await this.journey.to(placeOf(at));
+    const tid = await this.opened.journey.to(placeOf(at));
     const { target } = this.opened;
     if (ask.kind === 'memory') return { text: readValue(target, tid, ask.address, ask.type) };
     const source = { ...target.session.stand(), tid };
@@ -85,7 +52,6 @@ export class ReplayAnswerer implements QuestionAnswerer {
 
   close(): void {
     this.opened.close();
-    this.interrupt.dispose();
   }
 
   private divert<T>(source: DiversionSource, work: (diversion: DiversionHandle) => Promise<T>): Promise<T> {
@@ -93,7 +59,7 @@ export class ReplayAnswerer implements QuestionAnswerer {
     const most = DEFAULT_POLICY.limits.memoryBytes;
     return divert(source, work, {
       limits: { seconds: stallSeconds, memoryBytes: Math.min(most, memoryBytes ?? most) },
-      turn: () => this.interrupt.turn(),
+      turn: () => this.opened.turn(),
     });
   }
 }

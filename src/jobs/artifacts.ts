@@ -1,21 +1,34 @@
 /** What is kept of a job that did not pass: a folder with its log, its report and what the program printed. */
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { resultText } from './report/problem-text.js';
 import type { JobResult } from './result.js';
+import { debugCommand } from './run/reproduce.js';
 
-/** A job's folder: its name with what no file name should hold replaced. */
+/** A job's folder: its name, with what no file name should hold replaced; other names never have the same. */
 export function artifactFolder(root: string, name: string): string {
-  const safe = name.replace(/[^\w.-]+/g, '_').replace(/^\.+/, '_');
-  return path.join(root, safe || '_');
+  const safe = name.replace(/[^\w.-]+/g, '_').replace(/^\.+/, '_') || '_';
+  if (safe === name) return path.join(root, name);
+  const digest = createHash('sha256').update(name).digest('hex').slice(0, 8);
+  return path.join(root, `${safe}-${digest}`);
 }
+
+/** The checkpoint before a job's divergence. */
+export const checkpointFile = (root: string, name: string): string =>
+  path.join(artifactFolder(root, name), 'before-divergence.checkpoint');
 
 /**
  * Writes the files, and names them in the result relative to `root`. Nothing for results that passed or were
  * skipped. A worker may have put files there before; they stay.
  */
 export function keepArtifacts(root: string, result: JobResult): void {
+  const kept = result.artifacts.map(({ kind, path: file }) => ({ kind, path: path.relative(root, file) }));
+  // That of an earlier attempt, or run, is of another failure.
+  if (kept.length === 0) fs.rmSync(checkpointFile(root, result.name), { force: true });
   if (result.state === 'passed' || result.state === 'skipped') return;
+  result.artifacts = kept;
+  result.debug = debugCommand(result);
   const folder = artifactFolder(root, result.name);
   fs.mkdirSync(folder, { recursive: true });
   const write = (kind: string, name: string, content: string | Uint8Array): void => {

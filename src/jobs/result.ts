@@ -147,6 +147,8 @@ export interface JobResult {
   timeline: Timeline | null;
   /** The command that does the same here. */
   reproduce: string;
+  /** The command that begins right before a divergence, in the folder of artifacts; null where no checkpoint was kept. */
+  debug: string | null;
   artifacts: Artifact[];
   /** Of the worker process: its end. */
   log: string;
@@ -179,6 +181,7 @@ export function newResult(spec: { name: string; trace: string; source: JobResult
     divergenceText: null,
     timeline: null,
     reproduce: '',
+    debug: null,
     artifacts: [],
     log: '',
     worker: null,

@@ -61,6 +61,23 @@ describe('revenant ci', () => {
     if (!lint.error) expect(lint.status).toBe(0);
   });
 
+  it('keeps a checkpoint before the divergence, where gdb begins', async () => {
+    const report = read('artifacts/flipped/report.txt');
+    const [, frame] = /diverged at frame (\d+)/.exec(report)!;
+    const [, line] = /^To debug it, in the folder of artifacts: revenant (gdb .*)$/m.exec(report)!;
+    const commands = ['when', 'info registers rdx', 'info symbol tree_sum', 'reverse-stepi', 'continue'];
+    const { stdout, stderr } = await runRevenant(
+      [...line.split(' '), '--', '-batch', '-nx', ...commands.flatMap((command) => ['-ex', command])],
+      {},
+      inFolder('artifacts'),
+    );
+    const said = stdout + stderr;
+    expect(said).toMatch(new RegExp(`^Completed frame: ${Number(frame) - 1}$`, 'm'));
+    expect(said).toMatch(/^rdx +0x/m);
+    expect(said).toMatch(/^tree_sum in section \.text/m);
+    expect(said).toMatch(new RegExp(`diverged at frame ${frame}`));
+  });
+
   it('tells out of memory, and what the machine cannot carry, from failures', async () => {
     const manifest = [
       'version: 1',

@@ -44,6 +44,7 @@ describe.skipIf(!haveRedis || !built)('a queue (skipped without redis-server, or
     run: Math.random().toString(36).slice(2),
     store: null,
     storeName: null,
+    artifacts: null,
     listener: { started() {}, progress() {}, note() {}, finished() {} },
     say() {},
     signal: new AbortController().signal,

@@ -17,9 +17,14 @@ const cache = fs.mkdtempSync(path.join(os.tmpdir(), 'revenant-cache-'));
 process.once('exit', () => fs.rmSync(cache, { recursive: true, force: true }));
 
 /** Runs bin/revenant as users do: with processes of its own. */
-export async function runRevenant(args: string[], environment: NodeJS.ProcessEnv = {}): Promise<Finished> {
+export async function runRevenant(
+  args: string[],
+  environment: NodeJS.ProcessEnv = {},
+  folder = process.cwd(),
+): Promise<Finished> {
   const child = spawn(process.execPath, [launcher, ...args], {
     env: { ...process.env, GITHUB_ACTIONS: '', XDG_CACHE_HOME: cache, ...environment },
+    cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const text = { stdout: '', stderr: '' };

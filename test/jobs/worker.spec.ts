@@ -9,10 +9,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { ExitCode } from '../../src/engine/base/errors.js';
 import type { RunReport } from '../../src/jobs/report/run-report.js';
+import { readPreamble } from '../../src/engine/persist/file.js';
+import { flipRegister } from '../trace/flip-register.js';
 import { haveRedis, TestRedis } from './redis.js';
 import { runRevenant } from './run-revenant.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
+const WRITE = 1;
 const traces = path.join(root, 'traces');
 
 describe.skipIf(!haveRedis)('a worker with little memory (skipped without redis-server)', () => {
@@ -39,6 +42,7 @@ describe.skipIf(!haveRedis)('a worker with little memory (skipped without redis-
   });
 
   it('reports a trace that needs more, leaves one that asks for more, and lives', async () => {
+    flipRegister(path.join(traces, 'skylake-pku/tree'), path.join(folder, 'flipped'), WRITE, 2);
     const manifest = path.join(folder, 'revenant.yaml');
     fs.writeFileSync(
       manifest,
@@ -47,6 +51,7 @@ describe.skipIf(!haveRedis)('a worker with little memory (skipped without redis-
         traces: [
           { name: 'needs more', paths: path.join(traces, 'haswell/faults') },
           { name: 'asks for more', paths: path.join(traces, 'zen2/hello-static'), memory: '64M' },
+          { name: 'flipped', paths: path.join(folder, 'flipped') },
           { name: 'fits', paths: path.join(traces, 'zen2/hello-static') },
         ],
       }),
@@ -56,12 +61,14 @@ describe.skipIf(!haveRedis)('a worker with little memory (skipped without redis-
         ...['ci', manifest, '--queue', server.url, '--no-cache', '--json', '--queue-patience', '1'],
         ...['--store', path.join(folder, 'store'), ...args],
       ]);
-    const { code, stdout } = await ci();
+    const artifacts = path.join(folder, 'artifacts');
+    const { code, stdout } = await ci('--artifacts', artifacts);
     const { results } = JSON.parse(stdout) as RunReport;
     expect(code).toBe(ExitCode.diverged);
     expect(results.map(({ name, state }) => `${name}: ${state}`)).toEqual([
       'needs more: error',
       'asks for more: skipped',
+      'flipped: failed',
       'fits: passed',
     ]);
     expect(results[0].problems[0]).toMatchObject({ kind: 'memory', code: 'E_MEMORY_LIMIT' });
@@ -69,7 +76,9 @@ describe.skipIf(!haveRedis)('a worker with little memory (skipped without redis-
     expect(results[1].problems[0].message).toMatch(
       /67108864 bytes of guest memory, the worker gives 4194304/,
     );
-    expect(results[2].worker).toBe('small');
+    expect(results[2]).toMatchObject({ worker: 'small', debug: expect.stringMatching(/--from flipped\//) });
+    const checkpoint = path.join(artifacts, results[2].debug!.split(' ').at(-1)!);
+    expect(readPreamble(checkpoint).frameTime).toBe(results[2].divergence!.frameTime - 1);
 
     expect(worker.exitCode, said).toBe(null);
     const again = await ci('--only', 'fits');

@@ -16,7 +16,9 @@ import type { CommandIo } from '../output.js';
 import { processorName } from '../processor.js';
 import type { RunResult } from '../run.js';
 import { runSession } from '../run.js';
+import { openJobTarget } from '../job-target.js';
 import { ReplayAnswerer } from '../questions.js';
+import { writeCheckpoint } from '../../engine/persist/file.js';
 import type { ReplayCommandOptions } from './replay.js';
 import { openTrace } from './replay.js';
 
@@ -31,8 +33,13 @@ export async function jobCommand(io: CommandIo): Promise<number> {
   process.once('disconnect', () => process.exit(0));
   // Ctrl-C reaches the whole group of processes; the parent decides what it means.
   process.on('SIGINT', () => {});
-  const { spec } = await new Promise<RunMessage>((resolve) => process.once('message', resolve));
-  const result = await executeJob(spec, localReplayer(io), throttled(io));
+  const { spec, artifacts } = await new Promise<RunMessage>((resolve) => process.once('message', resolve));
+  const result = await executeJob(spec, localReplayer(io), {
+    artifacts,
+    progress: throttled(io),
+    provisional: (known) => void send({ kind: 'provisional', result: known }),
+    say: (text) => io.err(`revenant: ${text}\n`),
+  });
   await send({ kind: 'result', result });
   return 0;
 }
@@ -93,7 +100,17 @@ function localReplayer(io: CommandIo): Replayer {
         interrupt.dispose();
       }
     },
-    answerer: (spec) => ReplayAnswerer.open(spec, traceOptions(spec), io, note),
+    answerer: async (spec) =>
+      new ReplayAnswerer(spec, await openJobTarget(spec, traceOptions(spec), io, note)),
+    checkpoint: async (spec, frame, file) => {
+      const { journey, target, close } = await openJobTarget(spec, traceOptions(spec), io, note);
+      try {
+        await journey.to({ kind: 'frame', frame });
+        writeCheckpoint(target.session, file);
+      } finally {
+        close();
+      }
+    },
   };
 }
 

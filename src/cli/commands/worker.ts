@@ -8,7 +8,9 @@ import { connect } from '../../jobs/queue/connection.js';
 import type { JobNeeds, QueuedJob, WorkerAnnouncement } from '../../jobs/queue/protocol.js';
 import { QueueWorker } from '../../jobs/queue/worker.js';
 import { startJob } from '../../jobs/run/process.js';
+import type { JobResult } from '../../jobs/result.js';
 import type { JobSpec } from '../../jobs/spec.js';
+import { uploadArtifacts } from '../../jobs/store/artifacts.js';
 import { openStore } from '../../jobs/store/open.js';
 import { downloadTrace } from '../../jobs/store/traces.js';
 import type { VcpuTransport } from '../../engine/kvm/transport.js';
@@ -59,6 +61,8 @@ export async function workerCommand(
     const problems = machines.map(({ kind, problem }) => `${kind}: ${problem ?? ''}`).join(' ');
     throw new RevenantError('E_MACHINE_START', `This worker has no machine. ${problems}`);
   }
+  // Of failures, until they are in the store.
+  const kept = fs.mkdtempSync(path.join(os.tmpdir(), 'revenant-worker-'));
   const about = announcement(options, machines, surroundings.version);
   const worker = new QueueWorker({
     redis,
@@ -67,14 +71,17 @@ export async function workerCommand(
     lockSeconds: options.lockSeconds,
     refuse: (needs) => refusal(needs, machines, options),
     prepare: (job) => prepare(job, options, surroundings.environment),
-    start: (spec, listener) =>
-      startJob({
-        program: workerProgram(options.workerMemory),
-        spec,
-        artifacts: null,
-        listener,
-        now: () => io.now(),
-      }),
+    start:
+      ({ keeps }) =>
+      (spec, listener) =>
+        startJob({
+          program: workerProgram(options.workerMemory),
+          spec,
+          artifacts: keeps ? path.join(kept, randomUUID()) : null,
+          listener,
+          now: () => io.now(),
+        }),
+    finish: ({ store }, result) => finish(result, options.store ?? store),
     say,
     now: () => io.now(),
   });
@@ -85,7 +92,7 @@ export async function workerCommand(
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
   say(`worker ${about.name} takes jobs, ${about.slots} at a time`);
-  await worker.work();
+  await worker.work().finally(() => fs.rmSync(kept, { recursive: true, force: true }));
   redis.disconnect();
   return ExitCode.ok;
 }
@@ -197,4 +204,16 @@ async function prepare(
   const trace = await downloadTrace(opened, digest, cache);
   const like = likeDigest === null ? null : await downloadTrace(opened, likeDigest, cache);
   return { ...spec, trace, like, limits };
+}
+
+/** What was kept of a failure travels by the store. */
+async function finish(result: JobResult, store: string | null): Promise<JobResult> {
+  if (result.artifacts.length === 0 || store === null) return { ...result, artifacts: [] };
+  try {
+    return await uploadArtifacts(await openStore(store), result);
+  } catch (error) {
+    return { ...result, artifacts: [], log: `${result.log}No store: ${(error as Error).message}\n` };
+  } finally {
+    for (const { path: file } of result.artifacts) fs.rmSync(file, { force: true });
+  }
 }

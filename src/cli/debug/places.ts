@@ -1,6 +1,8 @@
 /** Where debugging begins. */
 import { RevenantError } from '../../engine/base/errors.js';
 import type { DebugStop, ReplayTarget } from '../../engine/debug/target.js';
+import { readCheckpoint } from '../../engine/persist/file.js';
+import type { TravelTarget } from '../../engine/travel/target.js';
 import type { Interrupt } from '../interrupt.js';
 import type { TraceScan } from './facts.js';
 
@@ -13,6 +15,8 @@ export interface PlaceOptions {
   atEnd?: boolean;
   /** At the first signal that ends a process. */
   atCrash?: boolean;
+  /** File of a checkpoint: where it was written. */
+  from?: string;
 }
 
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
@@ -49,12 +53,19 @@ async function continueUntil(
  * task to look at. Throws E_USAGE for a place that the recording does not have.
  */
 export async function goToPlace(
-  target: ReplayTarget,
+  target: TravelTarget,
   scan: TraceScan,
   options: PlaceOptions,
   interrupt: Interrupt,
 ): Promise<number> {
   const task = options.task ?? null;
+  if (options.from !== undefined) {
+    const mark = target.markOf(readCheckpoint(target.session, options.from));
+    target.beginGotoMark(mark);
+    await arrive(target, interrupt);
+    target.forget(mark);
+    return taskToLookAt(target, task);
+  }
   const first = scan.firstExec();
   if (first === null) throw usage('The recording has no program: it ends before the first exec.');
   if (options.atCrash) {

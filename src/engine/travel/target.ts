@@ -189,6 +189,12 @@ export class TravelTarget implements ReplayTarget {
     return this.nextMark++;
   }
 
+  /** The same for a checkpoint that was read from a file for this session; `forget` drops it. */
+  markOf(checkpoint: Checkpoint): number {
+    this.marks.set(this.nextMark, checkpoint);
+    return this.nextMark++;
+  }
+
   beginGotoMark(mark: number): void {
     this.start(this.goToMark(mark));
   }

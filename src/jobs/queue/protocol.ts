@@ -30,6 +30,8 @@ export interface QueuedJob {
   likeDigest: string | null;
   /** As `openStore` takes it, wherever it is opened; null: traces travel by path. */
   store: string | null;
+  /** What is kept of a failure is wanted, by the store. */
+  keeps: boolean;
 }
 
 /** What a worker announces of itself. */

@@ -8,6 +8,7 @@ import { problemOf } from '../run/execute.js';
 import type { RunListener } from '../run/pool.js';
 import { reproduceCommand } from '../run/reproduce.js';
 import type { JobSpec } from '../spec.js';
+import { downloadArtifacts } from '../store/artifacts.js';
 import type { Store } from '../store/store.js';
 import { uploadTrace } from '../store/traces.js';
 import type { JobNeeds, QueuedJob } from './protocol.js';
@@ -27,6 +28,8 @@ export interface SubmitOptions {
   run: string;
   store: Store | null;
   storeName: string | null;
+  /** Folder for what is kept of failures; it comes by the store. */
+  artifacts: string | null;
   listener: RunListener;
   /** Told what is waited for. */
   say: (text: string) => void;
@@ -101,7 +104,7 @@ class Submission {
   }
 
   private async submit(spec: JobSpec, index: number): Promise<void> {
-    const { run, store, storeName, redis, listener } = this.options;
+    const { run, store, storeName, redis, listener, artifacts } = this.options;
     let needs: JobNeeds;
     let digest: string | null = null;
     let likeDigest: string | null = null;
@@ -125,7 +128,15 @@ class Submission {
     await redis.hset(this.names.needs, key, JSON.stringify(needs));
     const id = `${run}-${index}`;
     this.pending.set(id, { spec, index, key });
-    const data: QueuedJob = { run, spec, digest, likeDigest, store: digest === null ? null : storeName };
+    const keeps = artifacts !== null && digest !== null;
+    const data: QueuedJob = {
+      run,
+      spec,
+      digest,
+      likeDigest,
+      store: digest === null ? null : storeName,
+      keeps,
+    };
     const kept = { age: KEEP_SECONDS };
     // One id, one job: a command that is repeated after a lost connection adds nothing.
     const job = { jobId: id, removeOnComplete: kept, removeOnFail: kept };
@@ -172,7 +183,7 @@ class Submission {
       const job = (await Job.fromId(this.queue(pending.key).queue, id)) as
         Job<QueuedJob, JobResult> | undefined;
       if (job?.finishedOn) {
-        this.take(id, pending, job);
+        await this.take(id, pending, job);
         await job.remove();
       } else {
         // The next look begins with others.
@@ -189,7 +200,7 @@ class Submission {
     await this.submit(pending.spec, pending.index);
   }
 
-  private take(id: string, pending: Pending, job: Job<QueuedJob, JobResult>): void {
+  private async take(id: string, pending: Pending, job: Job<QueuedJob, JobResult>): Promise<void> {
     this.pending.delete(id);
     const { spec } = pending;
     let result = job.returnvalue;
@@ -199,6 +210,9 @@ class Submission {
       result.problems.push(problem('worker', `The queue gave the job up: ${why}.`));
       result.state = stateOf(result.problems);
     }
+    const { store, artifacts } = this.options;
+    if (store && artifacts !== null && result.artifacts.length > 0)
+      result = await downloadArtifacts(store, artifacts, { ...result, name: spec.name });
     this.settle(pending, result);
   }
 

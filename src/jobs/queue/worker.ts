@@ -29,7 +29,9 @@ export interface WorkerOptions {
   refuse: (needs: JobNeeds) => Promise<string | null> | string | null;
   /** Makes the trace a folder here, and the job one of this worker's. Throws RevenantError. */
   prepare: (job: QueuedJob) => Promise<JobSpec>;
-  start: StartJob;
+  start: (job: QueuedJob) => StartJob;
+  /** Looks after what the job's process left: its files are for this worker only. Throws nothing. */
+  finish: (job: QueuedJob, result: JobResult) => Promise<JobResult>;
   say: (text: string) => void;
   now: () => number;
 }
@@ -159,12 +161,12 @@ export class QueueWorker {
   }
 
   private async result(running: Running): Promise<JobResult> {
-    const { about, prepare, start, now } = this.options;
+    const { about, prepare, start, finish, now } = this.options;
     const { job } = running;
     let last = -Infinity;
     try {
       const spec = await prepare(job.data);
-      running.process = retrying(start)(spec, {
+      running.process = retrying(start(job.data))(spec, {
         progress: ({ frame, frames }) => {
           if (now() - last < PROGRESS_MS) return;
           last = now();
@@ -173,7 +175,8 @@ export class QueueWorker {
         note() {},
       });
       if (this.stopping) running.process.cancel();
-      return { ...(await running.process.result), worker: about.name };
+      const result = await finish(job.data, await running.process.result);
+      return { ...result, worker: about.name };
     } catch (error) {
       const result = { ...newResult(job.data.spec), worker: about.name };
       result.problems.push(problemOf(error));

@@ -24,7 +24,13 @@ export function resultText(result: JobResult): string {
       : problemLines(problem),
   );
   const artifacts = result.artifacts.map(({ kind, path }) => `${kind}: ${path}`);
-  return [...lines, ...artifacts, `To see it again: ${result.reproduce}`].join('\n');
+  const { reproduce, debug } = result;
+  return [
+    ...lines,
+    ...artifacts,
+    `To see it again: ${reproduce}`,
+    ...(debug === null ? [] : [`To debug it, in the folder of artifacts: ${debug}`]),
+  ].join('\n');
 }
 
 /** One line: the first problem's first line. */

@@ -4,6 +4,7 @@
  */
 import { RevenantError } from '../../engine/base/errors.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
+import { checkpointFile } from '../artifacts.js';
 import { StreamCapture, testStream } from '../checks/text.js';
 import type { QuestionAnswerer } from '../questions/answerer.js';
 import { askQuestions } from '../questions/ask.js';
@@ -43,10 +44,23 @@ export interface Replayer {
   replay(spec: JobSpec, hooks: ReplayHooks): Promise<ReplayOutcome>;
   /** A replay of its own, to ask. */
   answerer(spec: JobSpec): Promise<QuestionAnswerer>;
+  /** Writes a checkpoint of where a replay stands behind a frame. */
+  checkpoint(spec: JobSpec, frame: number, file: string): Promise<void>;
+}
+
+/** Who has the job done. */
+export interface JobObserver {
+  progress(at: Progress): void;
+  /** The job has failed, as it says; its result is yet to come. */
+  provisional(result: JobResult): void;
+  /** For the log that is kept of a failure. */
+  say(text: string): void;
+  /** Folder for what is kept of failures, as of `artifactFolder`; null: nothing is. */
+  artifacts: string | null;
 }
 
 export interface Progress {
-  phase: 'reading' | 'replaying' | 'asking';
+  phase: 'reading' | 'replaying' | 'asking' | 'keeping';
   frame: number;
   frames: number;
 }
@@ -55,8 +69,9 @@ export interface Progress {
 export async function executeJob(
   spec: JobSpec,
   replayer: Replayer,
-  progress: (at: Progress) => void,
+  observer: JobObserver,
 ): Promise<JobResult> {
+  const progress = observer.progress.bind(observer);
   const result = newResult(spec);
   result.reproduce = reproduceCommand(spec);
   try {
@@ -74,7 +89,30 @@ export async function executeJob(
     result.problems.push(problemOf(error));
   }
   result.state = stateOf(result.problems);
+  if (result.divergence !== null && observer.artifacts !== null) {
+    observer.provisional(result);
+    await keepCheckpoint(spec, replayer, result, observer.artifacts, observer);
+  }
   return result;
+}
+
+/** Where a debugger begins: behind the last frame that was as recorded. A job does not fail for want of it. */
+async function keepCheckpoint(
+  spec: JobSpec,
+  replayer: Replayer,
+  result: JobResult,
+  artifacts: string,
+  observer: JobObserver,
+): Promise<void> {
+  const frame = result.divergence!.frameTime - 1;
+  const file = checkpointFile(artifacts, spec.name);
+  observer.progress({ phase: 'keeping', frame, frames: result.timeline?.frames ?? frame });
+  try {
+    await replayer.checkpoint(spec, frame, file);
+    result.artifacts.push({ kind: 'checkpoint', path: file });
+  } catch (error) {
+    observer.say(`no checkpoint behind frame ${frame} was kept: ${problemOf(error).message}`);
+  }
 }
 
 /** One pass over the trace, without a machine. */

@@ -46,6 +46,22 @@ describe('a worker process', () => {
     expect(result.problems[0].kind).toBe(kind);
   });
 
+  it('has failed as it said before it was killed', async () => {
+    const { job, heard } = start(
+      `process.once('message', ({ spec }) => {
+        const problems = [{ kind: 'divergence', message: 'The replay diverged.' }];
+        process.send({ kind: 'provisional', result: { name: spec.name, state: 'failed', problems } });
+        process.send({ kind: 'note', text: 'failed' });
+        setInterval(() => {}, 1000);
+      })`,
+    );
+    await expect.poll(() => heard, { timeout: 60_000 }).toEqual(['failed']);
+    job.cancel();
+    const result = await job.result;
+    expect(result).toMatchObject({ state: 'failed', problems: [{ kind: 'divergence' }] });
+    expect(result.log).toMatch(/Not all of the failure was kept. Cancelled/);
+  });
+
   it('is killed when its time is over, or when it is cancelled', async () => {
     const forever = `process.once('message', () => { for (;;); })`;
     const late = await start(forever, 0.5).job.result;

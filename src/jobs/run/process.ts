@@ -59,6 +59,7 @@ class Worker {
   readonly finished: Promise<JobResult>;
   private log = Buffer.alloc(0);
   private result: JobResult | null = null;
+  private provisional: JobResult | null = null;
   /** Why we ended it. */
   private reason: Problem | null = null;
   private readonly begun: number;
@@ -100,6 +101,7 @@ class Worker {
     const { listener } = this.options;
     if (message.kind === 'progress') listener.progress(message);
     else if (message.kind === 'note') listener.note(message.text);
+    else if (message.kind === 'provisional') this.provisional = message.result;
     else {
       this.result = message.result;
       clearTimeout(this.deadline);
@@ -115,12 +117,16 @@ class Worker {
   private conclude(code: number | null, signal: NodeJS.Signals | null): JobResult {
     clearTimeout(this.deadline);
     const { spec, now } = this.options;
-    const result = this.result ?? newResult(spec);
+    const result = this.result ?? this.provisional ?? newResult(spec);
     result.seconds = (now() - this.begun) / 1000;
     result.log = this.log.toString('utf8');
-    if (this.result === null) {
-      result.problems.push(this.reason ?? unexpectedEnd(code, signal, result.log));
+    if (this.result !== null) return result;
+    const ended = this.reason ?? unexpectedEnd(code, signal, result.log);
+    if (this.provisional === null) {
+      result.problems.push(ended);
       result.state = stateOf(result.problems);
+    } else {
+      result.log += `Not all of the failure was kept. ${ended.message}\n`;
     }
     return result;
   }

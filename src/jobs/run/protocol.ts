@@ -15,4 +15,6 @@ export type WorkerMessage =
   | ({ kind: 'progress' } & Progress)
   /** For people, such as that a machine is being started. */
   | { kind: 'note'; text: string }
+  /** What the result is if nothing comes after it: a failure of which something is still to be kept. */
+  | { kind: 'provisional'; result: JobResult }
   | { kind: 'result'; result: JobResult };

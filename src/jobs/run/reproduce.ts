@@ -1,3 +1,4 @@
+import type { JobResult } from '../result.js';
 import type { JobSpec, Question } from '../spec.js';
 
 /** A word as a shell takes it back. */
@@ -11,6 +12,13 @@ export function reproduceCommand(spec: JobSpec): string {
   if (spec.verifyTicks) words.push('--verify-ticks');
   if (spec.expect.until !== null) words.push('--goto', String(spec.expect.until));
   return words.map(shellQuoted).join(' ');
+}
+
+/** The command that begins at a kept checkpoint; null where there is none. */
+export function debugCommand({ trace, artifacts }: JobResult): string | null {
+  const checkpoint = artifacts.find(({ kind }) => kind === 'checkpoint');
+  if (!checkpoint) return null;
+  return ['revenant', 'gdb', trace, '--from', checkpoint.path].map(shellQuoted).join(' ');
 }
 
 /** The command that asks one question again, or null: memory is read by `revenant ci` only, unless it has a name. */

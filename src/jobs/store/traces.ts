@@ -8,7 +8,8 @@ import type { FileDigest } from '../cache/digest.js';
 import { fileDigest, folderDigest, listDigest } from '../cache/digest.js';
 import type { Store } from './store.js';
 
-const blob = (sha256: string): string => `blobs/${sha256.slice(0, 2)}/${sha256}`;
+/** Key of a file by its content. */
+export const blob = (sha256: string): string => `blobs/${sha256.slice(0, 2)}/${sha256}`;
 const list = (digest: string): string => `traces/${digest}.json`;
 
 /** Uploads what the store has not; libraries that many traces hold travel once. Returns the trace's digest. */

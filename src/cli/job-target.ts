@@ -1,0 +1,48 @@
+/** A further replay of a job's trace, which goes where questions and checkpoints are. */
+import { silentLogger } from '../engine/base/log.js';
+import type { JobSpec } from '../jobs/spec.js';
+import type { ReplayCommandOptions } from './commands/replay.js';
+import { Journey } from './debug/journey.js';
+import { type OpenedTarget, openTarget } from './debug/open-target.js';
+import { Interrupt } from './interrupt.js';
+import type { CommandIo } from './output.js';
+
+export interface JobTarget extends Pick<OpenedTarget, 'target' | 'close'> {
+  readonly journey: Journey;
+  /** Gives the event loop a turn; throws after Ctrl-C. */
+  turn(): Promise<void>;
+}
+
+/** Throws RevenantError. */
+export async function openJobTarget(
+  spec: JobSpec,
+  options: ReplayCommandOptions,
+  io: CommandIo,
+  note: (text: string) => void,
+): Promise<JobTarget> {
+  const interrupt = new Interrupt();
+  try {
+    const { target, scan, close } = await openTarget({
+      folder: spec.trace,
+      options,
+      // What there is to warn about was said by the replay before.
+      io: { ...io, err() {} },
+      log: silentLogger,
+      interrupt,
+      note,
+      output: () => {},
+    });
+    return {
+      target,
+      journey: new Journey(target, scan, interrupt),
+      turn: () => interrupt.turn(),
+      close: () => {
+        close();
+        interrupt.dispose();
+      },
+    };
+  } catch (error) {
+    interrupt.dispose();
+    throw error;
+  }
+}

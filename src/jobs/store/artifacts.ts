@@ -1,0 +1,44 @@
+/** What workers keep of failures, on its way through a store to who submitted the job. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileDigest } from '../cache/digest.js';
+import { checkpointFile } from '../artifacts.js';
+import type { JobResult } from '../result.js';
+import type { Store } from './store.js';
+import { blob } from './traces.js';
+
+/** Puts a result's files into the store and names them by their SHA-256. A result is not lost for want of them. */
+export async function uploadArtifacts(store: Store, result: JobResult): Promise<JobResult> {
+  const artifacts: JobResult['artifacts'] = [];
+  let { log } = result;
+  for (const { kind, path: file } of result.artifacts) {
+    try {
+      const { sha256 } = fileDigest(file);
+      if (!(await store.has(blob(sha256)))) await store.put(blob(sha256), file);
+      artifacts.push({ kind, path: sha256 });
+    } catch (error) {
+      log += `The ${kind} could not be put into the store: ${(error as Error).message}\n`;
+    }
+  }
+  return { ...result, artifacts, log };
+}
+
+/** Fetches them into the folder of artifacts, where `keepArtifacts` finds them. */
+export async function downloadArtifacts(store: Store, root: string, result: JobResult): Promise<JobResult> {
+  const artifacts: JobResult['artifacts'] = [];
+  let { log } = result;
+  for (const { kind, path: sha256 } of result.artifacts) {
+    const file = checkpointFile(root, result.name);
+    try {
+      if (kind !== 'checkpoint' || !/^[0-9a-f]{64}$/.test(sha256)) throw new Error(`it is named ${sha256}`);
+      fs.mkdirSync(path.dirname(file), { recursive: true });
+      await store.get(blob(sha256), file);
+      if (fileDigest(file).sha256 !== sha256) throw new Error('the copy in the store is damaged');
+      artifacts.push({ kind, path: file });
+    } catch (error) {
+      fs.rmSync(file, { force: true });
+      log += `The ${kind} could not be fetched from the store: ${(error as Error).message}\n`;
+    }
+  }
+  return { ...result, artifacts, log };
+}
