@@ -2,6 +2,7 @@
 import { RevenantError } from '../engine/base/errors.js';
 import { type Logger, silentLogger } from '../engine/base/log.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
+import { CheckpointFiles, folderBeside } from '../engine/persist/archive.js';
 import { firstExec } from '../engine/trace/landmarks.js';
 import { TraceReader } from '../engine/trace/reader.js';
 import { TravelTarget } from '../engine/travel/target.js';
@@ -23,6 +24,8 @@ export interface OpenReplayOptions {
   readonly like?: string;
   /** Longest time in the guest without reaching the next frame. Default 60. */
   readonly stallLimitSeconds?: number;
+  /** Folders with checkpoint files of the trace. Default: the one beside it. */
+  readonly checkpoints?: readonly string[];
   /** What the recorded program writes to its standard output and error, as the replay passes it for the first time. */
   readonly output?: (stream: 1 | 2, bytes: Uint8Array) => void;
   /** Told what the user should know: a machine is started, a file is not the recorded one. */
@@ -41,6 +44,9 @@ export interface OpenedReplay {
   readonly description: string;
   close(): void;
 }
+
+const foldersOf = (trace: TraceReader, { checkpoints }: OpenReplayOptions): readonly string[] =>
+  checkpoints ?? [folderBeside(trace.directory)];
 
 const MIB = 2 ** 20;
 const STALL_LIMIT_SECONDS = 60;
@@ -99,6 +105,7 @@ export async function openReplay(folder: string, options: OpenReplayOptions): Pr
       memoryLimitBytes: options.memory ?? machine.pool.byteLength,
       stallLimitMicros: (options.stallLimitSeconds ?? STALL_LIMIT_SECONDS) * 1e6,
       dataBreakpoints: attestation.dataBreakpoints,
+      archive: (session) => new CheckpointFiles(session, foldersOf(trace, options)),
       output: options.output ?? (() => {}),
     });
     const close = (): void => {

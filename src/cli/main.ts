@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { ExitCode } from '../engine/base/errors.js';
 import { parseCount, parseSeconds, parseSize } from './args.js';
 import { addCi } from './ci-options.js';
+import { checkpointFiles, checkpointOptions } from './checkpoint-options.js';
 import { callOptions, diversionOptions } from './call-options.js';
 import { reportFailure } from './failure.js';
 import { createLogger } from './log.js';
@@ -65,8 +66,7 @@ const machineOption = (): Option =>
 type Perform = (action: Action) => Promise<void>;
 
 function addReplay(program: Command, io: CommandIo, perform: Perform): void {
-  program
-    .command('replay')
+  checkpointFiles(program.command('replay'))
     .description("replay a trace; the program's output comes out on ours")
     .argument('<trace...>', 'trace folder; with --all, folders to look for traces in')
     .addOption(machineOption())
@@ -111,7 +111,7 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
 
 /** Options of commands that debug a recording. */
 function debugOptions(command: Command): Command {
-  return command
+  return checkpointFiles(command)
     .addOption(machineOption())
     .addOption(cpuOption())
     .addOption(
@@ -170,10 +170,22 @@ function addDebugCommands(program: Command, io: CommandIo, perform: Perform): vo
       }),
     );
   addCall(program, io, perform);
+  checkpointOptions(program.command('checkpoint'))
+    .description('write checkpoint files, from where later replays and debuggers of the trace begin')
+    .argument('<trace>', 'trace folder')
+    .addOption(machineOption())
+    .addOption(cpuOption())
+    .action((trace: string, options) =>
+      perform(async (_io, global) => {
+        const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
+        const { checkpointCommand } = await import('./commands/checkpoint.js');
+        return checkpointCommand(trace, options, io, log);
+      }),
+    );
 }
 
 function addCall(program: Command, io: CommandIo, perform: Perform): void {
-  callOptions(program.command('call'))
+  checkpointFiles(callOptions(program.command('call')))
     .description('call functions of the recorded program where it stood, in a live copy that vanishes')
     .argument('<trace>', 'trace folder')
     .argument('<expression...>', "such as 'print_tree(root, 0)' or '(char*)describe(root)'")

@@ -1,5 +1,6 @@
 import { RevenantError } from '../engine/base/errors.js';
 import type { Logger } from '../engine/base/log.js';
+import type { CheckpointFiles } from '../engine/persist/archive.js';
 import type { Position } from '../engine/replay/position.js';
 import { tickStrategyFor } from '../engine/replay/ticks/choose.js';
 import type { ReplayStats } from '../engine/replay/session.js';
@@ -26,6 +27,10 @@ export interface RunOptions {
   until: number;
   /** Count every tick and compare each frame's. */
   verifyTicks?: boolean;
+  /** Checkpoints on the way to `until`. */
+  archive?: (session: ReplaySession) => CheckpointFiles;
+  /** The replay begins behind this frame. */
+  onJump?: (frame: number) => void;
   /** Milliseconds of a monotonic clock. */
   now: () => number;
   /** Called every few milliseconds of replay. */
@@ -37,6 +42,8 @@ export interface RunResult {
   outcome: 'end' | 'reached' | 'failed';
   /** What ended the replay before its time. */
   failure: unknown;
+  /** The frame behind which the replay began: of a checkpoint, or 0. */
+  startFrame: number;
   /** FrameTime of the last frame that was replayed. */
   frameTime: number;
   /** Null if the replay did not start. */
@@ -58,6 +65,7 @@ export async function runSession(options: RunOptions): Promise<RunResult> {
   const result: RunResult = {
     outcome: 'failed',
     failure: null,
+    startFrame: 0,
     frameTime: 0,
     stats: null,
     seconds: 0,
@@ -82,6 +90,8 @@ export async function runSession(options: RunOptions): Promise<RunResult> {
       verifyTicks: options.verifyTicks,
       tickStrategy: tickStrategyFor(machine.attestation, Boolean(options.verifyTicks)),
     });
+    result.startFrame = options.archive?.(session).goTowards(options.until) ?? 0;
+    if (result.startFrame > 0) options.onJump?.(result.startFrame);
     result.outcome = await advanceTo(session, options, begun);
     result.exitStatus = session.exitStatus;
     if (options.until !== Infinity) result.position = session.describe();

@@ -13,8 +13,10 @@ function endOf(wait: number | null): string {
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 /** Microseconds a frame, or 0 before the first. */
-export const microsPerFrame = (result: RunResult): number =>
-  result.frameTime === 0 ? 0 : (result.seconds * 1e6) / result.frameTime;
+export function microsPerFrame({ startFrame, frameTime, seconds }: RunResult): number {
+  const frames = frameTime - startFrame;
+  return frames <= 0 ? 0 : (seconds * 1e6) / frames;
+}
 
 /** What a finished replay says on standard error. */
 export function summary(result: RunResult): string {

@@ -9,6 +9,7 @@ import { shellStatus } from '../../jobs/find-traces.js';
 import { Interrupt } from '../interrupt.js';
 import type { MachineOptions } from '../machines.js';
 import { Machines } from '../machines.js';
+import { archiveOf, type CheckpointOptions } from '../checkpoint-folders.js';
 import type { CommandIo } from '../output.js';
 import { formatPosition } from '../position.js';
 import { printable } from '../printable.js';
@@ -17,7 +18,7 @@ import type { RunResult } from '../run.js';
 import { runSession } from '../run.js';
 import { resultDocument, summary } from '../summary.js';
 
-export interface ReplayCommandOptions extends MachineOptions {
+export interface ReplayCommandOptions extends MachineOptions, CheckpointOptions {
   /** Seconds the guest may run without reaching the next frame. */
   stallLimit: number;
   goto?: number;
@@ -68,6 +69,12 @@ export async function replayCommand(
       output: (fd, bytes) => output.write(fd, bytes),
       stallLimit: options.stallLimit,
       until: options.goto ?? Infinity,
+      // Ticks are to be verified from the beginning.
+      archive: options.goto === undefined || options.verifyTicks ? undefined : archiveOf(trace, options),
+      onJump: (frame) =>
+        progress.note(
+          `from the checkpoint behind frame ${frame}; what the program printed before is not repeated`,
+        ),
       verifyTicks: options.verifyTicks,
       now: () => io.now(),
       onTurn: (session, seconds) => progress.update(() => progressText(session, seconds)),

@@ -5,6 +5,7 @@ import { TravelTarget } from '../../engine/travel/target.js';
 import { openTrace, type ReplayCommandOptions } from '../commands/replay.js';
 import type { Interrupt } from '../interrupt.js';
 import { Machines } from '../machines.js';
+import { archiveOf } from '../checkpoint-folders.js';
 import type { CommandIo } from '../output.js';
 import { TraceScan } from './facts.js';
 
@@ -42,6 +43,7 @@ export async function openTarget(context: OpenTargetOptions): Promise<OpenedTarg
       memoryLimitBytes,
       stallLimitMicros: options.stallLimit * 1e6,
       dataBreakpoints: attestation.dataBreakpoints,
+      archive: archiveOf(trace, options),
       output: context.output,
     });
     const close = (): void => {

@@ -9,6 +9,7 @@ import { Session } from '../../debugger/session.js';
 import { openTrace, type ReplayCommandOptions } from '../commands/replay.js';
 import type { Interrupt } from '../interrupt.js';
 import { Machines } from '../machines.js';
+import { archiveOf } from '../checkpoint-folders.js';
 import type { CommandIo } from '../output.js';
 import { TraceScan } from './facts.js';
 import { goToPlace, type PlaceOptions } from './places.js';
@@ -52,6 +53,7 @@ export async function openSession(context: OpenContext): Promise<OpenedSession> 
       memoryLimitBytes,
       stallLimitMicros: options.stallLimit * 1e6,
       dataBreakpoints: attestation.dataBreakpoints,
+      archive: archiveOf(trace, options),
       output: (stream, bytes) => (session ? session.console(bytes) : io.bytes(stream, bytes)),
     });
     const tid = await goToPlace(target, scan, options, interrupt);

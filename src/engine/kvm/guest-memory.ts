@@ -50,6 +50,11 @@ export class GuestMemory {
     this.nextFresh = this.firstPage;
   }
 
+  /** Pages that the session may use. */
+  get limitPages(): number {
+    return this.endPage - this.firstPage;
+  }
+
   get pagesInUse(): number {
     return this.inUse;
   }

@@ -60,6 +60,26 @@ export function writeCheckpoint(session: ReplaySession, file: string, checkpoint
 
 function writeFile(core: ReplayCore, checkpoint: Checkpoint, file: string): number {
   const { document, pages } = encodeCheckpoint(core, checkpoint);
+  try {
+    return writeEncoded(core, checkpoint, document, pages, file);
+  } catch (error) {
+    if (error instanceof RevenantError || (error as NodeJS.ErrnoException).code === undefined) throw error;
+    throw new RevenantError(
+      'E_CHECKPOINT',
+      `${file} cannot be written: ${(error as Error).message}.`,
+      'Name another folder, or free space there.',
+      { cause: error },
+    );
+  }
+}
+
+function writeEncoded(
+  core: ReplayCore,
+  checkpoint: Checkpoint,
+  document: object,
+  pages: readonly Gpa[],
+  file: string,
+): number {
   const preamble: Preamble & { format: number } = {
     format: FORMAT,
     version: packageVersion(),

@@ -4,6 +4,7 @@ import type { GuestStops } from '../debug/guest-stops.js';
 import type { Checkpoint } from '../replay/checkpoint.js';
 import type { ReplaySession } from '../replay/session.js';
 import type { Task } from '../task/task.js';
+import type { Archive } from './archive.js';
 import { Stopovers, type Stopover } from './checkpoints.js';
 import type { TravelEvent } from './event.js';
 import { RUN, type RunOrders, type TravelListener } from './listener.js';
@@ -16,6 +17,12 @@ const MICROS_AN_EXIT = 4;
 /** Work between two checkpoints on the way, in exits: some twenty milliseconds. */
 const EFFORT_BETWEEN = 5_000;
 const MAX_STOPOVERS = 48;
+/** Frames that a checkpoint must be nearer than what is at hand to be worth reading from a file. */
+const WORTH_READING = 16;
+/** What a frame counts for, in exits, where nobody has counted. */
+const EXITS_A_FRAME = 2;
+/** Checkpoints that are kept also where guest memory is scarce. */
+const FEW_STOPOVERS = 8;
 /** Turns until a program stands still: an exit that came in between is dealt with first. */
 const MAX_PAUSES = 1_000;
 
@@ -36,6 +43,8 @@ export class Mover {
   slice = 0;
   /** FrameTime of the last frame, once the end was seen. */
   lastFrame: number | null = null;
+  /** Checkpoints in files, or null. */
+  archive: Archive | null = null;
   /** The stopover at or before the place where the session stands. */
   private base_: Stopover;
   /** The stopover at which it stands exactly. */
@@ -97,7 +106,51 @@ export class Mover {
     const stopover = { checkpoint: this.session.checkpoint(), effort: this.effort, tid };
     this.stopovers.add(stopover, behind);
     this.effortAtLast = this.effort;
+    this.spareMemory(stopover);
     return stopover;
+  }
+
+  /** Checkpoints hold pages that nothing else has any more: they get what is left of a half of guest memory. */
+  private spareMemory(added: Stopover): void {
+    const { memory } = this.session.debugging.core;
+    const { stopovers } = this;
+    stopovers.hold(added);
+    while (memory.pagesInUse > memory.limitPages / 2 && stopovers.size > FEW_STOPOVERS)
+      if (!stopovers.dropOne()) break;
+    stopovers.letGo(added);
+  }
+
+  /** The last checkpoint between two frames at or before `frameTime`: one of the stopovers, or read from a file. */
+  atFrame(frameTime: number): Stopover {
+    const near = this.stopovers.atFrame(frameTime);
+    invariant(near, 'the beginning is kept');
+    return this.fromArchive(near, frameTime) ?? near;
+  }
+
+  /** The checkpoint before a stopover, likewise; null for the beginning. */
+  before(stopover: Stopover): Stopover | null {
+    const near = this.stopovers.before(stopover);
+    if (!near) return null;
+    const { frameTime, inside } = stopover.checkpoint;
+    return this.fromArchive(near, inside ? frameTime : frameTime - 1) ?? near;
+  }
+
+  /** A checkpoint from a file that is well behind `near`, up to a frame; it is one of the stopovers then. */
+  private fromArchive(near: Stopover, frameTime: number): Stopover | null {
+    while (this.archive) {
+      const latest = this.archive.latest(frameTime);
+      const gain = latest - near.checkpoint.frameTime;
+      if (gain < WORTH_READING) return null;
+      const checkpoint = this.archive.load(latest);
+      if (!checkpoint) continue;
+      const stopover = { checkpoint, effort: near.effort + gain * EXITS_A_FRAME, tid: -1 };
+      this.stopovers.hold(near);
+      this.stopovers.add(stopover, near);
+      this.spareMemory(stopover);
+      this.stopovers.letGo(near);
+      return stopover;
+    }
+    return null;
   }
 
   /** The same, and the session is said to stand there from now on; it is part of the journey, if there is one. */
@@ -247,6 +300,7 @@ export class Mover {
   /** The replay itself went back, and counts ticks from there: what was kept of what followed is not so. */
   private fellBack(backTo: number): void {
     this.stopovers.forgetFrom(backTo);
+    if (backTo === 0) this.archive = null;
     const known = this.stopovers.atFrame(backTo);
     invariant(known, 'the beginning is kept');
     this.from = known;

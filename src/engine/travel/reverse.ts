@@ -70,7 +70,7 @@ export class Reverse {
     const counts = (event: StopEvent): boolean =>
       countsBackwards(event) && !(end === present && happensBehind(event) && this.standsBehind(present));
     for (;;) {
-      const start = this.mover.stopovers.before(end);
+      const start = this.mover.before(end);
       if (!start) return null;
       this.mover.stopovers.hold(start);
       this.mover.stopovers.hold(end);
@@ -124,9 +124,7 @@ export class Reverse {
   /** To right behind a frame, blindly. */
   *toFrame(frameTime: number): Slices<Stopover> {
     const { mover } = this;
-    const near = mover.stopovers.atFrame(frameTime);
-    invariant(near, 'the beginning is kept');
-    mover.goTo(near);
+    mover.goTo(mover.atFrame(frameTime));
     const event = yield* mover.forward({ ...RUN, blind: true }, frameTime, true);
     if (event.kind !== 'frame') throw lost(frameTime);
     return mover.keepHere();
@@ -290,7 +288,7 @@ export class Reverse {
     const { mover } = this;
     const { listener } = mover;
     let until = frameTime;
-    for (let start = mover.stopovers.atFrame(frameTime); start; start = mover.stopovers.atFrame(until - 1)) {
+    for (let start = mover.atFrame(frameTime); ; start = mover.atFrame(until - 1)) {
       mover.goTo(start);
       listener.followedTid = tid;
       listener.followed = null;
@@ -303,7 +301,6 @@ export class Reverse {
       until = start.checkpoint.frameTime;
       if (until === 0) return null;
     }
-    return null;
   }
 
   /** Goes before the last instruction that was executed up to the event of a frame; false if there was none. */

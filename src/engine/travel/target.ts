@@ -19,6 +19,7 @@ import { ripOf } from '../replay/runner.js';
 import { ReplaySession, type ReplayOptions } from '../replay/session.js';
 import type { Task } from '../task/task.js';
 import { convertImage } from '../x86/xstate-image.js';
+import type { Archive } from './archive.js';
 import type { TravelEvent } from './event.js';
 import { Catching, FrameStops } from './frame-stops.js';
 import { RUN, TravelListener } from './listener.js';
@@ -30,6 +31,8 @@ import { Interrupted, Searcher } from './search.js';
 export interface TravelOptions extends ReplayOptions {
   /** Debug registers stop data accesses on this machine (Attestation.dataBreakpoints). */
   dataBreakpoints: boolean;
+  /** Checkpoints in files. */
+  archive?: (session: ReplaySession) => Archive;
 }
 
 /** A replay that stops where a debugger wants and goes anywhere in its recording. */
@@ -60,6 +63,7 @@ export class TravelTarget implements ReplayTarget {
     const listener = new TravelListener(core, runner, this.stops, new FrameStops(core, this.catching));
     stopFor(listener);
     this.mover = new Mover(session, listener, this.stops);
+    this.mover.archive = options.archive?.(session) ?? null;
     this.reverse = new Reverse(new Searcher(core, this.mover));
     const reclaim = core.memory.reclaim;
     core.memory.reclaim = () => this.mover.stopovers.dropOne() || reclaim();
@@ -289,12 +293,10 @@ export class TravelTarget implements ReplayTarget {
   private *goTo(frameTime: number): Slices<DebugStop> {
     const { mover, session } = this;
     if (frameTime < session.frameTime || (frameTime === session.frameTime && session.inside)) {
-      const near = mover.stopovers.atFrame(frameTime);
-      invariant(near, 'the beginning is kept');
-      mover.goTo(near);
+      mover.goTo(mover.atFrame(frameTime));
     } else {
-      const near = mover.stopovers.atFrame(frameTime);
-      if (near && near.checkpoint.frameTime > session.frameTime) mover.goTo(near);
+      const near = mover.atFrame(frameTime);
+      if (near.checkpoint.frameTime > session.frameTime) mover.goTo(near);
     }
     return this.stopOf(yield* mover.forward({ ...RUN, blind: true }, frameTime));
   }
