@@ -1,4 +1,6 @@
 /** Diversions for scripts: `await divert(source, async (d) => { await d.call('tree_sum', root); })`. */
+import fs from 'node:fs';
+import { RevenantError } from '../engine/base/errors.js';
 import type { Gva } from '../engine/base/address.js';
 import type { DebugStop, MutableTarget } from '../engine/debug/target.js';
 import { SIG_DFL } from '../engine/task/signal-state.js';
@@ -8,7 +10,7 @@ import { DEFAULT_POLICY, type DiversionLimits, type DiversionPolicy } from '../d
 import { startDiversion, type DiversionSource } from '../diversion/start.js';
 
 export interface DivertOptions {
-  /** Folders, absolute, where writes are real. */
+  /** Folders where writes are real. */
   readonly allowWrites?: readonly string[];
   readonly allowNet?: boolean;
   readonly limits?: Partial<DiversionLimits>;
@@ -18,10 +20,23 @@ export interface DivertOptions {
 
 export function policyOf({ allowWrites, allowNet, limits }: DivertOptions): DiversionPolicy {
   return {
-    allowWrites: allowWrites ?? DEFAULT_POLICY.allowWrites,
+    allowWrites: allowWrites?.map(realFolder) ?? DEFAULT_POLICY.allowWrites,
     allowNet: allowNet ?? DEFAULT_POLICY.allowNet,
     limits: { ...DEFAULT_POLICY.limits, ...limits },
   };
+}
+
+/** As the diversion's walk through links will name it. */
+function realFolder(folder: string): string {
+  try {
+    return fs.realpathSync(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new RevenantError(
+      'E_USAGE',
+      `Writes are to be real below ${folder}, which cannot be found (${code}).`,
+    );
+  }
 }
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

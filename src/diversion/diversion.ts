@@ -88,7 +88,7 @@ export class Diversion implements MutableTarget {
     const live = core.registers(thread.task);
     const moved = getUnsigned(live, Reg.rip) !== getUnsigned(registers, Reg.rip);
     if (moved) {
-      dropWait(thread);
+      dropWait(this.parts.kernel, thread);
       thread.record = 0 as Gva;
       this.parts.scheduler.moved(thread);
     }

@@ -7,6 +7,7 @@ import { FileBacking } from '../engine/mm/backing.js';
 import type { FileContent } from './files/node.js';
 import { E, fail } from './errno.js';
 import type { OpenFile } from './files/open-file.js';
+import { PipeMemory } from './files/pipe.js';
 import type { FileSystem } from './files/file-system.js';
 import type { DiversionPolicy } from './policy.js';
 import type { Process, Thread } from './process.js';
@@ -23,6 +24,9 @@ export interface RecordedFacts {
   /** XSAVE areas that the program sees are laid out so. */
   readonly layout: XstateLayout;
 }
+
+/** A program can find ever new things to complain of. */
+const MAX_NAMED = 100;
 
 /** Something that front ends may want to stop at. */
 export type KernelEvent =
@@ -72,6 +76,7 @@ export class Kernel implements KernelParts {
   readonly processes = new Map<number, Process>();
   readonly threads = new Map<number, Thread>();
   readonly futexes = new FutexQueue();
+  readonly pipes = new PipeMemory();
   readonly timers: PosixTimer[] = [];
   nextTimer = 0;
   /** What happened in the last call that a front end may stop at. */
@@ -126,7 +131,7 @@ export class Kernel implements KernelParts {
 
   /** Says something of the diversion once, however often it happens. */
   sayOnce(key: string, details: object, message: string): void {
-    if (this.named.has(key)) return;
+    if (this.named.has(key) || this.named.size >= MAX_NAMED) return;
     this.named.add(key);
     this.log.warn(details, message);
   }

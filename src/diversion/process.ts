@@ -12,9 +12,10 @@ export interface Wait {
   readonly deadline?: bigint;
   readonly timedOut?: number;
   /**
-   * What a handled signal makes of it: `restart` if its action has SA_RESTART, else EINTR; `eintr` always.
+   * What a handled signal makes of it: it starts over, if the action has SA_RESTART (`restart`; else EINTR) or in
+   * any case (`always`); EINTR in any case (`eintr`); the signal waits (`never`).
    */
-  readonly interrupted: 'restart' | 'eintr' | 'never';
+  readonly interrupted: 'restart' | 'always' | 'eintr' | 'never';
   /** The wait is over, however it ended. */
   readonly end?: () => void;
   /** It ends by something outside of the diversion: a socket. */

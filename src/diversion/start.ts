@@ -10,8 +10,8 @@ import { adoptTasks } from './begin.js';
 import { DiversionClock } from './clock.js';
 import { Diversion } from './diversion.js';
 import { FileSystem } from './files/file-system.js';
-import { HostFiles } from './files/host-files.js';
-import type { FileContent, FileLayer } from './files/node.js';
+import { HostFiles, HostHandles } from './files/host-files.js';
+import type { FileLayer } from './files/node.js';
 import { Overlay } from './files/overlay.js';
 import { RecordedDescriptors } from './files/recorded.js';
 import { SpecialFiles } from './files/special.js';
@@ -130,18 +130,13 @@ function newKernel(
     nodeName: header.uname.nodename || 'revenant',
     layout: replay.vectors.recorded,
   };
-  const opened: FileContent[] = [];
-  const layers: FileLayer[] = [
-    new TraceFiles((path) => replay.recordedFile(path)),
-    new HostFiles((content) => opened.push(content)),
-  ];
+  const handles = new HostHandles();
+  const layers: FileLayer[] = [new TraceFiles((path) => replay.recordedFile(path)), new HostFiles(handles)];
   const overlay = new Overlay(layers, replay.memory, {
     fileBytes: policy.limits.fileBytes,
     owner: { uid: 0, gid: 0 },
     now: () => clock.wall(),
   });
-  const files = new FileSystem(overlay, policy.allowWrites, log, () => {
-    for (const content of opened) content.close?.();
-  });
+  const files = new FileSystem(overlay, policy.allowWrites, log, handles);
   return new Kernel({ core, files, policy, clock, facts, log, show, random: hostRandom });
 }

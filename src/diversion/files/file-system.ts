@@ -1,13 +1,15 @@
 import type { Logger } from '../../engine/base/log.js';
 import { hostCall, hostStat } from '../../engine/host/libc.js';
 import { check, E, fail } from '../errno.js';
-import { WritableHostFile } from './host-files.js';
+import { WritableHostFile, type HostHandles } from './host-files.js';
 import type { Overlay } from './overlay.js';
 import { Mode, Open, type DirectoryEntry, type FileContent, type Node } from './node.js';
 import { isInside, parentOf } from './paths.js';
 
 const MAX_LINKS = 40;
 const MAX_NAME = 255;
+/** Of real files: nothing made here runs as its owner. */
+const PERMISSIONS = 0o777;
 
 export interface Found {
   /** Absolute and normal, without symbolic links but perhaps in its last part. */
@@ -22,8 +24,6 @@ export interface Found {
  * its writes are allowed to be real.
  */
 export class FileSystem {
-  /** Real files that were opened for writing. */
-  private readonly real: FileContent[] = [];
   /** Generated files of /proc and /dev, before everything else; they know the asking process. */
   special: (path: string, pid: number) => Node | null = () => null;
   specialList: (path: string, pid: number) => DirectoryEntry[] | null = () => null;
@@ -32,8 +32,7 @@ export class FileSystem {
     private readonly overlay: Overlay,
     private readonly writable: readonly string[],
     private readonly log: Logger,
-    /** Closes what the layers opened of the host's. */
-    private readonly closeLayers: () => void,
+    private readonly handles: HostHandles,
   ) {}
 
   /** Walks a path. @throws Errno ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EACCES */
@@ -120,7 +119,12 @@ export class FileSystem {
     this.requireParent(path, pid);
     if (!this.isReal(path)) return this.overlay.create(path, mode);
     const fd = check(
-      hostCall('open', path, Open.readWrite | Open.create | Open.exclusive | Open.noFollow, mode),
+      hostCall(
+        'open',
+        path,
+        Open.readWrite | Open.create | Open.exclusive | Open.noFollow,
+        mode & PERMISSIONS,
+      ),
     );
     hostCall('close', fd);
     return this.openReal(path);
@@ -136,15 +140,14 @@ export class FileSystem {
     const stat = hostStat(path);
     if (typeof stat === 'number') return fail(-stat);
     if ((stat.mode & Mode.typeMask) !== Mode.regular) fail(E.EACCES);
-    const file = new WritableHostFile(path, stat);
-    this.real.push(file);
+    const file = new WritableHostFile(path, stat, this.handles);
     this.log.info({ path }, 'the diversion writes a file of this machine');
     return file;
   }
 
-  /** Writes here reach the host. */
+  /** Writes here reach the host. The folders themselves stay what and where they are. */
   private isReal(path: string): boolean {
-    return this.writable.some((folder) => isInside(path, folder));
+    return this.writable.some((folder) => path !== folder && isInside(path, folder));
   }
 
   private requireParent(path: string, pid: number): void {
@@ -159,7 +162,7 @@ export class FileSystem {
     const found = this.walk(directory, path, false, pid);
     if (found.node) fail(E.EEXIST);
     this.requireParent(found.path, pid);
-    if (this.isReal(found.path)) check(hostCall('mkdir', found.path, mode));
+    if (this.isReal(found.path)) check(hostCall('mkdir', found.path, mode & PERMISSIONS));
     else this.overlay.makeDirectory(found.path, mode);
   }
 
@@ -234,8 +237,7 @@ export class FileSystem {
   }
 
   close(): void {
-    for (const file of this.real) file.close?.();
     this.overlay.close();
-    this.closeLayers();
+    this.handles.close();
   }
 }

@@ -18,17 +18,38 @@ function isHidden(path: string): boolean {
   return HIDDEN.some((root) => path === root || path.startsWith(`${root}/`)) && !SHOWN.test(path);
 }
 
-/** A file of the host, read by descriptor; opened on first use. */
+/** Descriptors of the host's that a diversion has open. */
+export class HostHandles {
+  private readonly files = new Set<{ shut: () => void }>();
+
+  add(file: { shut: () => void }): void {
+    this.files.add(file);
+  }
+
+  remove(file: { shut: () => void }): void {
+    this.files.delete(file);
+  }
+
+  /** When the diversion ends. */
+  close(): void {
+    for (const file of [...this.files]) file.shut();
+  }
+}
+
+/** A file of the host, opened on first use; where only mappings use it, for each use. */
 class HostFile implements FileContent {
   private fd = -1;
+  /** Open descriptions of it. */
+  private holders = 0;
 
   constructor(
     protected readonly path: string,
     private readonly facts: HostStat,
     private readonly flags: number,
+    private readonly handles: HostHandles,
   ) {}
 
-  protected handle(): number {
+  private handle(): number {
     if (this.fd >= 0) return this.fd;
     const fd = check(hostCall('open', this.path, this.flags | O_NOFOLLOW, 0));
     const now = hostFstat(fd);
@@ -37,6 +58,7 @@ class HostFile implements FileContent {
       hostCall('close', fd);
       return fail(E.EACCES);
     }
+    this.handles.add(this);
     return (this.fd = fd);
   }
 
@@ -46,33 +68,49 @@ class HostFile implements FileContent {
   }
 
   read(offset: number, into: Uint8Array): number {
-    return check(hostCall('pread', this.handle(), into, into.length, offset));
+    return this.using((fd) => hostCall('pread', fd, into, into.length, offset));
+  }
+
+  protected using(work: (fd: number) => number): number {
+    const result = work(this.handle());
+    if (this.holders === 0) this.shut();
+    return check(result);
+  }
+
+  hold(): void {
+    this.holders++;
   }
 
   close(): void {
-    if (this.fd >= 0) hostCall('close', this.fd);
+    if (--this.holders === 0) this.shut();
+  }
+
+  shut(): void {
+    if (this.fd < 0) return;
+    hostCall('close', this.fd);
+    this.handles.remove(this);
     this.fd = -1;
   }
 }
 
 /** A file in a folder where writes are allowed to be real. */
 export class WritableHostFile extends HostFile {
-  constructor(path: string, facts: HostStat) {
-    super(path, facts, Open.readWrite);
+  constructor(path: string, facts: HostStat, handles: HostHandles) {
+    super(path, facts, Open.readWrite, handles);
   }
 
   write(offset: number, bytes: Uint8Array): number {
-    return check(hostCall('pwrite', this.handle(), bytes, bytes.length, offset));
+    return this.using((fd) => hostCall('pwrite', fd, bytes, bytes.length, offset));
   }
 
   truncate(size: number): void {
-    check(hostCall('ftruncate', this.handle(), size));
+    this.using((fd) => hostCall('ftruncate', fd, size));
   }
 }
 
 /** The host's files, for reading only. Devices, sockets and pipes are no files here. */
 export class HostFiles implements FileLayer {
-  constructor(private readonly opened: (content: FileContent) => void) {}
+  constructor(private readonly handles: HostHandles) {}
 
   find(path: string): Node | null {
     if (isHidden(path)) return null;
@@ -83,11 +121,8 @@ export class HostFiles implements FileLayer {
         return { kind: 'directory', stat };
       case Mode.link:
         return { kind: 'link', target: readLink(path), stat };
-      case Mode.regular: {
-        const content = new HostFile(path, stat, Open.readOnly);
-        this.opened(content);
-        return { kind: 'file', content };
-      }
+      case Mode.regular:
+        return { kind: 'file', content: new HostFile(path, stat, Open.readOnly, this.handles) };
       default:
         return null;
     }

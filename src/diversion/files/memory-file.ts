@@ -96,7 +96,7 @@ export class MemoryFile implements FileContent {
   }
 
   /** When the diversion ends. */
-  close(): void {
+  dispose(): void {
     if (this.object && --this.object.mappings === 0) this.object.destroy();
     this.object = null;
   }

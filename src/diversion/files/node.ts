@@ -60,7 +60,8 @@ export interface FileContent {
   truncate?(size: number): void;
   /** What a shared mapping maps; absent: shared mappings see the content as it is. */
   shared?(): SharedObject;
-  /** Gives back what it holds of the host's. */
+  /** An open description refers to it, from now on until `close`. */
+  hold?(): void;
   close?(): void;
 }
 

@@ -48,6 +48,19 @@ export abstract class OpenFile {
     return Poll.in | Poll.out;
   }
 
+  /**
+   * Grows whenever something comes in or room is made: an edge for who asked for edges. What is told too often
+   * is looked at in vain; what is not told is waited for in vain.
+   */
+  get activity(): number {
+    return 0;
+  }
+
+  /** No descriptor refers to it any more. */
+  get isClosed(): boolean {
+    return this.references <= 0;
+  }
+
   /** What it waits for happens outside of the diversion. */
   get isOutside(): boolean {
     return false;
@@ -97,6 +110,7 @@ export class RegularFile extends OpenFile {
     readonly file: FileContent,
   ) {
     super();
+    file.hold?.();
   }
 
   override get content(): FileContent {
@@ -140,6 +154,10 @@ export class RegularFile extends OpenFile {
     }
     if (whence > SEEK.end || base + offset < 0) fail(E.EINVAL);
     return (this.offset = base + offset);
+  }
+
+  protected override closed(): void {
+    this.file.close?.();
   }
 
   override truncate(size: number): void {

@@ -4,6 +4,7 @@ import { silentLogger } from '../../engine/base/log.js';
 import { GuestMemory } from '../../engine/kvm/guest-memory.js';
 import { Errno, E } from '../errno.js';
 import { FileSystem } from './file-system.js';
+import { HostHandles } from './host-files.js';
 import { Mode, Open, type FileContent, type FileLayer, type Node } from './node.js';
 import { Overlay } from './overlay.js';
 
@@ -41,7 +42,7 @@ const lower: FileLayer = {
 function setUp(fileBytes = 1 << 20) {
   const memory = new GuestMemory(new ArrayBuffer(2 ** 21), gpa(0x40000), 2 ** 20);
   const options = { fileBytes, owner: { uid: 0, gid: 0 }, now: () => [1, 2] as const };
-  const files = new FileSystem(new Overlay([lower], memory, options), [], silentLogger, () => {});
+  const files = new FileSystem(new Overlay([lower], memory, options), [], silentLogger, new HostHandles());
   const open = (path: string, flags: number = Open.readOnly): FileContent => {
     const { node } = files.open('/', path, flags, 0o644, 1);
     if (node.kind !== 'file') throw new Error(node.kind);

@@ -203,7 +203,7 @@ export class Overlay {
 
   /** Gives guest pages back. */
   close(): void {
-    for (const file of this.made) file.close();
+    for (const file of this.made) file.dispose();
     this.entries.clear();
   }
 }

@@ -2,16 +2,51 @@ import { Errno, E, fail } from '../errno.js';
 import { Mode, Open, type FileStat } from './node.js';
 import { OpenFile, Poll } from './open-file.js';
 
-const CAPACITY = 1 << 16;
 const PIPE_BUF = 4096;
+const CAPACITY = 1 << 16;
+
+/** How much memory the pipes of a diversion take: beyond it they hold a page, as Linux has it (pipe(7)). */
+export class PipeMemory {
+  private left = 64 << 20;
+
+  take(): Uint8Array {
+    const bytes = new Uint8Array(this.left >= CAPACITY ? CAPACITY : PIPE_BUF);
+    this.left -= bytes.length;
+    return bytes;
+  }
+
+  give(bytes: Uint8Array): void {
+    this.left += bytes.length;
+  }
+}
 
 /** The bytes between two ends. */
 class Channel {
-  readonly bytes = new Uint8Array(CAPACITY);
+  private content: Uint8Array | null = null;
+  /** Of writes and reads so far. */
+  writes = 0;
+  reads = 0;
   start = 0;
   size = 0;
   readers = 0;
   writers = 0;
+
+  constructor(private readonly memory: PipeMemory) {}
+
+  /** From the first write on. */
+  get bytes(): Uint8Array {
+    return (this.content ??= this.memory.take());
+  }
+
+  get capacity(): number {
+    return this.content?.length ?? PIPE_BUF;
+  }
+
+  leave(): void {
+    if (this.readers > 0 || this.writers > 0 || !this.content) return;
+    this.memory.give(this.content);
+    this.content = null;
+  }
 }
 
 let nextInode = 1;
@@ -52,13 +87,18 @@ class ReadEnd extends PipeEnd {
     if (channel.size === 0) return channel.writers === 0 ? 0 : null;
     const count = Math.min(into.length, channel.size);
     for (let done = 0; done < count;) {
-      const piece = Math.min(count - done, CAPACITY - channel.start);
+      const piece = Math.min(count - done, channel.capacity - channel.start);
       into.set(channel.bytes.subarray(channel.start, channel.start + piece), done);
-      channel.start = (channel.start + piece) % CAPACITY;
+      channel.start = (channel.start + piece) % channel.capacity;
       done += piece;
     }
     channel.size -= count;
+    channel.reads++;
     return count;
+  }
+
+  override get activity(): number {
+    return this.channel.writes;
   }
 
   override poll(): number {
@@ -67,6 +107,7 @@ class ReadEnd extends PipeEnd {
 
   protected override closed(): void {
     this.channel.readers--;
+    this.channel.leave();
   }
 }
 
@@ -75,34 +116,41 @@ class WriteEnd extends PipeEnd {
   override write(bytes: Uint8Array): number | null {
     const { channel } = this;
     if (channel.readers === 0) throw new Errno(E.EPIPE);
-    const room = CAPACITY - channel.size;
+    const { length: capacity } = channel.bytes;
+    const room = capacity - channel.size;
     // Up to PIPE_BUF bytes are written together or not at all (pipe(7)).
     if (room === 0 || (bytes.length <= PIPE_BUF && room < bytes.length)) return bytes.length === 0 ? 0 : null;
     const count = Math.min(room, bytes.length);
     for (let done = 0; done < count;) {
-      const at = (channel.start + channel.size) % CAPACITY;
-      const piece = Math.min(count - done, CAPACITY - at);
+      const at = (channel.start + channel.size) % capacity;
+      const piece = Math.min(count - done, capacity - at);
       channel.bytes.set(bytes.subarray(done, done + piece), at);
       channel.size += piece;
       done += piece;
     }
+    channel.writes++;
     return count;
+  }
+
+  override get activity(): number {
+    return this.channel.reads;
   }
 
   override poll(): number {
     const { channel } = this;
     if (channel.readers === 0) return Poll.out | Poll.err;
-    return CAPACITY - channel.size >= PIPE_BUF ? Poll.out : 0;
+    return channel.capacity - channel.size >= PIPE_BUF ? Poll.out : 0;
   }
 
   protected override closed(): void {
     this.channel.writers--;
+    this.channel.leave();
   }
 }
 
 /** @param flags O_NONBLOCK, or 0 */
-export function makePipe(flags: number): { read: OpenFile; write: OpenFile } {
-  const channel = new Channel();
+export function makePipe(memory: PipeMemory, flags: number): { read: OpenFile; write: OpenFile } {
+  const channel = new Channel(memory);
   channel.readers = channel.writers = 1;
   const inode = nextInode++;
   return {
@@ -144,6 +192,10 @@ class SocketEnd extends OpenFile {
     return this.incoming.poll() | this.outgoing.poll();
   }
 
+  override get activity(): number {
+    return this.incoming.activity + this.outgoing.activity;
+  }
+
   protected override closed(): void {
     this.incoming.release();
     this.outgoing.release();
@@ -151,8 +203,8 @@ class SocketEnd extends OpenFile {
 }
 
 /** socketpair(2) of streams. */
-export function makeSocketPair(flags: number): [OpenFile, OpenFile] {
-  const [there, back] = [makePipe(0), makePipe(0)];
+export function makeSocketPair(memory: PipeMemory, flags: number): [OpenFile, OpenFile] {
+  const [there, back] = [makePipe(memory, 0), makePipe(memory, 0)];
   const inode = nextInode++;
   return [
     new SocketEnd(there.read, back.write, inode, flags),
@@ -163,6 +215,7 @@ export function makeSocketPair(flags: number): [OpenFile, OpenFile] {
 /** eventfd(2). */
 export class EventFd extends OpenFile {
   readonly path = 'anon_inode:[eventfd]';
+  private changes = 0;
 
   constructor(
     private count: bigint,
@@ -182,6 +235,7 @@ export class EventFd extends OpenFile {
     if (this.count === 0n) return null;
     const taken = this.semaphore ? 1n : this.count;
     this.count -= taken;
+    this.changes++;
     new DataView(into.buffer, into.byteOffset).setBigUint64(0, taken, true);
     return 8;
   }
@@ -192,7 +246,12 @@ export class EventFd extends OpenFile {
     if (value === 2n ** 64n - 1n) fail(E.EINVAL);
     if (this.count + value >= 2n ** 64n - 1n) return null;
     this.count += value;
+    this.changes++;
     return 8;
+  }
+
+  override get activity(): number {
+    return this.changes;
   }
 
   override poll(): number {
@@ -203,6 +262,7 @@ export class EventFd extends OpenFile {
 /** timerfd(2): `expirations` tells how often it went off since it was last asked. */
 export class TimerFd extends OpenFile {
   readonly path = 'anon_inode:[timerfd]';
+  private told = 0;
   /** Nanoseconds of its clock; 0: disarmed. */
   next = 0n;
   interval = 0n;
@@ -232,8 +292,13 @@ export class TimerFd extends OpenFile {
     const count = this.due();
     if (count === 0n) return null;
     this.next = this.interval === 0n ? 0n : this.next + count * this.interval;
+    this.told += Number(count);
     new DataView(into.buffer, into.byteOffset).setBigUint64(0, count, true);
     return 8;
+  }
+
+  override get activity(): number {
+    return this.told + Number(this.due());
   }
 
   override poll(): number {

@@ -65,7 +65,7 @@ export class RecordedDescriptors {
   /** Both ends work in the diversion; what was in the pipe is not known. */
   private pipe(file: RecordedFile): OpenFile {
     let pipe = this.pipes.get(file.path);
-    if (!pipe) this.pipes.set(file.path, (pipe = makePipe(file.flags & Open.nonblock)));
+    if (!pipe) this.pipes.set(file.path, (pipe = makePipe(this.kernel.pipes, file.flags & Open.nonblock)));
     return (file.flags & Open.accessMode) === Open.writeOnly ? pipe.write : pipe.read;
   }
 

@@ -48,6 +48,8 @@ const PF_PRESENT = 1;
 const PF_FETCH = 16;
 const PF_KEY = 32;
 const CPUID_NO_SUBLEAF = 0;
+/** Vectors from here on: a fault in ring 0, caused by registers that no program can have. */
+const RING0_FAULT = 0x200;
 
 /** si_code of each fault, and which signal it is (arch/x86/kernel/traps.c). */
 const FAULTS: Readonly<Record<number, readonly [signal: number, code: number, atRip: boolean]>> = {
@@ -165,6 +167,11 @@ export class DiversionRunner {
     // A 32-bit system call, which there is no kernel for.
     if (vector === Vector.INT80) {
       setSigned(registers, Reg.rip, rip - SYSCALL_LENGTH);
+      return this.fault(Sig.SEGV, Code.kernel, 0n, Vector.GP);
+    }
+    // The processor refused to go back to the program: IRET, or a base that is not canonical.
+    if (vector >= RING0_FAULT) {
+      context.dropRequests();
       return this.fault(Sig.SEGV, Code.kernel, 0n, Vector.GP);
     }
     const known = FAULTS[vector];

@@ -10,7 +10,7 @@ import { Sig, type Signal } from '../signals/pending.js';
 import { sendFault } from '../signals/send.js';
 import type { Dispatcher } from '../syscalls/dispatch.js';
 import type { DiversionRunner } from './runner.js';
-import { Stops } from './stops.js';
+import type { Stops } from './stops.js';
 import { fireTimers } from './timers.js';
 import { Turns } from './turns.js';
 

@@ -118,7 +118,8 @@ function pushFrame(
   const onStack = isOnAltStack(altStack, stackPointer) && !(altStack.flags & AUTO_DISARM);
   const enters = (action.flags & SigAction.onStack) !== 0 && altStack.size > 0 && !onStack;
   const place = placeFrame(enters ? altStack.pointer + altStack.size : stackPointer, enters, layout);
-  if (place.frame < 0 || (enters && place.frame < altStack.pointer)) return false;
+  // A frame on the alternate stack stays in it; one that begins there may not leave it either.
+  if (place.frame < 0 || ((enters || onStack) && place.frame < altStack.pointer)) return false;
   const image = convertImage(core.vectorState(task), core.vectors.hardware, layout);
   const frame = composeFrame(
     {

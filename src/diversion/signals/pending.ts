@@ -32,6 +32,8 @@ export const Code = { user: 0, kernel: 0x80, queue: -1, timer: -2, tkill: -6 } a
 
 export const HIGHEST_SIGNAL = 64;
 const FIRST_REALTIME = 32;
+/** Raised by an instruction: its handler is to see the registers of that. */
+const SYNCHRONOUS: readonly number[] = [Sig.SEGV, Sig.BUS, Sig.ILL, Sig.TRAP, Sig.FPE, 31];
 
 export interface Signal {
   readonly number: number;
@@ -53,12 +55,14 @@ export class PendingSignals {
     return this.queue.reduce((mask, { number }) => mask | (1n << BigInt(number - 1)), 0n);
   }
 
-  /** Takes the first one that `wanted` has, lowest number first. */
+  /** Takes the first one that `wanted` has: faults before others, lowest number first (next_signal). */
   take(wanted: bigint): Signal | null {
     let best = -1;
+    const rank = (number: number): number =>
+      SYNCHRONOUS.includes(number) ? number - HIGHEST_SIGNAL : number;
     this.queue.forEach(({ number }, index) => {
       if (((wanted >> BigInt(number - 1)) & 1n) === 0n) return;
-      if (best < 0 || number < this.queue[best].number) best = index;
+      if (best < 0 || rank(number) < rank(this.queue[best].number)) best = index;
     });
     return best < 0 ? null : this.queue.splice(best, 1)[0];
   }

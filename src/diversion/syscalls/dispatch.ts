@@ -4,7 +4,7 @@ import { E } from '../errno.js';
 import type { Kernel } from '../kernel.js';
 import type { Thread, Wait } from '../process.js';
 import type { UserMemory } from '../user-memory.js';
-import { attempt, finishCall } from '../tasks/wait.js';
+import { attempt, finishCall, restoreMask } from '../tasks/wait.js';
 
 /** One system call of one thread. */
 export interface Call {
@@ -59,7 +59,9 @@ export class Dispatcher {
       thread.wait = outcome;
       return null;
     });
-    if (result !== null) finishCall(kernel, thread, result);
+    if (result === null) return;
+    finishCall(kernel, thread, result);
+    restoreMask(thread);
   }
 
   private handlerOf(number: number): Handler {

@@ -4,7 +4,7 @@ import { Mode, Open } from '../files/node.js';
 import { EventFd, TimerFd, makePipe } from '../files/pipe.js';
 import { OpenDirectory, RegularFile, type OpenFile } from '../files/open-file.js';
 import type { Call, Handlers, Outcome } from './dispatch.js';
-import { fileOf, readPieces, transfer, writePieces } from './io.js';
+import { MAX_COUNT, fileOf, now, readPieces, transfer, writePieces } from './io.js';
 
 const Fcntl = {
   getFd: 1,
@@ -31,6 +31,8 @@ const FIONBIO = 0x5421;
 const FIOCLEX = 0x5451;
 const CLOSE_RANGE_CLOEXEC = 4;
 const COPY_CHUNK = 1 << 16;
+const SEEK_SET = 0;
+const SEEK_CUR = 1;
 const EFD_SEMAPHORE = 1;
 const MFD_CLOEXEC = 1;
 
@@ -135,7 +137,8 @@ function ioctl(call: Call): number {
 /** struct linux_dirent64: u64 ino, s64 off, u16 reclen, u8 type, name. */
 function getdents64(call: Call): number {
   const file = fileOf(call);
-  const [, at, size] = call.args;
+  const [, at] = call.args;
+  const size = call.args[2] >>> 0;
   if (!(file instanceof OpenDirectory)) fail(E.ENOTDIR);
   const self = { inode: file.stat().inode, mode: Mode.directory };
   const entries = [{ name: '.', ...self }, { name: '..', ...self }, ...file.entries()];
@@ -161,7 +164,7 @@ function getdents64(call: Call): number {
 
 function pipe(call: Call, flags: number): number {
   const { descriptors } = call.thread.process;
-  const { read, write } = makePipe(flags & Open.nonblock);
+  const { read, write } = makePipe(call.kernel.pipes, flags & Open.nonblock);
   const closes = (flags & Open.closeOnExec) !== 0;
   const fds = new Int32Array([descriptors.add(read, closes), descriptors.add(write, closes)]);
   call.memory.write(call.args[0], new Uint8Array(fds.buffer));
@@ -189,22 +192,27 @@ function getcwd(call: Call): number {
 }
 
 /** sendfile, copy_file_range: from one file to another, an offset in memory standing in for the file's own. */
-function copy(call: Call, from: OpenFile, to: OpenFile, offsetAt: number, total: number): Outcome {
+function copy(call: Call, from: OpenFile, to: OpenFile, offsetAt: number, wanted: number): Outcome {
   if (!from.canRead || !to.canWrite) fail(E.EBADF);
-  let offset = offsetAt === 0 ? -1 : call.memory.word(offsetAt);
-  let done = 0;
-  while (done < total) {
-    const bytes = new Uint8Array(Math.min(COPY_CHUNK, total - done));
-    const count = offset < 0 ? from.read(bytes) : from.pread(offset, bytes);
-    if (count === null || count <= 0) break;
-    const written = to.write(bytes.subarray(0, count));
-    if (written === null) break;
-    if (offset >= 0) offset += written;
-    done += written;
-    if (written < count) break;
-  }
-  if (offsetAt !== 0) call.memory.setU64(offsetAt, BigInt(offset));
-  return done;
+  const total = Math.min(wanted, MAX_COUNT);
+  const once = (): number | null => {
+    let offset = offsetAt === 0 ? from.seek(0, SEEK_CUR) : call.memory.word(offsetAt);
+    let done = 0;
+    while (done < total) {
+      const bytes = new Uint8Array(Math.min(COPY_CHUNK, total - done));
+      const count = from.pread(offset, bytes);
+      if (count <= 0) break;
+      const written = to.write(bytes.subarray(0, count));
+      if (written === null && done === 0) return null;
+      offset += written ?? 0;
+      done += written ?? 0;
+      if (written !== count) break;
+    }
+    if (offsetAt !== 0) call.memory.setU64(offsetAt, BigInt(offset));
+    else from.seek(offset, SEEK_SET);
+    return done;
+  };
+  return now(to, 'writing', once);
 }
 
 function memfd(call: Call): number {

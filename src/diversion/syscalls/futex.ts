@@ -131,7 +131,7 @@ function lockPi(call: Call, at: Gva): Outcome {
   const deadline =
     timeoutAt === 0 ? undefined : kernel.clock.toMonotonic(clock, readTimespec(call.memory, timeoutAt));
   const queued = kernel.futexes.wait(thread.task.space, at, ALL_BITS, deadline);
-  return { ...queued, poll: () => (takePi(call, at) ? 0 : null) };
+  return { ...queued, interrupted: 'always', poll: () => (takePi(call, at) ? 0 : null) };
 }
 
 function unlockPi(call: Call, at: Gva): number {

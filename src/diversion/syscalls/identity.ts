@@ -18,6 +18,8 @@ const RLIMITS = 16;
 const INFINITE = 0xffff_ffff_ffff_ffffn;
 const SYSINFO_BYTES = 112;
 const MIB = 2n ** 20n;
+/** A call gives less than was asked for, as it may. */
+const MAX_RANDOM = 1 << 20;
 
 function uname(call: Call): number {
   const { facts } = call.kernel;
@@ -131,7 +133,7 @@ function setsid(call: Call): number {
 
 function getrandom(call: Call): number {
   const [at, size] = call.args;
-  const bytes = new Uint8Array(Math.min(size, 1 << 20));
+  const bytes = new Uint8Array(size < 0 ? MAX_RANDOM : Math.min(size, MAX_RANDOM));
   call.kernel.random(bytes);
   call.memory.write(at, bytes);
   return bytes.length;

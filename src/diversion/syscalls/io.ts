@@ -7,7 +7,7 @@ import { send } from '../signals/send.js';
 import type { Call, Outcome } from './dispatch.js';
 
 /** What the kernel transfers at most in one call (MAX_RW_COUNT). */
-const MAX_COUNT = 0x7fff_f000;
+export const MAX_COUNT = 0x7fff_f000;
 const CHUNK = 1 << 18;
 
 interface Piece {

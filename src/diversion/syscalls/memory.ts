@@ -15,6 +15,8 @@ const TYPE_MASK = 0xf;
 const SHARED_VALIDATE = 3;
 /** Lowest address that may be mapped (vm.mmap_min_addr). */
 const MIN_ADDRESS = 0x1_0000;
+/** vm.max_map_count. */
+const MAX_MAPPINGS = 65_530;
 const MADV_FREE = 8;
 const MADV_WIPE_ON_FORK = 18;
 const MADV_HIGHEST = 25;
@@ -36,9 +38,15 @@ const spaceOf = (call: Call): AddressSpace => call.thread.task.space;
 
 /** Address space that mappings may take: as much as there could be pages for, and then some. */
 function checkTotal(call: Call, added: number): void {
+  checkCount(call);
   let total = added;
   for (const vma of spaceOf(call).vmas) if (vma.prot & Prot.write) total += vma.end - vma.start;
   if (total > 2 ** 40) fail(E.ENOMEM);
+}
+
+/** A call may split one mapping in three. */
+function checkCount(call: Call): void {
+  if (spaceOf(call).vmas.size >= MAX_MAPPINGS) fail(E.ENOMEM);
 }
 
 function mmap(call: Call): number {
@@ -111,6 +119,7 @@ function munmap(call: Call): number {
   if (start % PAGE_SIZE !== 0 || length <= 0) fail(E.EINVAL);
   const end = pageCeil(start + length);
   if (start < 0 || end > USER_END) fail(E.EINVAL);
+  checkCount(call);
   spaceOf(call).unmap(start as Gva, end as Gva);
   return 0;
 }
@@ -119,6 +128,7 @@ function mprotect(call: Call): number {
   const [first, length, prot] = call.args;
   const space = spaceOf(call);
   const { start, end } = rangeOf(first, length);
+  checkCount(call);
   const from = prot & PROT_GROWSDOWN ? Math.min(start, space.vmas.find(start)?.start ?? start) : start;
   if (from === end) return 0;
   let stop = from;
@@ -266,7 +276,9 @@ function mincore(call: Call): number {
   const [first, length, vector] = call.args;
   const { start, end } = rangeOf(first, length);
   if (!spaceOf(call).allows(start, end - start, Prot.read)) fail(E.ENOMEM);
-  call.memory.write(vector, new Uint8Array((end - start) / PAGE_SIZE).fill(1));
+  const resident = new Uint8Array(PAGE_SIZE).fill(1);
+  for (let at = 0, count = (end - start) / PAGE_SIZE; at < count; at += PAGE_SIZE)
+    call.memory.write(vector + at, resident.subarray(0, count - at));
   return 0;
 }
 

@@ -126,7 +126,7 @@ export const pollingCalls: Handlers = {
   poll: (call) => poll(call, deadlineIn(call, call.args[2])),
   ppoll: (call) => {
     useMask(call, call.args[3], call.args[4]);
-    return finished(call, poll(call, deadlineAt(call, call.args[2])));
+    return poll(call, deadlineAt(call, call.args[2]));
   },
   select: (call) =>
     select(
@@ -136,7 +136,7 @@ export const pollingCalls: Handlers = {
   pselect6: (call) => {
     const [, , , , timeout, set] = call.args;
     if (set !== 0) useMask(call, call.memory.word(set), call.memory.word(set + 8));
-    return finished(call, select(call, deadlineAt(call, timeout)));
+    return select(call, deadlineAt(call, timeout));
   },
   epoll_create: (call) => epollCreate(call, 0),
   epoll_create1: (call) => epollCreate(call, call.args[0]),
@@ -144,16 +144,6 @@ export const pollingCalls: Handlers = {
   epoll_wait: (call) => epollWait(call, deadlineIn(call, call.args[3])),
   epoll_pwait: (call) => {
     useMask(call, call.args[4], call.args[5]);
-    return finished(call, epollWait(call, deadlineIn(call, call.args[3])));
+    return epollWait(call, deadlineIn(call, call.args[3]));
   },
 };
-
-/** The mask of a call that did not have to wait is put back at once. */
-function finished(call: Call, outcome: Outcome): Outcome {
-  const { thread } = call;
-  if (typeof outcome === 'number' && thread.savedMask !== null) {
-    thread.task.signalMask = thread.savedMask;
-    thread.savedMask = null;
-  }
-  return outcome;
-}

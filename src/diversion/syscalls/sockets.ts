@@ -46,7 +46,9 @@ function socketpair(call: Call): number {
   if ((type & TYPE_MASK) !== SOCK_STREAM) fail(E.EPROTONOSUPPORT);
   const { descriptors } = call.thread.process;
   const closes = (type & Open.closeOnExec) !== 0;
-  const fds = makeSocketPair(type & Open.nonblock).map((end) => descriptors.add(end, closes));
+  const fds = makeSocketPair(call.kernel.pipes, type & Open.nonblock).map((end) =>
+    descriptors.add(end, closes),
+  );
   call.memory.write(at, new Uint8Array(new Int32Array(fds).buffer));
   return 0;
 }

@@ -1,7 +1,7 @@
 import { CloneFlag } from '../../engine/base/linux.js';
 import { E, fail } from '../errno.js';
 import type { Process, Wait } from '../process.js';
-import { childSignal, Sig } from '../signals/pending.js';
+import { HIGHEST_SIGNAL, childSignal, Sig } from '../signals/pending.js';
 import { cloneThread, type CloneRequest } from '../tasks/clone.js';
 import { exitProcess, exitThread } from '../tasks/exit.js';
 import { executeProgram } from '../exec/execute.js';
@@ -10,18 +10,24 @@ import { directoryOf } from './paths.js';
 
 const CSIGNAL = 0xff;
 const CLONE_ARGS_V0 = 64;
-const CLONE_CLEAR_SIGHAND = 0x1_0000_0000;
+const CLONE_CLEAR_SIGHAND = 1n << 32n;
+const KNOWN_FLAGS = 0xffff_ffffn | CLONE_CLEAR_SIGHAND;
 /** What would need name spaces, descriptors of processes or control groups. */
 const REFUSED_FLAGS = 0x7e02_1000;
 const Wait4 = { noHang: 1, untraced: 2, exited: 4, continued: 8, noWait: 0x100_0000 } as const;
 const IdType = { all: 0, pid: 1, group: 2 } as const;
-const MAX_STRINGS = 1 << 12;
+/** Processes that ended and that nobody has waited for may be as many times the tasks. */
+const ZOMBIES = 4;
+/** Of arguments or environment with their pointers (ARG_MAX with the usual stack limit). */
+const MAX_ARGUMENT_BYTES = 1 << 21;
 const AT_FDCWD = -100;
 
 function clone(call: Call, request: CloneRequest): Outcome {
   const { kernel } = call;
+  if (request.exitSignal > HIGHEST_SIGNAL) fail(E.EINVAL);
   if (request.flags & REFUSED_FLAGS) fail(E.EPERM);
-  if (kernel.threads.size >= kernel.policy.limits.tasks) {
+  const { tasks } = kernel.policy.limits;
+  if (kernel.threads.size >= tasks || kernel.processes.size >= tasks * ZOMBIES) {
     kernel.sayOnce('tasks', {}, `the diversion has ${kernel.threads.size} tasks, which is its limit`);
     fail(E.EAGAIN);
   }
@@ -34,11 +40,12 @@ function clone3(call: Call): Outcome {
   if (size < CLONE_ARGS_V0) fail(E.EINVAL);
   const view = call.memory.view(at, CLONE_ARGS_V0);
   const word = (index: number): number => Number(view.getBigUint64(8 * index, true));
-  const flags = word(0);
+  const flags = view.getBigUint64(0, true);
+  if (flags & ~KNOWN_FLAGS) fail(E.EINVAL);
   const [stack, stackSize] = [word(5), word(6)];
   return clone(call, {
-    flags: (flags % CLONE_CLEAR_SIGHAND) >>> 0,
-    clearHandlers: flags >= CLONE_CLEAR_SIGHAND,
+    flags: Number(flags & 0xffff_ffffn),
+    clearHandlers: (flags & CLONE_CLEAR_SIGHAND) !== 0n,
     exitSignal: word(4),
     stack: stack === 0 ? 0 : stack + stackSize,
     parentTid: word(3),
@@ -134,10 +141,12 @@ function infoOf({ status, pid, credentials }: Process): Uint8Array {
 function strings(call: Call, at: number): string[] {
   const list: string[] = [];
   if (at === 0) return list;
-  for (let index = 0; index < MAX_STRINGS; index++) {
-    const pointer = call.memory.word(at + 8 * index);
+  for (let bytes = 0; bytes < MAX_ARGUMENT_BYTES;) {
+    const pointer = call.memory.word(at + 8 * list.length);
     if (pointer === 0) return list;
-    list.push(call.memory.string(pointer, 1 << 17));
+    const text = call.memory.string(pointer, 1 << 17);
+    list.push(text);
+    bytes += text.length + 9;
   }
   return fail(E.E2BIG);
 }

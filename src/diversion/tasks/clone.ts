@@ -46,11 +46,29 @@ export function cloneThread(kernel: Kernel, parent: Thread, request: CloneReques
   const child = new Thread(task, process);
   kernel.threads.set(tid, child);
   kernel.processes.set(process.pid, process);
-  inherit(kernel, parent, child, request);
-  storeTids(kernel, parent, child, request);
+  try {
+    inherit(kernel, parent, child, request);
+  } catch (error) {
+    forget(kernel, child, isThread);
+    throw error;
+  }
+  storeTids(parent, child, request);
   const vfork = (flags & CloneFlag.vfork) !== 0;
   kernel.event = { kind: isThread ? 'clone' : vfork ? 'vfork' : 'fork', tid: parent.tid, child: tid };
   return vfork ? waitForRelease(child, tid) : tid;
+}
+
+/** There was no room for it. */
+function forget(kernel: Kernel, child: Thread, isThread: boolean): void {
+  const { process } = child;
+  kernel.threads.delete(child.tid);
+  process.threads.delete(child);
+  if (!isThread) {
+    process.parent?.children.delete(process);
+    kernel.processes.delete(process.pid);
+    process.descriptors.leave();
+  }
+  kernel.core.removeTask(child.task);
 }
 
 function waitForRelease(child: Thread, tid: number): Wait {
@@ -126,8 +144,9 @@ function giveLibraryStack({ core }: Kernel, from: Task, task: Task): void {
   locals.setBigUint64(ThreadLocals.altStackPointer, BigInt(end), true);
 }
 
-function storeTids(kernel: Kernel, parent: Thread, child: Thread, request: CloneRequest): void {
+function storeTids(parent: Thread, child: Thread, request: CloneRequest): void {
   const tid = Uint8Array.from(new Uint8Array(new Int32Array([child.tid]).buffer));
-  if (request.flags & CloneFlag.parentSetTid) kernel.memoryOf(parent).write(request.parentTid, tid);
+  // As the kernel: a place that cannot be written is the program's affair.
+  if (request.flags & CloneFlag.parentSetTid) parent.task.space.write(request.parentTid as Gva, tid);
   if (request.flags & CloneFlag.childSetTid) child.task.space.write(request.childTid as Gva, tid);
 }

@@ -82,10 +82,11 @@ function walkRobustList(kernel: Kernel, thread: Thread): void {
   const head = task.robustList;
   task.robustList = 0 as Gva;
   if (head === 0) return;
+  // Signed: the offset from an entry to its futex may be negative.
   const word = (at: number): number => {
     const bytes = new Uint8Array(8);
     return task.space.read(at as Gva, bytes) === 8
-      ? Number(new DataView(bytes.buffer).getBigUint64(0, true))
+      ? Number(new DataView(bytes.buffer).getBigInt64(0, true))
       : 0;
   };
   const offset = word(head + 8);

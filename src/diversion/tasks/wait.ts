@@ -42,19 +42,23 @@ export function pollWait(kernel: Kernel, thread: Thread): boolean {
   if (result === null && wait.deadline !== undefined && kernel.clock.monotonic >= wait.deadline)
     result = wait.timedOut ?? 0;
   if (result === null) return false;
-  endWait(thread, wait);
+  endWait(kernel, thread, wait);
   finishCall(kernel, thread, result);
   restoreMask(thread);
   return true;
 }
 
-function endWait(thread: Thread, wait: Wait): void {
+/** What it stores then goes to where the program said, which may be nowhere. */
+function endWait(kernel: Kernel, thread: Thread, wait: Wait): void {
   thread.wait = null;
-  wait.end?.();
+  attempt(kernel, () => {
+    wait.end?.();
+    return null;
+  });
 }
 
-/** A call that waited with another mask is over without a handler having run. */
-function restoreMask(thread: Thread): void {
+/** A call that had another mask put in force is over without a handler having run. */
+export function restoreMask(thread: Thread): void {
   if (thread.savedMask === null) return;
   thread.task.signalMask = thread.savedMask;
   thread.savedMask = null;
@@ -67,8 +71,9 @@ function restoreMask(thread: Thread): void {
 export function cancelWait(kernel: Kernel, thread: Thread, restarts: boolean): void {
   const { wait } = thread;
   if (!wait) return;
-  endWait(thread, wait);
-  if (wait.interrupted === 'restart' && restarts) return restartCall(kernel, thread);
+  endWait(kernel, thread, wait);
+  if (wait.interrupted === 'always' || (wait.interrupted === 'restart' && restarts))
+    return restartCall(kernel, thread);
   finishCall(kernel, thread, -E.EINTR);
 }
 
@@ -80,7 +85,7 @@ export function restartCall(kernel: Kernel, thread: Thread): void {
 }
 
 /** The thread is given other registers: the call that it was in is forgotten. */
-export function dropWait(thread: Thread): void {
-  if (thread.wait) endWait(thread, thread.wait);
+export function dropWait(kernel: Kernel, thread: Thread): void {
+  if (thread.wait) endWait(kernel, thread, thread.wait);
   restoreMask(thread);
 }
