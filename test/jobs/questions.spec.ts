@@ -8,6 +8,7 @@ import { ExitCode } from '../../src/engine/base/errors.js';
 import type { RunReport } from '../../src/jobs/report/run-report.js';
 import { runRevenant } from './run-revenant.js';
 
+const staticProgram = path.resolve(import.meta.dirname, '../../traces/zen2/hello-static');
 const tree = path.resolve(import.meta.dirname, '../../traces/skylake-pku/tree');
 let folder: string;
 const inFolder = (name: string): string => path.join(folder, name);
@@ -50,7 +51,13 @@ async function ask(
   ...args: string[]
 ): Promise<{ code: number | null; report: RunReport }> {
   const file = inFolder('asked.yaml');
-  fs.writeFileSync(file, stringify({ version: 1, traces: [{ name: 'tree', paths: tree, questions }] }));
+  // The other trace is a static program, which stands at its entry when it begins.
+  const entry = [{ at: { symbol: '_start' }, memory: '_start', type: 'u8', equals: 0x31 }];
+  const traces = [
+    { name: 'tree', paths: tree, questions },
+    { paths: staticProgram, questions: entry },
+  ];
+  fs.writeFileSync(file, stringify({ version: 1, traces }));
   const { code, stdout } = await runRevenant(['ci', file, '--machine', 'emulated', '--json', ...args]);
   return { code, report: JSON.parse(stdout) as RunReport };
 }
@@ -74,6 +81,7 @@ it('fails exactly the question that expects something else, and shows both', asy
   ]);
   expect(questions.map(({ found }) => found)).toEqual([String(sum), drawing, String(insertedAt[9])]);
   expect(state).toBe('failed');
+  expect(report.results[1].questions).toMatchObject([{ state: 'passed' }]);
   expect(problems).toHaveLength(1);
   expect(problems[0]).toMatchObject({ kind: 'question', expected: String(sum + 1), found: String(sum) });
   for (const file of ['junit.xml', 'artifacts/tree/report.txt'])

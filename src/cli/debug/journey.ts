@@ -132,10 +132,13 @@ export class Journey {
     const start = await this.address(name);
     if (offset > 0) this.requireInstruction(name, start, offset);
     const address = (start + offset) as Gva;
+    // Who stands there already has arrived: at the entry of a static program.
+    const arrived = counted === 0 && this.target.rip(this.target.currentTid) === address ? 1 : counted;
+    if (arrived === hit) return this.target.currentTid;
     const breakpoint = { pid: null, address };
     this.target.addBreakpoint(breakpoint);
     try {
-      for (let hits = counted; ;) {
+      for (let hits = arrived; ;) {
         const stop = await this.continue();
         if (stop.kind === 'history-end')
           throw usage(`${name} is reached ${hits} times in this recording, not ${hit}.`);
