@@ -66,6 +66,8 @@ const traceOptions = (spec: JobSpec): ReplayCommandOptions => ({
   cpu: spec.cpu ?? undefined,
   memory: spec.limits.memoryBytes ?? undefined,
   unpacked: spec.unpacked,
+  // A result follows from the trace alone: it may be kept, and no file beside the trace can change it.
+  checkpoints: false,
   like: spec.like ?? undefined,
   stallLimit: spec.limits.stallSeconds,
 });
