@@ -1,5 +1,5 @@
 /** A further replay of a job's trace, which goes where questions and checkpoints are. */
-import { silentLogger } from '../engine/base/log.js';
+import type { Logger } from '../engine/base/log.js';
 import type { JobSpec } from '../jobs/spec.js';
 import type { ReplayCommandOptions } from './commands/replay.js';
 import { Journey } from './debug/journey.js';
@@ -18,6 +18,7 @@ export async function openJobTarget(
   spec: JobSpec,
   options: ReplayCommandOptions,
   io: CommandIo,
+  log: Logger,
   note: (text: string) => void,
 ): Promise<JobTarget> {
   const interrupt = new Interrupt();
@@ -27,7 +28,7 @@ export async function openJobTarget(
       options,
       // What there is to warn about was said by the replay before.
       io: { ...io, err() {} },
-      log: silentLogger,
+      log,
       interrupt,
       note,
       output: () => {},

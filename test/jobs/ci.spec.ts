@@ -56,6 +56,7 @@ describe('revenant ci', () => {
     expect(read('flipped.html')).toMatch(
       /"name":"rdx","expected":"0x[0-9a-f]+","found":"0x[0-9a-f]+","differs":true/,
     );
+    expect(read('artifacts/flipped/worker.log')).toMatch(/"machine chosen"/);
     const schema = path.resolve(import.meta.dirname, 'junit.xsd');
     const lint = spawnSync('xmllint', ['--noout', '--schema', schema, inFolder('flipped.xml')]);
     if (!lint.error) expect(lint.status).toBe(0);

@@ -1,5 +1,5 @@
 /** `revenant job`: the process that does one job of `revenant ci` or `revenant worker`; started by them only. */
-import { silentLogger } from '../../engine/base/log.js';
+import type { Logger } from '../../engine/base/log.js';
 import { hex } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import { DivergenceError, formatReport, reportDocument } from '../../engine/replay/report.js';
@@ -16,6 +16,7 @@ import type { CommandIo } from '../output.js';
 import { processorName } from '../processor.js';
 import type { RunResult } from '../run.js';
 import { runSession } from '../run.js';
+import { createLogger } from '../log.js';
 import { openJobTarget } from '../job-target.js';
 import { ReplayAnswerer } from '../questions.js';
 import { writeCheckpoint } from '../../engine/persist/file.js';
@@ -34,7 +35,9 @@ export async function jobCommand(io: CommandIo): Promise<number> {
   // Ctrl-C reaches the whole group of processes; the parent decides what it means.
   process.on('SIGINT', () => {});
   const { spec, artifacts } = await new Promise<RunMessage>((resolve) => process.once('message', resolve));
-  const result = await executeJob(spec, localReplayer(io), {
+  // Kept with a failure; the parent keeps the end of what is long.
+  const log = await createLogger(io, true, undefined);
+  const result = await executeJob(spec, localReplayer(io, log), {
     artifacts,
     progress: throttled(io),
     provisional: (known) => void send({ kind: 'provisional', result: known }),
@@ -74,20 +77,20 @@ const traceOptions = (spec: JobSpec): ReplayCommandOptions => ({
 
 const note = (text: string): void => void send({ kind: 'note', text });
 
-function localReplayer(io: CommandIo): Replayer {
+function localReplayer(io: CommandIo, log: Logger): Replayer {
   return {
     open: (spec) => openTrace(spec.trace, traceOptions(spec), io),
     brand: (reader) => processorName(reader.header),
     replay: async (spec, hooks) => {
       const interrupt = new Interrupt();
-      const machines = new Machines(traceOptions(spec), silentLogger, note);
+      const machines = new Machines(traceOptions(spec), log, note);
       const trace = openTrace(spec.trace, traceOptions(spec), { ...io, err() {} });
       try {
         const result = await runSession({
           trace,
           machines,
           interrupt,
-          log: silentLogger,
+          log,
           output: (fd, bytes) => hooks.output(fd, bytes),
           stallLimit: spec.limits.stallSeconds,
           until: spec.expect.until ?? Infinity,
@@ -103,9 +106,9 @@ function localReplayer(io: CommandIo): Replayer {
       }
     },
     answerer: async (spec) =>
-      new ReplayAnswerer(spec, await openJobTarget(spec, traceOptions(spec), io, note)),
+      new ReplayAnswerer(spec, await openJobTarget(spec, traceOptions(spec), io, log, note)),
     checkpoint: async (spec, frame, file) => {
-      const { journey, target, close } = await openJobTarget(spec, traceOptions(spec), io, note);
+      const { journey, target, close } = await openJobTarget(spec, traceOptions(spec), io, log, note);
       try {
         await journey.to({ kind: 'frame', frame });
         writeCheckpoint(target.session, file);
