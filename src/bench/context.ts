@@ -5,6 +5,7 @@ import type { Logger } from '../engine/base/log.js';
 import { tickStrategyFor } from '../engine/replay/ticks/choose.js';
 import { ReplaySession, type ReplayOptions } from '../engine/replay/session.js';
 import { TraceReader } from '../engine/trace/reader.js';
+import { TravelTarget, type TravelOptions } from '../engine/travel/target.js';
 import type { MachineForTrace, MachineOptions } from '../cli/machines.js';
 import { Machines } from '../cli/machines.js';
 
@@ -65,6 +66,36 @@ export class BenchContext {
         return await measure(session, made);
       } finally {
         session.close();
+      }
+    } finally {
+      reader.close();
+    }
+  }
+
+  /** The same for a replay that stops where one wants and goes back. */
+  async travel<T>(
+    trace: string,
+    measure: (target: TravelTarget) => T | Promise<T>,
+    options: Partial<TravelOptions> = {},
+  ): Promise<T> {
+    const reader = TraceReader.open(trace);
+    try {
+      const made = await this.machines.forTrace(reader);
+      this.machineDescription = made.facts.description;
+      const target = TravelTarget.open({
+        trace: reader,
+        machine: made.machine,
+        log: silent,
+        output: () => {},
+        memoryLimitBytes: made.memoryLimitBytes,
+        stallLimitMicros: STALL_LIMIT_SECONDS * 1e6,
+        dataBreakpoints: made.attestation.dataBreakpoints,
+        ...options,
+      });
+      try {
+        return await measure(target);
+      } finally {
+        target.close();
       }
     } finally {
       reader.close();

@@ -3,6 +3,7 @@ import { decode } from './subjects/decode.js';
 import { frames } from './subjects/frames.js';
 import { loop } from './subjects/loop.js';
 import { start } from './subjects/start.js';
+import { travel } from './subjects/travel.js';
 
 /** Every subject, in the order in which they are measured. */
-export const subjects: readonly Subject[] = [decode, start, frames, loop];
+export const subjects: readonly Subject[] = [decode, start, frames, loop, travel];

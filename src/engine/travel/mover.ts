@@ -16,6 +16,8 @@ const BUDGET_MICROS = 5_000;
 const MICROS_AN_EXIT = 4;
 /** Work between two checkpoints on the way, in exits: some twenty milliseconds. */
 const EFFORT_BETWEEN = 5_000;
+/** The same where the program stops for its user. */
+const EFFORT_FOR_USER = 50;
 const MAX_STOPOVERS = 48;
 /** Frames that a checkpoint must be nearer than what is at hand to be worth reading from a file. */
 const WORTH_READING = 16;
@@ -169,6 +171,11 @@ export class Mover {
     const atFrame = !this.session.inside && !checkpoint.inside;
     if (!atFrame || checkpoint.frameTime !== this.session.frameTime) this.from = this.keep(this.from);
     this.standsAt = this.from;
+  }
+
+  /** The user looks around here, and may go back from here: worth a checkpoint unless one is near. */
+  keepForUser(): void {
+    if (this.effort - this.effortAtLast >= EFFORT_FOR_USER) this.keepOnTheWay();
   }
 
   /** What `keepHere` keeps from now on until `endJourney` is not thinned out. */

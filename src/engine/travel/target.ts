@@ -87,6 +87,11 @@ export class TravelTarget implements ReplayTarget {
     return this.core.current?.tid ?? this.tasks()[0]?.tid ?? 0;
   }
 
+  /** Checkpoints in memory. */
+  get checkpointCount(): number {
+    return this.mover.stopovers.size;
+  }
+
   tasks(): readonly DebugTask[] {
     return [...this.core.tasks.values()].map(({ tid, group, name }) => ({ tid, pid: group.tgid, name }));
   }
@@ -249,7 +254,11 @@ export class TravelTarget implements ReplayTarget {
   private *runForward(request: RunRequest): Slices<DebugStop> {
     const { mode, tid } = request;
     const skipTid = this.currentTid;
-    if (mode.kind === 'continue') return this.stopOf(yield* this.mover.forward({ ...RUN, skipTid }));
+    if (mode.kind === 'continue') {
+      const event = yield* this.mover.forward({ ...RUN, skipTid });
+      if (event.kind === 'stop') this.mover.keepForUser();
+      return this.stopOf(event);
+    }
     for (;;) {
       const stop = this.stopOf(yield* this.mover.forward({ ...RUN, skipTid, stepTid: tid }));
       if (stop.kind !== 'step' || mode.kind === 'step') return stop;
