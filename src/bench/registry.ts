@@ -1,9 +1,10 @@
 import type { Subject } from './subject.js';
 import { decode } from './subjects/decode.js';
+import { diversions } from './subjects/diversions.js';
 import { frames } from './subjects/frames.js';
 import { loop } from './subjects/loop.js';
 import { start } from './subjects/start.js';
 import { travel } from './subjects/travel.js';
 
 /** Every subject, in the order in which they are measured. */
-export const subjects: readonly Subject[] = [decode, start, frames, loop, travel];
+export const subjects: readonly Subject[] = [decode, start, frames, loop, travel, diversions];

@@ -111,6 +111,44 @@ it('writes are real where that is allowed, and only there', async () => {
   fs.rmSync(`${scratch}/real`);
 });
 
+it('no link, no .. and no rename leads writes out of the allowed folder', async () => {
+  const box = path.join(scratch, 'box');
+  const outside = path.join(scratch, 'outside');
+  const entrance = path.join(scratch, 'entrance');
+  fs.mkdirSync(box);
+  fs.mkdirSync(outside);
+  fs.writeFileSync(`${outside}/kept`, 'kept\n');
+  fs.symlinkSync('../outside', `${box}/out`);
+  fs.symlinkSync(`${outside}/kept`, `${box}/link`);
+  fs.symlinkSync(box, entrance);
+  const list = (): string[] => fs.readdirSync(outside).sort();
+  await within(
+    async (d) => {
+      const shell = (line: string): Promise<bigint> =>
+        d.call('system', `cd ${entrance} && ${line} 2>/dev/null`);
+      expect(await shell('echo in > in && mkdir deep && echo in > deep/in && mv deep/in deep/moved')).toBe(
+        0n,
+      );
+      await shell(
+        'echo bad > out/new; echo bad > ../outside/new; echo bad > link; rm out/kept; echo bad >> link',
+      );
+      await shell(
+        'ln -s /etc/passwd made; ln in /tmp/made; mv in ../outside/in; mv out/kept here; chmod 4755 in',
+      );
+      await shell('mkdir deep/../../outside/dir; cp -r . ../outside/copy; mkfifo pipe; mknod dev c 1 3');
+      await d.call('system', `rm -rf ${box}/deep; mv ${box} ${scratch}/other; rmdir ${box}; rm ${entrance}`);
+      expect(d.stdout).toBe('');
+    },
+    { allowWrites: [entrance] },
+  );
+  expect(list()).toEqual(['kept']);
+  expect(fs.readFileSync(`${outside}/kept`, 'utf8')).toBe('kept\n');
+  expect(fs.readdirSync(scratch).sort()).toEqual(['box', 'entrance', 'live', 'outside', 'victim']);
+  expect(fs.readdirSync(box).filter((name) => !['out', 'link', 'in'].includes(name))).toEqual([]);
+  fs.rmSync(entrance);
+  for (const folder of [box, outside]) fs.rmSync(folder, { recursive: true });
+});
+
 it('two hundred diversions leave no descriptor and no page behind', async () => {
   const count = (): number => fs.readdirSync('/proc/self/fd').length;
   const once = (): Promise<bigint> => within((d) => d.call('count_lines', '/etc/passwd'));
