@@ -298,7 +298,7 @@ describe('diversions', () => {
     expect(await ask('vCont;c')).toMatch(/^T00/);
     expect(said()).toBe('hello\n[diversion: enough.]\n');
     expect(await ask('vCont;c')).toMatch(/^T00/);
-    expect(said()).toBe('The diversion cannot go on: enough.\n');
+    expect(said()).toBe('[diversion: it cannot go on: enough. Leave it with: monitor diversion end]\n');
   });
 
   it('deliver the signals that gdb passes on', async () => {
