@@ -6,10 +6,15 @@ import { deviceStat, OpenFile, Poll } from './open-file.js';
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_NOSIGNAL = 0x4000;
+const SOL_SOCKET = 1;
+const SO_ERROR = 4;
+const MAX_ADDRESS = 128;
 
 /** A socket of the host's, only ever a client's; it never blocks us. */
 export class HostSocket extends OpenFile {
   readonly path = 'socket:[host]';
+
+  private looks = 0;
 
   private constructor(private readonly fd: number) {
     super();
@@ -30,16 +35,33 @@ export class HostSocket extends OpenFile {
     return { ...deviceStat(0, 0o777), mode: Mode.socket | 0o777 };
   }
 
-  connect(address: Uint8Array): void {
+  /** Begins to; `connected` tells how it ends. */
+  connect(address: Uint8Array): 'connected' | 'under way' {
     const result = hostCall('connect', this.fd, address, address.length);
-    if (result < 0 && result !== -E.EINPROGRESS) fail(-result);
+    if (result === -E.EINPROGRESS) return 'under way';
+    check(result);
+    return 'connected';
   }
 
-  /** 0 once it is; null: not yet. */
+  /** 0 once it is; null: not yet. Throws why it cannot be. */
   connected(): number | null {
-    const state = this.poll();
-    if (state & (Poll.err | Poll.hup)) return fail(E.ECONNREFUSED);
-    return state & Poll.out ? 0 : null;
+    if ((this.poll() & (Poll.out | Poll.err | Poll.hup)) === 0) return null;
+    const error = this.option(SO_ERROR);
+    return error === 0 ? 0 : fail(error);
+  }
+
+  /** An option of SOL_SOCKET that is a number. */
+  option(option: number): number {
+    const [value, size] = [new Int32Array(1), Uint32Array.of(4)];
+    check(hostCall('getsockopt', this.fd, SOL_SOCKET, option, value, size));
+    return value[0];
+  }
+
+  /** struct sockaddr of this end or of the other. */
+  name(which: 'getsockname' | 'getpeername'): Uint8Array {
+    const [address, size] = [new Uint8Array(MAX_ADDRESS), Uint32Array.of(MAX_ADDRESS)];
+    check(hostCall(which, this.fd, address, size));
+    return address.subarray(0, size[0]);
   }
 
   override read(into: Uint8Array): number | null {
@@ -48,6 +70,11 @@ export class HostSocket extends OpenFile {
 
   override write(bytes: Uint8Array): number | null {
     return unlessBlocked(() => hostCall('send', this.fd, bytes, bytes.length, MSG_NOSIGNAL));
+  }
+
+  /** When something came is the host's knowledge: every look is a new one. */
+  override get activity(): number {
+    return ++this.looks;
   }
 
   override poll(): number {

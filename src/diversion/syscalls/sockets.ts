@@ -1,15 +1,19 @@
 import { E, fail } from '../errno.js';
 import { HostSocket } from '../files/host-socket.js';
-import { Open } from '../files/node.js';
+import { Mode, Open } from '../files/node.js';
 import { makeSocketPair } from '../files/pipe.js';
 import type { Call, Handlers, Outcome } from './dispatch.js';
-import { fileOf, now, readPieces, writePieces } from './io.js';
+import { fileOf, nonblocking, now, readPieces, writePieces } from './io.js';
 
 const Domain = { unix: 1, inet: 2, inet6: 10 } as const;
 const TYPE_MASK = 0xf;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const MAX_ADDRESS = 128;
+const SOL_SOCKET = 1;
+const SO_TYPE = 3;
+/** SO_TYPE, SO_ERROR, SO_PROTOCOL, SO_DOMAIN. */
+const KNOWN_OPTIONS: readonly number[] = [SO_TYPE, 4, 38, 39];
 
 /** Clients of the internet families, where the policy allows them; everything else is not there. */
 function socket(call: Call): number {
@@ -36,8 +40,84 @@ function connect(call: Call): Outcome {
   const file = socketOf(call);
   const [, at, size] = call.args;
   if (size < 0 || size > MAX_ADDRESS) fail(E.EINVAL);
-  file.connect(call.memory.bytes(at, size));
+  if (file.connect(call.memory.bytes(at, size)) === 'connected') return 0;
+  if (nonblocking(file)) fail(E.EINPROGRESS);
   return now(file, 'connecting', () => file.connected());
+}
+
+/** A socket address, as much of it as fits; the length is in and out. */
+function storeAddress(call: Call, at: number, sizeAt: number, address: Uint8Array): void {
+  const room = call.memory.u32(sizeAt);
+  call.memory.write(at, address.subarray(0, room));
+  call.memory.setU32(sizeAt, address.length);
+}
+
+const AF_UNIX_UNNAMED = Uint8Array.of(1, 0);
+
+const name =
+  (which: 'getsockname' | 'getpeername') =>
+  (call: Call): number => {
+    const file = fileOf(call);
+    if (file instanceof HostSocket) storeAddress(call, call.args[1], call.args[2], file.name(which));
+    else if ((file.stat().mode & Mode.typeMask) === Mode.socket)
+      storeAddress(call, call.args[1], call.args[2], AF_UNIX_UNNAMED);
+    else fail(E.ENOTSOCK);
+    return 0;
+  };
+
+/** Clients hear of nobody but who they are connected to: resolvers compare. */
+function receivedFrom(call: Call, outcome: Outcome, store: (address: Uint8Array) => void): Outcome {
+  const file = fileOf(call);
+  if (!(file instanceof HostSocket)) return outcome;
+  const done = (result: number): number => {
+    if (result > 0) store(file.name('getpeername'));
+    return result;
+  };
+  if (typeof outcome === 'number') return done(outcome);
+  if (outcome === null) return null;
+  const { poll } = outcome;
+  return {
+    ...outcome,
+    poll: () => {
+      const result = poll();
+      return result === null ? null : done(result);
+    },
+  };
+}
+
+function recvfrom(call: Call): Outcome {
+  const [, , , , at, sizeAt] = call.args;
+  return receivedFrom(call, readPieces(call, fileOf(call), plain(call)), (address) => {
+    if (at !== 0 && sizeAt !== 0) storeAddress(call, at, sizeAt, address);
+  });
+}
+
+/** struct msghdr: name, namelen, …, control at 32, controllen at 40, flags at 48. */
+function recvmsg(call: Call): Outcome {
+  const [, header] = call.args;
+  return receivedFrom(call, readPieces(call, fileOf(call), messagePieces(call)), (address) => {
+    const at = call.memory.word(header);
+    if (at !== 0) storeAddress(call, at, header + 8, address);
+    call.memory.setU64(header + 40, 0n);
+    call.memory.setU32(header + 48, 0);
+  });
+}
+
+/** Those of SOL_SOCKET that clients ask for; of others nothing is known. */
+function getsockopt(call: Call): number {
+  const [, level, option, at, sizeAt] = call.args;
+  const file = fileOf(call);
+  const isHost = file instanceof HostSocket;
+  if (!isHost && (file.stat().mode & Mode.typeMask) !== Mode.socket) fail(E.ENOTSOCK);
+  const value =
+    level === SOL_SOCKET && KNOWN_OPTIONS.includes(option)
+      ? isHost
+        ? file.option(option)
+        : Number(option === SO_TYPE && SOCK_STREAM)
+      : 0;
+  call.memory.setU32(at, value);
+  call.memory.setU32(sizeAt, 4);
+  return 0;
 }
 
 function socketpair(call: Call): number {
@@ -67,19 +147,14 @@ export const socketCalls: Handlers = {
   socketpair,
   connect,
   sendto: (call) => (call.args[4] === 0 ? writePieces(call, fileOf(call), plain(call)) : refused(call)),
-  recvfrom: (call) => readPieces(call, fileOf(call), plain(call)),
+  recvfrom,
   sendmsg: (call) => writePieces(call, fileOf(call), messagePieces(call)),
-  recvmsg: (call) => readPieces(call, fileOf(call), messagePieces(call)),
+  recvmsg,
   shutdown: (call) => socketOf(call).shutdown(call.args[1]),
   setsockopt: (call) => (socketOf(call), 0),
-  getsockopt: (call) => {
-    socketOf(call);
-    call.memory.setU32(call.args[3], 0);
-    call.memory.setU32(call.args[4], 4);
-    return 0;
-  },
-  getsockname: refused,
-  getpeername: refused,
+  getsockopt,
+  getsockname: name('getsockname'),
+  getpeername: name('getpeername'),
   bind: refused,
   listen: refused,
   accept: refused,

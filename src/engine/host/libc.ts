@@ -29,6 +29,9 @@ const calls = {
   connect: declare('int connect(int fd, const void *address, unsigned int size)'),
   send: declare('int64_t send(int fd, const void *from, size_t size, int flags)'),
   recv: declare('int64_t recv(int fd, _Out_ void *into, size_t size, int flags)'),
+  getsockname: declare('int getsockname(int fd, _Out_ void *address, _Inout_ void *size)'),
+  getpeername: declare('int getpeername(int fd, _Out_ void *address, _Inout_ void *size)'),
+  getsockopt: declare('int getsockopt(int fd, int level, int option, _Out_ void *into, _Inout_ void *size)'),
   shutdown: declare('int shutdown(int fd, int how)'),
 } satisfies Record<string, Callable>;
 
