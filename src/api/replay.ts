@@ -385,7 +385,8 @@ export class Replay {
    */
   async divert<T>(work: (diversion: DiversionHandle) => Promise<T>, options: DivertOptions = {}): Promise<T> {
     return this.exclusively(() => {
-      const source = { ...this.target.session.stand(), tid: this.tid };
+      const { dataBreakpoints, session } = this.target;
+      const source = { ...session.stand(), tid: this.tid, dataBreakpoints };
       return divert(source, work, { turn: () => this.turn(), ...options });
     });
   }
