@@ -14,6 +14,22 @@ const HIDDEN = ['/proc', '/dev', '/sys', '/run'];
 const SHOWN =
   /^\/(proc\/(cpuinfo|meminfo|version|uptime|loadavg|stat|filesystems|sys\/(kernel\/(osrelease|ostype|pid_max|ngroups_max|cap_last_cap|random\/boot_id)|vm\/overcommit_memory|fs\/file-max))|sys\/(devices\/system\/(cpu|node)|kernel\/mm)(\/.*)?)$/;
 
+/**
+ * File systems that are the kernel itself (include/uapi/linux/magic.h): proc, sysfs, debugfs, tracefs, securityfs,
+ * configfs, cgroup, cgroup2, bpf, efivarfs, pstore. They may be mounted anywhere, and reading some of their files has effects.
+ */
+const KERNELS: readonly number[] = [
+  0x9fa0, 0x6265_6572, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0x6265_6570, 0x0027_e0eb, 0x6367_7270,
+  0xcafe_4a11, 0xde5e_81e4, 0x6165_676c,
+];
+const STATFS_BYTES = 120;
+
+function isOfKernel(fd: number): boolean {
+  const bytes = new Uint8Array(STATFS_BYTES);
+  if (hostCall('fstatfs', fd, bytes) < 0) return true;
+  return KERNELS.includes(new DataView(bytes.buffer).getUint32(0, true));
+}
+
 function isHidden(path: string): boolean {
   return HIDDEN.some((root) => path === root || path.startsWith(`${root}/`)) && !SHOWN.test(path);
 }
@@ -54,7 +70,8 @@ class HostFile implements FileContent {
     const fd = check(hostCall('open', this.path, this.flags | O_NOFOLLOW, 0));
     const now = hostFstat(fd);
     // Between looking and opening it may have become something else.
-    if (typeof now === 'number' || (now.mode & Mode.typeMask) !== Mode.regular) {
+    const isFile = typeof now !== 'number' && (now.mode & Mode.typeMask) === Mode.regular;
+    if (!isFile || (isOfKernel(fd) && !SHOWN.test(this.path))) {
       hostCall('close', fd);
       return fail(E.EACCES);
     }

@@ -16,6 +16,7 @@ const calls = {
   pwrite: declare('int64_t pwrite64(int fd, const void *from, size_t size, int64_t offset)'),
   ftruncate: declare('int ftruncate64(int fd, int64_t size)'),
   statx: declare('int statx(int fd, const char *path, int flags, unsigned int mask, _Out_ void *into)'),
+  fstatfs: declare('int fstatfs(int fd, _Out_ void *into)'),
   readlink: declare('int64_t readlink(const char *path, _Out_ void *into, size_t size)'),
   getdents: declare('int64_t getdents64(int fd, _Out_ void *into, size_t size)'),
   mkdir: declare('int mkdir(const char *path, unsigned int mode)'),
