@@ -3,7 +3,7 @@ import { RevenantError } from '../engine/base/errors.js';
 import { type Logger, silentLogger } from '../engine/base/log.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import { CheckpointFiles, folderBeside } from '../engine/persist/archive.js';
-import { firstExec } from '../engine/trace/landmarks.js';
+import { firstExec, lastExit } from '../engine/trace/landmarks.js';
 import { TraceReader } from '../engine/trace/reader.js';
 import { TravelTarget } from '../engine/travel/target.js';
 import { chooseMachine, type MachineKind } from '../machine/choose.js';
@@ -40,6 +40,8 @@ export interface OpenedReplay {
   readonly target: TravelTarget;
   /** The frame at which the first program begins. */
   readonly firstFrame: number;
+  /** The frame at which the last task ends, or 0; reads the whole trace. */
+  lastExit(): number;
   /** Of the machine. */
   readonly description: string;
   close(): void;
@@ -64,15 +66,19 @@ function openTrace(folder: string, { unpacked, like, onNote }: OpenReplayOptions
   });
 }
 
-function firstFrameOf(folder: string): number {
+function scan<T>(folder: string, visit: (reader: TraceReader) => T): T {
   const reader = TraceReader.open(folder);
   try {
-    const first = firstExec(reader);
-    if (first !== null) return first;
-    throw new RevenantError('E_USAGE', `${folder} has no program: the recording ends before the first exec.`);
+    return visit(reader);
   } finally {
     reader.close();
   }
+}
+
+function firstFrameOf(folder: string): number {
+  const first = scan(folder, firstExec);
+  if (first !== null) return first;
+  throw new RevenantError('E_USAGE', `${folder} has no program: the recording ends before the first exec.`);
 }
 
 /** Throws RevenantError: the trace cannot be read, no machine can carry it. Nothing is left open then. */
@@ -115,7 +121,14 @@ export async function openReplay(folder: string, options: OpenReplayOptions): Pr
         release();
       }
     };
-    return { trace, target, firstFrame, description: gifts.description, close };
+    return {
+      trace,
+      target,
+      firstFrame,
+      lastExit: () => scan(folder, lastExit),
+      description: gifts.description,
+      close,
+    };
   } catch (error) {
     release();
     throw error;

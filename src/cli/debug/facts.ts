@@ -1,7 +1,7 @@
 /** What debugging needs to know of a trace before it runs: read once, front to back, without a machine. */
 import { EventKind } from '../../engine/trace/frame.js';
 import type { TraceFrame } from '../../engine/trace/frame.js';
-import { birthOf, firstExec } from '../../engine/trace/landmarks.js';
+import { birthOf, firstExec, lastExit } from '../../engine/trace/landmarks.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
 import type { MMapRecord } from '../../engine/trace/records.js';
 import { frameLine } from '../frame-text.js';
@@ -28,6 +28,11 @@ export class TraceScan {
   /** The frame at which a task begins to exist, or null. */
   birthOf(tid: number): number | null {
     return this.scan((reader) => birthOf(reader, tid));
+  }
+
+  /** The frame at which the last task of the recording ends, or 0 if none does. */
+  lastExit(): number {
+    return this.scan(lastExit);
   }
 
   /** The first frame whose signal ends a process (of `tid`, if given), and its task; or null. */

@@ -109,6 +109,8 @@ export class Journey {
   }
 
   private async toExit(of: 'first' | 'last'): Promise<number> {
+    const near = of === 'last' ? this.scan.lastExit() - 1 : 0;
+    if (near > this.target.frameTime) await this.toFrame(near);
     for (;;) {
       const stop = await this.continue();
       if (stop.kind === 'history-end') throw usage('No process ends in this recording; name a frame.');

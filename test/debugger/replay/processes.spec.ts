@@ -34,6 +34,14 @@ describe('processes and threads', () => {
   });
 });
 
+it('the end, with --at-end, is where the last process still stands', async () => {
+  const commands = ['info inferiors', 'monitor when', 'continue'];
+  const { text } = await debugOnce(sample('zen2/spawn'), commands, undefined, { atEnd: true });
+  expect(text.match(/process \d+ +\d+ \(extended-remote/g)).toHaveLength(1);
+  expect(text).toMatch(/Completed frame: \d+/);
+  expect(text).toMatch(/Inferior 1 \(process \d+\) exited normally/);
+});
+
 describe('a crash', () => {
   it('is where debugging begins with --at-crash, with the stack and the signal', async () => {
     const commands = ['backtrace', 'print $_siginfo.si_signo', 'print $_siginfo._sifields._sigfault.si_addr'];
