@@ -10,7 +10,7 @@ import type { Checkpoint } from '../../engine/replay/checkpoint.js';
 import type { ReplaySession } from '../../engine/replay/session.js';
 import type { TravelTarget } from '../../engine/travel/target.js';
 import type { BenchContext } from '../context.js';
-import { formatMiB, formatMicros, median } from '../statistics.js';
+import { formatMicros, median } from '../statistics.js';
 import type { Row, Subject } from '../subject.js';
 
 const CHECKPOINTS = 200;
@@ -69,6 +69,8 @@ function checkpoints(context: BenchContext, session: ReplaySession, at: number):
     if (session.advance(4, 1e6) === 'end') break;
   }
   const pages = (memory.pagesInUse - before) / kept.length;
+  const { core } = session.debugging;
+  const exits = times(context, 50, () => core.vectors.save(null));
   const back = times(context, 50, () => session.restore(kept[0]));
   for (const checkpoint of kept) session.drop(checkpoint);
   return [
@@ -77,6 +79,7 @@ function checkpoints(context: BenchContext, session: ReplaySession, at: number):
       measured: formatMicros(median(taken)),
       aim: '1 ms',
     },
+    { what: '  of which the exit for the vector state', measured: formatMicros(median(exits)) },
     { what: '  memory of one', measured: `${((pages * PAGE) / 1024).toFixed(0)} KiB` },
     { what: '  going back to one', measured: formatMicros(median(back)) },
   ];
@@ -137,7 +140,7 @@ async function going(context: BenchContext, trace: string): Promise<Row[]> {
         what: `writing a checkpoint file (every ${FILES_EVERY} frames)`,
         measured: formatMicros(median(written)),
       },
-      { what: '  size of one', measured: formatMiB(median(sizes)) },
+      { what: '  size of one', measured: `${(median(sizes) / 1024).toFixed(0)} KiB` },
       { what: `goto a random one of ${last} frames, at first`, measured: formatMicros(median(without)) },
       { what: '  with checkpoint files', measured: formatMicros(median(having)) },
       again,
