@@ -1,5 +1,7 @@
 #include "system_fd.h"
 
+#include <ctime>
+
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
@@ -35,13 +37,20 @@ int SystemFd::get_supported_cpuid(CpuidPayload& out) const {
   return or_errno(ioctl(fd_.get(), kGetSupportedCpuid, &out));
 }
 
-// Takes milliseconds and gives up for a signal: the service's own timer is one.
+// Takes milliseconds and gives up for a signal: the service's own timer is one. The first VM switches the
+// processors' virtualisation on, which the last one's end may just be switching off: EBUSY for a moment, unless
+// another hypervisor has it.
 int SystemFd::create_vm() const {
-  int fd;
-  do {
-    fd = or_errno(ioctl(fd_.get(), KVM_CREATE_VM, 0));
-  } while (fd == -EINTR);
-  return fd;
+  constexpr timespec kMoment = {0, 5'000'000};
+  constexpr int kMoments = 40;
+  for (int moments = 0;;) {
+    const int fd = or_errno(ioctl(fd_.get(), KVM_CREATE_VM, 0));
+    if (fd == -EBUSY && moments++ < kMoments) {
+      nanosleep(&kMoment, nullptr);
+    } else if (fd != -EINTR) {
+      return fd;
+    }
+  }
 }
 
 int SystemFd::vcpu_mmap_size() const { return or_errno(ioctl(fd_.get(), KVM_GET_VCPU_MMAP_SIZE, 0)); }
