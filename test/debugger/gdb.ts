@@ -16,10 +16,12 @@ const QUIET = ['-nx', '-q', '-batch', '-iex', 'set debuginfod enabled off', '-ie
 export function runGdb(commands: readonly string[], seconds = 60): Promise<GdbResult> {
   const flags = commands.flatMap((command) => ['-ex', command]);
   return new Promise((resolve, reject) => {
-    const gdb = spawn('gdb', [...QUIET, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+    // Both on one pipe: from two, what gdb said would come in pieces in another order.
+    const gdb = spawn('sh', ['-c', 'exec gdb "$@" 2>&1', 'gdb', ...QUIET, ...flags], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const parts: Buffer[] = [];
     gdb.stdout.on('data', (bytes: Buffer) => parts.push(bytes));
-    gdb.stderr.on('data', (bytes: Buffer) => parts.push(bytes));
     const timer = setTimeout(() => gdb.kill('SIGKILL'), seconds * 1000);
     gdb.once('error', reject);
     gdb.once('close', (code) => {
