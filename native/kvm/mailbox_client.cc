@@ -66,7 +66,8 @@ void MailboxClient::post() {
 
 bool MailboxClient::machine_is_gone() const {
   pollfd connection = {socket_.get(), POLLIN | POLLRDHUP, 0};
-  return poll(&connection, 1, 0) != 0;  // the keeper sends nothing during a lease
+  // The keeper sends nothing during a lease. A signal (the host's vCPU has a timer) makes poll fail, which says nothing.
+  return poll(&connection, 1, 0) > 0;
 }
 
 std::atomic<std::uint32_t>& MailboxClient::context(std::uint32_t offset) const {
