@@ -321,6 +321,11 @@ fip_cleared:
   jne not_staged
 .endm
 
+.macro take offset, slot
+  movq \offset(%rbx), %rax
+  movq %rax, REG(\slot)
+.endm
+
 staged:
   cmpl $VECTOR_SYSCALL, CTX(CTX_VECTOR)
   jne not_staged
@@ -348,16 +353,11 @@ staged:
   decq %rdx
   jmp 1b
 2:
-  movq STAGED_RAX(%rbx), %rax
-  movq %rax, REG(REG_RAX)
-  movq STAGED_RCX(%rbx), %rax
-  movq %rax, REG(REG_RCX)
-  movq STAGED_R11(%rbx), %rax
-  movq %rax, REG(REG_R11)
-  movq STAGED_EFLAGS(%rbx), %rax
-  movq %rax, REG(REG_EFLAGS)
-  movq STAGED_ORIG_RAX(%rbx), %rax
-  movq %rax, REG(REG_ORIG_RAX)
+  take STAGED_RAX, REG_RAX
+  take STAGED_RCX, REG_RCX
+  take STAGED_R11, REG_R11
+  take STAGED_EFLAGS, REG_EFLAGS
+  take STAGED_ORIG_RAX, REG_ORIG_RAX
   movl STAGED_REQUESTS(%rbx), %eax
   movl %eax, CTX(CTX_REQUESTS)
   movl STAGED_SIZE(%rbx), %eax
