@@ -48,28 +48,16 @@ export class BenchContext {
     measure: (session: ReplaySession, machine: MachineForTrace) => T | Promise<T>,
     options: Partial<ReplayOptions> = {},
   ): Promise<T> {
-    const reader = TraceReader.open(trace);
-    try {
-      const made = await this.machines.forTrace(reader);
-      this.machineDescription = made.facts.description;
-      const session = ReplaySession.open({
-        trace: reader,
-        machine: made.machine,
-        log: silent,
-        output: () => {},
-        memoryLimitBytes: made.memoryLimitBytes,
-        stallLimitMicros: STALL_LIMIT_SECONDS * 1e6,
-        tickStrategy: tickStrategyFor(made.attestation, Boolean(options.verifyTicks)),
-        ...options,
-      });
-      try {
-        return await measure(session, made);
-      } finally {
-        session.close();
-      }
-    } finally {
-      reader.close();
-    }
+    return this.opened(
+      trace,
+      (common, made) =>
+        ReplaySession.open({
+          ...common,
+          tickStrategy: tickStrategyFor(made.attestation, Boolean(options.verifyTicks)),
+          ...options,
+        }),
+      measure,
+    );
   }
 
   /** The same for a replay that stops where one wants and goes back. */
@@ -78,24 +66,37 @@ export class BenchContext {
     measure: (target: TravelTarget) => T | Promise<T>,
     options: Partial<TravelOptions> = {},
   ): Promise<T> {
+    return this.opened(
+      trace,
+      (common, { attestation: { dataBreakpoints } }) =>
+        TravelTarget.open({ ...common, dataBreakpoints, ...options }),
+      measure,
+    );
+  }
+
+  /** Opens what is to be measured on the trace's machine, and closes it afterwards. */
+  private async opened<O extends { close(): void }, T>(
+    trace: string,
+    open: (common: ReplayOptions, made: MachineForTrace) => O,
+    measure: (opened: O, made: MachineForTrace) => T | Promise<T>,
+  ): Promise<T> {
     const reader = TraceReader.open(trace);
     try {
       const made = await this.machines.forTrace(reader);
       this.machineDescription = made.facts.description;
-      const target = TravelTarget.open({
+      const common = {
         trace: reader,
         machine: made.machine,
         log: silent,
         output: () => {},
         memoryLimitBytes: made.memoryLimitBytes,
         stallLimitMicros: STALL_LIMIT_SECONDS * 1e6,
-        dataBreakpoints: made.attestation.dataBreakpoints,
-        ...options,
-      });
+      };
+      const opened = open(common, made);
       try {
-        return await measure(target);
+        return await measure(opened, made);
       } finally {
-        target.close();
+        opened.close();
       }
     } finally {
       reader.close();
