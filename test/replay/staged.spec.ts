@@ -6,13 +6,11 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { silentLogger } from '../../src/engine/base/log.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { ReplaySession, type ReplayStats } from '../../src/engine/replay/session.js';
-import { TraceReader } from '../../src/engine/trace/reader.js';
-import { tryMachine } from '../../src/machine/choose.js';
+import type { ReplaySession, ReplayStats } from '../../src/engine/replay/session.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { flipRegister } from '../trace/flip-register.js';
+import { openSession, type OpenedSession } from './open-session.js';
 import { toEnd } from './to-end.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -28,31 +26,11 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => transport.close());
 
-interface Opened {
-  session: ReplaySession;
-  written: () => string;
-  close: () => void;
-}
-
-function open(folder: string, stageCalls: boolean): Opened {
-  const trace = TraceReader.open(folder);
-  const trial = tryMachine(transport, trace.header);
-  if (!trial.ok) throw new Error(`the emulated machine cannot replay ${folder}`);
+function open(folder: string, stageCalls: boolean): OpenedSession & { written: () => string } {
   const chunks: Buffer[] = [];
-  const session = ReplaySession.open({
-    trace,
-    machine: trial.machine,
-    log: silentLogger,
-    output: (_, bytes) => void chunks.push(Buffer.from(bytes)),
-    memoryLimitBytes: 512 * 2 ** 20,
-    stallLimitMicros: 60e6,
-    stageCalls,
-  });
-  const close = (): void => {
-    session.close();
-    trace.close();
-  };
-  return { session, written: () => Buffer.concat(chunks).toString('latin1'), close };
+  const output = (_: number, bytes: Uint8Array): void => void chunks.push(Buffer.from(bytes));
+  const opened = openSession(transport, folder, { output, stageCalls });
+  return { ...opened, written: () => Buffer.concat(chunks).toString('latin1') };
 }
 
 async function replay(

@@ -5,14 +5,11 @@
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Gva } from '../../src/engine/base/address.js';
-import { silentLogger } from '../../src/engine/base/log.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { ReplayCore } from '../../src/engine/replay/core.js';
-import { ReplaySession } from '../../src/engine/replay/session.js';
 import { TICK_STRATEGIES } from '../../src/engine/replay/ticks/strategy.js';
-import { TraceReader } from '../../src/engine/trace/reader.js';
-import { tryMachine } from '../../src/machine/choose.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
+import { openSession } from './open-session.js';
 import { toEnd } from './to-end.js';
 
 const folder = path.resolve(import.meta.dirname, '../../traces/zen2/hello-static');
@@ -33,14 +30,7 @@ describe.each([
   ['branches to itself', Uint8Array.of(0x31, 0xc0, 0x74, 0xfc)],
 ])('a program that %s', (_name, code) => {
   it.each(EMULATED_STRATEGIES)('ends in a divergence: %s', async (tickStrategy) => {
-    const trace = TraceReader.open(folder);
-    const trial = tryMachine(transport, trace.header);
-    if (!trial.ok) throw new Error('the emulated machine cannot replay the sample');
-    const session = ReplaySession.open({
-      trace,
-      machine: trial.machine,
-      log: silentLogger,
-      output: () => {},
+    const { session, close } = openSession(transport, folder, {
       memoryLimitBytes: 256 * 2 ** 20,
       stallLimitMicros: 300_000,
       tickStrategy,
@@ -55,8 +45,7 @@ describe.each([
       );
       expect(session.frameTime).toBe(EXEC_FRAME);
     } finally {
-      session.close();
-      trace.close();
+      close();
     }
   });
 });

@@ -7,14 +7,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RevenantError } from '../../src/engine/base/errors.js';
-import { silentLogger } from '../../src/engine/base/log.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { ReplaySession, type ReplayStats } from '../../src/engine/replay/session.js';
+import type { ReplaySession, ReplayStats } from '../../src/engine/replay/session.js';
 import type { TickStrategyName } from '../../src/engine/replay/ticks/strategy.js';
-import { TraceReader } from '../../src/engine/trace/reader.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
-import { tryMachine } from '../../src/machine/choose.js';
 import { runCli } from '../cli/run-cli.js';
+import { openSession } from './open-session.js';
 import { toEnd } from './to-end.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -43,25 +41,15 @@ async function replay(
   options: { tickStrategy?: TickStrategyName; verifyTicks?: boolean },
   disturb: (session: ReplaySession) => void = () => {},
 ): Promise<Ended> {
-  const trace = TraceReader.open(folder);
-  const trial = tryMachine(transport, trace.header);
-  if (!trial.ok) throw new Error(`the emulated machine cannot replay ${folder}`);
   const chunks: Buffer[] = [];
-  const session = ReplaySession.open({
-    trace,
-    machine: trial.machine,
-    log: silentLogger,
-    output: (stream, bytes) => void (stream === 1 && chunks.push(Buffer.from(bytes))),
-    memoryLimitBytes: 512 * 2 ** 20,
-    stallLimitMicros: 60e6,
-    ...options,
-  });
+  const output = (stream: number, bytes: Uint8Array): void =>
+    void (stream === 1 && chunks.push(Buffer.from(bytes)));
+  const { session, close } = openSession(transport, folder, { output, ...options });
   try {
     await toEnd(session, disturb);
     return { stdout: Buffer.concat(chunks).toString(), status: session.exitStatus, stats: session.stats };
   } finally {
-    session.close();
-    trace.close();
+    close();
   }
 }
 
