@@ -1,6 +1,7 @@
 /** The command line of `revenant checkpoint`, and what other commands have to say of checkpoint files. */
 import { Option, type Command } from 'commander';
-import { parseCount, parseSeconds, parseSize } from './args.js';
+import { parseCount } from './args.js';
+import { memoryOption, stallLimitOption, traceOptions } from './trace-options.js';
 
 const collect = (value: string, before: number[]): number[] => [...before, parseCount(value)];
 
@@ -18,32 +19,26 @@ export function checkpointFiles(command: Command): Command {
 
 /** Options of `revenant checkpoint`. */
 export function checkpointOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option('--at <frame>', 'behind this frame (repeatable)')
-        .argParser(collect)
-        .default([], 'ten of them, evenly'),
-    )
-    .addOption(new Option('--every <frames>', 'behind every so many frames').argParser(parseCount))
-    .option('--output <folder>', 'write there (list, remove there)')
-    .addOption(
-      new Option(
-        '--cache',
-        'write to revenant/checkpoints in $XDG_CACHE_HOME or ~/.cache, as where the trace cannot be written beside',
-      ).conflicts('output'),
-    )
-    .option('--list', 'list them, with those that cannot be used and why')
-    .addOption(new Option('--remove', 'remove them').conflicts('list'))
-    .addOption(
-      new Option('--memory <size>', 'most guest memory to use, such as 512M or 2G').argParser(parseSize),
-    )
-    .addOption(
-      new Option('--stall-limit <seconds>', 'longest time in the guest without reaching the next frame')
-        .argParser(parseSeconds)
-        .default(60),
-    )
-    .option('--like <trace>', 'for a trace whose recorder was killed: another by the same rr and machine')
-    .option('--unpacked', 'the trace was not packed: use the files of this machine that it names')
+  return traceOptions(
+    command
+      .addOption(
+        new Option('--at <frame>', 'behind this frame (repeatable)')
+          .argParser(collect)
+          .default([], 'ten of them, evenly'),
+      )
+      .addOption(new Option('--every <frames>', 'behind every so many frames').argParser(parseCount))
+      .option('--output <folder>', 'write there (list, remove there)')
+      .addOption(
+        new Option(
+          '--cache',
+          'write to revenant/checkpoints in $XDG_CACHE_HOME or ~/.cache, as where the trace cannot be written beside',
+        ).conflicts('output'),
+      )
+      .option('--list', 'list them, with those that cannot be used and why')
+      .addOption(new Option('--remove', 'remove them').conflicts('list'))
+      .addOption(memoryOption())
+      .addOption(stallLimitOption()),
+  )
     .option('--json', 'as JSON')
     .option('--quiet', 'no progress and no summary');
 }

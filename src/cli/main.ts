@@ -9,6 +9,7 @@ import { reportFailure } from './failure.js';
 import { createLogger } from './log.js';
 import type { CommandIo } from './output.js';
 import { processIo } from './output.js';
+import { memoryOption, stallLimitOption, traceOptions } from './trace-options.js';
 
 const EXIT_CODES = `
 Exit codes:
@@ -66,32 +67,26 @@ const machineOption = (): Option =>
 type Perform = (action: Action) => Promise<void>;
 
 function addReplay(program: Command, io: CommandIo, perform: Perform): void {
-  checkpointFiles(program.command('replay'))
-    .description("replay a trace; the program's output comes out on ours")
-    .argument('<trace...>', 'trace folder; with --all, folders to look for traces in')
-    .addOption(machineOption())
-    .addOption(cpuOption())
-    .addOption(
-      new Option('--memory <size>', 'most guest memory to use, such as 512M or 2G').argParser(parseSize),
-    )
-    .addOption(
-      new Option('--goto <frame>', 'stop after this frame and print where the program is').argParser(
-        parseCount,
+  traceOptions(
+    checkpointFiles(program.command('replay'))
+      .description("replay a trace; the program's output comes out on ours")
+      .argument('<trace...>', 'trace folder; with --all, folders to look for traces in')
+      .addOption(machineOption())
+      .addOption(cpuOption())
+      .addOption(memoryOption())
+      .addOption(
+        new Option('--goto <frame>', 'stop after this frame and print where the program is').argParser(
+          parseCount,
+        ),
+      )
+      .addOption(stallLimitOption())
+      .option('--verify-ticks', "count every tick exactly, whatever it costs, and compare each frame's")
+      .option('--all', 'replay every trace below the folders and compare with what is expected of them')
+      .option(
+        '--only <pattern>',
+        'with --all: traces whose path below the folder contains this (or matches, with *)',
       ),
-    )
-    .addOption(
-      new Option('--stall-limit <seconds>', 'longest time in the guest without reaching the next frame')
-        .argParser(parseSeconds)
-        .default(60),
-    )
-    .option('--verify-ticks', "count every tick exactly, whatever it costs, and compare each frame's")
-    .option('--all', 'replay every trace below the folders and compare with what is expected of them')
-    .option(
-      '--only <pattern>',
-      'with --all: traces whose path below the folder contains this (or matches, with *)',
-    )
-    .option('--like <trace>', 'for a trace whose recorder was killed: another by the same rr and machine')
-    .option('--unpacked', 'the trace was not packed: use the files of this machine that it names')
+  )
     .option('--json', "result as JSON on standard output, with the program's output in it")
     .option('--quiet', 'no progress and no summary')
     .action((traces: string[], options) =>
@@ -111,33 +106,29 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
 
 /** Options of commands that debug a recording. */
 function debugOptions(command: Command): Command {
-  return checkpointFiles(command)
-    .addOption(machineOption())
-    .addOption(cpuOption())
-    .addOption(
-      new Option('--memory <size>', 'most guest memory to use, such as 512M or 2G').argParser(parseSize),
-    )
-    .addOption(
-      new Option('--stall-limit <seconds>', 'longest time in the guest without reaching the next frame')
-        .argParser(parseSeconds)
-        .default(60),
-    )
-    .addOption(new Option('--goto <frame>', 'begin right behind this frame').argParser(parseCount))
-    .addOption(
-      new Option('--task <tid>', 'the task to look at; by itself: begin where it does').argParser(parseCount),
-    )
-    .addOption(
-      new Option('--at-end', 'begin right before the last process ends').conflicts(['goto', 'atCrash']),
-    )
-    .addOption(new Option('--at-crash', 'begin at the first signal that ends a process').conflicts('goto'))
-    .addOption(
-      new Option(
-        '--from <checkpoint>',
-        'begin where this file was written, such as an artifact of `ci`',
-      ).conflicts(['goto', 'atEnd', 'atCrash']),
-    )
-    .option('--like <trace>', 'for a trace whose recorder was killed: another by the same rr and machine')
-    .option('--unpacked', 'the trace was not packed: use the files of this machine that it names');
+  return traceOptions(
+    checkpointFiles(command)
+      .addOption(machineOption())
+      .addOption(cpuOption())
+      .addOption(memoryOption())
+      .addOption(stallLimitOption())
+      .addOption(new Option('--goto <frame>', 'begin right behind this frame').argParser(parseCount))
+      .addOption(
+        new Option('--task <tid>', 'the task to look at; by itself: begin where it does').argParser(
+          parseCount,
+        ),
+      )
+      .addOption(
+        new Option('--at-end', 'begin right before the last process ends').conflicts(['goto', 'atCrash']),
+      )
+      .addOption(new Option('--at-crash', 'begin at the first signal that ends a process').conflicts('goto'))
+      .addOption(
+        new Option(
+          '--from <checkpoint>',
+          'begin where this file was written, such as an artifact of `ci`',
+        ).conflicts(['goto', 'atEnd', 'atCrash']),
+      ),
+  );
 }
 
 function addDebugCommands(program: Command, io: CommandIo, perform: Perform): void {
@@ -185,29 +176,22 @@ function addDebugCommands(program: Command, io: CommandIo, perform: Perform): vo
 }
 
 function addCall(program: Command, io: CommandIo, perform: Perform): void {
-  checkpointFiles(callOptions(program.command('call')))
-    .description('call functions of the recorded program where it stood, in a live copy that vanishes')
-    .argument('<trace>', 'trace folder')
-    .argument('<expression...>', "such as 'print_tree(root, 0)' or '(char*)describe(root)'")
-    .addOption(machineOption())
-    .addOption(cpuOption())
-    .addOption(
-      new Option('--memory <size>', 'most guest memory to use, such as 512M or 2G').argParser(parseSize),
-    )
-    .addOption(
-      new Option('--stall-limit <seconds>', 'longest time in the guest without reaching the next frame')
-        .argParser(parseSeconds)
-        .default(60),
-    )
-    .option('--like <trace>', 'for a trace whose recorder was killed: another by the same rr and machine')
-    .option('--unpacked', 'the trace was not packed: use the files of this machine that it names')
-    .action((trace: string, expressions: string[], options) =>
-      perform(async (_io, global) => {
-        const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
-        const { callCommand } = await import('./commands/call.js');
-        return callCommand(trace, expressions, options, io, log);
-      }),
-    );
+  traceOptions(
+    checkpointFiles(callOptions(program.command('call')))
+      .description('call functions of the recorded program where it stood, in a live copy that vanishes')
+      .argument('<trace>', 'trace folder')
+      .argument('<expression...>', "such as 'print_tree(root, 0)' or '(char*)describe(root)'")
+      .addOption(machineOption())
+      .addOption(cpuOption())
+      .addOption(memoryOption())
+      .addOption(stallLimitOption()),
+  ).action((trace: string, expressions: string[], options) =>
+    perform(async (_io, global) => {
+      const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
+      const { callCommand } = await import('./commands/call.js');
+      return callCommand(trace, expressions, options, io, log);
+    }),
+  );
 }
 
 function addTraceCommands(program: Command, io: CommandIo, perform: Perform): void {

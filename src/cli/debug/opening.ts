@@ -1,17 +1,13 @@
 /** A recording opened to be debugged: trace, machine, replay and what a front end needs of them. */
 import type { Logger } from '../../engine/base/log.js';
 import type { StartDiversion } from '../../engine/debug/target.js';
-import { TraceReader } from '../../engine/trace/reader.js';
-import { TravelTarget } from '../../engine/travel/target.js';
 import { recordedLayout } from '../../engine/x86/xstate-layout.js';
 import type { OpenedSession } from '../../debugger/server.js';
 import { Session } from '../../debugger/session.js';
-import { openTrace, type ReplayCommandOptions } from '../commands/replay.js';
+import type { ReplayCommandOptions } from '../commands/replay.js';
 import type { Interrupt } from '../interrupt.js';
-import { Machines } from '../machines.js';
-import { archiveOf } from '../checkpoint-folders.js';
 import type { CommandIo } from '../output.js';
-import { TraceScan } from './facts.js';
+import { openTarget } from './open-target.js';
 import { goToPlace, type PlaceOptions } from './places.js';
 import { recordedFiles } from './recorded-files.js';
 
@@ -33,29 +29,13 @@ export interface OpenContext {
  * goes to the debugger's console, once it is there. Throws RevenantError.
  */
 export async function openSession(context: OpenContext): Promise<OpenedSession> {
-  const { folder, options, io, log, interrupt } = context;
-  const trace = openTrace(folder, options, io);
-  const machines = new Machines(options, log, context.note);
-  const scan = new TraceScan(() => TraceReader.open(folder));
+  const { options, io, log, interrupt } = context;
   let session: Session | null = null;
-  let target: TravelTarget | null = null;
-  const close = (): void => {
-    target?.close();
-    trace.close();
-    machines.close();
-  };
+  const { target, trace, scan, close } = await openTarget({
+    ...context,
+    output: (stream, bytes) => (session ? session.console(bytes) : io.bytes(stream, bytes)),
+  });
   try {
-    const { machine, memoryLimitBytes, attestation } = await interrupt.guard(machines.forTrace(trace));
-    target = TravelTarget.open({
-      trace,
-      machine,
-      log,
-      memoryLimitBytes,
-      stallLimitMicros: options.stallLimit * 1e6,
-      dataBreakpoints: attestation.dataBreakpoints,
-      archive: archiveOf(trace, options),
-      output: (stream, bytes) => (session ? session.console(bytes) : io.bytes(stream, bytes)),
-    });
     const tid = await goToPlace(target, scan, options, interrupt);
     session = new Session({
       replay: target,
