@@ -6,10 +6,8 @@ import { CheckpointFiles, folderBeside } from '../engine/persist/archive.js';
 import { firstExec, lastExit } from '../engine/trace/landmarks.js';
 import { TraceReader } from '../engine/trace/reader.js';
 import { TravelTarget } from '../engine/travel/target.js';
-import { chooseMachine, type MachineKind } from '../machine/choose.js';
-import { acquireEmulated } from '../machine/emulated.js';
-import { openHost } from '../machine/host.js';
-import { DEFAULT_POOL_MIB } from '../machine/launch.js';
+import { chooseMachine, openTransport, type MachineKind } from '../machine/choose.js';
+import { memoryForLimit } from '../machine/launch.js';
 
 export interface OpenReplayOptions {
   /** `auto` (the default): the host's KVM where it gives what the trace needs, else the emulated machine. */
@@ -50,18 +48,11 @@ export interface OpenedReplay {
 const foldersOf = (trace: TraceReader, { checkpoints }: OpenReplayOptions): readonly string[] =>
   checkpoints ?? [folderBeside(trace.directory)];
 
-const MIB = 2 ** 20;
 const STALL_LIMIT_SECONDS = 60;
 
 function openTrace(folder: string, { unpacked, like, onNote }: OpenReplayOptions): TraceReader {
-  let header;
-  if (like !== undefined) {
-    const other = TraceReader.open(like);
-    header = other.header;
-    other.close();
-  }
   return TraceReader.open(folder, {
-    header,
+    header: like === undefined ? undefined : TraceReader.headerOf(like),
     onForeignFile: unpacked ? (text) => onNote?.(text) : undefined,
   });
 }
@@ -83,7 +74,7 @@ function firstFrameOf(folder: string): number {
 
 /** Throws RevenantError: the trace cannot be read, no machine can carry it. Nothing is left open then. */
 export async function openReplay(folder: string, options: OpenReplayOptions): Promise<OpenedReplay> {
-  const { cpu, memory = 0, onNote, log = silentLogger } = options;
+  const { cpu, onNote, log = silentLogger } = options;
   const firstFrame = firstFrameOf(folder);
   const trace = openTrace(folder, options);
   const transports: VcpuTransport[] = [];
@@ -91,12 +82,9 @@ export async function openReplay(folder: string, options: OpenReplayOptions): Pr
     for (const transport of transports) transport.close();
     trace.close();
   };
-  const memoryMiB = Math.max(DEFAULT_POOL_MIB, Math.ceil(memory / MIB));
+  const memoryMiB = memoryForLimit(options.memory);
   const lease = async (kind: MachineKind): Promise<VcpuTransport> => {
-    const transport =
-      kind === 'host'
-        ? openHost({ memoryMiB })
-        : await acquireEmulated({ cpu, memoryMiB, onStarting: onNote });
+    const transport = await openTransport(kind, { cpu, memoryMiB, onStarting: onNote });
     transports.push(transport);
     return transport;
   };

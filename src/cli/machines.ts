@@ -5,10 +5,8 @@ import type { Attestation } from '../engine/kvm/probe.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import type { TraceReader } from '../engine/trace/reader.js';
 import type { MachineKind } from '../machine/choose.js';
-import { chooseMachine } from '../machine/choose.js';
-import { acquireEmulated } from '../machine/emulated.js';
-import { openHost } from '../machine/host.js';
-import { DEFAULT_POOL_MIB } from '../machine/launch.js';
+import { chooseMachine, openTransport } from '../machine/choose.js';
+import { memoryForLimit } from '../machine/launch.js';
 
 export interface MachineOptions {
   machine: MachineKind | 'auto';
@@ -36,8 +34,6 @@ export interface MachineForTrace {
   attestation: Attestation;
   memoryLimitBytes: number;
 }
-
-const MIB = 1024 ** 2;
 
 /** The machines of one command: a lease is kept from trace to trace, the vCPU is made anew for each. */
 export class Machines {
@@ -84,13 +80,9 @@ export class Machines {
   async #lease(kind: MachineKind): Promise<VcpuTransport> {
     const known = this.#transports.get(kind);
     if (known) return known;
-    const { cpu, memory = 0 } = this.options;
-    // A smaller limit is kept by the session: only a larger one asks for another machine than the kept one.
-    const memoryMiB = Math.max(DEFAULT_POOL_MIB, Math.ceil(memory / MIB));
-    const transport =
-      kind === 'host'
-        ? openHost({ memoryMiB })
-        : await acquireEmulated({ cpu, memoryMiB, onStarting: this.note });
+    const { cpu, memory } = this.options;
+    const memoryMiB = memoryForLimit(memory);
+    const transport = await openTransport(kind, { cpu, memoryMiB, onStarting: this.note });
     this.#transports.set(kind, transport);
     return transport;
   }

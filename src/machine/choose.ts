@@ -64,12 +64,13 @@ export function tryMachine(transport: VcpuTransport, header: TraceHeader): Trial
   return { ok: true, machine, attestation, gifts: seen, judgement };
 }
 
-async function defaultLease(kind: MachineKind, options: ChooseOptions): Promise<VcpuTransport> {
+/** A vCPU of that kind, the caller's to close. Throws E_MACHINE_CANNOT, E_MACHINE_START. */
+export async function openTransport(kind: MachineKind, options: EmulatedOptions): Promise<VcpuTransport> {
   return kind === 'host' ? openHost(options) : acquireEmulated(options);
 }
 
 async function choose(kind: MachineKind, options: ChooseOptions): Promise<Chosen> {
-  const lease = options.lease ?? ((wanted: MachineKind) => defaultLease(wanted, options));
+  const lease = options.lease ?? ((wanted: MachineKind) => openTransport(wanted, options));
   const transport = await lease(kind);
   try {
     const trial = tryMachine(transport, options.header);

@@ -11,6 +11,7 @@ import { namePrefix } from './keeper-client.js';
 /** Protection keys on, and SVM for KVM; see ARCHITECTURE.md on what QEMU's emulator lacks. */
 export const DEFAULT_CPU = 'EPYC-Rome,+pku,+svm,+npt';
 export const DEFAULT_POOL_MIB = 4096;
+const MIB = 2 ** 20;
 export const DEFAULT_IDLE_SECONDS = 120;
 
 /** RAM of the emulated kernel itself; the page tables of a 4 GiB pool take 8 MiB of it. */
@@ -65,6 +66,12 @@ export function machineCpu(model: string): string {
   if (!isAmd && !says('vendor')) parts.push('vendor=AuthenticAMD');
   return parts.join(',');
 }
+
+/**
+ * The `memoryMiB` for a limit of guest memory in bytes. A smaller one than the default is kept by the session: only a
+ * larger one asks for another machine than the kept one.
+ */
+export const memoryForLimit = (bytes = 0): number => Math.max(DEFAULT_POOL_MIB, Math.ceil(bytes / MIB));
 
 /** A size as a power of two of MiB, at least 64. */
 export function poolSize(memoryMiB: number): number {

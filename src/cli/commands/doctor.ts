@@ -41,7 +41,7 @@ const NAMES: Record<Kind, string> = { host: "the host's KVM", emulated: 'the emu
 
 /** `revenant doctor [TRACE]`. 0 if some machine will do (for the trace, if given), else "machine cannot". */
 export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo): Promise<number> {
-  const header = options.trace === undefined ? null : readHeader(options.trace);
+  const header = options.trace === undefined ? null : TraceReader.headerOf(options.trace);
   const approximate = options.trace === undefined ? [] : approximateCode(options.trace);
   const note = (text: string): void => io.err(`revenant: ${text}\n`);
   const reports = [
@@ -67,15 +67,6 @@ export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo
   }
   const usable = reports.some(({ examination, judgement }) => (header ? judgement?.ok : examination?.passed));
   return usable ? ExitCode.ok : ExitCode.machine;
-}
-
-function readHeader(directory: string): TraceHeader {
-  const reader = TraceReader.open(directory);
-  try {
-    return reader.header;
-  } finally {
-    reader.close();
-  }
 }
 
 /** Looks at one machine; what cannot be made or dies is a report, too. */

@@ -2,7 +2,6 @@ import type { Logger } from '../../engine/base/log.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { ReplaySession } from '../../engine/replay/session.js';
 import { TraceReader } from '../../engine/trace/reader.js';
-import type { TraceHeader } from '../../engine/trace/records.js';
 import { Capture } from '../capture.js';
 import { jsonValue } from '../failure.js';
 import { shellStatus } from '../../jobs/find-traces.js';
@@ -36,16 +35,10 @@ export function openTrace(folder: string, options: ReplayCommandOptions, io: Com
   const warn = (text: string): void => io.err(`revenant: warning: ${printable(text)}\n`);
   const trace = TraceReader.open(folder, {
     onForeignFile: options.unpacked ? warn : undefined,
-    header: options.like === undefined ? undefined : headerOf(options.like),
+    header: options.like === undefined ? undefined : TraceReader.headerOf(options.like),
   });
   if (trace.incomplete) warn(`the recorder of ${folder} was killed; what it had written is replayed`);
   return trace;
-}
-
-function headerOf(folder: string): TraceHeader {
-  const trace = TraceReader.open(folder);
-  trace.close();
-  return trace.header;
 }
 
 /** `revenant replay TRACE`. Returns the exit code; throws RevenantError. */

@@ -88,6 +88,13 @@ export class TraceReader {
     return new TraceReader(directory, !complete, options);
   }
 
+  /** What the header of a trace says; nothing stays open. Errors: as of `open`. */
+  static headerOf(directory: string): TraceHeader {
+    const reader = TraceReader.open(directory);
+    reader.close();
+    return reader.header;
+  }
+
   /** @param incomplete The recorder was killed: there is no header, and streams may be cut off anywhere. */
   private constructor(
     readonly directory: string,
