@@ -155,6 +155,7 @@ describe('records', () => {
             .u64(16, 0x401000)
             .u64(32, 2n ** 40n)
             .bytes(2, '/lib/ld.so');
+          event.struct(3, 0, 1).bytes(0, Uint8Array.of(1, 2, 3));
         }),
         taskEvent(3, 2, (event) => event.i32(12, 768)),
         taskEvent(4, 3),
@@ -196,7 +197,7 @@ describe('records', () => {
       exeBase: 0x401000n,
       interpBase: 2n ** 40n,
       interpName: '/lib/ld.so',
-      pacData: new Uint8Array(0),
+      pacData: Uint8Array.of(1, 2, 3),
     });
     expect(reader.nextTaskEvent(2)).toBeNull();
     expect(reader.nextTaskEvent(3)).toEqual({ frameTime: 3, tid: 42, kind: 'exit', exitStatus: 768 });

@@ -6,8 +6,10 @@ import type { TaskEventRecord } from './records.js';
 /** `tasks`: one record for each task that appears, execs, exits or is detached. */
 
 const root = new StructRef();
+const pac = new StructRef();
 const list = new ListRef();
 const inner = new ListRef();
+const EMPTY = new Uint8Array(0);
 
 /** Decodes the current message. Errors: E_TRACE_CORRUPT. */
 export function decodeTaskEvent(message: Message): TaskEventRecord {
@@ -38,7 +40,7 @@ export function decodeTaskEvent(message: Message): TaskEventRecord {
         exeBase: message.u64(root, 16),
         interpBase: message.u64(root, 32),
         interpName: text(message, 2),
-        pacData: message.data(root, 3, list),
+        pacData: message.struct(root, 3, pac) ? message.data(pac, 0, list) : EMPTY,
       };
     case 2:
       return { frameTime, tid, kind: 'exit', exitStatus: message.i32(root, 12) };
