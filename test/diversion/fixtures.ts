@@ -1,6 +1,4 @@
 /** A replay that stands somewhere, and diversions of it. */
-import fs from 'node:fs';
-import path from 'node:path';
 import type { DebugStop, MutableTarget } from '../../src/engine/debug/target.js';
 import { silentLogger, type Logger } from '../../src/engine/base/log.js';
 import { Machine } from '../../src/engine/kvm/machine.js';
@@ -10,16 +8,7 @@ import { EventKind, SyscallState } from '../../src/engine/trace/frame.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { machineConfig } from '../../src/machine/requirements.js';
 
-const root = path.resolve(import.meta.dirname, '../..');
-const shared = path.resolve(root, process.env.REVENANT_TRACES ?? '../shared/traces');
-
-/** A sample trace, or one of the larger collection; null where that is not here. */
-export function traceFolder(name: string): string | null {
-  const found = [path.join(root, 'traces', name), path.join(shared, name)].find((folder) =>
-    fs.existsSync(folder),
-  );
-  return found ?? null;
-}
+export { traceFolder } from '../collections.js';
 
 export interface Replay {
   session: ReplaySession;

@@ -4,19 +4,17 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findTraces } from '../../src/jobs/find-traces.js';
 import { BlockFile } from '../../src/engine/trace/chunk.js';
-import { fileExists, FileSource } from '../../src/engine/trace/source.js';
+import { FileSource } from '../../src/engine/trace/source.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
+import { largerCollection, samples } from '../collections.js';
 import { rrLines } from './rr-text.js';
 
 /** Every field that rr prints of every frame of every trace that rr can read here equals ours. */
 
 const root = path.resolve(import.meta.dirname, '../..');
-const folders = ['traces', '../shared/traces'].map((name) => path.resolve(root, name));
+const folders = [samples, ...(largerCollection ? [largerCollection] : [])];
 // rr prints file names with links resolved.
-const traces = folders
-  .filter(fileExists)
-  .map((folder) => fs.realpathSync(folder))
-  .flatMap(findTraces);
+const traces = folders.map((folder) => fs.realpathSync(folder)).flatMap(findTraces);
 
 const rr = (...args: string[]): { lines: string[]; error: string | null } => {
   const done = spawnSync('rr', ['dump', ...args], { encoding: 'utf8', maxBuffer: 1 << 28 });

@@ -9,16 +9,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { ReplaySession, ReplayStats } from '../../src/engine/replay/session.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
+import { larger, sample } from '../collections.js';
 import { flipRegister } from '../trace/flip-register.js';
 import { openSession, type OpenedSession } from './open-session.js';
 import { toEnd } from './to-end.js';
 
-const root = path.resolve(import.meta.dirname, '../..');
-const sample = (name: string): string => path.join(root, 'traces', name);
-const collection = path.resolve(root, process.env.REVENANT_TRACES ?? '../shared/traces');
-/** Thousands of plain calls in a row, with stores; tens of them in the sample. */
-const long = path.join(collection, 'zen2/syscalls.20k');
-const traces = [sample('zen2/spawn'), sample('zen2/xcr0probe'), long].filter((name) => fs.existsSync(name));
+/** Thousands of plain calls in a row, with stores; tens of them in the samples. */
+const long = larger('zen2/syscalls.20k');
+const traces = [sample('zen2/spawn'), sample('zen2/xcr0probe'), ...(long ? [long] : [])];
 
 let transport: VcpuTransport;
 beforeAll(async () => {

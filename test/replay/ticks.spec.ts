@@ -12,16 +12,13 @@ import type { ReplaySession, ReplayStats } from '../../src/engine/replay/session
 import type { TickStrategyName } from '../../src/engine/replay/ticks/strategy.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { runCli } from '../cli/run-cli.js';
+import { larger, sample } from '../collections.js';
 import { openSession } from './open-session.js';
 import { toEnd } from './to-end.js';
 
-const root = path.resolve(import.meta.dirname, '../..');
-const sample = (name: string): string => path.join(root, 'traces', name);
-/** A larger collection where one lies beside the project or REVENANT_TRACES names it. */
-const collection = path.resolve(root, process.env.REVENANT_TRACES ?? '../shared/traces');
-const larger = ['zen2/timers', 'zen2/race', 'haswell/race.nobuf'].filter((name) =>
-  fs.existsSync(path.join(collection, name)),
-);
+const longer = ['zen2/timers', 'zen2/race', 'haswell/race.nobuf']
+  .map(larger)
+  .filter((folder) => folder !== null);
 
 let transport: VcpuTransport;
 beforeAll(async () => {
@@ -88,9 +85,7 @@ describe('strategies', () => {
     300_000,
   );
 
-  describe.each(larger)('on %s', (name) => {
-    const folder = path.join(collection, name);
-
+  describe.each(longer)('on %s', (folder) => {
     it.each(['match', 'branches'] as const)(
       '%s',
       async (tickStrategy) => {
@@ -122,7 +117,7 @@ describe('--verify-ticks', () => {
 });
 
 describe('a replay that is sent back', () => {
-  const folders = larger.map((name) => path.join(collection, name)).concat(sample('zen2/ambiguous'));
+  const folders = [...longer, sample('zen2/ambiguous')];
 
   it.each(folders.slice(-2))(
     'ends the same and writes nothing twice: %s',

@@ -1,14 +1,11 @@
-import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findTraces } from '../../src/jobs/find-traces.js';
 import { runCli } from '../cli/run-cli.js';
+import { itOn, larger, largerCollection, samples } from '../collections.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
-/** The samples, and a larger collection where one lies beside the project or REVENANT_TRACES names it. */
-const collections = ['traces', process.env.REVENANT_TRACES ?? '../shared/traces']
-  .map((folder) => path.resolve(root, folder))
-  .filter((folder) => fs.existsSync(folder));
+const collections = [samples, ...(largerCollection ? [largerCollection] : [])];
 
 /** What is not replayed yet, and the error that says so; anything else is a failure. */
 const unsupported: Record<string, string> = {};
@@ -46,3 +43,5 @@ describe.each(collections)('every trace below %s, in the emulated machine', (col
     expect(code).toBe(0);
   });
 });
+
+if (!largerCollection) itOn(larger('zen2'), 'the larger collection', () => {});

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { larger, traceFolder } from '../collections.js';
 import { DamagedTrace } from './damaged-trace.js';
 import { seeded } from './mutate.js';
 
@@ -18,8 +19,7 @@ const batches = Array.from({ length: COUNT / BATCH }, (_, i) => FIRST + i * BATC
 const LIMIT_MS = 20_000;
 
 const root = path.resolve(import.meta.dirname, '../..');
-const hello = path.resolve(root, '../shared/traces/zen2/hello');
-const sample = fs.existsSync(hello) ? hello : path.join(root, 'traces/zen2/hello-static');
+const sample = larger('zen2/hello') ?? traceFolder('zen2/hello-static')!;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mutations-'));
 const damaged = new DamagedTrace(sample, folder);
 afterAll(() => fs.rmSync(folder, { recursive: true }));

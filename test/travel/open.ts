@@ -1,6 +1,4 @@
 /** What the specs of time travel share: a target over a sample trace, and symbols in it. */
-import fs from 'node:fs';
-import path from 'node:path';
 import type { Gva } from '../../src/engine/base/address.js';
 import { silentLogger } from '../../src/engine/base/log.js';
 import type { DebugStop, RunRequest } from '../../src/engine/debug/target.js';
@@ -9,17 +7,7 @@ import { TraceReader } from '../../src/engine/trace/reader.js';
 import { TravelTarget, type TravelOptions } from '../../src/engine/travel/target.js';
 import { tryMachine } from '../../src/machine/choose.js';
 
-const root = path.resolve(import.meta.dirname, '../..');
-/** A larger collection where one lies beside the project or REVENANT_TRACES names it. */
-const collection = path.resolve(root, process.env.REVENANT_TRACES ?? '../shared/traces');
-
-export const sample = (name: string): string => path.join(root, 'traces', name);
-
-/** The folder of a trace of the larger collection, or null. */
-export function larger(name: string): string | null {
-  const folder = path.join(collection, name);
-  return fs.existsSync(folder) ? folder : null;
-}
+export { larger, sample } from '../collections.js';
 
 export interface Opened {
   readonly target: TravelTarget;

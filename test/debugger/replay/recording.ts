@@ -1,5 +1,4 @@
 /** Recordings that the real gdb connects to, in the emulated machine. */
-import fs from 'node:fs';
 import path from 'node:path';
 import { silentLogger } from '../../../src/engine/base/log.js';
 import { DebugServer, parseAddress } from '../../../src/debugger/server.js';
@@ -8,25 +7,18 @@ import { diversions } from '../../../src/cli/debug/diversions.js';
 import { openSession } from '../../../src/cli/debug/opening.js';
 import { Interrupt } from '../../../src/cli/interrupt.js';
 import type { CommandIo } from '../../../src/cli/output.js';
+import { larger, sample, traceFolder } from '../../collections.js';
 import { runGdb, type GdbResult } from '../gdb.js';
 
 const root = path.resolve(import.meta.dirname, '../../..');
 const driver = path.join(import.meta.dirname, 'driver.py');
 const script = path.join(root, 'src/debugger/revenant-gdb.py');
-/** A larger collection where one lies beside the project or REVENANT_TRACES names it. */
-const collection = path.resolve(root, process.env.REVENANT_TRACES ?? '../shared/traces');
 
-export const sample = (name: string): string => path.join(root, 'traces', name);
+export { sample };
 
-/** Those of these traces that are here: samples, and of the larger collection. */
+/** Those of these traces that are here, of the larger collection or among the samples. */
 export const available = (...names: string[]): string[] =>
-  names
-    .flatMap((name) => [path.join(collection, name), sample(name)])
-    .filter((folder) => fs.existsSync(folder))
-    .filter((folder, index, all) => all.findIndex((other) => sameTrace(other, folder)) === index);
-
-const sameTrace = (a: string, b: string): boolean =>
-  a.split(path.sep).slice(-2).join() === b.split(path.sep).slice(-2).join();
+  names.map((name) => larger(name) ?? traceFolder(name)).filter((folder) => folder !== null);
 
 export interface Recording {
   /** As gdb's `target extended-remote` takes it. */
