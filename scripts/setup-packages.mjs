@@ -20,6 +20,7 @@ const neededByTests = {
   chromium: 'chromium',
   'redis-server': 'redis-server',
   xmllint: 'libxml2-utils',
+  capnp: 'capnproto',
 };
 
 const APT_OPTIONS = ['-q', '-y', '-o', 'DPkg::Lock::Timeout=300'];

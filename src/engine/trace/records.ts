@@ -1,4 +1,4 @@
-/** Decoded records of the `version`, `mmaps` and `tasks` files of a trace. All fields of the schema. */
+/** Decoded records of the `version`, `mmaps` and `tasks` files of a trace. All fields of the schema but those of aarch64. */
 
 export type Ternary = 'unknown' | 'true' | 'false';
 
