@@ -59,6 +59,7 @@ const attestation = (name: string): Attestation => ({
   xsavec: true,
   xgetbv1: true,
   compactedXrstor: true,
+  cpuidHere: [],
   dataBreakpoints: true,
   branchCounter: 'none here',
 });
@@ -101,6 +102,16 @@ describe('judge', () => {
     expect(ok).toBe(false);
     expect(reasons).toHaveLength(1);
     expect(reasons[0]).toMatch(/expected a, seen b: the program would see another XCR0/);
+  });
+
+  it('takes results of CPUID that are answered in software, and names a few', () => {
+    const differing = [1, 2, 3, 4, 5].map((n) => `CPUID 0xd.${n} EBX is 0x1, recorded 0x2`);
+    const seen = { ...attestation(''), findings: [], passed: true, cpuidHere: differing };
+    const { ok, notes } = judge(needs(), gifts({ attestation: seen }));
+    expect(ok).toBe(true);
+    expect(notes.join()).toMatch(
+      /answered from the recording: here CPUID 0xd.1 .*; CPUID 0xd.3 .*, and 2 more\./,
+    );
   });
 
   it('knows whose approximations are the recorded ones', () => {

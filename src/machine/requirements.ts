@@ -15,6 +15,8 @@ import { DEFAULT_CPU } from './launch.js';
 const EMULATED_XCR0 = 0x207n;
 /** Linear address bits where CPUID does not say. */
 const USUAL_ADDRESS_BITS = 48;
+/** Of the results of CPUID that differ, in a note. */
+const SHOWN_RESULTS = 3;
 
 export interface Needs {
   /** XCR0 as recorded, or all that CPUID enumerates for traces that do not tell. */
@@ -65,7 +67,8 @@ export function traceNeeds(header: TraceHeader): Needs {
 
 /**
  * The processor as the recorded program saw it. Where components of extended state lie elsewhere here, KVM would
- * compute leaf 0xD from the hardware's: then CPUID is made to fault, and answered in software.
+ * compute leaf 0xD from the hardware's: then CPUID is made to fault, and answered in software. The probe does so for any
+ * other result that differs.
  * Throws E_MACHINE_CANNOT, E_TRACE_CORRUPT.
  */
 export function machineConfig(header: TraceHeader, gifts?: Gifts): MachineConfig {
@@ -167,6 +170,13 @@ function notesOf(needs: Needs, gifts: Gifts): string[] {
     notes.push(
       'XSAVE, XSAVEC, XSAVEOPT, XRSTOR and CPUID are completed in software, in the recorded layout.',
     );
+  const cpuidHere = gifts.attestation?.cpuidHere ?? [];
+  if (cpuidHere.length > 0) {
+    const more = cpuidHere.length > SHOWN_RESULTS ? `, and ${cpuidHere.length - SHOWN_RESULTS} more` : '';
+    notes.push(
+      `CPUID is answered from the recording: here ${cpuidHere.slice(0, SHOWN_RESULTS).join('; ')}${more}.`,
+    );
+  }
   if (emulated.length > 0) notes.push(`Completed in software: ${emulated.join(', ')}.`);
   if (absent.length > 0) {
     notes.push(`Recorded but not here, so that the program must not have used them: ${absent.join(', ')}.`);

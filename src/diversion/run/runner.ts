@@ -3,10 +3,9 @@ import { RevenantError } from '../../engine/base/errors.js';
 import { EFLAGS_RESUME, Reg, getRegister, getUnsigned, setSigned } from '../../engine/base/registers.js';
 import { Lift, type GuestStops } from '../../engine/debug/guest-stops.js';
 import type { Watchpoint } from '../../engine/debug/target.js';
-import { findEntry } from '../../engine/kvm/cpuid.js';
 import { Exit } from '../../engine/kvm/exit.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
-import { completeInstruction } from '../../engine/replay/completion.js';
+import { answerCpuid, completeInstruction } from '../../engine/replay/completion.js';
 import type { GuestCore } from '../../engine/replay/guest-core.js';
 import { REPLAY_ASSIST_IP } from '../../engine/replay/layout.js';
 import type { Task } from '../../engine/task/task.js';
@@ -47,7 +46,6 @@ const FLUSH_LOAD_LENGTH = 3;
 const PF_PRESENT = 1;
 const PF_FETCH = 16;
 const PF_KEY = 32;
-const CPUID_NO_SUBLEAF = 0;
 /** Vectors from here on: a fault in ring 0, caused by registers that no program can have. */
 const RING0_FAULT = 0x200;
 
@@ -244,7 +242,7 @@ export class DiversionRunner {
         break;
       }
       case Insn.cpuid:
-        this.cpuid(registers);
+        answerCpuid(this.core.machine.config.cpuid, registers);
         break;
       case Insn.tpause:
       case Insn.umwait:
@@ -254,17 +252,6 @@ export class DiversionRunner {
     }
     setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) + this.decoder.length);
     return true;
-  }
-
-  /** What the recorded processor answers; zeros for a leaf that it does not have. */
-  private cpuid(registers: Uint32Array): void {
-    const { cpuid } = this.core.machine.config;
-    const leaf = registers[2 * Reg.rax];
-    const entry = findEntry(cpuid, leaf, registers[2 * Reg.rcx]) ?? findEntry(cpuid, leaf, CPUID_NO_SUBLEAF);
-    setLow(registers, Reg.rax, entry?.eax ?? 0);
-    setLow(registers, Reg.rbx, entry?.ebx ?? 0);
-    setLow(registers, Reg.rcx, entry?.ecx ?? 0);
-    setLow(registers, Reg.rdx, entry?.edx ?? 0);
   }
 
   /** The trap flag is ours: PUSHF, SYSCALL's r11 and faults would show it. */

@@ -8,11 +8,13 @@
  *
  *   leaf 1 ECX.OSXSAVE, leaf 7 ECX.OSPKE     from CR4, set by cr4FromTrace()
  *   leaf 1 EDX.APIC                          from the APIC base, set by Machine
- *   leaf 0xD EBX, (0xD, 1) EBX               from XCR0 and the *hardware's* component offsets
+ *   leaf 0xD EBX, (0xD, 1) EBX               from XCR0, IA32_XSS and the *hardware's* component offsets
  *   leaf 1 ECX.MONITOR                       left alone (quirk MISC_ENABLE_NO_MWAIT is on by default)
  *
- * so only leaf 0xD can differ, where recording and hardware disagree on component offsets;
- * cpuidDifferences() finds it.
+ * Not so (0xD, 1) EBX of a kernel with supervisor state, such as shadow stacks (Linux 6.6), PASID or architectural
+ * LBRs: the guest's IA32_XSS is 0. Other versions of KVM, or a hypervisor below it, may compute more. So no list of leaves is
+ * believed: where the probe sees any result that was not recorded, CPUID is made to fault and answered by
+ * cpuidResult(). cpuidDifferences() is what KVM itself says.
  */
 import { RevenantError } from '../base/errors.js';
 import { CPUID_INDEX_SIGNIFICANT, type CpuidEntry } from './control.js';

@@ -59,13 +59,12 @@ export class Machine {
   readonly kernelPml4High: number;
   /** What KVM supports (KVM_GET_SUPPORTED_CPUID): its leaf 0xD has the hardware's XSAVE layout. */
   readonly hardwareCpuid: readonly CpuidRecord[];
-  /** What CPUID returns otherwise than asked for; only where hardware lays out XSAVE areas otherwise. */
-  readonly cpuidDifferences: readonly CpuidDifference[];
+  private readonly computedByKvm: readonly CpuidDifference[];
   private readonly stale: StaleCode | null;
 
   private constructor(
     readonly transport: VcpuTransport,
-    readonly config: MachineConfig,
+    private wanted: MachineConfig,
     private readonly control: Control,
     made: { hardware: CpuidEntry[]; actual: CpuidEntry[] },
   ) {
@@ -74,7 +73,7 @@ export class Machine {
     const root = new Uint32Array(transport.pool, Ring0.pml4 + 8 * Ring0.pml4Slot, 2);
     [this.kernelPml4Low, this.kernelPml4High] = root;
     this.hardwareCpuid = cpuidRecords(made.hardware);
-    this.cpuidDifferences = config.cpuidFaulting ? [] : cpuidDifferences(config.cpuid, made.actual);
+    this.computedByKvm = cpuidDifferences(wanted.cpuid, made.actual);
     this.stale = transport.kind === 'emulated' ? new StaleCode(transport.pool) : null;
   }
 
@@ -85,6 +84,15 @@ export class Machine {
   static create(transport: VcpuTransport, config: MachineConfig): Machine {
     const control = new Control(transport);
     return new Machine(transport, config, control, make(control, config));
+  }
+
+  get config(): MachineConfig {
+    return this.wanted;
+  }
+
+  /** What CPUID returns otherwise than asked for, as KVM says; none where CPUID faults. */
+  get cpuidDifferences(): readonly CpuidDifference[] {
+    return this.wanted.cpuidFaulting ? [] : this.computedByKvm;
   }
 
   /** The whole pool: control block, ring 0, guest memory. */
@@ -101,6 +109,15 @@ export class Machine {
   restart(): void {
     this.staged.clear();
     make(this.control, this.config);
+  }
+
+  /**
+   * From now on CPUID faults, and who runs the program answers it from `config`: for processors and KVMs that compute
+   * some of its results from state that the guest does not have. Throws E_MACHINE_CANNOT where KVM has no CPUID faulting.
+   */
+  answerCpuidInSoftware(): void {
+    setCpuidFaulting(this.control);
+    this.wanted = { ...this.wanted, cpuidFaulting: true, cpuidInSoftware: true };
   }
 
   /** Runs the program until it leaves, or `budgetMicros` are over (Exit.Pending: run again, touch nothing). */

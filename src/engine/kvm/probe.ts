@@ -2,6 +2,7 @@
  * The attestation: what a program at CPL 3 in this very VM *sees*. KVM's word is not enough: there are
  * KVMs that accept an XCR0 and show the host's, do not intercept CPUID, or enter SYSCALL at CPL 3.
  */
+import { RevenantError } from '../base/errors.js';
 import { findBranchCounter } from './find-branch-counter.js';
 import { hardwareLayout, xcr0Names } from '../x86/xstate-layout.js';
 import { Cr4, findEntry } from './cpuid.js';
@@ -26,6 +27,8 @@ export interface Attestation {
   xsavec: boolean;
   xgetbv1: boolean;
   compactedXrstor: boolean;
+  /** Results of CPUID that are not as recorded here, so that it is answered in software. */
+  cpuidHere: string[];
   /** Why the processor does not count the program's branches; null: it does. */
   branchCounter: string | null;
   /** Debug registers stop accesses to data; where they do not, watched pages are protected. */
@@ -37,6 +40,7 @@ const BP = 3;
 const UD = 6;
 const GP = 13;
 const DR6_STEP = 1 << 14;
+const GP_AT_CODE = `#GP at 0x${CODE.toString(16)}`;
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
 /**
@@ -58,6 +62,7 @@ class Probe {
   private readonly findings: Finding[] = [];
   private xcr0Seen: bigint | null = null;
   private branchCounter: string | null = 'not looked for';
+  private cpuidHere: string[] = [];
   private has = { xsavec: false, xgetbv1: false, compactedXrstor: false, dataBreakpoints: false };
 
   constructor(private readonly machine: Machine) {
@@ -91,6 +96,7 @@ class Probe {
       findings: this.findings,
       passed: this.findings.every((finding) => finding.ok),
       branchCounter: this.branchCounter,
+      cpuidHere: this.cpuidHere,
       ...this.has,
     };
   }
@@ -120,13 +126,41 @@ class Probe {
     this.find('system call registers', `rax 0x99, rcx ${hex(after)}, r11 0x202`, seen);
   }
 
+  /** Whatever differs from the recording is answered from it, if CPUID can be made to fault. */
   private cpuid(): void {
-    if (this.machine.config.cpuidFaulting) {
-      const outcome = this.guest.run(programs.cpuid);
-      this.find('CPUID faulting', `#GP at ${hex(CODE)}`, outcome.text);
-      return;
+    if (!this.machine.config.cpuidFaulting) {
+      const [all, ...differing] = checkCpuid(this.guest, this.machine.config.cpuid);
+      if (!all || all.ok) {
+        if (all) this.findings.push(all);
+        return;
+      }
+      if (!this.canAnswerCpuid()) {
+        this.findings.push(all, ...differing);
+        return;
+      }
+      this.cpuidHere = differing.map(
+        ({ name, expected, seen }) => `${name} is ${seen}, recorded ${expected}`,
+      );
+      this.find(
+        all.name,
+        `${all.expected}, or answered in software`,
+        `${all.seen}: answered in software`,
+        true,
+      );
     }
-    this.findings.push(...checkCpuid(this.guest, this.machine.config.cpuid));
+    const outcome = this.guest.run(programs.cpuid);
+    this.find('CPUID faulting', GP_AT_CODE, outcome.text);
+  }
+
+  /** Makes CPUID fault, if that has an effect here. */
+  private canAnswerCpuid(): boolean {
+    try {
+      this.machine.answerCpuidInSoftware();
+    } catch (error) {
+      if (error instanceof RevenantError && error.code === 'E_MACHINE_CANNOT') return false;
+      throw error;
+    }
+    return this.guest.run(programs.cpuid).text === GP_AT_CODE;
   }
 
   private rdtsc(): void {

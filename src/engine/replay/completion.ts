@@ -8,8 +8,8 @@ import type { VectorState } from './vector-state.js';
 
 /**
  * Completes an instruction that the recorded processor had and this one lacks or would execute otherwise (#UD, #GP):
- * XSAVEC, XRSTOR of a compacted area, XGETBV(1); the whole XSAVE family and CPUID where components of extended state
- * lie elsewhere here. Anything else, and what would have faulted on the recorded processor too, is left to be the
+ * XSAVEC, XRSTOR of a compacted area, XGETBV(1); the whole XSAVE family where components of extended state lie
+ * elsewhere here; CPUID where that is so or its results are others here. Anything else, and what would have faulted on the recorded processor too, is left to be the
  * signal that it is.
  * @returns true if the instruction was executed and rip moved past it
  */
@@ -29,7 +29,7 @@ function complete(
   switch (decoder.kind) {
     case Insn.cpuid:
       if (!machine.config.cpuidInSoftware) return false;
-      cpuid(machine.config.cpuid, registers);
+      answerCpuid(machine.config.cpuid, registers);
       return true;
     case Insn.xgetbv:
       if (registers[2 * Reg.rcx] !== 1 || !vectors.recordsXgetbv1) return false;
@@ -59,7 +59,8 @@ export function isRecorded(vectors: VectorState, kind: Insn): boolean {
   }
 }
 
-function cpuid(entries: readonly CpuidEntry[], registers: RegisterWords): void {
+/** What the recorded processor answers, into the registers; rip stays. */
+export function answerCpuid(entries: readonly CpuidEntry[], registers: RegisterWords): void {
   const { eax, ebx, ecx, edx } = cpuidResult(entries, registers[2 * Reg.rax], registers[2 * Reg.rcx]);
   for (const [slot, value] of [
     [Reg.rax, eax],

@@ -11,6 +11,7 @@ const seen = (findings: Record<string, boolean>, branchCounter: string | null = 
   xsavec: true,
   xgetbv1: true,
   compactedXrstor: true,
+  cpuidHere: [],
   dataBreakpoints: true,
   branchCounter,
 });
