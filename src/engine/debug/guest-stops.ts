@@ -161,7 +161,7 @@ export class GuestStops {
     const plan = this.planOf(task);
     const isWatched = plan.watchedPages.has(page);
     if (!plan.pages.has(page) && !isWatched) return false;
-    const entry = task.space.residentEntry(page);
+    const entry = task.space.processorEntry(page);
     const low = entry === 0 ? 0 : this.memory.words[entry];
     if (!(low & Pte.present) || !(isWatched || this.isExecutable(entry))) return false;
     return !(errorCode & PageFault.write) || (low & Pte.writable) !== 0;
@@ -272,8 +272,8 @@ export class GuestStops {
   }
 
   private armPage(space: AddressSpace, page: Gva, offsets: readonly number[] | null, deny: number): void {
-    let entry = space.residentEntry(page);
-    if (entry === 0 && offsets && space.pageForRead(page) !== 0) entry = space.residentEntry(page);
+    let entry = space.processorEntry(page);
+    if (entry === 0 && offsets && space.pageForRead(page) !== 0) entry = space.processorEntry(page);
     if (entry === 0) return;
     const { words } = this.memory;
     const low = words[entry];

@@ -33,6 +33,14 @@ const TABLE_FLAGS = Pte.present | Pte.writable | Pte.user | Pte.accessed;
 const KERNEL_SLOT = 511;
 const USER_SLOTS = 256;
 
+declare const shownBrand: unique symbol;
+
+/**
+ * The page that an entry shows the processor. Not a `Gpa`: where code is hidden it is a copy with other bytes, and what the
+ * program has there is for the address space to say.
+ */
+export type ShownPage = number & { readonly [shownBrand]: true };
+
 /** What a visitor of `walk` is given: the index of the entry's low word in `memory.words`. */
 export type EntryVisitor = (entry: number, gva: Gva) => void;
 
@@ -73,9 +81,8 @@ export class PageTables {
   }
 
   /** The page that an entry holds, resident or present. */
-  page(entry: number): Gpa {
-    const words = this.memory.words;
-    return (((words[entry] & ~0xfff) >>> 0) + (words[entry + 1] & ADDRESS_HIGH) * TWO_32) as Gpa;
+  shown(entry: number): ShownPage {
+    return this.address(entry) as ShownPage;
   }
 
   isEmpty(entry: number): boolean {
@@ -87,7 +94,7 @@ export class PageTables {
   }
 
   /** Stores page and flags; `flags` may leave out `present` for a resident page. */
-  set(entry: number, page: Gpa, flags: number, noExecute: boolean): void {
+  set(entry: number, page: Gpa | ShownPage, flags: number, noExecute: boolean): void {
     const words = this.memory.words;
     words[entry + 1] = (Math.floor(page / TWO_32) | (noExecute ? PTE_NX_HIGH : 0)) >>> 0;
     words[entry] = ((page % TWO_32) | flags) >>> 0;
@@ -124,6 +131,11 @@ export class PageTables {
     this.cachedSpan = -1;
   }
 
+  private address(entry: number): number {
+    const words = this.memory.words;
+    return ((words[entry] & ~0xfff) >>> 0) + (words[entry + 1] & ADDRESS_HIGH) * TWO_32;
+  }
+
   private leafTable(gva: Gva, make: boolean): number {
     const span = Math.floor(gva / SPAN_1);
     if (span === this.cachedSpan) return this.cachedTable;
@@ -135,7 +147,7 @@ export class PageTables {
         if (!make) return 0;
         this.set(entry, this.memory.allocate(), TABLE_FLAGS, false);
       }
-      table = this.page(entry) / 4;
+      table = this.address(entry) / 4;
     }
     this.cachedSpan = span;
     this.cachedTable = table;
@@ -149,7 +161,7 @@ export class PageTables {
     for (;;) {
       const entry = table + (Math.floor(gva / size) % TABLE_ENTRIES) * 2;
       if (this.memory.words[entry] === 0) return (Math.floor(gva / size) + 1) * size;
-      table = this.page(entry) / 4;
+      table = this.address(entry) / 4;
       size /= TABLE_ENTRIES;
     }
   }
@@ -159,7 +171,7 @@ export class PageTables {
     if (level > 0) {
       for (let slot = 0; slot < slots; slot++) {
         const entry = table / 4 + slot * 2;
-        if (this.memory.words[entry] !== 0) this.freeTable(this.page(entry), level - 1);
+        if (this.memory.words[entry] !== 0) this.freeTable(this.address(entry) as Gpa, level - 1);
       }
     }
     this.memory.release(table);

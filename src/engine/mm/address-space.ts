@@ -1,7 +1,7 @@
 import { PAGE_SIZE, USER_END, hex, pageFloor, type Gpa, type Gva } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
-import { PageTables, Pte } from '../kvm/page-tables.js';
+import { PageTables, Pte, type ShownPage } from '../kvm/page-tables.js';
 import { SharedObject } from './backing.js';
 import { HiddenCode } from './hidden-code.js';
 import { clip, isShared, Prot, type Vma } from './vma.js';
@@ -90,7 +90,7 @@ export class AddressSpace {
     this.change(start, end, (part) => ({ ...part, prot }));
     for (const vma of this.vmas.overlapping(start, end)) {
       const part = clip(vma, start, end);
-      if (part) this.tables.walk(part.start, part.end, (entry) => this.refresh(entry, vma));
+      if (part) this.tables.walk(part.start, part.end, (entry, gva) => this.refresh(entry, gva, vma));
     }
     this.stale = true;
   }
@@ -142,8 +142,8 @@ export class AddressSpace {
   /** Forgets resident pages of [start, end): private ones start over from zeros or their file (MADV_DONTNEED). */
   dropPages(start: Gva, end: Gva): void {
     this.reveal(start, end);
-    this.tables.walk(start, end, (entry) => {
-      this.memory.release(this.tables.page(entry));
+    this.tables.walk(start, end, (entry, gva) => {
+      this.memory.release(this.pageAt(gva, entry));
       this.tables.clear(entry);
     });
     this.stale = true;
@@ -209,8 +209,11 @@ export class AddressSpace {
     if (!vma) return;
     const entry = this.tables.findOrMake(gva);
     this.reveal(gva, (gva + PAGE_SIZE) as Gva);
-    if (this.tables.page(entry) === page && !this.tables.isEmpty(entry)) return;
-    if (!this.tables.isEmpty(entry)) this.memory.release(this.tables.page(entry));
+    if (!this.tables.isEmpty(entry)) {
+      const before = this.pageAt(pageFloor(gva), entry);
+      if (before === page) return;
+      this.memory.release(before);
+    }
     this.memory.retain(page);
     this.installPage(entry, page, vma);
     this.stale = true;
@@ -218,8 +221,8 @@ export class AddressSpace {
 
   /** The page of `gva` for reading by the engine, whatever its protection; 0 if nothing is mapped there. */
   pageForRead(gva: Gva): Gpa {
-    const entry = this.tables.find(gva);
-    if (entry !== 0 && !this.tables.isEmpty(entry)) return this.pageAt(pageFloor(gva), entry);
+    const resident = this.residentPage(gva);
+    if (resident !== 0) return resident;
     const vma = this.vmas.find(gva);
     return vma ? this.makeResident(vma, pageFloor(gva), false) : (0 as Gpa);
   }
@@ -233,8 +236,11 @@ export class AddressSpace {
     return page;
   }
 
-  /** Index in `memory.words` of the page-table entry of `gva`, or 0 when it holds no page. */
-  residentEntry(gva: Gva): number {
+  /**
+   * Index in `memory.words` of the page-table entry of `gva`, or 0 when it holds no page. For who shows the processor
+   * something else for a while (GuestStops): the page in it is not always what the program has there, see `residentPage`.
+   */
+  processorEntry(gva: Gva): number {
     const entry = this.tables.find(gva);
     return entry === 0 || this.tables.isEmpty(entry) ? 0 : entry;
   }
@@ -274,19 +280,12 @@ export class AddressSpace {
    * @param whole also what MADV_DONTFORK keeps from children
    */
   fork(whole = false): AddressSpace {
-    this.reveal(0 as Gva, USER_END as Gva);
     const child = new AddressSpace(this.memory, this.kernel, this.hidden !== null);
     child.vmas = this.vmas.clone();
     for (const vma of child.vmas) retainShared(vma);
     for (const vma of this.vmas) {
       if (isShared(vma)) continue;
-      this.tables.walk(vma.start, vma.end, (entry, gva) => {
-        const page = this.tables.page(entry);
-        this.memory.retain(page);
-        this.refresh(entry, vma);
-        const copy = child.tables.findOrMake(gva);
-        child.installPage(copy, page, vma);
-      });
+      this.tables.walk(vma.start, vma.end, (entry, gva) => this.shareWith(child, entry, gva));
     }
     if (whole) child.dontFork = this.dontFork.clone();
     else for (const vma of this.dontFork) child.unmap(vma.start, vma.end);
@@ -296,6 +295,16 @@ export class AddressSpace {
     for (const [start, length] of this.shmLengths) child.shmLengths.set(start, length);
     this.stale = true;
     return child;
+  }
+
+  /** A page of a private mapping is `child`'s too from now on. What was found out of its code holds for both. */
+  private shareWith(child: AddressSpace, entry: number, gva: Gva): void {
+    const { words } = this.memory;
+    if (!this.hidden || !child.hidden?.inherit(this.hidden, gva)) this.memory.retain(this.pageAt(gva, entry));
+    words[entry] = (words[entry] & ~Pte.writable) >>> 0;
+    const copy = child.tables.findOrMake(gva);
+    words[copy] = words[entry];
+    words[copy + 1] = words[entry + 1];
   }
 
   /**
@@ -321,15 +330,15 @@ export class AddressSpace {
     return copy;
   }
 
-  /** Visits the pages that are there, in order. */
+  /** Visits the pages that are there, in order, as the program has them. */
   visitResident(start: Gva, end: Gva, visit: (gva: Gva, page: Gpa) => void): void {
-    this.tables.walk(start, end, (entry, gva) => visit(gva, this.tables.page(entry)));
+    this.tables.walk(start, end, (entry, gva) => visit(gva, this.pageAt(gva, entry)));
   }
 
-  /** The page of `gva` if it is there, else 0. */
+  /** The page of `gva` if it is there, as the program has it, else 0. */
   residentPage(gva: Gva): Gpa {
-    const entry = this.residentEntry(gva);
-    return entry === 0 ? (0 as Gpa) : this.tables.page(entry);
+    const entry = this.processorEntry(gva);
+    return entry === 0 ? (0 as Gpa) : this.pageAt(pageFloor(gva), entry);
   }
 
   destroy(): void {
@@ -366,10 +375,10 @@ export class AddressSpace {
     return page;
   }
 
-  /** The page of an entry as everybody but the processor sees it. */
+  /** The page of an entry as everybody but the processor sees it: the only way from a `ShownPage` to a `Gpa`. */
   private pageAt(gva: Gva, entry: number): Gpa {
-    const page = this.tables.page(entry);
-    return this.hidden ? this.hidden.original(gva, page) : page;
+    const page: ShownPage = this.tables.shown(entry);
+    return this.hidden ? this.hidden.original(gva, page) : (page as number as Gpa);
   }
 
   /** The originals of [start, end) are mapped again, for their pages to be changed or to go. */
@@ -386,7 +395,7 @@ export class AddressSpace {
   private makeExecutable(hidden: HiddenCode, vma: Vma, gva: Gva): void {
     const entry = this.tables.find(gva);
     if (entry === 0 || this.tables.isEmpty(entry) || hidden.has(gva)) return;
-    const page = this.tables.page(entry);
+    const page = this.pageAt(gva, entry);
     const shown = hidden.executable(gva, page, (at, into) => this.read(at, into));
     this.memory.markCode(shown);
     this.tables.set(entry, shown, this.flagsFor(page, vma) & ~Pte.writable, false);
@@ -424,15 +433,15 @@ export class AddressSpace {
   }
 
   /** Recomputes an entry from its VMA and its page's count. */
-  private refresh(entry: number, vma: Vma): void {
-    this.installPage(entry, this.tables.page(entry), vma);
+  private refresh(entry: number, gva: Gva, vma: Vma): void {
+    this.installPage(entry, this.pageAt(gva, entry), vma);
   }
 
   private refreshAt(gva: Gva, vma: Vma): void {
     const entry = this.tables.find(gva);
     const words = this.memory.words;
     const [before, high] = [words[entry], words[entry + 1]];
-    this.refresh(entry, vma);
+    this.refresh(entry, gva, vma);
     if ((before !== words[entry] || high !== words[entry + 1]) && before & Pte.present) this.stale = true;
   }
 

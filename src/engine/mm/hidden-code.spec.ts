@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { gpa, type Gva } from '../base/address.js';
 import { GuestMemory } from '../kvm/guest-memory.js';
 import { AddressSpace, PageFault } from './address-space.js';
+import { Content } from './content.js';
 import { Prot } from './vma.js';
 
 const PAGE = 4096;
@@ -70,15 +71,52 @@ describe('code that is hidden', () => {
     expect(mapped(memory, space).bytes).toEqual(engineSees(space));
   });
 
-  it('goes with its page, and forks see the original', () => {
+  it('stays hidden in forks, and everybody but the processor sees the original there, too', () => {
+    const { memory, space } = setUp();
+    space.fault(BASE, FETCH);
+    const child = space.fork();
+    for (const one of [space, child]) {
+      expect(mapped(memory, one)).toMatchObject({ executable: true, writable: false });
+      expect(mapped(memory, one).bytes).not.toEqual(CODE);
+      expect(engineSees(one)).toEqual(CODE);
+    }
+    child.write((BASE + 100) as Gva, Buffer.from('c3', 'hex'));
+    expect(engineSees(child)[0]).toBe(0xc3);
+    expect(mapped(memory, child)).toMatchObject({ executable: false, bytes: engineSees(child) });
+    expect(engineSees(space)).toEqual(CODE);
+    expect(mapped(memory, space).executable).toBe(true);
+    child.destroy();
+    space.destroy();
+    expect(memory.pagesInUse).toBe(0);
+  });
+
+  it('is seen by nobody who compares, digests or keeps memory', () => {
+    const { memory, space } = setUp();
+    const other = space.fork();
+    space.fault(BASE, FETCH);
+    const content = new Content(memory);
+    const nowhere = 0 as Gva;
+    expect(content.isSame(space, other, nowhere)).toBe(true);
+    expect(content.isSame(other, space, nowhere)).toBe(true);
+    const changed = (): Record<number, string> => {
+      const pages: Record<number, string> = {};
+      content.visitChanged(space, (gva, bytes) => (pages[gva] = Buffer.from(bytes).toString('hex')));
+      return pages;
+    };
+    const kept: number[] = [];
+    content.visitChangedPrivate(space, (_gva, page) => kept.push(page));
+    expect(changed()[BASE].slice(200, 200 + 2 * CODE.length)).toBe(CODE.toString('hex'));
+    expect(kept).toEqual([other.residentPage(BASE)]);
+    expect(space.residentPage((BASE + 100) as Gva)).toBe(other.residentPage(BASE));
+    other.write((BASE + 100) as Gva, Buffer.from('c3', 'hex'));
+    expect(content.isSame(space, other, nowhere)).toBe(false);
+  });
+
+  it('goes with its page', () => {
     const { memory, space } = setUp(Prot.read | Prot.exec);
     const before = memory.pagesInUse;
     space.fault(BASE, FETCH);
     const child = space.fork();
-    expect(mapped(memory, space)).toMatchObject({ bytes: CODE, executable: false });
-    child.fault(BASE, FETCH);
-    expect(mapped(memory, child).bytes).not.toEqual(CODE);
-    expect(engineSees(child)).toEqual(CODE);
     child.protect(BASE, (BASE + PAGE) as Gva, Prot.read);
     expect(mapped(memory, child)).toMatchObject({ bytes: CODE, executable: false });
     child.destroy();

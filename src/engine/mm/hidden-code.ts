@@ -1,5 +1,6 @@
 import { PAGE_SIZE, type Gpa, type Gva } from '../base/address.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
+import type { ShownPage } from '../kvm/page-tables.js';
 import { findXsaveSites, LEAD_BYTES } from '../x86/instruction-sites.js';
 import { MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 
@@ -19,16 +20,25 @@ export type CodeReader = (at: Gva, into: Uint8Array) => number;
  */
 export class HiddenCode {
   /** Copy and original of the pages that have one, by address. Both hold a count. */
-  private readonly pages = new Map<Gva, { copy: Gpa; original: Gpa }>();
+  private readonly pages = new Map<Gva, { readonly copy: Gpa; readonly original: Gpa }>();
   private readonly window = new Uint8Array(LEAD_BYTES + PAGE_SIZE + MAX_INSTRUCTION_LENGTH);
 
   constructor(private readonly memory: GuestMemory) {}
 
-  /** The page that the engine sees where `mapped` is in the page tables. */
-  original(gva: Gva, mapped: Gpa): Gpa {
-    if (this.pages.size === 0) return mapped;
-    const hidden = this.pages.get(gva);
-    return hidden !== undefined && hidden.copy === mapped ? hidden.original : mapped;
+  /** The page that the program has where `shown` is in the page tables. */
+  original(gva: Gva, shown: ShownPage): Gpa {
+    const hidden = this.pages.size === 0 ? undefined : this.pages.get(gva);
+    return hidden && (hidden.copy as number) === shown ? hidden.original : (shown as number as Gpa);
+  }
+
+  /** Takes over what `parent` has at an address, with counts of its own; false if that has no copy there. */
+  inherit(parent: HiddenCode, gva: Gva): boolean {
+    const hidden = parent.pages.get(gva);
+    if (hidden === undefined) return false;
+    this.memory.retain(hidden.copy);
+    this.memory.retain(hidden.original);
+    this.pages.set(gva, hidden);
+    return true;
   }
 
   /**
