@@ -48,6 +48,7 @@ int VcpuFd::set_regs(const kvm_regs& in) const { return call(KVM_SET_REGS, &in);
 int VcpuFd::get_sregs(kvm_sregs& out) const { return call(KVM_GET_SREGS, &out); }
 int VcpuFd::set_sregs(const kvm_sregs& in) const { return call(KVM_SET_SREGS, &in); }
 int VcpuFd::get_events(kvm_vcpu_events& out) const { return call(KVM_GET_VCPU_EVENTS, &out); }
+int VcpuFd::get_debug_registers(kvm_debugregs& out) const { return call(KVM_GET_DEBUGREGS, &out); }
 
 int VcpuFd::get_xcr0(std::uint64_t& out) const {
   kvm_xcrs xcrs = {};

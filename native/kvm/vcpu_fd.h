@@ -32,6 +32,7 @@ class VcpuFd {
   int get_sregs(kvm_sregs& out) const;
   int set_sregs(const kvm_sregs& in) const;
   int get_events(kvm_vcpu_events& out) const;
+  int get_debug_registers(kvm_debugregs& out) const;
   int get_xcr0(std::uint64_t& out) const;
   int set_xcr0(std::uint64_t value) const;
   // Up to kMaxMsrs; `done` is how many the kernel accepted, in order. -EIO if not all.

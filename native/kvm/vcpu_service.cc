@@ -25,6 +25,9 @@ constexpr std::uint64_t kTssPages = 0xfffbd000;                        // for KV
 // Ticks of a kicked vCPU in places where it may not be taken, before it is given up: half a second. It stays
 // there for a few instructions, however slow they are.
 constexpr int kMaxRefusals = 25;
+// Entries of a vCPU that is to do nothing but load its debug registers: a tick or a fault may come first.
+constexpr int kMaxLastEntries = 8;
+constexpr std::uint64_t kDr7Enables = 0xff, kDr7Off = 0x400;  // SDM vol. 3, 17.2.4
 constexpr int kArchReqXcompGuestPerm = 0x1025, kXtileData = 18;
 
 kvm_segment flat_segment(std::uint16_t selector, std::uint8_t type, std::uint8_t l, std::uint8_t db) {
@@ -173,10 +176,37 @@ int VcpuService::create() {
 }
 
 void VcpuService::destroy() {
+  clear_debug_registers();
   initialised_ = false;
   vcpu_.close();
   vm_.close();
   system_.close();
+}
+
+// QEMU's emulator puts a nested guest's breakpoints into lists of its own when the guest loads DR7, and takes them out
+// when the guest loads it again (target/i386/tcg/sysemu/bpt_helper.c). It does not when the guest ends: then the next
+// load of DR7, with other kinds of breakpoints, takes a watchpoint for a breakpoint and writes into freed memory.
+// So a guest does not end with debug registers on, whatever state its client left it in.
+void VcpuService::clear_debug_registers() {
+  kvm_debugregs debug;
+  kvm_sregs sregs;
+  if (!vcpu_ || !initialised_ || vcpu_.get_debug_registers(debug) < 0) return;
+  if ((debug.dr7 & kDr7Enables) == 0 || vcpu_.get_sregs(sregs) < 0) return;
+  ring0::write_image(pool_, 0, 0);
+  char* const context = static_cast<char*>(pool_) + R0_CONTEXT;
+  const std::uint32_t requests = CTX_REQUEST_CR3 | CTX_REQUEST_DEBUG | CTX_REQUEST_XSAVE;
+  std::memcpy(context + CTX_DR7, &kDr7Off, sizeof kDr7Off);
+  std::memcpy(context + CTX_REQUESTS, &requests, sizeof requests);
+  set_ring0_segments(sregs);
+  sregs.cr3 = R0_PML4;
+  if (vcpu_.set_sregs(sregs) < 0 || vcpu_.set_regs(at_resume()) < 0 || ticks_.enter() < 0) return;
+  for (int entries = 0; entries < kMaxLastEntries; entries++) {
+    const VcpuExit exit = vcpu_.run();
+    std::uint32_t left;
+    std::memcpy(&left, context + CTX_REQUESTS, sizeof left);
+    if (left == 0 || (exit.kind != VcpuExit::Kind::stub && exit.kind != VcpuExit::Kind::interrupted)) break;
+  }
+  ticks_.leave();
 }
 
 int VcpuService::init_long_mode() {

@@ -47,6 +47,7 @@ class VcpuService {
   int run();
   int run_until_exit(std::uint64_t started);
   int take_interrupted(bool& taken);
+  void clear_debug_registers();
   int report_failure(const VcpuExit& exit);
 
   void* pool_;

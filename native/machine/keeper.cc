@@ -209,7 +209,10 @@ void Keeper::clean() {
     if (send_next_clear()) return;
   }
   if (cleaning_ == Cleaning::kClear) clean_memory();
-  if (cleaning_ == Cleaning::kCreate && mailbox_.is_quiet()) become_idle();
+  if (cleaning_ != Cleaning::kCreate || !mailbox_.is_quiet()) return;
+  // After a guest a machine that makes no other is broken. The first one is for the client to see: it can say why.
+  if (was_leased_ && mailbox_.result() != 0) return fail("the machine makes no more guests");
+  become_idle();
 }
 
 void Keeper::clean_memory() {

@@ -15,6 +15,8 @@ bool Mailbox::is_quiet() const {
          control_->request_seq.load(std::memory_order_acquire);
 }
 
+int Mailbox::result() const { return control_->result; }
+
 void Mailbox::kick() { control_->kick.store(1, std::memory_order_release); }
 
 void Mailbox::request(Command command) {

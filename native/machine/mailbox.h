@@ -17,6 +17,8 @@ class Mailbox {
 
   // Whether the service has nothing to do.
   bool is_quiet() const;
+  // Of the last request: 0 or -errno. Precondition: is_quiet().
+  int result() const;
   // Ends a running guest soon.
   void kick();
   // Asks for the end of VM and vCPU. Precondition: is_quiet(), and no client.

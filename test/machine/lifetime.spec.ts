@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Control } from '../../src/engine/kvm/control.js';
 import { Exit } from '../../src/engine/kvm/exit.js';
 import { Command, Ring0 } from '../../src/engine/kvm/layout.js';
-import { ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
+import { CODE, DATA, ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
 import { programs } from '../../src/engine/kvm/probe-programs.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
@@ -97,6 +97,28 @@ describe('nothing is left', () => {
     const next = await acquire();
     expect(isZero(next)).toBe(true);
     next.close();
+  });
+
+  it('when a client leaves while debug registers are armed: the next guest has its own', async () => {
+    await until(() => mine().every(({ state }) => state === 'idle'));
+    const kinds = ['data', 'code', 'data', 'code'];
+    const pids = new Set<number>();
+    for (const kind of kinds) {
+      const transport = await acquire();
+      pids.add(mine()[0].qemuPid);
+      const machine = makeMachine(transport);
+      const guest = new ProbeGuest(machine);
+      for (const index of [0, 1, 2, 3] as const) {
+        if (kind === 'code') machine.context.setBreakpoint(index, CODE);
+        else machine.context.setDataBreakpoint(index, DATA, 8, true);
+      }
+      const program = kind === 'code' ? programs.nops : programs.load;
+      const { vector, dr6 } = guest.run(program, { rdi: BigInt(DATA) });
+      expect({ vector, isHit: (dr6 & 0xf) !== 0 }).toEqual({ vector: 1, isHit: true });
+      transport.close();
+      await until(() => mine()[0].state === 'idle');
+    }
+    expect(pids.size).toBe(1);
   });
 
   it('when the keeper is killed: the emulator dies, the client is told', async () => {
