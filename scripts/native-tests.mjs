@@ -12,7 +12,7 @@ export function nativeTests() {
     say('FAIL  native tests: not built');
     return { passed: 0, failed: 1 };
   }
-  const done = spawnSync('ctest', ['--test-dir', folder, '--output-on-failure', '--timeout', '120'], {
+  const done = spawnSync('ctest', ['--test-dir', folder, '--output-on-failure', '--timeout', '1200'], {
     encoding: 'utf8',
   });
   const output = `${done.stdout ?? ''}${done.stderr ?? ''}`;

@@ -7,10 +7,11 @@ import { fork } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { root, say } from './lib.mjs';
+import { patientClock } from './patience.mjs';
 
 const VITEST = path.join(root, 'node_modules/vitest/vitest.mjs');
 const REPORTER = path.join(root, 'scripts/spec-reporter.mjs');
-/** Longer than any test takes on a slow and busy machine. */
+/** Longer than any test takes on a slow machine, in fair seconds (patience.mjs). */
 const SILENCE_SECONDS = 240;
 
 /** @typedef {{passed: number, failed: number, skipped: number, failures: string[]}} Counts */
@@ -18,7 +19,8 @@ const SILENCE_SECONDS = 240;
 /**
  * Runs the spec files that `args` (vitest's) choose.
  * @param {{args: string[], silenceSeconds?: number, totalSeconds?: number, output?: 'ignore' | 2}} options
- *   without any news for `silenceSeconds` a file counts as hung; after `totalSeconds` everything is given up
+ *   without any news for `silenceSeconds` (fair ones) a file counts as hung; after `totalSeconds` of the clock
+ *   everything is given up
  * @returns {Promise<Counts>} `failures` has a line or more for each failure
  */
 export async function runSpecs({
@@ -101,10 +103,10 @@ function runOnce(args, silenceSeconds, end, output) {
       cwd: root,
       stdio: ['ignore', output, output, 'ipc'],
     });
-    let heard = Date.now();
+    let silence = patientClock();
     const watch = setInterval(() => {
       result.outOfTime = Date.now() > end;
-      if (!result.outOfTime && Date.now() - heard < silenceSeconds * 1000) return;
+      if (!result.outOfTime && silence() < silenceSeconds) return;
       clearInterval(watch);
       result.ending = result.outOfTime
         ? 'killed, out of time'
@@ -113,7 +115,7 @@ function runOnce(args, silenceSeconds, end, output) {
       killTree(child.pid);
     }, 250);
     child.on('message', (message) => {
-      heard = Date.now();
+      silence = patientClock();
       take[message.kind]?.(message);
     });
     child.on('close', (code, signal) => {

@@ -1,5 +1,6 @@
 /** The real gdb, for specs: commands in, everything it says out. */
 import { spawn } from 'node:child_process';
+import { patientClock } from '../../scripts/patience.mjs';
 
 export interface GdbResult {
   readonly text: string;
@@ -11,9 +12,9 @@ const QUIET = ['-nx', '-q', '-batch', '-iex', 'set debuginfod enabled off', '-ie
 
 /**
  * Runs gdb in batch mode with these commands; its standard output and error together.
- * @param seconds after which it is killed, and the result has `code` null
+ * @param seconds fair ones, after which it is killed, and the result has `code` null
  */
-export function runGdb(commands: readonly string[], seconds = 60): Promise<GdbResult> {
+export function runGdb(commands: readonly string[], seconds = 240): Promise<GdbResult> {
   const flags = commands.flatMap((command) => ['-ex', command]);
   return new Promise((resolve, reject) => {
     // Both on one pipe: from two, what gdb said would come in pieces in another order.
@@ -22,10 +23,11 @@ export function runGdb(commands: readonly string[], seconds = 60): Promise<GdbRe
     });
     const parts: Buffer[] = [];
     gdb.stdout.on('data', (bytes: Buffer) => parts.push(bytes));
-    const timer = setTimeout(() => gdb.kill('SIGKILL'), seconds * 1000);
+    const taken = patientClock();
+    const timer = setInterval(() => taken() > seconds && gdb.kill('SIGKILL'), 500);
     gdb.once('error', reject);
     gdb.once('close', (code) => {
-      clearTimeout(timer);
+      clearInterval(timer);
       resolve({ text: Buffer.concat(parts).toString('utf8'), code });
     });
   });

@@ -71,7 +71,7 @@ describe.skipIf(chromiumProgram === null)('the HTML report in Chromium (skipped 
       ...['failed', 'failed', 'failed', 'error', 'flaky', 'skipped', 'passed', 'passed'],
     ]);
     for (const trace of await page.locator('.trace').all()) await trace.click();
-    await expect.poll(() => page.locator('canvas').count()).toBe(7);
+    await expect.poll(() => page.locator('canvas').count(), { timeout: 600_000 }).toBe(7);
     // Names are texts, whatever is in them.
     expect((await page.locator('.trace .name').allInnerTexts()).join('\n')).toContain('</script><b>&"');
     expect(complaints).toEqual([]);

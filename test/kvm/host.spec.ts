@@ -22,7 +22,6 @@ it.skipIf(!hasKvm)(`is attested${hasKvm ? '' : ' (skipped: there is no /dev/kvm)
       );
       for (const { name, expected, seen } of bad)
         console.log(`  ${name}: expected ${expected}, seen ${seen}`);
-      expect(millis).toBeLessThan(60_000);
     } catch (error) {
       // A refusal in words is an answer too.
       expect(error).toBeInstanceOf(RevenantError);

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { machineStatus, stopMachines, type MachineStatus } from '../../src/machine/keeper-client.js';
 import { configure } from '../../src/machine/launch.js';
+import { patientClock } from '../../scripts/patience.mjs';
 
 /** The small pool makes a configuration that nobody else uses. */
 export const options = { memoryMiB: 128, idleSeconds: 60 };
@@ -31,11 +32,11 @@ export function isDead(pid: number): boolean {
 export const isListening = (name: string): boolean =>
   fs.readFileSync('/proc/net/unix', 'latin1').includes(`@${name}\n`);
 
-/** Waits until `condition` holds; fails after `seconds`. */
-export async function until(condition: () => boolean, seconds = 10): Promise<void> {
-  const deadline = Date.now() + seconds * 1000;
+/** Waits until `condition` holds; fails after as many fair seconds. */
+export async function until(condition: () => boolean, seconds = 60): Promise<void> {
+  const waited = patientClock();
   while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`not within ${seconds} s: ${condition.toString()}`);
+    if (waited() > seconds) throw new Error(`not within ${seconds} s: ${condition.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -40,24 +40,25 @@ describe('a kept machine', () => {
     await until(() => mine()[0].state === 'idle');
   });
 
-  it('is leased in less than 100 ms and answers in microseconds', async () => {
-    const leases: number[] = [];
-    const answers: number[] = [];
-    // The best of a few: the computer may be busy with something else.
-    for (let i = 0; i < 5; ++i) {
-      await until(() => mine()[0].state === 'idle');
+  it('is leased in a fraction of the time that its start took, and answers without being leased again', async () => {
+    stopMine();
+    starts = 0;
+    const timed = async (): Promise<number> => {
       const begun = performance.now();
       const transport = await acquire();
-      leases.push(performance.now() - begun);
+      const taken = performance.now() - begun;
       const control = new Control(transport);
-      control.execute(Command.ping);
-      const before = performance.now();
-      for (let k = 0; k < 100; ++k) control.execute(Command.ping);
-      answers.push((performance.now() - before) * 10);
+      for (let k = 0; k < 100; ++k) expect(control.execute(Command.ping)).toBe(0);
       transport.close();
-    }
-    expect(Math.min(...leases)).toBeLessThan(100);
-    expect(Math.min(...answers)).toBeLessThan(1000);
+      await until(() => mine()[0].state === 'idle');
+      return taken;
+    };
+    const start = await timed();
+    const leases: number[] = [];
+    for (let i = 0; i < 5; ++i) leases.push(await timed());
+    expect(starts).toBe(1);
+    // Both in one run: some 5 s against some 60 ms, on an idle computer and on a busy one.
+    expect(Math.min(...leases)).toBeLessThan(start / 4);
   });
 
   it('has a vCPU for one client at a time: the next gets another machine', async () => {

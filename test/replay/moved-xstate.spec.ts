@@ -20,7 +20,7 @@ const MAX_TURNS = 100_000;
 let transport: VcpuTransport;
 beforeAll(async () => {
   transport = await acquireEmulated({});
-}, 60_000);
+});
 afterAll(() => transport.close());
 
 function replay(folder: string, offsets: Record<number, number>): { stdout: string; completed: number } {

@@ -21,7 +21,7 @@ const traces = [sample('zen2/spawn'), sample('zen2/xcr0probe'), ...(long ? [long
 let transport: VcpuTransport;
 beforeAll(async () => {
   transport = await acquireEmulated({});
-}, 60_000);
+});
 afterAll(() => transport.close());
 
 function open(folder: string, stageCalls: boolean): OpenedSession & { written: () => string } {

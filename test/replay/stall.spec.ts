@@ -22,7 +22,7 @@ const EMULATED_STRATEGIES = TICK_STRATEGIES.filter((name) => name !== 'counter')
 let transport: VcpuTransport;
 beforeAll(async () => {
   transport = await acquireEmulated({});
-}, 60_000);
+});
 afterAll(() => transport.close());
 
 describe.each([

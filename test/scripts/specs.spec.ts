@@ -7,8 +7,8 @@ const fixtures = path.join(import.meta.dirname, 'fixtures');
 const output = 'ignore';
 const args = ['--config', path.join(fixtures, 'vitest.config.ts'), '--root', fixtures];
 
-/** Longer than a busy computer takes to start vitest and come to its first test. */
-const SILENCE_SECONDS = 20;
+/** Longer than vitest takes to start and come to its first test, in fair seconds. */
+const SILENCE_SECONDS = 8;
 const LAST_WORDS = /; (the last test that ended is 'ends'|no test of it ended)$/;
 
 describe('runSpecs', () => {

@@ -8,7 +8,7 @@ import { goTo, open, readInt, run, sample, symbol } from './open.js';
 let transport: VcpuTransport;
 beforeAll(async () => {
   transport = await acquireEmulated({});
-}, 60_000);
+});
 afterAll(() => transport.close());
 
 /** Where the program is mapped and `main` has not begun. */

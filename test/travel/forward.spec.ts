@@ -6,7 +6,7 @@ import { goTo, open, readInt, run, runUntil, sample, symbol, type Opened } from 
 let transport: VcpuTransport;
 beforeAll(async () => {
   transport = await acquireEmulated({});
-}, 60_000);
+});
 afterAll(() => transport.close());
 
 /** Where the program is mapped and `main` has not begun. */

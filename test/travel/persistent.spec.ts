@@ -17,7 +17,7 @@ let folder: string;
 beforeAll(async () => {
   transport = await acquireEmulated({});
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'checkpoints-'));
-}, 60_000);
+});
 afterAll(() => {
   transport.close();
   fs.rmSync(folder, { recursive: true });

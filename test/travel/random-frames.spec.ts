@@ -22,7 +22,7 @@ let transport: VcpuTransport;
 const files = fs.mkdtempSync(path.join(os.tmpdir(), 'random-frames-'));
 beforeAll(async () => {
   transport = await acquireEmulated({});
-}, 60_000);
+});
 afterAll(() => {
   transport.close();
   fs.rmSync(files, { recursive: true });
@@ -84,7 +84,7 @@ describe(`${FRAMES} frames of ${path.basename(folder)} in random order`, () => {
     const last = lastFrame();
     while (frames.size < FRAMES) frames.add(1 + Math.floor((numbers.next().value as number) * (last - 1)));
     reference = straight([...frames]);
-  }, 120_000);
+  });
 
   function visit(
     order: Iterable<number>,

@@ -63,7 +63,7 @@ export async function debug(
   recording: Recording,
   commands: readonly string[],
   scenario?: string,
-  seconds = 100,
+  seconds = 240,
 ): Promise<Session> {
   const connect = [`source ${script}`, 'set confirm off', `target extended-remote ${recording.endpoint}`];
   const drive = scenario === undefined ? [] : [`source ${driver}`, `python ${scenario}`];
