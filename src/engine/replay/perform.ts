@@ -34,6 +34,8 @@ export interface PerformContext {
   strategy: TickStrategy;
   readonly stepper: SingleStep;
   listener: StopListener | null;
+  /** Where all but vector registers were a frame's, last; for the report of a divergence. */
+  nearMiss: { frameTime: number; differing: string[] } | null;
   /** Makes the error that ends a replay which differs from the recording. */
   readonly diverge: (cause: DivergenceCause) => RevenantError;
 }
@@ -91,6 +93,7 @@ function performAction({ core }: PerformContext, task: Task, frame: TraceFrame, 
     case Action.arrive:
       return arrive(core, task, frame, step);
     case Action.faultSignal:
+      loadSignalVectors(core, task, frame);
       return true;
     case Action.retire:
       task.dying = true;
@@ -151,8 +154,17 @@ function arrive(core: ReplayCore, task: Task, frame: TraceFrame, step: ReplaySte
   if (step.goal === Goal.target) {
     abortRestartableSequence(core, task, frame.kind === EventKind.sched ? 'sched' : 'signal');
   }
+  loadSignalVectors(core, task, frame);
   core.applyMemWrites(frame, task);
   return false;
+}
+
+/**
+ * What rr from 5.7 records at signals. It is what the program computed, but for what processors differ in and
+ * `differingVectors` does not compare.
+ */
+function loadSignalVectors(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  if (frame.kind === EventKind.signal && frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
 }
 
 /** exit: futex words and the cleared tid are memory writes; then the task is gone (notes 5.7). */

@@ -1,7 +1,7 @@
 import { USER_END, hex, type Gva } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
 import { SIGNAL_NAMES } from '../base/linux.js';
-import { EFLAGS_RESUME, Reg, type RegisterWords } from '../base/registers.js';
+import { EFLAGS_RESUME, Reg } from '../base/registers.js';
 import { isRepeatedString } from '../x86/decode.js';
 import { EventKind, type TraceFrame } from '../trace/frame.js';
 import type { Task } from '../task/task.js';
@@ -42,7 +42,7 @@ export function reachGoal(
   if (!resuming) {
     core.activate(task);
     listener?.starts(task);
-    if (isThere(task, frame, step, registers)) return 'reached';
+    if (isThere(context, task, frame, step)) return 'reached';
     if (task.ticks > limit) throw passedTicks(context, task, frame, step);
     // While ticks are missing there is nothing to look for at the target.
     if (step.goal !== Goal.target || isDying(frame) || task.ticks === limit || limit === Infinity)
@@ -50,7 +50,7 @@ export function reachGoal(
   }
   for (let stops = 0; stops < STOPS_A_TURN; stops++) {
     const alone = listener?.alone ?? false;
-    if (alone && context.stepper.settled && isLanding(task, frame, step, limit, registers)) {
+    if (alone && context.stepper.settled && isLanding(context, task, frame, step, limit)) {
       listener?.ended();
       return reached(strategy);
     }
@@ -70,7 +70,7 @@ export function reachGoal(
       listener.ended();
     }
     if (stop === Stop.ticks) {
-      if (isThere(task, frame, step, registers)) return reached(strategy);
+      if (isThere(context, task, frame, step)) return reached(strategy);
       if (step.goal === Goal.target) watch(strategy, frame, step);
       continue;
     }
@@ -84,7 +84,7 @@ export function reachGoal(
       continue;
     }
     if (stop === Stop.overrun) throw passedTicks(context, task, frame, step);
-    if (!isBreaking(step) || stop !== Stop.breakpoint) throw notReached(context, step, stop);
+    if (!isBreaking(step) || stop !== Stop.breakpoint) throw notReached(context, frame, step, stop);
     // Not yet: execute the instruction under the breakpoint and go on.
     registers[2 * Reg.eflags] |= EFLAGS_RESUME;
   }
@@ -113,17 +113,17 @@ const isListeners = (stop: Stop, alone: boolean): boolean =>
 
 /** Where instructions are executed alone no breakpoint tells that this is the event's place. */
 function isLanding(
+  context: PerformContext,
   task: Task,
   frame: TraceFrame,
   step: ReplayStep,
   limit: number,
-  registers: RegisterWords,
 ): boolean {
   if (!isBreaking(step) || (limit !== Infinity && task.ticks !== limit)) return false;
-  const rip = ripOf(registers);
+  const rip = ripOf(context.core.machine.context.registers);
   const isAtHook = isDying(frame) && BigInt(rip) === frame.inSyscallbufSyscallHook;
   if (rip !== step.address && !isAtHook) return false;
-  return step.goal === Goal.address || isTarget(task, frame, step, Stop.breakpoint, registers);
+  return step.goal === Goal.address || isTarget(context, task, frame, step, Stop.breakpoint);
 }
 
 const isBreaking = (step: ReplayStep): boolean => step.goal === Goal.address || step.goal === Goal.target;
@@ -162,55 +162,58 @@ function isInterruptible({ core }: PerformContext, task: Task, frame: TraceFrame
 }
 
 function passedTicks(
-  { strategy, diverge }: PerformContext,
+  context: PerformContext,
   task: Task,
   frame: TraceFrame,
   step: ReplayStep,
 ): RevenantError {
-  strategy.cancel();
-  return diverge({
+  context.strategy.cancel();
+  return context.diverge({
     summary: 'the program ran past the recorded number of ticks',
     expected: `${describeGoal(step)} at ${frame.ticks} ticks`,
-    found: `${task.ticks} ticks, and a conditional branch that would be one more`,
+    found: `${task.ticks} ticks, and a conditional branch that would be one more${nearMissText(context, frame)}`,
     foundTicks: task.ticks,
   });
 }
 
-function notReached(
-  { core, runner, strategy, diverge }: PerformContext,
-  step: ReplayStep,
-  stop: Stop,
-): RevenantError {
-  strategy.cancel();
+function notReached(context: PerformContext, frame: TraceFrame, step: ReplayStep, stop: Stop): RevenantError {
+  const { core, runner } = context;
+  context.strategy.cancel();
   const rip = ripOf(core.machine.context.registers);
-  return diverge({
+  return context.diverge({
     summary: 'the program did not come to the recorded event',
     expected: describeGoal(step),
-    found: describeStop(stop, runner.signal, runner.address, rip),
+    found: describeStop(stop, runner.signal, runner.address, rip) + nearMissText(context, frame),
   });
 }
 
+function nearMissText({ nearMiss }: PerformContext, frame: TraceFrame): string {
+  if (nearMiss?.frameTime !== frame.frameTime) return '';
+  return `; the place was passed with other values in ${nearMiss.differing.join(', ')}`;
+}
+
 /** Without running: the task stands where the event happened. */
-function isThere(task: Task, frame: TraceFrame, step: ReplayStep, registers: RegisterWords): boolean {
+function isThere(context: PerformContext, task: Task, frame: TraceFrame, step: ReplayStep): boolean {
+  const { registers } = context.core.machine.context;
   const ticks = task.ticks >= 0 ? task.ticks : task.recTicks;
   if (step.goal === Goal.address) return ripOf(registers) === step.address;
   if (ticks !== frame.ticks) return false;
   if (step.goal === Goal.target) {
-    return isDying(frame) ? ripOf(registers) === step.address : stateMatches(frame.registers, registers);
+    return isDying(frame) ? ripOf(registers) === step.address : isRecordedState(context, frame);
   }
   // Several signals at one point (notes 8.2).
   return step.goal === Goal.fault && registersMatch(frame.registers, registers);
 }
 
 function isEvent(
-  { core, runner }: PerformContext,
+  context: PerformContext,
   task: Task,
   frame: TraceFrame,
   step: ReplayStep,
   stop: Stop,
 ): boolean {
-  const { registers } = core.machine.context;
-  const rip = ripOf(registers);
+  const { core, runner } = context;
+  const rip = ripOf(core.machine.context.registers);
   switch (step.goal) {
     case Goal.syscall:
       return stop === Stop.syscall && rip === step.address;
@@ -223,7 +226,7 @@ function isEvent(
     case Goal.address:
       return stop === Stop.breakpoint && rip === step.address;
     case Goal.target:
-      return isTarget(task, frame, step, stop, registers);
+      return isTarget(context, task, frame, step, stop);
     default:
       return false;
   }
@@ -235,20 +238,33 @@ function isTrapSignal(stop: Stop, step: ReplayStep): boolean {
 }
 
 function isTarget(
+  context: PerformContext,
   task: Task,
   frame: TraceFrame,
   step: ReplayStep,
   stop: Stop,
-  registers: RegisterWords,
 ): boolean {
-  const rip = ripOf(registers);
+  const rip = ripOf(context.core.machine.context.registers);
   if (isDying(frame)) {
     // Only the exit follows: the recorded registers may be unreliable (notes 8.5).
     task.dying = true;
     if (stop !== Stop.breakpoint) return stop === Stop.syscall || stop === Stop.overrun;
     return rip === step.address || BigInt(rip) === frame.inSyscallbufSyscallHook;
   }
-  return stop === Stop.breakpoint && rip === step.address && stateMatches(frame.registers, registers);
+  return stop === Stop.breakpoint && rip === step.address && isRecordedState(context, frame);
+}
+
+/**
+ * All registers are the frame's: rr from 5.7 records vector registers with signals, for loops that change nothing
+ * else. They are looked at where the others agree: that costs an exit.
+ */
+function isRecordedState(context: PerformContext, frame: TraceFrame): boolean {
+  const { core } = context;
+  if (!stateMatches(frame.registers, core.machine.context.registers)) return false;
+  if (!frame.extraRegisters) return true;
+  const differing = core.vectors.differences(frame.extraRegisters);
+  if (differing.length > 0) context.nearMiss = { frameTime: frame.frameTime, differing };
+  return differing.length === 0;
 }
 
 function describeStop(stop: Stop, signal: number, address: number, rip: number): string {

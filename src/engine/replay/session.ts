@@ -74,6 +74,7 @@ export class ReplaySession {
       strategy: this.home,
       stepper: this.ticks.stepper,
       listener: null,
+      nearMiss: null,
       diverge: (cause) => this.diverge(cause),
     };
     this.staging = (options.stageCalls ?? true) ? new Staging(this.core) : null;

@@ -5,9 +5,18 @@ import { Prot } from '../mm/vma.js';
 import type { Task } from '../task/task.js';
 import type { TraceHeader } from '../trace/records.js';
 import { Insn, type InstructionDecoder } from '../x86/decode.js';
+import { differingVectors } from '../x86/xstate-compare.js';
 import { composeXsave, composeXsavec, composeXsaveopt, type AreaChunk } from '../x86/xsavec.js';
 import { loadXrstor } from '../x86/xrstor.js';
-import { MXCSR_MASK, convertImage, readU32, readU64, resetImage, xgetbv1 } from '../x86/xstate-image.js';
+import {
+  MXCSR_MASK,
+  checkImage,
+  convertImage,
+  readU32,
+  readU64,
+  resetImage,
+  xgetbv1,
+} from '../x86/xstate-image.js';
 import {
   EXTENDED_OFFSET,
   HEADER_OFFSET,
@@ -38,6 +47,7 @@ export class VectorState {
   readonly recordsXsavec: boolean;
   readonly recordsXgetbv1: boolean;
   private readonly initial: Uint8Array;
+  private compared: Uint8Array | null = null;
   /** How the recorded processor stores what is left to processors. The mask is learnt from recorded images. */
   private readonly rules: { mxcsrMask?: number; pointersOnlyOnError: boolean };
 
@@ -93,6 +103,16 @@ export class VectorState {
   fromRecorded(recorded: Uint8Array): Uint8Array {
     this.rules.mxcsrMask ??= recordedMask(recorded);
     return convertImage(recorded, this.recorded, this.hardware);
+  }
+
+  /** Names of the registers in which the vCPU differs from a recorded image (xstate-compare.ts). Costs an exit. */
+  differences(recorded: Uint8Array): string[] {
+    checkImage(recorded, this.recorded);
+    this.compared = this.save(this.compared);
+    return differingVectors(
+      { image: recorded, layout: this.recorded },
+      { image: this.compared, layout: this.hardware },
+    );
   }
 
   /** XGETBV with ECX = 1, into eax and edx. */
