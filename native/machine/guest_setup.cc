@@ -32,6 +32,18 @@ unsigned long read_hex(const char* directory, const char* file) {
   return count > 0 ? strtoul(text, nullptr, 16) : 0;
 }
 
+// First address of the device's BAR `index`: a line of the file for each, "first last flags".
+uint64_t bar_address(const char* directory, int index) {
+  char path[300], line[100];
+  snprintf(path, sizeof path, "%s/%s/resource", kPciDevices, directory);
+  FILE* const resources = fopen(path, "re");
+  if (!resources) return 0;
+  uint64_t address = 0;
+  for (int i = 0; i <= index && fgets(line, sizeof line, resources); ++i) address = strtoull(line, nullptr, 16);
+  fclose(resources);
+  return address;
+}
+
 // Switches the device's memory decoding on; no driver is bound that would.
 void enable_device(const char* directory) {
   char path[300];
@@ -52,7 +64,7 @@ Mapping map_resource(const char* directory) {
   void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) give_up("mapping the pool");
   close(fd);
-  return {static_cast<char*>(base), bytes};
+  return {static_cast<char*>(base), bytes, bar_address(directory, 2)};
 }
 
 void load_module(const char* name) {

@@ -3,12 +3,14 @@
 #define REVENANT_MACHINE_GUEST_SETUP_H
 
 #include <cstddef>
+#include <cstdint>
 
 namespace revenant::machine {
 
 struct Mapping {
   char* base = nullptr;
   size_t bytes = 0;
+  uint64_t physical = 0;  // where the emulated machine has it; 0: not known
 };
 
 // Mounts devtmpfs and sysfs and opens the console as descriptors 0, 1 and 2.

@@ -24,6 +24,15 @@ struct PoolRange {
 inline constexpr uint32_t kMaxStale = 64;
 inline constexpr uint32_t kMaxClear = 128;
 
+// What the emulator's firmware-configuration device is told (translations.cc), and a word to try it with.
+struct DeviceTransfer {
+  uint32_t control;
+  uint32_t length;
+  uint64_t address;
+  uint32_t trial;
+  uint32_t reserved;
+};
+
 struct MachineArea {
   uint32_t ready;     // [vcpud] kReadyMagic once it serves commands
   uint32_t attended;  // [keeper] non-zero while somebody may send commands: poll instead of sleeping
@@ -35,13 +44,13 @@ struct MachineArea {
   uint32_t clear_done;     // [vcpud]
   uint32_t clear_count;    // [keeper]
 
-  // Code that the client changed from outside after it may have been executed. vcpud stores the bytes
-  // once more from inside, before it performs the next command, and sets stale_count to 0. For the same
-  // reason as above. A count above kMaxStale means "everything in use may be stale".
+  // Code that the client changed from outside after it may have been executed. vcpud has the emulator drop
+  // what it translated from there before it performs the next command, and sets stale_count to 0.
   uint32_t stale_count;  // [client, vcpud]
   uint32_t reserved[2];
   PoolRange stale[kMaxStale];  // [client]
   PoolRange clear[kMaxClear];  // [keeper]
+  DeviceTransfer transfer;     // [vcpud]
 };
 static_assert(sizeof(MachineArea) <= kControlBlockBytes - kAreaOffset);
 static_assert(offsetof(MachineArea, stale) == 32);

@@ -15,6 +15,7 @@
 #include "../kvm/vcpu_service.h"
 #include "guest_setup.h"
 #include "machine_area.h"
+#include "translations.h"
 
 namespace revenant::machine {
 namespace {
@@ -52,6 +53,7 @@ class Server {
   explicit Server(const Mapping& pool)
       : pool_(pool),
         area_(reinterpret_cast<MachineArea*>(pool.base + kAreaOffset)),
+        translations_(pool),
         service_(pool.base, pool.bytes) {}
 
   // Says that the machine is ready, then serves for ever.
@@ -62,44 +64,37 @@ class Server {
   void execute();
   void rest(uint64_t idle_nanos);
   void clear_ranges();
-  void restore_stale();
-  char* at(const PoolRange& range, uint64_t* length) const;
+  void drop_stale();
+  uint64_t length_in_pool(const PoolRange& range) const;
 
   Mapping pool_;
   MachineArea* area_;
+  Translations translations_;
   VcpuService service_;
   bool fresh_ = false;  // a VM is there and nothing was done to it
   uint64_t sleep_nanos_ = kFirstSleepNanos;
 };
 
-// The range's first byte, with its length cut to the pool: the words come from outside.
-char* Server::at(const PoolRange& range, uint64_t* length) const {
-  const uint64_t gpa = range.gpa;
-  if (gpa < kControlBlockBytes || gpa >= pool_.bytes) {
-    *length = 0;
-    return pool_.base;
-  }
-  *length = range.length < pool_.bytes - gpa ? range.length : pool_.bytes - gpa;
-  return pool_.base + gpa;
+// The range's length cut to the pool, 0 outside of it: the words come from outside.
+uint64_t Server::length_in_pool(const PoolRange& range) const {
+  if (range.gpa < kControlBlockBytes || range.gpa >= pool_.bytes) return 0;
+  return range.length < pool_.bytes - range.gpa ? range.length : pool_.bytes - range.gpa;
 }
 
 void Server::clear_ranges() {
   const uint32_t count = area_->clear_count < kMaxClear ? area_->clear_count : kMaxClear;
   for (uint32_t i = 0; i < count; ++i) {
-    uint64_t length = 0;
-    char* bytes = at(area_->clear[i], &length);
-    __builtin_memset(bytes, 0, length);
+    const PoolRange range = area_->clear[i];
+    translations_.clear(range.gpa, length_in_pool(range));
   }
   __atomic_store_n(&area_->clear_done, area_->clear_request, __ATOMIC_RELEASE);
 }
 
-// Stores bytes over themselves: the emulator drops what it translated from them.
-void Server::restore_stale() {
+void Server::drop_stale() {
   const uint32_t count = area_->stale_count < kMaxStale ? area_->stale_count : kMaxStale;
   for (uint32_t i = 0; i < count; ++i) {
-    uint64_t length = 0;
-    volatile char* bytes = at(area_->stale[i], &length);
-    for (uint64_t k = 0; k < length; ++k) bytes[k] = bytes[k];
+    const PoolRange range = area_->stale[i];
+    translations_.drop(range.gpa, length_in_pool(range));
   }
   __atomic_store_n(&area_->stale_count, 0, __ATOMIC_RELEASE);
 }
@@ -125,7 +120,7 @@ bool Server::work() {
   Control* control = service_.control();
   const uint32_t request = control->request_seq.load(std::memory_order_acquire);
   if (request != control->complete_seq.load(std::memory_order_relaxed)) {
-    if (__atomic_load_n(&area_->stale_count, __ATOMIC_ACQUIRE) != 0) restore_stale();
+    if (__atomic_load_n(&area_->stale_count, __ATOMIC_ACQUIRE) != 0) drop_stale();
     execute();
     control->complete_seq.store(request, std::memory_order_release);
     return true;

@@ -16,7 +16,7 @@ export interface CommandIo {
   /** Bytes to standard output (1) or standard error (2), exactly these and all of them. */
   bytes(fd: 1 | 2, bytes: Uint8Array): void;
   isTerminal(fd: 1 | 2): boolean;
-  /** Milliseconds of a monotonic clock. */
+  /** Milliseconds since the command began, by a monotonic clock. */
   now(): number;
 }
 

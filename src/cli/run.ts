@@ -48,7 +48,7 @@ export interface RunResult {
   frameTime: number;
   /** Null if the replay did not start. */
   stats: ReplayStats | null;
-  /** Replaying only: the machine stood ready. */
+  /** Replaying and giving memory back: the machine stood ready. */
   seconds: number;
   /** wait(2) status of the first program, or null if the trace or the replay ended before it. */
   exitStatus: number | null;
@@ -99,17 +99,17 @@ export async function runSession(options: RunOptions): Promise<RunResult> {
     if (endsCommand(error)) throw error;
     result.failure = error;
   } finally {
-    result.seconds = (options.now() - begun) / 1000;
     if (session) {
       result.frameTime = session.frameTime;
       result.stats = session.stats;
     }
     endSession(session, options.machines, result);
+    result.seconds = (options.now() - begun) / 1000;
   }
   return result;
 }
 
-/** Gives guest memory back, zeroed, for the next trace; after a failure the machine itself is given back. */
+/** Gives guest memory back for the next trace; after a failure the machine itself is given back. */
 function endSession(session: ReplaySession | null, machines: Machines, result: RunResult): void {
   if (result.failure !== null && result.machine) machines.discard(result.machine.kind);
   else session?.close();

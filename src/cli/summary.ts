@@ -18,10 +18,14 @@ export function microsPerFrame({ startFrame, frameTime, seconds }: RunResult): n
   return frames <= 0 ? 0 : (seconds * 1e6) / frames;
 }
 
-/** What a finished replay says on standard error. */
-export function summary(result: RunResult): string {
+/**
+ * What a finished replay says on standard error.
+ * @param seconds of the command so far: starting, finding a machine and giving it back are part of them
+ */
+export function summary(result: RunResult, seconds: number): string {
   const tasks = plural(result.stats?.tasks ?? 0, 'task');
-  const time = `${result.seconds.toFixed(2)} s (${microsPerFrame(result).toFixed(0)} us a frame)`;
+  const replaying = `${result.seconds.toFixed(2)} s replaying (${microsPerFrame(result).toFixed(0)} us a frame)`;
+  const time = `${seconds.toFixed(2)} s, of which ${replaying}`;
   const ticks = result.stats?.verifiedTicks
     ? `; ticks counted and equal at ${plural(result.stats.verifiedTicks, 'frame')}`
     : '';

@@ -1,12 +1,17 @@
 /** The emulator caches what it translated, and does not see what is stored into the pool from outside. */
 import { afterAll, expect, it } from 'vitest';
+import { PAGE_SIZE, gpa } from '../../src/engine/base/address.js';
 import type { Machine } from '../../src/engine/kvm/machine.js';
 import { ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
+import { MachineArea } from '../../src/engine/kvm/stale-code.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { makeMachine } from '../kvm/guest.js';
 import { options, stopMine } from './fixtures.js';
 
 afterAll(stopMine);
+
+/** Of ProbeGuest's code, from the first free page. */
+const CODE_PAGE = 4 * PAGE_SIZE;
 
 /** mov $value, %eax; int3 */
 const program = (value: number): Uint8Array => Uint8Array.of(0xb8, value, 0, 0, 0, 0xcc);
@@ -32,6 +37,22 @@ it('goes on with the old code if it has not, which is why it must be', async () 
   const machine = forgetToTell(await machineOf());
   const guest = new ProbeGuest(machine);
   expect([1, 2, 3].map((value) => result(guest, value))).toEqual([1n, 1n, 1n]);
+  machine.close();
+});
+
+it('drops everything of a page at once, which keeps its bytes', async () => {
+  const machine = await machineOf();
+  const tell = machine.codeWritten.bind(machine);
+  const guest = new ProbeGuest(forgetToTell(machine));
+  result(guest, 1);
+  const page = gpa(machine.firstFree + CODE_PAGE);
+  const bytes = new Uint8Array(machine.pool, page, PAGE_SIZE);
+  for (let i = 64; i < PAGE_SIZE; i++) bytes[i] = i % 251;
+  tell(page, PAGE_SIZE);
+  expect(result(guest, 2)).toBe(2n);
+  expect([...bytes].every((byte, i) => i < 64 || byte === i % 251)).toBe(true);
+  // By one transfer of the emulator's device; stores do the same where there is none.
+  expect(new DataView(machine.pool).getUint32(MachineArea.transfer + 4)).toBe(PAGE_SIZE);
   machine.close();
 });
 

@@ -12,6 +12,7 @@ describe('replay', () => {
     const { code, stdout, stderr } = await replay('zen2/hello-static');
     expect(stdout).toBe('hello from a recording\n');
     expect(stderr).toMatch(/replayed 46 frames, 1 task, .* status 0\n/);
+    expect(stderr).toMatch(/, \d+\.\d\d s, of which \d+\.\d\d s replaying \(\d+ us a frame\);/);
     expect(stderr).toMatch(/XCR0 0x7 in the guest/);
     expect(code).toBe(0);
   });
@@ -28,6 +29,7 @@ describe('replay', () => {
     expect(document).toMatchObject({ outcome: 'replayed', frames: 125, tasks: 1, status: 139 });
     expect(Buffer.from(document.stdout.base64, 'base64').toString()).toBe('good 6\n');
     expect(document.xcr0).toMatchObject({ recorded: '0x7', guest: '0x7' });
+    expect(document.commandSeconds).toBeGreaterThan(document.seconds);
   });
 
   it('stops after a frame with --goto and says where the program is', async () => {

@@ -52,9 +52,10 @@ export async function replayCommand(
   const interrupt = new Interrupt();
   const machines = new Machines(options, log, (text) => progress.note(text));
   const trace = openTrace(folder, options, io);
+  const output = new ProgramOutput(io, progress, Boolean(options.json));
+  let result: RunResult;
   try {
-    const output = new ProgramOutput(io, progress, Boolean(options.json));
-    const result = await runSession({
+    result = await runSession({
       trace,
       machines,
       interrupt,
@@ -72,16 +73,15 @@ export async function replayCommand(
       now: () => io.now(),
       onTurn: (session, seconds) => progress.update(() => progressText(session, seconds)),
     });
-    progress.clear();
-    if (result.failure !== null) throw result.failure;
-    report(folder, result, output, options, io);
-    return 0;
   } finally {
     progress.clear();
     trace.close();
     machines.close();
     interrupt.dispose();
   }
+  if (result.failure !== null) throw result.failure;
+  report(folder, result, output, options, io);
+  return 0;
 }
 
 /** The program's output: through to ours byte for byte, or captured for the JSON document. */
@@ -126,10 +126,18 @@ function report(
   if (output.captures) {
     const status = result.exitStatus === null ? null : shellStatus(result.exitStatus);
     const streams = { stdout: output.captures[1].document(), stderr: output.captures[2].document() };
-    const document = { trace: folder, ...resultDocument(result), status, ...streams, position };
+    const commandSeconds = Number((io.now() / 1000).toFixed(6));
+    const document = {
+      trace: folder,
+      ...resultDocument(result),
+      commandSeconds,
+      status,
+      ...streams,
+      position,
+    };
     io.out(`${JSON.stringify(document, jsonValue)}\n`);
     return;
   }
   if (position) io.out(formatPosition(position));
-  if (!options.quiet) io.err(summary(result));
+  if (!options.quiet) io.err(summary(result, io.now() / 1000));
 }

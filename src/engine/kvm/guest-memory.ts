@@ -1,5 +1,6 @@
 import { PAGE_SIZE, type Gpa } from '../base/address.js';
 import { RevenantError, invariant } from '../base/errors.js';
+import { PoolPast } from './pool-past.js';
 
 const INITIAL_PAGES = 1 << 14;
 
@@ -7,8 +8,8 @@ const INITIAL_PAGES = 1 << 14;
  * Reference-counted pages of the guest-physical pool.
  *
  * A page is shared by raising its count (fork, page cache, shared mappings); whoever wants to write
- * to a page with a count above one copies it first. Fresh pool memory is zero, so pages that were
- * never handed out need no clearing.
+ * to a page with a count above one copies it first. Pages that no session ever used are zero and need
+ * no clearing.
  *
  * Invariant: pages below `firstFree` (control block, ring 0) are never handed out.
  */
@@ -23,8 +24,7 @@ export class GuestMemory {
   private inUse = 0;
   private highWater = 0;
 
-  /** Pages that were mapped executable: a machine may keep translations of their content. */
-  private code = new Uint8Array(INITIAL_PAGES);
+  private readonly past: PoolPast;
   /** Pages that may be in use; lower for a while than the limit allows. */
   ceiling = Infinity;
   /** Asked at the limit to release pages that can be done without; false = there are none. */
@@ -34,8 +34,8 @@ export class GuestMemory {
    * @param pool the whole guest-physical pool
    * @param firstFree first byte that may be handed out; page-aligned
    * @param limitBytes how much of it this session may use
-   * @param onCodeChanged called with a page that the program may have executed and whose content is about
-   *   to be changed from here (Machine.codeWritten); the change is complete when the guest runs next
+   * @param onCodeChanged called with a page of which a machine may keep translations that are not, or will not be,
+   *   those of its content (Machine.codeWritten); the change is complete when the guest runs next
    */
   constructor(
     pool: ArrayBuffer,
@@ -48,6 +48,7 @@ export class GuestMemory {
     this.firstPage = firstFree / PAGE_SIZE;
     this.endPage = Math.floor(Math.min(pool.byteLength, firstFree + limitBytes) / PAGE_SIZE);
     this.nextFresh = this.firstPage;
+    this.past = PoolPast.of(pool);
   }
 
   /** Pages that the session may use. */
@@ -65,31 +66,24 @@ export class GuestMemory {
 
   /** A zeroed page with a count of one. Throws E_MEMORY_LIMIT. */
   allocate(): Gpa {
-    this.checkCeiling();
-    const recycled = this.free.pop();
-    if (recycled === undefined) return this.takeFresh();
-    this.willChange(recycled);
-    this.bytes.fill(0, recycled, recycled + PAGE_SIZE);
-    return this.claim(recycled);
+    const page = this.take();
+    if (page / PAGE_SIZE < this.past.usedEnd) this.bytes.fill(0, page, page + PAGE_SIZE);
+    return this.claim(page);
   }
 
   /** A page whose content is unspecified, for callers that overwrite all of it. */
   allocateUninitialised(): Gpa {
-    this.checkCeiling();
-    const recycled = this.free.pop();
-    if (recycled === undefined) return this.takeFresh();
-    this.willChange(recycled);
-    return this.claim(recycled);
+    return this.claim(this.take());
   }
 
   /** The page is mapped executable from now on. */
   markCode(page: Gpa): void {
-    this.code[page / PAGE_SIZE - this.firstPage] = 1;
+    if (this.past.becomesCode(page / PAGE_SIZE)) this.onCodeChanged(page);
   }
 
   /** To be called before storing into a page that the program may have executed. */
   willChange(page: Gpa): void {
-    if (this.code[page / PAGE_SIZE - this.firstPage] !== 0) this.onCodeChanged(page);
+    if (this.past.isCode(page / PAGE_SIZE)) this.onCodeChanged(page);
   }
 
   /** A new page with the content of `source`. */
@@ -111,18 +105,15 @@ export class GuestMemory {
     const index = page / PAGE_SIZE - this.firstPage;
     invariant(this.counts[index] > 0, `page ${page.toString(16)} released more often than retained`);
     if (--this.counts[index] === 0) {
+      this.past.retire(page / PAGE_SIZE);
       this.free.push(page);
       this.inUse--;
     }
   }
 
-  /** Gives everything back, zeroed, so that the next session of the same machine finds fresh memory. */
+  /** Gives everything back. */
   close(): void {
-    this.bytes.fill(0, this.firstPage * PAGE_SIZE, this.nextFresh * PAGE_SIZE);
-    for (let index = 0; index < this.nextFresh - this.firstPage; index++) {
-      if (this.code[index] !== 0) this.onCodeChanged(((index + this.firstPage) * PAGE_SIZE) as Gpa);
-    }
-    this.code.fill(0);
+    this.past.retireAll();
     this.free.length = 0;
     this.nextFresh = this.firstPage;
     this.counts.fill(0);
@@ -134,9 +125,15 @@ export class GuestMemory {
     throw new RevenantError('E_MEMORY_LIMIT', `More than ${this.ceiling} pages of guest memory are needed.`);
   }
 
+  /** A page that nobody has, with whatever is in it. */
+  private take(): Gpa {
+    this.checkCeiling();
+    return this.free.pop() ?? this.takeFresh();
+  }
+
   private takeFresh(): Gpa {
     if (this.nextFresh >= this.endPage) {
-      if (this.reclaim()) return this.allocate();
+      if (this.reclaim()) return this.take();
       throw new RevenantError(
         'E_MEMORY_LIMIT',
         `The replay needs more guest memory than its limit of ${Math.floor(this.limitBytes / 2 ** 20)} MiB.`,
@@ -149,15 +146,14 @@ export class GuestMemory {
       const grown = new Uint32Array(this.counts.length * 2);
       grown.set(this.counts);
       this.counts = grown;
-      const code = new Uint8Array(grown.length);
-      code.set(this.code);
-      this.code = code;
     }
-    return this.claim(page);
+    return page;
   }
 
   private claim(page: Gpa): Gpa {
-    this.counts[page / PAGE_SIZE - this.firstPage] = 1;
+    const index = page / PAGE_SIZE;
+    if (index >= this.past.usedEnd) this.past.usedEnd = index + 1;
+    this.counts[index - this.firstPage] = 1;
     if (++this.inUse > this.highWater) this.highWater = this.inUse;
     return page;
   }

@@ -182,8 +182,8 @@ export class Machine {
    * other content. Nothing on a real processor; the emulator would go on with its translations.
    */
   codeWritten(at: Gpa, length: number): void {
-    if (!this.stale) return;
-    if (this.stale.full) this.control.execute(Command.ping); // the list is served before any command
+    if (!this.stale || this.stale.add(at, length)) return;
+    this.control.execute(Command.ping); // the list is served before any command
     this.stale.add(at, length);
   }
 

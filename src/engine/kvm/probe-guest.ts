@@ -60,6 +60,7 @@ export class ProbeGuest {
     this.words = new Uint32Array(machine.pool, this.base, (4 * PAGE) / 4);
     this.code = new Uint8Array(machine.pool, this.base + CODE_OFFSET, PAGE);
     this.data = new Uint8Array(machine.pool, this.base + DATA_OFFSET, DATA_SIZE);
+    new Uint8Array(machine.pool, this.base, END_OFFSET).fill(0); // a session may have been here
     this.writeTables();
   }
 
@@ -154,7 +155,6 @@ export class ProbeGuest {
       words[(table * PAGE) / 4 + 2 * index] = lowWord(target) | flags;
       words[(table * PAGE) / 4 + 2 * index + 1] = highWord(target) | high;
     };
-    words.fill(0);
     entry(0, 0, base + PAGE, PTE_TABLE);
     entry(0, 511, 0, machine.kernelPml4Low, machine.kernelPml4High);
     entry(1, 0, base + 2 * PAGE, PTE_TABLE);

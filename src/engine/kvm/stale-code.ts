@@ -1,14 +1,14 @@
 import type { Gpa } from '../base/address.js';
 
 /** Byte offsets into the pool; must match native/machine/machine_area.h (test/kvm/layout.spec.ts). */
-export const MachineArea = { stale_count: 0xf014, stale: 0xf020, maxStale: 64 } as const;
+export const MachineArea = { stale_count: 0xf014, stale: 0xf020, transfer: 0xfc20, maxStale: 64 } as const;
 
 const STALE_COUNT = MachineArea.stale_count / 4;
 const STALE = MachineArea.stale / 8;
 
 /**
- * The list of changed code that the emulated machine's service stores over once more from inside before
- * it performs the next command: the emulator notices only what its own processor stores.
+ * The list of changed code of which the emulated machine's service has translations dropped before it performs
+ * the next command: the emulator does not notice what is stored from outside.
  */
 export class StaleCode {
   private readonly words: Uint32Array;
@@ -19,15 +19,26 @@ export class StaleCode {
     this.ranges = new BigUint64Array(pool, 0, 0x2000);
   }
 
-  get full(): boolean {
-    return this.words[STALE_COUNT] >= MachineArea.maxStale;
+  /**
+   * False if the list is full: then the service must be asked to do something first. Precondition: no run is pending.
+   */
+  add(at: Gpa, length: number): boolean {
+    const count = this.words[STALE_COUNT];
+    const last = STALE + 2 * count - 2;
+    if (count > 0 && this.extend(last, at, length)) return true;
+    if (count >= MachineArea.maxStale) return false;
+    this.ranges[last + 2] = BigInt(at);
+    this.ranges[last + 3] = BigInt(length);
+    this.words[STALE_COUNT] = count + 1;
+    return true;
   }
 
-  /** Precondition: not full; no run is pending. */
-  add(at: Gpa, length: number): void {
-    const count = this.words[STALE_COUNT];
-    this.ranges[STALE + 2 * count] = BigInt(at);
-    this.ranges[STALE + 2 * count + 1] = BigInt(length);
-    this.words[STALE_COUNT] = count + 1;
+  /** Makes a range reach to the end of one that begins in it or right behind it. */
+  private extend(range: number, at: Gpa, length: number): boolean {
+    const start = Number(this.ranges[range]);
+    const size = Number(this.ranges[range + 1]);
+    if (at < start || at > start + size) return false;
+    this.ranges[range + 1] = BigInt(Math.max(size, at + length - start));
+    return true;
   }
 }
