@@ -1,7 +1,7 @@
 /** What a trace needs of a machine, what a machine gives, and whether the one suits the other. Pure. */
 import { hex } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
-import { cpuidEntries, cr4FromTrace } from '../engine/kvm/cpuid.js';
+import { cpuidEntries, cr4FromTrace, umipAnswers } from '../engine/kvm/cpuid.js';
 import { xcr0BitNames } from '../engine/kvm/features.js';
 import type { MachineConfig } from '../engine/kvm/machine.js';
 import type { Attestation } from '../engine/kvm/probe.js';
@@ -74,10 +74,12 @@ export function traceNeeds(header: TraceHeader): Needs {
 export function machineConfig(header: TraceHeader, gifts?: Gifts): MachineConfig {
   const needs = traceNeeds(header);
   const moved = gifts !== undefined && movedComponents(needs, gifts).length > 0;
+  const cr4 = cr4FromTrace(header.cpuidRecords, header.uname.release);
   return {
     cpuid: cpuidEntries(header.cpuidRecords),
     xcr0: needs.xcr0,
-    cr4: cr4FromTrace(header.cpuidRecords, header.uname.release),
+    cr4,
+    umipAnswers: umipAnswers(cr4, header.uname.release),
     cpuidFaulting: header.hasCpuidFaulting || moved,
     cpuidInSoftware: moved && !header.hasCpuidFaulting,
   };

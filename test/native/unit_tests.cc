@@ -44,7 +44,7 @@ void test_gdt() {
   check("TSS, low half", 0x8000890126800067, word(gdt, 0x40));
   check("TSS, high half", 0xffffffff, word(gdt, 0x48));
   check("CPU number: limit", 0x12345, (word(gdt, 0x78) & 0xffff) | (word(gdt, 0x78) >> 32 & 0xf0000));
-  check("CPU number: present, DPL 3, read-only data", 0xf1, word(gdt, 0x78) >> 40 & 0xff);
+  check("CPU number: present, DPL 3, read-only, expand-down data", 0xf5, word(gdt, 0x78) >> 40 & 0xff);
 }
 
 void test_idt() {

@@ -43,7 +43,8 @@ constexpr std::uint32_t ist_of(int vector) {
 void write_gdt(void* gdt, std::uint64_t tss_base, std::uint32_t cpu_number) {
   // Access: present, DPL, code or data, already accessed (the page is not written then).
   constexpr std::uint32_t kernel_code = 0x9b, kernel_data = 0x93, user_code = 0xfb, user_data = 0xf3;
-  constexpr std::uint32_t user_read_only = 0xf1;
+  // The CPU number's: read-only, expand-down, as Linux has it, which LAR shows.
+  constexpr std::uint32_t user_read_only = 0xf5;
   constexpr std::uint32_t flat64 = 0xa, flat32 = 0xc;  // granularity with L or D/B
   std::memset(gdt, 0, CTX_GDT_SIZE);
   put64(gdt, SEL_KERNEL_CS, segment(0xfffff, kernel_code, flat64));

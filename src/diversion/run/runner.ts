@@ -5,7 +5,7 @@ import { Lift, type GuestStops } from '../../engine/debug/guest-stops.js';
 import type { Watchpoint } from '../../engine/debug/target.js';
 import { Exit } from '../../engine/kvm/exit.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
-import { answerCpuid, completeInstruction } from '../../engine/replay/completion.js';
+import { answerCpuid, completeInstruction, type Completion } from '../../engine/replay/completion.js';
 import type { GuestCore } from '../../engine/replay/guest-core.js';
 import { REPLAY_ASSIST_IP } from '../../engine/replay/layout.js';
 import type { Task } from '../../engine/task/task.js';
@@ -43,7 +43,10 @@ const STEP_BUDGET_MICROS = 1_000_000;
 const SYSCALL_LENGTH = 2;
 /** Length of the load at the flush point of the preload library. */
 const FLUSH_LOAD_LENGTH = 3;
+const SEGV_MAPERR = 1;
 const PF_PRESENT = 1;
+const PF_WRITE = 2;
+const PF_USER = 4;
 const PF_FETCH = 16;
 const PF_KEY = 32;
 /** Vectors from here on: a fault in ring 0, caused by registers that no program can have. */
@@ -160,7 +163,9 @@ export class DiversionRunner {
         setSigned(registers, Reg.rip, rip + FLUSH_LOAD_LENGTH);
         return null;
       }
-      if (this.emulated(task)) return this.stepping ? STEP : null;
+      const completion = this.emulated(task);
+      if (completion === 'done') return this.stepping ? STEP : null;
+      if (completion === 'unwritable') return this.unwritable();
     }
     // A 32-bit system call, which there is no kernel for.
     if (vector === Vector.INT80) {
@@ -228,8 +233,15 @@ export class DiversionRunner {
     return this.decoder.decode(this.code, 0, task.space.read(rip, this.code));
   }
 
+  /** The kernel could not store what it answered for the program. */
+  private unwritable(): RunStop {
+    const address = (BigInt(this.decoder.addressHigh) << 32n) | BigInt(this.decoder.addressLow);
+    const fault = { trap: Vector.PF, errorCode: PF_USER | PF_WRITE, address };
+    return { kind: 'signal', signal: faultSignal(Sig.SEGV, SEGV_MAPERR, address), fault };
+  }
+
   /** Instructions that trap because the recording had them trap, and those that this processor lacks. */
-  private emulated(task: Task): boolean {
+  private emulated(task: Task): Completion {
     const { registers } = this.core.machine.context;
     const kind = this.kindAt(task);
     switch (kind) {
@@ -251,7 +263,7 @@ export class DiversionRunner {
         return completeInstruction(this.core, task, this.decoder);
     }
     setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) + this.decoder.length);
-    return true;
+    return 'done';
   }
 
   /** The trap flag is ours: PUSHF, SYSCALL's r11 and faults would show it. */

@@ -7,6 +7,7 @@ import {
   cr4FromTrace,
   describeDifference,
   findEntry,
+  umipAnswers,
 } from './cpuid.js';
 import type { CpuidRecord } from './cpuid.js';
 
@@ -60,6 +61,20 @@ describe('cr4FromTrace', () => {
     expect(cr4FromTrace(full, '5.8.0-1') & Cr4.FSGSBASE).toBe(0);
     expect(cr4FromTrace(full, '5.10.0-9-amd64') & Cr4.FSGSBASE).toBe(Cr4.FSGSBASE);
     expect(cr4FromTrace(full, '4.14.1') & Cr4.UMIP).toBe(0);
+  });
+});
+
+describe('umipAnswers', () => {
+  it.each([
+    ['4.18.0-553.el8', 'nothing'],
+    ['5.4.0-190-generic', 'tables'],
+    ['5.9.16', 'tables'],
+    ['5.10.0-9-amd64', 'all'],
+    ['6.18.1', 'all'],
+    ['', 'all'],
+  ])('of Linux %s: %s', (release, answers) => {
+    expect(umipAnswers(Cr4.UMIP, release)).toBe(answers);
+    expect(umipAnswers(Cr4.TSD, release)).toBe('nothing');
   });
 });
 

@@ -122,6 +122,18 @@ export function cr4FromTrace(records: readonly CpuidRecord[], kernelRelease = ''
   return cr4;
 }
 
+/** Which of the instructions that CR4.UMIP forbids the recording kernel answers itself in 64-bit programs. */
+export type UmipAnswers = 'nothing' | 'tables' | 'all';
+
+/**
+ * SGDT, SIDT and SMSW from Linux 5.4 on, SLDT and STR too from 5.10 (arch/x86/kernel/umip.c); before, and without
+ * CR4.UMIP, whatever the processor does.
+ */
+export function umipAnswers(cr4: number, kernelRelease = ''): UmipAnswers {
+  if (!(cr4 & Cr4.UMIP) || isOlder(kernelRelease, 5, 4)) return 'nothing';
+  return isOlder(kernelRelease, 5, 10) ? 'tables' : 'all';
+}
+
 function isOlder(release: string, major: number, minor: number): boolean {
   const parsed = /^(\d+)\.(\d+)/.exec(release);
   if (!parsed) return false;

@@ -11,6 +11,7 @@ import {
   findEntry,
   type CpuidDifference,
   type CpuidRecord,
+  type UmipAnswers,
 } from './cpuid.js';
 import { Exit, exceptionName, reasonName } from './exit.js';
 import { cr4BitName, xcr0BitNames } from './features.js';
@@ -31,6 +32,8 @@ export interface MachineConfig {
   cpuidInSoftware?: boolean;
   /** What RDPID and LSL of selector 0x7b return. Default 0. */
   cpuNumber?: number;
+  /** Which instructions the recording kernel answered where CR4.UMIP forbids them. Default 'nothing'. */
+  umipAnswers?: UmipAnswers;
 }
 
 const MSR_PLATFORM_INFO = 0xce;

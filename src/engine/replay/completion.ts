@@ -1,23 +1,35 @@
 import { Reg, setSigned, getUnsigned, type RegisterWords } from '../base/registers.js';
 import type { CpuidEntry } from '../kvm/control.js';
 import { cpuidResult } from '../kvm/cpuid.js';
-import { Insn, type InstructionDecoder } from '../x86/decode.js';
+import { Insn, isUmipProtected, type InstructionDecoder } from '../x86/decode.js';
 import type { Task } from '../task/task.js';
 import type { GuestCore } from './guest-core.js';
+import { answerUmip } from './umip.js';
 import type { VectorState } from './vector-state.js';
+
+/**
+ * 'done': executed, and rip moved past it. 'refused': the exception is the signal that it is. 'unwritable': a
+ * SIGSEGV for a store to the decoder's effective address.
+ */
+export type Completion = 'done' | 'refused' | 'unwritable';
 
 /**
  * Completes an instruction that the recorded processor had and this one lacks or would execute otherwise (#UD, #GP):
  * XSAVEC, XRSTOR of a compacted area, XGETBV(1); the whole XSAVE family where components of extended state lie
- * elsewhere here; CPUID where that is so or its results are others here. Anything else, and what would have faulted on the recorded processor too, is left to be the
- * signal that it is.
- * @returns true if the instruction was executed and rip moved past it
+ * elsewhere here; CPUID where that is so or its results are others here; what the recording kernel answered under
+ * CR4.UMIP. Anything else, and what would have faulted on the recorded processor too, is left to be the signal that it is.
  */
-export function completeInstruction(core: GuestCore, task: Task, decoder: InstructionDecoder): boolean {
+export function completeInstruction(core: GuestCore, task: Task, decoder: InstructionDecoder): Completion {
   const registers = core.registers(task);
-  if (!complete(core, task, decoder, registers)) return false;
+  if (isUmipProtected(decoder.kind)) {
+    const { umipAnswers = 'nothing' } = core.machine.config;
+    const outcome = answerUmip(task.space, registers, decoder, umipAnswers);
+    if (outcome !== 'answered') return outcome;
+  } else if (!complete(core, task, decoder, registers)) {
+    return 'refused';
+  }
   setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) + decoder.length);
-  return true;
+  return 'done';
 }
 
 function complete(

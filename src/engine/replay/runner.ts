@@ -304,10 +304,13 @@ export class Runner {
       default:
         break;
     }
-    if (completeInstruction(this.core, task, this.decoder)) {
+    const completion = completeInstruction(this.core, task, this.decoder);
+    if (completion === 'done') {
       this.completed++;
       return this.stopAfterService ? Stop.served : Stop.pending;
     }
+    if (completion === 'unwritable')
+      this.address = wordsToGva(this.decoder.addressLow, this.decoder.addressHigh);
     // The recorded processor would have executed it up to its operand: #GP or #PF, which are one signal.
     if (this.core.vectors.differs && isRecorded(this.core.vectors, this.decoder.kind))
       this.vector = Vector.GP;

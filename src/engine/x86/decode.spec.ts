@@ -25,6 +25,11 @@ const kindOfMnemonic = new Map<Mnemonic, Insn>([
   [Mnemonic.Pushfq, Insn.pushf],
   [Mnemonic.Popf, Insn.popf],
   [Mnemonic.Popfq, Insn.popf],
+  [Mnemonic.Sgdt, Insn.sgdt],
+  [Mnemonic.Sidt, Insn.sidt],
+  [Mnemonic.Sldt, Insn.sldt],
+  [Mnemonic.Str, Insn.str],
+  [Mnemonic.Smsw, Insn.smsw],
   [Mnemonic.Xsave, Insn.xsave],
   [Mnemonic.Xsave64, Insn.xsave],
   [Mnemonic.Xsavec, Insn.xsavec],
@@ -111,6 +116,15 @@ const table: [string, keyof typeof Insn, number][] = [
   ['0fc72f', 'xsaves', 3],
   ['0fc71f', 'xrstors', 3],
   ['0fc70f', 'other', 0],
+  ['0f0100', 'sgdt', 3],
+  ['0f010c25f8ffffff', 'sidt', 8],
+  ['0f01c0', 'other', 0],
+  ['0f01e0', 'smsw', 3],
+  ['66490f01e1', 'smsw', 5],
+  ['0f0120', 'smsw', 3],
+  ['0f00c0', 'sldt', 3],
+  ['0f0008', 'str', 3],
+  ['0f00d0', 'other', 0],
   ['7405', 'conditionalBranch', 2],
   ['2e7405', 'conditionalBranch', 3],
   ['e305', 'conditionalBranch', 2],
@@ -163,6 +177,8 @@ describe('InstructionDecoder', () => {
     expect([decoder.immediate, decoder.wide, decoder.operand16]).toEqual([15, true, false]);
     decoder.decode(bytesOf('660fc7f1'));
     expect([decoder.immediate, decoder.wide, decoder.operand16]).toEqual([1, false, true]);
+    decoder.decode(bytesOf('490f00c9'));
+    expect([decoder.immediate, decoder.wide, decoder.hasMemory]).toEqual([9, true, false]);
   });
 });
 

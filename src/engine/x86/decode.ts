@@ -34,18 +34,27 @@ export const Insn = {
   popf: 16,
   /** MOV SS: traps and breakpoints are held off until after the following instruction. */
   movSs: 17,
+  // What CR4.UMIP forbids; the last three with a register (`immediate`) or memory (`hasMemory`).
+  sgdt: 18,
+  sidt: 19,
+  sldt: 20,
+  str: 21,
+  smsw: 22,
   // With a memory operand and REX.W in `wide`, from here on.
-  xsave: 18,
-  xsavec: 19,
-  xsaveopt: 20,
-  xsaves: 21,
-  xrstor: 22,
-  xrstors: 23,
+  xsave: 23,
+  xsavec: 24,
+  xsaveopt: 25,
+  xsaves: 26,
+  xrstor: 27,
+  xrstors: 28,
 } as const;
 export type Insn = (typeof Insn)[keyof typeof Insn];
 
 /** XSAVE, XSAVEC, XSAVEOPT, XSAVES, XRSTOR or XRSTORS. */
 export const isXsaveFamily = (kind: Insn): boolean => kind >= Insn.xsave;
+
+/** SGDT, SIDT, SLDT, STR or SMSW. */
+export const isUmipProtected = (kind: Insn): boolean => kind >= Insn.sgdt && kind <= Insn.smsw;
 
 export const MAX_INSTRUCTION_LENGTH = 15;
 
@@ -112,7 +121,7 @@ export function isRepeatedString(bytes: Uint8Array): boolean {
 
 /** Slot of `Reg` for each register number of ModRM, SIB and REX. */
 // prettier-ignore
-const slotOf = new Uint8Array([
+export const slotOf = new Uint8Array([
   Reg.rax, Reg.rcx, Reg.rdx, Reg.rbx, Reg.rsp, Reg.rbp, Reg.rsi, Reg.rdi,
   Reg.r8, Reg.r9, Reg.r10, Reg.r11, Reg.r12, Reg.r13, Reg.r14, Reg.r15,
 ]);
@@ -130,11 +139,11 @@ export class InstructionDecoder {
   opcodeOffset = 0;
   /** REX.W: the 64-bit format of XSAVE and XRSTOR. */
   wide = false;
-  /** INT n: n. RDRAND, RDSEED, RDPID: the destination's number (0 = rax .. 15 = r15). Otherwise 0. */
+  /** INT n: n. RDRAND, RDSEED, RDPID, SLDT, STR, SMSW: the destination's number (0 = rax .. 15 = r15). Otherwise 0. */
   immediate = 0;
-  /** Operand size 16 (66 without REX.W): PUSHF, POPF, RDRAND, RDSEED. */
+  /** Operand size 16 (66 without REX.W): PUSHF, POPF, RDRAND, RDSEED, SLDT, STR, SMSW. */
   operand16 = false;
-  /** Whether the XSAVE family's memory operand was decoded. */
+  /** Whether a memory operand was decoded. */
   hasMemory = false;
   /** Words of the effective address, after `effectiveAddress`. */
   addressLow = 0;
@@ -267,6 +276,8 @@ export class InstructionDecoder {
       return Insn.conditionalBranch;
     }
     switch (opcode) {
+      case 0x00:
+        return this.decodeGroup6();
       case 0x05:
         return Insn.syscall;
       case 0x31:
@@ -292,10 +303,28 @@ export class InstructionDecoder {
     return this.at < this.end ? this.bytes[this.at++] : (this.at++, 0);
   }
 
+  private decodeGroup6(): Insn {
+    const modrm = this.nextByte();
+    const extension = (modrm >>> 3) & 7;
+    if (extension > 1) return Insn.other;
+    return this.decodeDestination(modrm, extension === 0 ? Insn.sldt : Insn.str);
+  }
+
   private decodeGroup7(): Insn {
     const modrm = this.nextByte();
+    const extension = (modrm >>> 3) & 7;
+    if (extension === 4) return this.decodeDestination(modrm, Insn.smsw);
+    if (modrm < 0xc0 && extension <= 1)
+      return this.decodeMemory(modrm, extension === 0 ? Insn.sgdt : Insn.sidt);
     if (modrm === 0xd0) return this.prefixed ? Insn.other : Insn.xgetbv;
     return modrm === 0xf9 ? Insn.rdtscp : Insn.other;
+  }
+
+  /** A register or a word in memory. */
+  private decodeDestination(modrm: number, kind: Insn): Insn {
+    if (modrm < 0xc0) return this.decodeMemory(modrm, kind);
+    this.immediate = (modrm & 7) | ((this.rex & 1) << 3);
+    return kind;
   }
 
   private decodeGroup15(): Insn {

@@ -1,0 +1,32 @@
+/** Recordings of programs whose instructions raise exceptions, or do what a kernel emulates: output and end as recorded. */
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { acquireEmulated } from '../../src/machine/emulated.js';
+import { caseTrace, itOn } from '../collections.js';
+import { openSession } from './open-session.js';
+import { toEnd } from './to-end.js';
+
+let transport: VcpuTransport;
+beforeAll(async () => {
+  transport = await acquireEmulated({});
+}, 60_000);
+afterAll(() => transport.close());
+
+async function replay(folder: string): Promise<{ text: string; status: number | null }> {
+  let text = '';
+  const output = (_: number, bytes: Uint8Array): void => void (text += Buffer.from(bytes).toString('latin1'));
+  const { session, close } = openSession(transport, folder, { output });
+  try {
+    await toEnd(session);
+    return { text, status: session.exitStatus };
+  } finally {
+    close();
+  }
+}
+
+describe('instructions that the recording kernel answered', () => {
+  itOn(caseTrace('umip'), 'SMSW, SGDT, SIDT, SLDT and STR under CR4.UMIP', async (folder) => {
+    const text = 'smsw 80050033\nsgdt 0 fffffffffffe0000\nsidt 0 ffffffffffff0000\nsldt 0\nstr 40\n';
+    expect(await replay(folder)).toEqual({ text, status: 0 });
+  });
+});
