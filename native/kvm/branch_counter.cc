@@ -16,6 +16,7 @@ namespace {
 
 // Zero would make it a counter that can never be told to signal.
 constexpr std::uint64_t kNever = std::uint64_t{1} << 46;
+constexpr std::uint64_t kSoon = 1;
 
 }  // namespace
 
@@ -30,6 +31,7 @@ int BranchCounter::open(std::uint64_t config) {
   attr.config = config;
   attr.sample_period = kNever;
   attr.wakeup_events = 1;
+  // On the processor whenever the thread is, or in error for good: never multiplexed with others.
   attr.pinned = 1;
   attr.exclude_host = 1;
   attr.exclude_kernel = 1;  // of the guest: its ring 0
@@ -48,21 +50,34 @@ int BranchCounter::open(std::uint64_t config) {
 int BranchCounter::read(std::uint64_t& count) const {
   if (!fd_) return -EBADF;
   const ssize_t bytes = ::read(fd_.get(), &count, sizeof count);
-  // A pinned event that did not get its counter reads as the end of the file.
+  // A pinned event in error reads as the end of the file (perf_event_open(2)).
   return bytes < 0 ? -errno : bytes == sizeof count ? 0 : -EAGAIN;
 }
 
 int BranchCounter::arm(std::uint64_t after) {
   if (!fd_) return -EBADF;
   after_ = after;
-  std::uint64_t period = after ? after : kNever;
   if (ioctl(fd_.get(), PERF_EVENT_IOC_RESET, 0) < 0) return -errno;
-  return or_errno(ioctl(fd_.get(), PERF_EVENT_IOC_PERIOD, &period));
+  return set_period(after ? after : kNever);
 }
 
 bool BranchCounter::due() const {
+  if (after_ == 0) return false;
   std::uint64_t count = 0;
-  return after_ != 0 && read(count) == 0 && count >= after_;
+  return read(count) < 0 || count >= after_;
+}
+
+// A period begins again by itself. Setting it also lets an event count again that the kernel stopped until
+// its next tick because it signalled too often (perf_event_max_sample_rate).
+void BranchCounter::taken() {
+  after_ = 0;
+  set_period(kNever);
+}
+
+void BranchCounter::insist() const { set_period(kSoon); }
+
+int BranchCounter::set_period(std::uint64_t period) const {
+  return or_errno(ioctl(fd_.get(), PERF_EVENT_IOC_PERIOD, &period));
 }
 
 }  // namespace revenant

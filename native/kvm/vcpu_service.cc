@@ -298,11 +298,14 @@ int VcpuService::run_until_exit(std::uint64_t started) {
       return 0;
     }
     if (exit.kind != VcpuExit::Kind::interrupted) return report_failure(exit);
-    if (c->kick.load(std::memory_order_acquire) != 0 || (counter_ && counter_->due())) {
+    const bool due = counter_ && counter_->due();
+    if (due || c->kick.load(std::memory_order_acquire) != 0) {
       bool taken = false;
       const int result = take_interrupted(taken);
       if (result < 0) return result;
+      if (due && taken) counter_->taken();
       if (taken) return 0;
+      if (due) counter_->insist();
       if (++refusals == kMaxRefusals) return report_failure({VcpuExit::Kind::unsupported, kReasonStuck, {}});
     }
     if (started != 0 && now_nanos() - started >= std::uint64_t{c->budget_micros} * 1000) return -EAGAIN;

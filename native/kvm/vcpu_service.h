@@ -31,8 +31,8 @@ class VcpuService {
   // Does not touch the sequence numbers.
   int execute();
 
-  // A run ends, as if kicked, when `counter` is due. It outlives the service.
-  void stop_when_due(const BranchCounter* counter) { counter_ = counter; }
+  // A run ends, as if kicked, when `counter` is due; once for each time that it was armed. It outlives the service.
+  void stop_when_due(BranchCounter* counter) { counter_ = counter; }
 
   Control* control() const { return static_cast<Control*>(pool_); }
 
@@ -56,7 +56,7 @@ class VcpuService {
   VmFd vm_;
   VcpuFd vcpu_;
   Ticks ticks_;
-  const BranchCounter* counter_ = nullptr;
+  BranchCounter* counter_ = nullptr;
   bool initialised_ = false;  // long mode is set up, and the vCPU has not failed since
 };
 

@@ -1,27 +1,37 @@
+import { constants } from 'node:os';
 import { expect, it } from 'vitest';
-import type { BranchCounter } from '../../kvm/branch-counter.js';
+import { CounterLostError, type BranchCounter } from '../../kvm/branch-counter.js';
 import type { Task } from '../../task/task.js';
 import { Stop } from '../runner.js';
 import { CounterTicks } from './counter.js';
 import type { TickStrategy } from './strategy.js';
 
+const { EAGAIN } = constants.errno;
 const SKID = 100;
 const BUDGET = 1000;
 
 /**
  * A program that retires `length` branches until a system call, on a processor that stops `late` branches after
- * the counter is due. The exact strategy goes to the limit, branch by branch.
+ * the counter is due, and whose counter is lost `lostAt` branches on. The exact strategy goes to the limit, branch by
+ * branch.
  */
-function setUp({ length = 100_000, late = 30, slice = Infinity } = {}) {
-  const program = { at: 0, runs: 0, steps: 0 };
+function setUp({ length = 100_000, late = 30, slice = Infinity, lostAt = Infinity } = {}) {
+  const program = { at: 0, runs: 0, steps: 0, disarmed: 0 };
   let since = 0;
   let due = 0;
   const counter: BranchCounter = {
     skid: SKID,
-    read: () => program.at - since,
+    read() {
+      if (program.at >= lostAt) throw new CounterLostError(EAGAIN);
+      return program.at - since;
+    },
     arm(after) {
       since = program.at;
       due = after;
+    },
+    disarm() {
+      program.disarmed++;
+      due = 0;
     },
   };
   const runner = {
@@ -31,6 +41,8 @@ function setUp({ length = 100_000, late = 30, slice = Infinity } = {}) {
       const stopAt = due === 0 ? Infinity : since + due + late;
       const to = Math.min(length, stopAt, program.at + slice);
       program.at = to;
+      // Once, as native/kvm has it.
+      if (to === stopAt) due = 0;
       runner.interrupted = to === stopAt && to !== length;
       return to === length ? Stop.syscall : Stop.pending;
     },
@@ -42,6 +54,7 @@ function setUp({ length = 100_000, late = 30, slice = Infinity } = {}) {
     watch() {},
     cancel() {},
     run(task, limit) {
+      expect(due).toBe(0);
       if (task.ticks === limit) return Stop.overrun;
       program.at++;
       program.steps++;
@@ -97,4 +110,43 @@ it('leaves ticks that are not known alone', () => {
   task.ticks = -1;
   expect(run(Infinity)).toBe(Stop.syscall);
   expect(task.ticks).toBe(-1);
+});
+
+it('does not let the other strategy be ended by a counter that is armed', () => {
+  const { program, task, run } = setUp({ length: 5_000 });
+  expect(run(70_000)).toBe(Stop.syscall);
+  task.ticks = 69_950;
+  program.at = 0;
+  expect(run(70_000)).toBe(Stop.ticks);
+  expect(program.disarmed).toBe(1);
+});
+
+it('tells that the counter is lost, and adds nothing to the ticks', () => {
+  const { task, run } = setUp({ lostAt: 60_000 });
+  expect(() => run(70_000)).toThrow(CounterLostError);
+  expect(task.ticks).toBe(0);
+  const still = setUp({ length: 5000, lostAt: 5000 });
+  expect(() => still.run(Infinity)).toThrow(CounterLostError);
+  expect(still.task.ticks).toBe(0);
+});
+
+it('counts what was executed when the machine is halted, once', () => {
+  const { program, task, strategy, run } = setUp({ slice: 777 });
+  strategy.run(task, Infinity, BUDGET);
+  strategy.halted(task);
+  expect(strategy.settled).toBe(true);
+  expect(task.ticks).toBe(777);
+  expect(program.at).toBe(777);
+  expect(run(Infinity)).toBe(Stop.syscall);
+  expect(task.ticks).toBe(100_000);
+  strategy.halted(task);
+  expect(task.ticks).toBe(100_000);
+});
+
+it('knows no ticks any more if the counter is lost when the machine is halted, and does not go on', () => {
+  const { task, strategy } = setUp({ slice: 777, lostAt: 700 });
+  strategy.run(task, Infinity, BUDGET);
+  strategy.halted(task);
+  expect(task.ticks).toBe(-1);
+  expect(() => strategy.run(task, Infinity, BUDGET)).toThrow(CounterLostError);
 });

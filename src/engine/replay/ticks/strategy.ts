@@ -29,6 +29,8 @@ export interface TickStrategy {
    * @param limit Infinity = none; not below `task.ticks`
    */
   run(task: Task, limit: number, budgetMicros: number): Stop;
+  /** The machine was halted in an unfinished run, which is over: the registers are the program's. */
+  halted?(task: Task): void;
   /** Forgets an unfinished run and takes breakpoints away. */
   cancel(): void;
 }
