@@ -1,4 +1,5 @@
 import { invariant, RevenantError } from '../base/errors.js';
+import { CounterLostError } from '../kvm/branch-counter.js';
 import { SyscallState, type TraceFrame, EventKind } from '../trace/frame.js';
 import type { Task } from '../task/task.js';
 import { ReplayCore } from './core.js';
@@ -15,14 +16,20 @@ import { writeRseqCpu } from './signals.js';
 import { StallWatch } from './stall.js';
 import { Action, Goal, ReplayStep } from './step.js';
 import { Staging } from './staging.js';
+import { TickCheck } from './ticks/check.js';
 import { isElidable } from './ticks/elide.js';
 import { TickStrategies } from './ticks/strategies.js';
-import type { TickStrategy } from './ticks/strategy.js';
-import { dropCheckpoint, restoreCheckpoint, takeCheckpoint, type Checkpoint } from './checkpoint.js';
+import type { TickStrategy, TickStrategyName } from './ticks/strategy.js';
+import {
+  dropCheckpoint,
+  restoreCheckpoint,
+  takeCheckpoint,
+  type Checkpoint,
+  type CheckpointPlace,
+} from './checkpoint.js';
 import { ExactRanges } from './ticks/exact-ranges.js';
 import type { Progress, ReplayOptions, ReplayStats, SessionDebugging } from './session-types.js';
 import { Timeline, endsByRegisters } from './timeline.js';
-import { hasExactTicks } from './verify.js';
 
 export type { Progress, ReplayOptions, ReplayStats, SessionDebugging } from './session-types.js';
 
@@ -49,11 +56,11 @@ export class ReplaySession {
   private previousTid = 0;
   private readonly ticks: TickStrategies;
   /** The strategy that the caller chose; after a fall-back the replay comes back to it. */
-  private readonly home: TickStrategy;
+  private readonly chosen: TickStrategyName;
   private readonly timeline: Timeline;
   private readonly exact = new ExactRanges();
   private readonly staging: Staging | null;
-  private verifiedTicks = 0;
+  private readonly tickCheck = new TickCheck();
   private readonly stall: StallWatch;
   private frames = 0;
   private finished = false;
@@ -67,7 +74,7 @@ export class ReplaySession {
     this.core = new ReplayCore({ ...options, output: (stream, bytes) => this.output.write(stream, bytes) });
     this.runner = new Runner(this.core);
     this.ticks = new TickStrategies(options.machine, this.runner);
-    this.home = this.ticks.of(options.tickStrategy ?? (options.verifyTicks ? 'branches' : 'match'));
+    this.chosen = options.tickStrategy ?? (options.verifyTicks ? 'branches' : 'match');
     this.context = {
       core: this.core,
       runner: this.runner,
@@ -107,7 +114,7 @@ export class ReplaySession {
       pagesInUse: this.core.memory.pagesInUse,
       peakPages: this.core.memory.peakPages,
       stagedCalls: this.staging?.made ?? 0,
-      verifiedTicks: this.verifiedTicks,
+      verifiedTicks: this.tickCheck.verified,
       fallbacks: this.timeline.fallbacks,
     };
   }
@@ -178,6 +185,7 @@ export class ReplaySession {
    * @returns false if there is nothing to go back to
    */
   private fallBack(error: unknown): boolean {
+    if (error instanceof CounterLostError) return this.goOnWithoutCounter(error);
     if (
       !(error instanceof RevenantError) ||
       (error.code !== 'E_DIVERGED' && error.code !== 'E_TRACE_CORRUPT')
@@ -193,6 +201,27 @@ export class ReplaySession {
     this.resumeFrom(checkpoint);
     this.onFallBack?.(checkpoint.frameTime, failedAt);
     return true;
+  }
+
+  /** Where the program is when the counter is found to be lost, nobody knows. */
+  private goOnWithoutCounter({ message }: CounterLostError): boolean {
+    const failedAt = this.frame?.frameTime ?? this.core.trace.frameTime;
+    this.stop();
+    this.ticks.loseCounter();
+    this.context.strategy = this.home;
+    const checkpoint = this.timeline.goBackUncounted();
+    const { frameTime } = checkpoint;
+    this.core.log.warn(
+      { failedAt, to: frameTime },
+      `${message} From frame ${frameTime} on ticks are counted by breakpoints`,
+    );
+    this.resumeFrom(checkpoint);
+    this.onFallBack?.(frameTime, failedAt);
+    return true;
+  }
+
+  private get home(): TickStrategy {
+    return this.ticks.of(this.chosen);
   }
 
   /** Stops whatever is under way, for good: the core is about to be another. */
@@ -255,9 +284,13 @@ export class ReplaySession {
 
   /** Where the program stands. Precondition: `pause` was true, or the last progress was not `pending`. */
   checkpoint(): Checkpoint {
+    return takeCheckpoint(this.core, this.place());
+  }
+
+  private place(): CheckpointPlace {
     const { trace } = this.core;
     const { goal, action, address, signal } = this.step;
-    const place = {
+    return {
       position: this.frame ? trace.saveBeforeCurrent() : trace.save(),
       inside: this.frame && { goal, action, address, signal },
       frameTime: this.frameTime,
@@ -265,7 +298,6 @@ export class ReplaySession {
       previousTid: this.previousTid,
       written: this.output.written,
     };
-    return takeCheckpoint(this.core, place);
   }
 
   /** Goes to where a checkpoint was taken. */
@@ -309,6 +341,7 @@ export class ReplaySession {
     if (this.running) {
       this.running = false;
       this.runner.hold(this.core.machine.halt());
+      if (this.task) this.context.strategy.halted?.(this.task);
     }
     this.catchUp();
   }
@@ -358,16 +391,12 @@ export class ReplaySession {
   /** Before an interval whose end will be found by registers. */
   private considerCheckpoint(): void {
     this.chooseStrategy(this.core.trace.frameTime + 1);
-    if (this.context.strategy.counts || !this.timeline.isDue(this.runner.exits)) return;
-    if (!endsByRegisters(this.core)) return;
-    this.timeline.add(this.runner.exits, {
-      position: this.core.trace.save(),
-      inside: null,
-      frameTime: this.core.trace.frameTime,
-      frames: this.frames,
-      previousTid: this.previousTid,
-      written: this.output.written,
-    });
+    const { counts, name } = this.context.strategy;
+    const { timeline } = this;
+    const { exits } = this.runner;
+    if (name === 'counter' && timeline.isCountedDue(exits)) timeline.addCounted(exits, this.place());
+    if (counts || !timeline.isDue(exits) || !endsByRegisters(this.core)) return;
+    timeline.add(exits, this.place());
   }
 
   /** The one that the caller chose, but where it was found to be wrong. */
@@ -435,7 +464,8 @@ export class ReplaySession {
   private finish(): boolean {
     const { frame, task } = this;
     invariant(frame, 'a frame is being replayed');
-    this.checkTicks(frame);
+    if (task && !this.tickCheck.agrees(task, frame, this.step, this.context.strategy.counts))
+      throw this.diverge({ summary: 'ticks differ from the recorded ones', foundTicks: task.ticks });
     this.resuming = false;
     this.task = performFrame(this.context, this.task, frame, this.step);
     if (this.task) this.previousTid = this.task.tid;
@@ -446,23 +476,6 @@ export class ReplaySession {
     if (frame.kind === EventKind.syscall && frame.syscallState === SyscallState.enteringPtrace && this.task)
       this.task.entered = true;
     return this.context.listener?.replayed(frame, task ?? this.task, this.step) ?? false;
-  }
-
-  /** Compares the ticks that were counted with the frame's; from a frame with exact ticks on they are known. */
-  private checkTicks(frame: TraceFrame): void {
-    const { task, step } = this;
-    if (!task || step.action === Action.skip) return;
-    if (!hasExactTicks(frame)) {
-      if (step.goal !== Goal.none && !this.context.strategy.counts) task.ticks = -1;
-      return;
-    }
-    const known =
-      this.context.strategy.counts && task.ticks >= 0 && !task.dying && step.action !== Action.retire;
-    if (known && task.ticks !== frame.ticks) {
-      throw this.diverge({ summary: 'ticks differ from the recorded ones', foundTicks: task.ticks });
-    }
-    if (known) this.verifiedTicks++;
-    task.ticks = frame.ticks;
   }
 
   /**

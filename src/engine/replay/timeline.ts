@@ -13,14 +13,21 @@ import { isElidable } from './ticks/elide.js';
 const MAX_CHECKPOINTS = 4;
 /** Each costs the page faults of what is written after it: not worth it more often than this. */
 const EXITS_BETWEEN = 1000;
+/** The same where one is needed only if the processor's counter is lost. */
+const EXITS_BETWEEN_COUNTED = 20_000;
 const FRAMES_AHEAD = 4;
 
-/** The last checkpoints before intervals that end by register match. */
+/**
+ * The last checkpoints before intervals that end by register match; and one of where the processor counted, which is
+ * a way back only if the counter is lost: what diverges while ticks are counted diverges again.
+ */
 export class Timeline {
   fallbacks = 0;
   /** Oldest first. */
   private readonly checkpoints: Checkpoint[] = [];
   private lastExits = -Infinity;
+  private counted: Checkpoint | null = null;
+  private countedExits = -Infinity;
 
   /** What was replayed since the beginning rests on a checkpoint that another session wrote. */
   private trustsFile = false;
@@ -46,15 +53,58 @@ export class Timeline {
     this.checkpoints.push(takeCheckpoint(this.core, place));
   }
 
+  isCountedDue(exits: number): boolean {
+    return exits - this.countedExits >= EXITS_BETWEEN_COUNTED;
+  }
+
+  /** Instead of the one before. */
+  addCounted(exits: number, place: CheckpointPlace): void {
+    this.dropCounted();
+    this.countedExits = exits;
+    this.counted = takeCheckpoint(this.core, place);
+  }
+
   /** Puts the core back to the latest checkpoint, which is used up; null if there is none. */
   goBack(): Checkpoint | null {
     const checkpoint = this.checkpoints.pop();
     if (!checkpoint) return this.toBeginning();
+    this.forgetCounted(checkpoint.frameTime);
+    return this.backTo(checkpoint);
+  }
+
+  /** Puts the core back to the latest checkpoint of any kind, or to the beginning. */
+  goBackUncounted(): Checkpoint {
+    const { counted } = this;
+    const last = this.checkpoints.at(-1);
+    if (!counted || (last && last.frameTime > counted.frameTime)) {
+      const checkpoint = this.goBack();
+      if (checkpoint) return checkpoint;
+      restoreCheckpoint(this.core, this.beginning);
+      this.fallbacks++;
+      return this.beginning;
+    }
+    this.counted = null;
+    return this.backTo(counted);
+  }
+
+  private backTo(checkpoint: Checkpoint): Checkpoint {
     restoreCheckpoint(this.core, checkpoint);
     dropCheckpoint(this.core, checkpoint);
     this.fallbacks++;
     this.lastExits = -Infinity;
     return checkpoint;
+  }
+
+  private forgetCounted(behind: number): void {
+    if (this.counted && this.counted.frameTime > behind) this.dropCounted();
+  }
+
+  private dropCounted(): boolean {
+    const { counted } = this;
+    if (counted) dropCheckpoint(this.core, counted);
+    this.counted = null;
+    this.countedExits = -Infinity;
+    return counted !== null;
   }
 
   /** What is wrong may have been so before a checkpoint that another session wrote: once more without it. */
@@ -63,6 +113,7 @@ export class Timeline {
     this.trustsFile = false;
     this.core.log.warn({}, 'a checkpoint from a file is not believed: from the beginning');
     restoreCheckpoint(this.core, this.beginning);
+    this.dropCounted();
     return this.beginning;
   }
 
@@ -72,6 +123,7 @@ export class Timeline {
    */
   travelled(frameTime: number, toFile: boolean): void {
     this.trustsFile ||= toFile;
+    this.forgetCounted(frameTime);
     while (
       this.checkpoints.length > 0 &&
       this.checkpoints[this.checkpoints.length - 1].frameTime > frameTime
@@ -85,8 +137,9 @@ export class Timeline {
   /** Gives pages back; false if there are none to give. */
   dropOldest(): boolean {
     const oldest = this.checkpoints.shift();
-    if (oldest) dropCheckpoint(this.core, oldest);
-    return oldest !== undefined;
+    if (!oldest) return this.dropCounted();
+    dropCheckpoint(this.core, oldest);
+    return true;
   }
 }
 

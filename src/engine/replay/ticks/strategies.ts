@@ -1,4 +1,3 @@
-import { invariant } from '../../base/errors.js';
 import type { Machine } from '../../kvm/machine.js';
 import type { Runner } from '../runner.js';
 import { CounterTicks } from './counter.js';
@@ -10,12 +9,13 @@ import type { TickStrategy, TickStrategyName } from './strategy.js';
 /** The strategies of one session. */
 export class TickStrategies {
   readonly stepper: SingleStep;
-  /** The fastest that counts. */
-  readonly exact: TickStrategy;
   private readonly all: Readonly<Record<Exclude<TickStrategyName, 'counter'>, TickStrategy>>;
-  private readonly counter: TickStrategy | null;
+  private counter: TickStrategy | null;
 
-  constructor(machine: Machine, runner: Runner) {
+  constructor(
+    private readonly machine: Machine,
+    runner: Runner,
+  ) {
     this.stepper = new SingleStep(machine, runner);
     this.all = {
       match: new RegisterMatch(machine, runner),
@@ -24,12 +24,20 @@ export class TickStrategies {
     };
     const { branchCounter } = machine;
     this.counter = branchCounter && new CounterTicks(branchCounter, runner, this.all.branches);
-    this.exact = this.counter ?? this.all.branches;
   }
 
+  /** The fastest that counts. */
+  get exact(): TickStrategy {
+    return this.counter ?? this.all.branches;
+  }
+
+  /** Where the processor counts no more, breakpoints do. */
   of(name: TickStrategyName): TickStrategy {
-    if (name !== 'counter') return this.all[name];
-    invariant(this.counter, 'a machine without a branch counter');
-    return this.counter;
+    return name === 'counter' ? this.exact : this.all[name];
+  }
+
+  /** The counter is another program's: neither this session nor a later one on the machine uses it again. */
+  loseCounter(): void {
+    this.machine.branchCounter = this.counter = null;
   }
 }
