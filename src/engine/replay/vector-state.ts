@@ -7,6 +7,7 @@ import type { TraceHeader } from '../trace/records.js';
 import { Insn, type InstructionDecoder } from '../x86/decode.js';
 import { differingVectors } from '../x86/xstate-compare.js';
 import { composeXsave, composeXsavec, composeXsaveopt, type AreaChunk } from '../x86/xsavec.js';
+import { xsaveTraits, type XsaveTraits } from '../x86/xsave-traits.js';
 import { loadXrstor } from '../x86/xrstor.js';
 import {
   MXCSR_MASK,
@@ -49,7 +50,7 @@ export class VectorState {
   private readonly initial: Uint8Array;
   private compared: Uint8Array | null = null;
   /** How the recorded processor stores what is left to processors. The mask is learnt from recorded images. */
-  private readonly rules: { mxcsrMask?: number; pointersOnlyOnError: boolean };
+  private readonly rules: XsaveTraits & { mxcsrMask?: number };
 
   constructor(
     private readonly machine: Machine,
@@ -62,7 +63,11 @@ export class VectorState {
     this.recordsXsaveopt = (features & EAX_XSAVEOPT) !== 0;
     this.recordsXsavec = (features & EAX_XSAVEC) !== 0;
     this.recordsXgetbv1 = (features & EAX_XGETBV1) !== 0;
-    this.rules = { pointersOnlyOnError: header.xsaveFipFdpQuirk === 'true' };
+    const traits = xsaveTraits(header.cpuidRecords);
+    // What rr measured is believed before what CPUID says of the processor.
+    const measured = header.xsaveFipFdpQuirk;
+    const pointersOnlyOnError = measured === 'unknown' ? traits.pointersOnlyOnError : measured === 'true';
+    this.rules = { ...traits, pointersOnlyOnError };
     this.initial = resetImage(this.hardware);
   }
 
@@ -117,7 +122,7 @@ export class VectorState {
 
   /** XGETBV with ECX = 1, into eax and edx. */
   xgetbv1(registers: RegisterWords): void {
-    const value = xgetbv1(this.save(null), this.hardware, this.rules.pointersOnlyOnError);
+    const value = xgetbv1(this.save(null), this.hardware, this.rules);
     setLow32(registers, Reg.rax, Number(value & 0xffff_ffffn));
     setLow32(registers, Reg.rdx, Number(value >> 32n));
   }

@@ -28,6 +28,7 @@ import {
   EXTENDED_OFFSET,
   findComponent,
   HEADER_OFFSET,
+  significantBytes,
   SSE,
   X87,
 } from './xstate-layout.js';
@@ -37,6 +38,8 @@ export interface RestoreRules {
   readonly wide?: boolean;
   /** Bits of MXCSR that may be set; default: MXCSR_MASK of the state, or 0xffbf if that is 0. */
   readonly mxcsrMask?: number;
+  /** Default true: see XsaveTraits. */
+  readonly mxcsrWithAvx?: boolean;
   /** Whether the recording's processor had XSAVEC; without it every compacted area is a #GP. Default true. */
   readonly hasXsavec?: boolean;
 }
@@ -108,7 +111,8 @@ export function loadXrstor(
   const loaded = requested & readU64(area, HEADER_OFFSET);
   const result = state.slice();
   restoreLegacy(result, area, requested, loaded, rules);
-  if (compacted ? requested & SSE : requested & (SSE | AVX)) {
+  const withMxcsr = compacted || rules.mxcsrWithAvx === false ? SSE : SSE | AVX;
+  if (requested & withMxcsr) {
     writeU32(result, MXCSR, compacted && !(loaded & SSE) ? MXCSR_INIT : readU32(area, MXCSR));
   }
   if (!restoreExtended(result, hardware, area, areaLayout(area, recorded), requested, loaded)) return null;
@@ -158,8 +162,9 @@ function restoreExtended(
     if (!(requested & component)) continue;
     const source = loaded & component ? findComponent(from, bit) : undefined;
     if (source && source.offset + source.size > area.length) return false;
-    if (source?.size === size) result.set(area.subarray(source.offset, source.offset + size), offset);
-    else result.fill(0, offset, offset + size);
+    result.fill(0, offset, offset + size);
+    if (source?.size !== size) continue;
+    result.set(area.subarray(source.offset, source.offset + significantBytes(source)), offset);
   }
   return true;
 }

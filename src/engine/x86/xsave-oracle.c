@@ -1,7 +1,7 @@
 /*
  * Executes instructions of the XSAVE family on this processor, for xsave-oracle.spec.ts to compare with.
  *
- * With an argument: prints CPUID leaf 0xD and XCR0. Otherwise reads requests
+ * With an argument: prints XCR0 and CPUID leaves 0xD, 0 and 1. Otherwise reads requests
  * {u32 instruction, u32 0, u64 mask, state[AREA], area[AREA]} from stdin and answers each with
  * {u32 signal, u32 0, u64 XGETBV(1), area[AREA], state[AREA]} on stdout.
  */
@@ -11,8 +11,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-enum { AREA = 4096 };
+enum { AREA = 12288, ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
 
 struct request {
   uint32_t instruction, unused;
@@ -69,13 +71,17 @@ static void print_cpuid(void) {
     printf("%u %u %u %u %u\n", i, a, b, c, d);
   }
   __cpuid(0, a, b, c, d);
-  printf("vendor %u\n", b);
+  printf("leaf0 %u %u %u %u\n", a, b, c, d);
+  __cpuid(1, a, b, c, d);
+  printf("leaf1 %u %u %u %u\n", a, b, c, d);
 }
 
 int main(int argc, char **argv) {
   static struct request request;
   static struct answer answer;
   (void)argv;
+  /* Without permission the first tile data is SIGILL; elsewhere the call fails. */
+  syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA);
   if (argc > 1) {
     print_cpuid();
     return 0;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { composeXsave, composeXsavec, composeXsaveopt } from './xsavec.js';
+import { AMD, EMULATOR } from './xsave-traits.js';
 import { readU64, resetImage, writeU32, writeU64 } from './xstate-image.js';
 import type { XstateLayout } from './xstate-layout.js';
 
@@ -112,6 +113,39 @@ describe('composeXsave', () => {
     expect(pointers({ pointersOnlyOnError: true })).toEqual([0n, 0n]);
     state[2] = 0x80;
     expect(pointers({ pointersOnlyOnError: true })[0]).toBe(0xffff_ffff_ffff_ffffn);
+  });
+});
+
+describe('what is left to processors', () => {
+  const inUse = stateWith(0x207n);
+  const last = (chunks: { offset: number; bytes: Uint8Array }[]): [number, number] => ranges(chunks).at(-1)!;
+
+  it('stores four bytes of PKRU on AMD, eight elsewhere', () => {
+    for (const [rules, end] of [
+      [AMD, 836],
+      [{}, 840],
+      [EMULATOR, 840],
+    ] as const) {
+      expect(last(composeXsave(inUse, hardware, recorded, -1n, 0n, rules))).toEqual([832, end]);
+      expect(last(composeXsave(stateWith(0n), hardware, recorded, -1n, 0n, rules))).toEqual([832, end]);
+      expect(last(composeXsaveopt(inUse, hardware, recorded, -1n, 0n, rules))).toEqual([832, end]);
+      expect(last(composeXsavec(inUse, hardware, recorded, -1n, rules))).toEqual([832, end]);
+    }
+  });
+
+  it('keeps what lies behind PKRU in the state out of areas and of XINUSE', () => {
+    const state = stateWith(0n);
+    state.fill(0xa5, 2692, 2696);
+    const chunks = composeXsave(state, hardware, recorded, -1n, 0n);
+    expect(readU64(chunks.at(-1)!.bytes, 0)).toBe(0n);
+    expect(readU64(chunks.at(-3)!.bytes, 0)).toBe(0n);
+  });
+
+  it('leaves gaps of x87, MXCSR and unused components as the emulator does', () => {
+    const chunks = composeXsaveopt(stateWith(0n), hardware, recorded, 5n, 0n, EMULATOR);
+    const registers = Array.from({ length: 8 }, (_, i) => [32 + 16 * i, 42 + 16 * i]);
+    expect(ranges(chunks)).toEqual([[0, 6], [8, 24], ...registers, [512, 520], [576, 832]]);
+    expect(readU64(chunks.at(-2)!.bytes, 0)).toBe(5n);
   });
 });
 

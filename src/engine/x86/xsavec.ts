@@ -6,6 +6,7 @@
  * ranges that the instruction writes: it leaves all other bytes of the area alone, and programs can see that.
  */
 
+import type { XsaveTraits } from './xsave-traits.js';
 import type { XstateImage } from './xstate-image.js';
 import {
   FCW_INIT,
@@ -26,7 +27,20 @@ import {
   xstateBv,
 } from './xstate-image.js';
 import type { XstateLayout } from './xstate-layout.js';
-import { AVX, COMPACTED, compactedLayout, findComponent, HEADER_OFFSET, SSE, X87 } from './xstate-layout.js';
+import {
+  AVX,
+  COMPACTED,
+  compactedLayout,
+  findComponent,
+  HEADER_OFFSET,
+  significantBytes,
+  SSE,
+  X87,
+} from './xstate-layout.js';
+
+/** An x87 register, and its place in the legacy region. */
+const ST_SIZE = 10;
+const ST_SLOT = 16;
 
 export interface AreaChunk {
   /** From the base of the XSAVE area. */
@@ -34,13 +48,12 @@ export interface AreaChunk {
   readonly bytes: Uint8Array;
 }
 
-export interface SaveRules {
+/** The processor's traits, default Intel's, and the rest. */
+export interface SaveRules extends Partial<XsaveTraits> {
   /** REX.W, default true: 64-bit FIP and FDP. Without it, 32 bits and selectors, which are saved as 0. */
   readonly wide?: boolean;
   /** MXCSR_MASK of the recording's processor; default: the state's. */
   readonly mxcsrMask?: number;
-  /** AMD: FOP, FIP and FDP are saved as 0 unless an x87 exception is pending (FSW.ES). Default false. */
-  readonly pointersOnlyOnError?: boolean;
 }
 
 /**
@@ -57,14 +70,14 @@ export function composeXsavec(
   rules: SaveRules = {},
 ): AreaChunk[] {
   const requested = mask & recorded.xcr0;
-  let saved = requested & xinuse(state, hardware, rules.pointersOnlyOnError);
+  let saved = requested & xinuse(state, hardware, rules);
   if (requested & SSE && readU32(state, MXCSR) !== MXCSR_INIT) saved |= SSE;
   const chunks = legacyChunks(state, saved, (saved & SSE) !== 0n, rules);
   const header = new Uint8Array(16);
   writeU64(header, 0, saved);
   writeU64(header, 8, requested | COMPACTED);
   chunks.push({ offset: HEADER_OFFSET, bytes: header });
-  return appendExtended(chunks, state, hardware, compactedLayout(recorded, requested), saved);
+  return appendExtended(chunks, state, hardware, compactedLayout(recorded, requested), saved, rules);
 }
 
 /**
@@ -93,7 +106,7 @@ export function composeXsaveopt(
   rules: SaveRules = {},
 ): AreaChunk[] {
   const requested = mask & recorded.xcr0;
-  const saved = requested & xinuse(state, hardware, rules.pointersOnlyOnError);
+  const saved = requested & xinuse(state, hardware, rules);
   return composeStandard(state, hardware, recorded, requested, saved, oldXstateBv, rules);
 }
 
@@ -106,27 +119,37 @@ function composeStandard(
   oldXstateBv: bigint,
   rules: SaveRules,
 ): AreaChunk[] {
-  const chunks = legacyChunks(state, saved, (requested & (SSE | AVX)) !== 0n, rules);
+  const withMxcsr = rules.mxcsrWithAvx === false ? SSE : SSE | AVX;
+  const chunks = legacyChunks(state, saved, (requested & withMxcsr) !== 0n, rules);
   const header = new Uint8Array(8);
-  writeU64(
-    header,
-    0,
-    (oldXstateBv & ~requested) | (requested & xinuse(state, hardware, rules.pointersOnlyOnError)),
-  );
+  writeU64(header, 0, (oldXstateBv & ~requested) | (requested & xinuse(state, hardware, rules)));
   chunks.push({ offset: HEADER_OFFSET, bytes: header });
-  return appendExtended(chunks, state, hardware, recorded, saved);
+  return appendExtended(chunks, state, hardware, recorded, saved, rules);
 }
 
 /** The parts of the legacy region: x87 and XMM if in `saved`, MXCSR and its mask if `withMxcsr`. */
 function legacyChunks(state: XstateImage, saved: bigint, withMxcsr: boolean, rules: SaveRules): AreaChunk[] {
   const chunks: AreaChunk[] = [];
-  if (saved & X87) chunks.push({ offset: 0, bytes: x87Control(state, rules) });
+  const gaps = rules.storesX87Gaps !== false;
+  if (saved & X87) {
+    const bytes = x87Control(state, rules);
+    if (gaps) chunks.push({ offset: 0, bytes });
+    else
+      chunks.push({ offset: 0, bytes: bytes.subarray(0, FOP) }, { offset: FIP, bytes: bytes.subarray(FIP) });
+  }
   if (withMxcsr) {
     const bytes = state.slice(MXCSR, ST0);
     if (rules.mxcsrMask !== undefined) writeU32(bytes, MXCSR_MASK - MXCSR, rules.mxcsrMask);
     chunks.push({ offset: MXCSR, bytes });
   }
-  if (saved & X87) chunks.push({ offset: ST0, bytes: present(state, X87, ST0, XMM0) });
+  if (saved & X87) {
+    const bytes = present(state, X87, ST0, XMM0);
+    const step = gaps ? bytes.length : ST_SLOT;
+    const stored = gaps ? bytes.length : ST_SIZE;
+    for (let at = 0; at < bytes.length; at += step) {
+      chunks.push({ offset: ST0 + at, bytes: bytes.subarray(at, at + stored) });
+    }
+  }
   if (saved & SSE) chunks.push({ offset: XMM0, bytes: present(state, SSE, XMM0, XMM_END) });
   return chunks;
 }
@@ -156,17 +179,18 @@ function appendExtended(
   hardware: XstateLayout,
   area: XstateLayout,
   saved: bigint,
+  { storedBytes = {} }: SaveRules,
 ): AreaChunk[] {
   for (const { bit, offset, size } of area.components) {
-    const component = 1n << BigInt(bit);
-    if (!(saved & component)) continue;
+    const mask = 1n << BigInt(bit);
+    if (!(saved & mask)) continue;
+    const bytes = new Uint8Array(size);
     const source = findComponent(hardware, bit);
     // A component that the hardware lacks, or knows in another size, is in its initial state.
-    const bytes =
-      source?.size === size
-        ? present(state, component, source.offset, source.offset + size)
-        : new Uint8Array(size);
-    chunks.push({ offset, bytes });
+    if (source?.size === size) {
+      bytes.set(present(state, mask, source.offset, source.offset + significantBytes(source)));
+    }
+    chunks.push({ offset, bytes: bytes.subarray(0, storedBytes[bit] ?? size) });
   }
   return chunks;
 }

@@ -5,6 +5,7 @@
  */
 
 import { RevenantError } from '../base/errors.js';
+import type { XsaveTraits } from './xsave-traits.js';
 import type { XstateLayout } from './xstate-layout.js';
 import {
   AVX,
@@ -14,6 +15,7 @@ import {
   LEGACY_SIZE,
   PKRU,
   PKRU_BIT,
+  significantBytes,
   SSE,
   X87,
 } from './xstate-layout.js';
@@ -184,20 +186,29 @@ function isX87Initial(image: XstateImage, pointersOnlyOnError: boolean): boolean
   return isZero(image, 2, noPointers ? FOP : MXCSR) && isZero(image, ST0, XMM0);
 }
 
+/** How XINUSE is told; default: by content, as on Intel. */
+export type InUseRules = Partial<Pick<XsaveTraits, 'pointersOnlyOnError' | 'inUse'>>;
+
+/** Components of which a bit of XSTATE_BV does not tell whether they are in use, even on Intel. */
+const ALWAYS_BY_CONTENT: readonly number[] = [3, 17]; // BNDREGS (in the emulator), XTILECFG
+
 /**
- * XINUSE (SDM vol. 1, 13.6) by content: bits of components present in the image that are not in their initial state.
- * AMD's processors track exactly this (measured on Zen 4); Intel's may keep a bit set after a register became
- * zero by other means than VZEROUPPER, VZEROALL or XRSTOR. MXCSR does not count: see `xgetbv1`.
- * @param pointersOnlyOnError AMD: without a pending x87 exception FOP, FIP and FDP count as zero
+ * XINUSE (SDM vol. 1, 13.6) of a state that XSAVE saved. By content: components present that are not in their initial state,
+ * which AMD's processors track exactly (measured on Zen 4). Intel's keep what XRSTOR loaded, and clear a bit for
+ * VZEROUPPER, VZEROALL and TILERELEASE only. MXCSR does not count: see `xgetbv1`.
  */
-export function xinuse(image: XstateImage, layout: XstateLayout, pointersOnlyOnError = false): bigint {
+export function xinuse(image: XstateImage, layout: XstateLayout, rules: InUseRules = {}): bigint {
+  const { inUse = 'content', pointersOnlyOnError = false } = rules;
   const present = xstateBv(image) & layout.xcr0;
-  let result = 0n;
+  const believed = inUse === 'always' ? layout.xcr0 : inUse === 'loaded' ? present : 0n;
+  let result = believed;
   if (present & X87 && !isX87Initial(image, pointersOnlyOnError)) result |= X87;
   if (present & SSE && !isZero(image, XMM0, XMM_END)) result |= SSE;
-  for (const { bit, offset, size } of layout.components) {
+  for (const component of layout.components) {
+    const { bit, offset } = component;
     const mask = 1n << BigInt(bit);
-    if (present & mask && !isZero(image, offset, offset + size)) result |= mask;
+    if (ALWAYS_BY_CONTENT.includes(bit)) result &= ~mask;
+    if (present & mask && !isZero(image, offset, offset + significantBytes(component))) result |= mask;
   }
   return result;
 }
@@ -206,11 +217,9 @@ export function xinuse(image: XstateImage, layout: XstateLayout, pointersOnlyOnE
  * What XGETBV with ECX = 1 returns for a state that XSAVE saved: XINUSE, and SSE also when only MXCSR differs from
  * 0x1f80.
  */
-export function xgetbv1(image: XstateImage, layout: XstateLayout, pointersOnlyOnError = false): bigint {
-  return (
-    (xinuse(image, layout, pointersOnlyOnError) | (readU32(image, MXCSR) !== MXCSR_INIT ? SSE : 0n)) &
-    layout.xcr0
-  );
+export function xgetbv1(image: XstateImage, layout: XstateLayout, rules: InUseRules = {}): bigint {
+  const mxcsr = readU32(image, MXCSR) !== MXCSR_INIT ? SSE : 0n;
+  return (xinuse(image, layout, rules) | mxcsr) & layout.xcr0;
 }
 
 const read128 = (image: XstateImage, offset: number): bigint =>

@@ -186,6 +186,13 @@ export function compactedLayout(layout: XstateLayout, mask: bigint): XstateLayou
   return { xcr0: layout.xcr0, size: end, components };
 }
 
+/** Bytes of PKRU; the component has four more, which belong to no register. */
+const PKRU_SIZE = 4;
+
+/** Bytes of a component that are registers or reserved within them; what lies behind is not part of the state. */
+export const significantBytes = ({ bit, size }: XstateComponent): number =>
+  bit === PKRU_BIT ? Math.min(PKRU_SIZE, size) : size;
+
 export const findComponent = (layout: XstateLayout, bit: number): XstateComponent | undefined =>
   layout.components.find((component) => component.bit === bit);
 
