@@ -8,6 +8,7 @@ import { TraceReader } from '../engine/trace/reader.js';
 import { TravelTarget } from '../engine/travel/target.js';
 import { chooseMachine, openTransport, type MachineKind } from '../machine/choose.js';
 import { memoryForLimit } from '../machine/launch.js';
+import { recordingDoubt } from '../engine/trace/header.js';
 
 export interface OpenReplayOptions {
   /** `auto` (the default): the host's KVM where it gives what the trace needs, else the emulated machine. */
@@ -18,6 +19,8 @@ export interface OpenReplayOptions {
   readonly memory?: number;
   /** The trace was not packed: files of this machine that it names are used. */
   readonly unpacked?: boolean;
+  /** Folders in which files may lie that the trace names or links to. */
+  readonly files?: readonly string[];
   /** For a trace whose recorder was killed: the folder of another by the same rr and machine. */
   readonly like?: string;
   /** Longest time in the guest without reaching the next frame. Default 60. */
@@ -50,10 +53,11 @@ const foldersOf = (trace: TraceReader, { checkpoints }: OpenReplayOptions): read
 
 const STALL_LIMIT_SECONDS = 60;
 
-function openTrace(folder: string, { unpacked, like, onNote }: OpenReplayOptions): TraceReader {
+function openTrace(folder: string, { unpacked, files, like, onNote }: OpenReplayOptions): TraceReader {
   return TraceReader.open(folder, {
     header: like === undefined ? undefined : TraceReader.headerOf(like),
     onForeignFile: unpacked ? (text) => onNote?.(text) : undefined,
+    fileFolders: files,
   });
 }
 
@@ -77,6 +81,8 @@ export async function openReplay(folder: string, options: OpenReplayOptions): Pr
   const { cpu, onNote, log = silentLogger } = options;
   const firstFrame = firstFrameOf(folder);
   const trace = openTrace(folder, options);
+  const doubt = recordingDoubt(trace.header);
+  if (doubt !== null) onNote?.(doubt);
   const transports: VcpuTransport[] = [];
   const release = (): void => {
     for (const transport of transports) transport.close();

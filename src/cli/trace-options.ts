@@ -14,5 +14,10 @@ export const stallLimitOption = (): Option =>
 export function traceOptions(command: Command): Command {
   return command
     .option('--like <trace>', 'for a trace whose recorder was killed: another by the same rr and machine')
-    .option('--unpacked', 'the trace was not packed: use the files of this machine that it names');
+    .option('--unpacked', 'the trace was not packed: use the files of this machine that it names or links to')
+    .option(
+      '--files <folder>',
+      'the trace may name or link to files below this folder (repeatable)',
+      (folder: string, before: string[] = []) => [...before, folder],
+    );
 }

@@ -1,6 +1,7 @@
 /** What the kernel put on the stack of a new program: argc, arguments, environment, auxiliary vector. */
 import type { Gva } from '../engine/base/address.js';
 import type { AddressSpace } from '../engine/mm/address-space.js';
+import { nameOf } from '../engine/base/names.js';
 
 const MAX_WORDS = 1 << 15;
 const MAX_STRING = 1 << 17;
@@ -66,5 +67,5 @@ export function readString(space: AddressSpace, at: Gva, limit = MAX_STRING): st
     text = Buffer.concat([text, end < 0 ? piece : piece.subarray(0, end)]);
     if (end >= 0 || piece.length < chunk.length) break;
   }
-  return text.toString('utf8');
+  return nameOf(text);
 }

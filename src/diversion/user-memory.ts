@@ -2,6 +2,7 @@ import { PAGE_SIZE, USER_END, type Gva } from '../engine/base/address.js';
 import type { AddressSpace } from '../engine/mm/address-space.js';
 import { Prot } from '../engine/mm/vma.js';
 import { E, fail } from './errno.js';
+import { nameOf } from '../engine/base/names.js';
 
 const MAX_PATH = 4096;
 
@@ -71,7 +72,7 @@ export class UserMemory {
       const count = Math.min(PAGE_SIZE - (here % PAGE_SIZE), limit - done);
       const piece = this.bytes(here, count);
       const end = piece.indexOf(0);
-      if (end >= 0) return Buffer.concat([...parts, piece.subarray(0, end)]).toString('utf8');
+      if (end >= 0) return nameOf(Buffer.concat([...parts, piece.subarray(0, end)]));
       parts.push(piece);
       done += count;
       here += count;

@@ -59,6 +59,7 @@ function recorderText(facts: TraceFacts): string {
     facts.syscallBuffering ? 'system calls buffered' : 'no system-call buffering',
     facts.chaosMode === 'true' ? 'chaos mode' : '',
     facts.bindToCpu >= 0 ? `on CPU ${facts.bindToCpu}` : 'not bound to a CPU',
+    facts.header.cpuImproperlyConfigured === 'true' ? 'its processor misconfigured: ticks may be wrong' : '',
     facts.incomplete ? 'INCOMPLETE: the recorder was killed' : '',
     !facts.incomplete && !facts.header.ok ? 'the recorder ended abnormally' : '',
   ];

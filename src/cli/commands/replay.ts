@@ -16,6 +16,7 @@ import { Progress } from '../progress.js';
 import type { RunResult } from '../run.js';
 import { runSession } from '../run.js';
 import { resultDocument, summary } from '../summary.js';
+import { recordingDoubt } from '../../engine/trace/header.js';
 
 export interface ReplayCommandOptions extends MachineOptions, CheckpointOptions {
   /** Seconds the guest may run without reaching the next frame. */
@@ -24,6 +25,8 @@ export interface ReplayCommandOptions extends MachineOptions, CheckpointOptions 
   verifyTicks?: boolean;
   /** Absolute file names in the trace are files of this machine. */
   unpacked?: boolean;
+  /** Folders in which files may lie that the trace names or links to. */
+  files?: string[];
   /** Trace whose header stands in for the missing one of a trace whose recorder was killed. */
   like?: string;
   json?: boolean;
@@ -35,9 +38,12 @@ export function openTrace(folder: string, options: ReplayCommandOptions, io: Com
   const warn = (text: string): void => io.err(`revenant: warning: ${printable(text)}\n`);
   const trace = TraceReader.open(folder, {
     onForeignFile: options.unpacked ? warn : undefined,
+    fileFolders: options.files,
     header: options.like === undefined ? undefined : TraceReader.headerOf(options.like),
   });
   if (trace.incomplete) warn(`the recorder of ${folder} was killed; what it had written is replayed`);
+  const doubt = recordingDoubt(trace.header);
+  if (doubt !== null) warn(doubt);
   return trace;
 }
 

@@ -4,6 +4,7 @@ import { getRegister, Reg } from '../../engine/base/registers.js';
 import { PacketError } from '../packet/fields.js';
 import { jump } from '../resume.js';
 import type { NamedMark, Session } from '../session.js';
+import { printable } from '../../engine/base/names.js';
 
 const FRAMES_AROUND = 5;
 const MOST_FRAMES = 1000;
@@ -31,7 +32,7 @@ export function whenTicks(session: Session): string {
 /** Where the thread of the last stop is, for lists. */
 function whereText(session: Session): string {
   const { tid, name } = session.currentTask();
-  return `task ${tid} (${name}) at ${hex(getRegister(session.target.registers(tid), Reg.rip))}`;
+  return `task ${tid} (${printable(name)}) at ${hex(getRegister(session.target.registers(tid), Reg.rip))}`;
 }
 
 export async function goTo(session: Session, words: readonly string[]): Promise<string> {

@@ -1,4 +1,5 @@
 import type { Session } from '../session.js';
+import { printable } from '../../engine/base/names.js';
 
 /** Every task that exists, also of processes that gdb does not hold. */
 export function tasks(session: Session): string {
@@ -7,7 +8,7 @@ export function tasks(session: Session): string {
     .tasks()
     .map(({ tid, pid, name }) => {
       const held = session.attached.has(pid) ? '' : `  (not attached: attach ${pid})`;
-      return `${tid === currentTid ? '*' : ' '} ${tid}  process ${pid}  ${name}${held}`;
+      return `${tid === currentTid ? '*' : ' '} ${tid}  process ${pid}  ${printable(name)}${held}`;
     })
     .join('\n');
 }

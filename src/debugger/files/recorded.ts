@@ -5,6 +5,7 @@ import type { DebugTarget } from '../../engine/debug/target.js';
 import { hex } from '../../engine/base/address.js';
 import { programOf } from '../program.js';
 import { isShared, Prot, type Vma } from '../../engine/mm/vma.js';
+import { nameBytes } from '../../engine/base/names.js';
 
 /** What files of processes are made from. */
 export interface ProcessView {
@@ -73,7 +74,7 @@ function processFile(target: DebugTarget, pid: number, what: string, path: strin
   if (what === 'auxv') return inMemory(path, target.executable(pid).auxv);
   if (what === 'exe') return mappedFile(target, programOf(target, pid));
   const lines = target.mappings(task.tid).map(mapsLine).join('');
-  return inMemory(path, Buffer.from(lines));
+  return inMemory(path, nameBytes(lines));
 }
 
 /** A line of /proc/PID/maps (proc(5)). */

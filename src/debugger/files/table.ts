@@ -1,6 +1,7 @@
 /** gdb's File-I/O requests on the target's files: read-only (gdb manual, "Host I/O Packets"). */
 import type { ByteSource } from '../../engine/mm/backing.js';
 import { fromHex, latin1Text, parseCount, split } from '../packet/fields.js';
+import { nameBytes, nameOf } from '../../engine/base/names.js';
 
 /** Errors by the protocol's own numbers, which are Linux's for these. */
 const Errno = { ENOENT: 2, EBADF: 9, EINVAL: 22, EMFILE: 24, EROFS: 30 } as const;
@@ -40,7 +41,7 @@ export class FileTable {
       case 'readlink': {
         const target = readlink(pathOf(parameters[0]));
         if (target === null) return fail(Errno.EINVAL);
-        const bytes = Buffer.from(target, 'utf8');
+        const bytes = nameBytes(target);
         return `F${bytes.length.toString(16)};${latin1Text(bytes)}`;
       }
       case 'pwrite':
@@ -95,4 +96,4 @@ export class FileTable {
   }
 }
 
-const pathOf = (hex: string | undefined): string => Buffer.from(fromHex(hex ?? '')).toString('utf8');
+const pathOf = (hex: string | undefined): string => nameOf(fromHex(hex ?? ''));

@@ -1,4 +1,5 @@
 /** Fields of packets: hexadecimal numbers, bytes and text, and thread ids. */
+import { nameBytes } from '../../engine/base/names.js';
 
 /** A request that makes no sense or asks for what there is not: answered with `E`, never a reason to end. */
 export class PacketError extends Error {
@@ -35,7 +36,7 @@ export function parseCount(text: string): number {
 export const toHex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 
-export const textToHex = (text: string): string => Buffer.from(text, 'utf8').toString('hex');
+export const textToHex = (text: string): string => nameBytes(text).toString('hex');
 
 /** Throws PacketError unless the text is pairs of hexadecimal digits. */
 export function fromHex(text: string): Uint8Array {

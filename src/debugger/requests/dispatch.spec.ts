@@ -6,6 +6,7 @@ import {
   type Instruction,
 } from '../../../test/debugger/fake-target.js';
 import { handlePacket } from './dispatch.js';
+import { nameOf } from '../../engine/base/names.js';
 
 const at = (rip: number, tid = 100): Instruction => ({ tid, rip });
 const line = [at(0x400000), at(0x400002), at(0x400004, 101), at(0x400006), at(0x400008)];
@@ -52,6 +53,22 @@ describe('what a client asks first', () => {
     expect(await ask('qXfer:auxv:read::0,a')).toBe('m\x06\0\0\0\0\0\0\0\0\x10');
     expect(await ask('qXfer:memory-map:read::0,100')).toBe('');
     expect(await ask('qXfer:siginfo:read::0,100')).toBe('E02');
+  });
+
+  it('gets names of threads as XML in UTF-8, whatever bytes they are', async () => {
+    const { ask, target } = await start();
+    const name = nameOf(Buffer.concat([Buffer.from('<\u{e9}\x01\n\u{1f600}'), Buffer.of(0xff, 0xe9)]));
+    target.taskList[1] = { tid: 101, pid: 100, name };
+    let whole = '';
+    // Parts that end inside of a character.
+    for (let reply = 'm'; reply[0] === 'm'; whole += reply.slice(1))
+      reply = await ask(`qXfer:threads:read::${whole.length.toString(16)},5`);
+    expect(Buffer.from(whole, 'latin1').toString('utf8')).toBe(
+      '<?xml version="1.0" encoding="UTF-8"?><threads><thread id="p64.64" name="main"/>' +
+        '<thread id="p64.65" name="&#60;\u{e9}\\x01&#10;\u{1f600}\\xff\\xe9"/></threads>',
+    );
+    const info = await ask('qThreadExtraInfo,p64.65');
+    expect(Buffer.from(info, 'hex').toString()).toBe('<\u{e9}\\x01\\x0a\u{1f600}\\xff\\xe9');
   });
 
   it('gets all registers or one', async () => {

@@ -17,6 +17,7 @@ import type { Session } from '../session.js';
 import { programOf } from '../program.js';
 import { linuxSignal } from '../signals.js';
 import { searchMemory } from './memory.js';
+import { nameBytes, printable, xmlText } from '../../engine/base/names.js';
 
 /** What both sides may have. */
 const BOTH = [
@@ -56,14 +57,12 @@ function supported(session: Session, text: string): string {
   );
 }
 
-const escapeXml = (text: string): string =>
-  text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-
 function threadsDocument(session: Session): string {
   const threads = session
     .tasks()
-    .map(({ pid, tid, name }) => `<thread id="${formatThreadId(pid, tid)}" name="${escapeXml(name)}"/>`);
-  return `<?xml version="1.0"?><threads>${threads.join('')}</threads>`;
+    .map(({ pid, tid, name }) => `<thread id="${formatThreadId(pid, tid)}" name="${xmlText(name)}"/>`);
+  // Names need not be ASCII: the document is UTF-8, and offsets count its bytes.
+  return `<?xml version="1.0" encoding="UTF-8"?><threads>${threads.join('')}</threads>`;
 }
 
 /** `OBJECT:read:ANNEX:OFFSET,LENGTH` */
@@ -76,11 +75,11 @@ function transfer(session: Session, text: string): string {
       if (annex !== 'target.xml') throw new PacketError('there is only target.xml');
       return documentPart(session.description.xml, range);
     case 'threads':
-      return documentPart(threadsDocument(session), range);
+      return documentPart(latin1Text(Buffer.from(threadsDocument(session))), range);
     case 'auxv':
       return documentPart(latin1Text(session.target.executable(session.currentTask().pid).auxv), range);
     case 'exec-file':
-      return documentPart(latin1Text(Buffer.from(programOf(session.target, pid()))), range);
+      return documentPart(latin1Text(nameBytes(programOf(session.target, pid()))), range);
     case 'siginfo': {
       const siginfo = session.target.siginfo(session.currentTask().tid);
       if (!siginfo) throw new PacketError('the task does not stand at a signal', 2);
@@ -104,7 +103,7 @@ const currentThread = (session: Session): string => {
 
 function threadExtraInfo(session: Session, text: string): string {
   const { tid } = session.resolve(parseThreadId(text));
-  return textToHex(session.taskOf(tid)?.name || ' ');
+  return textToHex(printable(session.taskOf(tid)?.name || ' '));
 }
 
 /** A signal list: hexadecimal numbers between semicolons. */

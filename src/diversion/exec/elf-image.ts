@@ -1,6 +1,7 @@
 /** Program headers of an ELF64 executable as execve(2) reads them. */
 import type { FileContent } from '../files/node.js';
 import { E, fail } from '../errno.js';
+import { nameOf } from '../../engine/base/names.js';
 
 export const PT_LOAD = 1;
 export const PT_INTERP = 3;
@@ -88,5 +89,5 @@ export function readElf(file: FileContent): ElfImage {
 function interpreterOf(file: FileContent, { offset, fileSize }: ElfSegment): string {
   if (fileSize < 2 || fileSize > 4096) fail(E.ENOEXEC);
   const bytes = new Uint8Array(readAt(file, offset, fileSize).buffer);
-  return Buffer.from(bytes.subarray(0, fileSize - 1)).toString();
+  return nameOf(bytes.subarray(0, fileSize - 1));
 }

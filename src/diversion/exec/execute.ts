@@ -13,6 +13,7 @@ import type { Thread } from '../process.js';
 import { exitThread } from '../tasks/exit.js';
 import { readElf, type ElfImage } from './elf-image.js';
 import { composeStack } from './initial-stack.js';
+import { nameOf } from '../../engine/base/names.js';
 
 export interface ExecRequest {
   readonly directory: string;
@@ -91,7 +92,7 @@ function openProgram(kernel: Kernel, thread: Thread, request: ExecRequest): Load
 
 function scriptOf(content: FileContent): Script | null {
   const bytes = new Uint8Array(SCRIPT_BYTES);
-  const text = Buffer.from(bytes.subarray(0, content.read(0, bytes))).toString('latin1');
+  const text = nameOf(bytes.subarray(0, content.read(0, bytes)));
   const match = /^#![ \t]*([^ \t\n]+)[ \t]*([^\n]*?)[ \t]*(?:\n|$)/.exec(text);
   return match && { interpreter: match[1], argument: match[2] === '' ? null : match[2] };
 }

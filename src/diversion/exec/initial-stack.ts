@@ -1,4 +1,5 @@
 import type { Credentials } from '../process.js';
+import { nameBytes } from '../../engine/base/names.js';
 
 /** AT_* (include/uapi/linux/auxvec.h). */
 const At = {
@@ -52,7 +53,7 @@ export function composeStack(
     parts.unshift(bytes);
     return at;
   };
-  const text = (value: string): number => push(Buffer.from(`${value}\0`));
+  const text = (value: string): number => push(nameBytes(`${value}\0`));
   const executable = text(content.path);
   const environment = content.environment.map(text);
   const list = content.arguments.map(text);

@@ -1,6 +1,8 @@
 import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { expect, it } from 'vitest';
-import { HostFiles, HostHandles } from './host-files.js';
+import { HostFiles, HostHandles, listDirectory } from './host-files.js';
 
 const descriptors = (): number => fs.readdirSync('/proc/self/fd').length;
 
@@ -40,4 +42,16 @@ it('keeps no descriptor for what only mappings read', () => {
   if (node?.kind !== 'file') throw new Error('no file');
   expect(node.content.read(0, new Uint8Array(16))).toBe(16);
   expect(descriptors()).toBe(before);
+});
+
+it('finds and lists files whose names are no UTF-8', () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'names-'));
+  const bytes = Buffer.from('caf\xe9', 'latin1');
+  fs.writeFileSync(Buffer.concat([Buffer.from(`${folder}/`), bytes]), 'content');
+  try {
+    expect(listDirectory(folder)?.map(({ name }) => name)).toEqual(['caf\udce9']);
+    expect(read(`${folder}/caf\udce9`)).toBe('content');
+  } finally {
+    fs.rmSync(folder, { recursive: true });
+  }
 });

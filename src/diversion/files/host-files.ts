@@ -1,6 +1,7 @@
 import { hostCall, hostFstat, hostStat, type HostStat } from '../../engine/host/libc.js';
 import { check, E, fail } from '../errno.js';
 import { Mode, Open, type DirectoryEntry, type FileContent, type FileLayer, type Node } from './node.js';
+import { nameOf } from '../../engine/base/names.js';
 
 const O_NOFOLLOW = Open.noFollow | Open.closeOnExec | Open.nonblock;
 const MAX_LINK = 4096;
@@ -153,7 +154,7 @@ export class HostFiles implements FileLayer {
 export function readLink(path: string): string {
   const into = new Uint8Array(MAX_LINK);
   const count = check(hostCall('readlink', path, into, into.length));
-  return Buffer.from(into.subarray(0, count)).toString();
+  return nameOf(into.subarray(0, count));
 }
 
 /** struct linux_dirent64: u64 ino, s64 off, u16 reclen, u8 type, name. */
@@ -169,7 +170,7 @@ export function listDirectory(path: string): DirectoryEntry[] | null {
       if (count === 0) return entries;
       for (let at = 0; at < count; at += view.getUint16(at + 16, true)) {
         const end = bytes.indexOf(0, at + 19);
-        const name = Buffer.from(bytes.subarray(at + 19, end)).toString();
+        const name = nameOf(bytes.subarray(at + 19, end));
         if (name === '.' || name === '..') continue;
         entries.push({
           name,

@@ -3,6 +3,7 @@ import type { Kernel } from '../kernel.js';
 import type { Process } from '../process.js';
 import { readEnvironment } from '../auxv.js';
 import { Mode, type DirectoryEntry, type FileContent, type FileStat, type Node } from './node.js';
+import { nameBytes } from '../../engine/base/names.js';
 
 const stat = (mode: number, inode: number): FileStat => ({
   mode,
@@ -26,7 +27,7 @@ class GeneratedFile implements FileContent {
   }
 
   read(offset: number, into: Uint8Array): number {
-    this.bytes ??= Buffer.from(this.make());
+    this.bytes ??= nameBytes(this.make());
     const piece = this.bytes.subarray(offset, offset + into.length);
     into.set(piece);
     return piece.length;

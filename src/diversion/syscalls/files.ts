@@ -5,6 +5,7 @@ import { EventFd, TimerFd, makePipe } from '../files/pipe.js';
 import { OpenDirectory, RegularFile, type OpenFile } from '../files/open-file.js';
 import type { Call, Handlers, Outcome } from './dispatch.js';
 import { MAX_COUNT, fileOf, now, readPieces, transfer, writePieces } from './io.js';
+import { nameBytes } from '../../engine/base/names.js';
 
 const Fcntl = {
   getFd: 1,
@@ -147,7 +148,7 @@ function getdents64(call: Call): number {
   let used = 0;
   for (; file.position < entries.length; file.position++) {
     const { name, inode, mode } = entries[file.position];
-    const text = Buffer.from(name);
+    const text = nameBytes(name);
     const length = Math.ceil((19 + text.length + 1) / 8) * 8;
     if (used + length > bytes.length) break;
     view.setBigUint64(used, BigInt(inode), true);
@@ -185,7 +186,7 @@ function closeRange(call: Call): number {
 
 function getcwd(call: Call): number {
   const [at, size] = call.args;
-  const bytes = Buffer.from(`${call.thread.process.place.directory}\0`);
+  const bytes = nameBytes(`${call.thread.process.place.directory}\0`);
   if (bytes.length > size) fail(E.ERANGE);
   call.memory.write(at, bytes);
   return bytes.length;

@@ -4,6 +4,7 @@ import { Reg, getRegister, setRegister } from '../../engine/base/registers.js';
 import { E, fail } from '../errno.js';
 import type { Process } from '../process.js';
 import type { Call, Handlers } from './dispatch.js';
+import { nameBytes, nameOf } from '../../engine/base/names.js';
 
 const UTSNAME_FIELD = 65;
 const NAME_BYTES = 16;
@@ -37,13 +38,11 @@ function prctl(call: Call): number {
   const { task } = call.thread;
   switch (option) {
     case PR_SET_NAME:
-      task.name = Buffer.from(call.memory.string(argument, NAME_BYTES))
-        .subarray(0, NAME_BYTES - 1)
-        .toString();
+      task.name = nameOf(nameBytes(call.memory.string(argument, NAME_BYTES)).subarray(0, NAME_BYTES - 1));
       return 0;
     case PR_GET_NAME: {
       const bytes = new Uint8Array(NAME_BYTES);
-      bytes.set(Buffer.from(task.name).subarray(0, NAME_BYTES - 1));
+      bytes.set(nameBytes(task.name).subarray(0, NAME_BYTES - 1));
       call.memory.write(argument, bytes);
       return 0;
     }

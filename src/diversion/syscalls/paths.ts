@@ -3,6 +3,7 @@ import { Mode, Open, statOf, type FileStat, type Node } from '../files/node.js';
 import { OpenDirectory, RegularFile, openDevice, type OpenFile } from '../files/open-file.js';
 import type { Found } from '../files/file-system.js';
 import type { Call, Handlers } from './dispatch.js';
+import { nameBytes } from '../../engine/base/names.js';
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -137,7 +138,7 @@ function readlink(call: Call, fd: number, at: number, into: number, size: number
   if (node.kind === 'link') target = node.target;
   else if (node.kind === 'descriptor') target = call.thread.process.descriptors.get(node.fd).path;
   else return fail(E.EINVAL);
-  const bytes = Buffer.from(target).subarray(0, size);
+  const bytes = nameBytes(target).subarray(0, size);
   call.memory.write(into, bytes);
   return bytes.length;
 }

@@ -3,6 +3,7 @@
  * diversion's policy). Every function returns the C result, or a negative errno.
  */
 import koffi from 'koffi';
+import { nameBytes } from '../base/names.js';
 
 const library = koffi.load('libc.so.6');
 
@@ -10,19 +11,19 @@ type Callable = (...values: unknown[]) => number | bigint;
 const declare = (prototype: string): Callable => library.func(prototype) as unknown as Callable;
 
 const calls = {
-  open: declare('int open(const char *path, int flags, int mode)'),
+  open: declare('int open(const void *path, int flags, int mode)'),
   close: declare('int close(int fd)'),
   pread: declare('int64_t pread64(int fd, _Out_ void *into, size_t size, int64_t offset)'),
   pwrite: declare('int64_t pwrite64(int fd, const void *from, size_t size, int64_t offset)'),
   ftruncate: declare('int ftruncate64(int fd, int64_t size)'),
-  statx: declare('int statx(int fd, const char *path, int flags, unsigned int mask, _Out_ void *into)'),
+  statx: declare('int statx(int fd, const void *path, int flags, unsigned int mask, _Out_ void *into)'),
   fstatfs: declare('int fstatfs(int fd, _Out_ void *into)'),
-  readlink: declare('int64_t readlink(const char *path, _Out_ void *into, size_t size)'),
+  readlink: declare('int64_t readlink(const void *path, _Out_ void *into, size_t size)'),
   getdents: declare('int64_t getdents64(int fd, _Out_ void *into, size_t size)'),
-  mkdir: declare('int mkdir(const char *path, unsigned int mode)'),
-  rmdir: declare('int rmdir(const char *path)'),
-  unlink: declare('int unlink(const char *path)'),
-  rename: declare('int rename(const char *from, const char *to)'),
+  mkdir: declare('int mkdir(const void *path, unsigned int mode)'),
+  rmdir: declare('int rmdir(const void *path)'),
+  unlink: declare('int unlink(const void *path)'),
+  rename: declare('int rename(const void *from, const void *to)'),
   clockGettime: declare('int clock_gettime(int clock, _Out_ void *into)'),
   getrandom: declare('int64_t getrandom(_Out_ void *into, size_t size, unsigned int flags)'),
   poll: declare('int poll(_Inout_ void *fds, uint64_t count, int milliseconds)'),
@@ -40,11 +41,13 @@ export type HostCall = keyof typeof calls;
 
 const MIB = 2 ** 20;
 
-/** The result as a number; -errno where the call failed. */
+/** The result as a number; -errno where the call failed. Paths are names as `nameOf` makes them, without NUL. */
 export function hostCall(name: HostCall, ...values: unknown[]): number {
-  const result = Number(calls[name](...values));
+  const result = Number(calls[name](...values.map(terminated)));
   return result < 0 ? -koffi.errno() : result;
 }
+
+const terminated = (value: unknown): unknown => (typeof value === 'string' ? nameBytes(`${value}\0`) : value);
 
 /** Nanoseconds of a clock (CLOCK_REALTIME is 0, CLOCK_MONOTONIC 1). */
 export function hostClock(clock: number): bigint {

@@ -11,6 +11,7 @@ import { mappingOf } from './position.js';
 import { DivergenceError, compareRegisters, rerunCommand, type ReportPlace } from './report.js';
 import { symbolHit, symbolOf } from './symbols.js';
 import { differingRegisters } from './verify.js';
+import { recordingDoubt } from '../trace/header.js';
 
 /** What went wrong, from whoever found it. */
 export interface DivergenceCause {
@@ -63,7 +64,7 @@ export function diverged(
     lastFrames: history.list((kind, number, state) => describeEvent(kind, number, state, name)),
     machine: core.machine.transport.description,
     machineLacks: core.machine.cpuidDifferences.map(describeDifference),
-    advice: cause.hint ? [cause.hint, ...ADVICE] : ADVICE,
+    advice: [cause.hint, recordingDoubt(core.header), ...ADVICE].filter((line) => line != null),
     rerun: rerunCommand(core.trace.directory, frame.frameTime),
   });
 }

@@ -5,6 +5,7 @@
 
 import { hex } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
+import { printable } from '../base/names.js';
 import type { RegisterWords } from '../base/registers.js';
 import { getRegister, REGISTER_NAMES } from '../base/registers.js';
 import type { DisassembledInstruction } from '../x86/disassemble.js';
@@ -103,14 +104,6 @@ function quoted(word: string): string {
 export function rerunCommand(trace: string, frameTime: number, options: readonly string[] = []): string {
   const words = ['revenant', 'replay', ...options, '--goto', String(Math.max(1, frameTime - 1)), trace];
   return words.map(quoted).join(' ');
-}
-
-/** Control characters as \xNN: names of tasks and files are whatever the recorded program chose. */
-function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (character) => {
-    return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
-  });
 }
 
 function headline({ frameTime, tid, taskName, event, summary }: DivergenceReport): string {

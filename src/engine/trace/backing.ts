@@ -2,7 +2,7 @@ import * as path from 'node:path';
 import { invariant } from '../base/errors.js';
 import { foreignDifferences } from './foreign.js';
 import type { MMapRecord } from './records.js';
-import { FileSource, fileExists, resolveInside } from './source.js';
+import { FileSource, fileExists, resolveBacking, type Elsewhere } from './source.js';
 
 /** A file that mappings are filled from: a copy of what was mapped, stored in the trace directory. */
 export interface BackingFile {
@@ -45,32 +45,35 @@ export class BackingFiles {
   /** In order of use, the last one last. */
   readonly #open = new Set<StoredFile>();
 
-  /** @param onForeign if given, absolute names are files of this machine; told how each differs from the recorded one */
+  /** @param onForeign told how a file of this machine differs from the recorded one */
   constructor(
     readonly directory: string,
+    readonly elsewhere: Elsewhere = { anywhere: false, folders: [] },
     readonly onForeign: ((text: string) => void) | null = null,
   ) {}
 
   /** The file behind a mapping record. Errors as `open`. */
   openFor(name: string, record: MMapRecord): BackingFile {
-    if (!this.onForeign || !path.isAbsolute(name) || name.includes('\0')) return this.open(name);
     const known = this.#files.get(name);
     if (known) return known;
-    const file = this.#add(name, name);
+    const place = resolveBacking(this.directory, name, this.elsewhere);
+    const file = this.#add(name, place.path);
     const facts = file.source?.facts;
-    const differences = facts ? foreignDifferences(record, facts) : [];
+    const differences = place.outside && facts ? foreignDifferences(record, facts) : [];
     if (differences.length > 0) {
       const what = differences.join(', ');
-      this.onForeign(
+      this.onForeign?.(
         `${JSON.stringify(name)} is not the file that was recorded: ${what}. The replay may diverge.`,
       );
     }
     return file;
   }
 
-  /** Errors: E_TRACE_PATH if the name leaves the directory, E_TRACE_MISSING if there is no such file. */
+  /** Errors: E_TRACE_PATH if the name leads to a file that may not be opened, E_TRACE_MISSING if there is no such file. */
   open(name: string): BackingFile {
-    return this.#files.get(name) ?? this.#add(name, resolveInside(this.directory, name));
+    return (
+      this.#files.get(name) ?? this.#add(name, resolveBacking(this.directory, name, this.elsewhere).path)
+    );
   }
 
   #add(name: string, real: string): StoredFile {

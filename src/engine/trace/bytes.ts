@@ -1,7 +1,7 @@
+import { nameOf } from '../base/names.js';
 import type { ListRef, Message } from './capnp.js';
 
-/** Text of a list of bytes. File names need not be UTF-8; what is not is shown as U+FFFD. */
+/** Text of a list of bytes: file names and arguments, which need not be UTF-8. */
 export function textOf(message: Message, list: ListRef): string {
-  if (list.count === 0) return '';
-  return Buffer.from(message.bytes.buffer as ArrayBuffer, list.start * 4, list.count).toString('utf8');
+  return list.count === 0 ? '' : nameOf(message.bytesOf(list));
 }

@@ -8,7 +8,7 @@ type RecordedFacts = Pick<MMapRecord, 'statSize' | 'statMode' | 'statUid' | 'sta
 
 /**
  * How a file of this machine differs from the one that was mapped while recording, in words; empty: not
- * at all. Only unpacked traces name such files, and only they hold all these facts of them.
+ * at all. Of packed traces only the size is compared: `rr pack` clears the rest.
  */
 export function foreignDifferences(recorded: RecordedFacts, found: FileFacts): string[] {
   const differences: string[] = [];
@@ -21,6 +21,7 @@ export function foreignDifferences(recorded: RecordedFacts, found: FileFacts): s
     return Number.isNaN(date.getTime()) ? String(seconds) : date.toISOString();
   };
   compare('size', recorded.statSize, found.size);
+  if (recorded.statMode === 0) return differences;
   compare('mode', octal(recorded.statMode), octal(found.mode));
   compare('owner', `${recorded.statUid}:${recorded.statGid}`, `${found.uid}:${found.gid}`);
   compare('modification time', time(recorded.statMTime), time(found.mtime));

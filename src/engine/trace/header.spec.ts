@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { StructBuilder } from '../../../test/trace/message-builder.js';
 import { headerMessage } from '../../../test/trace/trace-builder.js';
-import { readHeader } from './header.js';
+import { readHeader, recordingDoubt } from './header.js';
 import type { TraceHeader } from './records.js';
 import { FileSource } from './source.js';
 
@@ -118,6 +118,13 @@ describe('a header', () => {
       bindToCpu: -1,
       hasCpuidFaulting: true,
     });
+  });
+
+  it('tells of a recorder that found its processor misconfigured', () => {
+    expect(recordingDoubt(made((fields) => fields.u16(68, 1)))).toMatch(
+      /misconfigured.*tick counts may be wrong/,
+    );
+    for (const other of [0, 2]) expect(recordingDoubt(made((fields) => fields.u16(68, other)))).toBeNull();
   });
 
   it('may name the system', () => {

@@ -1,4 +1,5 @@
 import { RevenantError } from '../base/errors.js';
+import { nameOf } from '../base/names.js';
 import type { ListRef as List, Message } from './capnp.js';
 import { ListRef, StructRef } from './capnp.js';
 import { corrupt } from './corrupt.js';
@@ -128,7 +129,7 @@ function utsName(message: Message, ref: StructRef, list: List): UtsName {
   message.struct(ref, 2, name);
   const field = (index: number): string => {
     message.list(name, index, 2, list);
-    return Buffer.from(message.bytesOf(list)).toString('utf8').replace(/\0.*$/s, '');
+    return nameOf(message.bytesOf(list)).replace(/\0.*$/s, '');
   };
   return {
     sysname: field(0),
@@ -138,6 +139,18 @@ function utsName(message: Message, ref: StructRef, list: List): UtsName {
     machine: field(4),
     domainname: field(5),
   };
+}
+
+/**
+ * Why a recording may not replay wherever that is tried, as a sentence; null where it says nothing of the kind.
+ * rr looks at the processor before it records, and refuses to go on unless it is told to.
+ */
+export function recordingDoubt({ cpuImproperlyConfigured }: TraceHeader): string | null {
+  if (cpuImproperlyConfigured !== 'true') return null;
+  return (
+    'The recorder found its processor misconfigured (such as AMD Zen with SpecLockMap not disabled) and was told to ' +
+    'record nevertheless: its tick counts may be wrong, and then no replay can follow it.'
+  );
 }
 
 /** What a trace without header has: the schema's defaults, with what every current writer sets. */

@@ -7,7 +7,8 @@ import { MessageBuilder } from '../../../test/trace/message-builder.js';
 import type { TraceParts } from '../../../test/trace/trace-builder.js';
 import { addWrites, frameMessage, writeTrace } from '../../../test/trace/trace-builder.js';
 import { EventKind } from './frame.js';
-import { MAX_PEEK, TraceReader } from './reader.js';
+import { MAX_PEEK, TraceReader, type BackingFile, type OpenOptions } from './reader.js';
+import { listFiles } from './source.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'reader-'));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
@@ -348,6 +349,91 @@ describe('backing files', () => {
       code('E_TRACE_PATH'),
     );
     expect(reading('link', (trace) => fs.symlinkSync('link', path.join(trace, 'link')))).toThrow(/ELOOP/);
+  });
+
+  describe('outside of the trace', () => {
+    /** A trace whose backing file is a link, in a folder of its own with a folder beside it. */
+    const linked = (target: string, options: OpenOptions = {}): (() => string) => {
+      const around = path.join(folder, `around-${made++}`);
+      const trace = writeTrace(path.join(around, 'trace'), { mmaps: [mmap(1, backedBy('link'))] });
+      for (const name of [
+        'common/mmap_pack_0_it',
+        'common/mmap_pack_it',
+        'common/deep/mmap_pack_1_it',
+        'key',
+      ]) {
+        fs.mkdirSync(path.dirname(path.join(around, name)), { recursive: true });
+        fs.writeFileSync(path.join(around, name), 'abc');
+      }
+      fs.symlinkSync('../key', path.join(around, 'common/mmap_pack_7_key'));
+      fs.symlinkSync(target.replace('AROUND', around), path.join(trace, 'link'));
+      const folders = options.fileFolders?.map((name) => path.join(around, name));
+      const reader = TraceReader.open(trace, { ...options, fileFolders: folders });
+      const record = reader.nextMapping(1)!;
+      return () => {
+        const into = new Uint8Array(9);
+        return Buffer.from(into.subarray(0, reader.openBacking(record).read(0, into))).toString();
+      };
+    };
+
+    it.each(['../common/mmap_pack_0_it', 'AROUND/common/mmap_pack_0_it'])(
+      'what `rr pack --pack-dir` puts beside it is read: %s',
+      (target) => {
+        expect(linked(target)()).toBe('abc');
+      },
+    );
+
+    it.each([
+      ['a file beside the trace', '../key'],
+      ['a file in the shared folder that rr does not make', '../common/mmap_pack_it'],
+      ['a link there to another file', '../common/mmap_pack_7_key'],
+      ['a folder further down', '../common/deep/mmap_pack_1_it'],
+      ['any other file', '/etc/hostname'],
+    ])('%s is not', (_what, target) => {
+      expect(linked(target)).toThrow(code('E_TRACE_PATH'));
+      expect(linked(target)).toThrow(/a symbolic link to ".*", outside the trace directory/);
+    });
+
+    it('files of folders that the user names are', () => {
+      expect(linked('../key', { fileFolders: ['.'] })()).toBe('abc');
+      expect(linked('../common/mmap_pack_7_key', { fileFolders: ['.'] })()).toBe('abc');
+      expect(linked('../key', { fileFolders: ['common'] })).toThrow(code('E_TRACE_PATH'));
+      expect(linked('../common/mmap_pack_7_key', { fileFolders: ['common'] })).toThrow(code('E_TRACE_PATH'));
+      expect(() => linked('../key', { fileFolders: ['none'] })).toThrow(/No folder at .*none: ENOENT/);
+    });
+
+    it('names that begin as a folder do not lie in it', () => {
+      const around = path.join(folder, `prefix-${made++}`);
+      const trace = writeTrace(path.join(around, 'trace'), { mmaps: [mmap(1, backedBy(`${around}/ab/x`))] });
+      for (const name of ['a', 'ab']) fs.mkdirSync(path.join(around, name));
+      fs.writeFileSync(path.join(around, 'ab/x'), 'abc');
+      const open = (name: string): BackingFile => {
+        const reader = TraceReader.open(trace, { fileFolders: [path.join(around, name)] });
+        return reader.openBacking(reader.nextMapping(1)!);
+      };
+      expect(() => open('a')).toThrow(code('E_TRACE_PATH'));
+      expect(open('ab').size).toBe(3);
+    });
+
+    it('any file is where the trace is said to be of this machine', () => {
+      const told: string[] = [];
+      expect(linked('../key', { onForeignFile: (text) => told.push(text) })()).toBe('abc');
+      expect(told).toEqual([
+        expect.stringMatching(/^"link" is not the file that was recorded: size was 0, is 3\./),
+      ]);
+    });
+  });
+
+  it('have names of any bytes', () => {
+    const bytes = Buffer.from('caf\xe9 \xff', 'latin1');
+    const trace = write({ mmaps: [mmap(1, (map) => void map.u16(68, 2).bytes(1, bytes))] });
+    fs.writeFileSync(Buffer.concat([Buffer.from(`${trace}/`), bytes]), 'abc');
+    const reader = TraceReader.open(trace);
+    const file = reader.openBacking(reader.nextMapping(1)!);
+    expect(file.size).toBe(3);
+    expect(file.name).toBe('caf\udce9 \udcff');
+    expect(listFiles(trace)).toContainEqual({ name: file.name, size: 3 });
+    expect(reading('absent\x1b')).toThrow(/"absent\\x1b"/);
   });
 
   it('that are missing or no files are refused', () => {

@@ -13,7 +13,7 @@ import { decodeMMap } from './mmaps.js';
 import { RawData } from './raw-data.js';
 import type { MMapRecord, TaskEventRecord, TraceHeader } from './records.js';
 import { RecordStream, type RecordPosition } from './record-stream.js';
-import { fileExists, FileSource, requireDirectory } from './source.js';
+import { fileExists, FileSource, realFolder, requireDirectory } from './source.js';
 import { decodeTaskEvent } from './tasks.js';
 import { xsaveBytes } from './xsave-size.js';
 
@@ -37,10 +37,13 @@ const RING = MAX_PEEK + 1;
 export interface OpenOptions {
   /**
    * The trace was not packed and this is the machine (or one like it) that recorded it: absolute names are
-   * files of this machine, opened read-only. Told of each that differs from the recorded one. Without it
-   * nothing outside the trace directory is opened.
+   * files of this machine, opened read-only. Told of each that differs from the recorded one. Links may lead
+   * to them, too. Without it and `fileFolders` nothing outside the trace directory is opened, but for files that
+   * `rr pack --pack-dir` put beside it.
    */
   onForeignFile?: (warning: string) => void;
+  /** Folders in which files may lie that the trace names by an absolute path or a symbolic link. */
+  fileFolders?: readonly string[];
   /**
    * For a trace whose recorder was killed before it wrote a header: that of another trace by the same rr
    * on the same machine. Not used for complete traces.
@@ -101,6 +104,10 @@ export class TraceReader {
     readonly incomplete: boolean,
     options: OpenOptions,
   ) {
+    const elsewhere = {
+      anywhere: options.onForeignFile !== undefined,
+      folders: (options.fileFolders ?? []).map(realFolder),
+    };
     const version = FileSource.open(path.join(directory, incomplete ? 'incomplete' : 'version'));
     try {
       const own = readHeader(version, incomplete);
@@ -122,7 +129,7 @@ export class TraceReader {
       this.#events.message,
       this.header.cpuidRecords.length === 0 ? 0 : xsaveBytes(this.header.cpuidRecords),
     );
-    this.#backing = new BackingFiles(directory, options.onForeignFile);
+    this.#backing = new BackingFiles(directory, elsewhere, options.onForeignFile);
   }
 
   /** The next frame, or null at the end; a refilled object, valid until the next call. */
@@ -187,7 +194,7 @@ export class TraceReader {
 
   /**
    * The file behind a mapping record of source `file`. Errors: E_TRACE_PATH if its name leaves the
-   * trace directory (`..`, a symbolic link, or absolute unless `onForeignFile` allows it),
+   * trace directory (`..`, a symbolic link or absolute where the options do not allow it),
    * E_TRACE_MISSING if there is no such file, E_TRACE_CORRUPT if it is no regular file.
    */
   openBacking(record: MMapRecord): BackingFile {

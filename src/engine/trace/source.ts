@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { RevenantError } from '../base/errors.js';
+import { nameBytes, nameOf, printable } from '../base/names.js';
 
 /** The only file of the trace layer that touches the file system. Everything is opened read-only. */
 
@@ -40,7 +41,7 @@ export class FileSource {
   static open(file: string): FileSource {
     let fd: number;
     try {
-      fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+      fd = fs.openSync(nameBytes(file), fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
     } catch (error) {
       const hint =
         'A trace directory holds version, events, mmaps, tasks and data; was it copied completely?';
@@ -80,8 +81,10 @@ export class FileSource {
   }
 }
 
+const HINT_TRACE = 'Name a trace directory as rr makes it (it holds a file `version` and a file `events`).';
+
 /** Throws E_TRACE_MISSING unless `directory` is a directory. */
-export function requireDirectory(directory: string): void {
+export function requireDirectory(directory: string, hint = HINT_TRACE): void {
   let found: string;
   try {
     if (fs.statSync(directory).isDirectory()) return;
@@ -89,22 +92,27 @@ export function requireDirectory(directory: string): void {
   } catch (error) {
     found = errnoOf(error);
   }
-  const hint = 'Name a trace directory as rr makes it (it holds a file `version` and a file `events`).';
-  throw new RevenantError('E_TRACE_MISSING', `No trace at ${directory}: ${found}.`, hint);
+  throw new RevenantError(
+    'E_TRACE_MISSING',
+    `No ${hint === HINT_TRACE ? 'trace' : 'folder'} at ${directory}: ${found}.`,
+    hint,
+  );
 }
 
 /** There is something of that name, whatever it is. */
 export function fileExists(file: string): boolean {
-  return fs.existsSync(file);
+  return fs.existsSync(nameBytes(file));
 }
 
 /** Names of the regular files in the directory, with their sizes in bytes, sorted. Errors: E_TRACE_MISSING. */
 export function listFiles(directory: string): { name: string; size: number }[] {
   try {
     return fs
-      .readdirSync(directory, { withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => ({ name: entry.name, size: fs.statSync(path.join(directory, entry.name)).size }))
+      .readdirSync(directory, 'buffer')
+      .map(nameOf)
+      .map((name) => ({ name, stat: fs.lstatSync(nameBytes(path.join(directory, name))) }))
+      .filter(({ stat }) => stat.isFile())
+      .map(({ name, stat }) => ({ name, size: stat.size }))
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   } catch (error) {
     const text = `Cannot list ${directory}: ${errnoOf(error)}.`;
@@ -112,36 +120,79 @@ export function listFiles(directory: string): { name: string; size: number }[] {
   }
 }
 
-function leaves(name: string, why: string): never {
-  const hint =
-    'Traces that name files of the recording machine are made self-contained there with `rr pack`. ' +
-    'On that very machine, `replay --unpacked` uses its files.';
-  throw new RevenantError(
-    'E_TRACE_PATH',
-    `The trace names the backing file ${JSON.stringify(name)}, ${why}.`,
-    hint,
-  );
+/** Files outside a trace directory that its names may lead to. Without any of it: none but what `rr pack --pack-dir` makes. */
+export interface Elsewhere {
+  /** All of this machine: absolute names, and links to anywhere. */
+  readonly anywhere: boolean;
+  /** What lies below these folders, which have no symbolic links in them. */
+  readonly folders: readonly string[];
+}
+
+const HINT_RECORDER =
+  'Traces that name files of the recording machine are made self-contained there with `rr pack`. ' +
+  'On that very machine, `--unpacked` uses its files; `--files FOLDER` uses those below a folder.';
+const HINT_LINK =
+  'If you trust the trace: `--files FOLDER` allows links to what lies below a folder, `--unpacked` to every file of ' +
+  'this machine. `rr pack` without --symlink and --pack-dir makes traces without links.';
+
+function leaves(name: string, why: string, hint = HINT_RECORDER): never {
+  throw new RevenantError('E_TRACE_PATH', `The trace names the backing file ${quoted(name)}, ${why}.`, hint);
+}
+
+/** Symbolic links resolved, as a name. Throws what the file system says. Not Node's own, which takes bytes for UTF-8. */
+const realName = (name: string): string => nameOf(fs.realpathSync.native(nameBytes(name), 'buffer'));
+
+const quoted = (name: string): string => `"${printable(name)}"`;
+
+const isBelow = (folder: string, real: string): boolean =>
+  real.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
+
+/** A folder that a user named, without symbolic links. Errors: E_TRACE_MISSING. */
+export function realFolder(folder: string): string {
+  requireDirectory(folder, 'Name an existing folder.');
+  return realName(path.resolve(folder));
+}
+
+/** What `rr pack --pack-dir` calls files in the folder that traces share. */
+const SHARED_FILE = /^mmap_pack_\d+_/;
+
+/**
+ * `rr pack --pack-dir` puts files into a folder that several traces share, and links to them: one beside the trace
+ * is followed. A hostile trace gets no other file by that: the name where the links end has to be one that rr makes.
+ */
+function isShared(root: string, real: string): boolean {
+  return path.dirname(path.dirname(real)) === path.dirname(root) && SHARED_FILE.test(path.basename(real));
+}
+
+export interface BackingPlace {
+  /** After symbolic links. */
+  readonly path: string;
+  /** It is no file of the trace. */
+  readonly outside: boolean;
 }
 
 /**
- * Path of a file that the trace names, after symbolic links. Errors: E_TRACE_PATH if the name is
- * absolute, has a `..` component or a symbolic link that leads out of the directory;
+ * Where a file lies that the trace names, after symbolic links. Errors: E_TRACE_PATH if the name has a `..` component,
+ * or is absolute or leads out of the directory by a symbolic link where `elsewhere` does not allow it;
  * E_TRACE_MISSING if there is no such file.
  */
-export function resolveInside(directory: string, name: string): string {
+export function resolveBacking(directory: string, name: string, elsewhere: Elsewhere): BackingPlace {
   if (name === '' || name.includes('\0')) leaves(name, 'which is not a file name');
-  if (path.isAbsolute(name)) leaves(name, 'an absolute path');
-  if (name.split('/').includes('..')) leaves(name, 'which leads out of the trace directory');
+  const absolute = path.isAbsolute(name);
+  if (absolute && !elsewhere.anywhere && elsewhere.folders.length === 0) leaves(name, 'an absolute path');
+  if (!absolute && name.split('/').includes('..')) leaves(name, 'which leads out of the trace directory');
   let real: string;
   let root: string;
   try {
-    root = fs.realpathSync(directory);
-    real = fs.realpathSync(path.join(directory, name));
+    root = realName(directory);
+    real = realName(absolute ? name : path.join(directory, name));
   } catch (error) {
-    const text = `The backing file ${JSON.stringify(name)} of trace ${directory} cannot be opened: ${errnoOf(error)}.`;
+    const text = `The backing file ${quoted(name)} of trace ${directory} cannot be opened: ${errnoOf(error)}.`;
     throw new RevenantError('E_TRACE_MISSING', text, 'Was the trace copied completely?', { cause: error });
   }
-  if (!real.startsWith(root === '/' ? '/' : root + '/'))
-    leaves(name, `a symbolic link to ${real}, outside the trace directory`);
-  return real;
+  if (!absolute && (isBelow(root, real) || isShared(root, real))) return { path: real, outside: false };
+  if (elsewhere.anywhere || elsewhere.folders.some((folder) => isBelow(folder, real)))
+    return { path: real, outside: true };
+  if (absolute) leaves(name, 'an absolute path');
+  return leaves(name, `a symbolic link to ${quoted(real)}, outside the trace directory`, HINT_LINK);
 }

@@ -16,6 +16,7 @@ import {
 } from '../../task/signal-state.js';
 import type { Task } from '../../task/task.js';
 import type { ReplayCore } from '../core.js';
+import { nameOf } from '../../base/names.js';
 
 const AT_FDCWD = -100;
 const MAX_PATH = 4096;
@@ -149,7 +150,7 @@ function pathAt(task: Task, at: Gva, directory: number): string | null {
   const text = bytes.subarray(0, at > 0 ? task.space.read(at, bytes) : 0);
   const end = text.indexOf(0);
   if (end <= 0) return null;
-  const path = Buffer.from(text.subarray(0, end)).toString();
+  const path = nameOf(text.subarray(0, end));
   if (path.startsWith('/')) return path;
   if (directory === AT_FDCWD) return task.group.directory === null ? path : `${task.group.directory}/${path}`;
   for (const [fd, file] of task.fds.files) {

@@ -9,6 +9,7 @@ import type { ReplayCore } from '../core.js';
 import { mapScratch, mapThreadLocals } from '../exec.js';
 import { THREAD_LOCALS, ThreadLocals } from '../layout.js';
 import { unmapArea } from './memory.js';
+import { nameOf } from '../../base/names.js';
 
 type CloneEvent = Extract<TaskEventRecord, { kind: 'clone' }>;
 const NAME_BYTES = 16;
@@ -152,7 +153,7 @@ export function takeName(task: Task, registers: RegisterWords): void {
   const bytes = new Uint8Array(NAME_BYTES);
   const count = task.space.read(getUnsigned(registers, Reg.rsi) as Gva, bytes);
   const end = bytes.subarray(0, count).indexOf(0);
-  task.name = Buffer.from(bytes.subarray(0, end < 0 ? count : end)).toString('utf8');
+  task.name = nameOf(bytes.subarray(0, end < 0 ? count : end));
 }
 
 export function rseq(_core: ReplayCore, task: Task, frame: TraceFrame): void {
