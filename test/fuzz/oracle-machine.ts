@@ -8,7 +8,7 @@ import { ContextOffset, Ring0, Vector } from '../../src/engine/kvm/layout.js';
 import type { Machine } from '../../src/engine/kvm/machine.js';
 import { SIGNALS_AS_VECTORS } from './signal-vectors.js';
 import type { ReplayCore } from '../../src/engine/replay/core.js';
-import { InitPreload, RECORD_ONLY_EXITS } from '../../src/engine/replay/layout.js';
+import { InitPreload, UNTRACED_EXITS } from '../../src/engine/replay/layout.js';
 import { EventKind, type TraceFrame } from '../../src/engine/trace/frame.js';
 import type { TraceHeader } from '../../src/engine/trace/records.js';
 import type { Random } from '../trace/mutate.js';
@@ -73,7 +73,7 @@ export class OracleMachine {
       case EventKind.syscall:
         context.registers.copyWithin(2 * Reg.rax, 2 * Reg.orig_rax, 2 * Reg.orig_rax + 2);
         if (frame.syscallNumber === this.header.rrcallBase) this.nameGlobals(frame);
-        if (RECORD_ONLY_EXITS.includes(rip)) return this.breakpointAt(rip - 2);
+        if (UNTRACED_EXITS.includes(rip)) return this.breakpointAt(rip - 2);
         return this.syscallAt(rip);
       case EventKind.instructionTrap:
         this.core?.current?.space.write((rip - 2) as Gva, RDTSC);

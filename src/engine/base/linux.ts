@@ -79,11 +79,15 @@ export const PROT_GROWSDOWN = 0x0100_0000;
 export const Signal = { ILL: 4, TRAP: 5, BUS: 7, FPE: 8, SEGV: 11 } as const;
 /** si_code of a protection-key fault. */
 export const SEGV_PKUERR = 4;
+/** si_code of a breakpoint or watchpoint in debug registers. */
+export const TRAP_HWBKPT = 4;
 
 /** Highest errno that a system call returns as a negative value. */
 export const MAX_ERRNO = 4095;
+/** -ERESTART_RESTARTBLOCK: restart_syscall goes on with the call. */
+export const RESTART_BLOCK = -516;
 /** Results that restart a system call (include/linux/errno.h); user space never sees them. */
-export const RESTART_RESULTS: readonly number[] = [-512, -513, -514, -516];
+export const RESTART_RESULTS: readonly number[] = [-512, -513, -514, RESTART_BLOCK];
 
 /** Signal names by number, for messages. */
 export const SIGNAL_NAMES: readonly string[] = [

@@ -14,10 +14,15 @@ const SYSCALL_LENGTH = 2;
 /** Instruction pointer after the system call instruction of slot `index` of the rr page. */
 const slotExit = (index: number): Gva => (RR_PAGE + SLOT_SIZE * index + SYSCALL_LENGTH) as Gva;
 
-/** Slots that hold `xor eax,eax` at replay: entries there need a breakpoint (notes 5.3). */
+/** Slots that hold `xor eax,eax` at replay (notes 5.3). */
 export const RECORD_ONLY_EXITS: readonly number[] = [slotExit(4), slotExit(7)];
 /** Slots whose calls the replay performs, without a frame (notes 7.4). */
 export const PERFORMED_EXITS: readonly number[] = [slotExit(2), slotExit(3), slotExit(5), slotExit(6)];
+/**
+ * Slots whose calls usually leave no frame. One that does was interrupted or kept from the kernel by a filter of the
+ * program's: the program has to stop before it, since the instruction there does something else at replay.
+ */
+export const UNTRACED_EXITS: readonly number[] = [...RECORD_ONLY_EXITS, ...PERFORMED_EXITS];
 /** After the int3 of the replay-assist slot. */
 export const REPLAY_ASSIST_IP = (RR_PAGE + SLOT_SIZE * 8 + 2) as Gva;
 

@@ -1,5 +1,5 @@
 import { invariant, type RevenantError } from '../base/errors.js';
-import { getUnsigned, Reg, setSigned } from '../base/registers.js';
+import { getSigned, getUnsigned, Reg, setSigned } from '../base/registers.js';
 import type { Task } from '../task/task.js';
 import type { ReplayCore } from './core.js';
 import type { DivergenceCause } from './diverge.js';
@@ -25,6 +25,16 @@ export function prepareFrame(core: ReplayCore, task: Task, frame: TraceFrame, st
   if (step.action === Action.enterSyscall && frame.syscallNumber === notice)
     requestHookExitNotice(task, frame);
 }
+
+/**
+ * Whether a task stands in the system call of an entry already, since its `enteringPtrace`. A debugger may have let it
+ * go without making that call (PTRACE_SYSEMU): then this is another.
+ */
+export const isInCall = (core: ReplayCore, task: Task | null, frame: TraceFrame): boolean =>
+  task !== null &&
+  task.entered &&
+  task.recTicks === frame.ticks &&
+  registersMatch(frame.registers, core.registers(task));
 
 /** What the steps of a frame share. */
 export interface PerformContext {
@@ -75,6 +85,7 @@ function performAction({ core }: PerformContext, task: Task, frame: TraceFrame, 
       return enterSyscall(core, task, frame, step);
     case Action.restartSyscall:
       core.loadRegisters(task, frame);
+      task.syscall = getSigned(frame.registers, Reg.orig_rax);
       core.applyMemWrites(frame, task);
       return false;
     case Action.exitSyscall:
@@ -94,6 +105,8 @@ function performAction({ core }: PerformContext, task: Task, frame: TraceFrame, 
       return arrive(core, task, frame, step);
     case Action.faultSignal:
       loadSignalVectors(core, task, frame);
+      // Where a restartable sequence was interrupted, its rseq_cs.
+      core.applyMemWrites(frame, task);
       return true;
     case Action.retire:
       task.dying = true;

@@ -52,11 +52,14 @@ describe('system calls', () => {
     });
   });
 
-  it.each([0x7000_000e, 0x7000_0017])('stops before the record-only slot that ends at %x', (rip) => {
-    const frame = syscall(Sys.write, SyscallState.entering);
-    setSigned(frame.registers, Reg.rip, rip);
-    expect(plan(frame)).toMatchObject({ goal: Goal.address, address: rip - 2 });
-  });
+  it.each([0x7000_000e, 0x7000_0017, 0x7000_0008, 0x7000_0011])(
+    'stops before the untraced slot that ends at %x',
+    (rip) => {
+      const frame = syscall(Sys.write, SyscallState.entering);
+      setSigned(frame.registers, Reg.rip, rip);
+      expect(plan(frame)).toMatchObject({ goal: Goal.address, address: rip - 2 });
+    },
+  );
 
   it('does not run for exits, restarts, or a second entry of one call', () => {
     expect(plan(syscall(Sys.write, SyscallState.exiting))).toMatchObject({
@@ -87,12 +90,17 @@ describe('signals', () => {
   it.each([
     ['SIGBUS', Signal.BUS, 2],
     ['a protection-key fault', Signal.SEGV, 4],
+    ['a breakpoint that a recorded debugger put into a debug register', Signal.TRAP, 4],
   ])('meets %s before it happens: the cause is not reproduced', (_, number, code) => {
     expect(plan(signal(number, code, true))).toMatchObject({
       action: Action.arrive,
       goal: Goal.target,
       address: RIP,
     });
+  });
+
+  it.each([1, 2, 128])('raises a SIGTRAP of the program itself (code %i)', (code) => {
+    expect(plan(signal(Signal.TRAP, code, true)).goal).toBe(Goal.fault);
   });
 
   it('lands an asynchronous one', () => {

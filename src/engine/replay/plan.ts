@@ -1,9 +1,9 @@
 import { wordsToGva } from '../base/address.js';
-import { SEGV_PKUERR, Signal, Sys } from '../base/linux.js';
+import { SEGV_PKUERR, Signal, Sys, TRAP_HWBKPT } from '../base/linux.js';
 import { Reg, getSigned } from '../base/registers.js';
 import { Arch, EventKind, SyscallState, type TraceFrame } from '../trace/frame.js';
 import { RevenantError } from '../base/errors.js';
-import { RECORD_ONLY_EXITS } from './layout.js';
+import { UNTRACED_EXITS } from './layout.js';
 import { Action, Goal, type ReplayStep } from './step.js';
 
 const SYSCALL_LENGTH = 2;
@@ -23,7 +23,7 @@ export const isBookkeeping = (frame: TraceFrame): boolean => BOOKKEEPING.has(fra
 export interface PlanState {
   /** The first program was executed: before that nothing runs (notes 4.1). */
   readonly started: boolean;
-  /** The previous frame of this task was `enteringPtrace`: it stands in the system call already. */
+  /** The previous frame of this task was `enteringPtrace` of this system call: it stands in it already. */
   readonly entered: boolean;
   /** Retire the next execution without running (notes 7.6, step 5). */
   readonly skipExecution: boolean;
@@ -117,23 +117,40 @@ function planSyscall(frame: TraceFrame, state: PlanState, step: ReplayStep): voi
   if (frame.syscallNumber === Sys.restart_syscall) return set(step, Action.restartSyscall, Goal.none, -1);
   if (state.entered) return set(step, Action.enterSyscall, Goal.none, -1);
   const rip = ripOf(frame);
-  if (RECORD_ONLY_EXITS.includes(rip))
-    return set(step, Action.enterSyscall, Goal.address, rip - SYSCALL_LENGTH);
+  if (UNTRACED_EXITS.includes(rip)) return set(step, Action.enterSyscall, Goal.address, rip - SYSCALL_LENGTH);
   set(step, Action.enterSyscall, Goal.syscall, rip);
 }
 
-/** Truncated files and protection keys are not reproduced: their faults are met before they happen (notes 8.2). */
 function planSignal(frame: TraceFrame, step: ReplayStep): void {
-  const info = new DataView(frame.siginfo.buffer, frame.siginfo.byteOffset, frame.siginfo.byteLength);
-  const signal = info.byteLength >= 12 ? info.getInt32(0, true) : 0;
-  const code = info.byteLength >= 12 ? info.getInt32(8, true) : 0;
-  const reproduced = signal !== Signal.BUS && !(signal === Signal.SEGV && code === SEGV_PKUERR);
-  if (frame.deterministic && reproduced) {
-    set(step, Action.faultSignal, Goal.fault, ripOf(frame));
-    step.signal = signal;
-    return;
+  if (!isRaised(frame)) return set(step, Action.arrive, Goal.target, ripOf(frame));
+  set(step, Action.faultSignal, Goal.fault, ripOf(frame));
+  step.signal = signalOf(frame).number;
+}
+
+/**
+ * Whether the program's own instruction raises the signal at replay, too. Truncated files, protection keys and what a
+ * debugger of the recorded program put into debug registers are not reproduced: their signals are met before they
+ * happen, like asynchronous ones (notes 8.2).
+ */
+export function isRaised(frame: TraceFrame): boolean {
+  if (!frame.deterministic) return false;
+  const { number, code } = signalOf(frame);
+  switch (number) {
+    case Signal.BUS:
+      return false;
+    case Signal.SEGV:
+      return code !== SEGV_PKUERR;
+    case Signal.TRAP:
+      return code !== TRAP_HWBKPT;
+    default:
+      return true;
   }
-  set(step, Action.arrive, Goal.target, ripOf(frame));
+}
+
+function signalOf({ siginfo }: TraceFrame): { number: number; code: number } {
+  if (siginfo.byteLength < 12) return { number: 0, code: 0 };
+  const info = new DataView(siginfo.buffer, siginfo.byteOffset, siginfo.byteLength);
+  return { number: info.getInt32(0, true), code: info.getInt32(8, true) };
 }
 
 function ripOf(frame: TraceFrame): number {

@@ -8,6 +8,7 @@ import type { Task } from '../task/task.js';
 import { Lift } from '../debug/guest-stops.js';
 import type { PerformContext } from './perform.js';
 import { ripOf, Stop } from './runner.js';
+import { isInterrupted, restartCall } from './syscalls/restart.js';
 import { Goal, type ReplayStep } from './step.js';
 import type { TickStrategy } from './ticks/strategy.js';
 import { hasExactTicks, registersMatch, stateMatches } from './verify.js';
@@ -36,18 +37,10 @@ export function reachGoal(
   budgetMicros: number,
   resuming: boolean,
 ): Reach {
-  const { core, strategy, listener } = context;
-  const { registers } = core.machine.context;
+  const { strategy, listener } = context;
+  const { registers } = context.core.machine.context;
   const limit = tickLimit(strategy, task, frame);
-  if (!resuming) {
-    core.activate(task);
-    listener?.starts(task);
-    if (isThere(context, task, frame, step)) return 'reached';
-    if (task.ticks > limit) throw passedTicks(context, task, frame, step);
-    // While ticks are missing there is nothing to look for at the target.
-    if (step.goal !== Goal.target || isDying(frame) || task.ticks === limit || limit === Infinity)
-      watch(strategy, frame, step);
-  }
+  if (!resuming && beginsThere(context, task, frame, step, limit)) return 'reached';
   for (let stops = 0; stops < STOPS_A_TURN; stops++) {
     const alone = listener?.alone ?? false;
     if (alone && context.stepper.settled && isLanding(context, task, frame, step, limit)) {
@@ -89,6 +82,26 @@ export function reachGoal(
     registers[2 * Reg.eflags] |= EFLAGS_RESUME;
   }
   return 'yielded';
+}
+
+/** Makes the task ready to run to the event, unless it stands there. */
+function beginsThere(
+  context: PerformContext,
+  task: Task,
+  frame: TraceFrame,
+  step: ReplayStep,
+  limit: number,
+): boolean {
+  const { core, strategy, listener } = context;
+  core.activate(task);
+  if (isInterrupted(core, task) && !isThere(context, task, frame, step)) restartCall(core, task);
+  listener?.starts(task);
+  if (isThere(context, task, frame, step)) return true;
+  if (task.ticks > limit) throw passedTicks(context, task, frame, step);
+  // While ticks are missing there is nothing to look for at the target.
+  if (step.goal !== Goal.target || isDying(frame) || task.ticks === limit || limit === Infinity)
+    watch(strategy, frame, step);
+  return false;
 }
 
 /** A turn of the repeated instruction at the target. */

@@ -6,7 +6,7 @@ import { ReplayCore } from './core.js';
 import { diverged, type DivergenceCause } from './diverge.js';
 import { hangs, noTask, unusedMapping } from './frame-errors.js';
 import { FrameHistory } from './history.js';
-import { performFrame, prepareFrame, type PerformContext } from './perform.js';
+import { isInCall, performFrame, prepareFrame, type PerformContext } from './perform.js';
 import { isBookkeeping, planStep, type PlanState } from './plan.js';
 import { OutputOnce } from './output-once.js';
 import { describePosition, type Position } from './position.js';
@@ -380,7 +380,7 @@ export class ReplaySession {
     const state = this.planState;
     const task = this.task;
     state.started = this.core.taskCount > 0;
-    state.entered = task !== null && task.entered;
+    state.entered = isInCall(this.core, task, frame);
     state.skipExecution = task !== null && task.skipNextExecution;
     state.elidable = !this.context.strategy.counts && isElidable(frame, task, this.core.trace.peek(1));
     if (task) task.skipNextExecution = false;

@@ -5,6 +5,7 @@ import type { TraceFrame } from '../trace/frame.js';
 import type { ReplayCore } from './core.js';
 import type { GuestCore } from './guest-core.js';
 import { noteHandler } from './syscalls/facts.js';
+import { isInterrupted } from './syscalls/restart.js';
 
 /** struct rseq and struct rseq_cs (include/uapi/linux/rseq.h), byte offsets. */
 const Rseq = { cpuIdStart: 0, cpuId: 4, csPointer: 8, flags: 16, size: 20 } as const;
@@ -12,15 +13,19 @@ const RseqCs = { version: 0, flags: 4, startIp: 8, postCommitOffset: 16, abortIp
 /** RSEQ_CS_FLAG_NO_RESTART_ON_PREEMPT and _ON_SIGNAL. */
 const NO_RESTART = { sched: 1 << 0, signal: 1 << 1 } as const;
 
+const ALL_ONES = 0xffff_ffff_ffff_ffffn;
+
 /** The signal is delivered without a handler: registers from the frame. */
 export function deliverSignal(core: ReplayCore, task: Task, frame: TraceFrame): void {
   core.applyMemWrites(frame, task);
   core.loadRegisters(task, frame);
+  if (!isInterrupted(core, task)) task.syscall = -1;
 }
 
 /** A handler's frame was built: vector state, the kernel's signal frame on the stack, registers (notes 8.1). */
 export function enterHandler(core: ReplayCore, task: Task, frame: TraceFrame): void {
   noteHandler(task, frame.siginfo);
+  task.syscall = -1;
   if (frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
   core.applyMemWrites(frame, task);
   core.loadRegisters(task, frame);
@@ -43,8 +48,12 @@ export function abortRestartableSequence(core: GuestCore, task: Task, event: key
   if ((area.getUint32(Rseq.flags, true) | section.getUint32(RseqCs.flags, true)) & NO_RESTART[event]) return;
   const registers = core.registers(task);
   const rip = (BigInt(registers[2 * Reg.rip + 1]) << 32n) | BigInt(registers[2 * Reg.rip]);
-  const inside = BigInt.asUintN(64, rip - section.getBigUint64(RseqCs.startIp, true));
-  if (inside >= section.getBigUint64(RseqCs.postCommitOffset, true)) return;
+  const start = section.getBigUint64(RseqCs.startIp, true);
+  const length = section.getBigUint64(RseqCs.postCommitOffset, true);
+  if (BigInt.asUintN(64, rip - start) >= length) return;
+  // A section that the kernel refuses: it wraps around, or its abort handler lies in it.
+  const abortOffset = section.getBigUint64(RseqCs.abortIp, true) - start;
+  if (start + length > ALL_ONES || BigInt.asUintN(64, abortOffset) < length) return;
   const abort = wordsToGva(
     section.getUint32(RseqCs.abortIp, true),
     section.getUint32(RseqCs.abortIp + 4, true),
@@ -55,9 +64,13 @@ export function abortRestartableSequence(core: GuestCore, task: Task, event: key
   setRip(registers, abort);
 }
 
-/** Where the tracee can see its CPU number without a system call: the rseq area (notes 5.1, step 2). */
+/**
+ * A task that comes after another has the number of its CPU written to its rseq area. rr does that from 5.9 on
+ * (Task::will_schedule); before, what the program stored there stayed. The header does not name the recorder, but
+ * only those that do it state how far programs' addresses went.
+ */
 export function writeRseqCpu(core: ReplayCore, task: Task): void {
-  if (!task.rseq) return;
+  if (!task.rseq || core.header.maxVirtualAddressSize === 0) return;
   const cpu = Math.max(0, core.header.bindToCpu);
   const words = new Uint8Array(8);
   const view = new DataView(words.buffer);

@@ -94,7 +94,7 @@ export class Task {
   skipNextExecution = false;
   /** The task only exits from here on; its registers are not verified any more (notes 8.5). */
   dying = false;
-  /** The system call that the task stands in, or -1. */
+  /** The system call that the task stands in, or that it will make again, or -1. */
   syscall = -1;
   /** Blocked signals, as far as the recording tells. */
   signalMask = 0n;

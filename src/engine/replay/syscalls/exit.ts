@@ -52,13 +52,13 @@ export type ExitOutcome = 'compare' | 'loaded';
 /** The exit of a system call: its effects in rr's order (notes 5.4). Not for successful execs. */
 export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): ExitOutcome {
   const result = getSigned(frame.registers, Reg.rax);
-  task.syscall = -1;
   let number = frame.syscallNumber;
   if (number !== Sys.rt_sigreturn && RESTART_RESULTS.includes(result)) {
     core.applyMemWrites(frame, task);
     loadResult(core, task, frame);
     return 'loaded';
   }
+  task.syscall = -1;
   if (number === Sys.restart_syscall) number = getSigned(core.registers(task), Reg.orig_rax);
   if (number === Sys.rt_sigreturn) {
     noteSigreturn(core, task);

@@ -3,7 +3,7 @@ import { RESTART_RESULTS } from '../../base/linux.js';
 import { Reg, getSigned, newRegisters, type RegisterWords } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import { Arch, EventKind, SyscallState, type TraceFrame } from '../../trace/frame.js';
-import { PERFORMED_EXITS, RECORD_ONLY_EXITS } from '../layout.js';
+import { UNTRACED_EXITS } from '../layout.js';
 import { registersMatch } from '../verify.js';
 import { hasEntryWork } from './enter.js';
 import { hasExitWork } from './exit.js';
@@ -36,7 +36,7 @@ function isPlainEntry(task: Task, entry: TraceFrame): boolean {
     !isNotedByMemory(number) &&
     !changesDescriptors(task, number, entry.registers) &&
     getSigned(entry.registers, Reg.orig_rax) === number &&
-    !isRecordersOwn(getSigned(entry.registers, Reg.rip))
+    !UNTRACED_EXITS.includes(getSigned(entry.registers, Reg.rip))
   );
 }
 
@@ -47,9 +47,6 @@ const isBareCall = (frame: TraceFrame, state: number): boolean =>
   frame.syscallArch === Arch.x8664 &&
   frame.extraRegisters === null &&
   frame.extra.kind === 'none';
-
-const isRecordersOwn = (rip: number): boolean =>
-  RECORD_ONLY_EXITS.includes(rip) || PERFORMED_EXITS.includes(rip);
 
 function isPlainExit(entry: TraceFrame, exit: TraceFrame): boolean {
   return (
