@@ -79,11 +79,15 @@ export class BreakpointTable {
     this.wanted.clear();
   }
 
-  /** What a stop at a breakpoint there is called. */
-  kindAt(address: number): 'swbreak' | 'hwbreak' {
-    for (const wanted of this.wanted.values())
-      if (wanted.access === null && wanted.address === address && wanted.hardware) return 'hwbreak';
-    return 'swbreak';
+  /** What a stop at a breakpoint there is called; null where gdb has none, and would not believe it. */
+  kindAt(address: number): 'swbreak' | 'hwbreak' | null {
+    let kind: 'swbreak' | null = null;
+    for (const wanted of this.wanted.values()) {
+      if (wanted.access !== null || wanted.address !== address) continue;
+      if (wanted.hardware) return 'hwbreak';
+      kind = 'swbreak';
+    }
+    return kind;
   }
 
   /** Makes the target's breakpoints those that are wanted. */

@@ -40,6 +40,10 @@ export function exitReply(session: Session, pid: number, status: number): string
 
 function breakReason(session: Session, address: number): string {
   const kind = session.breakpoints.kindAt(address);
+  if (!kind) {
+    session.say('[a breakpoint inside of code that the recorder replaced: it stops behind that]');
+    return '';
+  }
   return session.wishes.features.has(kind) ? `${kind}:;` : '';
 }
 

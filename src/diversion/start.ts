@@ -82,7 +82,7 @@ function parkReplay(replay: ReplayCore): { resume: () => void } {
   const task: Task | null = replay.current;
   const { ceiling } = replay.memory;
   if (task) replay.park(task);
-  for (const index of [0, 1, 2, 3] as const) context.setBreakpoint(index, null);
+  context.clearDebugRegisters();
   return {
     resume: () => {
       replay.memory.ceiling = ceiling;

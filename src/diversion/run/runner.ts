@@ -151,7 +151,7 @@ export class DiversionRunner {
     const { context } = this.core.machine;
     const { vector, registers } = context;
     if (vector === Vector.PF) return this.pageFault(task);
-    if (vector === Vector.DB) return this.debug();
+    if (vector === Vector.DB) return this.debug(task);
     const rip = getUnsigned(registers, Reg.rip);
     if (vector === Vector.BP && this.stops.stopsAt(task, (rip - 1) as Gva)) {
       setSigned(registers, Reg.rip, rip - 1);
@@ -212,7 +212,7 @@ export class DiversionRunner {
     return this.fault(Sig.SEGV, code, full, Vector.PF);
   }
 
-  private debug(): RunStop | null {
+  private debug(task: Task): RunStop | null {
     const { context } = this.core.machine;
     const { registers, dr6 } = context;
     if (dr6 & DR6_STEP) {
@@ -223,6 +223,7 @@ export class DiversionRunner {
       this.hits.push(...this.stops.hitBy(dr6 & context.dataBreakpoints));
       return WATCH;
     }
+    if (this.stops.stopsAt(task, getUnsigned(registers, Reg.rip) as Gva)) return BREAKPOINT;
     // Nobody's: see Runner.debug.
     registers[2 * Reg.eflags] |= EFLAGS_RESUME;
     return null;

@@ -8,6 +8,7 @@ import { PageFault, type AddressSpace } from '../mm/address-space.js';
 import { MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 import { operandSize } from './access.js';
 import { CodeOverlays } from './code-overlays.js';
+import { patchAround } from './patched-code.js';
 import { StopPlan, type DebugRegister } from './stop-plan.js';
 import type { Breakpoint, Watchpoint } from './target.js';
 
@@ -16,6 +17,15 @@ export interface StoppableTask {
   readonly space: AddressSpace;
   readonly group: { readonly tgid: number };
 }
+
+/** A plan, and of what it was made. */
+interface Planned {
+  readonly plan: StopPlan;
+  readonly space: AddressSpace;
+  readonly patches: number;
+}
+
+const NO_PAGES: ReadonlyMap<Gva, readonly number[]> = new Map();
 
 /** What holds during the next run. */
 export const Lift = {
@@ -48,17 +58,19 @@ interface Access {
  * `arm` before the guest runs and `disarm` when it left: in between nothing else may read or change guest
  * memory. While it is disarmed, guest memory holds no trace of breakpoints.
  *
- * Breakpoints are INT3 in a copy of the code page, which the page tables show instead; in a page that cannot be
- * executed there are none, for its bytes are data (gdb leaves breakpoints on the stack, where calls return to). Watchpoints are debug
- * registers, of those that nobody uses for execution breakpoints, and beyond that pages that the program may
- * not touch: whoever runs the guest executes the accesses one by one (`isGuard`, `beginAccess`, `endAccess`).
+ * Watchpoints are debug registers, of those that nobody has claimed, and beyond that pages that the program may not
+ * touch: whoever runs the guest executes the accesses one by one (`isGuard`, `beginAccess`, `endAccess`). Breakpoints are
+ * the debug registers that are left, in the order in which they were asked for, which the program cannot see, and beyond
+ * that INT3 in a copy of the code page, which the page tables show instead: a program that reads its code sees it. In a
+ * page that cannot be executed there are none, for its bytes are data (gdb leaves breakpoints on the stack, where calls
+ * return to). One inside of an instruction that the recorder has made longer is behind that instead.
  */
 export class GuestStops {
   lift: Lift = Lift.nothing;
   private readonly breakpoints = new Set<Breakpoint>();
   private readonly watchpoints = new Set<Watchpoint>();
   private readonly overlays: CodeOverlays;
-  private readonly plans = new Map<number, StopPlan>();
+  private readonly plans = new Map<number, Planned>();
   /** What page-table entries the vCPU may have in its translation cache, of `seenSpace` only. */
   private readonly seen = new Map<Gva, Armed>();
   private seenSpace: AddressSpace | null = null;
@@ -66,6 +78,8 @@ export class GuestStops {
   private readonly armed: Armed[] = [];
   private isArmed = false;
   private readonly assigned: (Watchpoint | null)[] = [null, null, null, null];
+  /** Pages with INT3, as armed last. */
+  private overlaid = NO_PAGES;
   private access: Access | null = null;
 
   /** @param hasDataBreakpoints debug registers stop data accesses on this machine (Attestation.dataBreakpoints) */
@@ -133,10 +147,10 @@ export class GuestStops {
       if (this.changed) space.stale = true;
       this.changed = false;
     }
-    const denied = this.assignRegisters(this.lift >= Lift.everything ? [] : plan.watches);
-    for (const [page, offsets] of plan.pages) this.armPage(space, page, offsets, denied?.get(page) ?? 0);
+    const denied = this.assignRegisters(plan);
+    for (const [page, offsets] of this.overlaid) this.armPage(space, page, offsets, denied?.get(page) ?? 0);
     if (denied)
-      for (const [page, deny] of denied) if (!plan.pages.has(page)) this.armPage(space, page, null, deny);
+      for (const [page, deny] of denied) if (!this.overlaid.has(page)) this.armPage(space, page, null, deny);
   }
 
   /** Guest memory is what the program made of it again. */
@@ -160,7 +174,7 @@ export class GuestStops {
     const page = pageFloor(address);
     const plan = this.planOf(task);
     const isWatched = plan.watchedPages.has(page);
-    if (!plan.pages.has(page) && !isWatched) return false;
+    if (!this.overlaid.has(page) && !isWatched) return false;
     const entry = task.space.processorEntry(page);
     const low = entry === 0 ? 0 : this.memory.words[entry];
     if (!(low & Pte.present) || !(isWatched || this.isExecutable(entry))) return false;
@@ -218,7 +232,7 @@ export class GuestStops {
     this.breakpoints.clear();
     this.watchpoints.clear();
     this.change();
-    this.assigned.forEach((watch, index) => watch && this.freeRegister(index as DebugRegister));
+    for (const index of [0, 1, 2, 3] as const) this.freeRegister(index);
     this.overlays.clear();
   }
 
@@ -227,24 +241,28 @@ export class GuestStops {
     this.changed = true;
   }
 
-  private planOf({ group }: StoppableTask): StopPlan {
-    let plan = this.plans.get(group.tgid);
-    if (!plan) {
-      plan = new StopPlan(group.tgid, this.breakpoints, this.watchpoints);
-      this.plans.set(group.tgid, plan);
-    }
+  private planOf({ group: { tgid }, space }: StoppableTask): StopPlan {
+    const known = this.plans.get(tgid);
+    if (known?.space === space && known.patches === space.patches) return known.plan;
+    const placeOf = (address: Gva): Gva => {
+      const patch = patchAround(space, address);
+      return patch && patch.start !== address ? patch.end : address;
+    };
+    const plan = new StopPlan(tgid, this.breakpoints, this.watchpoints, placeOf);
+    this.plans.set(tgid, { plan, space, patches: space.patches });
     return plan;
   }
 
   private freeRegister(index: DebugRegister): void {
     this.assigned[index] = null;
-    if (this.machine.context.dataBreakpoints & (1 << index)) this.machine.context.setBreakpoint(index, null);
+    this.machine.context.release(index);
   }
 
-  /** Watched pages that no debug register was left for, or null. */
-  private assignRegisters(watches: StopPlan['watches']): Map<Gva, number> | null {
+  /** Gives debug registers to watchpoints, then to breakpoints. Watched pages that none was left for, or null. */
+  private assignRegisters(plan: StopPlan): Map<Gva, number> | null {
     const { context } = this.machine;
-    const free = ([3, 2, 1, 0] as const).filter((index) => !context.isExecutionBreakpoint(index));
+    const watches = this.lift >= Lift.everything ? [] : plan.watches;
+    const free = ([3, 2, 1, 0] as const).filter((index) => !context.isClaimed(index));
     // Behind single steps an emulated processor reports watchpoints once more that were hit before.
     const useRegisters = this.hasDataBreakpoints && this.lift === Lift.nothing;
     let used = 0;
@@ -267,7 +285,14 @@ export class GuestStops {
       )
         denied.set(page, (denied.get(page) ?? 0) | deny);
     }
-    for (const index of free.slice(used)) this.freeRegister(index);
+    let breaks = 0;
+    const count = this.lift === Lift.nothing ? plan.addresses.length : 0;
+    for (; breaks < count && used < free.length; breaks++, used++) {
+      this.assigned[free[used]] = null;
+      context.setStop(free[used], plan.addresses[breaks]);
+    }
+    for (; used < free.length; used++) this.freeRegister(free[used]);
+    this.overlaid = plan.pagesBeyond(breaks);
     return denied;
   }
 

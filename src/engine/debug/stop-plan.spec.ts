@@ -22,7 +22,17 @@ it('concerns one thread group', () => {
     [{ pid: null, address: gva(0x2001) }, here, { pid: 2, address: gva(0x2002) }],
     [{ pid: 2, address: gva(0x3000), length: 8, access: 'write' }],
   );
-  expect([...plan.pages]).toEqual([[0x2000, [1, 0x345]]]);
+  expect([...plan.pagesBeyond(0)]).toEqual([[0x2000, [1, 0x345]]]);
+  expect([...plan.pagesBeyond(1)]).toEqual([[0x2000, [0x345]]]);
+  expect([...plan.pagesBeyond(2)]).toEqual([]);
   expect(plan.breakpoints.get(gva(0x2345))).toEqual([here]);
   expect(plan.watches).toEqual([]);
+});
+
+it('has breakpoints where they can stop', () => {
+  const first = { pid: null, address: gva(0x2001) };
+  const second = { pid: null, address: gva(0x2006) };
+  const plan = new StopPlan(1, [first, second], [], () => gva(0x2006));
+  expect(plan.addresses).toEqual([0x2006]);
+  expect(plan.breakpoints.get(gva(0x2006))).toEqual([first, second]);
 });

@@ -47,3 +47,28 @@ it('arms debug registers, and asks for them to be loaded only when something cha
   expect(context.requests).toBe(ContextRequest.debug);
   expect(view.getUint32(ContextOffset.dr7, true)).toBe(0x400);
 });
+
+it('knows whose a debug register is', () => {
+  const { context, view } = make();
+  const dr7 = (): number => view.getUint32(ContextOffset.dr7, true);
+  context.setStop(0, gva(0x401000));
+  context.setDataBreakpoint(1, gva(0x402000), 8, false);
+  expect([dr7(), context.isClaimed(0), context.hasBreakpoint(gva(0x401000))]).toEqual([
+    0x900405,
+    false,
+    false,
+  ]);
+  context.setBreakpoint(0, null);
+  context.setBreakpoint(1, null);
+  expect(dr7()).toBe(0x900405);
+  context.setBreakpoint(1, gva(0x403000));
+  expect([dr7(), context.isClaimed(1), context.hasBreakpoint(gva(0x403000))]).toEqual([0x405, true, true]);
+  context.release(1);
+  context.release(0);
+  expect(dr7()).toBe(0x404);
+  const saved = context.saveStop();
+  context.clearDebugRegisters();
+  expect([dr7(), context.isClaimed(1)]).toEqual([0x400, false]);
+  context.restoreStop(saved);
+  expect([dr7(), context.isClaimed(1)]).toEqual([0x404, true]);
+});

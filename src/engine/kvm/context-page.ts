@@ -44,6 +44,8 @@ export class ContextPage {
   /** What was set last: tables are never changed in place. */
   private local: Uint32Array | null = null;
   private thread: Uint32Array | null = null;
+  /** Debug registers that `setBreakpoint` has taken, a bit each. */
+  private claimed = 0;
 
   constructor(pool: ArrayBuffer) {
     this.words = new Uint32Array(pool, Ring0.context, 1024);
@@ -122,12 +124,13 @@ export class ContextPage {
 
   /** What the last exit left besides registers, and the debug registers: to be put back by `restoreStop`. */
   saveStop(): Uint32Array[] {
-    return STOP_RANGES.map(([from, to]) => this.words.slice(from, to));
+    return [...STOP_RANGES.map(([from, to]) => this.words.slice(from, to)), Uint32Array.of(this.claimed)];
   }
 
   /** The debug registers are in force from the next entry. */
   restoreStop(saved: readonly Uint32Array[]): void {
     STOP_RANGES.forEach(([from], index) => this.words.set(saved[index], from));
+    this.claimed = saved[STOP_RANGES.length][0];
     this.words[REQUESTS] |= ContextRequest.debug;
   }
 
@@ -159,13 +162,12 @@ export class ContextPage {
     this.words[REQUESTS] &= ContextRequest.ldt;
   }
 
-  /** True if one of the execution breakpoints set here is at the address. */
+  /** True if one of the breakpoints of `setBreakpoint` is at the address. */
   hasBreakpoint(address: Gva): boolean {
     const [low, high] = [lowWord(address), highWord(address)];
     for (let index = 0; index < 4; index++) {
       const at = DR0 + 2 * index;
-      if (this.isExecutionBreakpoint(index) && this.words[at] === low && this.words[at + 1] === high)
-        return true;
+      if (this.isClaimed(index) && this.words[at] === low && this.words[at + 1] === high) return true;
     }
     return false;
   }
@@ -179,10 +181,35 @@ export class ContextPage {
     return mask;
   }
 
-  /** Puts an execution breakpoint at a user-space address, or removes it. In force from the next entry. */
+  /**
+   * Puts an execution breakpoint at a user-space address, or removes it. In force from the next entry. The debug register
+   * is its caller's until then, whatever `setStop` and `setDataBreakpoint` had in it.
+   */
   setBreakpoint(index: 0 | 1 | 2 | 3, address: Gva | null): void {
-    if (address === null) this.disable(index);
-    else this.setDebugRegister(index, address, 0);
+    const bit = 1 << index;
+    if (address !== null) {
+      this.claimed |= bit;
+      this.setDebugRegister(index, address, 0);
+    } else if (this.claimed & bit) {
+      this.claimed &= ~bit;
+      this.disable(index);
+    }
+  }
+
+  /** An execution breakpoint in a debug register that nobody has claimed. */
+  setStop(index: 0 | 1 | 2 | 3, address: Gva): void {
+    this.setDebugRegister(index, address, 0);
+  }
+
+  /** Removes what `setStop` or `setDataBreakpoint` put there. */
+  release(index: 0 | 1 | 2 | 3): void {
+    if (!this.isClaimed(index)) this.disable(index);
+  }
+
+  /** Removes everybody's. */
+  clearDebugRegisters(): void {
+    this.claimed = 0;
+    for (const index of [0, 1, 2, 3] as const) this.disable(index);
   }
 
   /**
@@ -195,10 +222,9 @@ export class ContextPage {
     this.setDebugRegister(index, address, (size << 2) | (reads ? 3 : 1));
   }
 
-  /** True if a debug register holds an execution breakpoint. */
-  isExecutionBreakpoint(index: number): boolean {
-    const dr7 = this.words[DR7];
-    return (dr7 & (1 << (2 * index))) !== 0 && (dr7 & (3 << (16 + 4 * index))) === 0;
+  /** True if a debug register is one of `setBreakpoint`'s. */
+  isClaimed(index: number): boolean {
+    return (this.claimed & (1 << index)) !== 0;
   }
 
   private disable(index: number): void {

@@ -119,7 +119,7 @@ export class ProbeGuest {
     this.machine.codeWritten(gpa(this.base + CODE_OFFSET), MAX_PROGRAM);
     context.registers.fill(0);
     context.xstate.fill(0);
-    for (const index of [0, 1, 2, 3] as const) context.setBreakpoint(index, null);
+    context.clearDebugRegisters();
     context.requestFsGsBase();
   }
 

@@ -208,7 +208,7 @@ class Probe {
     const at = DATA + 8;
     context.setDataBreakpoint(3, at as typeof DATA, 8, false);
     const outcome = this.guest.run(programs.store, { rdi: BigInt(at) });
-    context.setBreakpoint(3, null);
+    context.release(3);
     this.has.dataBreakpoints =
       this.ended(outcome, DB) && outcome.rip === BigInt(CODE + 3) && (outcome.dr6 & 0xf) === 8;
     const seen = this.has.dataBreakpoints ? 'present' : 'absent, pages are protected instead';

@@ -16,6 +16,9 @@ const FAULT_AROUND_PAGES = 16;
 const SPARSE_BYTES = 64 * 2 ** 20;
 const SPARSE_FAULT_AROUND_PAGES = 2;
 
+/** Name of the mappings that hold the recorder's stubs. */
+export const STUBS_NAME = '[stubs]';
+
 /** The root entry of ring 0, which every tree of page tables carries. */
 export interface KernelEntry {
   readonly low: number;
@@ -38,6 +41,8 @@ export class AddressSpace {
   /** The program break and where it began, as far as brk calls told; 0: not yet. */
   brk = 0;
   brkStart = 0;
+  /** How often the recorder changed code here: whoever has found out where is to look again. 0: never. */
+  patches = 0;
   /** Lengths of attached System V segments, by address. */
   readonly shmLengths = new Map<number, number>();
   /** The local descriptor table, two words a descriptor. Never changed in place: forks share it. */
@@ -68,6 +73,7 @@ export class AddressSpace {
     retainShared(vma);
     this.unmap(vma.start, vma.end);
     this.vmas.insert(vma);
+    if (vma.name === STUBS_NAME) this.patches++;
   }
 
   /** brk returned `end`: the first one tells where the break begins. */
@@ -292,6 +298,7 @@ export class AddressSpace {
     child.brk = this.brk;
     child.brkStart = this.brkStart;
     child.ldt = this.ldt;
+    child.patches = this.patches;
     for (const [start, length] of this.shmLengths) child.shmLengths.set(start, length);
     this.stale = true;
     return child;

@@ -184,7 +184,7 @@ export class GuestCore {
   /** Debug registers off and the vCPU on ring 0's own page tables: nothing of these tasks is left on it. */
   vacate(): void {
     // In force until the next entry, and the emulator would keep them for whoever comes next.
-    for (const index of [0, 1, 2, 3] as const) this.machine.context.setBreakpoint(index, null);
+    this.machine.context.clearDebugRegisters();
     if (this.loadedSpace) this.leaveSpace();
   }
 }

@@ -45,6 +45,7 @@ export function reachGoal(
     const alone = listener?.alone ?? false;
     if (alone && context.stepper.settled && isLanding(context, task, frame, step, limit)) {
       listener?.ended();
+      if (listener?.arriving(frame, task)) return 'stopped';
       return reached(strategy);
     }
     let stop = alone
@@ -68,7 +69,10 @@ export function reachGoal(
       continue;
     }
     for (;;) {
-      if (isEvent(context, task, frame, step, stop)) return reached(strategy);
+      if (isEvent(context, task, frame, step, stop)) {
+        if (isBreaking(step) && !isDying(frame) && listener?.arriving(frame, task)) return 'stopped';
+        return reached(strategy);
+      }
       if (stop !== Stop.breakpoint || !isInterruptible(context, task, frame, step)) break;
       stop = context.runner.stops?.stopsAt(task, ripOf(registers)) ? Stop.user : stepOnTarget(context, task);
     }

@@ -203,7 +203,7 @@ export class Runner {
     if (context.registers[2 * Reg.cs] !== Selector.userCs && vector < RING0_FAULT)
       throw this.foreignCode(task);
     if (vector === Vector.PF) return this.pageFault(task);
-    if (vector === Vector.DB) return this.debug();
+    if (vector === Vector.DB) return this.debug(task);
     if (vector === Vector.GP || vector === Vector.UD) {
       const stop = this.trapped(task, vector);
       if (stop !== Stop.fault) return stop;
@@ -244,7 +244,7 @@ export class Runner {
     return Stop.fault;
   }
 
-  private debug(): Stop {
+  private debug(task: Task): Stop {
     const { context } = this.core.machine;
     const dr6 = context.dr6;
     const watched = this.stops && !(dr6 & DR6_STEP) ? dr6 & context.dataBreakpoints : 0;
@@ -255,6 +255,7 @@ export class Runner {
     const { registers } = context;
     const rip = ripOf(registers);
     if (context.hasBreakpoint(rip)) return Stop.breakpoint;
+    if (this.stops?.stopsAt(task, rip)) return Stop.user;
     if (this.isBehindInt1(rip)) return this.trapSignal();
     // Nobody's: the emulator keeps the breakpoints of a guest that was killed while they were armed.
     registers[2 * Reg.eflags] |= EFLAGS_RESUME;

@@ -17,6 +17,11 @@ export interface StopListener {
   stopped(stop: Stop, task: Task): boolean;
   /** Something ended the run that is the frame's business. */
   ended(): void;
+  /**
+   * The task stands where the event of a frame is that is found by its address; nothing of it is performed.
+   * @returns true: control goes back to who advances the session; advancing again performs it
+   */
+  arriving(frame: TraceFrame, task: Task): boolean;
   /** The next frame is about to be taken. @returns true: control goes back, before that */
   preceding(): boolean;
   /** A frame was replayed. `task`: whose it was, or null; still whole when the frame ended it. */

@@ -32,9 +32,11 @@ export interface RunOrders {
   readonly sentinel: { readonly breakpoint: Breakpoint; readonly isIt: (task: Task) => boolean } | null;
   /** Breakpoints, watchpoints and frames do not stop it. */
   readonly blind: boolean;
+  /** The frame whose event ends the run before anything of it is performed, if it is found by its address. -1: none. */
+  readonly eventOf: number;
 }
 
-export const RUN: RunOrders = { stepTid: -1, skipTid: -1, sentinel: null, blind: false };
+export const RUN: RunOrders = { stepTid: -1, skipTid: -1, sentinel: null, blind: false, eventOf: -1 };
 
 /** Decides at every stop of a session that is being debugged, and remembers the one that ended a run. */
 export class TravelListener implements StopListener {
@@ -141,6 +143,15 @@ export class TravelListener implements StopListener {
     this.executed = this.ranSinceFrame = true;
     this.skipTid = -1;
     this.stops.lift = this.usual;
+  }
+
+  arriving(frame: TraceFrame, task: Task): boolean {
+    const { sentinel, eventOf } = this.orders;
+    const isSentinel =
+      sentinel?.breakpoint.address === ripOf(this.core.registers(task)) && sentinel.isIt(task);
+    if (!isSentinel && frame.frameTime !== eventOf) return false;
+    this.event = { kind: 'arrived' };
+    return true;
   }
 
   replayed(frame: TraceFrame, task: Task | null, step: ReplayStep): boolean {

@@ -54,7 +54,7 @@ export class Reverse {
 
   /** To the last breakpoint, watchpoint or frame stop before the present. */
   *toLastStop(tid: number): Slices<DebugStop> {
-    const way = yield* this.lastEvent();
+    const way = yield* this.lastEvent(countsBackwards);
     if (!way) return yield* this.toBeginning(tid);
     const { stop, atFrame } = way.event;
     if (stop.kind === 'watchpoint') return yield* this.undo(stop, atFrame);
@@ -62,13 +62,25 @@ export class Reverse {
     return stop;
   }
 
+  /** To where the task last stood at an address; false if it did not. */
+  *toLastArrival(tid: number, address: Gva): Slices<boolean> {
+    this.mover.keepHere();
+    const resume = this.mover.stops.suspend();
+    try {
+      this.mover.stops.addBreakpoint({ pid: null, address, condition: (arrived) => arrived === tid });
+      return (yield* this.lastEvent(isBreakpoint)) !== null;
+    } finally {
+      resume();
+    }
+  }
+
   /** Goes there. */
-  private *lastEvent(): Slices<Way | null> {
+  private *lastEvent(wanted: (event: StopEvent) => boolean): Slices<Way | null> {
     const present = this.mover.keepHere();
     let end = present;
     // What is reported right behind a frame happened where the program stands: it is no earlier stop.
     const counts = (event: StopEvent): boolean =>
-      countsBackwards(event) && !(end === present && happensBehind(event) && this.standsBehind(present));
+      wanted(event) && !(end === present && happensBehind(event) && this.standsBehind(present));
     for (;;) {
       const start = this.mover.before(end);
       if (!start) return null;
@@ -308,6 +320,11 @@ export class Reverse {
     const { frameTime, goal } = moved;
     const begin = yield* this.toFrame(frameTime - 1);
     if (moved.handler) return true;
+    if (goal === Goal.address || goal === Goal.target) {
+      const event = yield* this.mover.forward({ ...RUN, blind: true, eventOf: frameTime }, frameTime, true);
+      if (event.kind === 'arrived') return yield* this.predecessor(this.mover.keepHere());
+      yield* this.toFrame(frameTime - 1);
+    }
     const task = this.search.core.tasks.get(tid);
     invariant(task, 'the task that moved exists');
     let addresses = [moved.address];

@@ -1,7 +1,8 @@
 import { type Gva } from '../base/address.js';
 import { RevenantError, invariant } from '../base/errors.js';
-import { EFLAGS_RESUME, Reg, newRegisters, type RegisterWords } from '../base/registers.js';
+import { EFLAGS_RESUME, Reg, getRegister, newRegisters, type RegisterWords } from '../base/registers.js';
 import { GuestStops } from '../debug/guest-stops.js';
+import { isRecorders, patchAround, patchBefore, type Patch } from '../debug/patched-code.js';
 import type {
   Breakpoint,
   DebugStop,
@@ -260,13 +261,64 @@ export class TravelTarget implements ReplayTarget {
       return this.stopOf(event);
     }
     for (;;) {
-      const stop = this.stopOf(yield* this.mover.forward({ ...RUN, skipTid, stepTid: tid }));
+      const event = yield* this.stepForward(tid, skipTid);
+      const stop = this.stopOf(event);
       if (stop.kind !== 'step' || mode.kind === 'step') return stop;
       const rip = this.rip(tid);
       if (rip < mode.start || rip >= mode.end) return stop;
       if (this.breaksAt(tid, rip)) return { kind: 'breakpoint', tid, address: rip };
       if (this.mover.interruptRequested) return { kind: 'interrupted', tid };
     }
+  }
+
+  /** One instruction; one that the recorder replaced, then or as it was reached, with all that its stub does. */
+  private *stepForward(tid: number, skipTid: number): Slices<TravelEvent> {
+    const before = this.registers(tid);
+    const start = ripOf(before);
+    let patch = patchAround(this.task(tid).space, start);
+    if (patch?.start !== start) {
+      const event = yield* this.mover.forward({ ...RUN, skipTid, stepTid: tid });
+      if (event.kind !== 'stop' || event.stop.kind !== 'step' || !this.core.tasks.has(tid)) return event;
+      patch = patchAround(this.task(tid).space, start);
+      if (patch?.start !== start || !isRecorders(this.task(tid).space, this.rip(tid))) return event;
+    }
+    return yield* this.toEndOfStub(tid, patch.end, before, skipTid);
+  }
+
+  private *toEndOfStub(tid: number, end: Gva, before: RegisterWords, skipTid: number): Slices<TravelEvent> {
+    const { stops } = this.mover;
+    const breakpoint = { pid: null, address: end };
+    const stack = getRegister(before, Reg.rsp);
+    const isIt = (task: Task): boolean =>
+      task.tid === tid && getRegister(this.core.registers(task), Reg.rsp) === stack;
+    stops.addBreakpoint(breakpoint);
+    try {
+      return yield* this.mover.forward({ ...RUN, skipTid, sentinel: { breakpoint, isIt } });
+    } finally {
+      stops.removeBreakpoint(breakpoint);
+    }
+  }
+
+  /** Undoes one instruction of the task; one that the recorder replaced with all that its stub did. */
+  private *stepBack(tid: number): Slices<DebugStop> {
+    const [before, after] = this.patchesAt(tid);
+    const start = this.core.tasks.has(tid) ? this.rip(tid) : -1;
+    const stop = yield* this.reverse.step(tid);
+    if (stop.kind !== 'step') return stop;
+    if (before && isRecorders(this.task(tid).space, this.rip(tid)))
+      yield* this.reverse.toLastArrival(tid, before.start);
+    // A system call is replaced as it is reached: that the task had come to it before is no step.
+    const undone = after && this.rip(tid) === start && !patchAround(this.task(tid).space, after.start);
+    return undone ? yield* this.reverse.step(tid) : stop;
+  }
+
+  /** The replaced code that comes back to where the task stands, and that which begins there. */
+  private patchesAt(tid: number): readonly [Patch | null, Patch | null] {
+    const space = this.core.tasks.get(tid)?.space;
+    if (!space) return [null, null];
+    const rip = this.rip(tid);
+    const after = patchAround(space, rip);
+    return [patchBefore(space, rip), after?.start === rip ? after : null];
   }
 
   private *runBackward({ mode, tid }: RunRequest): Slices<DebugStop> {
@@ -278,7 +330,7 @@ export class TravelTarget implements ReplayTarget {
       if (mode.kind === 'continue') return yield* this.reverse.toLastStop(tid);
       for (;;) {
         mover.beginJourney();
-        const stop = yield* this.reverse.step(tid);
+        const stop = yield* this.stepBack(tid);
         if (stop.kind !== 'step' || mode.kind === 'step') return stop;
         const rip = this.rip(tid);
         if (rip < mode.start || rip >= mode.end) return stop;

@@ -4,7 +4,7 @@ import { Madvise, MapFlag, MremapFlag, PROT_GROWSDOWN } from '../../base/linux.j
 import { Reg, getSigned, getUnsigned, type RegisterWords } from '../../base/registers.js';
 import { SharedObject, type Backing } from '../../mm/backing.js';
 import { Prot, isShared, type Vma } from '../../mm/vma.js';
-import type { AddressSpace } from '../../mm/address-space.js';
+import { STUBS_NAME, type AddressSpace } from '../../mm/address-space.js';
 import type { Task } from '../../task/task.js';
 import type { TraceFrame } from '../../trace/frame.js';
 import type { MMapRecord } from '../../trace/records.js';
@@ -296,8 +296,9 @@ export function growMap(core: ReplayCore, task: Task, frame: TraceFrame): void {
   });
 }
 
-/** The anonymous page for stubs that a patch frame may bring. */
+/** Before code is patched: the anonymous page for stubs that a patch frame may bring. */
 export function mapPatchPages(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  task.space.patches++;
   for (;;) {
     const record = core.trace.nextMapping(frame.frameTime);
     if (!record) return;
@@ -308,7 +309,7 @@ export function mapPatchPages(core: ReplayCore, task: Task, frame: TraceFrame): 
       prot: record.prot & PROT_MASK,
       backing: null,
       offset: 0,
-      name: record.fsname || '[stubs]',
+      name: STUBS_NAME,
       file: null,
     });
   }
