@@ -224,9 +224,22 @@ export async function jump(session: Session, begin: () => void): Promise<void> {
   session.vforks.clear();
   begin();
   await poll(session, session.replay);
+  await beforeLastEnd(session);
   const task = session.taskOf(session.replay.currentTid);
   if (task && session.tasks().length === 0) session.attach(task.pid);
   announce(session);
+}
+
+/** Behind the last end there is nothing that gdb could look at, or go back from: it is left right before that. */
+async function beforeLastEnd(session: Session): Promise<void> {
+  const { replay } = session;
+  const asked = replay.frameTime;
+  while (replay.tasks().length === 0 && replay.frameTime > 1) {
+    replay.beginGoto(replay.frameTime - 1);
+    await poll(session, replay);
+  }
+  if (replay.frameTime < asked)
+    session.say(`[behind frame ${asked} nothing is left of the program: it stands right before its end]`);
 }
 
 /** gdb will be told where the program stands, and first, if it is another program, of that. */

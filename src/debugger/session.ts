@@ -32,6 +32,8 @@ export interface SessionOptions {
   readonly files: RecordedFiles;
   /** Lines about frames `from` to `to`, both included; for people. */
   readonly frameLines: (from: number, to: number) => string[];
+  /** A frame, or the recording's last if that comes before it. */
+  readonly frameWithin: (frame: number) => number;
   readonly log: Logger;
 }
 
@@ -123,6 +125,12 @@ export class Session {
   failure(error: RevenantError): void {
     this.say(`revenant: ${error.message}`);
     if (error.hint) this.say(`revenant: ${error.hint}`);
+  }
+
+  /** Throws PacketError if the recording ends before a frame. */
+  requireFrame(frame: number): void {
+    const last = this.options.frameWithin(frame);
+    if (last < frame) throw new PacketError(`The recording ends with frame ${last}.`);
   }
 
   frameLines(from: number, to: number): string[] {

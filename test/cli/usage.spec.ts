@@ -22,6 +22,11 @@ describe('the command line', () => {
     ['a memory size that is none', ['replay', 'x', '--memory', 'lots'], /size/],
     ['too little memory', ['replay', 'x', '--memory', '4k'], /at least 4M/],
     ['a frame that is none', ['replay', 'x', '--goto', '-1'], /positive number/],
+    [
+      'a frame beyond the end',
+      ['replay', 'traces/skylake-pku/tree', '--goto', '9999'],
+      /no frame 9999: .* ends with frame 165/,
+    ],
     ['a stall limit of zero', ['replay', 'x', '--stall-limit', '0'], /seconds/],
   ])('refuses %s with exit code 2', async (_name, argv, message) => {
     const result = await runCli(...argv);

@@ -262,6 +262,7 @@ export function fakeSession(program: readonly Instruction[]): FakeSession {
       () => FILE,
     ),
     frameLines: (from, to) => [`frames ${from} to ${to}`],
+    frameWithin: (frame) => Math.min(frame, target.lastFrame),
     log: silentLogger,
   });
   session.begin(100);

@@ -1,6 +1,7 @@
 import type { Logger } from '../../engine/base/log.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { ReplaySession } from '../../engine/replay/session.js';
+import { frameWithin } from '../../engine/trace/landmarks.js';
 import { TraceReader } from '../../engine/trace/reader.js';
 import { Capture } from '../capture.js';
 import { jsonValue } from '../failure.js';
@@ -61,6 +62,7 @@ export async function replayCommand(
   const output = new ProgramOutput(io, progress, Boolean(options.json));
   let result: RunResult;
   try {
+    if (options.goto !== undefined) requireFrame(trace, options.goto);
     result = await runSession({
       trace,
       machines,
@@ -88,6 +90,17 @@ export async function replayCommand(
   if (result.failure !== null) throw result.failure;
   report(folder, result, output, options, io);
   return 0;
+}
+
+/** Before anything is replayed: the trace says how many frames it has. */
+function requireFrame(trace: TraceReader, frame: number): void {
+  const last = frameWithin(trace, frame);
+  trace.restore(trace.beginning);
+  if (last === frame) return;
+  throw new RevenantError(
+    'E_USAGE',
+    `There is no frame ${frame}: ${trace.directory} ends with frame ${last}.`,
+  );
 }
 
 /** The program's output: through to ours byte for byte, or captured for the JSON document. */
@@ -123,12 +136,6 @@ function report(
   io: CommandIo,
 ): void {
   const position = options.goto === undefined ? null : result.position;
-  if (options.goto !== undefined && result.outcome === 'end' && result.frameTime < options.goto) {
-    throw new RevenantError(
-      'E_USAGE',
-      `There is no frame ${options.goto}: ${folder} ends with frame ${result.frameTime}.`,
-    );
-  }
   if (output.captures) {
     const status = result.exitStatus === null ? null : shellStatus(result.exitStatus);
     const streams = { stdout: output.captures[1].document(), stderr: output.captures[2].document() };

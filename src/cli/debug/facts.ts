@@ -1,7 +1,8 @@
 /** What debugging needs to know of a trace before it runs: read once, front to back, without a machine. */
+import { RevenantError } from '../../engine/base/errors.js';
 import { EventKind } from '../../engine/trace/frame.js';
 import type { TraceFrame } from '../../engine/trace/frame.js';
-import { birthOf, firstExec, lastExit } from '../../engine/trace/landmarks.js';
+import { birthOf, firstExec, frameWithin, lastExit } from '../../engine/trace/landmarks.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
 import type { MMapRecord } from '../../engine/trace/records.js';
 import { frameLine } from '../frame-text.js';
@@ -33,6 +34,18 @@ export class TraceScan {
   /** The frame at which the last task of the recording ends, or 0 if none does. */
   lastExit(): number {
     return this.scan(lastExit);
+  }
+
+  /** `frame`, or the recording's last frame if that comes before it. */
+  frameWithin(frame: number): number {
+    return this.scan((reader) => frameWithin(reader, frame));
+  }
+
+  /** Throws E_USAGE if the recording ends before a frame. */
+  requireFrame(frame: number): void {
+    const last = this.frameWithin(frame);
+    if (last === frame) return;
+    throw new RevenantError('E_USAGE', `There is no frame ${frame}: the recording ends with frame ${last}.`);
   }
 
   /** The first frame whose signal ends a process (of `tid`, if given), and its task; or null. */

@@ -101,10 +101,9 @@ export class Journey {
   }
 
   private async toFrame(frame: number): Promise<number> {
+    this.scan.requireFrame(frame);
     this.target.beginGoto(frame);
     await this.arrive();
-    if (this.target.frameTime < frame)
-      throw usage(`There is no frame ${frame}: the recording ends with frame ${this.target.frameTime}.`);
     return this.target.currentTid;
   }
 

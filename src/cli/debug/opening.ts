@@ -43,6 +43,7 @@ export async function openSession(context: OpenContext): Promise<OpenedSession> 
       layout: recordedLayout(trace.header.cpuidRecords, trace.header.xcr0),
       files: recordedFiles(trace, () => scan.mappedFiles()),
       frameLines: (from, to) => scan.frameLines(from, to),
+      frameWithin: (frame) => scan.frameWithin(frame),
       log,
     });
     session.begin(tid);

@@ -90,10 +90,8 @@ export async function goToPlace(
     const birth = task === null ? first : scan.birthOf(task);
     if (birth === null) throw usage(`There is no task ${task} in this recording.`);
     const frame = options.goto ?? birth;
+    scan.requireFrame(frame);
     await goTo(target, Math.max(first, frame), interrupt);
-    if (options.goto !== undefined && target.frameTime < options.goto) {
-      throw usage(`There is no frame ${options.goto}: the recording ends with frame ${target.frameTime}.`);
-    }
   }
   return taskToLookAt(target, task);
 }

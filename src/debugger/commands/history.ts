@@ -37,10 +37,7 @@ function whereText(session: Session): string {
 
 export async function goTo(session: Session, words: readonly string[]): Promise<string> {
   const frame = number(words[0], 'frame');
-  const { lastFrame } = session.replay;
-  if (lastFrame !== null && frame > lastFrame) {
-    throw new PacketError(`The recording ends with frame ${lastFrame}.`);
-  }
+  session.requireFrame(frame);
   await jump(session, () => session.replay.beginGoto(frame));
   return `Behind frame ${session.replay.frameTime}: ${whereText(session)}`;
 }

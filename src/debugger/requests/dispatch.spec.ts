@@ -351,6 +351,14 @@ describe('monitor commands', () => {
     expect(await say('goto x')).toMatch(/Which frame/);
   });
 
+  it('leave the program standing before its end where a place has nothing left of it', async () => {
+    const { say, target, ask } = await commands();
+    const tasks = target.taskList;
+    Object.defineProperty(target, 'tasks', { value: () => (target.at >= 4 ? [] : tasks) });
+    expect(await say('goto 5')).toMatch(/behind frame 5 nothing is left.*\nBehind frame 3: task 100/);
+    expect(await ask('vCont;c')).toMatch(/^T00/);
+  });
+
   it('remember places', async () => {
     const { say, target } = await commands();
     expect(await say('checkpoints')).toBe('No checkpoints.\n');

@@ -96,7 +96,9 @@ export async function run(session: Session, text: string): Promise<string> {
   session.pending.length = 0;
   const { replay, startMark } = session;
   if (argument !== undefined && /^\d{1,15}$/.test(argument)) {
-    await jump(session, () => replay.beginGoto(Number(argument)));
+    const frame = Number(argument);
+    session.requireFrame(frame);
+    await jump(session, () => replay.beginGoto(frame));
   } else if (startMark !== null) {
     await jump(session, () => replay.beginGotoMark(startMark));
   }

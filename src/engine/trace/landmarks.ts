@@ -18,6 +18,12 @@ export function lastExit(reader: TraceReader): number {
   return last;
 }
 
+/** `frame`, or the recording's last frame if that comes before it. Reads the frames up to there. */
+export function frameWithin(reader: TraceReader, frame: number): number {
+  while (reader.frameTime < frame && reader.advance());
+  return reader.frameTime;
+}
+
 function firstTaskEvent(reader: TraceReader, wanted: (kind: string, tid: number) => boolean): number | null {
   for (;;) {
     const next = reader.peekTaskEvent();
