@@ -53,7 +53,9 @@ export const Sys = {
   pkey_mprotect: 329,
   pkey_alloc: 330,
   rseq: 334,
+  pidfd_open: 434,
   close_range: 436,
+  pidfd_getfd: 438,
 } as const;
 
 export const MapFlag = { shared: 1, private: 2, anonymous: 0x20, growsDown: 0x100 } as const;

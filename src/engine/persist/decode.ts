@@ -105,7 +105,7 @@ function program(value: unknown): Program {
 function monitor(value: unknown): Monitor {
   const { kind, stream, tid } = fields(value, 'a monitor');
   if (kind === 'stream') return { kind, stream: oneOf<1 | 2>(stream, 'a stream', [1, 2]) };
-  if (kind === 'memory') return { kind, tid: signed(tid, 'a task') };
+  if (kind === 'memory' || kind === 'process') return { kind, tid: signed(tid, 'a task') };
   return damaged('a monitor is of no kind');
 }
 

@@ -5,7 +5,9 @@ export type Monitor =
   /** It leads to the recorded terminal or pipe: what is written is shown on this stream of ours. */
   | { readonly kind: 'stream'; readonly stream: 1 | 2 }
   /** /proc/TID/mem: what is written goes to the memory of that task. */
-  | { readonly kind: 'memory'; readonly tid: number };
+  | { readonly kind: 'memory'; readonly tid: number }
+  /** A pidfd, by which descriptors of that task's process can be taken. */
+  | { readonly kind: 'process'; readonly tid: number };
 
 const STREAMS: readonly Monitor[] = [
   { kind: 'stream', stream: 1 },
@@ -55,6 +57,14 @@ export class FdTable {
     const monitor = this.monitors.get(from);
     if (monitor === undefined) this.monitors.delete(to);
     else this.monitors.set(to, monitor);
+  }
+
+  /** pidfd_getfd: `to` becomes what `from` is in `source`. */
+  take(source: FdTable, from: number, to: number): void {
+    if (source === this) return this.duplicate(from, to);
+    this.close(to);
+    const monitor = source.find(from);
+    if (monitor) this.attach(to, monitor);
   }
 
   clone(): FdTable {

@@ -82,6 +82,19 @@ describe('what is shown', () => {
   });
 });
 
+it('shows what is written to descriptors that were taken by a pidfd', () => {
+  const { call, shown } = setUp();
+  call(Sys.pidfd_open, [20, 0], 4);
+  call(Sys.dup, [4], 6);
+  call(Sys.pidfd_getfd, [6, 2, 0], 5);
+  call(Sys.write, [5, BASE, 5], 5);
+  call(Sys.pidfd_getfd, [6, 3, 0], 5);
+  call(Sys.write, [5, BASE, 5], 5);
+  call(Sys.pidfd_getfd, [9, 1, 0], 7);
+  call(Sys.write, [7, BASE, 5], 5);
+  expect(shown).toEqual(['2:hello']);
+});
+
 describe('/proc/TID/mem', () => {
   it('stores in the memory of the other task, at the recorded or the given offset', () => {
     const { call, opened, textAt } = setUp();

@@ -25,6 +25,7 @@ interface FinishedCall {
 
 const DESCRIPTOR_CALLS: ReadonlySet<number> = new Set([
   ...[Sys.close, Sys.close_range, Sys.dup, Sys.dup2, Sys.dup3, Sys.fcntl],
+  ...[Sys.pidfd_open, Sys.pidfd_getfd],
 ]);
 const WRITES: ReadonlySet<number> = new Set([
   ...[Sys.write, Sys.pwrite64, Sys.writev, Sys.pwritev, Sys.pwritev2],
@@ -70,6 +71,12 @@ export function trackDescriptors(
     case Sys.dup3:
       if (result >= 0) task.fds.duplicate(fd, result);
       return;
+    case Sys.pidfd_open:
+      if (result >= 0) task.fds.attach(result, { kind: 'process', tid: fd });
+      return;
+    case Sys.pidfd_getfd:
+      if (result >= 0) takeDescriptor(core, task, fd, registers[2 * Reg.rsi] | 0, result);
+      return;
     case Sys.fcntl: {
       const command = registers[2 * Reg.rsi];
       const duplicates = command === FcntlDup.dupFd || command === FcntlDup.dupFdCloexec;
@@ -89,6 +96,13 @@ function monitorFor(path: string): Monitor | null {
   if (path === 'terminal') return { kind: 'stream', stream: 1 };
   const match = PROC_MEM.exec(path);
   return match && { kind: 'memory', tid: Number(match[2] ?? match[1]) };
+}
+
+function takeDescriptor(core: ReplayCore, task: Task, pidfd: number, from: number, to: number): void {
+  const monitor = task.fds.find(pidfd);
+  const source = monitor?.kind === 'process' ? core.tasks.get(monitor.tid) : undefined;
+  if (source) task.fds.take(source.fds, from, to);
+  else task.fds.close(to);
 }
 
 function closeRange(task: Task, registers: RegisterWords): void {
@@ -129,7 +143,8 @@ function written(core: ReplayCore, task: Task, monitor: Monitor, call: FinishedC
     for (const piece of pieces) eachChunk(task, piece, echo);
     return;
   }
-  if (!core.header.quirks.explicitProcMem) copyToMemory(core, task, monitor.tid, call, pieces);
+  if (monitor.kind === 'memory' && !core.header.quirks.explicitProcMem)
+    copyToMemory(core, task, monitor.tid, call, pieces);
 }
 
 /** Recorders that do not store writes through /proc/TID/mem leave them to the replay. */
