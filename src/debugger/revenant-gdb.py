@@ -1,5 +1,10 @@
-"""What gdb gets of Revenant beyond the protocol: commands, a prompt that tells replay from diversion, and news of
-jumps in time. `revenant gdb` loads it; elsewhere: source revenant-gdb.py."""
+"""What gdb gets of Revenant beyond the protocol: commands, a prompt that tells replay from diversion, news of jumps in
+time, and a start as for a program of this machine. `revenant gdb` loads it; elsewhere: source revenant-gdb.py."""
+
+import glob
+import os
+import re
+import sys
 
 import gdb
 
@@ -43,6 +48,127 @@ def prompt(current):
     return None if now is None else "(%s) " % now
 
 
+# What gdb says of every remote target: how files are read, and what the recorder's vDSO lacks.
+NOISE = re.compile(
+    r"Remote debugging using |Reading |warning: File transfers from remote targets|BFD: warning: system-supplied DSO"
+    r"|\(No debugging symbols found in "
+)
+
+
+class Captured:
+    """
+    What gdb prints meanwhile, on both of its streams: `to_string` of gdb.execute misses BFD's warnings and where a
+    program has stopped.
+    """
+
+    def __enter__(self):
+        gdb.flush(gdb.STDOUT)
+        gdb.flush(gdb.STDERR)
+        self.file = os.memfd_create("gdb")
+        self.streams = [os.dup(1), os.dup(2)]
+        os.dup2(self.file, 1)
+        os.dup2(self.file, 2)
+        return self
+
+    def __exit__(self, *failure):
+        gdb.flush(gdb.STDOUT)
+        gdb.flush(gdb.STDERR)
+        for number, stream in enumerate(self.streams, 1):
+            os.dup2(stream, number)
+            os.close(stream)
+        size = os.lseek(self.file, 0, os.SEEK_END)
+        self.lines = os.pread(self.file, size, 0).decode(errors="replace").splitlines()
+        os.close(self.file)
+        if failure[0]:
+            gdb.write("\n".join(self.lines) + "\n", gdb.STDERR)
+
+
+def revenant_connect(endpoint):
+    """Connects, and says in two lines where the program is and where help is; warnings and its output as they come."""
+    with Captured() as captured:
+        text = gdb.execute("target extended-remote " + endpoint, to_string=True)
+    lines = [line for line in captured.lines + text.splitlines() if line.strip() and not NOISE.match(line)]
+    thread = gdb.selected_thread()
+    gdb.write("%s, process %d, %s: %s\n" % (thread.name, thread.ptid[0], state(), "\n".join(lines)))
+    gdb.write('Type "help revenant" for the commands of recordings.\n')
+
+
+def scripts_directories():
+    """Folders of scripts that gdb loads with a file: absolute paths follow them (gdb manual, "objfile-gdbdotext file")."""
+    variables = {"$debugdir": gdb.parameter("debug-file-directory"), "$datadir": gdb.parameter("data-directory")}
+    for entry in (gdb.parameter("auto-load scripts-directory") or "").split(":"):
+        first, _, rest = entry.partition("/")
+        for folder in variables.get(first, first).split(":"):
+            yield folder + "/" + rest if rest else folder
+
+
+def script_for(recorded, extension, folders):
+    """The script that gdb would load on this machine for a file of that name, or None: beside it, or in a folder."""
+    places = [recorded + extension] + [folder + recorded + extension for folder in folders]
+    return next((place for place in places if os.path.isfile(place)), None)
+
+
+def revenant_sysroot(sysroot, names):
+    """
+    Reads files from a folder of links to a trace's copies. gdb looks for a file's script by the name that links lead
+    to, which is the copy's: a folder of links from there to the script of the recorded name lets it load, list and
+    refuse scripts (auto-load off, safe-path) as for programs of this machine.
+    """
+    gdb.execute("set sysroot " + sysroot)
+    gdb.execute("set solib-search-path " + names)
+    folders = list(scripts_directories())
+    ours = os.path.join(sysroot, ".auto-load")
+    for at, _, files in os.walk(sysroot):
+        if at.startswith(names):
+            continue
+        for file in files:
+            place = os.path.join(at, file)
+            if not os.path.isabs(os.readlink(place)):
+                continue
+            for extension in ("-gdb.py", "-gdb.gdb", "-gdb.scm"):
+                script = script_for(place[len(sysroot) :], extension, folders)
+                if script:
+                    link = ours + os.path.realpath(place) + extension
+                    os.makedirs(os.path.dirname(link), exist_ok=True)
+                    os.path.lexists(link) or os.symlink(script, link)
+    gdb.execute("set auto-load scripts-directory %s:%s" % (gdb.parameter("auto-load scripts-directory"), ours))
+
+
+def rust_printers():
+    """What rust-gdb does: the scripts that Rust programs name in .debug_gdb_scripts are found and may be loaded."""
+    homes = ["/usr/lib/rustlib", "/usr/local/lib/rustlib"]
+    homes += glob.glob(os.path.expanduser("~/.rustup/toolchains/*/lib/rustlib"))
+    for home in homes:
+        folder = os.path.join(home, "etc")
+        if os.path.isfile(os.path.join(folder, "gdb_load_rust_pretty_printers.py")):
+            gdb.execute("add-auto-load-safe-path " + folder, to_string=True)
+            gdb.execute("directory " + folder, to_string=True)
+            sys.path.insert(0, folder)
+            return
+
+
+class Revenant(gdb.Command):
+    """Commands of recordings, besides gdb's own:
+
+when, goto FRAME       where the program is in the recording; go elsewhere
+frames [FROM[-TO]]     what was recorded
+tasks                  every task that exists here
+checkpoint, restart N, info checkpoints, delete checkpoint N
+                       remember a place, go back to it
+diversion start|end    between them registers and memory can be changed and
+                       the program run on with them; the end undoes all
+
+reverse-continue, reverse-step, reverse-next, reverse-finish run backwards.
+Calls (print f(x)) and writes run in a diversion of their own. The prompt says
+where the program is: (replay 124), (diversion 124)."""
+
+    def __init__(self):
+        super().__init__("revenant", gdb.COMMAND_RUNNING)
+
+    def invoke(self, argument, from_tty):
+        gdb.execute("help revenant")
+
+
 class Monitor(gdb.Command):
     """A command that is a monitor command."""
 
@@ -54,14 +180,15 @@ class Monitor(gdb.Command):
     def invoke(self, argument, from_tty):
         self.dont_repeat()
         if state() is None:
-            raise gdb.GdbError("This is not connected to a recording that stands still.")
+            raise gdb.GdbError("gdb is not connected to a recording that is stopped.")
         gdb.execute("monitor " + (self.line + " " + argument).strip())
         synchronize()
 
 
 def install():
-    Monitor("when", "when", "Print the frame of the recording that the program stands behind.")
-    Monitor("goto", "goto", "goto FRAME\nGo right behind a frame of the recording, forwards or backwards.")
+    Revenant()
+    Monitor("when", "when", "Print the last frame of the recording that was replayed.")
+    Monitor("goto", "goto", "goto FRAME\nGo to right after a frame of the recording, forwards or backwards.")
     Monitor("frames", "frames", "frames [FROM[-TO]]\nPrint what was recorded, around here or from FROM.")
     Monitor("tasks", "tasks", "List every task of the recording that exists here.")
     Monitor("checkpoint", "checkpoint", "checkpoint [NAME]\nRemember this place of the recording.")
@@ -75,6 +202,9 @@ def install():
         "run on with them.\nThe end undoes everything.",
     )
     gdb.execute("define hookpost-monitor\npython synchronize()\nend")
+    # The server's breakpoints cost nothing while the program is stopped. gdb 13 removes those of unloaded libraries
+    # twice when a reverse execution ends before they were loaded, and crashes.
+    gdb.execute("set breakpoint always-inserted on")
     gdb.prompt_hook = prompt
 
 

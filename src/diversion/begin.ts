@@ -11,7 +11,7 @@ import {
 } from '../engine/replay/layout.js';
 import { adoptBufferedMask } from '../engine/replay/syscallbuf.js';
 import type { Task, ThreadGroup } from '../engine/task/task.js';
-import { readAuxv, readEnvironment } from './auxv.js';
+import { readAuxv, workingDirectory } from '../engine/task/initial-stack.js';
 import { Process, Thread, type Credentials, type Place } from './process.js';
 import type { Kernel } from './kernel.js';
 import type { RecordedDescriptors } from './files/recorded.js';
@@ -65,10 +65,7 @@ function processOf(
 }
 
 function placeOf(task: Task): Place {
-  const { group } = task;
-  const start = group.program?.initialStack;
-  const initial = start === undefined ? undefined : readEnvironment(task.space, start).get('PWD');
-  return { directory: group.directory ?? (initial?.startsWith('/') ? initial : '/'), mask: 0o022 };
+  return { directory: workingDirectory(task.group) ?? '/', mask: 0o022 };
 }
 
 function credentialsOf(task: Task): Credentials {

@@ -73,8 +73,9 @@ export class Diversion implements MutableTarget {
   executable(pid: number): Executable {
     const thread = this.allThreads().find(({ process }) => process.pid === pid);
     const program = thread?.process.program;
-    if (!thread || !program) return { path: '', auxv: new Uint8Array(0) };
-    return { path: program.file, auxv: program.auxv };
+    if (!thread || !program) return { path: '', arguments: [], auxv: new Uint8Array(0), directory: null };
+    const { file: path, arguments: args, auxv } = program;
+    return { path, arguments: args, auxv, directory: thread.process.place.directory };
   }
 
   registers(tid: number): RegisterWords {

@@ -82,7 +82,7 @@ export class FakeTarget implements ReplayTarget {
     return this.taskList;
   }
   executable(): Executable {
-    return { path: '/bin/fake', auxv: AUXV };
+    return { path: '/bin/fake', arguments: ['fake', 'of it'], auxv: AUXV, directory: '/tmp' };
   }
   registers(tid: number): RegisterWords {
     const words = newRegisters();

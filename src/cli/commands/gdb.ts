@@ -5,6 +5,7 @@ import type { StartDiversion } from '../../engine/debug/target.js';
 import { DebugServer, parseAddress } from '../../debugger/server.js';
 import { gdbScript } from '../debug/gdb-script.js';
 import { openSession, type DebugOptions } from '../debug/opening.js';
+import { makeSysroot, type Sysroot } from '../debug/sysroot.js';
 import { reportFailure } from '../failure.js';
 import { Interrupt } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
@@ -13,6 +14,9 @@ export interface GdbOptions extends DebugOptions {
   /** The debugger to run. */
   gdb: string;
 }
+
+/** A literal of Python: those of JSON are. */
+const pythonText = (text: string): string => JSON.stringify(text);
 
 /** gdb ends with us, however we end: PR_SET_PDEATHSIG with SIGTERM. */
 const END_WITH_PARENT = 'python import ctypes; ctypes.CDLL(None).prctl(1, 15)';
@@ -34,10 +38,12 @@ export async function gdbCommand(
   const interrupt = new Interrupt();
   const note = (text: string): void => (options.quiet ? undefined : io.err(`revenant: ${text}\n`));
   let failed: unknown = null;
+  let sysroot: Sysroot | null = null;
   try {
     // Before gdb, so that what is wrong with the recording is said without one.
     const opened = await openSession({ folder, options, io, log, interrupt, divert, note });
     interrupt.dispose();
+    sysroot = makeSysroot(opened.programFiles());
     const server = await DebugServer.listen({
       address: parseAddress('127.0.0.1:0'),
       once: true,
@@ -48,22 +54,34 @@ export async function gdbCommand(
       throw error;
     });
     try {
-      const code = await runGdb(options.gdb, server.endpoint, gdbArguments);
+      const code = await runGdb(options.gdb, server.endpoint, sysroot, gdbArguments);
       if (failed !== null) return await reportFailure(io, failed, { json: false, verbose: false });
       return code;
     } finally {
       await server.close();
     }
   } finally {
+    sysroot?.remove();
     interrupt.dispose();
   }
 }
 
-/** Runs gdb on our terminal. Ctrl-C is gdb's: it asks the server to stop what runs. */
-function runGdb(command: string, endpoint: string, more: readonly string[]): Promise<number> {
+/**
+ * Runs gdb on our terminal. Ctrl-C is gdb's: it asks the server to stop what runs.
+ * @param sysroot files of the recording; null: gdb asks the server for them
+ */
+function runGdb(
+  command: string,
+  endpoint: string,
+  sysroot: Sysroot | null,
+  more: readonly string[],
+): Promise<number> {
   const first = [END_WITH_PARENT, LEAVE_NO_CORE, `source ${gdbScript}`, 'set remotetimeout 600'];
-  const ours = first.flatMap((line) => ['-iex', line]);
-  const connect = ['-ex', `target extended-remote ${endpoint}`];
+  if (sysroot)
+    first.push(`python revenant_sysroot(${pythonText(sysroot.folder)}, ${pythonText(sysroot.names)})`);
+  first.push('python rust_printers()');
+  const ours = ['-q', ...first.flatMap((line) => ['-iex', line])];
+  const connect = ['-ex', `python revenant_connect(${pythonText(endpoint)})`];
   const ignore = (): void => {};
   process.on('SIGINT', ignore);
   return new Promise<number>((resolve, reject) => {

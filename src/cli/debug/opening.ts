@@ -9,7 +9,8 @@ import type { Interrupt } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
 import { openTarget } from './open-target.js';
 import { goToPlace, type PlaceOptions } from './places.js';
-import { recordedFiles } from './recorded-files.js';
+import { programFiles, recordedFiles } from './recorded-files.js';
+import type { RecordedFile } from './sysroot.js';
 
 export interface DebugOptions extends ReplayCommandOptions, PlaceOptions {}
 
@@ -24,11 +25,16 @@ export interface OpenContext {
   readonly note: (text: string) => void;
 }
 
+/** A session and the trace's copies of the programs and libraries in it. */
+export interface OpenedRecording extends OpenedSession {
+  programFiles(): Iterable<RecordedFile>;
+}
+
 /**
  * Opens a session of its own, with a machine of its own, at the place where debugging begins. What the program prints
  * goes to the debugger's console, once it is there. Throws RevenantError.
  */
-export async function openSession(context: OpenContext): Promise<OpenedSession> {
+export async function openSession(context: OpenContext): Promise<OpenedRecording> {
   const { options, io, log, interrupt } = context;
   let session: Session | null = null;
   const { target, trace, scan, close } = await openTarget({
@@ -51,5 +57,5 @@ export async function openSession(context: OpenContext): Promise<OpenedSession> 
     close();
     throw error;
   }
-  return { session, close };
+  return { session, close, programFiles: () => programFiles(trace, scan.mappedFiles()) };
 }

@@ -24,18 +24,18 @@ export class RecordedFiles {
   ) {}
 
   open(path: string, view: ProcessView): ByteSource | null {
-    const process = /^\/proc\/(\d{1,9})\/(?:task\/\d+\/)?(maps|auxv|exe)$/.exec(path);
+    const process = /^\/proc\/(\d{1,9})\/(?:task\/\d+\/)?(maps|auxv|exe|cmdline)$/.exec(path);
     if (process) return processFile(view.target, Number(process[1]), process[2], path);
     const real = path.startsWith('/') ? resolveRecorded(path, this.paths()) : null;
     return real === null ? null : (mappedFile(view.target, real) ?? this.find(real));
   }
 
-  /** Where a symbolic link leads: /proc/PID/exe. */
+  /** Where a symbolic link leads: /proc/PID/exe, /proc/PID/cwd. */
   readlink(path: string, view: ProcessView): string | null {
-    const process = /^\/proc\/(\d{1,9})\/exe$/.exec(path);
+    const process = /^\/proc\/(\d{1,9})\/(exe|cwd)$/.exec(path);
     const pid = Number(process?.[1]);
     if (!process || !view.target.tasks().some((task) => task.pid === pid)) return null;
-    return programOf(view.target, pid);
+    return process[2] === 'exe' ? programOf(view.target, pid) : view.target.executable(pid).directory;
   }
 }
 
@@ -72,6 +72,10 @@ function processFile(target: DebugTarget, pid: number, what: string, path: strin
   const task = target.tasks().find((candidate) => candidate.pid === pid);
   if (!task) return null;
   if (what === 'auxv') return inMemory(path, target.executable(pid).auxv);
+  if (what === 'cmdline') {
+    const words = target.executable(pid).arguments.map((word) => `${word}\0`);
+    return inMemory(path, nameBytes(words.join('')));
+  }
   if (what === 'exe') return mappedFile(target, programOf(target, pid));
   const lines = target.mappings(task.tid).map(mapsLine).join('');
   return inMemory(path, nameBytes(lines));

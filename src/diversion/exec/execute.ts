@@ -4,7 +4,7 @@ import { Selector } from '../../engine/kvm/layout.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
 import { Prot } from '../../engine/mm/vma.js';
 import { NO_ALT_STACK } from '../../engine/task/signal-state.js';
-import { auxvBytes } from '../auxv.js';
+import { auxvBytes } from '../../engine/task/initial-stack.js';
 import { E, fail } from '../errno.js';
 import type { FileContent } from '../files/node.js';
 import type { Kernel } from '../kernel.js';

@@ -1,7 +1,7 @@
 import { formatMaps } from './proc-maps.js';
 import type { Kernel } from '../kernel.js';
 import type { Process } from '../process.js';
-import { readEnvironment } from '../auxv.js';
+import { readEnvironment } from '../../engine/task/initial-stack.js';
 import { Mode, type DirectoryEntry, type FileContent, type FileStat, type Node } from './node.js';
 import { nameBytes } from '../../engine/base/names.js';
 

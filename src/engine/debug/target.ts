@@ -22,8 +22,11 @@ export interface DebugTask {
 export interface Executable {
   /** As recorded. */
   readonly path: string;
+  readonly arguments: readonly string[];
   /** The auxiliary vector as it was on the stack. */
   readonly auxv: Uint8Array;
+  /** The working directory as far as the recording tells: the last chdir's, else PWD of its environment; or null. */
+  readonly directory: string | null;
 }
 
 export type Direction = 'forward' | 'backward';

@@ -7,6 +7,8 @@ import { FileSource, fileExists, resolveBacking, type Elsewhere } from './source
 /** A file that mappings are filled from: a copy of what was mapped, stored in the trace directory. */
 export interface BackingFile {
   readonly name: string;
+  /** Where it is on this machine. */
+  readonly path: string;
   /** Bytes. */
   readonly size: number;
   /** Reads up to `into.length` bytes at `offset`; returns how many there were, 0 past the end. */

@@ -18,6 +18,7 @@ import type { Checkpoint } from '../replay/checkpoint.js';
 import type { ReplayCore } from '../replay/core.js';
 import { ripOf } from '../replay/runner.js';
 import { ReplaySession, type ReplayOptions } from '../replay/session.js';
+import { workingDirectory } from '../task/initial-stack.js';
 import type { Task } from '../task/task.js';
 import { convertImage } from '../x86/xstate-image.js';
 import type { Archive } from './archive.js';
@@ -100,7 +101,8 @@ export class TravelTarget implements ReplayTarget {
   executable(pid: number): Executable {
     for (const { group } of this.core.tasks.values()) {
       if (group.tgid !== pid || !group.program) continue;
-      return { path: group.program.file, auxv: group.program.auxv };
+      const { file: path, arguments: args, auxv } = group.program;
+      return { path, arguments: args, auxv, directory: workingDirectory(group) };
     }
     throw noTask(pid);
   }

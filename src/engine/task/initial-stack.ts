@@ -1,7 +1,8 @@
 /** What the kernel put on the stack of a new program: argc, arguments, environment, auxiliary vector. */
-import type { Gva } from '../engine/base/address.js';
-import type { AddressSpace } from '../engine/mm/address-space.js';
-import { nameOf } from '../engine/base/names.js';
+import type { Gva } from '../base/address.js';
+import { nameOf } from '../base/names.js';
+import type { AddressSpace } from '../mm/address-space.js';
+import type { ThreadGroup } from './task.js';
 
 const MAX_WORDS = 1 << 15;
 const MAX_STRING = 1 << 17;
@@ -55,6 +56,15 @@ export function readEnvironment(space: AddressSpace, start: Gva): Map<string, st
     if (equals > 0) values.set(text.slice(0, equals), text.slice(equals + 1));
   }
   return values;
+}
+
+/** The working directory of a thread group: the last chdir's, else PWD of its environment; null where neither tells. */
+export function workingDirectory(group: ThreadGroup): string | null {
+  if (group.directory !== null) return group.directory;
+  const [task] = group.tasks;
+  if (!task || !group.program) return null;
+  const initial = readEnvironment(task.space, group.program.initialStack).get('PWD');
+  return initial?.startsWith('/') ? initial : null;
 }
 
 /** A NUL-terminated string, as far as it can be read. */

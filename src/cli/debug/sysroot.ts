@@ -1,0 +1,123 @@
+/**
+ * The files of a recording under the names that they had, as a folder of symbolic links to the trace's copies: gdb's
+ * sysroot. From there gdb reads symbols directly, without transfers through the protocol, and loads what it loads by
+ * itself for a program on this machine (gdb manual, "Auto-loading").
+ */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { nameBytes } from '../../engine/base/names.js';
+
+/** A file of the recording and the copy of it on this machine; names as base/names.ts has them. */
+export interface RecordedFile {
+  /** Absolute, as the recorder saw it. */
+  readonly recorded: string;
+  readonly copy: string;
+}
+
+export interface Sysroot {
+  readonly folder: string;
+  /** Every file by its last component, with and without the version of a library: gdb's solib-search-path. */
+  readonly names: string;
+  remove(): void;
+}
+
+const PREFIX = 'revenant-gdb.';
+const NAMES = '.names';
+/** More names than that are no program's; a trace may be hostile. */
+const MAX_FILES = 20_000;
+/** Links that systems with a merged /usr have (Debian's usrmerge); recorded names are those that they lead to. */
+const MERGED = ['bin', 'sbin', 'lib', 'lib32', 'lib64'];
+
+/**
+ * Makes the folder below the system's folder for temporary files. It goes with `remove`, or, if this process is
+ * killed, when the next one is made. Null where no folder can be made.
+ */
+export function makeSysroot(files: Iterable<RecordedFile>, below = os.tmpdir()): Sysroot | null {
+  removeAbandoned(below);
+  let folder: string;
+  try {
+    folder = fs.mkdtempSync(path.join(below, `${PREFIX}${process.pid}.`));
+  } catch {
+    return null;
+  }
+  const remove = (): void => fs.rmSync(folder, { recursive: true, force: true });
+  try {
+    const names = path.join(folder, NAMES);
+    fs.mkdirSync(names);
+    let count = 0;
+    for (const file of files) if (++count <= MAX_FILES) addFile(folder, names, file);
+    for (const name of MERGED) link(path.join('usr', name), path.join(folder, name));
+    // Scripts of libraries look for their modules relative to the library: usr/share beside usr/lib.
+    link('/usr/share', path.join(folder, 'usr/share'));
+    return { folder, names, remove };
+  } catch {
+    remove();
+    return null;
+  }
+}
+
+function addFile(folder: string, names: string, { recorded, copy }: RecordedFile): void {
+  // Normalized as an absolute path, no `..` is left that could lead out of the folder.
+  const inside = path.normalize(path.join('/', recorded));
+  const place = path.join(folder, inside);
+  if (inside === '/' || inside.startsWith(`/${NAMES}`)) return;
+  try {
+    fs.mkdirSync(nameBytes(path.dirname(place)), { recursive: true });
+  } catch {
+    return; // a name that is too long, or a file where another has a folder
+  }
+  if (!link(copy, place)) return;
+  for (const name of namesOf(path.basename(inside))) {
+    link(path.join('..', inside), path.join(names, name));
+    link(path.basename(inside), path.join(path.dirname(place), name));
+  }
+}
+
+/** A library's own name and the shorter ones that programs ask for: libz.so.1.2.13, libz.so.1.2, libz.so.1, libz.so. */
+function namesOf(base: string): string[] {
+  const [, stem, versions] = /^(.+\.so)((?:\.\d+)*)$/.exec(base) ?? [];
+  if (stem === undefined) return [base];
+  const parts = versions.split('.').slice(1);
+  return [...parts.keys(), parts.length]
+    .reverse()
+    .map((length) => [stem, ...parts.slice(0, length)].join('.'));
+}
+
+/** Whether the link is there now; what was there before stays. */
+function link(target: string, place: string): boolean {
+  try {
+    fs.symlinkSync(nameBytes(target), nameBytes(place));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Removes folders whose process is gone. */
+function removeAbandoned(below: string): void {
+  let entries: string[];
+  try {
+    entries = fs.readdirSync(below).filter((name) => name.startsWith(PREFIX));
+  } catch {
+    return;
+  }
+  for (const name of entries) {
+    const pid = Number(/^revenant-gdb\.(\d+)\.\w{6}$/.exec(name)?.[1]);
+    if (!pid || isAlive(pid)) continue;
+    try {
+      fs.rmSync(path.join(below, name), { recursive: true, force: true });
+    } catch {
+      // another user's
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
