@@ -107,7 +107,10 @@ const place = ({ offset, size }: XstateComponent): string => `at ${offset} (${si
 /** What would give the missing XCR0 bits. */
 function xcr0Hint(missing: bigint, { kind }: Gifts): string {
   if ((missing & ~EMULATED_XCR0) !== 0n) {
-    return `Needs a processor that has ${xcr0BitNames(missing & ~EMULATED_XCR0)}; QEMU's emulator has not.`;
+    return (
+      `Needs a computer whose processor has ${xcr0BitNames(missing & ~EMULATED_XCR0)} ` +
+      "and whose KVM gives it to guests; QEMU's emulator has it not."
+    );
   }
   return kind === 'host'
     ? `The emulated machine has it: --machine emulated.`
