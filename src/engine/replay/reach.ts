@@ -10,7 +10,7 @@ import type { PerformContext } from './perform.js';
 import { ripOf, Stop } from './runner.js';
 import { isInterrupted, restartCall } from './syscalls/restart.js';
 import { Goal, type ReplayStep } from './step.js';
-import type { TickStrategy } from './ticks/strategy.js';
+import { Aim, type TickStrategy } from './ticks/strategy.js';
 import { hasExactTicks, registersMatch, stateMatches } from './verify.js';
 
 /**
@@ -50,7 +50,7 @@ export function reachGoal(
     }
     let stop = alone
       ? context.stepper.step(task, limit, budgetMicros)
-      : strategy.run(task, limit, budgetMicros);
+      : strategy.run(task, limit, budgetMicros, aimOf(frame, step));
     if (stop === Stop.pending) return 'running';
     if (stop === Stop.yielded) return 'yielded';
     if (stop === Stop.staged) return 'staged';
@@ -151,6 +151,12 @@ const isDying = (frame: TraceFrame): boolean =>
 /** The frame's ticks where they are a program point and the task's are known; else none. */
 function tickLimit(strategy: TickStrategy, task: Task, frame: TraceFrame): number {
   return strategy.counts && task.ticks >= 0 && hasExactTicks(frame) ? frame.ticks : Infinity;
+}
+
+/** What comes behind a dying task's event must not happen. */
+function aimOf(frame: TraceFrame, { goal, address }: ReplayStep): number {
+  if (goal !== Goal.target) return Aim.byItself;
+  return isDying(frame) ? Aim.byTicks : address;
 }
 
 function watch(strategy: TickStrategy, frame: TraceFrame, step: ReplayStep): void {

@@ -132,6 +132,11 @@ export class Runner {
     if (exit !== Exit.Interrupted && exit !== Exit.Staged) this.held = exit;
   }
 
+  /** Whether an exit is kept for the next run, which then begins with it. */
+  get holds(): boolean {
+    return this.held !== null;
+  }
+
   /**
    * An exit that was kept says that the guest did something that is not dealt with yet. A page fault may be
    * forgotten: the instruction will fault again.

@@ -1,22 +1,26 @@
 import { constants } from 'node:os';
 import { expect, it } from 'vitest';
 import { CounterLostError, type BranchCounter } from '../../kvm/branch-counter.js';
+import { EFLAGS_RESUME, REGISTERS_BYTES, Reg } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import { Stop } from '../runner.js';
 import { CounterTicks } from './counter.js';
-import type { TickStrategy } from './strategy.js';
+import { Aim, type TickStrategy } from './strategy.js';
 
 const { EAGAIN } = constants.errno;
 const SKID = 100;
 const BUDGET = 1000;
+const EVENT = 0x40_1000;
 
 /**
- * A program that retires `length` branches until a system call, on a processor that stops `late` branches after
- * the counter is due, and whose counter is lost `lostAt` branches on. The exact strategy goes to the limit, branch by
- * branch.
+ * A program that retires `length` branches until a system call and is at EVENT at each `every`th of them, on a
+ * processor that stops `late` branches after the counter is due, and whose counter is lost `lostAt` branches on. The
+ * exact strategy goes to the limit, branch by branch.
  */
-function setUp({ length = 100_000, late = 30, slice = Infinity, lostAt = Infinity } = {}) {
-  const program = { at: 0, runs: 0, steps: 0, disarmed: 0 };
+function setUp({ length = 100_000, late = 30, slice = Infinity, lostAt = Infinity, every = 7 } = {}) {
+  const registers = new Uint32Array(REGISTERS_BYTES / 4);
+  const program = { at: 0, runs: 0, steps: 0, disarmed: 0, passages: 0 };
+  let watched = -1;
   let since = 0;
   let due = 0;
   const counter: BranchCounter = {
@@ -36,11 +40,25 @@ function setUp({ length = 100_000, late = 30, slice = Infinity, lostAt = Infinit
   };
   const runner = {
     interrupted: false,
+    holds: false,
     run(): Stop {
       program.runs++;
+      if (runner.holds) {
+        runner.holds = false;
+        return Stop.breakpoint;
+      }
       const stopAt = due === 0 ? Infinity : since + due + late;
-      const to = Math.min(length, stopAt, program.at + slice);
+      const isOnEvent = program.at % every === 0 && registers[2 * Reg.eflags] & EFLAGS_RESUME;
+      const passage = Math.ceil((program.at + (isOnEvent ? 1 : 0)) / every) * every;
+      const to = Math.min(length, stopAt, program.at + slice, watched === EVENT ? passage : Infinity);
       program.at = to;
+      registers[2 * Reg.rip] = to === passage ? EVENT : 0;
+      registers[2 * Reg.eflags] = 0;
+      runner.interrupted = false;
+      if (watched === EVENT && to === passage) {
+        program.passages++;
+        return Stop.breakpoint;
+      }
       // Once, as native/kvm has it.
       if (to === stopAt) due = 0;
       runner.interrupted = to === stopAt && to !== length;
@@ -51,7 +69,7 @@ function setUp({ length = 100_000, late = 30, slice = Infinity, lostAt = Infinit
     name: 'branches',
     counts: true,
     settled: true,
-    watch() {},
+    watch: (event) => void (watched = event),
     cancel() {},
     run(task, limit) {
       expect(due).toBe(0);
@@ -63,14 +81,14 @@ function setUp({ length = 100_000, late = 30, slice = Infinity, lostAt = Infinit
     },
   };
   const task = { ticks: 0 } as Task;
-  const strategy = new CounterTicks(counter, runner, rest);
-  const run = (limit: number): Stop => {
+  const strategy = new CounterTicks(counter, runner, registers, rest);
+  const run = (limit: number, aim: number = Aim.byTicks): Stop => {
     for (;;) {
-      const stop = strategy.run(task, limit, BUDGET);
+      const stop = strategy.run(task, limit, BUDGET, aim);
       if (stop !== Stop.pending && stop !== Stop.yielded) return stop;
     }
   };
-  return { program, task, strategy, run };
+  return { program, runner, task, strategy, run };
 }
 
 it('counts a run that nothing limits', () => {
@@ -93,7 +111,7 @@ it.each([0, 1, 30, SKID])('comes to a limit exactly, however late the processor 
 
 it('counts once what a budget cuts in pieces', () => {
   const { task, strategy, run } = setUp({ slice: 777 });
-  expect(strategy.run(task, 70_000, BUDGET)).toBe(Stop.pending);
+  expect(strategy.run(task, 70_000, BUDGET, Aim.byTicks)).toBe(Stop.pending);
   expect(strategy.settled).toBe(false);
   expect(run(70_000)).toBe(Stop.ticks);
   expect(task.ticks).toBe(70_000);
@@ -132,7 +150,7 @@ it('tells that the counter is lost, and adds nothing to the ticks', () => {
 
 it('counts what was executed when the machine is halted, once', () => {
   const { program, task, strategy, run } = setUp({ slice: 777 });
-  strategy.run(task, Infinity, BUDGET);
+  strategy.run(task, Infinity, BUDGET, Aim.byItself);
   strategy.halted(task);
   expect(strategy.settled).toBe(true);
   expect(task.ticks).toBe(777);
@@ -145,8 +163,52 @@ it('counts what was executed when the machine is halted, once', () => {
 
 it('knows no ticks any more if the counter is lost when the machine is halted, and does not go on', () => {
   const { task, strategy } = setUp({ slice: 777, lostAt: 700 });
-  strategy.run(task, Infinity, BUDGET);
+  strategy.run(task, Infinity, BUDGET, Aim.byItself);
   strategy.halted(task);
   expect(task.ticks).toBe(-1);
-  expect(() => strategy.run(task, Infinity, BUDGET)).toThrow(CounterLostError);
+  expect(() => strategy.run(task, Infinity, BUDGET, Aim.byItself)).toThrow(CounterLostError);
+});
+
+it('runs freely to where the program stops by itself, however near', () => {
+  const { program, task, run } = setUp({ length: 50 });
+  expect(run(50, Aim.byItself)).toBe(Stop.syscall);
+  expect(task.ticks).toBe(50);
+  expect(program).toMatchObject({ runs: 1, steps: 0 });
+  const past = setUp({ length: 60 });
+  expect(past.run(50, Aim.byItself)).toBe(Stop.overrun);
+  const endless = setUp({ length: Infinity });
+  expect(endless.run(50, Aim.byItself)).toBe(Stop.overrun);
+});
+
+it.each([0, 30, SKID])('counts at passages of the event in the last stretch only: %i late', (late) => {
+  const { program, task, run } = setUp({ late });
+  expect(run(70_000, EVENT)).toBe(Stop.breakpoint);
+  expect(task.ticks).toBe(70_000);
+  expect(program.at).toBe(70_000);
+  expect(program.steps).toBe(0);
+  expect(program.passages).toBeLessThanOrEqual((SKID + 1) / 7 + 1);
+});
+
+it('goes on exactly at the limit, where the event was passed with other registers', () => {
+  const { program, task, run } = setUp();
+  expect(run(70_000, EVENT)).toBe(Stop.breakpoint);
+  expect(run(70_000, EVENT)).toBe(Stop.overrun);
+  expect(task.ticks).toBe(70_000);
+  expect(program.at).toBe(70_000);
+});
+
+it('tells when the program passes the limit without coming to the event', () => {
+  const { run } = setUp({ every: 64 });
+  expect(run(70_000 + 1, EVENT)).toBe(Stop.overrun);
+});
+
+it('deals with an exit that came while the machine was halted, before anything counts', () => {
+  const { runner, program, task, strategy, run } = setUp({ slice: 69_996 });
+  expect(strategy.run(task, 70_000, BUDGET, EVENT)).not.toBe(Stop.breakpoint);
+  strategy.halted(task);
+  task.ticks = program.at = 70_000;
+  runner.holds = true;
+  expect(run(70_000, EVENT)).toBe(Stop.breakpoint);
+  expect(task.ticks).toBe(70_000);
+  expect(program.steps).toBe(0);
 });

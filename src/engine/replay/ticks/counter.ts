@@ -1,11 +1,16 @@
 import { CounterLostError, type BranchCounter } from '../../kvm/branch-counter.js';
+import { EFLAGS_RESUME, Reg, type RegisterWords } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
-import { Stop, type Runner } from '../runner.js';
-import type { TickStrategy } from './strategy.js';
+import { Stop, ripOf, type Runner } from '../runner.js';
+import { Aim, type TickStrategy } from './strategy.js';
+
+/** Passages of the event's address in one turn: some milliseconds. */
+const PASSAGES_A_TURN = 128;
 
 /**
- * The processor counts, at its own speed. It stops late, so a run towards a tick count ends that much before it,
- * and another strategy goes the rest of the way.
+ * The processor counts, at its own speed. It stops late, so a run that must not pass its limit ends that much before,
+ * and another strategy goes the rest of the way. Few runs need that: most programs stop at their event by themselves,
+ * and near an event that only ticks and registers identify its address is watched, and the counter read there.
  *
  * `run` throws CounterLostError where the processor counts no more: the program is then anywhere, also behind the limit.
  */
@@ -16,13 +21,16 @@ export class CounterTicks implements TickStrategy {
   private unfinished = false;
   /** A run may end because the counter is due. */
   private armed = false;
+  /** Within the skid of its event: this is the event's address. -1: not so near, or there is none. */
+  private near = -1;
   /** Found where nothing could be done about it. */
   private lost: CounterLostError | null = null;
 
   /** @param rest counts exactly, however slowly */
   constructor(
     private readonly counter: BranchCounter,
-    private readonly runner: Pick<Runner, 'run' | 'interrupted'>,
+    private readonly runner: Pick<Runner, 'run' | 'interrupted' | 'holds'>,
+    private readonly registers: RegisterWords,
     private readonly rest: TickStrategy,
   ) {}
 
@@ -34,22 +42,50 @@ export class CounterTicks implements TickStrategy {
     this.rest.watch(event, hook);
   }
 
-  run(task: Task, limit: number, budgetMicros: number): Stop {
-    if (this.lost) throw this.lost;
-    if (!this.unfinished) {
-      // The last tick is never the processor's: it stops anywhere behind a branch, not right behind it.
-      const ahead = limit - task.ticks - 1 - this.counter.skid;
-      if (!this.rest.settled || ahead <= 0) return this.goRest(task, limit, budgetMicros);
-      this.counter.arm(ahead === Infinity ? 0 : ahead);
-      this.armed = ahead !== Infinity;
+  run(task: Task, limit: number, budgetMicros: number, aim: number): Stop {
+    for (let passages = 0; passages < PASSAGES_A_TURN; passages++) {
+      if (this.lost) throw this.lost;
+      if (!this.unfinished && !this.begin(task, limit, aim)) {
+        this.disarm();
+        return this.rest.run(task, limit, budgetMicros, aim);
+      }
+      const stop = this.runner.run(task, budgetMicros);
+      this.unfinished = stop === Stop.pending && !this.runner.interrupted;
+      if (this.unfinished) return stop;
+      if (task.ticks >= 0) task.ticks += this.counter.read();
+      if (task.ticks > limit) return Stop.overrun;
+      // Interrupted where the counter is due, or halted: the next run goes on from here.
+      if (stop === Stop.pending) return Stop.yielded;
+      const isTooEarly =
+        stop === Stop.breakpoint && ripOf(this.registers) === this.near && task.ticks < limit;
+      if (!isTooEarly) return stop;
+      this.registers[2 * Reg.eflags] |= EFLAGS_RESUME;
     }
-    const stop = this.runner.run(task, budgetMicros);
-    this.unfinished = stop === Stop.pending && !this.runner.interrupted;
-    if (this.unfinished) return stop;
-    if (task.ticks >= 0) task.ticks += this.counter.read();
-    if (stop !== Stop.pending) return task.ticks > limit ? Stop.overrun : stop;
-    // Interrupted where the counter is due, or halted: the next run goes on from here.
-    return task.ticks >= limit ? Stop.overrun : Stop.yielded;
+    return Stop.yielded;
+  }
+
+  /** Arms the counter for the next run; false: the other strategy is to go on. */
+  private begin(task: Task, limit: number, aim: number): boolean {
+    if (!this.rest.settled) return false;
+    this.near = -1;
+    const left = limit - task.ticks;
+    if (aim === Aim.byItself) return this.arm(left + 1);
+    // The last tick is never the processor's: it stops anywhere behind a branch, not right behind it.
+    const ahead = left - 1 - this.counter.skid;
+    if (ahead > 0) return this.arm(ahead);
+    if (aim !== Aim.byTicks) {
+      this.near = aim;
+      this.rest.watch(aim, -1);
+    }
+    // An exit that was kept ends the run at once.
+    const canStop = (this.near >= 0 && left > 0) || this.runner.holds;
+    return canStop && this.arm(left + 1);
+  }
+
+  private arm(after: number): true {
+    this.counter.arm(after === Infinity ? 0 : after);
+    this.armed = after !== Infinity;
+    return true;
   }
 
   halted(task: Task): void {
@@ -69,11 +105,6 @@ export class CounterTicks implements TickStrategy {
     this.unfinished = false;
     this.disarm();
     this.rest.cancel();
-  }
-
-  private goRest(task: Task, limit: number, budgetMicros: number): Stop {
-    this.disarm();
-    return this.rest.run(task, limit, budgetMicros);
   }
 
   private disarm(): void {

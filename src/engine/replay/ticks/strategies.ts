@@ -23,7 +23,8 @@ export class TickStrategies {
       steps: this.stepper,
     };
     const { branchCounter } = machine;
-    this.counter = branchCounter && new CounterTicks(branchCounter, runner, this.all.branches);
+    this.counter =
+      branchCounter && new CounterTicks(branchCounter, runner, machine.context.registers, this.all.branches);
   }
 
   /** The fastest that counts. */

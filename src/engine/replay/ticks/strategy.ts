@@ -12,6 +12,17 @@ import type { Stop } from '../runner.js';
 export const TICK_STRATEGIES = ['match', 'branches', 'steps', 'counter'] as const;
 export type TickStrategyName = (typeof TICK_STRATEGIES)[number];
 
+/**
+ * How the way to an event ends, for `TickStrategy.run`: at an address that a strategy may watch for itself, where the
+ * event is if ticks and registers agree; or as here.
+ */
+export const Aim = {
+  /** The program stops at the event by itself, or on what is watched. A limit is only not to be passed. */
+  byItself: -1,
+  /** A limit must not be passed by a single branch. */
+  byTicks: -2,
+} as const;
+
 export interface TickStrategy {
   readonly name: TickStrategyName;
   /** `Task.ticks` stays exact if it was, and limits are kept. */
@@ -27,8 +38,10 @@ export interface TickStrategy {
    * the branch that would pass it. Stop.yielded: nothing yet, call again. After Stop.pending only another
    * `run` with the same arguments, or a halt of the machine, may follow.
    * @param limit Infinity = none; not below `task.ticks`
+   * @param aim an address, or one of Aim: who stops late at a limit may tell Stop.overrun late, and stop on a watched
+   *   address below it (Stop.breakpoint)
    */
-  run(task: Task, limit: number, budgetMicros: number): Stop;
+  run(task: Task, limit: number, budgetMicros: number, aim: number): Stop;
   /** The machine was halted in an unfinished run, which is over: the registers are the program's. */
   halted?(task: Task): void;
   /** Forgets an unfinished run and takes breakpoints away. */
