@@ -35,7 +35,12 @@ export function summary(result: RunResult, seconds: number): string {
   const where = machine
     ? `revenant: machine: ${machine.description}; XCR0 ${hex(machine.guestXcr0)} in the guest, ${hex(machine.xcr0)} in the machine\n`
     : '';
-  return `revenant: ${verb} ${plural(result.frameTime, 'frame')}, ${tasks}, ${time}${ticks}${end}\n${where}`;
+  const lost = result.stats?.counterLostAt ?? -1;
+  const counter =
+    lost < 0
+      ? ''
+      : `revenant: another program took the processor's counter; from frame ${lost + 1} on ticks were counted by breakpoints\n`;
+  return `revenant: ${verb} ${plural(result.frameTime, 'frame')}, ${tasks}, ${time}${ticks}${end}\n${counter}${where}`;
 }
 
 /** The same for --json. */

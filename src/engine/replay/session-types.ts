@@ -33,6 +33,8 @@ export interface ReplayStats {
   verifiedTicks: number;
   /** How often the replay went back to count ticks exactly. */
   fallbacks: number;
+  /** The frame behind which breakpoints count, because another program took the processor's counter; -1: none did. */
+  counterLostAt: number;
 }
 
 /**

@@ -116,6 +116,7 @@ export class ReplaySession {
       stagedCalls: this.staging?.made ?? 0,
       verifiedTicks: this.tickCheck.verified,
       fallbacks: this.timeline.fallbacks,
+      counterLostAt: this.ticks.counterLostAt,
     };
   }
 
@@ -207,14 +208,11 @@ export class ReplaySession {
   private goOnWithoutCounter({ message }: CounterLostError): boolean {
     const failedAt = this.frame?.frameTime ?? this.core.trace.frameTime;
     this.stop();
-    this.ticks.loseCounter();
-    this.context.strategy = this.home;
     const checkpoint = this.timeline.goBackUncounted();
     const { frameTime } = checkpoint;
-    this.core.log.warn(
-      { failedAt, to: frameTime },
-      `${message} From frame ${frameTime} on ticks are counted by breakpoints`,
-    );
+    this.ticks.loseCounter(frameTime);
+    this.context.strategy = this.home;
+    this.core.log.warn({ failedAt, to: frameTime }, `${message} Breakpoints count from there`);
     this.resumeFrom(checkpoint);
     this.onFallBack?.(frameTime, failedAt);
     return true;

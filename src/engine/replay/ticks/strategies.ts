@@ -10,6 +10,8 @@ import type { TickStrategy, TickStrategyName } from './strategy.js';
 export class TickStrategies {
   readonly stepper: SingleStep;
   private readonly all: Readonly<Record<Exclude<TickStrategyName, 'counter'>, TickStrategy>>;
+  /** The frame behind which breakpoints count instead, or -1. */
+  counterLostAt = -1;
   private counter: TickStrategy | null;
 
   constructor(
@@ -38,7 +40,8 @@ export class TickStrategies {
   }
 
   /** The counter is another program's: neither this session nor a later one on the machine uses it again. */
-  loseCounter(): void {
+  loseCounter(frameTime: number): void {
+    this.counterLostAt = frameTime;
     this.machine.branchCounter = this.counter = null;
   }
 }
