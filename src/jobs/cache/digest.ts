@@ -2,10 +2,11 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { nameBytes, nameOf } from '../../engine/base/names.js';
 
 /** A file of a folder. */
 export interface FileDigest {
-  /** Relative, with `/`. */
+  /** Relative, with `/`; bytes that are no UTF-8 as in base/names.ts. */
   name: string;
   bytes: number;
   sha256: string;
@@ -17,7 +18,7 @@ const PIECE = 1024 ** 2;
 export function fileDigest(file: string): { bytes: number; sha256: string } {
   const hash = createHash('sha256');
   const buffer = Buffer.allocUnsafe(PIECE);
-  const fd = fs.openSync(file, 'r');
+  const fd = fs.openSync(nameBytes(file), 'r');
   try {
     let bytes = 0;
     for (;;) {
@@ -35,10 +36,10 @@ export function fileDigest(file: string): { bytes: number; sha256: string } {
 export function folderDigest(folder: string): FileDigest[] {
   const found: FileDigest[] = [];
   const walk = (below: string): void => {
-    for (const entry of fs.readdirSync(path.join(folder, below))) {
+    for (const entry of fs.readdirSync(nameBytes(path.join(folder, below)), 'buffer').map(nameOf)) {
       const name = below === '' ? entry : `${below}/${entry}`;
       const file = path.join(folder, name);
-      const stat = fs.statSync(file, { throwIfNoEntry: false });
+      const stat = fs.statSync(nameBytes(file), { throwIfNoEntry: false });
       if (stat?.isDirectory()) walk(name);
       else if (stat?.isFile()) found.push({ name, ...fileDigest(file) });
     }

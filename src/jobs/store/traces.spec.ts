@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { nameBytes } from '../../engine/base/names.js';
 import { folderDigest } from '../cache/digest.js';
 import { openStore } from './open.js';
 import { downloadTrace, uploadTrace } from './traces.js';
@@ -50,6 +51,8 @@ beforeAll(async () => {
   fs.mkdirSync(inFolder('trace/sub'), { recursive: true });
   fs.writeFileSync(inFolder('trace/version'), '85\n');
   fs.writeFileSync(inFolder('trace/sub/data'), Buffer.alloc(300_000, 7));
+  // Names are bytes: this is no UTF-8.
+  fs.writeFileSync(nameBytes(inFolder('trace/mmap_copy_5_bad\udcff')), 'a program');
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   process.env.AWS_ACCESS_KEY_ID = 'key';
   process.env.AWS_SECRET_ACCESS_KEY = 'secret';
@@ -72,6 +75,7 @@ describe.each([
     expect(await uploadTrace(store, inFolder('trace'))).toBe(digest);
     const copy = await downloadTrace(store, digest, inFolder(`cache ${_what}`));
     expect(folderDigest(copy)).toEqual(folderDigest(inFolder('trace')));
+    expect(folderDigest(copy).map(({ name }) => name)).toContain('mmap_copy_5_bad\udcff');
     expect(await downloadTrace(store, digest, inFolder(`cache ${_what}`))).toBe(copy);
   });
 

@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { FileDigest } from '../cache/digest.js';
+import { nameBytes, printable } from '../../engine/base/names.js';
 import { fileDigest, folderDigest, listDigest } from '../cache/digest.js';
 import type { Store } from './store.js';
 
@@ -18,7 +19,7 @@ export async function uploadTrace(store: Store, folder: string): Promise<string>
   const digest = listDigest(files);
   if (await store.has(list(digest))) return digest;
   for (const { name, sha256 } of files) {
-    if (!(await store.has(blob(sha256)))) await store.put(blob(sha256), path.join(folder, name));
+    if (!(await store.has(blob(sha256)))) await putFile(store, blob(sha256), path.join(folder, name));
   }
   const temporary = path.join(os.tmpdir(), `revenant-${randomUUID()}`);
   try {
@@ -29,6 +30,16 @@ export async function uploadTrace(store: Store, folder: string): Promise<string>
     fs.rmSync(temporary, { force: true });
   }
   return digest;
+}
+
+/** By descriptor: a store takes paths as text, and a name may be no UTF-8. */
+async function putFile(store: Store, key: string, file: string): Promise<void> {
+  const fd = fs.openSync(nameBytes(file), 'r');
+  try {
+    await store.put(key, `/proc/self/fd/${fd}`);
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 /**
@@ -73,8 +84,13 @@ async function downloadFile(store: Store, { name, sha256 }: FileDigest, folder: 
   const target = path.resolve(folder, name);
   if (!target.startsWith(folder + path.sep) || !/^[0-9a-f]{64}$/.test(sha256))
     throw new RevenantError('E_TRACE_PATH', `A trace in the store has a file ${JSON.stringify(name)}.`);
-  fs.mkdirSync(path.dirname(target), { recursive: true });
-  await store.get(blob(sha256), target);
-  if (fileDigest(target).sha256 !== sha256)
-    throw new RevenantError('E_TRACE_CORRUPT', `The store's copy of ${name} is damaged (${sha256}).`);
+  const arriving = path.join(folder, '.arriving');
+  await store.get(blob(sha256), arriving);
+  if (fileDigest(arriving).sha256 !== sha256)
+    throw new RevenantError(
+      'E_TRACE_CORRUPT',
+      `The store's copy of ${printable(name)} is damaged (${sha256}).`,
+    );
+  fs.mkdirSync(nameBytes(path.dirname(target)), { recursive: true });
+  fs.renameSync(arriving, nameBytes(target));
 }
