@@ -20,8 +20,8 @@ import { hasExactTicks, registersMatch, stateMatches } from './verify.js';
 export type Reach = 'reached' | 'running' | 'yielded' | 'stopped' | 'staged';
 
 const SYSCALL_LENGTH = 2;
-/** Stops in one turn: some ten milliseconds at the emulated machine's exit cost. */
-const STOPS_A_TURN = 128;
+/** Stops in one turn: some milliseconds at the emulated machine's exit cost, so that an interrupt is seen in time. */
+const STOPS_A_TURN = 32;
 /** A trapped instruction ends at most this far behind its start. */
 const MAX_INSTRUCTION = 15;
 

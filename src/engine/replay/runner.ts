@@ -89,7 +89,7 @@ const SIGNAL_OF_VECTOR: Readonly<Record<number, number>> = {
  * Exits served in one turn. A program may cause them as often as it likes (an instruction that is completed
  * here, in a loop), so without a limit it could keep its caller from ever being interrupted.
  */
-const EXITS_A_TURN = 4096;
+const EXITS_A_TURN = 512;
 
 /** DR6: single step (SDM vol. 3, 17.2.3). */
 const DR6_STEP = 1 << 14;

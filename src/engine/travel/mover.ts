@@ -16,6 +16,12 @@ const BUDGET_MICROS = 5_000;
 const MICROS_AN_EXIT = 4;
 /** Work between two checkpoints on the way, in exits: some twenty milliseconds. */
 const EFFORT_BETWEEN = 5_000;
+/**
+ * Beyond that, the farther the way, the rarer: each costs the page faults of what is written after it, and most are thinned
+ * out. Of the work so far, and of a way to a known end, such a part lies between two.
+ */
+const PART_OF_WAY = 64;
+const PART_OF_BOUNDED_WAY = 4;
 /** The same where the program stops for its user. */
 const EFFORT_FOR_USER = 50;
 const MAX_STOPOVERS = 48;
@@ -37,6 +43,9 @@ export interface Here {
   readonly steps: number;
 }
 
+/** An interrupt that was asked for while searching. */
+export class Interrupted extends Error {}
+
 /** Moves a session: forwards to events, and back to checkpoints. Takes checkpoints on the way. */
 export class Mover {
   readonly stopovers: Stopovers;
@@ -54,6 +63,8 @@ export class Mover {
   private journey: Stopover[] | null = null;
   /** A stopover that the way which began at the last `goTo` does not lead beyond. */
   private bound: Stopover | null = null;
+  /** From the last `goTo` to the bound. */
+  private wayLength = 0;
   effort = 0;
   private effortAtLast = 0;
   private exitsSeen = 0;
@@ -193,6 +204,7 @@ export class Mover {
   goTo(stopover: Stopover, bound: Stopover | null = null): void {
     invariant(this.stopovers.has(stopover), 'the checkpoint exists');
     this.bound = bound;
+    this.wayLength = bound ? bound.effort - stopover.effort : 0;
     this.session.restore(stopover.checkpoint);
     this.from = this.standsAt = stopover;
     this.effort = this.effortAtLast = stopover.effort;
@@ -243,11 +255,20 @@ export class Mover {
         const event = this.pause();
         if (event) return this.arrive(bounded, event);
       }
-      if (this.effort - this.effortAtLast >= EFFORT_BETWEEN) {
-        this.rest(bounded);
-      }
+      if (this.effort - this.effortAtLast >= this.effortBetween(bounded)) this.rest(bounded);
       if (progress === 'pending' || left > FRAMES_A_TURN) yield null;
     }
+  }
+
+  private effortBetween(bounded: boolean): number {
+    if (!bounded || !this.bound) return Math.max(EFFORT_BETWEEN, this.effort / PART_OF_WAY);
+    // What lies between two that are near each other is searched through as fast as it is kept.
+    return this.wayLength < 2 * EFFORT_BETWEEN ? Infinity : this.wayLength / PART_OF_BOUNDED_WAY;
+  }
+
+  /** Throws Interrupted if that was asked for: between two runs, none of which may have looked. */
+  checkInterrupt(): void {
+    if (this.interruptRequested) throw new Interrupted();
   }
 
   /** Settles what is known of the order of places, now that a run has ended at one. */

@@ -7,7 +7,7 @@ import type { Task } from '../task/task.js';
 import type { Stopover } from './checkpoints.js';
 import type { TravelEvent } from './event.js';
 import { RUN, type RunOrders } from './listener.js';
-import type { Mover, Slices } from './mover.js';
+import { Interrupted, type Mover, type Slices } from './mover.js';
 import { isSameState } from './same-state.js';
 
 export type StopEvent = Extract<TravelEvent, { kind: 'stop' }>;
@@ -36,9 +36,6 @@ const EFFORT_BETWEEN_EVENTS = 400;
 /** Places that are tried one after the other before searching. */
 export const MAX_WALK = 32;
 
-/** An interrupt that was asked for while searching. */
-export class Interrupted extends Error {}
-
 /** The time for one slice of a way is over. */
 export class SliceOver extends Error {}
 
@@ -56,6 +53,12 @@ export class Searcher {
     if (!checkpoint.inside) return session.inside === null;
     const task = session.inside?.task;
     return task !== undefined && isSameState(this.core, task, checkpoint);
+  }
+
+  /** Whoever waits may look for an interrupt; what follows each other quickly must not keep it from being seen. */
+  private *turn(): Slices<void> {
+    yield null;
+    this.mover.checkInterrupt();
   }
 
   /** Runs to the next event, 'arrived' at the end. Never beyond it. */
@@ -103,6 +106,7 @@ export class Searcher {
       for (;;) {
         const event = yield* this.towards(end, { skipTid });
         if (!event) return way;
+        yield* this.turn();
         skipTid = event.stop.tid;
         if (!counts(event)) continue;
         way = { from, skipTid: fromSkip, count: ++count, event };
@@ -125,6 +129,7 @@ export class Searcher {
     for (let left = way.count; left > 0;) {
       const event = yield* this.towards(end, { skipTid });
       if (!event) throw lost(this.mover.session.frameTime);
+      yield* this.turn();
       skipTid = event.stop.tid;
       if (counts(event)) left--;
     }
@@ -141,8 +146,7 @@ export class Searcher {
     for (let steps = 0; steps <= limit; steps++) {
       if (this.isAt(end)) return steps;
       if (!(yield* this.step(end.tid)) || session.frameTime !== end.checkpoint.frameTime) return -1;
-      if (mover.interruptRequested) throw new Interrupted();
-      if (steps % MAX_WALK === 0) yield null;
+      if (steps % MAX_WALK === 0) yield* this.turn();
     }
     return -1;
   }

@@ -25,10 +25,10 @@ import type { Archive } from './archive.js';
 import type { TravelEvent } from './event.js';
 import { Catching, FrameStops } from './frame-stops.js';
 import { RUN, TravelListener } from './listener.js';
-import { Mover, type Slices } from './mover.js';
+import { Interrupted, Mover, type Slices } from './mover.js';
 import { Reverse } from './reverse.js';
 import { memoryDigest } from './same-state.js';
-import { Interrupted, Searcher } from './search.js';
+import { Searcher } from './search.js';
 
 export interface TravelOptions extends ReplayOptions {
   /** Debug registers stop data accesses on this machine (Attestation.dataBreakpoints). */
@@ -36,6 +36,9 @@ export interface TravelOptions extends ReplayOptions {
   /** Checkpoints in files. */
   archive?: (session: ReplaySession) => Archive;
 }
+
+/** Steps of a range after which whoever waits may look for an interrupt. */
+const STEPS_A_TURN = 16;
 
 /** A replay that stops where a debugger wants and goes anywhere in its recording. */
 export class TravelTarget implements ReplayTarget {
@@ -262,13 +265,14 @@ export class TravelTarget implements ReplayTarget {
       if (event.kind === 'stop') this.mover.keepForUser();
       return this.stopOf(event);
     }
-    for (;;) {
+    for (let steps = 1; ; steps++) {
       const event = yield* this.stepForward(tid, skipTid);
       const stop = this.stopOf(event);
       if (stop.kind !== 'step' || mode.kind === 'step') return stop;
       const rip = this.rip(tid);
       if (rip < mode.start || rip >= mode.end) return stop;
       if (this.breaksAt(tid, rip)) return { kind: 'breakpoint', tid, address: rip };
+      if (steps % STEPS_A_TURN === 0) yield null;
       if (this.mover.interruptRequested) return { kind: 'interrupted', tid };
     }
   }
@@ -337,6 +341,8 @@ export class TravelTarget implements ReplayTarget {
         const rip = this.rip(tid);
         if (rip < mode.start || rip >= mode.end) return stop;
         if (this.breaksAt(tid, rip)) return { kind: 'breakpoint', tid, address: rip };
+        yield null;
+        mover.checkInterrupt();
       }
     } catch (error) {
       if (!(error instanceof Interrupted)) throw error;
