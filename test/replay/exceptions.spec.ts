@@ -30,3 +30,17 @@ describe('instructions that the recording kernel answered', () => {
     expect(await replay(folder)).toEqual({ text, status: 0 });
   });
 });
+
+describe('exceptions that the emulated machine does not raise as processors do', () => {
+  const [SEGV, FPE] = [11, 8];
+  itOn(caseTrace('smash'), 'a return to an address that is not canonical', async (folder) => {
+    expect(await replay(folder)).toEqual({ text: 'before\n', status: SEGV });
+  });
+  itOn(caseTrace('fenv'), 'a division by zero that MXCSR does not mask', async (folder) => {
+    expect(await replay(folder)).toEqual({ text: 'before\n', status: FPE });
+  });
+  itOn(caseTrace('x87'), 'reserved bits of MXCSR, and an x87 exception', async (folder) => {
+    const text = 'mxcsr 11 code 128\nx87 8 code 3\n';
+    expect(await replay(folder)).toEqual({ text, status: 0 });
+  });
+});

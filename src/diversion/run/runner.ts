@@ -7,9 +7,11 @@ import { Exit } from '../../engine/kvm/exit.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
 import { answerCpuid, completeInstruction, type Completion } from '../../engine/replay/completion.js';
 import type { GuestCore } from '../../engine/replay/guest-core.js';
+import { readMemory } from '../../engine/replay/unraised.js';
 import { REPLAY_ASSIST_IP } from '../../engine/replay/layout.js';
 import type { Task } from '../../engine/task/task.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../../engine/x86/decode.js';
+import { isWild, undoBranch, undoCall } from '../../engine/x86/wild-branch.js';
 import type { DiversionClock } from '../clock.js';
 import type { FaultFacts } from '../process.js';
 import { Code, Sig, faultSignal, type Signal } from '../signals/pending.js';
@@ -111,10 +113,16 @@ export class DiversionRunner {
     const { registers } = this.core.machine.context;
     const kind = this.kindAt(task);
     this.programFlag = registers[2 * Reg.eflags] & EFLAGS_TRAP;
+    const before = registers.slice();
     registers[2 * Reg.eflags] |= EFLAGS_TRAP | EFLAGS_RESUME;
     this.stepping = true;
     const stop = this.runOn(task, STEP_BUDGET_MICROS, lift);
     this.stepping = false;
+    // The emulator takes such a branch, and traps behind it. Processors fault on it.
+    if (stop === STEP && isWild(registers)) {
+      undoBranch(before, registers);
+      return this.protectionFault();
+    }
     this.hideTrapFlag(task, kind, stop === STEP);
     return stop;
   }
@@ -170,17 +178,23 @@ export class DiversionRunner {
     // A 32-bit system call, which there is no kernel for.
     if (vector === Vector.INT80) {
       setSigned(registers, Reg.rip, rip - SYSCALL_LENGTH);
-      return this.fault(Sig.SEGV, Code.kernel, 0n, Vector.GP);
+      return this.protectionFault();
     }
     // The processor refused to go back to the program: IRET, or a base that is not canonical.
     if (vector >= RING0_FAULT) {
       context.dropRequests();
-      return this.fault(Sig.SEGV, Code.kernel, 0n, Vector.GP);
+      return this.protectionFault();
     }
+    if (vector === Vector.GP && isWild(registers)) undoCall(registers, readMemory(task));
     const known = FAULTS[vector];
     if (!known) throw this.lost(task);
     const [signal, code, atRip] = known;
     return this.fault(signal, code, atRip ? BigInt(rip) : 0n, vector);
+  }
+
+  /** A #GP that the machine did not raise, or not with these registers. */
+  private protectionFault(): RunStop {
+    return this.fault(Sig.SEGV, Code.kernel, 0n, Vector.GP);
   }
 
   private fault(signal: number, code: number, address: bigint, trap: number): RunStop {

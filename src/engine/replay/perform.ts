@@ -13,6 +13,7 @@ import { abortCommit, finishFlush, prepareFlush, requestHookExitNotice, resetBuf
 import { markEntered, performEntry } from './syscalls/enter.js';
 import { performExit } from './syscalls/exit.js';
 import { growMap, mapPatchPages } from './syscalls/memory.js';
+import type { Unraised } from '../x86/unraised.js';
 import type { SingleStep } from './ticks/single-step.js';
 import type { TickStrategy } from './ticks/strategy.js';
 import { registersMatch, trapMatches } from './verify.js';
@@ -46,6 +47,8 @@ export interface PerformContext {
   listener: StopListener | null;
   /** Where all but vector registers were a frame's, last; for the report of a divergence. */
   nearMiss: { frameTime: number; differing: string[] } | null;
+  /** How this machine may leave out the fault that is run to; set where that begins. */
+  unraised?: Unraised;
   /** Makes the error that ends a replay which differs from the recording. */
   readonly diverge: (cause: DivergenceCause) => RevenantError;
 }

@@ -3,6 +3,7 @@ import { SEGV_PKUERR, Signal, Sys, TRAP_HWBKPT } from '../base/linux.js';
 import { Reg, getSigned } from '../base/registers.js';
 import { Arch, EventKind, SyscallState, type TraceFrame } from '../trace/frame.js';
 import { RevenantError } from '../base/errors.js';
+import { SignalCode } from '../x86/unraised.js';
 import { UNTRACED_EXITS } from './layout.js';
 import { Action, Goal, type ReplayStep } from './step.js';
 
@@ -147,7 +148,14 @@ export function isRaised(frame: TraceFrame): boolean {
   }
 }
 
-function signalOf({ siginfo }: TraceFrame): { number: number; code: number } {
+/** Whether a signal's place may have to be found by registers: floating-point exceptions may be left out here. */
+export function isFoundByRegisters(frame: TraceFrame): boolean {
+  const { number, code } = signalOf(frame);
+  return !isRaised(frame) || (number === Signal.FPE && code !== SignalCode.intDiv);
+}
+
+/** Signal and si_code of a signal frame. */
+export function signalOf({ siginfo }: TraceFrame): { number: number; code: number } {
   if (siginfo.byteLength < 12) return { number: 0, code: 0 };
   const info = new DataView(siginfo.buffer, siginfo.byteOffset, siginfo.byteLength);
   return { number: info.getInt32(0, true), code: info.getInt32(8, true) };

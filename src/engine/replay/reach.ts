@@ -5,12 +5,12 @@ import { EFLAGS_RESUME, Reg } from '../base/registers.js';
 import { isRepeatedString } from '../x86/decode.js';
 import { EventKind, type TraceFrame } from '../trace/frame.js';
 import type { Task } from '../task/task.js';
-import { Lift } from '../debug/guest-stops.js';
 import type { PerformContext } from './perform.js';
 import { ripOf, Stop } from './runner.js';
 import { isInterrupted, restartCall } from './syscalls/restart.js';
 import { Goal, type ReplayStep } from './step.js';
 import { Aim, type TickStrategy } from './ticks/strategy.js';
+import { isOtherRefusal, stepLifted, tryFault, undoWildBranch, unraisedOf } from './unraised.js';
 import { hasExactTicks, registersMatch, stateMatches } from './verify.js';
 
 /**
@@ -49,15 +49,15 @@ export function reachGoal(
       return reached(strategy);
     }
     let stop = alone
-      ? context.stepper.step(task, limit, budgetMicros)
-      : strategy.run(task, limit, budgetMicros, aimOf(frame, step));
+      ? stepAlone(context, task, frame, step, limit, budgetMicros)
+      : strategy.run(task, limit, budgetMicros, aimOf(context, frame, step));
     if (stop === Stop.pending) return 'running';
     if (stop === Stop.yielded) return 'yielded';
     if (stop === Stop.staged) return 'staged';
     if (listener) {
       listener.alone = false;
       if (isListeners(stop, alone)) {
-        if (step.goal === Goal.target && task.ticks === limit) watch(strategy, frame, step);
+        if (isMatched(context, step) && task.ticks === limit) watch(context, frame, step);
         if (listener.stopped(stop, task)) return 'stopped';
         continue;
       }
@@ -65,10 +65,11 @@ export function reachGoal(
     }
     if (stop === Stop.ticks) {
       if (isThere(context, task, frame, step)) return reached(strategy);
-      if (step.goal === Goal.target) watch(strategy, frame, step);
+      if (isMatched(context, step)) watch(context, frame, step);
       continue;
     }
     for (;;) {
+      stop = asProcessorsStop(context, task, frame, step, limit, stop);
       if (isEvent(context, task, frame, step, stop)) {
         if (isBreaking(step) && !isDying(frame) && listener?.arriving(frame, task)) return 'stopped';
         return reached(strategy);
@@ -81,7 +82,9 @@ export function reachGoal(
       continue;
     }
     if (stop === Stop.overrun) throw passedTicks(context, task, frame, step);
-    if (!isBreaking(step) || stop !== Stop.breakpoint) throw notReached(context, frame, step, stop);
+    // What only executing it could tell of was executed.
+    if (stop === Stop.step && context.unraised !== 'none') continue;
+    if (!isWatched(context, step) || stop !== Stop.breakpoint) throw notReached(context, frame, step, stop);
     // Not yet: execute the instruction under the breakpoint and go on.
     registers[2 * Reg.eflags] |= EFLAGS_RESUME;
   }
@@ -96,27 +99,34 @@ function beginsThere(
   step: ReplayStep,
   limit: number,
 ): boolean {
-  const { core, strategy, listener } = context;
+  const { core, listener } = context;
   core.activate(task);
   if (isInterrupted(core, task) && !isThere(context, task, frame, step)) restartCall(core, task);
   listener?.starts(task);
   if (isThere(context, task, frame, step)) return true;
   if (task.ticks > limit) throw passedTicks(context, task, frame, step);
+  context.unraised = unraisedOf(task, frame, step);
   // While ticks are missing there is nothing to look for at the target.
-  if (step.goal !== Goal.target || isDying(frame) || task.ticks === limit || limit === Infinity)
-    watch(strategy, frame, step);
+  if (!isMatched(context, step) || isDying(frame) || task.ticks === limit || limit === Infinity)
+    watch(context, frame, step);
   return false;
 }
 
 /** A turn of the repeated instruction at the target. */
-function stepOnTarget({ runner, stepper }: PerformContext, task: Task): Stop {
-  const { stops } = runner;
-  if (!stops) return toBreakpoint(stepper.stepNow(task));
-  const { lift } = stops;
-  stops.lift = Lift.breakpoints;
-  const stop = stepper.stepNow(task);
-  stops.lift = lift;
-  return toBreakpoint(stop);
+const stepOnTarget = (context: PerformContext, task: Task): Stop => toBreakpoint(stepLifted(context, task));
+
+/** `tryFault` where the program stands at a fault that may be left out here; else Stop.breakpoint. */
+function tryHere(
+  context: PerformContext,
+  task: Task,
+  frame: TraceFrame,
+  step: ReplayStep,
+  limit: number,
+): Stop {
+  const { unraised = 'none' } = context;
+  if (unraised === 'none' || (limit !== Infinity && task.ticks !== limit)) return Stop.breakpoint;
+  if (ripOf(context.core.machine.context.registers) !== step.address) return Stop.breakpoint;
+  return tryFault(context, task, frame, step, unraised);
 }
 
 const toBreakpoint = (stop: Stop): Stop => (stop === Stop.step ? Stop.breakpoint : stop);
@@ -143,7 +153,56 @@ function isLanding(
   return step.goal === Goal.address || isTarget(context, task, frame, step, Stop.breakpoint);
 }
 
+/** A stop where a processor would have it: at a fault that is left out here, and on the branch that none takes. */
+function asProcessorsStop(
+  context: PerformContext,
+  task: Task,
+  frame: TraceFrame,
+  step: ReplayStep,
+  limit: number,
+  stop: Stop,
+): Stop {
+  if (stop === Stop.breakpoint) return arriveAtFault(context, task, frame, step, limit);
+  if (stop === Stop.fault && step.goal === Goal.fault) undoWildBranch(context, task, frame);
+  return stop;
+}
+
+/** One instruction; a fault that would be left out is found before it. */
+function stepAlone(
+  context: PerformContext,
+  task: Task,
+  frame: TraceFrame,
+  step: ReplayStep,
+  limit: number,
+  budgetMicros: number,
+): Stop {
+  const tried = context.stepper.settled ? tryHere(context, task, frame, step, limit) : Stop.breakpoint;
+  return tried === Stop.breakpoint ? context.stepper.step(task, limit, budgetMicros) : tried;
+}
+
+/** On the breakpoint of a fault that may be left out. A debugger's there comes first, as it does before other faults. */
+function arriveAtFault(
+  context: PerformContext,
+  task: Task,
+  frame: TraceFrame,
+  step: ReplayStep,
+  limit: number,
+): Stop {
+  if (context.unraised === 'none') return Stop.breakpoint;
+  const rip = ripOf(context.core.machine.context.registers);
+  if (context.runner.stops?.stopsAt(task, rip)) return Stop.user;
+  return tryHere(context, task, frame, step, limit);
+}
+
 const isBreaking = (step: ReplayStep): boolean => step.goal === Goal.address || step.goal === Goal.target;
+
+/** The event's place is told by its registers, at its tick. */
+const isMatched = ({ unraised }: PerformContext, step: ReplayStep): boolean =>
+  step.goal === Goal.target || unraised !== 'none';
+
+/** The event's address has a breakpoint. */
+const isWatched = (context: PerformContext, step: ReplayStep): boolean =>
+  isBreaking(step) || isMatched(context, step);
 
 const isDying = (frame: TraceFrame): boolean =>
   frame.kind === EventKind.sched && frame.inSyscallbufSyscallHook !== 0n;
@@ -154,18 +213,18 @@ function tickLimit(strategy: TickStrategy, task: Task, frame: TraceFrame): numbe
 }
 
 /** What comes behind a dying task's event must not happen. */
-function aimOf(frame: TraceFrame, { goal, address }: ReplayStep): number {
-  if (goal !== Goal.target) return Aim.byItself;
-  return isDying(frame) ? Aim.byTicks : address;
+function aimOf(context: PerformContext, frame: TraceFrame, step: ReplayStep): number {
+  if (!isMatched(context, step)) return Aim.byItself;
+  return isDying(frame) ? Aim.byTicks : step.address;
 }
 
-function watch(strategy: TickStrategy, frame: TraceFrame, step: ReplayStep): void {
-  if (!isBreaking(step)) return;
+function watch(context: PerformContext, frame: TraceFrame, step: ReplayStep): void {
+  if (!isWatched(context, step)) return;
   if (step.address < 0) {
     throw new RevenantError('E_TRACE_CORRUPT', `Frame ${frame.frameTime}: an event at no user address.`);
   }
   const hook = isDying(frame) ? Number(frame.inSyscallbufSyscallHook) : -1;
-  strategy.watch(step.address, hook < USER_END ? hook : -1);
+  context.strategy.watch(step.address, hook < USER_END ? hook : -1);
 }
 
 function reached(strategy: TickStrategy): Reach {
@@ -243,7 +302,8 @@ function isEvent(
     case Goal.trap:
       return stop === Stop.trap && rip < step.address && step.address - rip <= MAX_INSTRUCTION;
     case Goal.fault:
-      return (stop === Stop.fault && runner.signal === step.signal) || isTrapSignal(stop, step);
+      if (stop !== Stop.fault) return isTrapSignal(stop, step);
+      return runner.signal === step.signal || isOtherRefusal(context, frame, step);
     case Goal.flush:
       return stop === Stop.flush;
     case Goal.address:

@@ -292,6 +292,14 @@ export class Runner {
     return Stop.fault;
   }
 
+  /** A #GP that the machine did not raise. */
+  protectionFault(): Stop {
+    this.vector = Vector.GP;
+    this.signal = Signal.SEGV;
+    this.address = -1;
+    return Stop.fault;
+  }
+
   /** #GP and #UD: trapped instructions, the flush point, instructions to complete; else a signal. */
   private trapped(task: Task, vector: number): Stop {
     const registers = this.core.machine.context.registers;

@@ -7,7 +7,7 @@ import {
   type CheckpointPlace,
 } from './checkpoint.js';
 import type { ReplayCore } from './core.js';
-import { isRaised } from './plan.js';
+import { isFoundByRegisters } from './plan.js';
 import { isElidable } from './ticks/elide.js';
 
 /** A wrong landing shows soon as a rule; pages that a checkpoint holds are memory. */
@@ -163,7 +163,7 @@ export function endsByRegisters(core: ReplayCore): boolean {
     const frame = trace.peek(k);
     if (!frame || frame.tid !== task.tid) return false;
     if (frame.kind === EventKind.syscallbufFlush) continue;
-    if (frame.kind === EventKind.signal) return !isRaised(frame);
+    if (frame.kind === EventKind.signal) return isFoundByRegisters(frame);
     // The frame that follows decides; beyond what can be seen, a checkpoint too many does no harm.
     return (
       frame.kind === EventKind.sched && (k === FRAMES_AHEAD || !isElidable(frame, task, trace.peek(k + 1)))

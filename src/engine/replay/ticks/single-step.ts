@@ -1,9 +1,10 @@
 import type { Gva } from '../../base/address.js';
 import { RevenantError } from '../../base/errors.js';
-import { EFLAGS_RESUME, Reg, getUnsigned } from '../../base/registers.js';
+import { EFLAGS_RESUME, Reg, getUnsigned, newRegisters } from '../../base/registers.js';
 import type { Machine } from '../../kvm/machine.js';
 import type { Task } from '../../task/task.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH, isConditionalBranch } from '../../x86/decode.js';
+import { isWild, undoBranch } from '../../x86/wild-branch.js';
 import { Stop, ripOf, type Runner } from '../runner.js';
 import type { TickStrategy } from './strategy.js';
 
@@ -31,6 +32,8 @@ export class SingleStep implements TickStrategy {
   private kind: number = Insn.other;
   private programFlag = 0;
   private afterMovSs = 0 as Gva;
+  /** The registers before the instruction being stepped. */
+  private readonly before = newRegisters();
   private readonly code = new Uint8Array(2 * MAX_INSTRUCTION_LENGTH);
   private readonly decoder = new InstructionDecoder();
 
@@ -67,6 +70,7 @@ export class SingleStep implements TickStrategy {
       this.look(task, registers);
       if (this.branches > 0 && task.ticks + this.branches > limit) return Stop.overrun;
       this.programFlag = registers[2 * Reg.eflags] & EFLAGS_TRAP;
+      this.before.set(registers);
       registers[2 * Reg.eflags] |= EFLAGS_TRAP | EFLAGS_RESUME;
     }
     this.runner.stopAfterService = this.runner.stepping = true;
@@ -74,6 +78,11 @@ export class SingleStep implements TickStrategy {
     this.runner.stopAfterService = this.runner.stepping = false;
     this.unfinished = stop === Stop.pending || stop === Stop.yielded;
     if (this.unfinished) return stop;
+    // The emulator takes such a branch, and traps behind it. Processors fault on it.
+    if (stop === Stop.step && isWild(registers)) {
+      undoBranch(this.before, registers);
+      return this.runner.protectionFault();
+    }
     if (stop === Stop.step) this.retire(task, registers);
     else if (this.kind !== Insn.popf) this.restoreFlag(registers);
     if (stop !== Stop.step || this.programFlag === 0) return stop;

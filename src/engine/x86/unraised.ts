@@ -1,0 +1,98 @@
+/**
+ * Exceptions that a machine may leave out: it executes the instruction instead. Seen in QEMU 7.2's emulator: LOCK where
+ * there is none, #GP for reserved bits of MXCSR, bases that are not canonical and CLFLUSH, #XM altogether, #MF but at
+ * FWAIT. Processors execute an instruction at a recorded SIGILL that the recorded one lacked.
+ */
+import { Signal } from '../base/linux.js';
+import { iced } from './iced.js';
+import { withInstruction } from './operands.js';
+
+/**
+ * What decides whether the exception is raised where all general registers are as recorded.
+ * - `registers`: nothing else.
+ * - `mxcsr`: the memory operand has reserved bits of MXCSR.
+ * - `x87`, `simd`: an unmasked floating-point exception is pending or arises; `simd` instructions may have both.
+ */
+export type Unraised = 'none' | 'registers' | 'mxcsr' | 'x87' | 'simd';
+
+/** si_code (include/uapi/asm-generic/siginfo.h). */
+export const SignalCode = { intDiv: 1, underflow: 5, invalid: 7, kernel: 0x80 } as const;
+
+/** How the exception at this instruction, which became a signal, may be left out here. */
+export function unraisedAt(code: Uint8Array, signal: number, signalCode: number): Unraised {
+  if (signal === Signal.ILL) return 'registers';
+  if (signal === Signal.SEGV) {
+    // Page faults are raised, but for CLFLUSH and its kind (0F AE /7, 66 0F AE /6).
+    if (signalCode !== SignalCode.kernel && !code.includes(0xae)) return 'none';
+    return withInstruction(code, 0n, ({ mnemonic }) =>
+      protectionAt(mnemonic, signalCode === SignalCode.kernel),
+    );
+  }
+  if (signal !== Signal.FPE || signalCode === SignalCode.intDiv) return 'none';
+  return isX87(code) ? 'x87' : 'simd';
+}
+
+function protectionAt(mnemonic: number, isGeneral: boolean): Unraised {
+  const { Mnemonic } = iced();
+  switch (mnemonic) {
+    case Mnemonic.Clflush:
+    case Mnemonic.Clflushopt:
+    case Mnemonic.Clwb:
+      return 'registers';
+    case Mnemonic.Wrfsbase:
+    case Mnemonic.Wrgsbase:
+      return isGeneral ? 'registers' : 'none';
+    case Mnemonic.Ldmxcsr:
+    case Mnemonic.Vldmxcsr:
+    case Mnemonic.Fxrstor:
+    case Mnemonic.Fxrstor64:
+    case Mnemonic.Xrstor:
+    case Mnemonic.Xrstor64:
+      return isGeneral ? 'mxcsr' : 'none';
+    default:
+      return 'none';
+  }
+}
+
+/** D8 to DF and FWAIT, behind prefixes. */
+function isX87(code: Uint8Array): boolean {
+  const opcode = code.find((byte) => !PREFIXES.has(byte)) ?? 0;
+  return (opcode >= 0xd8 && opcode <= 0xdf) || opcode === 0x9b;
+}
+
+const PREFIXES: ReadonlySet<number> = new Set([
+  ...[0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3],
+  ...Array.from({ length: 16 }, (_, rex) => 0x40 + rex),
+]);
+
+/** Exceptions of MXCSR and of the x87 words, by bit: invalid, denormal, division by zero, overflow, underflow, precision. */
+export const FLOAT_FLAGS = 0x3f;
+const INVALID = 1;
+const DENORMAL = 2;
+const UNDERFLOW = 16;
+/** Those that are found before computing; unmasked ones keep the others from being noted (SDM vol. 1, 11.5.2). */
+const BEFORE_COMPUTING = 7;
+
+/**
+ * The unmasked exceptions of an x87 state. An emulator that notes neither faults of the register stack nor denormal
+ * operands is told of them by the signal.
+ */
+export function x87Raises(control: number, status: number, signalCode: number): boolean {
+  const unmasked = ~control & FLOAT_FLAGS;
+  if ((status & unmasked) !== 0) return true;
+  if (signalCode === SignalCode.invalid) return (unmasked & INVALID) !== 0;
+  return signalCode === SignalCode.underflow && (unmasked & DENORMAL) !== 0;
+}
+
+/**
+ * MXCSR after an instruction that arose `flags` from `mxcsr`, if it raises #XM; else null. Denormal operands, which
+ * the emulator does not note, are told of by the signal.
+ */
+export function mxcsrOfFault(mxcsr: number, flags: number, signalCode: number): number | null {
+  const unmasked = ~(mxcsr >>> 7) & FLOAT_FLAGS;
+  let arisen = flags & FLOAT_FLAGS;
+  if (signalCode === SignalCode.underflow && unmasked & DENORMAL && !(arisen & unmasked & UNDERFLOW))
+    arisen |= DENORMAL;
+  if ((arisen & unmasked) === 0) return null;
+  return mxcsr | (arisen & unmasked & BEFORE_COMPUTING ? arisen & BEFORE_COMPUTING : arisen);
+}
