@@ -72,6 +72,10 @@ export class RecordingInput {
       this.reader.readWrite({ ...write, size: offset + there, holes: [], holeBytes: 0 }, offset, bytes);
   }
 
+  holeAt(write: MemWrite, offset: number): number {
+    return this.reader.holeAt(write, offset);
+  }
+
   openBacking(record: MMapRecord): BackingFile {
     return this.reader.openBacking(record);
   }

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { gpa, type Gva } from '../base/address.js';
 import { GuestMemory } from '../kvm/guest-memory.js';
-import { AddressSpace, STUBS_NAME } from '../mm/address-space.js';
-import { Prot } from '../mm/vma.js';
+import { AddressSpace } from '../mm/address-space.js';
+import { Prot, STUBS_NAME } from '../mm/vma.js';
 import { patchAround, patchBefore } from './patched-code.js';
 
 const PAGE = 4096;

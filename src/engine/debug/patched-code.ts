@@ -1,5 +1,6 @@
 import { PAGE_SIZE, type Gva } from '../base/address.js';
-import { STUBS_NAME, type AddressSpace } from '../mm/address-space.js';
+import type { AddressSpace } from '../mm/address-space.js';
+import { STUBS_NAME } from '../mm/vma.js';
 
 /** JMP rel32 and its length; rr fills what is left of the instructions that it replaces with NOP. */
 const JMP = 0xe9;

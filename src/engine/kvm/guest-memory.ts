@@ -25,6 +25,7 @@ export class GuestMemory {
   private highWater = 0;
 
   private readonly past: PoolPast;
+  private zeros = 0 as Gpa;
   /** Pages that may be in use; lower for a while than the limit allows. */
   ceiling = Infinity;
   /** Asked at the limit to release pages that can be done without; false = there are none. */
@@ -76,6 +77,16 @@ export class GuestMemory {
     return this.claim(this.take());
   }
 
+  /**
+   * The one page of zeros, with a count for the caller. Whoever is to write gets another page, because its count is
+   * above one.
+   */
+  retainZeros(): Gpa {
+    if (this.zeros === 0) this.zeros = this.allocate();
+    this.retain(this.zeros);
+    return this.zeros;
+  }
+
   /** The page is mapped executable from now on. */
   markCode(page: Gpa): void {
     if (this.past.becomesCode(page / PAGE_SIZE)) this.onCodeChanged(page);
@@ -114,6 +125,7 @@ export class GuestMemory {
   /** Gives everything back. */
   close(): void {
     this.past.retireAll();
+    this.zeros = 0 as Gpa;
     this.free.length = 0;
     this.nextFresh = this.firstPage;
     this.counts.fill(0);

@@ -2,22 +2,14 @@ import { PAGE_SIZE, USER_END, hex, pageFloor, type Gpa, type Gva } from '../base
 import { RevenantError } from '../base/errors.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import { PageTables, Pte, type ShownPage } from '../kvm/page-tables.js';
-import { SharedObject } from './backing.js';
+import { SharedObject, releaseShared, retainShared } from './backing.js';
+import { pagesAround, readsZeros } from './fault-around.js';
 import { HiddenCode } from './hidden-code.js';
-import { clip, isShared, Prot, type Vma } from './vma.js';
+import { clip, isShared, pageIndex, Prot, STUBS_NAME, type Vma } from './vma.js';
 import { VmaSet } from './vma-set.js';
 
 /** Error code of a page fault (SDM vol. 3, 4.7). */
 export const PageFault = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16, key: 32 } as const;
-
-/** Pages made resident around a fault: an exit costs more than filling neighbours. */
-const FAULT_AROUND_PAGES = 16;
-/** Mappings above this size are sparse more often than not: fill less around each fault. */
-const SPARSE_BYTES = 64 * 2 ** 20;
-const SPARSE_FAULT_AROUND_PAGES = 2;
-
-/** Name of the mappings that hold the recorder's stubs. */
-export const STUBS_NAME = '[stubs]';
 
 /** The root entry of ring 0, which every tree of page tables carries. */
 export interface KernelEntry {
@@ -195,7 +187,7 @@ export class AddressSpace {
     const page = pageFloor(address);
     if (errorCode & PageFault.write) this.makeWritable(vma, page);
     else this.makeResident(vma, page, false);
-    this.faultAround(vma, page, (errorCode & PageFault.fetch) !== 0);
+    this.faultAround(vma, page, errorCode);
     return true;
   }
 
@@ -251,16 +243,29 @@ export class AddressSpace {
     return entry === 0 || this.tables.isEmpty(entry) ? 0 : entry;
   }
 
-  /** Reads into `into`; returns how many bytes could be read before an unmapped page. */
+  /** Mapped, zeros, and without a page: reading it, or writing zeros, need not make one. */
+  isUntouched(gva: Gva): boolean {
+    if (this.processorEntry(gva) !== 0) return false;
+    const vma = this.vmas.find(gva);
+    if (!vma || vma.backing?.kind === 'file') return false;
+    return vma.backing === null || vma.backing.peek(pageIndex(vma, pageFloor(gva))) === 0;
+  }
+
+  /** Reads into `into`; returns how many bytes could be read before an unmapped page. Makes no pages of zeros. */
   read(start: Gva, into: Uint8Array): number {
     let done = 0;
     while (done < into.length) {
       const at = start + done;
-      const page = at >= 0 && at < USER_END ? this.pageForRead(at as Gva) : 0;
-      if (page === 0) break;
+      if (at < 0 || at >= USER_END) break;
       const offset = at % PAGE_SIZE;
       const count = Math.min(PAGE_SIZE - offset, into.length - done);
-      into.set(this.memory.bytes.subarray(page + offset, page + offset + count), done);
+      if (this.isUntouched(at as Gva)) {
+        into.fill(0, done, done + count);
+      } else {
+        const page = this.pageForRead(at as Gva);
+        if (page === 0) break;
+        into.set(this.memory.bytes.subarray(page + offset, page + offset + count), done);
+      }
       done += count;
     }
     return done;
@@ -377,7 +382,7 @@ export class AddressSpace {
   private makeResident(vma: Vma, gva: Gva, writing: boolean): Gpa {
     const entry = this.tables.findOrMake(gva);
     if (!this.tables.isEmpty(entry)) return this.pageAt(gva, entry);
-    const page = this.newPage(vma, (vma.offset + (gva - vma.start)) / PAGE_SIZE, writing);
+    const page = this.newPage(vma, pageIndex(vma, gva), writing);
     this.installPage(entry, page, vma);
     return page;
   }
@@ -426,7 +431,8 @@ export class AddressSpace {
   /** A page for the VMA with one count for the entry that will hold it. */
   private newPage(vma: Vma, index: number, writing: boolean): Gpa {
     const backing = vma.backing;
-    if (backing === null) return this.memory.allocate();
+    if (backing === null)
+      return !writing && readsZeros(vma) ? this.memory.retainZeros() : this.memory.allocate();
     if (backing.kind === 'file' && (writing || vma.prot & Prot.write)) return backing.privatePage(index);
     const page = backing.kind === 'file' ? backing.cachedPage(index) : backing.page(index);
     this.memory.retain(page);
@@ -459,25 +465,17 @@ export class AddressSpace {
     return writable ? base | Pte.writable : base;
   }
 
-  private faultAround(vma: Vma, gva: Gva, toExecute: boolean): void {
-    const pages = vma.end - vma.start > SPARSE_BYTES ? SPARSE_FAULT_AROUND_PAGES : FAULT_AROUND_PAGES;
-    const window = pages * PAGE_SIZE;
+  private faultAround(vma: Vma, gva: Gva, errorCode: number): void {
+    const writing = (errorCode & PageFault.write) !== 0;
+    const toExecute = (errorCode & PageFault.fetch) !== 0;
+    const window = pagesAround(vma, writing) * PAGE_SIZE;
     const first = Math.max(vma.start, gva - (gva % window));
     const last = Math.min(vma.end, gva - (gva % window) + window);
     for (let at = first; at < last; at += PAGE_SIZE) {
-      if (at !== gva) this.makeResident(vma, at as Gva, false);
+      if (at !== gva) this.makeResident(vma, at as Gva, writing);
       if (toExecute && this.hidden) this.makeExecutable(this.hidden, vma, at as Gva);
     }
   }
-}
-
-/** Counts a mapping of a shared object. */
-function retainShared({ backing }: Vma): void {
-  if (backing instanceof SharedObject) backing.mappings++;
-}
-
-function releaseShared({ backing }: Vma): void {
-  if (backing instanceof SharedObject && --backing.mappings === 0) backing.destroy();
 }
 
 function isAllowed(prot: number, errorCode: number): boolean {

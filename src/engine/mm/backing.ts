@@ -106,6 +106,17 @@ export class SharedObject {
     return this.pages[Symbol.iterator]();
   }
 
+  /** Which of its pages lie in [first, end), in order. Takes as long as there are pages, however far they lie apart. */
+  indices(first: number, end: number): number[] {
+    const inside: number[] = [];
+    if (end - first < this.pages.size) {
+      for (let index = first; index < end; index++) if (this.pages.has(index)) inside.push(index);
+      return inside;
+    }
+    for (const index of this.pages.keys()) if (index >= first && index < end) inside.push(index);
+    return inside.sort((a, b) => a - b);
+  }
+
   /** Gives the object a page that it does not have; a count of it goes over to the object. */
   adopt(index: number, page: Gpa): void {
     this.pages.set(index, page);
@@ -114,8 +125,7 @@ export class SharedObject {
 
   /** Zeroes the pages that lie wholly in [first, end), as MADV_REMOVE punches a hole. */
   zero(first: number, end: number): void {
-    for (const index of this.pages.keys()) {
-      if (index < first || index >= end) continue;
+    for (const index of this.indices(first, end)) {
       const page = this.page(index);
       this.memory.willChange(page);
       this.memory.bytes.fill(0, page, page + PAGE_SIZE);
@@ -154,4 +164,19 @@ export class SharedObject {
     for (const page of this.pages.values()) this.memory.release(page);
     this.pages.clear();
   }
+}
+
+/** A mapping, for its backing. */
+interface Backed {
+  readonly backing: Backing | null;
+}
+
+/** Counts a mapping of a shared object. */
+export function retainShared({ backing }: Backed): void {
+  if (backing instanceof SharedObject) backing.mappings++;
+}
+
+/** The counterpart: an object goes with its last mapping. */
+export function releaseShared({ backing }: Backed): void {
+  if (backing instanceof SharedObject && --backing.mappings === 0) backing.destroy();
 }

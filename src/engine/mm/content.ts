@@ -1,9 +1,19 @@
 import { PAGE_SIZE, USER_END, type Gpa, type Gva } from '../base/address.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
+import { SharedObject } from './backing.js';
 import type { AddressSpace } from './address-space.js';
 import { isShared, type Vma } from './vma.js';
 
 const ZEROS = new Uint8Array(PAGE_SIZE);
+
+/** The places in a shared mapping of which its object has pages; elsewhere are zeros. */
+function pagesOf({ start, end, offset, backing }: Vma): Gva[] {
+  if (!(backing instanceof SharedObject)) return [];
+  const base = start - offset;
+  return backing
+    .indices(offset / PAGE_SIZE, (end - base) / PAGE_SIZE)
+    .map((index) => (base + index * PAGE_SIZE) as Gva);
+}
 
 /** What a program would read in address spaces, without touching their pages. */
 export class Content {
@@ -32,7 +42,7 @@ export class Content {
         if (bytes && Buffer.compare(bytes, fresh) !== 0) visit(gva, bytes);
       };
       if (!isShared(vma)) space.visitResident(vma.start, vma.end, look);
-      else for (let gva = vma.start; gva < vma.end; gva = (gva + PAGE_SIZE) as Gva) look(gva);
+      else for (const gva of pagesOf(vma)) look(gva);
     }
   }
 

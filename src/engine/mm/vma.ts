@@ -1,5 +1,8 @@
-import { hex, type Gva } from '../base/address.js';
+import { PAGE_SIZE, hex, type Gva } from '../base/address.js';
 import type { Backing } from './backing.js';
+
+/** Name of the mappings that hold the recorder's stubs. */
+export const STUBS_NAME = '[stubs]';
 
 /** Protection bits as in mmap(2). */
 export const Prot = { none: 0, read: 1, write: 2, exec: 4 } as const;
@@ -33,6 +36,9 @@ export interface MappedFile {
 }
 
 export const isShared = (vma: Vma): boolean => vma.backing !== null && vma.backing.kind === 'shared';
+
+/** Which page of its backing a VMA has at `gva`. Precondition: page-aligned. */
+export const pageIndex = (vma: Vma, gva: Gva): number => (vma.offset + (gva - vma.start)) / PAGE_SIZE;
 
 /** The part of `vma` inside [start, end), or null. Offsets follow. */
 export function clip(vma: Vma, start: Gva, end: Gva): Vma | null {

@@ -4,6 +4,7 @@ import type { Logger } from '../base/log.js';
 import { GuestMemory } from '../kvm/guest-memory.js';
 import type { Machine } from '../kvm/machine.js';
 import { FileBacking, SharedObject, type ByteSource } from '../mm/backing.js';
+import { zeroRange } from '../mm/zero-range.js';
 import { Symbolizer } from '../symbols/symbolizer.js';
 import type { Task } from '../task/task.js';
 import type { MemWrite, TraceFrame } from '../trace/frame.js';
@@ -11,6 +12,8 @@ import type { TraceReader } from '../trace/reader.js';
 import type { MMapRecord, TraceHeader } from '../trace/records.js';
 import { GuestCore } from './guest-core.js';
 import { VectorState } from './vector-state.js';
+
+const ZEROS = new Uint8Array(PAGE_SIZE);
 
 export interface CoreOptions {
   trace: TraceReader;
@@ -39,6 +42,7 @@ export class ReplayCore extends GuestCore {
   /** The recorder's clock at the last frame, in seconds. */
   recordedSec = 0;
 
+  private readonly pageBuffer = new Uint8Array(PAGE_SIZE);
   private readonly files = new Map<string, FileBacking>();
   /** The trace's copies of mapped files by their recorded path: for symbols. */
   private readonly filesByPath = new Map<string, ByteSource>();
@@ -96,18 +100,32 @@ export class ReplayCore extends GuestCore {
     let done = 0;
     while (done < size) {
       const at = start + done;
+      const hole = Math.min(this.trace.holeAt(write, offset + done), size - done);
+      if (hole >= PAGE_SIZE) {
+        const zeroed = zeroRange(task.space, this.memory, at, hole);
+        done += zeroed;
+        if (zeroed < hole) break;
+        continue;
+      }
+      const count = Math.min(PAGE_SIZE - (at % PAGE_SIZE), size - done);
+      if (count === PAGE_SIZE && this.leavesUntouched(task, at, write, offset + done)) {
+        done += count;
+        continue;
+      }
       const page = at < USER_END ? this.pageForWrite(task, at as Gva) : 0;
       if (page === 0) break;
-      const inPage = at % PAGE_SIZE;
-      const count = Math.min(PAGE_SIZE - inPage, size - done);
-      this.trace.readWrite(
-        write,
-        offset + done,
-        this.memory.bytes.subarray(page + inPage, page + inPage + count),
-      );
+      const into = page + (at % PAGE_SIZE);
+      this.trace.readWrite(write, offset + done, this.memory.bytes.subarray(into, into + count));
       done += count;
     }
     return done;
+  }
+
+  /** Zeros for a page that does not exist yet: recorded copies of whole files have many. */
+  private leavesUntouched(task: Task, at: number, write: MemWrite, offset: number): boolean {
+    if (at >= USER_END || !task.space.isUntouched(at as Gva)) return false;
+    this.trace.readWrite(write, offset, this.pageBuffer);
+    return Buffer.compare(this.pageBuffer, ZEROS) === 0;
   }
 
   /** The file behind a mapping record, shared by all its mappings. */

@@ -83,6 +83,15 @@ describe('reading a write', () => {
     expect(page).toEqual(new Uint8Array(16));
   });
 
+  it('tells how much of a hole is left, in any order', () => {
+    const data = open();
+    const sparse = write(0, 2 ** 40, [0, 100, 1000, 0, 1000, 2 ** 39]);
+    const places = [0, 99, 100, 999, 1000, 2 ** 38, 1000 + 2 ** 39, 50, 2 ** 40 - 1];
+    const left = [100, 1, 0, 0, 2 ** 39, 1000 + 2 ** 39 - 2 ** 38, 0, 50, 0];
+    expect(places.map((at) => data.holeAt(sparse, at))).toEqual(left);
+    expect(data.holeAt(write(0, 4000), 0)).toBe(0);
+  });
+
   it('refuses to read beyond the write, and what the stream does not have', () => {
     const data = open();
     expect(() => data.readWrite(write(0, 10), 5, new Uint8Array(6))).toThrow(

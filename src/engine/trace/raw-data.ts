@@ -58,6 +58,15 @@ export class RawData {
     this.#holeBytesBefore = before;
   }
 
+  /** Bytes from `offset` of the write to the end of the hole there; 0 where there is none. */
+  holeAt({ holes }: MemWrite, offset: number): number {
+    if (holes.length === 0) return 0;
+    this.#seekHole(holes, offset);
+    const hole = this.#hole;
+    if (hole >= holes.length || holes[hole] > offset) return 0;
+    return holes[hole] + holes[hole + 1] - offset;
+  }
+
   close(): void {
     this.#cache.length = 0;
     this.blocks.close();

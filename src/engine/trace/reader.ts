@@ -192,6 +192,11 @@ export class TraceReader {
     }
   }
 
+  /** Bytes from `offset` of `write` to the end of the hole there; 0 where there is none. */
+  holeAt(write: MemWrite, offset: number): number {
+    return this.#data.holeAt(write, offset);
+  }
+
   /**
    * The file behind a mapping record of source `file`. Errors: E_TRACE_PATH if its name leaves the
    * trace directory (`..`, a symbolic link or absolute where the options do not allow it),

@@ -1,0 +1,47 @@
+import { PAGE_SIZE, USER_END, pageCeil, pageFloor, type Gva } from '../base/address.js';
+import type { GuestMemory } from '../kvm/guest-memory.js';
+import type { AddressSpace } from './address-space.js';
+import type { Vma } from './vma.js';
+
+const ZEROS = new Uint8Array(PAGE_SIZE);
+
+/**
+ * Makes [start, start + size) read as zeros, whatever its protection. Costs what was touched there, however large the
+ * range: pages that do not exist yet are zeros. Returns how many bytes there were before an unmapped page.
+ */
+export function zeroRange(space: AddressSpace, memory: GuestMemory, start: number, size: number): number {
+  const end = Math.min(start + size, USER_END);
+  let at = start;
+  while (at < end) {
+    const vma = space.vmas.find(at as Gva);
+    if (!vma) break;
+    const stop = Math.min(end, vma.end);
+    for (const page of pagesWithBytes(space, vma, pageFloor(at as Gva), pageCeil(stop as Gva)))
+      zeroInPage(space, memory, Math.max(at, page), Math.min(stop, page + PAGE_SIZE));
+    at = stop;
+  }
+  return at - start;
+}
+
+/** Pages of [start, end), which lies in `vma`, that may have other bytes than zeros. */
+function pagesWithBytes(space: AddressSpace, vma: Vma, start: number, end: number): Gva[] {
+  const pages: Gva[] = [];
+  const { backing } = vma;
+  if (backing === null) {
+    space.visitResident(start as Gva, end as Gva, (gva) => pages.push(gva));
+  } else if (backing.kind === 'shared') {
+    const base = vma.start - vma.offset;
+    for (const index of backing.indices((start - base) / PAGE_SIZE, (end - base) / PAGE_SIZE))
+      pages.push((base + index * PAGE_SIZE) as Gva);
+  } else {
+    for (let gva = start; gva < end; gva += PAGE_SIZE) pages.push(gva as Gva);
+  }
+  return pages;
+}
+
+function zeroInPage(space: AddressSpace, memory: GuestMemory, from: number, to: number): void {
+  const inPage = from % PAGE_SIZE;
+  const bytes = (page: number): Uint8Array => memory.bytes.subarray(page + inPage, page + inPage + to - from);
+  if (Buffer.compare(bytes(space.pageForRead(from as Gva)), ZEROS.subarray(0, to - from)) === 0) return;
+  bytes(space.pageForWrite(from as Gva)).fill(0);
+}
