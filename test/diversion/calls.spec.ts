@@ -33,6 +33,12 @@ describe.each(['skylake-pku/tree', 'zen2/tree', 'haswell/tree'].filter((name) =>
         expect((await d.evaluate('tree_sum(root)')).text).toBe(sum);
         expect((await d.evaluate('tree_depth(root)')).text).toBe(depth);
         expect((await d.evaluate('(int)inserted')).text).toBe(keys);
+        // An IFUNC in the C library: its symbol is the resolver.
+        expect((await d.evaluate('(unsigned long)strlen("hello")')).text).toBe('5');
+        expect(await d.call('strlen', 'seven b')).toBe(7n);
+        expect((await d.evaluate('(unsigned long)(&strlen)("abc") + strlen("de")')).text).toBe('5');
+        expect((await d.evaluate('(double)strtod("2.5", 0)')).text).toBe('2.5');
+        expect((await d.evaluate('(int)snprintf(0, 0, "%g %d %g", 0.25, 7, 1e10)')).text).toBe('12');
         await d.evaluate('print_tree(root, 0)');
         expect(d.stdout).toBe(drawing(expected));
         const text = `tree of ${keys} keys, depth ${depth}, sum ${sum}`;

@@ -11,19 +11,29 @@ import {
 } from '../../engine/base/registers.js';
 import type { DebugStop, MutableTarget } from '../../engine/debug/target.js';
 import { roundDown } from './round.js';
+import type { Argument } from './value.js';
 
 /** The integer arguments of the System V ABI, in order. */
 const ARGUMENT_REGISTERS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.rcx, Reg.r8, Reg.r9];
 /** Nothing is ever mapped there (the kernel keeps the last user page free): arriving is the return. */
 export const RETURN_ADDRESS = 0x7fff_ffff_f000 as Gva;
 const RED_ZONE = 128;
+/** Of an XSAVE area: xmm0, and the word that says which components are in use (SDM volume 1, 13.4). */
 const XMM0 = 160;
+const XMM_BYTES = 16;
+const VECTOR_ARGUMENTS = 8;
+const XSTATE_BV = 512;
+const XSTATE_SSE = 2;
+
+export type { Argument } from './value.js';
 
 export interface CallResult {
   /** rax. */
   readonly value: bigint;
   /** xmm0, as a double. */
   readonly float: number;
+  /** The lower half of the same, as a float. */
+  readonly single: number;
 }
 
 /** The call ended in another way than by returning. */
@@ -68,12 +78,12 @@ export class Caller {
 
   /**
    * Prepares a call: the next runs of the target are in it, until `finished` says so.
-   * @param values up to any number; those behind the sixth go on the stack
+   * @param values any number of them: those for which there is no register go on the stack, in their order
    */
-  enter(address: bigint, values: readonly bigint[]): void {
+  enter(address: bigint, values: readonly Argument[]): void {
     const { target, tid } = this;
     const registers = target.registers(tid);
-    const onStack = values.slice(ARGUMENT_REGISTERS.length);
+    const { whole, vectors, onStack } = inPlaces(values);
     const rsp = getUnsigned(registers, Reg.rsp) - RED_ZONE - 8 * onStack.length;
     const frame = new Uint8Array(8 * (onStack.length + 1));
     const view = new DataView(frame.buffer);
@@ -82,18 +92,29 @@ export class Caller {
     const at = (roundDown(rsp, 16) - 8) as Gva;
     if (target.writeMemory(tid, at, frame) < frame.length)
       throw new RevenantError('E_DIVERSION', `The stack at ${hex(at)} cannot be written.`);
-    values
-      .slice(0, ARGUMENT_REGISTERS.length)
-      .forEach((value, index) =>
-        setRegister(registers, ARGUMENT_REGISTERS[index], BigInt.asUintN(64, value)),
-      );
+    whole.forEach((value, index) =>
+      setRegister(registers, ARGUMENT_REGISTERS[index], BigInt.asUintN(64, value)),
+    );
+    this.setVectors(vectors);
     setSigned(registers, Reg.rsp, at);
     setRegister(registers, Reg.rip, address);
     // Variadic functions read here how many vector registers hold arguments.
-    setSigned(registers, Reg.rax, 0);
+    setSigned(registers, Reg.rax, vectors.length);
     setSigned(registers, Reg.orig_rax, -1);
     registers[2 * Reg.eflags] &= ~0x500;
     target.setRegisters(tid, registers);
+  }
+
+  private setVectors(values: readonly bigint[]): void {
+    if (values.length === 0) return;
+    const image = Uint8Array.from(this.target.vectorState(this.tid));
+    const view = new DataView(image.buffer);
+    values.forEach((value, index) => {
+      view.setBigUint64(XMM0 + XMM_BYTES * index, value, true);
+      view.setBigUint64(XMM0 + XMM_BYTES * index + 8, 0n, true);
+    });
+    image[XSTATE_BV] |= XSTATE_SSE;
+    this.target.setVectorState(this.tid, image);
   }
 
   /** The result, if the stop is the call's return. */
@@ -102,8 +123,9 @@ export class Caller {
     const registers = this.target.registers(this.tid);
     if (getUnsigned(registers, Reg.rip) !== RETURN_ADDRESS) return null;
     const image = this.target.vectorState(this.tid);
-    const float = new DataView(image.buffer, image.byteOffset).getFloat64(XMM0, true);
-    return { value: getRegister(registers, Reg.rax), float };
+    const view = new DataView(image.buffer, image.byteOffset);
+    const [float, single] = [view.getFloat64(XMM0, true), view.getFloat32(XMM0, true)];
+    return { value: getRegister(registers, Reg.rax), float, single };
   }
 
   /** Runs on after a stop that is the program's own business; throws what ends the call. */
@@ -150,6 +172,32 @@ export class Caller {
     invariant(this.target.kind === 'diversion', 'only diversions run calls');
     this.target.begin({ direction: 'forward', tid: this.tid, mode: { kind: 'continue' } });
   }
+}
+
+interface Placement {
+  readonly whole: readonly bigint[];
+  readonly vectors: readonly bigint[];
+  readonly onStack: readonly bigint[];
+}
+
+/** As the System V ABI passes arguments: six whole numbers and eight floating-point ones in registers. */
+function inPlaces(values: readonly Argument[]): Placement {
+  const [whole, vectors, onStack]: bigint[][] = [[], [], []];
+  for (const value of values) {
+    const isWhole = typeof value === 'bigint';
+    const bits = isWhole ? value : bitsOf(value);
+    const registers = isWhole ? whole : vectors;
+    const count = isWhole ? ARGUMENT_REGISTERS.length : VECTOR_ARGUMENTS;
+    (registers.length < count ? registers : onStack).push(bits);
+  }
+  return { whole, vectors, onStack };
+}
+
+function bitsOf({ float, isSingle }: Exclude<Argument, bigint>): bigint {
+  const view = new DataView(new ArrayBuffer(8));
+  if (isSingle) view.setFloat32(0, float, true);
+  else view.setFloat64(0, float, true);
+  return view.getBigUint64(0, true);
 }
 
 function describeExit({ pid, status }: Extract<DebugStop, { kind: 'exited' }>): string {

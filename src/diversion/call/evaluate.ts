@@ -1,21 +1,26 @@
 import type { Gva } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { DebugStop, MutableTarget } from '../../engine/debug/target.js';
-import { Caller } from './caller.js';
-import { parseExpression, type Expression, type ValueType } from './expression.js';
+import { Caller, type Argument } from './caller.js';
+import { parseExpression, type Expression } from './expression.js';
+import { asArgument, cast, isReal, long, real, shortest, type Value } from './value.js';
+
+export interface FoundSymbol {
+  readonly address: Gva;
+  /** In bytes. */
+  readonly size: number;
+  readonly isCode: boolean;
+  /** The address is that of an IFUNC's resolver: code that returns the address of the function. */
+  readonly isResolver: boolean;
+}
 
 /** What symbols are called in the recorded program. */
 export interface SymbolLookup {
-  /** Address and size in bytes, and whether it is code; null: no such symbol. */
-  find(name: string): { readonly address: Gva; readonly size: number; readonly isCode: boolean } | null;
+  /** null: no such symbol. */
+  find(name: string): FoundSymbol | null;
 }
 
-export interface Value {
-  readonly type: ValueType;
-  readonly bits: bigint;
-  /** xmm0 of the last call. */
-  readonly float: number;
-}
+export type { Value } from './value.js';
 
 /** Waits for the next stop of what is under way. */
 export type WaitForStop = () => Promise<DebugStop>;
@@ -26,6 +31,8 @@ const TEXT_CHUNK = 256;
 /** Evaluates expressions in a diversion; the calls in them run there. */
 export class Evaluator {
   private readonly caller: Caller;
+  /** Functions that resolvers chose, by the resolver's address: asked once, as the dynamic linker does. */
+  private readonly resolved = new Map<Gva, bigint>();
 
   constructor(
     private readonly target: MutableTarget,
@@ -44,14 +51,16 @@ export class Evaluator {
 
   /** A call by name with values made by the caller: strings are put into the program's memory. */
   async call(name: string, values: readonly (number | bigint | string)[]): Promise<Value> {
-    const bits = values.map((value) => (typeof value === 'string' ? this.text(value) : BigInt(value)));
-    return this.run(this.addressOf(name), bits);
+    const placed = values.map((value) => (typeof value === 'string' ? this.text(value) : BigInt(value)));
+    return this.run(await this.addressOf(name), placed);
   }
 
   private async value(expression: Expression): Promise<Value> {
     switch (expression.kind) {
       case 'number':
         return long(expression.value);
+      case 'float':
+        return real(expression.value, expression.isSingle);
       case 'string':
         return { type: 'string', bits: this.text(expression.text), float: 0 };
       case 'register':
@@ -59,17 +68,21 @@ export class Evaluator {
       case 'symbol':
         return this.variable(expression.name);
       case 'address':
-        return { ...long(this.addressOf(expression.name)), type: 'pointer' };
-      case 'negative':
-        return long(-(await this.value(expression.operand)).bits);
-      case 'sum':
-        return long((await this.value(expression.left)).bits + (await this.value(expression.right)).bits);
+        return { ...long(await this.addressOf(expression.name)), type: 'pointer' };
+      case 'negative': {
+        const operand = await this.value(expression.operand);
+        return isReal(operand) ? real(-operand.float, operand.type === 'float') : long(-operand.bits);
+      }
+      case 'sum': {
+        const [left, right] = [await this.value(expression.left), await this.value(expression.right)];
+        return isReal(left) || isReal(right) ? real(left.float + right.float) : long(left.bits + right.bits);
+      }
       case 'cast':
-        return { ...(await this.value(expression.operand)), type: expression.type };
+        return cast(await this.value(expression.operand), expression.type);
       case 'call': {
         const callee = await this.callee(expression.callee);
-        const values: bigint[] = [];
-        for (const argument of expression.arguments) values.push((await this.value(argument)).bits);
+        const values: Argument[] = [];
+        for (const argument of expression.arguments) values.push(asArgument(await this.value(argument)));
         return this.run(callee, values);
       }
     }
@@ -80,18 +93,27 @@ export class Evaluator {
     return (await this.value(expression)).bits;
   }
 
-  private addressOf(name: string): bigint {
+  /** Of a variable or function; of an IFUNC that of the function which its resolver chooses here. */
+  private async addressOf(name: string): Promise<bigint> {
     const symbol = this.symbols.find(name);
     if (!symbol) throw noSymbol(name);
-    return BigInt(symbol.address);
+    const { address, isResolver } = symbol;
+    if (!isResolver) return BigInt(address);
+    let chosen = this.resolved.get(address);
+    if (chosen === undefined) {
+      chosen = (await this.run(BigInt(address), [])).bits;
+      this.resolved.set(address, chosen);
+    }
+    return chosen;
   }
 
   /** As large as the symbol; what is larger than a register stands for its address, as arrays do. */
-  private variable(name: string): Value {
+  private async variable(name: string): Promise<Value> {
     const symbol = this.symbols.find(name);
     if (!symbol) throw noSymbol(name);
     const { address, size, isCode } = symbol;
-    if (isCode || ![1, 2, 4, 8].includes(size)) return { ...long(BigInt(address)), type: 'pointer' };
+    if (isCode || ![1, 2, 4, 8].includes(size))
+      return { ...long(await this.addressOf(name)), type: 'pointer' };
     const bytes = new Uint8Array(8);
     if (this.target.readMemory(this.caller.tid, address, bytes.subarray(0, size)) < size)
       throw new RevenantError('E_DIVERSION', `The variable ${name} cannot be read.`);
@@ -103,13 +125,13 @@ export class Evaluator {
     return BigInt(this.caller.place(Buffer.from(`${text}\0`)));
   }
 
-  private async run(address: bigint, values: readonly bigint[]): Promise<Value> {
+  private async run(address: bigint, values: readonly Argument[]): Promise<Value> {
     this.caller.enter(address, values);
     this.caller.start();
     for (;;) {
       const stop = await this.wait();
       const result = this.caller.returned(stop);
-      if (result) return { type: 'long', bits: result.value, float: result.float };
+      if (result) return { type: 'long', bits: result.value, float: result.float, single: result.single };
       this.caller.pass(stop, this.handled);
     }
   }
@@ -136,8 +158,14 @@ export class Evaluator {
         return BigInt.asIntN(8, bits).toString();
       case 'unsigned':
         return BigInt.asUintN(64, bits).toString();
+      case 'unsigned int':
+        return BigInt.asUintN(32, bits).toString();
+      case 'short':
+        return BigInt.asIntN(16, bits).toString();
       case 'double':
         return String(float);
+      case 'float':
+        return shortest(float);
       case 'pointer':
         return `0x${BigInt.asUintN(64, bits).toString(16)}`;
       case 'string':
@@ -149,8 +177,6 @@ export class Evaluator {
     }
   }
 }
-
-const long = (value: bigint): Value => ({ type: 'long', bits: BigInt.asUintN(64, value), float: 0 });
 
 const noSymbol = (name: string): RevenantError =>
   new RevenantError(

@@ -1,11 +1,24 @@
 /** Expressions that `revenant call` evaluates: calls, numbers, strings, symbols, registers. */
 import { RevenantError } from '../../engine/base/errors.js';
+import { tokens, type Token } from './literals.js';
 
 /** What the value of an expression is to be taken for. */
-export type ValueType = 'long' | 'int' | 'unsigned' | 'char' | 'pointer' | 'string' | 'double' | 'void';
+export type ValueType =
+  | 'long'
+  | 'int'
+  | 'short'
+  | 'char'
+  | 'unsigned'
+  | 'unsigned int'
+  | 'pointer'
+  | 'string'
+  | 'double'
+  | 'float'
+  | 'void';
 
 export type Expression =
   | { readonly kind: 'number'; readonly value: bigint }
+  | { readonly kind: 'float'; readonly value: number; readonly isSingle: boolean }
   | { readonly kind: 'string'; readonly text: string }
   | { readonly kind: 'register'; readonly name: string }
   /** The value of a variable, or the address of a function. */
@@ -16,47 +29,30 @@ export type Expression =
   | { readonly kind: 'sum'; readonly left: Expression; readonly right: Expression }
   | { readonly kind: 'call'; readonly callee: Expression; readonly arguments: readonly Expression[] };
 
-const TOKEN =
-  /\s*(?:(0[xX][0-9a-fA-F]+|\d+)[uUlL]*|'((?:[^'\\]|\\.)+)'|"((?:[^"\\]|\\.)*)"|\$(\w+)|([A-Za-z_]\w*(?:::~?\w+)*)|(.))/gy;
-
-type Token =
-  | { readonly kind: 'number'; readonly value: bigint }
-  | { readonly kind: 'string' | 'register' | 'name' | 'sign'; readonly text: string };
-
-const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', 0: '\0' };
-const unescape = (text: string): string =>
-  text.replace(/\\(x[0-9a-fA-F]{2}|.)/g, (_, code: string) =>
-    code.length > 1 ? String.fromCharCode(parseInt(code.slice(1), 16)) : (ESCAPES[code] ?? code),
-  );
-
-function tokens(text: string): Token[] {
-  const list: Token[] = [];
-  TOKEN.lastIndex = 0;
-  for (let match = TOKEN.exec(text); match; match = TOKEN.exec(text)) {
-    const [, number, character, string, register, name, sign] = match;
-    if (number !== undefined) list.push({ kind: 'number', value: BigInt(number) });
-    else if (character !== undefined)
-      list.push({ kind: 'number', value: BigInt(unescape(character).charCodeAt(0)) });
-    else if (string !== undefined) list.push({ kind: 'string', text: unescape(string) });
-    else if (register !== undefined) list.push({ kind: 'register', text: register });
-    else if (name !== undefined) list.push({ kind: 'name', text: name });
-    else if (sign !== undefined && sign.trim() !== '') list.push({ kind: 'sign', text: sign });
-  }
-  return list;
-}
-
 const TYPES: Readonly<Record<string, ValueType>> = {
   long: 'long',
   'long long': 'long',
   'unsigned long': 'unsigned',
+  'long int': 'long',
+  'unsigned long int': 'unsigned',
+  'unsigned long long': 'unsigned',
+  int64_t: 'long',
+  ssize_t: 'long',
   size_t: 'unsigned',
   uint64_t: 'unsigned',
+  uintptr_t: 'unsigned',
+  unsigned: 'unsigned int',
+  'unsigned int': 'unsigned int',
+  uint32_t: 'unsigned int',
+  short: 'short',
+  int16_t: 'short',
   int: 'int',
   int32_t: 'int',
   bool: 'int',
   _Bool: 'int',
   char: 'char',
   double: 'double',
+  float: 'float',
   void: 'void',
   'char*': 'string',
 };
@@ -143,6 +139,7 @@ class Parser {
     const token = this.next();
     switch (token?.kind) {
       case 'number':
+      case 'float':
         return token;
       case 'string':
         return { kind: 'string', text: token.text };
@@ -177,5 +174,5 @@ class Parser {
 
 /** @throws RevenantError E_USAGE */
 export function parseExpression(text: string): Expression {
-  return new Parser(tokens(text), text).whole();
+  return new Parser(tokens(text) ?? [], text).whole();
 }

@@ -20,7 +20,9 @@ export class MappedSymbols implements SymbolLookup {
     for (const { start, file } of ordered) {
       if (!file) continue;
       const hit = this.symbolizer.symbolByName({ start, fileOffset: file.offset, name: file.path }, name);
-      if (hit) return { address: hit.address, size: hit.size, isCode: this.isCode(hit.address) };
+      if (!hit) continue;
+      const { address, size, isResolver = false } = hit;
+      return { address, size, isCode: this.isCode(address), isResolver };
     }
     return null;
   }

@@ -6,6 +6,8 @@ export interface ElfSymbol {
   readonly address: number;
   /** 0 for labels of assembly code. */
   readonly size: number;
+  /** The address is that of a resolver (STT_GNU_IFUNC), which returns the function's. */
+  readonly isResolver?: true;
 }
 
 const SYMBOL_BYTES = 24;
@@ -137,6 +139,7 @@ function symbolOf({ entries, names }: Chunk, at: number): ElfSymbol {
     name: version > 0 ? versioned.slice(0, version) : versioned,
     address: addressOf(entries, at),
     size: high < 0x8000 ? high * 0x1_0000_0000 + low : 0,
+    ...((entries.getUint8(at + 4) & 15) === Type.ifunc ? { isResolver: true } : null),
   };
 }
 

@@ -21,6 +21,8 @@ export interface SymbolHit {
   /** Address of the symbol in memory. */
   readonly address: Gva;
   readonly size: number;
+  /** See ElfSymbol. Only told of symbols that were looked for by name. */
+  readonly isResolver?: true;
 }
 
 /**
@@ -68,7 +70,7 @@ export class Symbolizer {
       if (!symbol || bias === null) return null;
       const address = symbol.address + bias;
       if (address < 0 || address >= USER_END) return null;
-      return { name: symbol.name, size: symbol.size, offset: 0, address: gva(address) };
+      return { ...symbol, offset: 0, address: gva(address) };
     });
   }
 

@@ -35,6 +35,7 @@ const symbols: TestSymbol[] = [
   { name: 'inner', address: LINKED + 0x40, size: 0x10, info: LOCAL_FUNCTION },
   { name: 'label_inside', address: LINKED + 0x60, size: 0, info: GLOBAL_LABEL },
   { name: 'versioned@@V_1.0', address: LINKED + 0x200, size: 8, info: GLOBAL_FUNCTION },
+  { name: 'chosen', address: LINKED + 0x280, size: 8, info: 0x1a },
   { name: 'label', address: LINKED + 0x300, size: 0, info: GLOBAL_LABEL },
   { name: 'undefined_one', address: 0, size: 0, info: GLOBAL_FUNCTION, section: 0 },
   { name: 'section_or_tls', address: LINKED + 0x80, size: 0x80, info: 0x16 },
@@ -146,6 +147,7 @@ describe('ElfFile', () => {
       size: 8,
     });
     expect(elf.symbols.symbolByName('inner')?.address).toBe(LINKED + 0x40);
+    expect(elf.symbols.symbolByName('chosen')).toMatchObject({ address: LINKED + 0x280, isResolver: true });
     for (const name of ['undefined_one', 'inne', 'innerx', '', 'section_or_tls']) {
       expect(elf.symbols.symbolByName(name)).toBeNull();
     }
