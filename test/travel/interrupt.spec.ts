@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => transport.close());
 
 /** Some ten milliseconds in the emulated machine. */
-const MOST_EXITS = 300;
+const MOST_EXITS = 120;
 const POLLS = 20;
 
 /** Interrupts what `begin` starts after some polls. The most exits of one poll, and how many it took to stop then. */

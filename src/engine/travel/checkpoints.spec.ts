@@ -63,7 +63,9 @@ describe('Stopovers', () => {
     stopovers.add(b, a);
     expect([...stopovers].slice(1, 5)).toEqual([first, a, b, c]);
     expect(frames()).toEqual([0, 10, 10, 10, 10, 20]);
-    expect(stopovers.atFrame(19)).toBe(first);
+    expect(stopovers.atFrame(10)).toBe(first);
+    expect(stopovers.atFrame(11)).toBe(c);
+    expect(stopovers.atFrame(20)).toBe([...stopovers][5]);
     expect(stopovers.before(c)).toBe(b);
     expect(stopovers.before(stopovers.first)).toBeNull();
   });

@@ -52,11 +52,11 @@ export class Stopovers {
     return this.list[0];
   }
 
-  /** The last one between two frames at or before `frameTime`. */
+  /** The last one not behind the completion of frame `frameTime`, be it between two frames or in an interval before. */
   atFrame(frameTime: number): Stopover | null {
-    return (
-      this.list.findLast(({ checkpoint }) => !checkpoint.inside && checkpoint.frameTime <= frameTime) ?? null
-    );
+    const isBefore = ({ checkpoint }: Stopover): boolean =>
+      checkpoint.inside ? checkpoint.frameTime < frameTime : checkpoint.frameTime <= frameTime;
+    return this.list.findLast(isBefore) ?? null;
   }
 
   before(stopover: Stopover): Stopover | null {

@@ -133,7 +133,7 @@ export class Mover {
     stopovers.letGo(added);
   }
 
-  /** The last checkpoint between two frames at or before `frameTime`: one of the stopovers, or read from a file. */
+  /** The last checkpoint not behind the completion of a frame: one of the stopovers, or read from a file. */
   atFrame(frameTime: number): Stopover {
     const near = this.stopovers.atFrame(frameTime);
     invariant(near, 'the beginning is kept');

@@ -310,7 +310,8 @@ export class Reverse {
         listener.followedTid = -1;
       }
       if (listener.followed) return listener.followed;
-      until = start.checkpoint.frameTime;
+      // What an interval's task did before a checkpoint inside of it was not seen.
+      until = start.checkpoint.frameTime + (start.checkpoint.inside ? 1 : 0);
       if (until === 0) return null;
     }
   }
