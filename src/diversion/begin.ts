@@ -1,11 +1,10 @@
 import { type Gva } from '../engine/base/address.js';
-import { Sys } from '../engine/base/linux.js';
-import { Reg, getUnsigned, setSigned } from '../engine/base/registers.js';
+import { CloneFlag, Sys } from '../engine/base/linux.js';
+import { Reg, getSigned, getUnsigned, setSigned } from '../engine/base/registers.js';
 import type { ReplayCore } from '../engine/replay/core.js';
 import {
   BufferHeader,
   RECORD_ONLY_EXITS,
-  RR_PAGE,
   RR_PAGE_BREAKPOINT_VALUE,
   globalsBreakpointValue,
 } from '../engine/replay/layout.js';
@@ -14,13 +13,14 @@ import type { Task, ThreadGroup } from '../engine/task/task.js';
 import { readAuxv, workingDirectory } from '../engine/task/initial-stack.js';
 import { Process, Thread, type Credentials, type Place } from './process.js';
 import type { Kernel } from './kernel.js';
+import { waitForRelease } from './tasks/clone.js';
 import type { RecordedDescriptors } from './files/recorded.js';
 
 const SYSCALL_LENGTH = 2;
 const LOCKED_BY_TRACER = 2;
 const IN_DIVERSION = 1;
 const NO_BREAKPOINT = new Uint8Array(8).fill(0xff);
-/** Calls whose child exists since their entry: they return its tid rather than making another. */
+/** The child that a call has had since its entry: it returns the tid rather than making another. */
 const CLONES: readonly number[] = [Sys.clone, Sys.fork, Sys.vfork];
 /** AT_* (include/uapi/linux/auxvec.h). */
 const Auxv = { uid: 11, euid: 12, gid: 13, egid: 14 } as const;
@@ -33,9 +33,11 @@ export function adoptTasks(kernel: Kernel, replay: ReplayCore, descriptors: Reco
     const thread = new Thread(task, processOf(kernel, processes, descriptors, task));
     kernel.threads.set(task.tid, thread);
     adoptBufferedMask(task);
-    if (task.syscall >= 0) leaveRecordedCall(kernel, replay, thread);
-    task.syscall = -1;
     neutraliseBuffer(replay, task);
+  }
+  for (const thread of kernel.threads.values()) {
+    leaveRecordedCall(kernel, replay, thread);
+    thread.task.syscall = -1;
   }
 }
 
@@ -76,35 +78,53 @@ function credentialsOf(task: Task): Credentials {
 }
 
 /**
- * The task stands in a recorded call: it starts over, now as a call to the diversion. A buffered call that had
- * become a traced one (notes 7.8) has no instruction of its own on the replay page and goes through slot 0;
- * its result belongs into the record, too.
+ * The task stands in a recorded call, or was interrupted in one that the kernel goes on with: it is made anew, now as
+ * a call to the diversion. The task stays behind the instruction, which may be one of the replay page that makes no
+ * call: the result of a buffered call that had become a traced one (notes 7.8) belongs into the record, too.
  */
 function leaveRecordedCall(kernel: Kernel, replay: ReplayCore, thread: Thread): void {
   const { task } = thread;
-  const registers = task.registers;
-  const child = CLONES.includes(task.syscall) ? newestChild(kernel, task) : null;
-  setSigned(registers, Reg.orig_rax, -1);
-  if (child) {
-    setSigned(registers, Reg.rax, child.tid);
-    return;
+  const { registers } = task;
+  if (task.syscall < 0) return goOnWithCall(thread);
+  if (CLONES.includes(task.syscall)) {
+    const child = newestChild(kernel, thread);
+    if (child) {
+      setSigned(registers, Reg.rax, child.tid);
+      // Both run on one stack: the parent waits, as it does in the recording.
+      if (isVfork(task) && child.task.space === task.space) {
+        thread.wait = waitForRelease(child);
+        return;
+      }
+      setSigned(registers, Reg.orig_rax, -1);
+      return;
+    }
   }
-  const rip = getUnsigned(registers, Reg.rip);
-  setSigned(registers, Reg.rax, task.syscall);
-  if (!RECORD_ONLY_EXITS.includes(rip)) {
-    setSigned(registers, Reg.rip, rip - SYSCALL_LENGTH);
-    return;
-  }
-  setSigned(registers, Reg.rip, RR_PAGE);
-  if (task.syscallbuf === 0) return;
+  thread.again = task.syscall;
+  if (!RECORD_ONLY_EXITS.includes(getUnsigned(registers, Reg.rip)) || task.syscallbuf === 0) return;
   const committed = task.space.readU32(task.syscallbuf, 'the syscall buffer header');
   thread.record = (task.syscallbuf + replay.header.syscallbufHdrSize + committed) as Gva;
 }
 
-function newestChild(kernel: Kernel, task: Task): Task | null {
-  let newest: Task | null = null;
-  for (const other of kernel.core.tasks.values()) {
-    if (other.serial > (newest?.serial ?? task.serial)) newest = other;
+/** restart_syscall means the call that was interrupted, which orig_rax still names. */
+function goOnWithCall(thread: Thread): void {
+  const { registers } = thread.task;
+  const interrupted = getSigned(registers, Reg.orig_rax);
+  if (getSigned(registers, Reg.rax) !== Sys.restart_syscall || interrupted < 0) return;
+  if (interrupted === Sys.restart_syscall) return;
+  thread.again = interrupted;
+  setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) + SYSCALL_LENGTH);
+}
+
+const isVfork = ({ syscall, registers }: Task): boolean =>
+  syscall === Sys.vfork ||
+  (syscall === Sys.clone && (getUnsigned(registers, Reg.rdi) & CloneFlag.vfork) !== 0);
+
+function newestChild(kernel: Kernel, { task }: Thread): Thread | null {
+  let newest: Thread | null = null;
+  for (const other of kernel.threads.values()) {
+    const { group, serial } = other.task;
+    if (group !== task.group && group.parent !== task.group) continue;
+    if (serial > (newest?.task.serial ?? task.serial)) newest = other;
   }
   return newest;
 }

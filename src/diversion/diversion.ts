@@ -19,7 +19,7 @@ import type { Kernel } from './kernel.js';
 import type { Thread } from './process.js';
 import type { Scheduler } from './run/scheduler.js';
 import { SIGINFO_BYTES, faultSignal, type Signal } from './signals/pending.js';
-import { dropWait } from './tasks/wait.js';
+import { putAside, takeUp } from './tasks/wait.js';
 
 export interface DiversionParts {
   readonly kernel: Kernel;
@@ -87,13 +87,14 @@ export class Diversion implements MutableTarget {
     const thread = this.thread(tid);
     const { core } = this.parts.kernel;
     const live = core.registers(thread.task);
-    const moved = getUnsigned(live, Reg.rip) !== getUnsigned(registers, Reg.rip);
+    const differs = (slot: number): boolean => getUnsigned(live, slot) !== getUnsigned(registers, slot);
+    const moved = differs(Reg.rip);
+    const isElsewhere = moved || differs(Reg.rsp);
     if (moved) {
-      dropWait(this.parts.kernel, thread);
-      thread.record = 0 as Gva;
-      this.parts.scheduler.moved(thread);
+      putAside(this.parts.kernel, thread, this.parts.scheduler.moved(thread));
     }
     live.set(registers);
+    if (isElsewhere) takeUp(this.parts.kernel, thread);
     core.basesChanged(thread.task);
     if (thread.task === core.current) core.machine.context.requestSegments();
   }

@@ -24,6 +24,18 @@ export interface Wait {
   readonly what: string;
 }
 
+/** A system call that a thread was taken out of, by a handler or a debugger, and goes back into. */
+export interface LeftCall {
+  readonly number: number;
+  /** Where the thread stands when it goes back: behind the instruction. */
+  readonly rip: number;
+  readonly rsp: number;
+  /** See Thread.record. */
+  readonly record: Gva;
+  /** What it goes on waiting for; null: the call is made anew. */
+  readonly wait: Wait | null;
+}
+
 /** User and group ids: as recorded where the program's auxiliary vector tells. */
 export interface Credentials {
   readonly uid: number;
@@ -51,6 +63,13 @@ export const NO_FAULT: FaultFacts = { trap: 0, errorCode: 0, address: 0n };
 /** One task of a diversion. Its registers, mask, alternate stack and vector state are the engine task's. */
 export class Thread {
   wait: Wait | null = null;
+  /**
+   * The call that it makes before it runs on, or -1. rip is behind the instruction, which need not be there any more:
+   * recorders replace system call instructions while other threads stand in the call.
+   */
+  again = -1;
+  /** Calls that it will be back in, the innermost last. */
+  readonly left: LeftCall[] = [];
   readonly pending = new PendingSignals();
   /** The mask to put back when the call that changed it is over (sigsuspend, ppoll). */
   savedMask: bigint | null = null;

@@ -1,5 +1,5 @@
 import { invariant } from '../../engine/base/errors.js';
-import { Reg, getSigned, getUnsigned } from '../../engine/base/registers.js';
+import { Reg, getSigned, getUnsigned, setSigned } from '../../engine/base/registers.js';
 import type { Gva } from '../../engine/base/address.js';
 import type { DebugStop, LifecycleKind, RunRequest } from '../../engine/debug/target.js';
 import { hostSleep } from '../../engine/host/libc.js';
@@ -60,10 +60,15 @@ export class Scheduler {
     return this.afterwards();
   }
 
-  /** A thread was given another instruction pointer. */
-  moved(thread: Thread): void {
+  /**
+   * A thread is given another instruction pointer.
+   * @returns whether it stood at the entry of a call
+   */
+  moved(thread: Thread): boolean {
     if (this.stoodAt?.tid === thread.tid) this.stoodAt = null;
-    if (this.entering === thread) this.entering = null;
+    const entering = this.entering === thread;
+    if (entering) this.entering = null;
+    return entering;
   }
 
   interrupt(): void {
@@ -143,6 +148,11 @@ export class Scheduler {
     core.activate(thread.task);
     const rip = getUnsigned(core.machine.context.registers, Reg.rip) as Gva;
     if (this.entering === thread) return this.perform(thread, request);
+    if (thread.again >= 0) {
+      setSigned(core.machine.context.registers, Reg.rax, thread.again);
+      thread.again = -1;
+      return this.entered(thread, request);
+    }
     const passing = this.stoodAt?.tid === thread.tid && this.stoodAt.address === rip;
     this.stoodAt = null;
     const stop = passing ? null : this.stops.at(thread, rip);

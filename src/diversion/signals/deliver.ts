@@ -17,7 +17,7 @@ import { convertImage } from '../../engine/x86/xstate-image.js';
 import type { Kernel } from '../kernel.js';
 import { NO_FAULT, type Thread } from '../process.js';
 import { exitProcess } from '../tasks/exit.js';
-import { cancelWait } from '../tasks/wait.js';
+import { cancelWait, takeUp } from '../tasks/wait.js';
 import {
   Frame,
   composeFrame,
@@ -166,6 +166,7 @@ export function sigreturn(kernel: Kernel, thread: Thread): void {
       const area = memory.bytes(restored.fpstate, frameXstateBytes(layout));
       core.setVectors(task, core.vectors.fromRecorded(parseXstate(area, layout)));
     }
+    takeUp(kernel, thread);
   } catch {
     sendFault(kernel, thread, faultSignal(Sig.SEGV, Code.kernel, 0n));
   }

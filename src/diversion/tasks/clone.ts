@@ -55,7 +55,7 @@ export function cloneThread(kernel: Kernel, parent: Thread, request: CloneReques
   storeTids(parent, child, request);
   const vfork = (flags & CloneFlag.vfork) !== 0;
   kernel.event = { kind: isThread ? 'clone' : vfork ? 'vfork' : 'fork', tid: parent.tid, child: tid };
-  return vfork ? waitForRelease(child, tid) : tid;
+  return vfork ? waitForRelease(child) : tid;
 }
 
 /** There was no room for it. */
@@ -71,7 +71,9 @@ function forget(kernel: Kernel, child: Thread, isThread: boolean): void {
   kernel.core.removeTask(child.task);
 }
 
-function waitForRelease(child: Thread, tid: number): Wait {
+/** The parent of a vfork waits until its child has a program of its own or is gone. */
+export function waitForRelease(child: Thread): Wait {
+  const { tid } = child;
   let released = false;
   child.releaseParent = () => (released = true);
   return { poll: () => (released ? tid : null), interrupted: 'never', what: `its child ${tid} by vfork` };
@@ -123,6 +125,7 @@ function inherit(kernel: Kernel, parent: Thread, child: Thread, request: CloneRe
   task.name = from.name;
   task.preload = from.preload;
   task.threadDescriptors = from.threadDescriptors;
+  child.left.push(...parent.left.filter(({ wait }) => wait === null));
   task.signalMask = parent.savedMask ?? from.signalMask;
   const sharesStack = !(flags & CloneFlag.vm) || (flags & CloneFlag.vfork) !== 0;
   task.altStack = sharesStack ? from.altStack : NO_ALT_STACK;

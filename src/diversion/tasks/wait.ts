@@ -7,6 +7,8 @@ import type { Thread, Wait } from '../process.js';
 const SYSCALL_LENGTH = 2;
 /** Offset of the result in a record of the syscall buffer. */
 const RECORD_RESULT = 0;
+/** Nested handlers that each interrupted a call. */
+const MAX_LEFT = 64;
 
 /** The result of what a call does; Errno becomes a negative number. */
 export function attempt(kernel: Kernel, work: () => number | null): number | null {
@@ -70,22 +72,79 @@ export function restoreMask(thread: Thread): void {
  */
 export function cancelWait(kernel: Kernel, thread: Thread, restarts: boolean): void {
   const { wait } = thread;
+  // Not made yet: after the handler.
+  if (thread.again >= 0) return leaveCall(kernel, thread);
   if (!wait) return;
   endWait(kernel, thread, wait);
   if (wait.interrupted === 'always' || (wait.interrupted === 'restart' && restarts))
-    return restartCall(kernel, thread);
+    return leaveCall(kernel, thread);
   finishCall(kernel, thread, -E.EINTR);
 }
 
-/** Back on the system call instruction. */
-export function restartCall(kernel: Kernel, thread: Thread): void {
+/**
+ * The thread will be back in its call: on the instruction, as the kernel has it, or, where that is none that makes a
+ * call (the recorder's library, code that it replaced since), behind it.
+ */
+function leaveCall(kernel: Kernel, thread: Thread): void {
   const registers = kernel.core.registers(thread.task);
-  setSigned(registers, Reg.rax, getSigned(registers, Reg.orig_rax));
-  setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) - SYSCALL_LENGTH);
+  const number = callOf(kernel, thread);
+  const rip = getUnsigned(registers, Reg.rip);
+  setSigned(registers, Reg.rax, number);
+  setSigned(registers, Reg.orig_rax, number);
+  if (thread.record === 0 && isSyscall(thread, (rip - SYSCALL_LENGTH) as Gva)) {
+    thread.again = -1;
+    setSigned(registers, Reg.rip, rip - SYSCALL_LENGTH);
+  } else remember(kernel, thread, null);
 }
 
-/** The thread is given other registers: the call that it was in is forgotten. */
-export function dropWait(kernel: Kernel, thread: Thread): void {
-  if (thread.wait) endWait(kernel, thread, thread.wait);
+function isSyscall({ task }: Thread, at: Gva): boolean {
+  const code = new Uint8Array(SYSCALL_LENGTH);
+  return task.space.read(at, code) === SYSCALL_LENGTH && code[0] === 0x0f && code[1] === 0x05;
+}
+
+function callOf(kernel: Kernel, thread: Thread): number {
+  return thread.again >= 0 ? thread.again : getSigned(kernel.core.registers(thread.task), Reg.orig_rax);
+}
+
+function remember(kernel: Kernel, thread: Thread, wait: Wait | null): void {
+  const registers = kernel.core.registers(thread.task);
+  const { left, record } = thread;
+  if (left.length >= MAX_LEFT) left.shift();
+  const [rip, rsp] = [getUnsigned(registers, Reg.rip), getUnsigned(registers, Reg.rsp)];
+  left.push({ number: callOf(kernel, thread), rip, rsp, record, wait });
+  thread.again = -1;
+  thread.record = 0 as Gva;
+}
+
+/**
+ * A debugger gives the thread another instruction pointer, perhaps for a call of its own.
+ * @param entering the call was announced, and is to be made
+ */
+export function putAside(kernel: Kernel, thread: Thread, entering: boolean): void {
+  const { wait } = thread;
+  const keeps = wait?.interrupted === 'never';
+  if (wait || thread.again >= 0 || entering) {
+    if (entering) thread.again = getSigned(kernel.core.registers(thread.task), Reg.rax);
+    remember(kernel, thread, keeps ? wait : null);
+  }
+  if (wait && keeps) thread.wait = null;
+  else if (wait) endWait(kernel, thread, wait);
+  thread.record = 0 as Gva;
   restoreMask(thread);
+}
+
+/** The thread was given registers, by sigreturn or a debugger: those of a call that it had left take it back into it. */
+export function takeUp(kernel: Kernel, thread: Thread): void {
+  const registers = kernel.core.registers(thread.task);
+  const [rip, rsp] = [getUnsigned(registers, Reg.rip), getUnsigned(registers, Reg.rsp)];
+  const numbers = [getSigned(registers, Reg.rax), getSigned(registers, Reg.orig_rax)];
+  const { left } = thread;
+  const index = left.findLastIndex(
+    (call) => call.rip === rip && call.rsp === rsp && numbers.includes(call.number),
+  );
+  if (index < 0) return;
+  const [{ number, record, wait }] = left.splice(index);
+  thread.record = record;
+  if (wait) thread.wait = wait;
+  else thread.again = number;
 }
