@@ -3,7 +3,6 @@ import fs from 'node:fs';
 import { RevenantError } from '../engine/base/errors.js';
 import type { Gva } from '../engine/base/address.js';
 import type { DebugStop, MutableTarget } from '../engine/debug/target.js';
-import { SIG_DFL } from '../engine/task/signal-state.js';
 import { Evaluator, type Value } from '../diversion/call/evaluate.js';
 import { MappedSymbols } from '../diversion/call/symbols.js';
 import { DEFAULT_POLICY, type DiversionLimits, type DiversionPolicy } from '../diversion/policy.js';
@@ -55,8 +54,7 @@ export class DiversionHandle {
     const { core, tid } = source;
     const group = core.tasks.get(tid)?.group;
     const symbols = new MappedSymbols(core.symbolizer, target.mappings(tid), group?.program?.file ?? null);
-    const handles = (signal: number): boolean => (group?.actions.of(signal).handler ?? SIG_DFL) !== SIG_DFL;
-    this.evaluator = new Evaluator(target, symbols, () => this.wait(), handles);
+    this.evaluator = new Evaluator(target, symbols, () => this.wait());
   }
 
   /** What the diverted program wrote to its standard output so far. */

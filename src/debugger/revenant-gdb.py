@@ -205,6 +205,9 @@ def install():
     # The server's breakpoints cost nothing while the program is stopped. gdb 13 removes those of unloaded libraries
     # twice when a reverse execution ends before they were loaded, and crashes.
     gdb.execute("set breakpoint always-inserted on")
+    # glibc's own signals, of pthread_cancel and setuid: gdb passes them silently for threads of this machine
+    # (linux_nat: lin_thread_get_thread_signals), not for remote ones.
+    gdb.execute("handle SIG32 SIG33 nostop noprint pass", to_string=True)
     gdb.prompt_hook = prompt
 
 

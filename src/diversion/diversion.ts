@@ -13,6 +13,7 @@ import type {
   Watchpoint,
 } from '../engine/debug/target.js';
 import type { Vma } from '../engine/mm/vma.js';
+import { SIG_DFL, SIG_IGN } from '../engine/task/signal-state.js';
 import type { Task } from '../engine/task/task.js';
 import { convertImage } from '../engine/x86/xstate-image.js';
 import type { Kernel } from './kernel.js';
@@ -123,6 +124,11 @@ export class Diversion implements MutableTarget {
 
   siginfo(tid: number): Uint8Array | null {
     return this.signal && tid === this.tid ? this.signal.info : null;
+  }
+
+  handles(tid: number, signal: number): boolean {
+    const { handler } = this.thread(tid).process.actions.of(signal);
+    return handler !== SIG_DFL && handler !== SIG_IGN;
   }
 
   takeOutput(): { readonly stream: 1 | 2; readonly bytes: Uint8Array }[] {

@@ -226,6 +226,9 @@ export class FakeDiversion extends FakeTarget {
     this.memory.set(bytes, start - MEMORY);
     return bytes.length;
   }
+  handles(): boolean {
+    return false;
+  }
   takeOutput(): { stream: 1 | 2; bytes: Uint8Array }[] {
     return this.output.splice(0);
   }

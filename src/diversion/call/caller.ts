@@ -129,7 +129,7 @@ export class Caller {
   }
 
   /** Runs on after a stop that is the program's own business; throws what ends the call. */
-  pass(stop: DebugStop, handled: (signal: number) => boolean): void {
+  pass(stop: DebugStop): void {
     const go = (signal: number): void =>
       this.target.begin({
         direction: 'forward',
@@ -139,7 +139,7 @@ export class Caller {
       });
     switch (stop.kind) {
       case 'signal':
-        if (!handled(stop.signal)) throw this.crashed(stop);
+        if (!this.target.handles(stop.tid, stop.signal)) throw this.crashed(stop);
         return go(stop.signal);
       case 'ended':
         throw new CallFailed(`The call did not return. ${stop.reason}`, stop);

@@ -38,8 +38,6 @@ export class Evaluator {
     private readonly target: MutableTarget,
     private readonly symbols: SymbolLookup,
     private readonly wait: WaitForStop,
-    /** Whether the program itself deals with a signal. */
-    private readonly handled: (signal: number) => boolean,
   ) {
     this.caller = new Caller(target);
   }
@@ -132,7 +130,7 @@ export class Evaluator {
       const stop = await this.wait();
       const result = this.caller.returned(stop);
       if (result) return { type: 'long', bits: result.value, float: result.float, single: result.single };
-      this.caller.pass(stop, this.handled);
+      this.caller.pass(stop);
     }
   }
 

@@ -13,6 +13,9 @@ const FIXED = 0x10;
 const FIXED_NO_REPLACE = 0x10_0000;
 const TYPE_MASK = 0xf;
 const SHARED_VALIDATE = 3;
+const NO_RESERVE = 0x4000;
+/** Memory of a machine that could have made the recording, in bytes. */
+const MOST_AT_ONCE = 2 ** 40;
 /** Lowest address that may be mapped (vm.mmap_min_addr). */
 const MIN_ADDRESS = 0x1_0000;
 /** vm.max_map_count. */
@@ -36,12 +39,14 @@ function rangeOf(start: number, length: number): Range {
 
 const spaceOf = (call: Call): AddressSpace => call.thread.task.space;
 
-/** Address space that mappings may take: as much as there could be pages for, and then some. */
-function checkTotal(call: Call, added: number): void {
+/**
+ * What one call may add. As Linux has it by default (vm.overcommit_memory is 0), address space costs nothing, and only
+ * a single mapping is refused that could never be filled: programs try how much there is. Pages count as they are touched.
+ */
+function checkAdded(call: Call, added: number, prot: number, flags: number): void {
   checkCount(call);
-  let total = added;
-  for (const vma of spaceOf(call).vmas) if (vma.prot & Prot.write) total += vma.end - vma.start;
-  if (total > 2 ** 40) fail(E.ENOMEM);
+  const counts = (prot & Prot.write) !== 0 && (flags & NO_RESERVE) === 0;
+  if (counts && added > MOST_AT_ONCE) fail(E.ENOMEM);
 }
 
 /** A call may split one mapping in three. */
@@ -59,7 +64,7 @@ function mmap(call: Call): number {
   const type = flags & TYPE_MASK;
   if (type < MapFlag.shared || type > SHARED_VALIDATE) fail(E.EINVAL);
   const size = pageCeil(length);
-  checkTotal(call, size);
+  checkAdded(call, size, prot, flags);
   const file = flags & MapFlag.anonymous ? null : call.thread.process.descriptors.get(fd | 0);
   if (file) checkAccess(file, prot, type !== MapFlag.private);
   const range = placeMapping(space, hint, size, flags);
@@ -192,7 +197,7 @@ function mremap(call: Call): number {
     if (newSize < oldSize) space.unmap((from + newSize) as Gva, (from + oldSize) as Gva);
     return from;
   }
-  checkTotal(call, newSize - oldSize);
+  checkAdded(call, newSize - oldSize, vma.prot, 0);
   const free = space.vmas.overlapping((from + oldSize) as Gva, (from + newSize) as Gva).length === 0;
   if (from + oldSize === vma.end && free && from + newSize < USER_END) {
     grow(space, vma, from, oldSize, from as Gva, newSize);

@@ -167,6 +167,8 @@ export interface MutableTarget extends DebugTarget {
   setVectorState(tid: number, image: Uint8Array): void;
   /** Writes whatever the protection is; returns how many bytes could be written. */
   writeMemory(tid: number, start: Gva, bytes: Uint8Array): number;
+  /** Whether the task's process has a handler for a signal by now. */
+  handles(tid: number, signal: number): boolean;
   /** What the diverted program wrote to its standard output and error since it was last asked. */
   takeOutput(): { readonly stream: 1 | 2; readonly bytes: Uint8Array }[];
   /** Ends it in any state, and gives back what it has; the replay stands where it stood. */
