@@ -4,7 +4,7 @@ import { RevenantError } from '../engine/base/errors.js';
 import type { Gva } from '../engine/base/address.js';
 import type { DebugStop, MutableTarget } from '../engine/debug/target.js';
 import { Evaluator, type Value } from '../diversion/call/evaluate.js';
-import { MappedSymbols } from '../diversion/call/symbols.js';
+import { MappedSymbols } from '../engine/replay/mapped-symbols.js';
 import { DEFAULT_POLICY, type DiversionLimits, type DiversionPolicy } from '../diversion/policy.js';
 import { startDiversion, type DiversionSource } from '../diversion/start.js';
 

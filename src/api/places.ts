@@ -6,16 +6,25 @@ import type { ReplayCore } from '../engine/replay/core.js';
 import type { SourceLine } from '../engine/symbols/line-table.js';
 import type { SymbolHit } from '../engine/symbols/symbolizer.js';
 import type { Task } from '../engine/task/task.js';
-import { MappedSymbols } from '../diversion/call/symbols.js';
+import {
+  parsePlace,
+  PLACES_HINT,
+  type AddressPlace,
+  type LinePlace,
+  type SymbolPlace,
+} from '../engine/base/place.js';
+import { MappedSymbols } from '../engine/replay/mapped-symbols.js';
+import type { TraceReader } from '../engine/trace/reader.js';
 import { symbolHit } from '../engine/replay/symbols.js';
 import { Lines } from './lines.js';
+import { RecordedSymbols } from './recorded-symbols.js';
 
 /** An address; or text: a symbol (`insert`), a symbol and bytes behind it (`insert+0x1c`), `FILE:LINE`, `0x401136`. */
 export type Place = number | bigint | string;
+/** What has addresses. */
+export type CodePlace = SymbolPlace | LinePlace | AddressPlace;
 
-const LINE = /^(.+):(\d{1,9})$/;
-const NUMBER = /^(?:0x[0-9a-fA-F]{1,16}|\d{1,19})$/;
-const SYMBOL = /^(.+?)(?:\+(0x[0-9a-fA-F]{1,12}|\d{1,12}))?$/;
+const NUMBER = /^\d{1,19}$/;
 
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
 
@@ -26,15 +35,38 @@ export function checkedAddress(value: number | bigint): Gva {
   throw usage(`${value} is no address of a program: they are whole numbers from 0 to 0x7fffffffffff.`);
 }
 
+/** A place in code; a number in decimal digits is an address here. Throws E_USAGE. */
+export function codePlace(place: Place): CodePlace {
+  if (typeof place !== 'string') return { kind: 'address', address: BigInt(checkedAddress(place)), hit: 1 };
+  const text = place.trim();
+  if (NUMBER.test(text)) return codePlace(BigInt(text));
+  const parsed = parsePlace(text);
+  if (parsed?.kind === 'symbol' || parsed?.kind === 'line' || parsed?.kind === 'address') return parsed;
+  // The words of ends are names of functions, too.
+  if (parsed) return { kind: 'symbol', name: text, offset: 0, hit: 1 };
+  throw usage(
+    `${JSON.stringify(place)} is not the name of a symbol, nor a line, nor an address.`,
+    PLACES_HINT,
+  );
+}
+
 /** Answers for the tasks of one replay. */
 export class Places {
   private readonly lines: Lines;
+  private readonly recorded: RecordedSymbols;
 
   constructor(
     private readonly core: ReplayCore,
-    directory: string,
+    trace: TraceReader,
   ) {
-    this.lines = new Lines(directory);
+    this.lines = new Lines(trace.directory);
+    this.recorded = new RecordedSymbols(trace);
+  }
+
+  /** Throws E_USAGE, which names what is near, if nothing in the recording ever has the place. */
+  async requireRecorded(place: CodePlace): Promise<void> {
+    if (place.kind === 'symbol') this.recorded.requireSymbol(place.name);
+    if (place.kind === 'line') await this.recorded.requireLine(this.lines, place.file, place.line);
   }
 
   /** Where a symbol is in the task's memory, or null while it is not mapped. The program comes before its libraries. */
@@ -57,24 +89,33 @@ export class Places {
    * @returns null while its symbol is not mapped
    */
   address(task: Task, place: Place): Gva | null {
-    if (typeof place !== 'string') return checkedAddress(place);
-    const text = place.trim();
-    if (NUMBER.test(text)) return checkedAddress(BigInt(text));
-    const match = LINE.test(text) ? null : SYMBOL.exec(text);
-    if (!match) throw usage(`${JSON.stringify(place)} is not the name of a symbol, nor an address.`);
-    const found = this.symbol(task, match[1]);
-    return found && checkedAddress(found.address + Number(match[2] ?? 0));
+    const parsed = codePlace(place);
+    if (parsed.kind === 'line')
+      throw usage(`${JSON.stringify(place)} is not the name of a symbol, nor an address.`);
+    return this.addressOf(task, parsed);
   }
 
   /**
    * Every address of a place: a line may have code in several functions, and has one address in each.
    * @returns [] while no file that has it is mapped. Throws E_UNSUPPORTED without readelf.
    */
-  async addresses(task: Task, place: Place): Promise<Gva[]> {
-    const line = typeof place === 'string' ? LINE.exec(place.trim()) : null;
-    if (line) return this.addressesOfLine(task, line[1], Number(line[2]));
-    const address = this.address(task, place);
+  async addresses(task: Task, place: CodePlace): Promise<Gva[]> {
+    if (place.kind === 'line') return this.addressesOfLine(task, place.file, place.line);
+    const address = this.addressOf(task, place);
     return address === null ? [] : [address];
+  }
+
+  /** As `addresses`; throws E_USAGE where nothing in the recording ever has the place. */
+  async recordedAddresses(task: Task, place: CodePlace): Promise<Gva[]> {
+    const found = await this.addresses(task, place);
+    if (found.length === 0) await this.requireRecorded(place);
+    return found;
+  }
+
+  private addressOf(task: Task, place: SymbolPlace | AddressPlace): Gva | null {
+    if (place.kind === 'address') return checkedAddress(place.address);
+    const found = this.symbol(task, place.name);
+    return found && checkedAddress(found.address + place.offset);
   }
 
   /** The line of source of the instruction at an address, or null where the file tells nothing of it. */

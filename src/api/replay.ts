@@ -27,7 +27,7 @@ import type { TraceHeader } from '../engine/trace/records.js';
 import type { TravelTarget } from '../engine/travel/target.js';
 import { divert, type DivertOptions, type DiversionHandle } from './divert.js';
 import { openReplay, type OpenedReplay, type OpenReplayOptions } from './open.js';
-import { Places, type Place } from './places.js';
+import { codePlace, Places, type Place } from './places.js';
 import { VALUE_BYTES, decodeValue, type ValueOf, type ValueType } from './values.js';
 
 export interface BreakpointOptions {
@@ -79,7 +79,7 @@ export class Replay {
     private readonly signal: AbortSignal | undefined,
   ) {
     this.target = opened.target;
-    this.places = new Places(opened.target.session.debugging.core, opened.trace.directory);
+    this.places = new Places(opened.target.session.debugging.core, opened.trace);
   }
 
   /**
@@ -239,7 +239,7 @@ export class Replay {
    */
   async breakAt(place: Place, options: BreakpointOptions = {}): Promise<StopPoint> {
     return this.exclusively(async () => {
-      const addresses = await this.places.addresses(this.task(), place);
+      const addresses = await this.places.recordedAddresses(this.task(), codePlace(place));
       if (addresses.length === 0) throw this.unknown(place);
       const condition = this.asked(options);
       const points = addresses.map((address): Breakpoint => ({
@@ -303,21 +303,24 @@ export class Replay {
 
   /**
    * On to the next time that a task comes to a place: an address, a symbol (which may come with a library that is not
-   * loaded yet), a line. What else would stop it is passed over. Throws E_USAGE if the recording ends before.
+   * loaded yet), a line; with `:HIT` to that arrival from here. What else would stop it is passed over. Throws E_USAGE if
+   * nothing in the recording has the place, or the recording ends before.
    */
   async runTo(place: Place): Promise<DebugStop> {
     return this.exclusively(async () => {
-      let addresses = await this.places.addresses(this.task(), place);
+      const wanted = codePlace(place);
+      let addresses = await this.places.recordedAddresses(this.task(), wanted);
       while (addresses.length === 0) {
         await this.advanceFrame(place);
-        addresses = await this.places.addresses(this.task(), place);
+        addresses = await this.places.addresses(this.task(), wanted);
       }
       const points = addresses.map((address): Breakpoint => ({ pid: null, address }));
       for (const point of points) this.target.addBreakpoint(point);
       try {
-        for (;;) {
+        for (let hits = 0; ;) {
           const stop = await this.move('forward', 'continue');
-          if (stop.kind === 'breakpoint' && addresses.includes(stop.address)) return stop;
+          const isHit = stop.kind === 'breakpoint' && addresses.includes(stop.address);
+          if (isHit && ++hits === wanted.hit) return stop;
           if (stop.kind === 'history-end')
             throw usage(`${String(place)} is not reached again in this recording.`);
         }
@@ -475,8 +478,8 @@ export class Replay {
   private async advanceFrame(place: Place): Promise<void> {
     this.target.beginGoto(this.frame + 1);
     const { kind } = await this.arrive();
-    if (kind === 'history-end')
-      throw usage(`No program of this recording has ${JSON.stringify(String(place))}.`);
+    if (kind === 'history-end' || this.tasks().length === 0)
+      throw usage(`Nothing that is mapped from here on has ${JSON.stringify(String(place))}.`);
   }
 
   private async arrive(): Promise<DebugStop> {

@@ -28,7 +28,7 @@ export function callOptions(command: Command): Command {
     .addOption(
       new Option(
         '--at <place>',
-        'FRAME, SYMBOL, SYMBOL:HIT, exit (of the first process) or end (of the last; the default); repeatable',
+        'FRAME, SYMBOL[:HIT], FILE:LINE[:HIT], exit (of the first process), end (of the last; the default), crash; repeatable',
       )
         .argParser(collect)
         .default([], 'end'),

@@ -23,7 +23,7 @@ export async function openJobTarget(
 ): Promise<JobTarget> {
   const interrupt = new Interrupt();
   try {
-    const { target, scan, close } = await openTarget({
+    const opened = await openTarget({
       folder: spec.trace,
       options,
       // What there is to warn about was said by the replay before.
@@ -34,11 +34,11 @@ export async function openJobTarget(
       output: () => {},
     });
     return {
-      target,
-      journey: new Journey(target, scan, interrupt),
+      target: opened.target,
+      journey: new Journey(opened, interrupt),
       turn: () => interrupt.turn(),
       close: () => {
-        close();
+        opened.close();
         interrupt.dispose();
       },
     };

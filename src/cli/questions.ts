@@ -2,12 +2,12 @@
 import { type DiversionHandle, divert } from '../api/divert.js';
 import type { Gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
+import { parsePlace, parseSymbolOffset, PLACES_HINT, type PlaceText } from '../engine/base/place.js';
 import type { TravelTarget } from '../engine/travel/target.js';
 import { DEFAULT_POLICY } from '../diversion/policy.js';
 import type { DiversionSource } from '../diversion/start.js';
 import type { Answer, QuestionAnswerer } from '../jobs/questions/answerer.js';
 import type { Ask, JobSpec, MemoryType, Place as JobPlace } from '../jobs/spec.js';
-import { type Place, parseSymbol } from './debug/journey.js';
 import type { JobTarget } from './job-target.js';
 
 /** Longest string that is read; what is longer is cut. */
@@ -64,16 +64,18 @@ export class ReplayAnswerer implements QuestionAnswerer {
   }
 }
 
-function placeOf(place: JobPlace): Place {
+function placeOf(place: JobPlace): PlaceText {
   switch (place.kind) {
     case 'frame':
       return place;
     case 'exit':
       return { kind: 'exit', of: 'first' };
     case 'symbol': {
-      const symbol = parseSymbol(place.symbol);
-      if (!symbol) throw new RevenantError('E_USAGE', `${place.symbol} is no symbol, nor symbol+offset.`);
-      return { kind: 'symbol', ...symbol, hit: place.hit };
+      const code = parsePlace(place.symbol);
+      if (code?.kind === 'line' || code?.kind === 'address') return { ...code, hit: place.hit };
+      const symbol = parseSymbolOffset(place.symbol);
+      if (symbol) return { kind: 'symbol', ...symbol, hit: place.hit };
+      throw new RevenantError('E_USAGE', `${place.symbol} is no symbol, line or address.`, PLACES_HINT);
     }
   }
 }
@@ -98,7 +100,7 @@ function readValue(target: TravelTarget, tid: number, where: string, type: Memor
 
 function addressOf(target: TravelTarget, tid: number, where: string): Gva {
   if (/^(0x[0-9a-f]{1,16}|\d{1,20})$/i.test(where)) return Number(where) as Gva;
-  const symbol = parseSymbol(where);
+  const symbol = parseSymbolOffset(where);
   if (!symbol) throw new RevenantError('E_USAGE', `${where} is no address, symbol or symbol+offset.`);
   const address = target.symbol(tid, symbol.name);
   if (address === null)

@@ -5,7 +5,7 @@ import { Sys } from '../../src/engine/base/linux.js';
 import { Reg, getUnsigned, setSigned } from '../../src/engine/base/registers.js';
 import type { MutableTarget } from '../../src/engine/debug/target.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { MappedSymbols } from '../../src/diversion/call/symbols.js';
+import { MappedSymbols } from '../../src/engine/replay/mapped-symbols.js';
 import { startDiversion } from '../../src/diversion/start.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { runCli } from '../cli/run-cli.js';

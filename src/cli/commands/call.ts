@@ -1,16 +1,18 @@
+import { parseExpression } from '../../diversion/call/expression.js';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import { requirePlace } from '../../engine/base/place.js';
 import type { Logger } from '../../engine/base/log.js';
 import type { TravelTarget } from '../../engine/travel/target.js';
 import { divert, type DivertOptions } from '../../api/divert.js';
 import { jsonValue } from '../failure.js';
-import { Journey, parsePlace } from '../debug/journey.js';
+import { Journey } from '../debug/journey.js';
 import { type OpenedTarget, openTarget } from '../debug/open-target.js';
 import { Interrupt } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
 import type { ReplayCommandOptions } from './replay.js';
 
 export interface CallOptions extends ReplayCommandOptions {
-  /** Places as of `parsePlace`, in the order of the recording or not. */
+  /** Places as of `requirePlace`, in the order of the recording or not. */
   at: string[];
   allowWrites?: string[];
   allowNet?: boolean;
@@ -41,7 +43,8 @@ export async function callCommand(
   log: Logger,
 ): Promise<number> {
   const at = options.at.length > 0 ? options.at : ['end'];
-  const places = at.map((text) => ({ text, place: parsePlace(text) }));
+  const places = at.map((text) => ({ text, place: requirePlace(text, '--at') }));
+  for (const expression of expressions) parseExpression(expression);
   const interrupt = new Interrupt();
   let opened: OpenedTarget | null = null;
   try {
@@ -56,7 +59,8 @@ export async function callCommand(
       output: () => {},
     });
     const run = new CallRun(opened.target, interrupt, options, log);
-    const journey = new Journey(opened.target, opened.scan, interrupt);
+    const journey = new Journey(opened, interrupt);
+    for (const { place } of places) await journey.check(place);
     const outcomes: Outcome[] = [];
     for (const { text, place } of places) {
       const tid = await journey.to(place);

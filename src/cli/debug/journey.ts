@@ -1,48 +1,23 @@
 /** Takes a replay from place to place, as `revenant call` and the questions of `revenant ci` want it. */
+import { Places, type CodePlace } from '../../api/places.js';
 import type { Gva } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
+import { formatPlace, type PlaceText, type SymbolPlace } from '../../engine/base/place.js';
 import type { DebugStop } from '../../engine/debug/target.js';
 import { endsInstruction } from '../../engine/x86/disassemble.js';
 import type { TravelTarget } from '../../engine/travel/target.js';
 import type { Interrupt } from '../interrupt.js';
 import type { TraceScan } from './facts.js';
-
-export type Place =
-  /** Right behind this frame. */
-  | { readonly kind: 'frame'; readonly frame: number }
-  /** At the `hit`th arrival (from 1) at a symbol, by any task. */
-  | { readonly kind: 'symbol'; readonly name: string; readonly offset: number; readonly hit: number }
-  /** Right before the first process ends, or the last one. */
-  | { readonly kind: 'exit'; readonly of: 'first' | 'last' };
+import type { OpenedTarget } from './open-target.js';
 
 /** Code behind a symbol that is decoded to know where instructions begin. */
 const MAX_OFFSET = 1 << 16;
 
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
 
-/** `symbol`, `symbol+8` or `symbol+0x10`; null: none of them. */
-export function parseSymbol(text: string): { name: string; offset: number } | null {
-  const match = /^([A-Za-z_][\w.]*(?:::~?\w+)*)(?:\+(0x[0-9a-f]{1,8}|\d{1,9}))?$/i.exec(text);
-  return match && { name: match[1], offset: Number(match[2] ?? 0) };
-}
-
-/** FRAME, SYMBOL or SYMBOL+OFFSET, with :HIT or without, `exit` or `end`. Throws E_USAGE. */
-export function parsePlace(text: string): Place {
-  if (text === 'exit' || text === 'end') return { kind: 'exit', of: text === 'exit' ? 'first' : 'last' };
-  if (/^\d{1,12}$/.test(text)) return { kind: 'frame', frame: Number(text) };
-  const match = /^(.+?)(?::(\d{1,9}))?$/.exec(text);
-  const symbol = match && parseSymbol(match[1]);
-  const hit = Number(match?.[2] ?? 1);
-  if (symbol && hit > 0) return { kind: 'symbol', ...symbol, hit };
-  throw usage(
-    `--at ${text} is no place.`,
-    'Say a frame, a symbol, SYMBOL:HIT (from 1), SYMBOL+OFFSET, exit or end.',
-  );
-}
-
 /** Where a journey has arrived. */
 interface Standing {
-  readonly place: Place;
+  readonly place: PlaceText;
   /** The task that the place is of. */
   readonly tid: number;
 }
@@ -51,18 +26,31 @@ interface Standing {
 export class Journey {
   private here: Standing | null = null;
   private firstPid = 0;
+  private readonly places: Places;
+  private readonly target: TravelTarget;
+  private readonly scan: TraceScan;
 
   constructor(
-    private readonly target: TravelTarget,
-    private readonly scan: TraceScan,
+    { target, scan, trace }: Pick<OpenedTarget, 'target' | 'scan' | 'trace'>,
     private readonly interrupt: Interrupt,
-  ) {}
+  ) {
+    this.target = target;
+    this.scan = scan;
+    this.places = new Places(target.session.debugging.core, trace);
+  }
+
+  /** What can be known of a place before anything is replayed. Throws E_USAGE if the recording has no such place. */
+  async check(place: PlaceText): Promise<void> {
+    if (place.kind === 'frame') this.scan.requireFrame(place.frame);
+    else if (place.kind === 'crash') this.crash();
+    else if (place.kind !== 'exit') await this.places.requireRecorded(place);
+  }
 
   /**
    * Goes to a place; returns the task that it is of.
    * @throws RevenantError E_USAGE if the recording has no such place; what ends a replay
    */
-  async to(place: Place): Promise<number> {
+  async to(place: PlaceText): Promise<number> {
     const before = this.here;
     if (before && samePlace(before.place, place)) return before.tid;
     this.here = null;
@@ -71,14 +59,18 @@ export class Journey {
     return tid;
   }
 
-  private async travel(place: Place, before: Standing | null): Promise<number> {
+  private async travel(place: PlaceText, before: Standing | null): Promise<number> {
     // On the way to everywhere, and only there the first process is known for certain.
     if (this.firstPid === 0) await this.toBeginning();
     switch (place.kind) {
       case 'frame':
         return this.toFrame(Math.max(this.firstExec(), place.frame));
       case 'symbol':
-        return this.toSymbol(place, before?.place ?? null);
+      case 'line':
+      case 'address':
+        return this.toCode(place, before?.place ?? null);
+      case 'crash':
+        return this.toCrash();
       case 'exit':
         if (!before || !this.lives(this.firstPid)) await this.toBeginning();
         return this.toExit(place.of);
@@ -122,36 +114,52 @@ export class Journey {
     }
   }
 
-  /** Hits are counted from the beginning, or on from an earlier one of the same symbol. */
-  private async toSymbol(place: Extract<Place, { kind: 'symbol' }>, before: Place | null): Promise<number> {
-    const { name, offset, hit } = place;
-    const counted =
-      before?.kind === 'symbol' && before.name === name && before.offset === offset && before.hit < hit
-        ? before.hit
-        : 0;
-    if (counted === 0) await this.toBeginning();
-    const start = await this.address(name);
-    if (offset > 0) this.requireInstruction(name, start, offset);
-    const address = (start + offset) as Gva;
+  private crash(): { frameTime: number; tid: number } {
+    const crash = this.scan.firstFatalSignal(null);
+    if (!crash) throw usage('No task is ended by a signal in this recording.');
+    return crash;
+  }
+
+  private async toCrash(): Promise<number> {
+    const { frameTime, tid } = this.crash();
+    await this.toFrame(Math.max(this.firstExec(), frameTime - 1));
+    for (;;) {
+      const stop = await this.continue();
+      if (stop.kind === 'history-end' || (stop.kind === 'signal' && stop.tid === tid)) return tid;
+    }
+  }
+
+  /** Hits are counted from the beginning, or on from an earlier one of the same place. */
+  private async toCode(place: CodePlace, before: PlaceText | null): Promise<number> {
+    const name = formatPlace({ ...place, hit: 1 });
+    const isSame = before !== null && 'hit' in before && formatPlace({ ...before, hit: 1 }) === name;
+    const counted = isSame && before.hit < place.hit ? before.hit : 0;
+    if (counted === 0) {
+      await this.places.requireRecorded(place);
+      await this.toBeginning();
+    }
+    const addresses = await this.addresses(place);
     // Who stands there already has arrived: at the entry of a static program.
-    const arrived = counted === 0 && this.target.rip(this.target.currentTid) === address ? 1 : counted;
-    if (arrived === hit) return this.target.currentTid;
-    const breakpoint = { pid: null, address };
-    this.target.addBreakpoint(breakpoint);
+    const stands = counted === 0 && addresses.includes(this.target.rip(this.target.currentTid));
+    const arrived = stands ? 1 : counted;
+    if (arrived === place.hit) return this.target.currentTid;
+    const breakpoints = addresses.map((address) => ({ pid: null, address }));
+    for (const breakpoint of breakpoints) this.target.addBreakpoint(breakpoint);
     try {
       for (let hits = arrived; ;) {
         const stop = await this.continue();
         if (stop.kind === 'history-end')
-          throw usage(`${name} is reached ${hits} times in this recording, not ${hit}.`);
-        if (stop.kind === 'breakpoint' && ++hits === hit) return stop.tid;
+          throw usage(`${name} is reached ${times(hits)} in this recording, not ${place.hit}.`);
+        if (stop.kind === 'breakpoint' && addresses.includes(stop.address) && ++hits === place.hit)
+          return stop.tid;
       }
     } finally {
-      this.target.removeBreakpoint(breakpoint);
+      for (const breakpoint of breakpoints) this.target.removeBreakpoint(breakpoint);
     }
   }
 
   /** A breakpoint inside of an instruction would change what it does. */
-  private requireInstruction(name: string, start: Gva, offset: number): void {
+  private requireInstruction({ name, offset }: SymbolPlace, start: Gva): void {
     const code = new Uint8Array(Math.min(offset, MAX_OFFSET));
     const { target } = this;
     if (offset > MAX_OFFSET || target.readMemory(target.currentTid, start, code) < offset)
@@ -159,14 +167,20 @@ export class Journey {
     if (!endsInstruction(code)) throw usage(`No instruction begins at ${name}+${offset}.`);
   }
 
-  /** The program is not loaded at its first instruction: libraries' symbols appear as frames pass. */
-  private async address(name: string): Promise<Gva> {
+  /** The program is not loaded at its first instruction: libraries' code appears as frames pass. */
+  private async addresses(place: CodePlace): Promise<readonly Gva[]> {
     for (;;) {
-      const address = this.target.symbol(this.target.currentTid, name);
-      if (address !== null) return address;
+      const task = this.target.session.debugging.core.tasks.get(this.target.currentTid);
+      const addresses = task ? await this.places.addresses(task, place) : [];
+      if (addresses.length > 0) {
+        if (place.kind === 'symbol' && place.offset > 0)
+          this.requireInstruction(place, (addresses[0] - place.offset) as Gva);
+        return addresses;
+      }
       this.target.beginGoto(this.target.frameTime + 1);
       const stop = await this.arrive();
-      if (stop.kind === 'history-end') throw usage(`There is no symbol ${name} in the recorded programs.`);
+      if (stop.kind === 'history-end' || this.target.tasks().length === 0)
+        throw usage(`${formatPlace(place)} is in a file of this recording that no program maps as code.`);
     }
   }
 
@@ -185,4 +199,6 @@ export class Journey {
   }
 }
 
-const samePlace = (left: Place, right: Place): boolean => JSON.stringify(left) === JSON.stringify(right);
+const samePlace = (left: PlaceText, right: PlaceText): boolean =>
+  JSON.stringify(left) === JSON.stringify(right);
+const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);

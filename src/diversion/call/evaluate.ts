@@ -1,18 +1,10 @@
 import type { Gva } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { DebugStop, MutableTarget } from '../../engine/debug/target.js';
+import type { FoundSymbol } from '../../engine/replay/mapped-symbols.js';
 import { Caller, type Argument } from './caller.js';
 import { parseExpression, type Expression } from './expression.js';
 import { asArgument, cast, isReal, long, real, shortest, type Value } from './value.js';
-
-export interface FoundSymbol {
-  readonly address: Gva;
-  /** In bytes. */
-  readonly size: number;
-  readonly isCode: boolean;
-  /** The address is that of an IFUNC's resolver: code that returns the address of the function. */
-  readonly isResolver: boolean;
-}
 
 /** What symbols are called in the recorded program. */
 export interface SymbolLookup {

@@ -87,6 +87,13 @@ export class SymbolTable {
     return best;
   }
 
+  /** Of all defined symbols, in the order of the file, without versions; some come more than once. */
+  *names(): Generator<string> {
+    for (const chunk of this.chunks)
+      for (let at = 0; at < countOf(chunk) * SYMBOL_BYTES; at += SYMBOL_BYTES)
+        if (isDefined(chunk.entries, at)) yield symbolOf(chunk, at).name;
+  }
+
   private locate(ordinal: number): [Chunk, number] {
     let rest = ordinal;
     for (const chunk of this.chunks) {

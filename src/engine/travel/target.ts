@@ -17,6 +17,7 @@ import type { Vma } from '../mm/vma.js';
 import type { Checkpoint } from '../replay/checkpoint.js';
 import type { ReplayCore } from '../replay/core.js';
 import { ripOf } from '../replay/runner.js';
+import { MappedSymbols } from '../replay/mapped-symbols.js';
 import { ReplaySession, type ReplayOptions } from '../replay/session.js';
 import { workingDirectory } from '../task/initial-stack.js';
 import type { Task } from '../task/task.js';
@@ -147,18 +148,8 @@ export class TravelTarget implements ReplayTarget {
   /** Where a symbol of the program or of a library is in the task's memory, or null. The program comes first. */
   symbol(tid: number, name: string): Gva | null {
     const { space, group } = this.task(tid);
-    const main = group.program?.file;
-    let found: Gva | null = null;
-    for (const { start, file } of space.vmas) {
-      if (!file || (found !== null && file.path !== main)) continue;
-      const hit = this.core.symbolizer.symbolByName(
-        { start, fileOffset: file.offset, name: file.path },
-        name,
-      );
-      if (hit && file.path === main) return hit.address;
-      found ??= hit?.address ?? null;
-    }
-    return found;
+    const program = group.program?.file ?? null;
+    return new MappedSymbols(this.core.symbolizer, [...space.vmas], program).find(name)?.address ?? null;
   }
 
   addBreakpoint(breakpoint: Breakpoint): void {

@@ -1,11 +1,19 @@
-import type { Gva } from '../../engine/base/address.js';
-import type { Vma } from '../../engine/mm/vma.js';
-import { Prot } from '../../engine/mm/vma.js';
-import type { Symbolizer } from '../../engine/symbols/symbolizer.js';
-import type { SymbolLookup } from './evaluate.js';
+import type { Gva } from '../base/address.js';
+import type { Vma } from '../mm/vma.js';
+import { Prot } from '../mm/vma.js';
+import type { Symbolizer } from '../symbols/symbolizer.js';
+
+export interface FoundSymbol {
+  readonly address: Gva;
+  /** In bytes. */
+  readonly size: number;
+  readonly isCode: boolean;
+  /** The address is that of an IFUNC's resolver: code that returns the address of the function. */
+  readonly isResolver: boolean;
+}
 
 /** Symbols of the files that are mapped: the program's own first, then its libraries' in the order of addresses. */
-export class MappedSymbols implements SymbolLookup {
+export class MappedSymbols {
   /** @param program the file of the program itself */
   constructor(
     private readonly symbolizer: Symbolizer,
@@ -13,7 +21,7 @@ export class MappedSymbols implements SymbolLookup {
     private readonly program: string | null,
   ) {}
 
-  find(name: string): ReturnType<SymbolLookup['find']> {
+  find(name: string): FoundSymbol | null {
     const files = new Map<string, Vma>();
     for (const vma of this.mappings) if (vma.file && !files.has(vma.file.path)) files.set(vma.file.path, vma);
     const ordered = [...files.values()].sort((a, b) => this.rank(a) - this.rank(b));

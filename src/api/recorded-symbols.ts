@@ -1,0 +1,106 @@
+/** Which names the files of a recording have, whatever is mapped at the moment: so that none is waited for in vain. */
+import { RevenantError } from '../engine/base/errors.js';
+import { ElfFile } from '../engine/symbols/elf.js';
+import { nearMisses, nearText } from '../engine/symbols/near.js';
+import type { SymbolTable } from '../engine/symbols/symbol-table.js';
+import { TraceReader, type BackingFile } from '../engine/trace/reader.js';
+import type { Lines } from './lines.js';
+
+interface RecordedProgram {
+  readonly copy: BackingFile;
+  readonly symbols: SymbolTable;
+}
+
+export class RecordedSymbols {
+  private known: readonly RecordedProgram[] | null = null;
+
+  constructor(private readonly trace: TraceReader) {}
+
+  /** Throws E_USAGE, with names that are near, if no file of the recording has the symbol. */
+  requireSymbol(name: string): void {
+    const files = this.files();
+    // A program that generates code, or one whose files are not here, may have what nobody can look up.
+    if (files.some(({ symbols }) => symbols.symbolByName(name) !== null)) return;
+    throw new RevenantError(
+      'E_USAGE',
+      `No program or library of this recording has a symbol ${name}.`,
+      this.near(name),
+    );
+  }
+
+  /** Throws E_USAGE if no file of the recording has code of the line, or of one behind it. */
+  async requireLine(lines: Lines, file: string, line: number): Promise<void> {
+    let isKnown = false;
+    for (const { copy } of this.files()) {
+      const table = await lines.of(copy.path);
+      if (table.find(file, line).length > 0) return;
+      isKnown ||= table.find(file, 0).length > 0;
+    }
+    throw new RevenantError(
+      'E_USAGE',
+      isKnown
+        ? `There is no code at ${file}:${line} or behind it in this recording.`
+        : `No program or library of this recording has lines of ${file}.`,
+      isKnown
+        ? undefined
+        : 'Lines need debug information in the recorded file. A symbol is named as SYMBOL:HIT.',
+    );
+  }
+
+  private near(name: string): string {
+    const names = this.files().map(({ symbols }) => symbols);
+    const misses = nearMisses(name, allNames(names));
+    return (
+      nearText(misses) ||
+      'Names are those of symbol tables; stripped programs have few, and an address is a place, too.'
+    );
+  }
+
+  private files(): readonly RecordedProgram[] {
+    return (this.known ??= this.read());
+  }
+
+  private read(): RecordedProgram[] {
+    const reader = TraceReader.open(this.trace.directory);
+    const found = new Map<string, RecordedProgram>();
+    try {
+      for (;;) {
+        const frameTime = reader.peekMapping()?.frameTime;
+        const record = frameTime === undefined ? null : reader.nextMapping(frameTime);
+        if (!record) return [...found.values()];
+        if (record.source.kind !== 'file' || found.has(record.fsname)) continue;
+        const copy = openIfThere(this.trace, record);
+        const elf = copy && openElf(copy);
+        if (copy && elf) found.set(record.fsname, { copy, symbols: elf.symbols });
+      }
+    } finally {
+      reader.close();
+    }
+  }
+}
+
+function* allNames(tables: readonly SymbolTable[]): Generator<string> {
+  for (const table of tables) yield* table.names();
+}
+
+/** A trace that was not packed may name a file that is not here any more: then it has no symbols. */
+function openIfThere(
+  trace: TraceReader,
+  record: Parameters<TraceReader['openBacking']>[0],
+): BackingFile | null {
+  try {
+    return trace.openBacking(record);
+  } catch (error) {
+    if (error instanceof RevenantError) return null;
+    throw error;
+  }
+}
+
+/** What cannot be read has no symbols. */
+function openElf(copy: BackingFile): ElfFile | null {
+  try {
+    return ElfFile.open(copy);
+  } catch {
+    return null;
+  }
+}

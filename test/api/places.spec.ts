@@ -1,0 +1,66 @@
+/** Places as they are written on the command line and in scripts: those that are known, and those that are not. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Replay } from '../../src/index.js';
+import { caseTrace, itOn, sample } from '../collections.js';
+import { runCli } from '../cli/run-cli.js';
+
+const tree = sample('skylake-pku/tree');
+
+describe('revenant call --at', () => {
+  it('names what is near of a place that the recording does not have, and replays nothing', async () => {
+    for (const [place, message] of [
+      ['isnert:3', /has a symbol isnert\..*There (is|are) insert/s],
+      ['nosuchthingatall', /has a symbol nosuchthingatall/],
+      ['other.c:3', /has lines of other\.c/],
+      ['tree.c:40000', /no code at tree\.c:40000/],
+      ['99999999', /There is no frame 99999999/],
+      ['crash', /No task is ended by a signal/],
+      ['a b', /--at a b is no place/],
+    ] as const) {
+      const { code, stdout, stderr } = await runCli('call', tree, '--at', place, '1', '--quiet');
+      expect([code, stdout], stderr).toEqual([2, '']);
+      expect(stderr).toMatch(message);
+      expect(stderr).not.toMatch(/task 0/);
+    }
+  });
+
+  it('goes to lines, their hits and addresses', async () => {
+    const at = ['tree.c:65:2', 'tree.c:65:4', 'insert:10', 'end'].flatMap((place) => ['--at', place]);
+    const { code, stdout } = await runCli('call', tree, ...at, '(int)inserted', '--quiet');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /^tree\.c:65:2: .* = 1\ntree\.c:65:4: .* = 3\ninsert:10: .* = \d+\nend: .* = 21\n$/,
+    );
+  });
+
+  itOn(caseTrace('names'), 'takes FILE:LINE for a line, whatever is called so', async (folder) => {
+    const at = ['names.cpp:19:2', 'names.cpp:20', '_Z4worki:2'].flatMap((place) => ['--at', place]);
+    const { code, stdout, stderr } = await runCli('call', folder, ...at, '(long)counter', '--quiet');
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout.match(/= (\d+)$/gm)).toEqual(['= 3', '= 1', '= 1']);
+  });
+});
+
+describe('Replay.runTo', () => {
+  let replay: Replay;
+  beforeAll(async () => {
+    replay = await Replay.open(tree);
+  });
+  afterAll(() => replay.close());
+
+  it('does not run to the end for what nothing has', async () => {
+    const { frame } = replay;
+    for (const place of ['nosuch', 'isnert+4', 'other.c:3', 'tree.c:40000'])
+      await expect(replay.runTo(place)).rejects.toMatchObject({ code: 'E_USAGE' });
+    await expect(replay.runTo('isnert')).rejects.toMatchObject({ hint: expect.stringMatching(/insert/) });
+    expect(replay.frame).toBe(frame);
+  });
+
+  it('counts hits from where it stands', async () => {
+    await replay.runTo('insert:10');
+    const there = replay.registers();
+    await replay.toStart();
+    for (let hit = 1; hit <= 10; hit++) await replay.runTo('insert');
+    expect(replay.registers()).toEqual(there);
+  });
+});
