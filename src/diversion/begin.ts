@@ -4,11 +4,12 @@ import { Reg, getSigned, getUnsigned, setSigned } from '../engine/base/registers
 import type { ReplayCore } from '../engine/replay/core.js';
 import {
   BufferHeader,
+  RECORD_ONLY_CODE,
   RECORD_ONLY_EXITS,
   RR_PAGE_BREAKPOINT_VALUE,
   globalsBreakpointValue,
 } from '../engine/replay/layout.js';
-import { adoptBufferedMask } from '../engine/replay/syscallbuf.js';
+import { adoptBufferedMask, setRecordOnlyCode } from '../engine/replay/syscallbuf.js';
 import type { Task, ThreadGroup } from '../engine/task/task.js';
 import { readAuxv, workingDirectory } from '../engine/task/initial-stack.js';
 import { Process, Thread, type Credentials, type Place } from './process.js';
@@ -132,6 +133,7 @@ function newestChild(kernel: Kernel, { task }: Thread): Thread | null {
 /** From now on the preload library makes real calls (notes 11.3). */
 function neutraliseBuffer(replay: ReplayCore, task: Task): void {
   const { space, preload, syscallbuf } = task;
+  setRecordOnlyCode(task, RECORD_ONLY_CODE);
   if (preload.globals !== 0) {
     space.write((preload.globals + 1) as Gva, Uint8Array.of(IN_DIVERSION));
     const value = replay.header.quirks.usesGlobalsInReplay

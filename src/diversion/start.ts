@@ -5,6 +5,7 @@ import type { MutableTarget } from '../engine/debug/target.js';
 import { copyTasks } from '../engine/replay/checkpoint.js';
 import type { ReplayCore } from '../engine/replay/core.js';
 import { GuestCore } from '../engine/replay/guest-core.js';
+import { RecordedWorld } from '../engine/task/recorded-files.js';
 import type { Task } from '../engine/task/task.js';
 import { adoptTasks } from './begin.js';
 import { DiversionClock } from './clock.js';
@@ -16,6 +17,7 @@ import { Overlay } from './files/overlay.js';
 import { RecordedDescriptors } from './files/recorded.js';
 import { SpecialFiles } from './files/special.js';
 import { TraceFiles } from './files/trace-files.js';
+import { WorldFiles } from './files/world-files.js';
 import { DiversionEnded, Kernel, type RecordedFacts } from './kernel.js';
 import { DEFAULT_POLICY, type DiversionPolicy } from './policy.js';
 import { DiversionRunner } from './run/runner.js';
@@ -50,10 +52,12 @@ export function startDiversion(
     for (const [key, object] of sharedObjects) core.sharedObjects.set(key, object);
     replay.memory.ceiling = replay.memory.pagesInUse + Math.ceil(policy.limits.memoryBytes / 4096);
     const output: { stream: 1 | 2; bytes: Uint8Array }[] = [];
-    const kernel = newKernel(replay, core, policy, log, collector(output, policy));
-    const descriptors = new RecordedDescriptors(kernel);
+    const world = tasks.length > 0 ? tasks[0].fds.files.world : new RecordedWorld();
+    const { kernel, files } = newKernel(replay, core, policy, log, collector(output, policy), world);
+    const descriptors = new RecordedDescriptors(kernel, world, files);
     new SpecialFiles(kernel).install();
     adoptTasks(kernel, replay, descriptors);
+    descriptors.settle();
     kernel.openTerminal = () => descriptors.terminal;
     const stops = new GuestStops(core.machine, core.memory, source.dataBreakpoints ?? false);
     const runner = new DiversionRunner(core, kernel.clock, stops);
@@ -119,7 +123,8 @@ function newKernel(
   policy: DiversionPolicy,
   log: Logger,
   show: (stream: 1 | 2, bytes: Uint8Array) => void,
-): Kernel {
+  world: RecordedWorld,
+): { kernel: Kernel; files: WorldFiles } {
   const { header } = replay;
   const clock = new DiversionClock(replay.recordedSec);
   const facts: RecordedFacts = {
@@ -131,12 +136,20 @@ function newKernel(
     layout: replay.vectors.recorded,
   };
   const handles = new HostHandles();
-  const layers: FileLayer[] = [new TraceFiles((path) => replay.recordedFile(path)), new HostFiles(handles)];
-  const overlay = new Overlay(layers, replay.memory, {
+  const traceFiles = new TraceFiles(
+    (path) => replay.recordedFile(path),
+    (path) => replay.recordedIdentity(path),
+  );
+  const below: FileLayer[] = [traceFiles, new HostFiles(handles)];
+  const worldFiles = new WorldFiles(world, below, (path, message) =>
+    kernel.sayOnce(`file ${path}`, { path }, message),
+  );
+  const overlay = new Overlay([worldFiles, ...below], replay.memory, {
     fileBytes: policy.limits.fileBytes,
     owner: { uid: 0, gid: 0 },
     now: () => clock.wall(),
   });
   const files = new FileSystem(overlay, policy.allowWrites, log, handles);
-  return new Kernel({ core, files, policy, clock, facts, log, show, random: hostRandom });
+  const kernel: Kernel = new Kernel({ core, files, policy, clock, facts, log, show, random: hostRandom });
+  return { kernel, files: worldFiles };
 }

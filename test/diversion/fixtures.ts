@@ -30,6 +30,7 @@ export function openReplay(transport: VcpuTransport, folder: string, log: Logger
       output: (_stream, bytes) => (replay.printed += Buffer.from(bytes).toString()),
       memoryLimitBytes: 2 ** 29,
       stallLimitMicros: 60e6,
+      notesFiles: true,
     }),
     printed: '',
     advanceTo(frame) {

@@ -139,6 +139,7 @@ async function write(
   try {
     const { machine, memoryLimitBytes, attestation } = await interrupt.guard(machines.forTrace(trace));
     const session = ReplaySession.open({
+      notesFiles: true,
       trace,
       machine,
       log,

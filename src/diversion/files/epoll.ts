@@ -48,6 +48,11 @@ export class EpollSet extends OpenFile {
     }
   }
 
+  /** An interest of the recording's. */
+  adopt(fd: number, file: OpenFile, events: number, data: bigint): void {
+    if (file !== this) this.interests.set(fd, { file, events, data, seen: 0, activity: -1 });
+  }
+
   /** Files that are closed leave by themselves. */
   private open(): Interest[] {
     for (const [fd, { file }] of this.interests) if (file.isClosed) this.interests.delete(fd);

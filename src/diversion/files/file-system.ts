@@ -2,6 +2,7 @@ import type { Logger } from '../../engine/base/log.js';
 import { hostCall, hostStat } from '../../engine/host/libc.js';
 import { check, E, fail } from '../errno.js';
 import { WritableHostFile, type HostHandles } from './host-files.js';
+import type { MemoryFile } from './memory-file.js';
 import type { Overlay } from './overlay.js';
 import { Mode, Open, type DirectoryEntry, type FileContent, type Node } from './node.js';
 import { isInside, parentOf } from './paths.js';
@@ -231,9 +232,9 @@ export class FileSystem {
     this.overlay.setMode(found.path, mode);
   }
 
-  /** A file that has no path. */
-  anonymous(): FileContent {
-    return this.overlay.newFile(0o600);
+  /** A file that has no path; a copy of `content`, if there is one. */
+  anonymous(content?: FileContent): MemoryFile {
+    return content ? this.overlay.copyOf(content) : this.overlay.newFile(0o600);
   }
 
   close(): void {

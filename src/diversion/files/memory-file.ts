@@ -27,6 +27,8 @@ export class MemoryFile implements FileContent {
   private object: SharedObject | null = null;
   links = 1;
   mtime: readonly [number, number];
+  /** Of the file that it is a copy of. */
+  identity: Pick<FileStat, 'device' | 'inode' | 'uid' | 'gid'> | null = null;
 
   constructor(
     private readonly budget: FileBudget,
@@ -47,12 +49,12 @@ export class MemoryFile implements FileContent {
     return {
       mode: Mode.regular | this.mode,
       size: this.length,
-      inode: this.inode,
+      inode: this.identity?.inode ?? this.inode,
       links: this.links,
-      uid: this.owner.uid,
-      gid: this.owner.gid,
+      uid: (this.identity ?? this.owner).uid,
+      gid: (this.identity ?? this.owner).gid,
       mtime: this.mtime,
-      device: 0x2a,
+      device: this.identity?.device ?? 0x2a,
     };
   }
 

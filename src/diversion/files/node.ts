@@ -52,6 +52,8 @@ export interface DirectoryEntry {
 
 /** The content of a regular file. */
 export interface FileContent {
+  /** The trace has it. */
+  readonly isRecorded?: boolean;
   stat(): FileStat;
   /** Reads up to `into.length` bytes; 0 past the end. */
   read(offset: number, into: Uint8Array): number;
@@ -83,4 +85,6 @@ export interface FileLayer {
   find(path: string): Node | null;
   /** The names in a directory; null: it is none of this layer's. */
   list(path: string): DirectoryEntry[] | null;
+  /** Nothing is there, whatever the layers below have. */
+  isGone?(path: string): boolean;
 }

@@ -1,7 +1,15 @@
 import type { GuestMemory } from '../../engine/kvm/guest-memory.js';
 import { E, fail } from '../errno.js';
 import { FileBudget, MemoryFile } from './memory-file.js';
-import { Mode, statOf, type DirectoryEntry, type FileLayer, type FileStat, type Node } from './node.js';
+import {
+  Mode,
+  statOf,
+  type DirectoryEntry,
+  type FileContent,
+  type FileLayer,
+  type FileStat,
+  type Node,
+} from './node.js';
 import { parentOf } from './paths.js';
 
 /** What the diversion made of a path. */
@@ -14,8 +22,19 @@ type Entry =
 
 const FIRST_INODE = 0x7000_0000;
 const COPY_BYTES = 1 << 16;
+const joined = (folder: string, name: string): string => (folder === '/' ? `/${name}` : `${folder}/${name}`);
 /** st_dev of what is made here. */
 const DEVICE = 0x2a;
+
+/** What the first layer has that has something. */
+export function findBelow(layers: readonly FileLayer[], path: string): Node | null {
+  for (const layer of layers) {
+    const node = layer.find(path);
+    if (node) return node;
+    if (layer.isGone?.(path)) return null;
+  }
+  return null;
+}
 
 /**
  * Writable files over read-only layers, gone with the diversion. Paths are absolute and normal, and contain no
@@ -47,11 +66,7 @@ export class Overlay {
   }
 
   private below(path: string): Node | null {
-    for (const layer of this.layers) {
-      const node = layer.find(path);
-      if (node) return node;
-    }
-    return null;
+    return findBelow(this.layers, path);
   }
 
   /** An ancestor was removed, replaced or made here. */
@@ -69,9 +84,10 @@ export class Overlay {
     if (!(own?.kind === 'directory' && own.opaque) && !this.isHidden(path)) {
       for (const layer of [...this.layers].reverse()) {
         for (const entry of layer.list(path) ?? []) names.set(entry.name, entry);
+        for (const name of [...names.keys()]) if (layer.isGone?.(joined(path, name))) names.delete(name);
       }
     }
-    const prefix = path === '/' ? '/' : `${path}/`;
+    const prefix = joined(path, '');
     for (const [at, entry] of this.entries) {
       if (!at.startsWith(prefix) || at.length === prefix.length || at.indexOf('/', prefix.length) >= 0)
         continue;
@@ -112,17 +128,26 @@ export class Overlay {
     const node = this.find(path);
     if (node?.kind !== 'file') return fail(E.EACCES);
     if (node.content instanceof MemoryFile) return node.content;
-    const stat = node.content.stat();
+    const copy = this.copyOf(node.content);
+    this.entries.set(path, { kind: 'file', content: copy });
+    return copy;
+  }
+
+  /** The same file, without a name, as one that can be written. */
+  copyOf(content: FileContent): MemoryFile {
+    const stat = content.stat();
     const copy = this.newFile(stat.mode);
     const piece = new Uint8Array(COPY_BYTES);
     for (let at = 0; at < stat.size;) {
-      const count = node.content.read(at, piece);
+      const count = content.read(at, piece);
       if (count <= 0) break;
       copy.write(at, piece.subarray(0, count));
       at += count;
     }
+    // Programs compare what they remember of a file with what they see (SQLite, log rotation).
+    copy.identity = stat;
+    copy.links = stat.links;
     copy.mtime = stat.mtime;
-    this.entries.set(path, { kind: 'file', content: copy });
     return copy;
   }
 

@@ -1,3 +1,4 @@
+import { TimerFd } from '../files/pipe.js';
 import type { Kernel } from '../kernel.js';
 import type { Thread } from '../process.js';
 import { hasSignal } from '../signals/deliver.js';
@@ -52,7 +53,16 @@ export class Turns {
       if (at !== undefined && at > 0n && (next === null || at < next)) next = at;
     };
     for (const thread of this.kernel.threads.values()) consider(thread.wait?.deadline);
-    for (const process of this.kernel.processes.values()) consider(process.alarm.next);
+    const { clock } = this.kernel;
+    for (const { alarm, descriptors } of this.kernel.processes.values()) {
+      consider(alarm.next);
+      for (const [, { file }] of descriptors) {
+        if (!(file instanceof TimerFd) || file.next === 0n) continue;
+        const at = clock.toMonotonic(file.clock, file.next);
+        // One that went off and that nobody reads is nothing to wait for.
+        if (at > clock.monotonic) consider(at);
+      }
+    }
     for (const timer of this.kernel.timers) consider(timer.next);
     return next;
   }

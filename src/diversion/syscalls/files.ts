@@ -1,5 +1,6 @@
 import { FcntlDup } from '../../engine/base/linux.js';
 import { E, fail } from '../errno.js';
+import { InotifyFd, PidFd, SignalFd } from '../files/event-files.js';
 import { Mode, Open } from '../files/node.js';
 import { EventFd, TimerFd, makePipe } from '../files/pipe.js';
 import { OpenDirectory, RegularFile, type OpenFile } from '../files/open-file.js';
@@ -236,6 +237,38 @@ function timerfd(call: Call): number {
   return call.thread.process.descriptors.add(file, (flags & Open.closeOnExec) !== 0);
 }
 
+function inotify(call: Call, flags: number): number {
+  call.kernel.sayOnce('inotify', {}, 'inotify tells of no changes in diversions');
+  const file = new InotifyFd(flags & Open.nonblock);
+  return call.thread.process.descriptors.add(file, (flags & Open.closeOnExec) !== 0);
+}
+
+function inotifyWatch(call: Call): number {
+  const file = fileOf(call);
+  return file instanceof InotifyFd ? file.watch() : fail(E.EINVAL);
+}
+
+function signalfd(call: Call, flags: number): number {
+  const [fd, maskAt, size] = call.args;
+  if (size !== 8) fail(E.EINVAL);
+  const mask = call.memory.view(maskAt, 8).getBigUint64(0, true);
+  const { process } = call.thread;
+  if ((fd | 0) === -1) {
+    const file = new SignalFd(() => process, mask, flags & Open.nonblock);
+    return process.descriptors.add(file, (flags & Open.closeOnExec) !== 0);
+  }
+  const file = fileOf(call);
+  if (!(file instanceof SignalFd)) fail(E.EINVAL);
+  file.mask = mask;
+  return fd;
+}
+
+function pidfd(call: Call): number {
+  const [pid, flags] = call.args;
+  if (!call.kernel.processes.has(pid)) fail(E.ESRCH);
+  return call.thread.process.descriptors.add(new PidFd(call.kernel, pid, flags & Open.nonblock), true);
+}
+
 function ftruncate(call: Call): number {
   const file = fileOf(call);
   if (call.args[1] < 0 || !file.canWrite) fail(E.EINVAL);
@@ -286,6 +319,13 @@ export const fileCalls: Handlers = {
   eventfd: (call) => eventfd(call, 0),
   eventfd2: (call) => eventfd(call, call.args[1]),
   timerfd_create: timerfd,
+  inotify_init: (call) => inotify(call, 0),
+  inotify_init1: (call) => inotify(call, call.args[0]),
+  inotify_add_watch: inotifyWatch,
+  inotify_rm_watch: (call) => (inotifyWatch(call), 0),
+  signalfd: (call) => signalfd(call, 0),
+  signalfd4: (call) => signalfd(call, call.args[3]),
+  pidfd_open: pidfd,
   ftruncate,
   fallocate,
   fsync: anyFile,

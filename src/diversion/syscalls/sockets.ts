@@ -1,4 +1,5 @@
 import { E, fail } from '../errno.js';
+import { QuietSocket } from '../files/event-files.js';
 import { HostSocket } from '../files/host-socket.js';
 import { Mode, Open } from '../files/node.js';
 import { makeSocketPair } from '../files/pipe.js';
@@ -140,7 +141,16 @@ const messagePieces = (call: Call): { at: number; size: number }[] => {
 };
 
 const plain = ({ args }: Call): { at: number; size: number }[] => [{ at: args[1], size: args[2] }];
-const refused = (call: Call): number => (socketOf(call), fail(E.EACCES));
+const isSocket = (call: Call): boolean => (fileOf(call).stat().mode & Mode.typeMask) === Mode.socket;
+const refused = (call: Call): number => fail(isSocket(call) ? E.EACCES : E.ENOTSOCK);
+
+/** Nobody connects. */
+function accept(call: Call): Outcome {
+  const file = fileOf(call);
+  return file instanceof QuietSocket && file.listens
+    ? now(file, 'accepting from', () => null)
+    : refused(call);
+}
 
 export const socketCalls: Handlers = {
   socket,
@@ -150,13 +160,17 @@ export const socketCalls: Handlers = {
   recvfrom,
   sendmsg: (call) => writePieces(call, fileOf(call), messagePieces(call)),
   recvmsg,
-  shutdown: (call) => socketOf(call).shutdown(call.args[1]),
-  setsockopt: (call) => (socketOf(call), 0),
+  shutdown: (call) => {
+    const file = fileOf(call);
+    if (file instanceof HostSocket) return file.shutdown(call.args[1]);
+    return isSocket(call) ? 0 : fail(E.ENOTSOCK);
+  },
+  setsockopt: (call) => (isSocket(call) ? 0 : fail(E.ENOTSOCK)),
   getsockopt,
   getsockname: name('getsockname'),
   getpeername: name('getpeername'),
   bind: refused,
   listen: refused,
-  accept: refused,
-  accept4: refused,
+  accept,
+  accept4: accept,
 };

@@ -10,13 +10,14 @@ import type { Checkpoint, PlannedStep } from '../replay/checkpoint.js';
 import type { ReplayCore } from '../replay/core.js';
 import { Action, Goal } from '../replay/step.js';
 import { FdTable, type Monitor } from '../task/fd-table.js';
-import { RecordedFiles, type RecordedFile } from '../task/recorded-files.js';
+import { RecordedFiles, RecordedWorld } from '../task/recorded-files.js';
 import { SignalActions } from '../task/signal-state.js';
 import { Task, ThreadGroup, type Program } from '../task/task.js';
 import type { MessagePosition } from '../trace/messages.js';
 import type { TracePosition } from '../trace/reader.js';
 import { convertImage } from '../x86/xstate-image.js';
 import { TraceFiles } from './trace-files.js';
+import { decodeWorld } from './world.js';
 import {
   address,
   big,
@@ -109,17 +110,6 @@ function monitor(value: unknown): Monitor {
   return damaged('a monitor is of no kind');
 }
 
-function recordedFile(value: unknown): RecordedFile {
-  const { id, kind, path, flags, offset } = fields(value, 'a file');
-  return {
-    id: integer(id, 'a file'),
-    kind: oneOf<RecordedFile['kind']>(kind, 'a file', ['file', 'pipe', 'socket', 'other']),
-    path: text(path, 'a path'),
-    flags: integer(flags, 'flags', -INT32, 2 ** 32),
-    offset: finite(offset, 'an offset'),
-  };
-}
-
 function mappedFile(value: unknown): MappedFile {
   const { path, device, inode, offset } = fields(value, 'a mapped file');
   return {
@@ -158,7 +148,8 @@ class Decoder {
     const sharedObjects = new Map<string, SharedObject>();
     list(document.objects, 'shared objects', (item) => this.object(item, sharedObjects));
     list(document.spaces, 'address spaces', (item) => this.space(item));
-    const tables = list(document.tables, 'descriptor tables', (item) => this.table(item));
+    const world = RecordedWorld.restored(decodeWorld(document.world));
+    const tables = list(document.tables, 'descriptor tables', (item) => this.table(item, world));
     const groups = this.groups(document.groups);
     list(document.tasks, 'tasks', (item) => this.task(item, tables, groups));
     if (this.spaces.some(({ users }) => users === 0)) damaged('an address space has no task');
@@ -271,12 +262,15 @@ class Decoder {
     }
   }
 
-  private table(value: unknown): FdTable {
+  private table(value: unknown, world: RecordedWorld): FdTable {
     const { monitors, files } = fields(value, 'a descriptor table');
     const fd = (item: unknown): number => signed(item, 'a descriptor');
     return new FdTable(
       list(monitors, 'monitors', (item) => pair(item, 'a monitor', fd, monitor)),
-      RecordedFiles.restored(list(files, 'files', (item) => pair(item, 'a file', fd, recordedFile))),
+      new RecordedFiles(
+        world,
+        new Map(list(files, 'files', (item) => pair(item, 'a file', fd, (id) => integer(id, 'a file')))),
+      ),
     );
   }
 

@@ -8,9 +8,11 @@ import type { Checkpoint } from '../replay/checkpoint.js';
 import type { ReplayCore } from '../replay/core.js';
 import { THREAD_LOCALS } from '../replay/layout.js';
 import type { FdTable } from '../task/fd-table.js';
+import { RecordedWorld } from '../task/recorded-files.js';
 import type { Task, ThreadGroup } from '../task/task.js';
 import { convertImage } from '../x86/xstate-image.js';
 import { toBase64, toBig } from './shape.js';
+import { encodeWorld } from './world.js';
 
 /** Numbers things in the order in which they are first met. */
 class Numbering<T> {
@@ -83,7 +85,7 @@ class Encoder {
     pages: [...object].flatMap(([index, page]) => [index, this.pages.of(page)]),
   });
 
-  table = ({ monitored, files }: FdTable): object => ({ monitors: [...monitored], files: [...files] });
+  table = ({ monitored, files }: FdTable): object => ({ monitors: [...monitored], files: files.numbers });
 
   group = ({ tgid, parent, program, actions, directory, status }: ThreadGroup): object => ({
     tgid,
@@ -126,6 +128,11 @@ class Encoder {
   };
 }
 
+/** All tables of a replay refer to the same one. */
+function worldOf({ tasks }: Checkpoint): object {
+  return encodeWorld(tasks.length > 0 ? tasks[0].fds.files.world : new RecordedWorld());
+}
+
 /** Does not touch the checkpoint; valid as long as it is. */
 export function encodeCheckpoint(core: ReplayCore, checkpoint: Checkpoint): EncodedCheckpoint {
   const encoder = new Encoder(core);
@@ -151,6 +158,7 @@ export function encodeCheckpoint(core: ReplayCore, checkpoint: Checkpoint): Enco
     objects,
     spaces,
     tables: [...encoder.tables].map(encoder.table),
+    world: worldOf(checkpoint),
     groups,
     tasks,
   };

@@ -3,6 +3,7 @@ import type { RegisterWords } from '../base/registers.js';
 import type { SharedObject } from '../mm/backing.js';
 import type { AddressSpace } from '../mm/address-space.js';
 import type { FdTable } from '../task/fd-table.js';
+import type { RecordedWorld } from '../task/recorded-files.js';
 import { Task, type ThreadGroup } from '../task/task.js';
 import type { TracePosition } from '../trace/reader.js';
 import type { ReplayCore } from './core.js';
@@ -56,6 +57,7 @@ class Copier {
   readonly spaces = new Map<AddressSpace, AddressSpace>();
   readonly objects = new Map<SharedObject, SharedObject>();
   private readonly tables = new Map<FdTable, FdTable>();
+  private readonly worlds = new Map<RecordedWorld, RecordedWorld>();
   private readonly groups = new Map<ThreadGroup, ThreadGroup>();
 
   space(space: AddressSpace): AddressSpace {
@@ -67,7 +69,9 @@ class Copier {
   }
 
   fds(table: FdTable): FdTable {
-    return once(this.tables, table, () => table.clone());
+    const { world } = table.files;
+    const copy = once(this.worlds, world, () => world.copy());
+    return once(this.tables, table, () => table.copyInto(copy));
   }
 
   group(group: ThreadGroup): ThreadGroup {

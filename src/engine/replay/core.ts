@@ -6,6 +6,7 @@ import type { Machine } from '../kvm/machine.js';
 import { FileBacking, SharedObject, type ByteSource } from '../mm/backing.js';
 import { zeroRange } from '../mm/zero-range.js';
 import { Symbolizer } from '../symbols/symbolizer.js';
+import type { RecordedStat } from '../task/recorded-content.js';
 import type { Task } from '../task/task.js';
 import type { MemWrite, TraceFrame } from '../trace/frame.js';
 import type { TraceReader } from '../trace/reader.js';
@@ -22,6 +23,11 @@ export interface CoreOptions {
   /** What the program wrote to its standard output or error; the bytes are the callee's to copy. */
   output: (stream: 1 | 2, bytes: Uint8Array) => void;
   memoryLimitBytes: number;
+  /**
+   * Follow what calls do to descriptors and files, buffered ones at an exit each, so that diversions have them.
+   * Default false.
+   */
+  notesFiles?: boolean;
 }
 
 /**
@@ -32,6 +38,7 @@ export class ReplayCore extends GuestCore {
   readonly trace: TraceReader;
   readonly header: TraceHeader;
   readonly output: (stream: 1 | 2, bytes: Uint8Array) => void;
+  readonly notesFiles: boolean;
   /** Tasks ever created, for the summary. */
   taskCount = 0;
   /** Wait status of the first program's thread group leader, once recorded. */
@@ -46,6 +53,7 @@ export class ReplayCore extends GuestCore {
   private readonly files = new Map<string, FileBacking>();
   /** The trace's copies of mapped files by their recorded path: for symbols. */
   private readonly filesByPath = new Map<string, ByteSource>();
+  private readonly identities = new Map<string, RecordedStat>();
   readonly symbolizer = new Symbolizer((path) => this.filesByPath.get(path) ?? null);
 
   constructor(options: CoreOptions) {
@@ -57,6 +65,7 @@ export class ReplayCore extends GuestCore {
     this.trace = trace;
     this.header = trace.header;
     this.output = options.output;
+    this.notesFiles = options.notesFiles ?? false;
   }
 
   /** All registers from the frame. */
@@ -137,12 +146,18 @@ export class ReplayCore extends GuestCore {
       this.files.set(source.name, backing);
     }
     this.filesByPath.set(record.fsname, source);
+    if (record.inode !== 0n) this.identities.set(record.fsname, statOfMapping(record));
     return backing;
   }
 
   /** The trace's copy of a file that was mapped, by its recorded path; or null. */
   recordedFile(path: string): ByteSource | null {
     return this.filesByPath.get(path) ?? null;
+  }
+
+  /** What the recorder saw of a mapped file, by its path; or null. */
+  recordedIdentity(path: string): RecordedStat | null {
+    return this.identities.get(path) ?? null;
   }
 
   /** The shared object of (device, inode); the same one as long as anything maps it (notes 6.3). */
@@ -180,3 +195,16 @@ export class ReplayCore extends GuestCore {
     }
   }
 }
+
+/** Mappings of an exec come without a mode. */
+const statOfMapping = (record: MMapRecord): RecordedStat => ({
+  device: Number(record.device),
+  inode: Number(record.inode),
+  mode: record.statMode || 0o100755,
+  links: 1,
+  uid: record.statUid,
+  gid: record.statGid,
+  size: record.statSize,
+  special: 0,
+  mtime: [record.statMTime, 0],
+});

@@ -108,9 +108,10 @@ function leaveOldProgram(core: ReplayCore, task: Task): void {
   core.releaseSpace(task);
   task.space = core.newAddressSpace();
   task.space.users++;
-  task.fds.users--;
-  task.fds = task.fds.clone();
+  const { fds } = task;
+  task.fds = fds.clone();
   task.fds.users++;
+  if (--fds.users === 0) fds.files.leave();
   if (task.threadLocals !== 0) core.memory.release(task.threadLocals);
   task.threadLocals = core.memory.allocate();
   task.scratchStart = task.scratchEnd = task.syscallbuf = 0 as Gva;

@@ -157,7 +157,7 @@ export class GuestCore {
     if (this.current === task) this.current = null;
     this.tasks.delete(task.tid);
     task.group.tasks.delete(task);
-    task.fds.users--;
+    if (--task.fds.users === 0) task.fds.files.leave();
     this.releaseSpace(task);
     if (task.threadLocals !== 0) this.memory.release(task.threadLocals);
     task.threadLocals = 0 as Gpa;

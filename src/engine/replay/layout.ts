@@ -16,6 +16,9 @@ const slotExit = (index: number): Gva => (RR_PAGE + SLOT_SIZE * index + SYSCALL_
 
 /** Slots that hold `xor eax,eax` at replay (notes 5.3). */
 export const RECORD_ONLY_EXITS: readonly number[] = [slotExit(4), slotExit(7)];
+/** What those slots hold at replay, and where every call of theirs is to be noticed: `syscall`. */
+export const RECORD_ONLY_CODE = Uint8Array.of(0x31, 0xc0);
+export const NOTICED_CODE = Uint8Array.of(0x0f, 0x05);
 /** Slots whose calls the replay performs, without a frame (notes 7.4). */
 export const PERFORMED_EXITS: readonly number[] = [slotExit(2), slotExit(3), slotExit(5), slotExit(6)];
 /**

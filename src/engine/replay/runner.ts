@@ -9,8 +9,8 @@ import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../x86/decode.
 import type { Task } from '../task/task.js';
 import { completeInstruction, isRecorded } from './completion.js';
 import type { ReplayCore } from './core.js';
-import { PERFORMED_EXITS, REPLAY_ASSIST_IP } from './layout.js';
-import { assistReplay, performUntraced } from './untraced.js';
+import { PERFORMED_EXITS, RECORD_ONLY_EXITS, REPLAY_ASSIST_IP } from './layout.js';
+import { assistReplay, noteBuffered, performUntraced } from './untraced.js';
 
 /** Why tracee code stopped, in terms of the program. */
 export const Stop = {
@@ -184,7 +184,8 @@ export class Runner {
     if (exit === Exit.Exception) return this.exception(task);
     if (exit !== Exit.Syscall) throw this.lost(task);
     const rip = ripOf(this.core.machine.context.registers);
-    if (!PERFORMED_EXITS.includes(rip) || !performUntraced(this.core, task)) return Stop.syscall;
+    if (RECORD_ONLY_EXITS.includes(rip)) noteBuffered(this.core, task);
+    else if (!PERFORMED_EXITS.includes(rip) || !performUntraced(this.core, task)) return Stop.syscall;
     return this.stopAfterService ? Stop.served : Stop.pending;
   }
 

@@ -61,7 +61,7 @@ export class Staging {
     for (let k = 1; k <= ahead; k += 2) {
       const call = k === 1 ? entry : trace.peek(k - 1);
       const exit = call && trace.peek(k);
-      if (!exit || exit.frameTime >= mappingAt || !isPlainCall(task, call, exit)) break;
+      if (!exit || exit.frameTime >= mappingAt || !isPlainCall(task, call, exit, this.core.notesFiles)) break;
       if (!this.add(call, exit)) break;
     }
     if (this.calls.staged < FEWEST) this.calls.clear();

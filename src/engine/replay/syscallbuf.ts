@@ -9,6 +9,8 @@ import {
   BufferHeader,
   InitBuffers,
   InitPreload,
+  NOTICED_CODE,
+  RECORD_ONLY_EXITS,
   RR_PAGE_BREAKPOINT_VALUE,
   ThreadLocals,
   globalsBreakpointValue,
@@ -84,6 +86,16 @@ export function prepareFlush(core: ReplayCore, task: Task, frame: TraceFrame): v
   core.trace.readWrite(image, BufferHeader.numRecBytes, count);
   const numRecBytes = new DataView(count.buffer).getUint32(0, true);
   writeBreakpointValue(core, task, BigInt(Math.floor(numRecBytes / RECORD_BYTES_UNIT)));
+  if (core.notesFiles) setRecordOnlyCode(task, NOTICED_CODE);
+}
+
+/** What the record-only slots of the rr page do: nothing but clear the result, or bring each call here. */
+export function setRecordOnlyCode(task: Task, code: Uint8Array): void {
+  const present = new Uint8Array(code.length);
+  for (const exit of RECORD_ONLY_EXITS) {
+    const at = (exit - code.length) as Gva;
+    if (task.space.read(at, present) === code.length && present[0] !== code[0]) task.space.write(at, code);
+  }
 }
 
 /** After the stop: nothing is to fault any more, and the load counts as executed (step 4). */

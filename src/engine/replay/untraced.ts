@@ -5,6 +5,7 @@ import type { Task } from '../task/task.js';
 import type { ReplayCore } from './core.js';
 import { performCloned } from './cloned-data.js';
 import { BufferRecord } from './layout.js';
+import { isNotedInBuffer, noteFiles } from './syscalls/file-facts.js';
 import { trackDescriptors } from './syscalls/io.js';
 import { adviseRegisters, mprotect } from './syscalls/memory.js';
 import { takeName } from './syscalls/process.js';
@@ -36,17 +37,41 @@ export function performUntraced(core: ReplayCore, task: Task): boolean {
 }
 
 /**
+ * A buffered call, which leaves no frame (notes 7.4): its record is in the buffer already, and the library takes the
+ * result from there.
+ */
+export function noteBuffered(core: ReplayCore, task: Task): void {
+  const registers = core.registers(task);
+  const number = getSigned(registers, Reg.rax);
+  if (core.notesFiles && isNotedInBuffer(number)) {
+    const record = currentRecord(core, task);
+    if (record) {
+      const result = Number(record.getBigInt64(BufferRecord.result, true));
+      noteFiles(task, number, registers, result, core.recordedSec, true);
+    }
+  }
+  setSigned(registers, Reg.rax, 0);
+  core.canonicaliseSyscall(registers);
+}
+
+/** The record that is about to be committed. */
+function currentRecord(core: ReplayCore, task: Task): DataView | null {
+  const header = task.syscallbuf;
+  if (header === 0) return null;
+  const committed = task.space.readU32(header, 'the syscall buffer header');
+  if (committed > task.syscallbufSize) return null;
+  const at = (header + core.header.syscallbufHdrSize + committed) as Gva;
+  const record = task.space.readExactly(at, BufferRecord.extra, 'a syscall buffer record');
+  return new DataView(record.buffer, record.byteOffset);
+}
+
+/**
  * The preload library stops here for a buffered call whose effect on replay is more than its recorded
  * data: the record that is about to be committed says which call and what it returned (notes 7.9).
  */
 export function assistReplay(core: ReplayCore, task: Task): void {
-  const header = task.syscallbuf;
-  if (header === 0) return;
-  const committed = task.space.readU32(header, 'the syscall buffer header');
-  if (committed > task.syscallbufSize) return;
-  const at = (header + core.header.syscallbufHdrSize + committed) as Gva;
-  const record = task.space.readExactly(at, BufferRecord.extra, 'a syscall buffer record');
-  const view = new DataView(record.buffer, record.byteOffset);
+  const view = currentRecord(core, task);
+  if (!view) return;
   const result = Number(view.getBigInt64(BufferRecord.result, true));
   if (result < 0) return;
   const number = view.getUint16(BufferRecord.number, true);

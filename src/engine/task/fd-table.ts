@@ -1,4 +1,4 @@
-import { RecordedFiles } from './recorded-files.js';
+import { RecordedFiles, type RecordedWorld } from './recorded-files.js';
 
 /** What replay must know about a descriptor; descriptors themselves are not real at replay. */
 export type Monitor =
@@ -63,11 +63,17 @@ export class FdTable {
   take(source: FdTable, from: number, to: number): void {
     if (source === this) return this.duplicate(from, to);
     this.close(to);
+    this.files.take(source.files, from, to);
     const monitor = source.find(from);
     if (monitor) this.attach(to, monitor);
   }
 
   clone(): FdTable {
     return new FdTable(this.monitors, this.files.clone());
+  }
+
+  /** The same table in a copy of everything that it refers to. */
+  copyInto(world: RecordedWorld): FdTable {
+    return new FdTable(this.monitors, this.files.copyInto(world));
   }
 }

@@ -1,67 +1,340 @@
+import { RecordedContent, type ContentFacts, type RecordedStat } from './recorded-content.js';
+
+export type FileKind =
+  | 'file'
+  | 'pipe'
+  | 'socket'
+  | 'pair'
+  | 'epoll'
+  | 'eventfd'
+  | 'timerfd'
+  | 'signalfd'
+  | 'inotify'
+  | 'pidfd'
+  | 'other';
+
+/** What an epoll(7) set was asked to look at. */
+export interface RecordedInterest {
+  readonly fd: number;
+  /** The description that had the number then. */
+  readonly file: number;
+  readonly events: number;
+  readonly data: bigint;
+}
+
+/** State of an open file description beyond its offset; what a kind does not need is absent. */
+export interface RecordedState {
+  /** `file`: number of its content. */
+  readonly content?: number;
+  /** `epoll`. */
+  readonly interests?: readonly RecordedInterest[];
+  /** `eventfd`: its counter, and whether reading takes one at a time. */
+  readonly count?: bigint;
+  readonly semaphore?: boolean;
+  /** `timerfd`: its clock; its first expiration, in nanoseconds, of the clock or after `armedAt`; 0: disarmed. */
+  readonly clock?: number;
+  readonly first?: bigint;
+  readonly interval?: bigint;
+  readonly isAbsolute?: boolean;
+  /** The recorder's clock when it was armed, in seconds. */
+  readonly armedAt?: number;
+  /** `signalfd`. */
+  readonly mask?: bigint;
+  /** `pidfd`. */
+  readonly pid?: number;
+  /** `pair`: which of the two ends. */
+  readonly end?: number;
+  /** `socket`: it listens. */
+  readonly listens?: boolean;
+}
+
 /** What a recording tells of an open file description. */
 export interface RecordedFile {
   /** Descriptors with the same one share offset and flags. */
   readonly id: number;
-  readonly kind: 'file' | 'pipe' | 'socket' | 'other';
+  readonly kind: FileKind;
   /** As the program named it, absolute where it could be made so; for other kinds what it is. */
   readonly path: string;
   /** O_* of open(2). */
   readonly flags: number;
-  /** Bytes; exact as long as its reads and writes have frames. */
+  /** Bytes. */
   readonly offset: number;
+  readonly state: RecordedState;
 }
 
-/** Never used twice, so that tables which come from one another agree. */
-let nextId = 1;
+const NO_STATE: RecordedState = {};
+/** Bytes of files' contents that are kept; what comes beyond is not known. */
+const MOST_CONTENT = 64 << 20;
+const MOST_IN_CHANNEL = 1 << 16;
+
+/** A world as plain data. */
+export interface WorldFacts {
+  readonly files: readonly RecordedFile[];
+  readonly contents: readonly (readonly [number, ContentFacts])[];
+  readonly names: readonly (readonly [string, number])[];
+  readonly channels: readonly (readonly [string, Uint8Array])[];
+  readonly underWay: readonly (readonly [string, readonly number[]])[];
+  readonly made: number;
+}
 
 /**
- * The open files of a descriptor table, as far as frames tell. Replay has no use for them; a diversion opens the
- * files again.
+ * What the descriptor tables of a recording refer to: open file descriptions, contents and names of files, what is
+ * in pipes. Replay has no use for it; a diversion makes the descriptors and files again.
  */
+export class RecordedWorld {
+  private nextId = 1;
+  /** Pipes and pairs so far, for their names. */
+  made = 0;
+  private contentBytes = 0;
+  /** Contents by device and inode. */
+  private readonly identities = new Map<string, number>();
+  /** Descriptions that were sent and not received yet. */
+  private readonly underWay = new Map<string, number[]>();
+
+  constructor(
+    private readonly descriptions = new Map<number, { file: RecordedFile; references: number }>(),
+    readonly contents = new Map<number, RecordedContent>(),
+    /** By absolute path: a number of `contents`, or 0 where the recording found or made that there is no file. */
+    readonly names = new Map<string, number>(),
+    /** Bytes between ends of pipes and socket pairs. */
+    readonly channels = new Map<string, Uint8Array>(),
+  ) {
+    const ids = [...descriptions.keys(), ...contents.keys(), 0];
+    this.nextId = ids.reduce((most, id) => Math.max(most, id), 0) + 1;
+    for (const [id, content] of contents) {
+      this.contentBytes += content.bytes;
+      if (content.stat) this.identify(id, content.stat);
+    }
+  }
+
+  copy(): RecordedWorld {
+    for (const content of this.contents.values()) content.isFrozen = true;
+    const { descriptions, contents, names, channels } = this;
+    const counted = [...descriptions].map(
+      ([id, { file, references }]) => [id, { file, references }] as const,
+    );
+    const copy = new RecordedWorld(new Map(counted), new Map(contents), new Map(names), new Map(channels));
+    copy.nextId = this.nextId;
+    copy.made = this.made;
+    for (const [way, ids] of this.underWay) copy.underWay.set(way, [...ids]);
+    return copy;
+  }
+
+  add(kind: FileKind, path: string, flags: number, state: RecordedState): number {
+    const id = this.nextId++;
+    this.descriptions.set(id, { file: { id, kind, path, flags, offset: 0, state }, references: 0 });
+    return id;
+  }
+
+  /** Of checkpoint files. */
+  static restored(facts: WorldFacts): RecordedWorld {
+    const descriptions = facts.files.map((file) => [file.id, { file, references: 0 }] as const);
+    const contents = facts.contents.map(([id, content]) => [id, RecordedContent.of(content)] as const);
+    const world = new RecordedWorld(
+      new Map(descriptions),
+      new Map(contents),
+      new Map(facts.names),
+      new Map(facts.channels),
+    );
+    world.made = facts.made;
+    for (const [way, ids] of facts.underWay) for (const id of ids) world.pass(way, id);
+    return world;
+  }
+
+  get facts(): WorldFacts {
+    return {
+      files: [...this.descriptions.values()].map(({ file }) => file),
+      contents: [...this.contents].map(([id, content]) => [id, content.facts]),
+      names: [...this.names],
+      channels: [...this.channels],
+      underWay: [...this.underWay],
+      made: this.made,
+    };
+  }
+
+  find(id: number): RecordedFile | null {
+    return this.descriptions.get(id)?.file ?? null;
+  }
+
+  change(id: number, changes: Partial<RecordedFile>): void {
+    const known = this.descriptions.get(id);
+    if (known) known.file = { ...known.file, ...changes };
+  }
+
+  retain(id: number): void {
+    const known = this.descriptions.get(id);
+    if (known) known.references++;
+  }
+
+  release(id: number): void {
+    const known = this.descriptions.get(id);
+    if (known && --known.references <= 0) this.descriptions.delete(id);
+  }
+
+  newContent(): number {
+    const id = this.nextId++;
+    this.contents.set(id, new RecordedContent());
+    return id;
+  }
+
+  /** A content that may be changed. */
+  content(id: number): RecordedContent | null {
+    const content = this.contents.get(id);
+    if (!content?.isFrozen) return content ?? null;
+    const copy = content.copy();
+    this.contents.set(id, copy);
+    return copy;
+  }
+
+  /** The content with this identity. */
+  identified({ device, inode }: RecordedStat): number | null {
+    return this.identities.get(`${device}:${inode}`) ?? null;
+  }
+
+  identify(id: number, { device, inode }: RecordedStat): void {
+    this.identities.set(`${device}:${inode}`, id);
+  }
+
+  /** Changes bytes of a content, unless there are too many of them already. */
+  edit(id: number, change: (content: RecordedContent) => void): void {
+    const content = this.content(id);
+    if (!content) return;
+    const before = content.bytes;
+    if (this.contentBytes > MOST_CONTENT) return this.forget(content);
+    change(content);
+    this.contentBytes += content.bytes - before;
+  }
+
+  /** What is written now is not kept: then what was known is not true any more. */
+  private forget(content: RecordedContent): void {
+    this.contentBytes -= content.bytes;
+    content.clear();
+    content.isWhole = false;
+    content.size = null;
+    content.isWritten = true;
+  }
+
+  /** The content that a path leads to; a new one where nothing is known of it. */
+  named(path: string): number {
+    let id = this.names.get(path) ?? 0;
+    if (id === 0) this.names.set(path, (id = this.newContent()));
+    return id;
+  }
+
+  send(channel: string, bytes: Uint8Array): void {
+    const before = this.channels.get(channel) ?? new Uint8Array(0);
+    const after = new Uint8Array(Math.min(before.length + bytes.length, MOST_IN_CHANNEL));
+    after.set(before);
+    after.set(bytes.subarray(0, after.length - before.length), before.length);
+    this.channels.set(channel, after);
+  }
+
+  /** A description is sent; it lives on while nobody has received it. */
+  pass(way: string, id: number): void {
+    this.retain(id);
+    this.underWay.set(way, [...(this.underWay.get(way) ?? []), id]);
+  }
+
+  /** The next description that arrives; 0: not known. */
+  passed(way: string): number {
+    return this.underWay.get(way)?.shift() ?? 0;
+  }
+
+  take(channel: string, count: number): void {
+    const left = this.channels.get(channel)?.slice(count);
+    if (left?.length) this.channels.set(channel, left);
+    else this.channels.delete(channel);
+  }
+}
+
+/** The open files of one descriptor table. */
 export class RecordedFiles {
-  private readonly files: Map<number, RecordedFile>;
-
-  constructor(files?: Iterable<readonly [number, RecordedFile]>) {
-    this.files = new Map(files);
+  /** @param fds descriptions by descriptor; each counts as one more use of its description */
+  constructor(
+    readonly world = new RecordedWorld(),
+    private readonly fds = new Map<number, number>(),
+  ) {
+    for (const id of fds.values()) world.retain(id);
   }
 
-  /** From another process: files that are opened from now on get other ids. */
-  static restored(files: readonly (readonly [number, RecordedFile])[]): RecordedFiles {
-    for (const [, { id }] of files) nextId = Math.max(nextId, id + 1);
-    return new RecordedFiles(files);
+  /** Numbers of descriptions by descriptor. */
+  get numbers(): readonly (readonly [number, number])[] {
+    return [...this.fds];
   }
 
-  [Symbol.iterator](): IterableIterator<[number, RecordedFile]> {
-    return this.files[Symbol.iterator]();
+  *[Symbol.iterator](): IterableIterator<[number, RecordedFile]> {
+    for (const [fd, id] of this.fds) {
+      const file = this.world.find(id);
+      if (file) yield [fd, file];
+    }
   }
 
-  opened(fd: number, kind: RecordedFile['kind'], path: string, flags: number): void {
-    this.files.set(fd, { id: nextId++, kind, path, flags, offset: 0 });
+  find(fd: number): RecordedFile | null {
+    const id = this.fds.get(fd);
+    return id === undefined ? null : this.world.find(id);
+  }
+
+  opened(fd: number, kind: FileKind, path: string, flags: number, state: RecordedState = NO_STATE): void {
+    this.set(fd, this.world.add(kind, path, flags, state));
+  }
+
+  /** `fd` refers to a description that exists. */
+  set(fd: number, id: number): void {
+    this.world.retain(id);
+    const before = this.fds.get(fd);
+    this.fds.set(fd, id);
+    if (before !== undefined) this.world.release(before);
   }
 
   close(fd: number): void {
-    this.files.delete(fd);
+    const id = this.fds.get(fd);
+    if (id === undefined) return;
+    this.fds.delete(fd);
+    this.world.release(id);
   }
 
   closeRange(first: number, last: number): void {
-    for (const fd of this.files.keys()) if (fd >= first && fd <= last) this.files.delete(fd);
+    for (const fd of [...this.fds.keys()]) if (fd >= first && fd <= last) this.close(fd);
   }
 
   duplicate(from: number, to: number): void {
-    const file = this.files.get(from);
-    if (file) this.files.set(to, file);
-    else this.files.delete(to);
+    const id = this.fds.get(from);
+    if (id === undefined) this.close(to);
+    else this.set(to, id);
+  }
+
+  /** `to` becomes what `from` is in another table of the same world. */
+  take(source: RecordedFiles, from: number, to: number): void {
+    const id = source.fds.get(from);
+    if (id === undefined || source.world !== this.world) this.close(to);
+    else this.set(to, id);
   }
 
   /** The new offset from the old one, for every descriptor of the description. */
   seek(fd: number, change: (offset: number) => number): void {
-    const file = this.files.get(fd);
-    if (!file) return;
-    const moved = { ...file, offset: change(file.offset) };
-    for (const [other, { id }] of this.files) if (id === file.id) this.files.set(other, moved);
+    const file = this.find(fd);
+    if (file) this.world.change(file.id, { offset: change(file.offset) });
   }
 
+  change(fd: number, state: RecordedState): void {
+    const file = this.find(fd);
+    if (file) this.world.change(file.id, { state: { ...file.state, ...state } });
+  }
+
+  /** For a process that is forked. */
   clone(): RecordedFiles {
-    return new RecordedFiles(this.files);
+    return new RecordedFiles(this.world, new Map(this.fds));
+  }
+
+  /** The same in a copy of the world, which counts it already. */
+  copyInto(world: RecordedWorld): RecordedFiles {
+    const copy = new RecordedFiles(world);
+    for (const [fd, id] of this.fds) copy.fds.set(fd, id);
+    return copy;
+  }
+
+  /** The last task that used it is gone. */
+  leave(): void {
+    for (const fd of [...this.fds.keys()]) this.close(fd);
   }
 }

@@ -77,7 +77,7 @@ export class TravelTarget implements ReplayTarget {
 
   /** Opens a replay that stands before its first frame. */
   static open(options: TravelOptions): TravelTarget {
-    return new TravelTarget(ReplaySession.open(options), options);
+    return new TravelTarget(ReplaySession.open({ notesFiles: true, ...options }), options);
   }
 
   get frameTime(): number {

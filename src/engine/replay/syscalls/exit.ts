@@ -7,7 +7,8 @@ import type { ReplayCore } from '../core.js';
 import { writeLocalDescriptor, writeThreadDescriptor } from '../descriptor-tables.js';
 import { RrCall } from '../layout.js';
 import { initBuffers, initPreload } from '../syscallbuf.js';
-import { noteCall, noteResults, noteSigreturn } from './facts.js';
+import { noteCall, noteSigreturn } from './facts.js';
+import { isNotedForFiles, noteFiles } from './file-facts.js';
 import { trackDescriptors } from './io.js';
 import * as memory from './memory.js';
 import { exitPtrace } from './ptrace.js';
@@ -81,7 +82,8 @@ export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): Ex
   trackDescriptors(core, task, number, frame.registers, result, frame.extra);
   if (!vetoed && result >= 0) noteCall(task, number, frame.registers, result);
   core.applyMemWrites(frame, task);
-  if (result === 0) noteResults(task, number, frame.registers);
+  if (core.notesFiles && !vetoed && isNotedForFiles(number))
+    noteFiles(task, number, frame.registers, result, frame.monotonicSec, false);
   loadResult(core, task, frame);
   if (number === core.header.rrcallBase + RrCall.rdtsc) copyRegister(core, task, frame, Reg.rdx);
   return 'compare';

@@ -1,6 +1,6 @@
 /**
- * What a diversion has to know and replay does not: signal dispositions, masks, alternate stacks, open files,
- * the working directory. Collected from calls as they return, from guest memory and results only.
+ * What a diversion has to know and replay does not: signal dispositions, masks, alternate stacks, the working
+ * directory. Files and descriptors: `file-facts.ts`. Collected from calls as they return, from guest memory and results only.
  */
 import type { Gva } from '../../base/address.js';
 import { Sys } from '../../base/linux.js';
@@ -25,10 +25,10 @@ const Block = { block: 0, unblock: 1, setMask: 2 } as const;
 const UC_SIGMASK = 296;
 const HIGHEST_SIGNAL = 64;
 
-/** Calls that `noteCall` and `noteResults` look into memory for, as it is when the call returns. */
+/** Calls that `noteCall` looks into memory for, as it is when the call returns. */
 const NOTED_BY_MEMORY: ReadonlySet<number> = new Set([
   ...[Sys.rt_sigaction, Sys.rt_sigprocmask, Sys.sigaltstack, Sys.set_tid_address, Sys.set_robust_list],
-  ...[Sys.brk, Sys.chdir, Sys.open, Sys.creat, Sys.openat, Sys.socket, Sys.pipe, Sys.pipe2],
+  ...[Sys.brk, Sys.chdir],
 ]);
 
 export const isNotedByMemory = (number: number): boolean => NOTED_BY_MEMORY.has(number);
@@ -58,47 +58,7 @@ export function noteCall(task: Task, number: number, registers: RegisterWords, r
     case Sys.chdir:
       noteDirectory(task, pointer(registers, Reg.rdi));
       return;
-    default:
-      noteFile(task, number, registers, result);
   }
-}
-
-function noteFile(task: Task, number: number, registers: RegisterWords, result: number): void {
-  const fd = registers[2 * Reg.rdi] | 0;
-  switch (number) {
-    case Sys.open:
-    case Sys.creat: {
-      const flags = number === Sys.open ? registers[2 * Reg.rsi] : 0o1101;
-      return noteOpen(task, result, pathAt(task, pointer(registers, Reg.rdi), AT_FDCWD), flags);
-    }
-    case Sys.openat: {
-      const path = pathAt(task, pointer(registers, Reg.rsi), fd);
-      return noteOpen(task, result, path, registers[2 * Reg.rdx]);
-    }
-    case Sys.socket:
-      return task.fds.files.opened(result, 'socket', 'a socket', 2);
-    case Sys.read:
-    case Sys.readv:
-    case Sys.write:
-    case Sys.writev:
-      return task.fds.files.seek(fd, (offset) => offset + result);
-    case Sys.lseek:
-      return task.fds.files.seek(fd, () => result);
-  }
-}
-
-/** Descriptors that a call stored in memory, after its recorded memory writes. */
-export function noteResults(task: Task, number: number, registers: RegisterWords): void {
-  if (number !== Sys.pipe && number !== Sys.pipe2) return;
-  const bytes = peek(task, pointer(registers, Reg.rdi), 8);
-  if (!bytes) return;
-  const view = new DataView(bytes.buffer);
-  const [read, write] = [view.getInt32(0, true), view.getInt32(4, true)];
-  const flags = number === Sys.pipe2 ? registers[2 * Reg.rsi] : 0;
-  // Both ends have the same name, by which they are found to belong together.
-  const name = `a pipe (${task.tid}:${read}:${write}:${task.ticks})`;
-  task.fds.files.opened(read, 'pipe', name, flags);
-  task.fds.files.opened(write, 'pipe', name, flags | 1);
 }
 
 /** A handler is entered for the signal of `siginfo`: more signals are blocked until it returns. */
@@ -140,10 +100,6 @@ function noteDirectory(task: Task, at: Gva): void {
   if (path?.startsWith('/')) task.group.directory = path;
 }
 
-function noteOpen(task: Task, fd: number, path: string | null, flags: number): void {
-  task.fds.files.opened(fd, path === null ? 'other' : 'file', path ?? 'a file', flags);
-}
-
 /** A path argument, absolute where the directory that it is relative to is known. */
 function pathAt(task: Task, at: Gva, directory: number): string | null {
   const bytes = new Uint8Array(MAX_PATH);
@@ -153,9 +109,6 @@ function pathAt(task: Task, at: Gva, directory: number): string | null {
   const path = nameOf(text.subarray(0, end));
   if (path.startsWith('/')) return path;
   if (directory === AT_FDCWD) return task.group.directory === null ? path : `${task.group.directory}/${path}`;
-  for (const [fd, file] of task.fds.files) {
-    if (fd === directory && file.kind === 'file') return `${file.path}/${path}`;
-  }
   return null;
 }
 

@@ -78,10 +78,20 @@ describe('not a plain call', () => {
       'execve',
       'exit_group',
     ],
-    ...['close', 'dup2', 'fcntl', 'openat', 'pipe2', 'rt_sigaction', 'rt_sigprocmask', 'prctl', 'ptrace'],
+    ...['close', 'dup2', 'fcntl', 'rt_sigaction', 'rt_sigprocmask', 'prctl', 'ptrace'],
   ])('%s', (name) => {
     expect(isPlain(Sys[name as keyof typeof Sys])).toBe(false);
   });
+
+  it.each(['openat', 'pipe2', 'read', 'write', 'newfstatat', 'unlink', 'epoll_ctl', 'recvmsg'] as const)(
+    '%s, where diversions are to have what it did',
+    (name) => {
+      const { entering, exiting } = SyscallState;
+      const [entry, exit] = [entering, exiting].map((state) => frameOf(state, Sys[name], ENOSYS, {}));
+      expect(isPlainCall(task, entry, exit)).toBe(true);
+      expect(isPlainCall(task, entry, exit, true)).toBe(false);
+    },
+  );
 
   it("the recorder's own", () => expect(isPlain(1001)).toBe(false));
 

@@ -8,6 +8,7 @@ import { registersMatch } from '../verify.js';
 import { hasEntryWork } from './enter.js';
 import { hasExitWork } from './exit.js';
 import { isNotedByMemory } from './facts.js';
+import { isNotedForFiles } from './file-facts.js';
 import { changesDescriptors } from './io.js';
 
 /** Calls from here on are rr's own; the kernel has none near it. */
@@ -17,8 +18,10 @@ const FIRST_PRIVATE_CALL = 1000;
  * A plain system call: two frames that follow each other, of which the first has no effect and the second brings
  * nothing but a result and bytes to store. Then nobody has to be there when the program makes it (staged calls).
  * What is not plain is only slower.
+ * @param notesFiles calls on files have somebody who looks at each
  */
-export function isPlainCall(task: Task, entry: TraceFrame, exit: TraceFrame): boolean {
+export function isPlainCall(task: Task, entry: TraceFrame, exit: TraceFrame, notesFiles = false): boolean {
+  if (notesFiles && isNotedForFiles(entry.syscallNumber)) return false;
   return isPlainEntry(task, entry) && isPlainExit(entry, exit);
 }
 

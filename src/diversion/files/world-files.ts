@@ -1,0 +1,169 @@
+import type { RecordedContent } from '../../engine/task/recorded-content.js';
+import type { RecordedWorld } from '../../engine/task/recorded-files.js';
+import { E, fail } from '../errno.js';
+import {
+  Mode,
+  statOf,
+  type DirectoryEntry,
+  type FileContent,
+  type FileLayer,
+  type FileStat,
+  type Node,
+} from './node.js';
+import { findBelow } from './overlay.js';
+import { parentOf } from './paths.js';
+
+/** Inodes of files of which the recording did not see the identity. */
+const FIRST_INODE = 0x5000_0000;
+const DEVICE = 0x2a;
+
+/** Says once of a file what its user has to know. */
+export type Complain = (path: string, message: string) => void;
+
+/**
+ * A file as the recording knew it at this moment: bytes that its calls wrote or read, its recorded identity. Other
+ * bytes are those of the file below, if there is one.
+ */
+export class WorldFile implements FileContent {
+  constructor(
+    private readonly path: string,
+    private readonly id: number,
+    private readonly known: RecordedContent,
+    private readonly below: FileContent | null,
+    private readonly complain: Complain,
+  ) {}
+
+  stat(): FileStat {
+    const { known, below } = this;
+    const made = { mode: Mode.regular | 0o644, links: 1, uid: 0, gid: 0, mtime: [0, 0] as const };
+    const identity = known.stat ?? below?.stat() ?? { ...made, inode: FIRST_INODE + this.id, device: DEVICE };
+    return { ...identity, size: this.size };
+  }
+
+  /**
+   * What the recording knows of some bytes belongs to this machine's file only if that is still the same; a file that
+   * the recording wrote is put together in any case.
+   */
+  private get isTodays(): boolean {
+    const { known, below } = this;
+    if (known.isKnown || known.isWritten || !below || below.isRecorded) return false;
+    return !this.isSame(below);
+  }
+
+  private isSame(below: FileContent): boolean {
+    const [then, now] = [this.known.stat, below.stat()];
+    return then !== null && now.mtime[0] === then.mtime[0] && now.size === then.size;
+  }
+
+  private get size(): number {
+    const { known, below } = this;
+    return (this.isTodays ? null : known.size) ?? below?.stat().size ?? 0;
+  }
+
+  read(offset: number, into: Uint8Array): number {
+    if (this.isTodays) return this.readToday(offset, into);
+    const count = Math.min(into.length, Math.max(0, this.size - offset));
+    for (let done = 0; done < count;) {
+      const { isKnown, length } = this.known.run(offset + done, count - done);
+      const part = into.subarray(done, done + length);
+      if (isKnown) this.known.read(offset + done, part);
+      else if (!this.below) return done === 0 ? this.lost() : done;
+      // One that is shorter today ends in zeros.
+      else part.fill(0, this.readToday(offset + done, part));
+      done += length;
+    }
+    return count;
+  }
+
+  private readToday(offset: number, into: Uint8Array): number {
+    const { below, known, path } = this;
+    if (!below) return 0;
+    if (!below.isRecorded && (known.isWritten || (known.stat !== null && !this.isSame(below)))) {
+      const isNewer = known.stat !== null && below.stat().mtime[0] > known.stat.mtime[0];
+      const why = isNewer ? 'it is newer than the recording' : 'the recording had another';
+      const where = known.isWritten ? ' where the recording does not tell its bytes' : '';
+      this.complain(path, `${path} is this machine's of today${where}: ${why}`);
+    }
+    return below.read(offset, into);
+  }
+
+  private lost(): never {
+    this.complain(
+      this.path,
+      `${this.path} is not on this machine, and the recording does not tell its bytes`,
+    );
+    return fail(E.EIO);
+  }
+}
+
+/** Names and contents of files as of the moment where a diversion begins, before the trace's copies and this machine's. */
+export class WorldFiles implements FileLayer {
+  private readonly contents = new Map<number, WorldFile>();
+  /** Folders of files that are known to be there. */
+  private readonly folders = new Set<string>();
+
+  /** @param below the layers below this one */
+  constructor(
+    private readonly world: RecordedWorld,
+    private readonly below: readonly FileLayer[],
+    private readonly complain: Complain,
+  ) {
+    for (const [path, id] of world.names) {
+      if (!world.contents.get(id)?.hasBytes) continue;
+      for (let at = parentOf(path); at !== '/' && !this.folders.has(at); at = parentOf(at))
+        this.folders.add(at);
+    }
+  }
+
+  isGone(path: string): boolean {
+    return this.world.names.get(path) === 0;
+  }
+
+  find(path: string): Node | null {
+    const id = this.world.names.get(path);
+    const known = id ? this.world.contents.get(id) : undefined;
+    if (!id || !known) return id === undefined && this.folders.has(path) ? this.folder(path) : null;
+    const type = known.stat ? known.stat.mode & Mode.typeMask : Mode.regular;
+    if (type === Mode.directory && known.stat) return { kind: 'directory', stat: known.stat };
+    if (type !== Mode.regular) return null;
+    const lower = known.isKnown ? null : findBelow(this.below, path);
+    if (lower?.kind === 'link') return lower;
+    if (lower ? lower.kind !== 'file' : !known.hasBytes) return lower;
+    return {
+      kind: 'file',
+      content: this.file(path, id, known, lower?.kind === 'file' ? lower.content : null),
+    };
+  }
+
+  /** A content that has no name any more. */
+  unnamed(path: string, id: number): FileContent | null {
+    const known = this.world.contents.get(id);
+    return known?.hasBytes ? this.file(path, id, known, null) : null;
+  }
+
+  private file(path: string, id: number, known: RecordedContent, below: FileContent | null): WorldFile {
+    let file = this.contents.get(id);
+    if (!file) this.contents.set(id, (file = new WorldFile(path, id, known, below, this.complain)));
+    return file;
+  }
+
+  /** One that may be missing on this machine. */
+  private folder(path: string): Node {
+    const lower = findBelow(this.below, path);
+    if (lower) return lower;
+    const stat = { mode: Mode.directory | 0o755, size: 0, links: 2, uid: 0, gid: 0, special: 0 };
+    return { kind: 'directory', stat: { ...stat, inode: FIRST_INODE, device: DEVICE, mtime: [0, 0] } };
+  }
+
+  list(path: string): DirectoryEntry[] | null {
+    const entries: DirectoryEntry[] = [];
+    for (const name of this.world.names.keys()) {
+      if (parentOf(name) !== path || name === '/') continue;
+      const node = this.find(name);
+      if (!node) continue;
+      const { inode, mode } = statOf(node);
+      entries.push({ name: name.slice(name.lastIndexOf('/') + 1), inode, mode });
+    }
+    return entries.length > 0 ? entries : null;
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * What calls do to open files, names and contents: what a diversion has to make again. Looked at when a call has
+ * returned and its recorded memory writes are done, in the program's memory. A buffered call is looked at as the
+ * library makes it; then its record holds the result and what the kernel stored.
+ */
+import { FcntlDup, MapFlag, Sys } from '../../base/linux.js';
+import type { RegisterWords } from '../../base/registers.js';
+import type { RecordedFile } from '../../task/recorded-files.js';
+import type { Task } from '../../task/task.js';
+import { ReturnedCall } from './call-memory.js';
+import { makeObject, objectCalls } from './object-facts.js';
+import { messageCalls, noteMessage } from './message-facts.js';
+import { noteStat } from './stat-facts.js';
+import { DATA, noteData } from './transfer-facts.js';
+
+const DIRECTORY = 0o040000;
+/** O_*. */
+const Open = {
+  create: 0o100,
+  exclusive: 0o200,
+  truncate: 0o1000,
+  append: 0o2000,
+  nonblock: 0o4000,
+  directory: 0o200000,
+  closeOnExec: 0o2000000,
+  temporary: 0o20000000,
+} as const;
+const CHANGEABLE = Open.append | Open.nonblock;
+const Fcntl = { setFd: 2, setFl: 4 } as const;
+const FIONBIO = 0x5421;
+const ENOENT = -2;
+
+const STATS: ReadonlySet<number> = new Set([Sys.stat, Sys.fstat, Sys.lstat, Sys.newfstatat, Sys.statx]);
+const DESCRIPTORS: ReadonlySet<number> = new Set([Sys.close, Sys.dup, Sys.dup2, Sys.dup3]);
+const PATHS: ReadonlySet<number> = new Set([
+  ...[Sys.open, Sys.creat, Sys.openat, Sys.openat2, Sys.lseek, Sys.ftruncate, Sys.truncate, Sys.fallocate],
+  ...[Sys.unlink, Sys.unlinkat, Sys.rmdir, Sys.rename, Sys.renameat, Sys.renameat2, Sys.link, Sys.linkat],
+  ...[Sys.mkdir, Sys.mkdirat, Sys.fchdir, Sys.fcntl, Sys.ioctl, Sys.mmap],
+]);
+
+/** Buffered calls that `noteFiles` has work for. */
+export const isNotedInBuffer = (number: number): boolean =>
+  isNotedForFiles(number) || DESCRIPTORS.has(number);
+
+/** Calls with frames that `noteFiles` has work for. */
+export const isNotedForFiles = (number: number): boolean =>
+  STATS.has(number) ||
+  DATA.has(number) ||
+  PATHS.has(number) ||
+  objectCalls.has(number) ||
+  messageCalls.has(number);
+
+/**
+ * @param seconds the recorder's clock
+ * @param isBuffered it has no frame, so that nobody else follows what it does to descriptors
+ */
+export function noteFiles(
+  task: Task,
+  number: number,
+  registers: RegisterWords,
+  result: number,
+  seconds: number,
+  isBuffered: boolean,
+): void {
+  const call = new ReturnedCall(task, number, registers, result);
+  if (STATS.has(number)) return noteStat(call);
+  if (result < 0) return noteFailure(call);
+  if (DATA.has(number)) return noteData(call, seconds);
+  if (objectCalls.has(number)) return makeObject(call, seconds);
+  if (messageCalls.has(number)) return noteMessage(call);
+  if (isBuffered) noteDescriptors(call);
+  notePaths(call);
+}
+
+function noteFailure(call: ReturnedCall): void {
+  const path =
+    call.number === Sys.open ? call.path(0) : call.number === Sys.openat ? call.path(1, call.int(0)) : null;
+  if (call.result === ENOENT && path?.startsWith('/')) call.task.fds.files.world.names.set(path, 0);
+}
+
+/** What `trackDescriptors` does for calls that have frames. */
+function noteDescriptors(call: ReturnedCall): void {
+  const { files } = call.task.fds;
+  switch (call.number) {
+    case Sys.close:
+      return files.close(call.int(0));
+    case Sys.dup:
+    case Sys.dup2:
+    case Sys.dup3:
+      if (call.int(0) !== call.result) files.duplicate(call.int(0), call.result);
+      return;
+    case Sys.fcntl:
+      if (call.int(1) === FcntlDup.dupFd || call.int(1) === FcntlDup.dupFdCloexec)
+        files.duplicate(call.int(0), call.result);
+  }
+}
+
+function notePaths(call: ReturnedCall): void {
+  const { files } = call.task.fds;
+  const { world } = files;
+  switch (call.number) {
+    case Sys.open:
+      return noteOpen(call, call.path(0), call.int(1));
+    case Sys.creat:
+      return noteOpen(call, call.path(0), Open.create | Open.truncate | 1);
+    case Sys.openat:
+      return noteOpen(call, call.path(1, call.int(0)), call.int(2));
+    case Sys.openat2:
+      return noteOpen(call, call.path(1, call.int(0)), call.peek(call.pointer(2), 8)?.getInt32(0, true) ?? 0);
+    case Sys.lseek:
+      return files.seek(call.int(0), () => call.result);
+    case Sys.ftruncate:
+      return edit(files.find(call.int(0)), (id) =>
+        world.edit(id, (content) => content.truncate(call.long(1))),
+      );
+    case Sys.truncate:
+      return named(call, call.path(0), (path) =>
+        world.edit(world.named(path), (content) => content.truncate(call.long(1))),
+      );
+    case Sys.fallocate:
+      return noteAllocation(call);
+    case Sys.unlink:
+    case Sys.rmdir:
+      return named(call, call.path(0), (path) => world.names.set(path, 0));
+    case Sys.unlinkat:
+      return named(call, call.path(1, call.int(0)), (path) => world.names.set(path, 0));
+    case Sys.rename:
+      return noteRename(call, call.path(0), call.path(1));
+    case Sys.renameat:
+    case Sys.renameat2:
+      return noteRename(call, call.path(1, call.int(0)), call.path(3, call.int(2)));
+    case Sys.link:
+      return noteLink(call, call.path(0), call.path(1));
+    case Sys.linkat:
+      return noteLink(call, call.path(1, call.int(0)), call.path(3, call.int(2)));
+    case Sys.mkdir:
+      return named(call, call.path(0), (path) => makeDirectory(call, path, call.int(1)));
+    case Sys.mkdirat:
+      return named(call, call.path(1, call.int(0)), (path) => makeDirectory(call, path, call.int(2)));
+    case Sys.fchdir: {
+      const path = files.find(call.int(0))?.path;
+      if (path?.startsWith('/')) call.task.group.directory = path;
+      return;
+    }
+    case Sys.fcntl:
+      return noteFlags(call);
+    case Sys.ioctl:
+      if (call.long(1) !== FIONBIO) return;
+      return setFlags(
+        call,
+        Open.nonblock,
+        call.peek(call.pointer(2), 4)?.getInt32(0, true) ? Open.nonblock : 0,
+      );
+    case Sys.mmap:
+      return noteMapping(call);
+  }
+}
+
+const edit = (file: RecordedFile | null, change: (id: number) => void): void => {
+  if (file?.state.content !== undefined) change(file.state.content);
+};
+
+function named(_call: ReturnedCall, path: string | null, use: (path: string) => void): void {
+  if (path?.startsWith('/')) use(path);
+}
+
+function noteOpen(call: ReturnedCall, path: string | null, flags: number): void {
+  const { files } = call.task.fds;
+  const { world } = files;
+  if (path === null || !path.startsWith('/'))
+    return files.opened(call.result, path === null ? 'other' : 'file', path ?? 'a file', flags);
+  if ((flags & Open.temporary & ~Open.directory) !== 0) {
+    const content = world.newContent();
+    world.edit(content, (file) => file.clear());
+    return files.opened(call.result, 'file', `${path}/(deleted)`, flags, { content });
+  }
+  const isNew =
+    (flags & Open.create) !== 0 && ((flags & Open.exclusive) !== 0 || world.names.get(path) === 0);
+  if (isNew) world.names.set(path, world.newContent());
+  const content = world.named(path);
+  if (isNew || (flags & Open.truncate) !== 0) {
+    world.edit(content, (file) => {
+      file.clear();
+      file.isWritten = true;
+    });
+  }
+  files.opened(call.result, 'file', path, flags, { content });
+}
+
+function noteAllocation(call: ReturnedCall): void {
+  const [mode, end] = [call.int(1), call.long(2) + call.long(3)];
+  const { files } = call.task.fds;
+  if (mode !== 0) return;
+  edit(files.find(call.int(0)), (id) =>
+    files.world.edit(id, (content) => {
+      if (content.size !== null && content.size < end) content.truncate(end);
+    }),
+  );
+}
+
+/** Also what lies below a folder. */
+function noteRename(call: ReturnedCall, from: string | null, to: string | null): void {
+  if (!from?.startsWith('/') || !to?.startsWith('/') || from === to) return;
+  const { world } = call.task.fds.files;
+  world.names.set(to, world.named(from));
+  world.names.set(from, 0);
+  for (const [name, id] of [...world.names]) {
+    if (!name.startsWith(`${from}/`)) continue;
+    world.names.set(to + name.slice(from.length), id);
+    world.names.set(name, 0);
+  }
+}
+
+function noteLink(call: ReturnedCall, from: string | null, to: string | null): void {
+  const { world } = call.task.fds.files;
+  if (from?.startsWith('/') && to?.startsWith('/')) world.names.set(to, world.named(from));
+}
+
+function makeDirectory(call: ReturnedCall, path: string, mode: number): void {
+  const { world } = call.task.fds.files;
+  const id = world.newContent();
+  const content = world.content(id);
+  if (content)
+    content.stat = {
+      device: 0x2a,
+      inode: id,
+      mode: DIRECTORY | (mode & 0o777),
+      links: 2,
+      uid: 0,
+      gid: 0,
+      size: 0,
+      special: 0,
+      mtime: [0, 0],
+    };
+  world.names.set(path, id);
+}
+
+function noteFlags(call: ReturnedCall): void {
+  if (call.int(1) === Fcntl.setFl) setFlags(call, CHANGEABLE, call.int(2) & CHANGEABLE);
+  if (call.int(1) === Fcntl.setFd)
+    setFlags(call, Open.closeOnExec, (call.int(2) & 1) !== 0 ? Open.closeOnExec : 0);
+}
+
+function setFlags(call: ReturnedCall, which: number, value: number): void {
+  const { files } = call.task.fds;
+  const file = files.find(call.int(0));
+  if (file) files.world.change(file.id, { flags: (file.flags & ~which) | value });
+}
+
+/** The recorder names a mapped file by its path without symbolic links. */
+function noteMapping(call: ReturnedCall): void {
+  if ((call.int(3) & MapFlag.anonymous) !== 0) return;
+  const { files } = call.task.fds;
+  const id = files.find(call.int(4))?.state.content;
+  const path = call.task.space.vmas.find(call.result as never)?.file?.path;
+  if (id !== undefined && path?.startsWith('/') && !files.world.names.has(path))
+    files.world.names.set(path, id);
+}
