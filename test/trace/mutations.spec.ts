@@ -72,6 +72,7 @@ describe('the trace layer', () => {
       'closeSync',
       'fstatSync',
       'statSync',
+      'lstatSync',
       'existsSync',
       'realpathSync',
       'readdirSync',
