@@ -1,12 +1,13 @@
 /** What a machine delivers, without a trace: whether what KVM is told is what programs see. */
 import type { CpuidEntry } from '../engine/kvm/control.js';
-import { Cr4, cpuidRecords } from '../engine/kvm/cpuid.js';
+import { Cr4, cpuidRecords, findEntry } from '../engine/kvm/cpuid.js';
 import type { MachineConfig } from '../engine/kvm/machine.js';
 import { Machine } from '../engine/kvm/machine.js';
 import { nativeConfig, supportedXcr0 } from '../engine/kvm/native-config.js';
 import type { Finding } from '../engine/kvm/probe.js';
 import { attest } from '../engine/kvm/probe.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
+import type { LeftOut } from '../engine/x86/unraised.js';
 import type { CpuidRecord } from '../engine/trace/records.js';
 
 export interface Examination {
@@ -20,8 +21,12 @@ export interface Examination {
   passed: boolean;
   /** Why the processor does not count the program's branches; null: it does. */
   branchCounter: string | null;
+  /** Exceptions that it does not raise, or otherwise, and that replays complete. */
+  leftOut: LeftOut[];
 }
 
+/** ECX of CPUID leaf 7. */
+const UMIP = 1 << 2;
 const X87_SSE = 3n;
 const LEGACY_AND_HEADER = 576;
 const BRAND = 'Revenant probe';
@@ -62,12 +67,20 @@ export function otherProcessor(native: MachineConfig): MachineConfig {
   };
 }
 
+/** As traces of kernels since 4.15 ask for it (cr4FromTrace). */
+const withUmip = (native: MachineConfig): MachineConfig =>
+  (findEntry(native.cpuid, 7)?.ecx ?? 0) & UMIP ? { ...native, cr4: native.cr4 | Cr4.UMIP } : native;
+
 /** Probes a machine. Throws E_MACHINE_CANNOT where not even a VM can be made, E_MACHINE_LOST. */
 export function examine(transport: VcpuTransport): Examination {
   const native = nativeConfig(transport);
   const xcr0 = supportedXcr0(native.cpuid);
-  const { findings: own, branchCounter } = attest(Machine.create(transport, native));
-  const other = attest(Machine.create(transport, otherProcessor(native))).findings;
+  const {
+    findings: own,
+    branchCounter,
+    leftOut,
+  } = attest(Machine.create(transport, withUmip(native)), 'every');
+  const other = attest(Machine.create(transport, otherProcessor(native)), 'every').findings;
   const findings = [
     ...own.map((finding) => ({ ...finding, name: `${finding.name} (all features)` })),
     ...other.map((finding) => ({ ...finding, name: `${finding.name} (another processor)` })),
@@ -80,5 +93,6 @@ export function examine(transport: VcpuTransport): Examination {
     findings,
     passed: findings.every((finding) => finding.ok),
     branchCounter,
+    leftOut,
   };
 }

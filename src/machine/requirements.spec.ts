@@ -60,6 +60,7 @@ const attestation = (name: string): Attestation => ({
   xgetbv1: true,
   compactedXrstor: true,
   cpuidHere: [],
+  leftOut: [],
   dataBreakpoints: true,
   branchCounter: 'none here',
 });
@@ -67,6 +68,20 @@ const attestation = (name: string): Attestation => ({
 describe('judge', () => {
   it('takes a machine that has everything', () => {
     expect(judge(needs(), gifts())).toEqual({ ok: true, reasons: [], notes: [], hint: undefined });
+  });
+
+  it('names the exceptions that the machine leaves out', () => {
+    const seen = {
+      ...attestation(''),
+      findings: [],
+      passed: true,
+      leftOut: ['simd', 'x87'],
+    } satisfies Attestation;
+    const { ok, notes } = judge(needs(), gifts({ attestation: seen }));
+    expect(ok).toBe(true);
+    expect(notes).toEqual([
+      'Exceptions that are completed in replays, most not in diversions: #XM, #MF of x87 and MMX instructions.',
+    ]);
   });
 
   it('names a missing XCR0 bit and where it can be had', () => {

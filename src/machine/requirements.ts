@@ -6,6 +6,7 @@ import { xcr0BitNames } from '../engine/kvm/features.js';
 import type { MachineConfig } from '../engine/kvm/machine.js';
 import type { Attestation } from '../engine/kvm/probe.js';
 import type { CpuidRecord, TraceHeader } from '../engine/trace/records.js';
+import { LEFT_OUT } from '../engine/x86/unraised.js';
 import type { XstateComponent, XstateLayout } from '../engine/x86/xstate-layout.js';
 import { componentName, findLeaf, hardwareLayout, recordedLayout } from '../engine/x86/xstate-layout.js';
 import { missingInstructions } from './instruction-sets.js';
@@ -181,6 +182,11 @@ function notesOf(needs: Needs, gifts: Gifts): string[] {
     notes.push(
       `CPUID is answered from the recording: here ${cpuidHere.slice(0, SHOWN_RESULTS).join('; ')}${more}.`,
     );
+  }
+  const leftOut = gifts.attestation?.leftOut ?? [];
+  if (leftOut.length > 0) {
+    const kinds = leftOut.map((kind) => LEFT_OUT[kind]).join(', ');
+    notes.push(`Exceptions that are completed in replays, most not in diversions: ${kinds}.`);
   }
   if (emulated.length > 0) notes.push(`Completed in software: ${emulated.join(', ')}.`);
   if (absent.length > 0) {

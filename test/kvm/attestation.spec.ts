@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { ControlOffset } from '../../src/engine/kvm/layout.js';
 import { attest } from '../../src/engine/kvm/probe.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { WATCHED } from '../../src/engine/x86/unraised.js';
 import { acquire, makeMachine } from './guest.js';
 
 let transport: VcpuTransport;
@@ -16,6 +18,26 @@ it('finds the emulated machine faithful', () => {
   expect(attestation.findings.length).toBeGreaterThan(15);
   expect(attestation.passed).toBe(true);
   expect(attestation.xcr0Seen).toBe(machine.config.xcr0);
+});
+
+it('finds every exception raised, or completed in replays', () => {
+  const machine = makeMachine(transport);
+  const before = runs(transport);
+  const { findings, leftOut } = attest(machine, 'every');
+  expect(findings.filter((finding) => !finding.ok)).toEqual([]);
+  expect(findings.length).toBeGreaterThan(120);
+  expect(runs(transport) - before).toBeLessThan(250);
+  expect(leftOut).toEqual(expect.arrayContaining([...WATCHED]));
+  // Nothing of it stays: the same vCPU does as before.
+  expect(attest(machine).findings.filter((finding) => !finding.ok)).toEqual([]);
+});
+
+it('looks before a replay at no more than it must', () => {
+  const machine = makeMachine(transport);
+  const before = runs(transport);
+  attest(machine);
+  expect(runs(transport) - before).toBeLessThan(60);
+  expect([...machine.leftOut].sort()).toEqual([...WATCHED].sort());
 });
 
 it('does so again in the same VM, whose memory it left zeroed', () => {
@@ -39,3 +61,6 @@ it('finds out a machine that is not what was asked for', () => {
     ok: false,
   });
 });
+
+/** KVM_RUNs of this vCPU so far. */
+const runs = ({ pool }: VcpuTransport): number => new Uint32Array(pool, ControlOffset.runIoctls, 1)[0];

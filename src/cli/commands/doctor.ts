@@ -5,6 +5,7 @@ import type { VcpuTransport } from '../../engine/kvm/transport.js';
 import { TraceReader } from '../../engine/trace/reader.js';
 import type { Finding } from '../../engine/kvm/probe.js';
 import type { TraceHeader } from '../../engine/trace/records.js';
+import { LEFT_OUT, type LeftOut } from '../../engine/x86/unraised.js';
 import { xcr0Names } from '../../engine/x86/xstate-layout.js';
 import { tryMachine } from '../../machine/choose.js';
 import { acquireEmulated } from '../../machine/emulated.js';
@@ -111,7 +112,7 @@ const xcr0Text = (xcr0: bigint): string => `${hex(xcr0)} (${xcr0Names(xcr0).join
 
 function machineText({ kind, problem, hint, examination }: Report): string {
   if (!examination) return `${NAMES[kind]}: none\n  ${problem}\n${hint ? `  ${hint}\n` : ''}`;
-  const { passed, description, xcr0, cpuid, findings, branchCounter } = examination;
+  const { passed, description, xcr0, cpuid, findings, branchCounter, leftOut } = examination;
   const passes = findings.filter((finding) => finding.ok).length;
   const verdict = passed
     ? 'gives programs the processor that it is told to'
@@ -123,6 +124,7 @@ function machineText({ kind, problem, hint, examination }: Report): string {
     `  instructions  ${announcedInstructions(cpuid).join(' ')}`,
     `  ticks         ${ticksText(branchCounter)}`,
     `  checks        ${passes} of ${findings.length} passed`,
+    ...(leftOut.length > 0 ? [`  exceptions    ${leftOutText(leftOut)}`] : []),
     ...failures(findings).map((text) => `  FAILED        ${text}`),
   ];
   if (problem !== null) lines.push(`  ${problem}`);
@@ -133,6 +135,9 @@ const ticksText = (problem: string | null): string =>
   problem === null
     ? 'counted by the processor, exactly'
     : `events are found by registers, or counted by breakpoints: no counter (${problem})`;
+
+const leftOutText = (kinds: readonly LeftOut[]): string =>
+  `not all are raised here; completed in replays, most not in diversions: ${kinds.map((kind) => LEFT_OUT[kind]).join(', ')}`;
 
 function layoutText({ layout }: Needs): string {
   const places = layout.components.map(({ offset, size }, at) => {

@@ -1,6 +1,7 @@
 import os from 'node:os';
 import { gpa, type Gpa } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
+import { WATCHED, type LeftOut } from '../x86/unraised.js';
 import type { BranchCounter } from './branch-counter.js';
 import { ContextPage } from './context-page.js';
 import { Control, type CpuidEntry } from './control.js';
@@ -55,6 +56,8 @@ export class Machine {
   readonly staged: StagedCalls;
   /** Set by the probe, where the processor was seen to count exactly. */
   branchCounter: BranchCounter | null = null;
+  /** Exceptions that replays must complete: all that they can, until the probe has looked. */
+  leftOut: ReadonlySet<LeftOut> = WATCHED;
   /** The first byte of the pool that is free for guest memory. */
   readonly firstFree: Gpa = gpa(Ring0.end);
   /** The page-table root entry (slot 511) of ring 0; every address space has it, as two words. */

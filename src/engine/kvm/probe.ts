@@ -4,10 +4,12 @@
  */
 import { RevenantError } from '../base/errors.js';
 import { findBranchCounter } from './find-branch-counter.js';
+import type { LeftOut } from '../x86/unraised.js';
 import { hardwareLayout, xcr0Names } from '../x86/xstate-layout.js';
 import { Cr4, findEntry } from './cpuid.js';
 import { Exit } from './exit.js';
 import { EFLAGS_TF, checkCpuid, checkXsaveLayout, type Finding } from './probe-checks.js';
+import { checkExceptions } from './probe-exceptions.js';
 import { CODE, DATA, ProbeGuest, type Outcome } from './probe-guest.js';
 import { programs } from './probe-programs.js';
 import type { Machine } from './machine.js';
@@ -33,7 +35,12 @@ export interface Attestation {
   branchCounter: string | null;
   /** Debug registers stop accesses to data; where they do not, watched pages are protected. */
   dataBreakpoints: boolean;
+  /** Exceptions that this machine leaves out, as far as was looked: those of WATCHED, or all. */
+  leftOut: LeftOut[];
 }
+
+/** `every`: each way into an exception that programs have. `watched`: only what replays ask for. */
+export type Exceptions = 'every' | 'watched';
 
 const DB = 1;
 const BP = 3;
@@ -47,8 +54,8 @@ const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
  * Runs the probe. The machine must be fresh; it is as fresh afterwards, its memory zeroed. Takes bounded
  * time and never throws for what the guest does; E_MACHINE_LOST if the emulated machine dies.
  */
-export function attest(machine: Machine): Attestation {
-  const probe = new Probe(machine);
+export function attest(machine: Machine, exceptions: Exceptions = 'watched'): Attestation {
+  const probe = new Probe(machine, exceptions);
   try {
     probe.run();
   } finally {
@@ -65,7 +72,10 @@ class Probe {
   private cpuidHere: string[] = [];
   private has = { xsavec: false, xgetbv1: false, compactedXrstor: false, dataBreakpoints: false };
 
-  constructor(private readonly machine: Machine) {
+  constructor(
+    private readonly machine: Machine,
+    private readonly asked: Exceptions,
+  ) {
     this.guest = new ProbeGuest(machine);
   }
 
@@ -79,6 +89,7 @@ class Probe {
     this.dataBreakpoint();
     this.fsBase();
     this.countBranches();
+    this.exceptions();
     if (this.machine.config.cr4 & Cr4.OSXSAVE) {
       this.xgetbv();
       this.xsaveLayout();
@@ -97,6 +108,7 @@ class Probe {
       passed: this.findings.every((finding) => finding.ok),
       branchCounter: this.branchCounter,
       cpuidHere: this.cpuidHere,
+      leftOut: [...this.machine.leftOut],
       ...this.has,
     };
   }
@@ -106,6 +118,13 @@ class Probe {
     const found = findBranchCounter(this.machine, this.guest);
     this.machine.branchCounter = typeof found === 'string' ? null : found;
     this.branchCounter = typeof found === 'string' ? found : null;
+  }
+
+  /** Nothing that a replay needs, where it completes what is left out. */
+  private exceptions(): void {
+    const { findings, leftOut } = checkExceptions(this.guest, this.machine, this.asked === 'every');
+    this.findings.push(...findings);
+    this.machine.leftOut = leftOut;
   }
 
   private find(name: string, expected: string, seen: string, ok = expected === seen): void {

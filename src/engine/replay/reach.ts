@@ -105,7 +105,7 @@ function beginsThere(
   listener?.starts(task);
   if (isThere(context, task, frame, step)) return true;
   if (task.ticks > limit) throw passedTicks(context, task, frame, step);
-  context.unraised = unraisedOf(task, frame, step);
+  context.unraised = unraisedOf(context, task, frame, step);
   // While ticks are missing there is nothing to look for at the target.
   if (!isMatched(context, step) || isDying(frame) || task.ticks === limit || limit === Infinity)
     watch(context, frame, step);

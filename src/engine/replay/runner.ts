@@ -210,6 +210,12 @@ export class Runner {
       throw this.foreignCode(task);
     if (vector === Vector.PF) return this.pageFault(task);
     if (vector === Vector.DB) return this.debug(task);
+    if (vector === Vector.UD && this.isInt1(ripOf(context.registers))) {
+      // The emulator lacks it.
+      this.vector = Vector.DB;
+      setSigned(context.registers, Reg.rip, ripOf(context.registers) + 1);
+      return this.trapSignal();
+    }
     if (vector === Vector.GP || vector === Vector.UD) {
       const stop = this.trapped(task, vector);
       if (stop !== Stop.fault) return stop;
@@ -262,7 +268,7 @@ export class Runner {
     const rip = ripOf(registers);
     if (context.hasBreakpoint(rip)) return Stop.breakpoint;
     if (this.stops?.stopsAt(task, rip)) return Stop.user;
-    if (this.isBehindInt1(rip)) return this.trapSignal();
+    if (this.isInt1((rip - 1) as Gva)) return this.trapSignal();
     // Nobody's: the emulator keeps the breakpoints of a guest that was killed while they were armed.
     registers[2 * Reg.eflags] |= EFLAGS_RESUME;
     return Stop.pending;
@@ -277,13 +283,9 @@ export class Runner {
     return true;
   }
 
-  private isBehindInt1(rip: Gva): boolean {
+  private isInt1(at: Gva): boolean {
     const task = this.core.current;
-    return (
-      task !== null &&
-      task.space.read((rip - 1) as Gva, this.code.subarray(0, 1)) === 1 &&
-      this.code[0] === INT1
-    );
+    return task !== null && task.space.read(at, this.code.subarray(0, 1)) === 1 && this.code[0] === INT1;
   }
 
   /** A #DB of the program's own. */

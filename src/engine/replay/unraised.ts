@@ -12,6 +12,7 @@ import {
   SignalCode,
   mxcsrOfFault,
   unraisedAt,
+  usesMmx,
   x87Raises,
   type Unraised,
 } from '../x86/unraised.js';
@@ -37,9 +38,15 @@ const VECTOR_UD = 6;
 const VECTOR_GP = 13;
 
 /** How the fault of this frame may be left out here; 'none' for frames that are not of faults. */
-export function unraisedOf(task: Task, frame: TraceFrame, step: ReplayStep): Unraised {
+export function unraisedOf(
+  { core }: PerformContext,
+  task: Task,
+  frame: TraceFrame,
+  step: ReplayStep,
+): Unraised {
   if (step.goal !== Goal.fault || step.address < 0) return 'none';
-  return unraisedAt(codeAt(task, step.address), step.signal, signalOf(frame).code);
+  const { leftOut } = core.machine;
+  return unraisedAt(codeAt(task, step.address), step.signal, signalOf(frame).code, leftOut);
 }
 
 /**
@@ -87,12 +94,7 @@ function decide(context: PerformContext, task: Task, frame: TraceFrame, unraised
 /** x87 instructions, and of the others those that use MMX registers. */
 function isOfX87(task: Task, frame: TraceFrame, unraised: Unraised): boolean {
   if (unraised === 'x87') return true;
-  return withFaulting(task, frame, (instruction) => {
-    const { Mnemonic, Register } = iced();
-    const registers = Array.from({ length: instruction.opCount }, (_, op) => instruction.opRegister(op));
-    const usesMmx = registers.some((register) => register >= Register.MM0 && register <= Register.MM7);
-    return usesMmx || instruction.mnemonic === Mnemonic.Emms;
-  });
+  return withFaulting(task, frame, usesMmx);
 }
 
 /** LDMXCSR, FXRSTOR and XRSTOR of reserved bits of MXCSR: #GP on processors. */

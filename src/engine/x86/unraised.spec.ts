@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Signal } from '../base/linux.js';
-import { mxcsrOfFault, unraisedAt, x87Raises } from './unraised.js';
+import { WATCHED, mxcsrOfFault, unraisedAt, x87Raises, type LeftOut } from './unraised.js';
 
 const KERNEL = 0x80;
 const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'));
@@ -30,7 +30,22 @@ describe('how an exception may be left out', () => {
     ['vdivsd', 'c5f35ec1', Signal.FPE, 3, 'simd'],
     ['movd to mm0', '0f6ec1', Signal.FPE, 3, 'simd'],
   ] as const)('%s', (_, code, signal, signalCode, expected) => {
-    expect(unraisedAt(bytesOf(code), signal, signalCode)).toBe(expected);
+    expect(unraisedAt(bytesOf(code), signal, signalCode, WATCHED)).toBe(expected);
+  });
+
+  it.each([
+    ['lock mov: the recorded processor may have lacked it', 'f089c0', Signal.ILL, 2, [], 'registers'],
+    ['ldmxcsr', '0fae10', Signal.SEGV, KERNEL, ['simd', 'x87', 'clflush'], 'none'],
+    ['wrgsbase', 'f3480faed9', Signal.SEGV, KERNEL, ['mxcsr'], 'none'],
+    ['clflush', '0fae38', Signal.SEGV, 1, ['mxcsr'], 'none'],
+    ['clflush', '0fae38', Signal.SEGV, 1, ['clflush'], 'registers'],
+    ['fstpl', 'dd18', Signal.FPE, 3, ['simd'], 'none'],
+    ['divsd', 'f20f5ec1', Signal.FPE, 3, ['x87'], 'none'],
+    ['movd to mm0', '0f6ec1', Signal.FPE, 3, ['x87'], 'x87'],
+    ['emms', '0f77', Signal.FPE, 3, ['x87'], 'x87'],
+    ['emms', '0f77', Signal.FPE, 3, [], 'none'],
+  ] as const)('%s, on a machine that raises others', (_, code, signal, signalCode, leftOut, expected) => {
+    expect(unraisedAt(bytesOf(code), signal, signalCode, new Set<LeftOut>(leftOut))).toBe(expected);
   });
 });
 

@@ -3,6 +3,7 @@
  * there is none, #GP for reserved bits of MXCSR, bases that are not canonical and CLFLUSH, #XM altogether, #MF but at
  * FWAIT. Processors execute an instruction at a recorded SIGILL that the recorded one lacked.
  */
+import type * as Iced from 'iced-x86';
 import { Signal } from '../base/linux.js';
 import { iced } from './iced.js';
 import { withInstruction } from './operands.js';
@@ -15,43 +16,85 @@ import { withInstruction } from './operands.js';
  */
 export type Unraised = 'none' | 'registers' | 'mxcsr' | 'x87' | 'simd';
 
+/** Kinds of exceptions that a machine may leave out, or raise as others or elsewhere, and that replays complete. */
+export const LEFT_OUT = {
+  int1: '#DB of INT1',
+  lock: '#UD of LOCK where it is not allowed',
+  hypercall: '#UD of VMCALL and VMMCALL',
+  gate: 'error codes of INT n',
+  clflush: 'faults of CLFLUSH and CLWB',
+  fsgsbase: '#GP of bases that are not canonical',
+  mxcsr: '#GP of reserved bits of MXCSR',
+  x87: '#MF of x87 and MMX instructions',
+  simd: '#XM',
+  branch: '#GP of branches to addresses that are not canonical',
+  alignment: '#AC',
+  stack: '#SS of addresses that are not canonical',
+} as const;
+export type LeftOut = keyof typeof LEFT_OUT;
+
+/**
+ * Those for which the instruction is watched. The others cost nothing where nothing is left out: a recorded SIGILL and
+ * SIGBUS are met before they happen anyway, and a branch is undone afterwards.
+ */
+export const WATCHED: ReadonlySet<LeftOut> = new Set(['clflush', 'fsgsbase', 'mxcsr', 'x87', 'simd']);
+
 /** si_code (include/uapi/asm-generic/siginfo.h). */
 export const SignalCode = { intDiv: 1, underflow: 5, invalid: 7, kernel: 0x80 } as const;
 
-/** How the exception at this instruction, which became a signal, may be left out here. */
-export function unraisedAt(code: Uint8Array, signal: number, signalCode: number): Unraised {
+/**
+ * How the exception at this instruction, which became a signal, may be left out here.
+ * @param leftOut what the machine was seen to leave out
+ */
+export function unraisedAt(
+  code: Uint8Array,
+  signal: number,
+  signalCode: number,
+  leftOut: ReadonlySet<LeftOut>,
+): Unraised {
   if (signal === Signal.ILL) return 'registers';
   if (signal === Signal.SEGV) {
     // Page faults are raised, but for CLFLUSH and its kind (0F AE /7, 66 0F AE /6).
     if (signalCode !== SignalCode.kernel && !code.includes(0xae)) return 'none';
-    return withInstruction(code, 0n, ({ mnemonic }) =>
+    const [kind, unraised] = withInstruction(code, 0n, ({ mnemonic }) =>
       protectionAt(mnemonic, signalCode === SignalCode.kernel),
     );
+    return kind !== null && leftOut.has(kind) ? unraised : 'none';
   }
   if (signal !== Signal.FPE || signalCode === SignalCode.intDiv) return 'none';
-  return isX87(code) ? 'x87' : 'simd';
+  if (isX87(code)) return leftOut.has('x87') ? 'x87' : 'none';
+  if (leftOut.has('simd')) return 'simd';
+  return leftOut.has('x87') && withInstruction(code, 0n, usesMmx) ? 'x87' : 'none';
 }
 
-function protectionAt(mnemonic: number, isGeneral: boolean): Unraised {
+function protectionAt(mnemonic: number, isGeneral: boolean): [LeftOut | null, Unraised] {
   const { Mnemonic } = iced();
   switch (mnemonic) {
     case Mnemonic.Clflush:
     case Mnemonic.Clflushopt:
     case Mnemonic.Clwb:
-      return 'registers';
+      return ['clflush', 'registers'];
     case Mnemonic.Wrfsbase:
     case Mnemonic.Wrgsbase:
-      return isGeneral ? 'registers' : 'none';
+      return isGeneral ? ['fsgsbase', 'registers'] : [null, 'none'];
     case Mnemonic.Ldmxcsr:
     case Mnemonic.Vldmxcsr:
     case Mnemonic.Fxrstor:
     case Mnemonic.Fxrstor64:
     case Mnemonic.Xrstor:
     case Mnemonic.Xrstor64:
-      return isGeneral ? 'mxcsr' : 'none';
+      return isGeneral ? ['mxcsr', 'mxcsr'] : [null, 'none'];
     default:
-      return 'none';
+      return [null, 'none'];
   }
+}
+
+/** Such instructions meet the x87's exceptions. */
+export function usesMmx(instruction: Iced.Instruction): boolean {
+  const { Mnemonic, Register } = iced();
+  const registers = Array.from({ length: instruction.opCount }, (_, op) => instruction.opRegister(op));
+  const isMmx = registers.some((register) => register >= Register.MM0 && register <= Register.MM7);
+  return isMmx || instruction.mnemonic === Mnemonic.Emms;
 }
 
 /** D8 to DF and FWAIT, behind prefixes. */

@@ -12,6 +12,7 @@ const seen = (findings: Record<string, boolean>, branchCounter: string | null = 
   xgetbv1: true,
   compactedXrstor: true,
   cpuidHere: [],
+  leftOut: [],
   dataBreakpoints: true,
   branchCounter,
 });
