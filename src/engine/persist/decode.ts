@@ -3,6 +3,7 @@
  * what it names must be in the trace.
  */
 import { PAGE_SIZE, USER_END, type Gpa, type Gva } from '../base/address.js';
+import { RevenantError } from '../base/errors.js';
 import type { AddressSpace } from '../mm/address-space.js';
 import { type FileBacking, SharedObject } from '../mm/backing.js';
 import { isShared, type MappedFile, type Vma } from '../mm/vma.js';
@@ -331,7 +332,12 @@ class Decoder {
     task.xstate = orNull(from.xstate, (item) => {
       const image = bytes(item, 'the vector state');
       if (image.length > MAX_XSTATE_BYTES) damaged('the vector state is too large');
-      return convertImage(image, recorded, hardware);
+      try {
+        return convertImage(image, recorded, hardware);
+      } catch (error) {
+        if (!(error instanceof RevenantError)) throw error;
+        return damaged('the vector state is of another layout');
+      }
     });
     task.threadDescriptors = words(from.threadDescriptors, 'descriptors', DESCRIPTOR_WORDS);
     task.name = text(from.name, 'a name');
