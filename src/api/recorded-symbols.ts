@@ -1,5 +1,7 @@
 /** Which names the files of a recording have, whatever is mapped at the moment: so that none is waited for in vain. */
 import { RevenantError } from '../engine/base/errors.js';
+import { demangleNames } from '../engine/host/demangle.js';
+import { DemangledNames } from '../engine/symbols/demangled.js';
 import { ElfFile } from '../engine/symbols/elf.js';
 import { nearMisses, nearText } from '../engine/symbols/near.js';
 import type { SymbolTable } from '../engine/symbols/symbol-table.js';
@@ -9,6 +11,7 @@ import type { Lines } from './lines.js';
 interface RecordedProgram {
   readonly copy: BackingFile;
   readonly symbols: SymbolTable;
+  readonly names: DemangledNames;
 }
 
 export class RecordedSymbols {
@@ -21,6 +24,7 @@ export class RecordedSymbols {
     const files = this.files();
     // A program that generates code, or one whose files are not here, may have what nobody can look up.
     if (files.some(({ symbols }) => symbols.symbolByName(name) !== null)) return;
+    if (files.some(({ names }) => names.find(name).length > 0)) return;
     throw new RevenantError(
       'E_USAGE',
       `No program or library of this recording has a symbol ${name}.`,
@@ -48,8 +52,7 @@ export class RecordedSymbols {
   }
 
   private near(name: string): string {
-    const names = this.files().map(({ symbols }) => symbols);
-    const misses = nearMisses(name, allNames(names));
+    const misses = nearMisses(name, allNames(this.files()));
     return (
       nearText(misses) ||
       'Names are those of symbol tables; stripped programs have few, and an address is a place, too.'
@@ -71,7 +74,7 @@ export class RecordedSymbols {
         if (record.source.kind !== 'file' || found.has(record.fsname)) continue;
         const copy = openIfThere(this.trace, record);
         const elf = copy && openElf(copy);
-        if (copy && elf) found.set(record.fsname, { copy, symbols: elf.symbols });
+        if (copy && elf) found.set(record.fsname, programOf(copy, elf));
       }
     } finally {
       reader.close();
@@ -79,8 +82,17 @@ export class RecordedSymbols {
   }
 }
 
-function* allNames(tables: readonly SymbolTable[]): Generator<string> {
-  for (const table of tables) yield* table.names();
+const programOf = (copy: BackingFile, { symbols }: ElfFile): RecordedProgram => ({
+  copy,
+  symbols,
+  names: new DemangledNames(symbols, demangleNames),
+});
+
+function* allNames(files: readonly RecordedProgram[]): Generator<string> {
+  for (const { symbols, names } of files) {
+    yield* symbols.names();
+    yield* names.titles();
+  }
 }
 
 /** A trace that was not packed may name a file that is not here any more: then it has no symbols. */

@@ -4,12 +4,15 @@ import type { DebugStop, MutableTarget } from '../../engine/debug/target.js';
 import type { FoundSymbol } from '../../engine/replay/mapped-symbols.js';
 import { Caller, type Argument } from './caller.js';
 import { parseExpression, type Expression } from './expression.js';
-import { asArgument, cast, isReal, long, real, shortest, type Value } from './value.js';
+import { argumentsFor, overloadFor } from './overloads.js';
+import { cast, isReal, long, real, shortest, type Value } from './value.js';
 
 /** What symbols are called in the recorded program. */
 export interface SymbolLookup {
   /** null: no such symbol. */
   find(name: string): FoundSymbol | null;
+  /** All that the name may mean: overloads. */
+  all(name: string): readonly FoundSymbol[];
 }
 
 export type { Value } from './value.js';
@@ -70,24 +73,27 @@ export class Evaluator {
       case 'cast':
         return cast(await this.value(expression.operand), expression.type);
       case 'call': {
-        const callee = await this.callee(expression.callee);
-        const values: Argument[] = [];
-        for (const argument of expression.arguments) values.push(asArgument(await this.value(argument)));
-        return this.run(callee, values);
+        const { callee } = expression;
+        const address = callee.kind === 'symbol' ? null : (await this.value(callee)).bits;
+        const candidates = callee.kind === 'symbol' ? this.symbols.all(callee.name) : [];
+        if (callee.kind === 'symbol' && candidates.length === 0) throw noSymbol(callee.name);
+        const values: Value[] = [];
+        for (const argument of expression.arguments) values.push(await this.value(argument));
+        if (callee.kind !== 'symbol') return this.run(address ?? 0n, argumentsFor(null, values));
+        const chosen = overloadFor(callee.name, candidates, values);
+        return this.run(await this.resolve(chosen), argumentsFor(chosen, values));
       }
     }
-  }
-
-  private async callee(expression: Expression): Promise<bigint> {
-    if (expression.kind === 'symbol') return this.addressOf(expression.name);
-    return (await this.value(expression)).bits;
   }
 
   /** Of a variable or function; of an IFUNC that of the function which its resolver chooses here. */
   private async addressOf(name: string): Promise<bigint> {
     const symbol = this.symbols.find(name);
     if (!symbol) throw noSymbol(name);
-    const { address, isResolver } = symbol;
+    return this.resolve(symbol);
+  }
+
+  private async resolve({ address, isResolver }: FoundSymbol): Promise<bigint> {
     if (!isResolver) return BigInt(address);
     let chosen = this.resolved.get(address);
     if (chosen === undefined) {

@@ -58,8 +58,25 @@ it.each<[string, number, boolean?]>([
 });
 
 it('takes no literal for another', () => {
-  for (const text of ['08', '0x', "'ab'", "''", "'é'", '5x', '1.2.3', '5lul', '0x1p', '18446744073709551616'])
+  for (const text of [
+    '08',
+    '0x',
+    "'a b'",
+    "''",
+    "'é'",
+    '5x',
+    '1.2.3',
+    '5lul',
+    '0x1p',
+    '18446744073709551616',
+  ])
     expect(() => parseExpression(text), text).toThrow(/cannot be understood/);
+});
+
+it('knows names of templates, and quoted ones', () => {
+  const calls = { kind: 'call', arguments: [number(3), number(4)] };
+  expect(parseExpression('larger<int>(3, 4)')).toEqual({ ...calls, callee: symbol('larger<int>') });
+  expect(parseExpression("'checked(int)'(3, 4)")).toEqual({ ...calls, callee: symbol('checked(int)') });
 });
 
 it('refuses the rest', () => {

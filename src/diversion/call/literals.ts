@@ -1,4 +1,5 @@
 /** Tokens of expressions, with C's literals. Pure. */
+import { isSymbolName } from '../../engine/base/place.js';
 
 export type Token =
   | { readonly kind: 'number'; readonly value: bigint }
@@ -15,7 +16,8 @@ const TOKEN = new RegExp(
     /(?:u8|[uUL])?'((?:[^'\\]|\\.)+)'/.source,
     /(?:u8)?"((?:[^"\\]|\\.)*)"/.source,
     /\$(\w+)/.source,
-    /([A-Za-z_]\w*(?:::~?\w+)*)/.source,
+    /([A-Za-z_]\w*(?:<[\w\s:*&,<>]*>(?=\s*(?:\(|::)))?(?:::~?\w+(?:<[\w\s:*&,<>]*>(?=\s*(?:\(|::)))?)*)/
+      .source,
     /([^\w\s"'])/.source,
   ].join('|'),
   'y',
@@ -77,6 +79,8 @@ function numberOf(text: string): Token | null {
 function characterOf(text: string): Token | null {
   const character = unescape(text);
   const code = character.charCodeAt(0);
+  // As gdb has it: a name that is no word.
+  if (/^[A-Za-z_(<~].+$/s.test(text) && isSymbolName(text)) return { kind: 'name', text };
   if (character.length !== 1 || code > 255 || (code > 127 && !text.startsWith('\\'))) return null;
   return { kind: 'number', value: BigInt.asIntN(8, BigInt(code)) };
 }

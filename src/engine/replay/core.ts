@@ -1,3 +1,4 @@
+import { demangleNames } from '../host/demangle.js';
 import { PAGE_SIZE, USER_END, hex, wordsToNumber, type Gva } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
 import type { Logger } from '../base/log.js';
@@ -54,7 +55,7 @@ export class ReplayCore extends GuestCore {
   /** The trace's copies of mapped files by their recorded path: for symbols. */
   private readonly filesByPath = new Map<string, ByteSource>();
   private readonly identities = new Map<string, RecordedStat>();
-  readonly symbolizer = new Symbolizer((path) => this.filesByPath.get(path) ?? null);
+  readonly symbolizer = new Symbolizer((path) => this.filesByPath.get(path) ?? null, demangleNames);
 
   constructor(options: CoreOptions) {
     const { machine, trace, log } = options;

@@ -1,9 +1,14 @@
 import type { Gva } from '../base/address.js';
 import type { Vma } from '../mm/vma.js';
 import { Prot } from '../mm/vma.js';
-import type { Symbolizer } from '../symbols/symbolizer.js';
+import { ambiguous } from '../symbols/near.js';
+import type { FileMapping, Symbolizer } from '../symbols/symbolizer.js';
 
 export interface FoundSymbol {
+  /** As people write it. */
+  readonly title: string;
+  /** Types of a function's parameters, where its name tells them. */
+  readonly parameters: readonly string[] | null;
   readonly address: Gva;
   /** In bytes. */
   readonly size: number;
@@ -21,18 +26,52 @@ export class MappedSymbols {
     private readonly program: string | null,
   ) {}
 
+  /** Throws E_USAGE, which names them, if several functions or variables have the name. */
   find(name: string): FoundSymbol | null {
+    const found = this.all(name);
+    if (found.length > 1)
+      throw ambiguous(
+        name,
+        found.map(({ title }) => title),
+      );
+    return found[0] ?? null;
+  }
+
+  /** Those of the first file that has any: by the name in the symbol table, else by the demangled one. */
+  all(name: string): readonly FoundSymbol[] {
     const files = new Map<string, Vma>();
     for (const vma of this.mappings) if (vma.file && !files.has(vma.file.path)) files.set(vma.file.path, vma);
     const ordered = [...files.values()].sort((a, b) => this.rank(a) - this.rank(b));
-    for (const { start, file } of ordered) {
-      if (!file) continue;
-      const hit = this.symbolizer.symbolByName({ start, fileOffset: file.offset, name: file.path }, name);
-      if (!hit) continue;
-      const { address, size, isResolver = false } = hit;
-      return { address, size, isCode: this.isCode(address), isResolver };
+    const mappings = ordered.map(({ start, file }) => ({
+      start,
+      fileOffset: file?.offset ?? 0,
+      name: file?.path ?? '',
+    }));
+    for (const mapping of mappings) {
+      const exact = this.named(mapping, name, name, null);
+      if (!exact) continue;
+      const parameters = /^_[ZR]/.test(name) ? this.symbolizer.namesOf(mapping, name)[0]?.parameters : null;
+      return [{ ...exact, parameters: parameters ?? null }];
     }
-    return null;
+    for (const mapping of mappings) {
+      const names = this.symbolizer.namesOf(mapping, name);
+      const found = names.map(({ raw, title, parameters }) => this.named(mapping, raw, title, parameters));
+      const mapped = found.filter((symbol) => symbol !== null);
+      if (mapped.length > 0) return mapped;
+    }
+    return [];
+  }
+
+  private named(
+    mapping: FileMapping,
+    raw: string,
+    title: string,
+    parameters: FoundSymbol['parameters'],
+  ): FoundSymbol | null {
+    const hit = this.symbolizer.symbolByName(mapping, raw);
+    if (!hit) return null;
+    const { address, size, isResolver = false } = hit;
+    return { title, parameters, address, size, isCode: this.isCode(address), isResolver };
   }
 
   /** The recorder's library comes last: it has functions of common names. */

@@ -1,4 +1,5 @@
 /** Names that somebody may have meant. Pure. */
+import { RevenantError } from '../base/errors.js';
 
 const MOST = 5;
 
@@ -45,3 +46,12 @@ function editDistance(left: string, right: string, limit: number): number {
 /** A sentence for a hint: `There are insert, insert_node.`; or '' where nothing is near. */
 export const nearText = (names: readonly string[]): string =>
   names.length === 0 ? '' : `There ${names.length === 1 ? 'is' : 'are'} ${names.join(', ')}.`;
+
+const MOST_CANDIDATES = 12;
+
+/** @param titles what has the name */
+export function ambiguous(name: string, titles: readonly string[]): RevenantError {
+  const more = titles.length > MOST_CANDIDATES ? ` and ${titles.length - MOST_CANDIDATES} more` : '';
+  const list = titles.slice(0, MOST_CANDIDATES).join(', ');
+  return new RevenantError('E_USAGE', `${name} is ambiguous: there are ${list}${more}.`, 'Name one of them.');
+}

@@ -3,6 +3,7 @@
 import type { Gva } from '../base/address.js';
 import { gva, PAGE_SIZE, USER_END } from '../base/address.js';
 import type { FileReader } from './elf.js';
+import { DemangledNames, type Demangle, type DemangledName } from './demangled.js';
 import { ElfFile, PT_LOAD } from './elf.js';
 
 /** A mapping of a file into an address space. */
@@ -45,9 +46,25 @@ export function loadBias(elf: ElfFile, { start, fileOffset }: FileMapping): numb
 
 export class Symbolizer {
   private readonly files = new Map<string, ElfFile | null>();
+  private readonly demangled = new Map<string, DemangledNames>();
 
   /** @param open finds the file of a mapping by its name; null or an exception: no symbols */
-  constructor(private readonly open: (name: string) => FileReader | null) {}
+  constructor(
+    private readonly open: (name: string) => FileReader | null,
+    private readonly demangle: Demangle = (names) => names,
+  ) {}
+
+  /** Symbols that somebody means by a name as the program's author writes it. */
+  namesOf({ name }: FileMapping, text: string): readonly DemangledName[] {
+    const found = this.guarded(() => {
+      const elf = this.fileOf(name);
+      if (!elf) return null;
+      let names = this.demangled.get(name);
+      if (!names) this.demangled.set(name, (names = new DemangledNames(elf.symbols, this.demangle)));
+      return names.find(text);
+    });
+    return found ?? [];
+  }
 
   /** The symbol that covers `address`, which lies in `mapping`. */
   symbolAt(mapping: FileMapping, address: number): SymbolHit | null {
