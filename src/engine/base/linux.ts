@@ -23,7 +23,10 @@ export const Sys = {
   shmat: 30,
   dup: 32,
   dup2: 33,
+  sendfile: 40,
   socket: 41,
+  sendto: 44,
+  sendmsg: 46,
   clone: 56,
   fork: 57,
   vfork: 58,
@@ -45,16 +48,20 @@ export const Sys = {
   openat: 257,
   unshare: 272,
   set_robust_list: 273,
+  splice: 275,
   dup3: 292,
   pipe2: 293,
   pwritev: 296,
+  sendmmsg: 307,
   execveat: 322,
+  copy_file_range: 326,
   pwritev2: 328,
   pkey_mprotect: 329,
   pkey_alloc: 330,
   rseq: 334,
   pidfd_open: 434,
   close_range: 436,
+  openat2: 437,
   pidfd_getfd: 438,
   stat: 4,
   fstat: 5,
@@ -63,9 +70,7 @@ export const Sys = {
   pread64: 17,
   connect: 42,
   accept: 43,
-  sendto: 44,
   recvfrom: 45,
-  sendmsg: 46,
   recvmsg: 47,
   bind: 49,
   listen: 50,
@@ -102,7 +107,6 @@ export const Sys = {
   userfaultfd: 323,
   statx: 332,
   io_uring_setup: 425,
-  openat2: 437,
 } as const;
 
 export const MapFlag = { shared: 1, private: 2, anonymous: 0x20, growsDown: 0x100 } as const;
@@ -122,6 +126,9 @@ export const CloneFlag = {
 } as const;
 export const ArchPrctl = { setGs: 0x1001, setFs: 0x1002 } as const;
 export const FcntlDup = { dupFd: 0, dupFdCloexec: 1030 } as const;
+export const F_SETFD = 2;
+export const FD_CLOEXEC = 1;
+export const OpenFlag = { writeOnly: 1, accessMode: 3, closeOnExec: 0o2000000 } as const;
 export const PR_SET_NAME = 15;
 export const PROT_GROWSDOWN = 0x0100_0000;
 

@@ -105,8 +105,14 @@ function program(value: unknown): Program {
 }
 
 function monitor(value: unknown): Monitor {
-  const { kind, stream, tid } = fields(value, 'a monitor');
-  if (kind === 'stream') return { kind, stream: oneOf<1 | 2>(stream, 'a stream', [1, 2]) };
+  const { kind, stream, tid, unframed, closesOnExec } = fields(value, 'a monitor');
+  if (kind === 'stream')
+    return {
+      kind,
+      stream: oneOf<1 | 2>(stream, 'a stream', [1, 2]),
+      unframed: unframed === true,
+      closesOnExec: closesOnExec === true,
+    };
   if (kind === 'memory' || kind === 'process') return { kind, tid: signed(tid, 'a task') };
   return damaged('a monitor is of no kind');
 }

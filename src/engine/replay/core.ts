@@ -50,6 +50,7 @@ export class ReplayCore extends GuestCore {
   /** The recorder's clock at the last frame, in seconds. */
   recordedSec = 0;
 
+  private readonly told = new Set<string>();
   private readonly pageBuffer = new Uint8Array(PAGE_SIZE);
   private readonly files = new Map<string, FileBacking>();
   /** The trace's copies of mapped files by their recorded path: for symbols. */
@@ -67,6 +68,13 @@ export class ReplayCore extends GuestCore {
     this.header = trace.header;
     this.output = options.output;
     this.notesFiles = options.notesFiles ?? false;
+  }
+
+  /** A warning that is given once, however often what it tells of happens. */
+  warnOnce(kind: string, message: string): void {
+    if (this.told.has(kind)) return;
+    this.told.add(kind);
+    this.log.warn({}, message);
   }
 
   /** All registers from the frame. */

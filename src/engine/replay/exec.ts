@@ -33,6 +33,7 @@ export function performExec(core: ReplayCore, frame: TraceFrame): Task {
   setSigned(core.registers(task), Reg.gs_base, 0);
   if (frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
   if (frame.extra.kind === 'execFdsToClose') for (const fd of frame.extra.fds) task.fds.close(fd);
+  task.fds.closeUnframedForExec();
   enterProgram(core, task, event);
   task.name = event.fileName.slice(event.fileName.lastIndexOf('/') + 1).slice(0, NAME_LENGTH);
   core.log.debug({ frame: frame.frameTime, tid: task.tid, program: event.fileName }, 'exec');

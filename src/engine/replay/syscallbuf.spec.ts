@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { gpa, type Gva } from '../base/address.js';
+import { Sys } from '../base/linux.js';
 import { Reg, getUnsigned, newRegisters, setSigned } from '../base/registers.js';
 import { GuestMemory } from '../kvm/guest-memory.js';
 import { AddressSpace } from '../mm/address-space.js';
@@ -8,8 +9,9 @@ import { FdTable } from '../task/fd-table.js';
 import { Task, ThreadGroup } from '../task/task.js';
 import type { MemWrite, TraceFrame } from '../trace/frame.js';
 import type { ReplayCore } from './core.js';
-import { RR_PAGE, RR_PAGE_BREAKPOINT_VALUE } from './layout.js';
+import { RECORD_ONLY_CODE, RR_PAGE, RR_PAGE_BREAKPOINT_VALUE } from './layout.js';
 import { finishFlush, initPreload, prepareFlush, resetBuffer } from './syscallbuf.js';
+import { noteBuffered } from './untraced.js';
 
 const GLOBALS = 0x10_0000 as Gva;
 const BUFFER = 0x20_0000 as Gva;
@@ -92,6 +94,49 @@ describe.each([
     finishFlush(core, task, frame);
     expect(space.readU64(value, 'test')).toBe(2n ** 64n - 1n);
     expect(getUnsigned(registers, Reg.rip)).toBe(RIP + 3);
+  });
+
+  it('has each call noticed while the task has output that the recorder does not follow', () => {
+    const { core, frame, registers, space, task } = setUp(writer, Buffer.alloc(0));
+    initPreload(core, task, frame);
+    const shown: string[] = [];
+    Object.assign(core, {
+      canonicaliseSyscall: () => {},
+      output: (stream: number, bytes: Uint8Array) => shown.push(`${stream}:${Buffer.from(bytes).toString()}`),
+    });
+    const slot = (): string =>
+      Buffer.from(space.readExactly((RR_PAGE + 12) as Gva, 2, 'test')).toString('hex');
+    space.write((RR_PAGE + 12) as Gva, RECORD_ONLY_CODE);
+    space.write((PARAMETERS + 256) as Gva, Buffer.from('hello'));
+    task.fds.attach(5, { kind: 'stream', stream: 2, unframed: true });
+    /** The library makes the call that the buffer's only record is of. */
+    const flush = (number: number, result: number, args: number[], made = number): void => {
+      const record = Buffer.alloc(16);
+      record.writeBigInt64LE(BigInt(result));
+      record.writeUInt16LE(number, 8);
+      space.write((BUFFER + size) as Gva, record);
+      setSigned(registers, Reg.rax, made);
+      args.forEach((value, index) => setSigned(registers, [Reg.rdi, Reg.rsi, Reg.rdx][index], value));
+      noteBuffered(core, task);
+      expect(getUnsigned(registers, Reg.rax)).toBe(0);
+    };
+    const prepare = (): void =>
+      prepareFlush(core, task, { ...frame, memWrites: [{ size }] } as unknown as TraceFrame);
+    Object.assign(core, { copyFromTrace: () => 0, trace: { readWrite: () => {} } });
+    prepare();
+    expect(slot()).toBe('0f05');
+    flush(Sys.write, 4, [5, PARAMETERS + 256, 5]);
+    flush(Sys.write, -11, [5, PARAMETERS + 256, 5]);
+    flush(Sys.write, 5, [6, PARAMETERS + 256, 5]);
+    flush(Sys.close, 5, [5, PARAMETERS + 256, 5], Sys.write);
+    expect(shown).toEqual(['2:hell']);
+    flush(Sys.dup, 6, [5]);
+    flush(Sys.close, 0, [5]);
+    prepare();
+    expect(slot()).toBe('0f05');
+    flush(Sys.close, 0, [6]);
+    prepare();
+    expect(slot()).toBe('31c0');
   });
 
   it('adopts a buffered rseq registration only where one can be', () => {

@@ -10,6 +10,7 @@ import {
   InitBuffers,
   InitPreload,
   NOTICED_CODE,
+  RECORD_ONLY_CODE,
   RECORD_ONLY_EXITS,
   RR_PAGE_BREAKPOINT_VALUE,
   ThreadLocals,
@@ -86,12 +87,14 @@ export function prepareFlush(core: ReplayCore, task: Task, frame: TraceFrame): v
   core.trace.readWrite(image, BufferHeader.numRecBytes, count);
   const numRecBytes = new DataView(count.buffer).getUint32(0, true);
   writeBreakpointValue(core, task, BigInt(Math.floor(numRecBytes / RECORD_BYTES_UNIT)));
-  if (core.notesFiles) setRecordOnlyCode(task, NOTICED_CODE);
+  const isNoticed = core.notesFiles || task.fds.unframed;
+  setRecordOnlyCode(task, isNoticed ? NOTICED_CODE : RECORD_ONLY_CODE);
 }
+
+const present = new Uint8Array(RECORD_ONLY_CODE.length);
 
 /** What the record-only slots of the rr page do: nothing but clear the result, or bring each call here. */
 export function setRecordOnlyCode(task: Task, code: Uint8Array): void {
-  const present = new Uint8Array(code.length);
   for (const exit of RECORD_ONLY_EXITS) {
     const at = (exit - code.length) as Gva;
     if (task.space.read(at, present) === code.length && present[0] !== code[0]) task.space.write(at, code);

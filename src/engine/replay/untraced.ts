@@ -43,12 +43,15 @@ export function performUntraced(core: ReplayCore, task: Task): boolean {
 export function noteBuffered(core: ReplayCore, task: Task): void {
   const registers = core.registers(task);
   const number = getSigned(registers, Reg.rax);
-  if (core.notesFiles && isNotedInBuffer(number)) {
-    const record = currentRecord(core, task);
-    if (record) {
-      const result = Number(record.getBigInt64(BufferRecord.result, true));
-      noteFiles(task, number, registers, result, core.recordedSec, true);
-    }
+  const isNoted = core.notesFiles && isNotedInBuffer(number);
+  const record = isNoted || task.fds.unframed ? currentRecord(core, task) : null;
+  if (record) {
+    const result = Number(record.getBigInt64(BufferRecord.result, true));
+    const isOfCall = record.getUint16(BufferRecord.number, true) === number;
+    // First: it closes what a new descriptor replaces.
+    if (task.fds.unframed && isOfCall && result >= 0)
+      trackDescriptors(core, task, number, registers, result, { kind: 'none' });
+    if (isNoted) noteFiles(task, number, registers, result, core.recordedSec, true);
   }
   setSigned(registers, Reg.rax, 0);
   core.canonicaliseSyscall(registers);

@@ -1,9 +1,18 @@
 import { RecordedFiles, type RecordedWorld } from './recorded-files.js';
 
+export interface StreamMonitor {
+  readonly kind: 'stream';
+  readonly stream: 1 | 2;
+  /** The recorder does not know of it: calls on it may be buffered, without frames. */
+  readonly unframed?: boolean;
+  /** Of unframed ones only: the recorder says itself which of the others an exec closes. */
+  readonly closesOnExec?: boolean;
+}
+
 /** What replay must know about a descriptor; descriptors themselves are not real at replay. */
 export type Monitor =
   /** It leads to the recorded terminal or pipe: what is written is shown on this stream of ours. */
-  | { readonly kind: 'stream'; readonly stream: 1 | 2 }
+  | StreamMonitor
   /** /proc/TID/mem: what is written goes to the memory of that task. */
   | { readonly kind: 'memory'; readonly tid: number }
   /** A pidfd, by which descriptors of that task's process can be taken. */
@@ -18,6 +27,8 @@ const STREAMS: readonly Monitor[] = [
 export class FdTable {
   private readonly monitors: Map<number, Monitor>;
   users = 0;
+  /** Whether calls that leave no frame may write output or pass on descriptors that lead there. */
+  unframed = false;
   /** What a diversion opens again. */
   readonly files: RecordedFiles;
 
@@ -25,6 +36,7 @@ export class FdTable {
   constructor(monitors?: Iterable<readonly [number, Monitor]>, files = new RecordedFiles()) {
     this.files = files;
     this.monitors = new Map(monitors ?? STREAMS.map((monitor, index) => [index + 1, monitor]));
+    this.review();
   }
 
   get monitored(): ReadonlyMap<number, Monitor> {
@@ -37,26 +49,40 @@ export class FdTable {
 
   attach(fd: number, monitor: Monitor): void {
     this.monitors.set(fd, monitor);
+    this.review();
   }
 
   close(fd: number): void {
-    this.monitors.delete(fd);
+    this.forget(fd);
     this.files.close(fd);
+  }
+
+  /** exec: what the recorder does not know of. */
+  closeUnframedForExec(): void {
+    for (const [fd, monitor] of this.monitors)
+      if (monitor.kind === 'stream' && monitor.closesOnExec) this.close(fd);
+  }
+
+  /** FD_CLOEXEC, which matters for unframed ones only. */
+  setCloseOnExec(fd: number, closesOnExec: boolean): void {
+    const monitor = this.monitors.get(fd);
+    if (monitor?.kind === 'stream' && monitor.unframed) this.attach(fd, { ...monitor, closesOnExec });
   }
 
   /** close_range: first and last are inclusive. */
   closeRange(first: number, last: number): void {
-    for (const fd of this.monitors.keys()) if (fd >= first && fd <= last) this.monitors.delete(fd);
+    for (const fd of this.monitors.keys()) if (fd >= first && fd <= last) this.forget(fd);
     this.files.closeRange(first, last);
   }
 
   /** dup of any kind: `to` becomes what `from` is. */
-  duplicate(from: number, to: number): void {
+  duplicate(from: number, to: number, closesOnExec = false): void {
     if (from === to) return;
     this.files.duplicate(from, to);
     const monitor = this.monitors.get(from);
-    if (monitor === undefined) this.monitors.delete(to);
-    else this.monitors.set(to, monitor);
+    if (monitor === undefined) return this.forget(to);
+    this.attach(to, monitor);
+    this.setCloseOnExec(to, closesOnExec);
   }
 
   /** pidfd_getfd: `to` becomes what `from` is in `source`. */
@@ -66,6 +92,16 @@ export class FdTable {
     this.files.take(source.files, from, to);
     const monitor = source.find(from);
     if (monitor) this.attach(to, monitor);
+  }
+
+  private forget(fd: number): void {
+    if (this.monitors.delete(fd)) this.review();
+  }
+
+  private review(): void {
+    this.unframed = false;
+    for (const monitor of this.monitors.values())
+      if (monitor.kind === 'stream' && monitor.unframed) this.unframed = true;
   }
 
   clone(): FdTable {
