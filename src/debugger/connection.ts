@@ -5,8 +5,11 @@ import { OK, toHex } from './packet/fields.js';
 import { handlePacket } from './requests/dispatch.js';
 import type { Session } from './session.js';
 
-/** Requests that may be answered by console output first: those that run, and monitor commands. */
-const MAY_TALK = /^(?:vCont;|vRun|[cCsS]$|[CS][0-9a-f]|b[cs]$|qRcmd,)/;
+/**
+ * Requests that may be answered by console output first: those that run, and monitor commands. gdb takes the output
+ * for the answer of any other request, `vRun` too, and its answer for that of the next.
+ */
+const MAY_TALK = /^(?:vCont;|[cCsS]$|[CS][0-9a-f]|b[cs]$|qRcmd,)/;
 /**
  * How often a client that waits hears something. gdb gives up after two seconds of silence, but passes over what lies
  * between packets, and then waits anew.

@@ -43,7 +43,7 @@ export async function resume(session: Session, request: RunRequest): Promise<str
   for (;;) {
     const stop = await runOnce(session, target, next);
     if (!stop) return giveUp(session, null);
-    const reply = diversion ? noteDivertedStop(session, stop) : judge(session, stop, request);
+    const reply = diversion ? noteDivertedStop(session, stop) : await judge(session, stop, request);
     if (reply !== null) return remember(session, reply);
     // A signal that gdb does not want to hear of is the program's all the same.
     next = {
@@ -121,7 +121,11 @@ function remember(session: Session, reply: string): string {
 }
 
 /** The reply to a stop of the replay, or null where gdb is not concerned and it runs on. */
-function judge(session: Session, stop: DebugStop, request: RunRequest): string | null {
+function judge(
+  session: Session,
+  stop: DebugStop,
+  request: RunRequest,
+): string | null | Promise<string | null> {
   const backward = request.direction === 'backward';
   const task = session.taskOf(stop.tid);
   const concerns = task !== undefined && session.attached.has(task.pid);
@@ -201,16 +205,28 @@ function executed(
 
 /**
  * While gdb holds another process that lives, it is told of the exit. After the last one there is nothing left to
- * look at or to go back from: the program is left standing right before it.
+ * look at or to go back from: the program is left standing right before it, with all threads that end together.
  */
-function exited(session: Session, stop: DebugStop & { kind: 'exited' }): string | null {
+async function exited(session: Session, stop: DebugStop & { kind: 'exited' }): Promise<string | null> {
   const done = vforkDone(session, stop.pid);
   if (done !== null) return done;
   if (!session.attached.has(stop.pid)) return null;
   const others = session.tasks().some(({ pid }) => pid !== stop.pid);
   if (others) return exitReply(session, stop.pid, stop.status ?? 0);
+  await beforeEndOf(session, stop);
   session.say(`[process ${stop.pid} ${endOf(stop.status)} here]`);
-  return edgeReached(session, 'end', stop.tid);
+  return edgeReached(session, 'end', session.currentTask().tid);
+}
+
+/** Threads of a process that end together do so one by one: goes back to before the first of them. */
+async function beforeEndOf(session: Session, { pid }: { pid: number }): Promise<void> {
+  const { replay, facts } = session;
+  const end = replay.frameTime + 1;
+  const { frame, tid } = facts.jointEnd(end);
+  if (frame >= end) return;
+  replay.beginGoto(frame - 1);
+  await poll(session, replay);
+  session.select(session.taskOf(tid)?.pid === pid ? tid : pid);
 }
 
 /**
@@ -224,6 +240,7 @@ export async function jump(session: Session, begin: () => void): Promise<void> {
   session.vforks.clear();
   begin();
   await poll(session, session.replay);
+  session.select(session.replay.currentTid);
   await beforeLastEnd(session);
   const task = session.taskOf(session.replay.currentTid);
   if (task && session.tasks().length === 0) session.attach(task.pid);
@@ -238,8 +255,10 @@ async function beforeLastEnd(session: Session): Promise<void> {
     replay.beginGoto(replay.frameTime - 1);
     await poll(session, replay);
   }
-  if (replay.frameTime < asked)
-    session.say(`[behind frame ${asked} nothing is left of the program: it stands right before its end]`);
+  if (replay.frameTime === asked) return;
+  const last = replay.tasks().at(0);
+  if (last) await beforeEndOf(session, last);
+  session.say(`[behind frame ${asked} nothing is left of the program: it stands right before its end]`);
 }
 
 /** gdb will be told where the program stands, and first, if it is another program, of that. */
@@ -252,5 +271,5 @@ export function announce(session: Session): void {
     session.pending.push(() => replyOf(session, { kind: 'exec', tid, path }));
   }
   session.programs.set(pid, path);
-  session.pending.push(() => hereReply(session));
+  session.pending.push(() => hereReply(session, tid));
 }

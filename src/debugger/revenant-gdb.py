@@ -150,11 +150,16 @@ def rust_printers():
 class Revenant(gdb.Command):
     """Commands of recordings, besides gdb's own:
 
-when, goto FRAME       where the program is in the recording; go elsewhere
+when, when-ticks, when-tid, when-end, elapsed-time, absolute-time
+                       where the program is in the recording
+goto FRAME             go elsewhere in it
 frames [FROM[-TO]]     what was recorded
 tasks                  every task that exists here
 checkpoint, restart N, info checkpoints, delete checkpoint N
                        remember a place, go back to it
+run, run FRAME         go back to where debugging began or to the checkpoint
+                       of the last restart; to a frame (the last, beyond it)
+info recording         the recording's folder
 diversion start|end    between them registers and memory can be changed and
                        the program run on with them; the end undoes all
 
@@ -172,26 +177,52 @@ where the program is: (replay 124), (diversion 124)."""
 class Monitor(gdb.Command):
     """A command that is a monitor command."""
 
-    def __init__(self, name, line, doc, category=gdb.COMMAND_RUNNING):
+    def __init__(self, name, line, doc, argument=None, category=gdb.COMMAND_RUNNING):
         self.__doc__ = doc
         self.line = line
+        self.default = argument
         super().__init__(name, category)
 
     def invoke(self, argument, from_tty):
         self.dont_repeat()
         if state() is None:
             raise gdb.GdbError("gdb is not connected to a recording that is stopped.")
+        if not argument and self.default:
+            argument = self.default()
         gdb.execute("monitor " + (self.line + " " + argument).strip())
         synchronize()
+
+
+def selected_tid():
+    """The server does not hear of each selection of a thread."""
+    thread = gdb.selected_thread()
+    return str(thread.ptid[1]) if thread else ""
+
+
+def place():
+    """Where the innermost frame is: `0x... in main (argc=1) at tree.c:12`."""
+    try:
+        selected = gdb.selected_frame()
+        text = gdb.execute("frame 0", to_string=True)
+        selected.select()
+    except gdb.error:
+        return ""
+    return re.sub(r"^#0 +", "", text).splitlines()[0]
 
 
 def install():
     Revenant()
     Monitor("when", "when", "Print the last frame of the recording that was replayed.")
+    Monitor("when-end", "when-end", "Print the last frame of the recording.")
+    Monitor("when-ticks", "when-ticks", "Print the ticks (retired conditional branches) of the thread.", selected_tid)
+    Monitor("when-tid", "when-tid", "Print the thread's number in the recording.", selected_tid)
+    Monitor("elapsed-time", "elapsed-time", "Print the seconds since the recording began.")
+    Monitor("absolute-time", "absolute-time", "Print the time of the recording by CLOCK_MONOTONIC, in seconds.")
+    Monitor("info recording", "recording", "Print the recording's folder.")
     Monitor("goto", "goto", "goto FRAME\nGo to right after a frame of the recording, forwards or backwards.")
     Monitor("frames", "frames", "frames [FROM[-TO]]\nPrint what was recorded, around here or from FROM.")
     Monitor("tasks", "tasks", "List every task of the recording that exists here.")
-    Monitor("checkpoint", "checkpoint", "checkpoint [NAME]\nRemember this place of the recording.")
+    Monitor("checkpoint", "checkpoint", "checkpoint [NAME]\nRemember this place of the recording.", place)
     Monitor("restart", "restart", "restart [NUMBER]\nGo back to a checkpoint, or to where debugging began.")
     Monitor("info checkpoints", "checkpoints", "List the places of the recording that are remembered.")
     Monitor("delete checkpoint", "delete-checkpoint", "delete checkpoint NUMBER\nForget a place.")

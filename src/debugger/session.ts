@@ -22,6 +22,18 @@ import { programOf } from './program.js';
 import { RegisterBank } from './registers/bank.js';
 import { describeTarget, type TargetDescription } from './registers/description.js';
 
+/** What the recording itself says, without replaying. */
+export interface RecordingFacts {
+  /** Lines about frames `from` to `to`, both included; for people. */
+  frameLines(from: number, to: number): string[];
+  /** A frame, or the recording's last if that comes before it. */
+  frameWithin(frame: number): number;
+  /** Of the tasks of a process that end together, the last at `frame`: the first one's end, and who was active last. */
+  jointEnd(frame: number): { readonly frame: number; readonly tid: number };
+  /** CLOCK_MONOTONIC of the recording, in seconds: when it began, and at a frame or the last before it. */
+  seconds(frame: number): { readonly begin: number; readonly at: number };
+}
+
 export interface SessionOptions {
   readonly replay: ReplayTarget;
   /** How a diversion is made; null: writes are refused. */
@@ -30,10 +42,9 @@ export interface SessionOptions {
   readonly layout: XstateLayout;
   /** Files that symbols are read from. */
   readonly files: RecordedFiles;
-  /** Lines about frames `from` to `to`, both included; for people. */
-  readonly frameLines: (from: number, to: number) => string[];
-  /** A frame, or the recording's last if that comes before it. */
-  readonly frameWithin: (frame: number) => number;
+  readonly facts: RecordingFacts;
+  /** Of the recording: its absolute path. */
+  readonly folder: string;
   readonly log: Logger;
 }
 
@@ -71,6 +82,8 @@ export class Session {
   readonly breakpoints: BreakpointTable;
   readonly files: FileTable;
   readonly recorded: RecordedFiles;
+  readonly facts: RecordingFacts;
+  readonly folder: string;
   readonly log: Logger;
   readonly wishes: ClientWishes = { features: new Set(), passSignals: new Set(), catchSyscalls: 'none' };
   /** Thread groups that gdb holds. Others run along unseen. */
@@ -84,8 +97,10 @@ export class Session {
   readonly vforks = new Map<number, { pid: number; tid: number }>();
   readonly marks = new Map<number, NamedMark>();
   nextMark = 1;
-  /** Where `run` goes back to. */
+  /** Where debugging began. */
   startMark: number | null = null;
+  /** Where `run` goes back to: the last checkpoint that was gone back to, or where debugging began. */
+  runMark: number | null = null;
   /** The reply to the last stop, for `?`. */
   lastStop = '';
   /** Set by Ctrl-C, and when nobody listens any more. */
@@ -102,6 +117,8 @@ export class Session {
   constructor(private readonly options: SessionOptions) {
     this.replay = options.replay;
     this.recorded = options.files;
+    this.facts = options.facts;
+    this.folder = options.folder;
     this.log = options.log;
     this.description = describeTarget(options.layout);
     this.registers = new RegisterBank(this.description, options.layout);
@@ -129,12 +146,8 @@ export class Session {
 
   /** Throws PacketError if the recording ends before a frame. */
   requireFrame(frame: number): void {
-    const last = this.options.frameWithin(frame);
+    const last = this.facts.frameWithin(frame);
     if (last < frame) throw new PacketError(`The recording ends with frame ${last}.`);
-  }
-
-  frameLines(from: number, to: number): string[] {
-    return this.options.frameLines(from, to);
   }
 
   /** Debugging begins here, with the process of `tid`; `run` comes back to it. */
@@ -142,6 +155,7 @@ export class Session {
     this.attach(this.pidOf(tid));
     this.select(tid);
     this.startMark = this.replay.mark();
+    this.runMark = this.startMark;
   }
 
   /** Takes a process: from now on gdb is told of what happens to it. */
@@ -225,15 +239,24 @@ export class Session {
    * run meanwhile.
    */
   isDiversionSpent(): boolean {
-    const { diversion, replay } = this;
+    const { diversion } = this;
     if (!diversion || diversion.explicit) return false;
-    const exists = (target: DebugTarget, tid: number): boolean =>
-      target.tasks().some((task) => task.tid === tid);
-    for (const tid of diversion.written) {
-      if (!exists(diversion.target, tid) || !exists(replay, tid)) return false;
-      if (!sameRegisters(diversion.target.registers(tid), replay.registers(tid))) return false;
-    }
+    for (const tid of diversion.written) if (!this.standsAsReplay(diversion, tid)) return false;
     return true;
+  }
+
+  /** A task of a diversion exists in the replay, too, with the same registers. */
+  private standsAsReplay({ target }: Diversion, tid: number): boolean {
+    const exists = (where: DebugTarget): boolean => where.tasks().some((task) => task.tid === tid);
+    if (!exists(target) || !exists(this.replay)) return false;
+    return sameRegisters(target.registers(tid), this.replay.registers(tid));
+  }
+
+  /** The signal that a task stands at, or null; behind a call that gdb made, that of the replay again. */
+  siginfo(tid: number): Uint8Array | null {
+    const { diversion } = this;
+    const source = diversion && !this.standsAsReplay(diversion, tid) ? diversion.target : this.replay;
+    return source.siginfo(tid);
   }
 
   /** Gives everything back that is this session's own; the replay is its opener's. */

@@ -2,6 +2,7 @@
 import type { DebugStop } from '../engine/debug/target.js';
 import { formatThreadId, textToHex } from './packet/fields.js';
 import type { Session } from './session.js';
+import { SIGNAL_NAMES } from '../engine/base/linux.js';
 import { GdbSignal, gdbSignal } from './signals.js';
 
 const byte = (value: number): string => (value & 0xff).toString(16).padStart(2, '0');
@@ -81,12 +82,14 @@ export function replyOf(session: Session, stop: DebugStop): string {
 }
 
 /** gdb shows where the program stands now, whatever it had asked for: after a jump in time. */
-export const hereReply = (session: Session): string =>
-  stopReply(session, GdbSignal.none, '', session.target.currentTid);
+export const hereReply = (session: Session, tid = session.target.currentTid): string =>
+  stopReply(session, GdbSignal.none, '', tid);
 
-/** `exits with status 3`; `status` as from wait(2). */
+/** In gdb's words: `exited with code 03`; `status` as from wait(2). */
 export function endOf(status: number | null): string {
-  if (status === null) return 'ends';
+  if (status === null) return 'exited';
   const signal = status & 0x7f;
-  return signal === 0 ? `exits with status ${(status >> 8) & 0xff}` : `is ended by signal ${signal}`;
+  if (signal !== 0) return `terminated with signal ${SIGNAL_NAMES[signal] ?? signal}`;
+  const code = (status >> 8) & 0xff;
+  return code === 0 ? 'exited normally' : `exited with code ${code.toString(8).padStart(2, '0')}`;
 }

@@ -60,6 +60,8 @@ export class FakeTarget implements ReplayTarget {
     { tid: 101, pid: 100, name: 'worker' },
   ];
   currentTid = 100;
+  /** Where the first of the tasks ends that end together. */
+  firstEnd: number | null = null;
   /** A request that never ends by itself. */
   endless = false;
   private request: RunRequest | null = null;
@@ -264,8 +266,13 @@ export function fakeSession(program: readonly Instruction[]): FakeSession {
       () => ['/bin/fake'],
       () => FILE,
     ),
-    frameLines: (from, to) => [`frames ${from} to ${to}`],
-    frameWithin: (frame) => Math.min(frame, target.lastFrame),
+    facts: {
+      frameLines: (from, to) => [`frames ${from} to ${to}`],
+      frameWithin: (frame) => Math.min(frame, target.lastFrame),
+      jointEnd: (frame) => ({ frame: target.firstEnd ?? frame, tid: 100 }),
+      seconds: (frame) => ({ begin: 100, at: 100 + frame / 4 }),
+    },
+    folder: '/traces/fake',
     log: silentLogger,
   });
   session.begin(100);

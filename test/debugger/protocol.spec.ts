@@ -54,16 +54,18 @@ describe('gdb', () => {
   it('runs both ways and learns of jumps', async () => {
     const text = await gdb(
       'break *0x400006', 'continue', 'reverse-continue', 'goto 4', 'p $pc', 'monitor goto 1', 'p $pc', 'when', 'checkpoint here',
-      'stepi', 'info checkpoints', 'restart 1', 'p $pc', 'delete breakpoints', 'continue', 'reverse-stepi', 'run 2', 'p $pc',
+      'stepi', 'info checkpoints', 'restart 1', 'p $pc', 'delete breakpoints', 'continue', 'reverse-stepi', 'run 2', 'p $pc', 'run 99', 'when',
     ); // prettier-ignore
     expect(text).toMatch(/Breakpoint 1, 0x0*400006/);
     expect(text).toMatch(/No more reverse-execution history/);
     expect(text).toMatch(/\$1 = .* 0x400008/);
     expect(text).toMatch(/\$2 = .* 0x400002/);
-    expect(text).toMatch(/Completed frame: 1 of 6/);
-    expect(text).toMatch(/1 {2}frame 1, here/);
+    expect(text).toMatch(/Completed event: 1\n/);
+    expect(text).toMatch(/1\t1\there\n/);
     expect(text).toMatch(/\$3 = .* 0x400002/);
     expect(text).toMatch(/\$4 = .* 0x400004/);
+    expect(text).toMatch(/ends with frame 6[^]* stopped\.[^]*Completed event: 6\n/);
+    expect(text).not.toMatch(/Unknown remote|odd length/);
   });
 
   it('evaluates conditions on our side', async () => {

@@ -73,7 +73,7 @@ describe('revenant ci', () => {
       inFolder('artifacts'),
     );
     const said = stdout + stderr;
-    expect(said).toMatch(new RegExp(`^Completed frame: ${Number(frame) - 1}$`, 'm'));
+    expect(said).toMatch(new RegExp(`^Completed event: ${Number(frame) - 1}$`, 'm'));
     expect(said).toMatch(/^rdx +0x/m);
     expect(said).toMatch(/^tree_sum in section \.text/m);
     expect(said).toMatch(new RegExp(`diverged at frame ${frame}`));

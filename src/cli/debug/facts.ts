@@ -2,7 +2,14 @@
 import { RevenantError } from '../../engine/base/errors.js';
 import { EventKind } from '../../engine/trace/frame.js';
 import type { TraceFrame } from '../../engine/trace/frame.js';
-import { birthOf, firstExec, frameWithin, lastExit } from '../../engine/trace/landmarks.js';
+import {
+  birthOf,
+  firstExec,
+  frameWithin,
+  jointEnd,
+  lastExit,
+  type JointEnd,
+} from '../../engine/trace/landmarks.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
 import type { MMapRecord } from '../../engine/trace/records.js';
 import { frameLine } from '../frame-text.js';
@@ -39,6 +46,25 @@ export class TraceScan {
   /** `frame`, or the recording's last frame if that comes before it. */
   frameWithin(frame: number): number {
     return this.scan((reader) => frameWithin(reader, frame));
+  }
+
+  /** See `jointEnd` of landmarks. */
+  jointEnd(frame: number): JointEnd {
+    return this.scan((reader) => jointEnd(reader, frame));
+  }
+
+  /** CLOCK_MONOTONIC of the recording, in seconds: when it began, and at a frame or the last before it. */
+  seconds(frame: number): { readonly begin: number; readonly at: number } {
+    return this.scan((reader) => {
+      let [begin, at] = [0, 0];
+      while (reader.frameTime < frame) {
+        const next = reader.advance();
+        if (!next) break;
+        if (next.frameTime === 1) begin = next.monotonicSec;
+        at = next.monotonicSec;
+      }
+      return { begin, at };
+    });
   }
 
   /** Throws E_USAGE if the recording ends before a frame. */

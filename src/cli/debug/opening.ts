@@ -1,4 +1,5 @@
 /** A recording opened to be debugged: trace, machine, replay and what a front end needs of them. */
+import path from 'node:path';
 import type { Logger } from '../../engine/base/log.js';
 import type { StartDiversion } from '../../engine/debug/target.js';
 import { recordedLayout } from '../../engine/x86/xstate-layout.js';
@@ -48,8 +49,8 @@ export async function openSession(context: OpenContext): Promise<OpenedRecording
       divert: context.divert,
       layout: recordedLayout(trace.header.cpuidRecords, trace.header.xcr0),
       files: recordedFiles(trace, () => scan.mappedFiles()),
-      frameLines: (from, to) => scan.frameLines(from, to),
-      frameWithin: (frame) => scan.frameWithin(frame),
+      facts: scan,
+      folder: path.resolve(context.folder),
       log,
     });
     session.begin(tid);

@@ -1,18 +1,11 @@
 /** gdb's `monitor` commands: what gdb itself has no word for. */
-import { OK, PacketError } from '../packet/fields.js';
+import { fromHex, OK, PacketError, textToHex } from '../packet/fields.js';
 import type { Session } from '../session.js';
 import { diversionCommand } from './diversion.js';
-import {
-  checkpoint,
-  checkpoints,
-  deleteCheckpoint,
-  frames,
-  goTo,
-  restart,
-  when,
-  whenTicks,
-} from './history.js';
+import { checkpoint, checkpoints, deleteCheckpoint, restart } from './checkpoints.js';
+import { frames, goTo } from './history.js';
 import { tasks } from './tasks.js';
+import { absoluteTime, elapsedTime, recording, when, whenEnd, whenTicks, whenTid } from './where.js';
 
 interface Command {
   readonly name: string;
@@ -25,12 +18,12 @@ interface Command {
 
 const COMMANDS: readonly Command[] = [
   { name: 'when', usage: '', help: 'the frame of the recording that the program stands behind', run: when },
-  {
-    name: 'when-ticks',
-    usage: '',
-    help: 'ticks (retired conditional branches) of the thread',
-    run: whenTicks,
-  },
+  { name: 'when-end', usage: '', help: "the recording's last frame", run: whenEnd },
+  { name: 'when-ticks', usage: '[TID]', help: 'ticks (retired conditional branches) so far', run: whenTicks },
+  { name: 'when-tid', usage: '[TID]', help: 'the thread by its number in the recording', run: whenTid },
+  { name: 'elapsed-time', usage: '', help: 'seconds since the recording began', run: elapsedTime },
+  { name: 'absolute-time', usage: '', help: 'the same by CLOCK_MONOTONIC', run: absoluteTime },
+  { name: 'recording', usage: '', help: "the recording's folder", run: recording },
   { name: 'goto', usage: 'FRAME', help: 'go right behind a frame, forwards or backwards', run: goTo },
   { name: 'checkpoint', usage: '[NAME]', help: 'remember this place', run: checkpoint },
   { name: 'checkpoints', usage: '', help: 'list the places remembered', run: checkpoints },
@@ -63,6 +56,38 @@ function find(word: string): Command {
   throw new PacketError(
     `${JSON.stringify(word)} is ${fitting.length > 0 ? 'ambiguous' : 'not a monitor command'}: ${names}.`,
   );
+}
+
+/** rr's names with blanks. */
+const RR_NAMES: Readonly<Record<string, string>> = {
+  'delete checkpoint': 'delete-checkpoint',
+  'info checkpoints': 'checkpoints',
+  'info recording': 'recording',
+};
+
+/** Commands of rr's that are about a thread. */
+const OF_THREAD: readonly string[] = ['when-ticks', 'when-tid'];
+
+/**
+ * `qRRCmd:NAME:TID:ARGUMENT...`, arguments and answer in hexadecimal: rr's way to send its commands. Before rr 5.7 there
+ * was no TID.
+ */
+export async function rrCommand(session: Session, text: string): Promise<string> {
+  const [name, ...fields] = text.split(':');
+  const thread = /^-?\d+$/.exec(fields[0] ?? '')?.[0];
+  const words = (OF_THREAD.includes(name) ? [] : fields.slice(thread === undefined ? 0 : 1)).map((field) =>
+    Buffer.from(fromHex(field)).toString('utf8'),
+  );
+  if (OF_THREAD.includes(name) && thread !== undefined && session.taskOf(Number(thread))) words.push(thread);
+  const word = RR_NAMES[name] ?? name;
+  const command = COMMANDS.find((candidate) => candidate.name === word);
+  try {
+    const answer = command ? await command.run(session, words) : `Command '${name}' not found.`;
+    return textToHex(`${answer}\n`);
+  } catch (error) {
+    if (!(error instanceof PacketError)) throw error;
+    return textToHex(`${error.message}\n`);
+  }
 }
 
 /** `qRcmd`: what a command prints, or what is wrong with it, comes out on gdb's console. */

@@ -202,8 +202,78 @@ describe('processes', () => {
   it('stands before the last exit, from where it can go back', async () => {
     const { ask, said } = await forking(exit);
     expect(await ask('vCont;c')).toMatch(/^T05replaylog:end;/);
-    expect(said()).toBe('[process 100 exits with status 3 here]\n');
+    expect(said()).toBe('[process 100 exited with code 03 here]\n');
     expect(await ask('bs')).toMatch(/^T05thread:p64\.64/);
+  });
+
+  it('stands before the first end of tasks that end together', async () => {
+    const { ask, target } = await start([at(1), at(2), at(3), { ...exit, tid: 101 }, at(5), at(6)]);
+    target.firstEnd = 2;
+    expect(await ask('vCont;c')).toMatch(/^T05replaylog:end;/);
+    expect(target.at).toBe(1);
+    expect(await ask('vCont;c')).toMatch(/^T05replaylog:end;/);
+    expect(target.at).toBe(1);
+  });
+});
+
+describe('run', () => {
+  const run = (place = ''): string => `vRun;${place && `;${Buffer.from(place).toString('hex')}`}`;
+  const monitor = (text: string): string => `qRcmd,${Buffer.from(text).toString('hex')}`;
+
+  it('goes back to the start, a frame, the end or a checkpoint, and stands there', async () => {
+    const { ask, target, said } = await start();
+    const went = async (place?: string): Promise<number> => {
+      await ask('vKill;64');
+      expect(await ask(run(place))).toMatch(/^T00.*thread:p64\.6/);
+      const { at } = target;
+      // gdb continues by itself.
+      expect(await ask('vCont;c')).toMatch(/^T00/);
+      expect(target.at).toBe(at);
+      return at;
+    };
+    await ask('vCont;c');
+    expect(await went()).toBe(0);
+    expect(await went('3')).toBe(3);
+    await ask(monitor('checkpoint'));
+    expect(await went()).toBe(0);
+    expect(await went('c1')).toBe(3);
+    await ask('vCont;c');
+    expect(await went()).toBe(3);
+    said();
+    expect(await went('c7')).toBe(3);
+    expect(said()).toMatch(/Checkpoint 7 not found/);
+    await ask(monitor('delete-checkpoint 1'));
+    expect(await went('what')).toBe(0);
+    said();
+    expect(await went('10000')).toBe(5);
+    expect(said()).toBe('[the recording ends with frame 5]\n');
+  });
+
+  it('stays with the process that was debugged', async () => {
+    const { ask, session, target } = await start();
+    target.taskList.push({ tid: 200, pid: 200, name: 'child' });
+    session.attached.clear();
+    session.attach(200);
+    expect(await ask(run('2'))).toMatch(/^T00.*thread:pc8\.c8;/);
+  });
+});
+
+describe('siginfo', () => {
+  const info = (session: FakeSession['session'], kind: 'replay' | 'diversion', text: string): void => {
+    const target = kind === 'replay' ? session.replay : session.divertForWrite().target;
+    Object.defineProperty(target, 'siginfo', { value: () => Buffer.from(text) });
+  };
+
+  it("is the replay's again behind a call", async () => {
+    const { ask, session } = await start();
+    const read = (): Promise<string> => ask('qXfer:siginfo:read::0,100');
+    info(session, 'replay', 'replay');
+    await ask('P0=ff00000000000000');
+    expect(await read()).toBe('E02');
+    info(session, 'diversion', 'the call');
+    expect(await read()).toBe('lthe call');
+    await ask('P0=6400000000000000');
+    expect(await read()).toBe('lreplay');
   });
 });
 
@@ -342,8 +412,15 @@ describe('monitor commands', () => {
 
   it('tell where it is and go elsewhere', async () => {
     const { say, target, ask } = await commands();
-    expect(await say('when')).toBe('Completed frame: 0 of 5\n');
-    expect(await say('when-ticks')).toBe('Task 100: 100 ticks\n');
+    expect(await say('when')).toBe('Completed event: 0\n');
+    expect(await say('when-ticks')).toBe('Current tick: 100\n');
+    expect(await say('when-ticks 101')).toBe('Current tick: 101\n');
+    expect(await say('when-tid')).toBe('Current tid: 100\n');
+    expect(await say('when-tid 7')).toMatch(/no task 7/);
+    expect(await say('when-end')).toBe('Event at end of recording: 5\n');
+    expect(await say('elapsed-time')).toBe('Elapsed Time (s): 0.250000\n');
+    expect(await say('absolute-time')).toBe('Absolute Time (s): 100.250000\n');
+    expect(await say('recording')).toBe('Path of recording: "/traces/fake"\n');
     expect(await say('goto 3')).toMatch(/^Behind frame 3: task 100 \(main\) at 0x400006\n/);
     expect(target.at).toBe(3);
     expect(await ask('vCont;c')).toMatch(/^T00/);
@@ -362,20 +439,44 @@ describe('monitor commands', () => {
   it('remember places', async () => {
     const { say, target } = await commands();
     expect(await say('checkpoints')).toBe('No checkpoints.\n');
-    expect(await say('checkpoint the beginning')).toBe('Checkpoint 1: frame 0, the beginning\n');
+    expect(await say('checkpoint the beginning')).toBe('Checkpoint 1 at the beginning\n');
     await say('goto 2');
     await say('checkpoint');
-    expect(await say('checkpoints')).toMatch(/^1 {2}frame 0, the beginning\n2 {2}frame 2, task/);
+    expect(await say('checkpoints')).toMatch(/^ID\tWhen\tWhere\n1\t0\tthe beginning\n2\t2\ttask/);
     await say('restart 1');
     expect(target.at).toBe(0);
-    expect(await say('delete-checkpoint 1')).toMatch(/forgotten/);
-    expect(await say('restart 1')).toMatch(/no checkpoint 1/);
+    for (const [word, answer] of [
+      ['', "'delete checkpoint' requires an argument"],
+      [' 0x1', 'Invalid checkpoint number 0x1.'],
+      [' -1', 'No checkpoint number -1.'],
+      [` ${'9'.repeat(40)}`, `No checkpoint number ${'9'.repeat(40)}.`],
+      [' 1', 'Deleted checkpoint 1.'],
+    ])
+      expect(await say(`delete-checkpoint${word}`)).toBe(`${answer}\n`);
+    expect(await say('restart 1')).toBe('Checkpoint 1 not found.\nValid checkpoints: 2\n');
+  });
+
+  it("can be sent in rr's way", async () => {
+    const { ask, target } = await commands();
+    const hex = (text: string): string => Buffer.from(text).toString('hex');
+    const rr = async (text: string): Promise<string> =>
+      Buffer.from(await ask(`qRRCmd:${text}`), 'hex').toString();
+    expect(await rr('when:100')).toBe('Completed event: 0\n');
+    expect(await rr('when')).toBe('Completed event: 0\n');
+    expect(await rr('when-ticks:101')).toBe('Current tick: 101\n');
+    expect(await rr('when-tid:-1')).toBe('Current tid: 100\n');
+    expect(await rr(`checkpoint:100:${hex('main at a.c:1')}`)).toBe('Checkpoint 1 at main at a.c:1\n');
+    expect(await rr('info checkpoints:100')).toBe('ID\tWhen\tWhere\n1\t0\tmain at a.c:1\n');
+    expect(await rr(`delete checkpoint:100:${hex('2')}`)).toBe('No checkpoint number 2.\n');
+    expect(await rr('frob:100')).toBe("Command 'frob' not found.\n");
+    expect(await ask('qRRCmd:checkpoint:100:zz')).toMatch(/^E/);
+    expect(target.at).toBe(0);
   });
 
   it('explain themselves', async () => {
     const { say } = await commands();
     expect(await say('help')).toMatch(/^when .*\n.*goto FRAME/s);
-    expect(await say('frob')).toMatch(/not a monitor command: when,/);
+    expect(await say('frob')).toMatch(/not a monitor command: when, when-end,/);
     expect(await say('wh')).toMatch(/ambiguous/);
     expect(await say('div status')).toBe('In the replay.\n');
     expect(await say('frames 3-4')).toBe('frames 3 to 4\n');

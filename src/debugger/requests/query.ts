@@ -12,7 +12,7 @@ import {
   UNSUPPORTED,
 } from '../packet/fields.js';
 import { MAX_PACKET } from '../packet/framing.js';
-import { runCommand } from '../commands/run.js';
+import { rrCommand, runCommand } from '../commands/run.js';
 import type { Session } from '../session.js';
 import { programOf } from '../program.js';
 import { linuxSignal } from '../signals.js';
@@ -81,7 +81,7 @@ function transfer(session: Session, text: string): string {
     case 'exec-file':
       return documentPart(latin1Text(nameBytes(programOf(session.target, pid()))), range);
     case 'siginfo': {
-      const siginfo = session.target.siginfo(session.currentTask().tid);
+      const siginfo = session.siginfo(session.currentTask().tid);
       if (!siginfo) throw new PacketError('the task does not stand at a signal', 2);
       return documentPart(latin1Text(siginfo), range);
     }
@@ -139,6 +139,8 @@ const QUERIES: Readonly<Record<string, Answer>> = {
   qRcmd: (session, text) => runCommand(session, Buffer.from(fromHex(text)).toString('utf8')),
   qSearch: (session, text) =>
     text.startsWith('memory:') ? searchMemory(session, text.slice('memory:'.length)) : UNSUPPORTED,
+  // rr's extension of the protocol, which its users' scripts and front ends send.
+  qRRCmd: rrCommand,
   // Whether a jump in time has happened that gdb does not know of yet.
   'qRevenant.pending': (session) => String(session.pending.length),
   'qRevenant.state': (session) => textToHex(stateText(session)),

@@ -10,6 +10,7 @@ import {
   split,
   UNSUPPORTED,
 } from '../packet/fields.js';
+import { goBack, restart } from '../commands/checkpoints.js';
 import { jump, resume } from '../resume.js';
 import type { Session } from '../session.js';
 import { linuxSignal } from '../signals.js';
@@ -87,29 +88,42 @@ export function reverse(session: Session, text: string): Promise<string> | strin
 }
 
 /**
- * `vRun`: the recorded program again, from where the session began; with a number, from behind that frame. gdb then
- * continues by itself: for those who named a place that is where they want to be.
+ * `vRun`: the recorded program again, from where the session began or the checkpoint last gone back to; with a number,
+ * from behind that frame; with cN from checkpoint N. gdb then continues by itself and is told that it stands there, as
+ * by rr.
  */
 export async function run(session: Session, text: string): Promise<string> {
-  const [, argument] = text.split(';').map((part) => Buffer.from(part, 'hex').toString('utf8'));
+  const [, argument = ''] = text.split(';').map((part) => Buffer.from(part, 'hex').toString('utf8'));
   session.endDiversion();
   session.pending.length = 0;
-  const { replay, startMark } = session;
-  if (argument !== undefined && /^\d{1,15}$/.test(argument)) {
-    const frame = Number(argument);
-    session.requireFrame(frame);
-    await jump(session, () => replay.beginGoto(frame));
-  } else if (startMark !== null) {
-    await jump(session, () => replay.beginGotoMark(startMark));
+  const { replay } = session;
+  const place = /^c?\d{1,15}$/.test(argument) ? argument : '';
+  try {
+    if (place.startsWith('c')) await restart(session, [place.slice(1)]);
+    else if (place !== '') await toFrame(session, Number(place));
+    else await goBack(session, session.runMark);
+  } catch (error) {
+    if (!(error instanceof PacketError)) throw error;
+    // gdb has dropped the process already: it gets it back where it stands.
+    session.say(error.message);
   }
-  const task = replay.tasks().find(({ tid }) => tid === replay.currentTid);
+  // A frame may be another process's: what was debugged before stays.
+  const task = session.tasks().length > 0 ? session.currentTask() : session.taskOf(replay.currentTid);
   if (!task) return errorReply(3);
   session.attached.clear();
   session.attach(task.pid);
+  session.select(task.tid);
   session.pending.length = 0;
-  if (argument) session.pending.push(() => hereReply(session));
-  session.lastStop = hereReply(session);
+  session.pending.push(() => hereReply(session, task.tid));
+  session.lastStop = hereReply(session, task.tid);
   return session.lastStop;
+}
+
+/** Behind a frame; a number beyond the end means the end, as in rr. */
+async function toFrame(session: Session, frame: number): Promise<void> {
+  const within = session.facts.frameWithin(frame);
+  if (within < frame) session.say(`[the recording ends with frame ${within}]`);
+  await jump(session, () => session.replay.beginGoto(within));
 }
 
 /** `vKill;PID`: gdb drops the process. The recording stays, so that `run` can begin it again. */

@@ -2,6 +2,9 @@
 import { EventKind } from './frame.js';
 import type { TraceReader } from './reader.js';
 
+/** clone(2): the new task is of its parent's process. */
+const CLONE_THREAD = 0x10000;
+
 /** The frame at which the first program begins, or null if none does. */
 export const firstExec = (reader: TraceReader): number | null =>
   firstTaskEvent(reader, (kind) => kind === 'exec');
@@ -16,6 +19,42 @@ export function lastExit(reader: TraceReader): number {
   for (let frame = reader.advance(); frame !== null; frame = reader.advance())
     if (frame.kind === EventKind.exit) last = frame.frameTime;
   return last;
+}
+
+/** How a process came to its end. */
+export interface JointEnd {
+  /** The frame at which the first of those tasks ends that end together with the last. */
+  readonly frame: number;
+  /** The task that did something last before that. */
+  readonly tid: number;
+}
+
+/**
+ * The tasks of a process that end together with the last one, at `frame`: no task of the process has another frame in
+ * between. Reads the frames up to there.
+ */
+export function jointEnd(reader: TraceReader, frame: number): JointEnd {
+  const processes = new Map<number, number>();
+  /** By process: where its tasks began to end, while nothing else has happened to it since. */
+  const begun = new Map<number, JointEnd>();
+  const active = new Map<number, number>();
+  for (let next = reader.advance(); next !== null; next = reader.advance()) {
+    const { frameTime, tid } = next;
+    for (let event = reader.nextTaskEvent(frameTime); event; event = reader.nextTaskEvent(frameTime)) {
+      if (event.kind !== 'clone') continue;
+      const parent = processes.get(event.parentTid) ?? event.parentTid;
+      processes.set(event.tid, event.flags & CLONE_THREAD ? parent : event.tid);
+    }
+    const process = processes.get(tid) ?? tid;
+    if (next.kind !== EventKind.exit) {
+      begun.delete(process);
+      active.set(process, tid);
+    } else if (!begun.has(process)) {
+      begun.set(process, { frame: frameTime, tid: active.get(process) ?? tid });
+    }
+    if (frameTime >= frame) return begun.get(process) ?? { frame, tid };
+  }
+  return { frame, tid: 0 };
 }
 
 /** `frame`, or the recording's last frame if that comes before it. Reads the frames up to there. */

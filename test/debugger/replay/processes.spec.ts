@@ -8,7 +8,7 @@ describe('processes and threads', () => {
     expect(said.program).toMatch(/\/echo$/);
     expect(said.stack).toMatch(/write/);
     expect(said.end).toMatch(/^spawned$/m);
-    expect(said.end).toMatch(new RegExp(`process ${said.child} exits with status 0 here`));
+    expect(said.end).toMatch(new RegExp(`process ${said.child} exited normally here`));
   });
 
   it('both processes are held, each with its breakpoints', async () => {
@@ -38,7 +38,7 @@ it('the end, with --at-end, is where the last process still stands', async () =>
   const commands = ['info inferiors', 'monitor when', 'continue'];
   const { text } = await debugOnce(sample('zen2/spawn'), commands, undefined, { atEnd: true });
   expect(text.match(/process \d+ +\d+ \(extended-remote/g)).toHaveLength(1);
-  expect(text).toMatch(/Completed frame: \d+/);
+  expect(text).toMatch(/Completed event: \d+/);
   expect(text).toMatch(/Inferior 1 \(process \d+\) exited normally/);
 });
 
@@ -52,6 +52,6 @@ describe('a crash', () => {
     expect(text).toMatch(/#1 .* length_of \(r=0x[0-9a-f]+\)/);
     expect(text).toMatch(/\$1 = 11\n\$2 = \(void \*\) 0x0\n/);
     expect(text).toMatch(/\$3 = \{name = 0x0, length = 2\}/);
-    expect(text).toMatch(/process \d+ is ended by signal 11 here/);
+    expect(text).toMatch(/process \d+ terminated with signal SIGSEGV here/);
   });
 });

@@ -44,7 +44,7 @@ describe('a server', () => {
       client.close();
     }
     const client = await Client.connect(recording.endpoint);
-    expect(await client.monitor('when')).toMatch(/^Completed frame: \d+/);
+    expect(await client.monitor('when')).toMatch(/^Completed event: \d+/);
     client.close();
     expect(recording.failures).toEqual([]);
   });
@@ -110,7 +110,7 @@ describe('revenant gdb', () => {
 
   it('ends with its gdb, and its gdb with it', async () => {
     const first = await start('when');
-    expect(first.text()).toMatch(/Completed frame: \d+/);
+    expect(first.text()).toMatch(/Completed event: \d+/);
     process.kill(first.gdb, 'SIGKILL');
     await until(() => isDead(first.revenant.pid!), 20);
 
