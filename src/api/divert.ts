@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import { RevenantError } from '../engine/base/errors.js';
 import type { Gva } from '../engine/base/address.js';
 import type { DebugStop, MutableTarget } from '../engine/debug/target.js';
+import type { ClockMode } from '../diversion/clock.js';
 import { Evaluator, type Value } from '../diversion/call/evaluate.js';
 import { MappedSymbols } from '../engine/replay/mapped-symbols.js';
 import { DEFAULT_POLICY, type DiversionLimits, type DiversionPolicy } from '../diversion/policy.js';
@@ -12,15 +13,18 @@ export interface DivertOptions {
   /** Folders where writes are real. */
   readonly allowWrites?: readonly string[];
   readonly allowNet?: boolean;
+  /** `now`: clocks are this machine's. `recorded`, the default: they go on from where the program stands. */
+  readonly clock?: ClockMode;
   readonly limits?: Partial<DiversionLimits>;
   /** Called between slices of work: to give the event loop a turn, or to throw. */
   readonly turn?: () => Promise<void>;
 }
 
-export function policyOf({ allowWrites, allowNet, limits }: DivertOptions): DiversionPolicy {
+export function policyOf({ allowWrites, allowNet, clock, limits }: DivertOptions): DiversionPolicy {
   return {
     allowWrites: allowWrites?.map(realFolder) ?? DEFAULT_POLICY.allowWrites,
     allowNet: allowNet ?? DEFAULT_POLICY.allowNet,
+    clock: clock ?? DEFAULT_POLICY.clock,
     limits: { ...DEFAULT_POLICY.limits, ...limits },
   };
 }

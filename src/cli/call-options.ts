@@ -19,7 +19,15 @@ export function diversionOptions(command: Command): Command {
         'diversions write real files below this folder (repeatable)',
       ).argParser(folder),
     )
-    .option('--allow-net', 'diversions may connect to the network as clients');
+    .option('--allow-net', 'diversions may connect to the network as clients')
+    .addOption(
+      new Option(
+        '--clock <which>',
+        'clocks of diversions: they go on from the recorded time, or are those of now',
+      )
+        .choices(['recorded', 'now'])
+        .default('recorded'),
+    );
 }
 
 /** Options of `revenant call`. */

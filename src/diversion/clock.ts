@@ -1,9 +1,11 @@
-import { hostClock } from '../engine/host/libc.js';
+import { hostClock, hostSleep } from '../engine/host/libc.js';
 
 const REALTIME = 0;
 const MONOTONIC = 1;
 /** What CLOCK_* numbers follow the wall clock: REALTIME, REALTIME_COARSE, TAI. */
 const WALL: readonly number[] = [0, 5, 11];
+/** BOOTTIME and its alarm. */
+const BOOT: readonly number[] = [7, 9];
 /** Processor time of the process and of the thread. */
 const PROCESSOR: readonly number[] = [2, 3];
 const KNOWN_CLOCKS = 12;
@@ -11,24 +13,46 @@ const KNOWN_CLOCKS = 12;
 const TSC_PER_NANO = 3n;
 /** Beyond whatever the recording can have seen, as rr has it. */
 const TSC_START = 1n << 60n;
+/** What a system call takes, and the first of several looks at a clock. */
+const CALL_NANOS = 1000n;
+/** The longest that a look at a clock takes: who looks again and again waits for a time to come. */
+const MOST_NANOS = 1_000_000n;
+
+/**
+ * `recorded`: clocks are the recording's, and go on by what the program does: by its calls, and to the end of a sleep
+ * at once. Two runs see the same times. `now`: those of this machine.
+ */
+export type ClockMode = 'recorded' | 'now';
+
+export interface ClockStart {
+  readonly mode: ClockMode;
+  /** Nanoseconds of the monotonic clock where the diversion begins. */
+  readonly monotonic: bigint;
+  /** What the wall clock and that since boot are ahead. */
+  readonly wall: bigint;
+  readonly boot: bigint;
+}
 
 /** Clocks that run. The monotonic one goes on from the recorded time, so that it does not run backwards. */
 export class DiversionClock {
   private readonly began = hostClock(MONOTONIC);
-  private readonly base: bigint;
+  private ran = 0n;
+  private look = CALL_NANOS;
 
-  /** @param recordedSeconds the recorder's monotonic clock where the diversion starts */
-  constructor(recordedSeconds: number) {
-    this.base = BigInt(Math.round(Math.max(0, recordedSeconds) * 1e6)) * 1000n;
-  }
+  constructor(private readonly start: ClockStart) {}
 
-  /** Nanoseconds since the diversion began. */
-  get elapsed(): bigint {
+  /** Nanoseconds on this machine since the diversion began, for limits. */
+  get hostElapsed(): bigint {
     return hostClock(MONOTONIC) - this.began;
   }
 
+  /** Nanoseconds since the diversion began, as the program sees it. */
+  get elapsed(): bigint {
+    return this.start.mode === 'now' ? this.hostElapsed : this.ran;
+  }
+
   get monotonic(): bigint {
-    return this.base + this.elapsed;
+    return this.start.monotonic + this.elapsed;
   }
 
   isKnown(clock: number): boolean {
@@ -37,8 +61,43 @@ export class DiversionClock {
 
   /** Nanoseconds of a CLOCK_*. */
   now(clock: number): bigint {
-    if (WALL.includes(clock)) return hostClock(REALTIME);
+    const { mode, wall, boot } = this.start;
+    if (WALL.includes(clock)) return mode === 'now' ? hostClock(REALTIME) : this.monotonic + wall;
+    if (BOOT.includes(clock)) return this.monotonic + boot;
     return PROCESSOR.includes(clock) ? this.elapsed : this.monotonic;
+  }
+
+  /** The program looks at a clock, which it may do until a time has come. */
+  read(clock: number): bigint {
+    this.advance(this.look);
+    if (this.look < MOST_NANOS) this.look *= 2n;
+    return this.now(clock);
+  }
+
+  /** The program does something else than to look at clocks. */
+  called(): void {
+    this.look = CALL_NANOS;
+    this.advance(CALL_NANOS);
+  }
+
+  /** Time passes; on this machine it does by itself. */
+  advance(nanos: bigint): void {
+    this.ran += nanos;
+  }
+
+  /**
+   * Everybody waits for a time of the monotonic clock; null: for the world.
+   * @param longest on this machine, in milliseconds
+   */
+  wait(until: bigint | null, forWorld: boolean, longest: number): void {
+    if (this.start.mode === 'recorded' && until !== null && !forWorld) {
+      if (until > this.monotonic) this.advance(until - this.monotonic);
+      return;
+    }
+    const millis = until === null ? longest : Math.ceil(Number(until - this.monotonic) / 1e6);
+    const before = this.hostElapsed;
+    if (millis > 0) hostSleep(Math.min(longest, millis));
+    this.advance(this.hostElapsed - before);
   }
 
   /** A point of `clock` as one of the monotonic clock. */
@@ -48,11 +107,13 @@ export class DiversionClock {
 
   /** For stat(2). */
   wall(): readonly [number, number] {
-    const nanos = hostClock(REALTIME);
+    const nanos = this.now(REALTIME);
     return [Number(nanos / 1_000_000_000n), Number(nanos % 1_000_000_000n)];
   }
 
-  get timestampCounter(): bigint {
+  /** What RDTSC reads. */
+  readTimestampCounter(): bigint {
+    this.read(MONOTONIC);
     return BigInt.asUintN(64, TSC_START + this.elapsed * TSC_PER_NANO);
   }
 }

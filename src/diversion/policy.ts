@@ -1,9 +1,13 @@
+import type { ClockMode } from './clock.js';
+
 /** What a diversion may do to the world, and how much of it. */
 export interface DiversionPolicy {
   /** Folders of the host, absolute, where the diversion's writes are real. */
   readonly allowWrites: readonly string[];
   /** Sockets of the internet families reach the network as clients. */
   readonly allowNet: boolean;
+  /** Where clocks go on from. */
+  readonly clock: ClockMode;
   readonly limits: DiversionLimits;
 }
 
@@ -25,6 +29,7 @@ const MIB = 2 ** 20;
 export const DEFAULT_POLICY: DiversionPolicy = {
   allowWrites: [],
   allowNet: false,
+  clock: 'recorded',
   limits: {
     seconds: 60,
     memoryBytes: 512 * MIB,

@@ -1,5 +1,5 @@
 import type { Logger } from '../engine/base/log.js';
-import { hostRandom } from '../engine/host/libc.js';
+import { hostStat } from '../engine/host/libc.js';
 import { GuestStops } from '../engine/debug/guest-stops.js';
 import type { MutableTarget } from '../engine/debug/target.js';
 import { copyTasks } from '../engine/replay/checkpoint.js';
@@ -10,6 +10,8 @@ import type { Task } from '../engine/task/task.js';
 import { adoptTasks } from './begin.js';
 import { DiversionClock } from './clock.js';
 import { Diversion } from './diversion.js';
+import { randomOf } from './random.js';
+import { recordedOffsets, standingTime } from './recorded-clocks.js';
 import { FileSystem } from './files/file-system.js';
 import { HostFiles, HostHandles } from './files/host-files.js';
 import type { FileLayer } from './files/node.js';
@@ -53,7 +55,7 @@ export function startDiversion(
     replay.memory.ceiling = replay.memory.pagesInUse + Math.ceil(policy.limits.memoryBytes / 4096);
     const output: { stream: 1 | 2; bytes: Uint8Array }[] = [];
     const world = tasks.length > 0 ? tasks[0].fds.files.world : new RecordedWorld();
-    const { kernel, files } = newKernel(replay, core, policy, log, collector(output, policy), world);
+    const { kernel, files } = newKernel(source, core, policy, log, collector(output, policy), world);
     const descriptors = new RecordedDescriptors(kernel, world, files);
     new SpecialFiles(kernel).install();
     adoptTasks(kernel, replay, descriptors);
@@ -117,8 +119,35 @@ function collector(
   };
 }
 
+function newClock(replay: ReplayCore, { clock: mode }: DiversionPolicy, log: Logger): DiversionClock {
+  const offsets = recordedOffsets(replay);
+  const monotonic = standingTime(replay, offsets);
+  if (offsets.wall === null && mode === 'recorded')
+    log.debug({}, 'the recording never read the time of day: that of its files is taken');
+  return new DiversionClock({
+    mode,
+    monotonic,
+    wall: offsets.wall ?? fileTime(replay.trace.directory) - offsets.last,
+    boot: offsets.boot ?? 0n,
+  });
+}
+
+/** When the recorder wrote its last event. */
+function fileTime(directory: string): bigint {
+  const facts = hostStat(`${directory}/events`);
+  return typeof facts === 'number' ? 0n : BigInt(facts.mtime[0]) * 1_000_000_000n;
+}
+
+/** The same in each diversion of a place. */
+function randomAt(replay: ReplayCore, tid: number): (into: Uint8Array) => void {
+  const task = replay.tasks.get(tid);
+  const registers = task ? replay.registers(task).slice() : new Uint32Array();
+  const time = `${replay.recordedSec} ${tid}`;
+  return randomOf(replay.header.uuid, time, new Uint8Array(registers.buffer));
+}
+
 function newKernel(
-  replay: ReplayCore,
+  { core: replay, tid }: DiversionSource,
   core: GuestCore,
   policy: DiversionPolicy,
   log: Logger,
@@ -126,7 +155,7 @@ function newKernel(
   world: RecordedWorld,
 ): { kernel: Kernel; files: WorldFiles } {
   const { header } = replay;
-  const clock = new DiversionClock(replay.recordedSec);
+  const clock = newClock(replay, policy, log);
   const facts: RecordedFacts = {
     rrcallBase: header.rrcallBase,
     syscallbufHdrSize: header.syscallbufHdrSize,
@@ -150,6 +179,15 @@ function newKernel(
     now: () => clock.wall(),
   });
   const files = new FileSystem(overlay, policy.allowWrites, log, handles);
-  const kernel: Kernel = new Kernel({ core, files, policy, clock, facts, log, show, random: hostRandom });
+  const kernel: Kernel = new Kernel({
+    core,
+    files,
+    policy,
+    clock,
+    facts,
+    log,
+    show,
+    random: randomAt(replay, tid),
+  });
   return { kernel, files: worldFiles };
 }

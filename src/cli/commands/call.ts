@@ -4,6 +4,7 @@ import { requirePlace } from '../../engine/base/place.js';
 import type { Logger } from '../../engine/base/log.js';
 import type { TravelTarget } from '../../engine/travel/target.js';
 import { divert, type DivertOptions } from '../../api/divert.js';
+import type { ClockMode } from '../../diversion/clock.js';
 import { jsonValue } from '../failure.js';
 import { Journey } from '../debug/journey.js';
 import { type OpenedTarget, openTarget } from '../debug/open-target.js';
@@ -16,6 +17,7 @@ export interface CallOptions extends ReplayCommandOptions {
   at: string[];
   allowWrites?: string[];
   allowNet?: boolean;
+  clock?: ClockMode;
   timeLimit: number;
   outputLimit: number;
   memoryLimit: number;
@@ -96,9 +98,15 @@ class CallRun {
   ) {}
 
   async call(at: string, tid: number, expression: string): Promise<Outcome> {
-    const { timeLimit, outputLimit, memoryLimit, allowWrites, allowNet } = this.options;
+    const { timeLimit, outputLimit, memoryLimit, allowWrites, allowNet, clock } = this.options;
     const limits = { seconds: timeLimit, outputBytes: outputLimit, memoryBytes: memoryLimit };
-    const options: DivertOptions = { allowWrites, allowNet, limits, turn: () => this.interrupt.turn() };
+    const options: DivertOptions = {
+      allowWrites,
+      allowNet,
+      clock,
+      limits,
+      turn: () => this.interrupt.turn(),
+    };
     const base = { at, frame: this.target.frameTime, tid, expression };
     const source = { ...this.target.session.stand(), tid };
     return divert(

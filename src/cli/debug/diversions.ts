@@ -2,11 +2,13 @@ import { invariant } from '../../engine/base/errors.js';
 import type { StartDiversion } from '../../engine/debug/target.js';
 import { TravelTarget } from '../../engine/travel/target.js';
 import { policyOf } from '../../api/divert.js';
+import type { ClockMode } from '../../diversion/clock.js';
 import { startDiversion } from '../../diversion/start.js';
 
 export interface DiversionOptions {
   allowWrites?: string[];
   allowNet?: boolean;
+  clock?: ClockMode;
 }
 
 /** How debuggers get diversions of the replays that this command opens. */

@@ -8,6 +8,12 @@ const CAPACITY = 1 << 16;
 /** How much memory the pipes of a diversion take: beyond it they hold a page, as Linux has it (pipe(7)). */
 export class PipeMemory {
   private left = 64 << 20;
+  private lastInode = 0;
+
+  /** Of the next pipe or socket. */
+  newInode(): number {
+    return ++this.lastInode;
+  }
 
   take(): Uint8Array {
     const bytes = new Uint8Array(this.left >= CAPACITY ? CAPACITY : PIPE_BUF);
@@ -48,8 +54,6 @@ class Channel {
     this.content = null;
   }
 }
-
-let nextInode = 1;
 
 const pipeStat = (inode: number): FileStat => ({
   mode: Mode.fifo | 0o600,
@@ -152,7 +156,7 @@ class WriteEnd extends PipeEnd {
 export function makePipe(memory: PipeMemory, flags: number): { read: OpenFile; write: OpenFile } {
   const channel = new Channel(memory);
   channel.readers = channel.writers = 1;
-  const inode = nextInode++;
+  const inode = memory.newInode();
   return {
     read: new ReadEnd(channel, inode, Open.readOnly | flags),
     write: new WriteEnd(channel, inode, Open.writeOnly | flags),
@@ -205,7 +209,7 @@ class SocketEnd extends OpenFile {
 /** socketpair(2) of streams. */
 export function makeSocketPair(memory: PipeMemory, flags: number): [OpenFile, OpenFile] {
   const [there, back] = [makePipe(memory, 0), makePipe(memory, 0)];
-  const inode = nextInode++;
+  const inode = memory.newInode();
   return [
     new SocketEnd(there.read, back.write, inode, flags),
     new SocketEnd(back.read, there.write, inode, flags),

@@ -5,6 +5,8 @@ import { readEnvironment } from '../../engine/task/initial-stack.js';
 import { Mode, type DirectoryEntry, type FileContent, type FileStat, type Node } from './node.js';
 import { nameBytes } from '../../engine/base/names.js';
 
+const CLOCK_BOOTTIME = 7;
+
 const stat = (mode: number, inode: number): FileStat => ({
   mode,
   size: 0,
@@ -55,6 +57,8 @@ export class ProcFiles {
     if (path === '/proc') return folder;
     if (path === '/proc/self') return link(`/proc/${pid}`);
     if (path === '/proc/thread-self') return link(`/proc/${pid}/task/${pid}`);
+    const facts = this.facts(path);
+    if (facts) return file(facts);
     const match = /^\/proc\/(\d+)(?:\/task\/(\d+))?(?:\/(\w+)(?:\/(\d+))?)?$/.exec(path);
     if (!match) return null;
     const process = this.kernel.processes.get(Number(match[1]));
@@ -62,6 +66,26 @@ export class ProcFiles {
     if (match[3] === undefined) return folder;
     if (match[4] !== undefined) return match[3] === 'fd' ? this.descriptor(process, Number(match[4])) : null;
     return this.entry(process, match[3]);
+  }
+
+  /** Of the machine: what changes all the time is the diversion's. */
+  private facts(path: string): (() => string) | null {
+    const { clock, policy, processes } = this.kernel;
+    const seconds = (nanos: bigint): string => (Number(nanos / 10_000_000n) / 100).toFixed(2);
+    const kilobytes = policy.limits.memoryBytes / 1024;
+    switch (path) {
+      case '/proc/uptime':
+        return () => `${seconds(clock.now(CLOCK_BOOTTIME))} 0.00\n`;
+      case '/proc/loadavg':
+        return () => `0.00 0.00 0.00 1/${processes.size} ${Math.max(...processes.keys())}\n`;
+      case '/proc/meminfo':
+        return () =>
+          ['MemTotal', 'MemFree', 'MemAvailable']
+            .map((name) => `${`${name}:`.padEnd(16)}${kilobytes} kB\n`)
+            .join('');
+      default:
+        return null;
+    }
   }
 
   private descriptor(process: Process, fd: number): Node | null {

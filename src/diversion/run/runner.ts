@@ -262,7 +262,7 @@ export class DiversionRunner {
     switch (kind) {
       case Insn.rdtsc:
       case Insn.rdtscp: {
-        const now = this.clock.timestampCounter;
+        const now = this.clock.readTimestampCounter();
         setLow(registers, Reg.rax, Number(now & 0xffff_ffffn));
         setLow(registers, Reg.rdx, Number(now >> 32n));
         if (kind === Insn.rdtscp) setLow(registers, Reg.rcx, this.core.machine.config.cpuNumber ?? 0);

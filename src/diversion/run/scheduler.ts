@@ -2,7 +2,6 @@ import { invariant } from '../../engine/base/errors.js';
 import { Reg, getSigned, getUnsigned, setSigned } from '../../engine/base/registers.js';
 import type { Gva } from '../../engine/base/address.js';
 import type { DebugStop, LifecycleKind, RunRequest } from '../../engine/debug/target.js';
-import { hostSleep } from '../../engine/host/libc.js';
 import { DiversionEnded, isMemoryLimit, type Kernel } from '../kernel.js';
 import type { Process, Thread } from '../process.js';
 import { deliver, hasSignal, matters, takeSignal } from '../signals/deliver.js';
@@ -18,6 +17,8 @@ import { Turns } from './turns.js';
 const TURN_NANOS = 20_000_000n;
 const BUDGET_MICROS = 20_000;
 const MAX_SLEEP_MILLIS = 5;
+/** Times of BUDGET_MICROS that a thread may compute without a system call. */
+const PATIENT_SLICES = 10;
 
 /** Runs the tasks of a diversion: whose turn it is, what stops them, what the front end is told. */
 export class Scheduler {
@@ -33,6 +34,8 @@ export class Scheduler {
   /** The call of a thread whose entering was reported, and which is to be performed. */
   private entering: Thread | null = null;
   private over: string | null = null;
+  /** Times used up since the last system call. */
+  private slices = 0;
   /** What the signal that a run begins with has led to. */
   private due: DebugStop | null = null;
 
@@ -49,7 +52,7 @@ export class Scheduler {
   begin(request: RunRequest, signal: Signal | null): void {
     this.request = request;
     this.interrupted = false;
-    this.beganAt = this.kernel.clock.elapsed;
+    this.beganAt = this.kernel.clock.hostElapsed;
     this.reap();
     const thread = this.kernel.threads.get(request.tid);
     this.due = signal && thread ? this.guarded(thread, () => this.deliver(thread, signal)) : null;
@@ -79,7 +82,7 @@ export class Scheduler {
   turn(): DebugStop | null {
     const { kernel, request } = this;
     invariant(request, 'nothing is under way');
-    const started = kernel.clock.elapsed;
+    const started = kernel.clock.hostElapsed;
     const focus = kernel.threads.get(request.tid) ?? null;
     do {
       const stop = this.due ?? this.limit(focus) ?? this.once(request, focus);
@@ -87,7 +90,7 @@ export class Scheduler {
         this.request = this.due = null;
         return stop;
       }
-    } while (kernel.clock.elapsed - started < TURN_NANOS);
+    } while (kernel.clock.hostElapsed - started < TURN_NANOS);
     return null;
   }
 
@@ -98,7 +101,7 @@ export class Scheduler {
     if (this.interrupted) return { kind: 'interrupted', tid };
     if (this.over !== null) return { kind: 'ended', tid, reason: this.over };
     const { seconds } = kernel.policy.limits;
-    if (kernel.clock.elapsed - this.beganAt > BigInt(Math.round(seconds * 1e9)))
+    if (kernel.clock.hostElapsed - this.beganAt > BigInt(Math.round(seconds * 1e9)))
       return { kind: 'ended', tid, reason: `It has run for ${seconds} s, which is its limit.` };
     if (kernel.threads.size === 0) return { kind: 'ended', tid, reason: 'All its tasks have ended.' };
     return null;
@@ -119,10 +122,7 @@ export class Scheduler {
       const reason = `Nothing can go on: ${this.turns.describeWaits()}.`;
       return { kind: 'ended', tid, reason };
     }
-    const nanos =
-      deadline === null ? BigInt(MAX_SLEEP_MILLIS) * 1_000_000n : deadline - kernel.clock.monotonic;
-    const millis = Math.min(MAX_SLEEP_MILLIS, Math.ceil(Number(nanos) / 1e6));
-    if (millis > 0) hostSleep(millis);
+    kernel.clock.wait(deadline, this.turns.waitsForHost(), MAX_SLEEP_MILLIS);
     return null;
   }
 
@@ -173,10 +173,22 @@ export class Scheduler {
         return this.arrived(thread);
       case 'step':
         return this.stepped(thread, request);
-      case 'watch':
       case 'slice':
+        this.computed();
+        return null;
+      case 'watch':
         return null;
     }
+  }
+
+  /**
+   * A thread has used up its time. How much it computed meanwhile is this machine's affair, so the program's clocks stand,
+   * and its turn goes on; but who computes on and on may wait for a timer or another thread.
+   */
+  private computed(): void {
+    if (++this.slices <= PATIENT_SLICES) return;
+    this.turns.end();
+    this.kernel.clock.advance(BigInt(BUDGET_MICROS) * 1000n);
   }
 
   private stand(stop: DebugStop, address: Gva): DebugStop {
@@ -226,6 +238,8 @@ export class Scheduler {
     this.entering = null;
     const number = getSigned(this.kernel.core.registers(thread.task), Reg.rax);
     this.stops.look(thread);
+    this.slices = 0;
+    this.turns.spend();
     this.calls.perform(thread);
     const stop = this.afterwards() ?? this.stops.changed(thread);
     if (stop || thread.dead || thread.wait) return stop;

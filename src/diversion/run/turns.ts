@@ -4,31 +4,41 @@ import type { Thread } from '../process.js';
 import { hasSignal } from '../signals/deliver.js';
 import { pollWait } from '../tasks/wait.js';
 
-const MILLION = 1_000_000n;
-/** How long the thread that the user looks at runs before others get a turn, and theirs. */
-const FOCUS_TURN = 200n * MILLION;
-const OTHER_TURN = 20n * MILLION;
+/**
+ * How long the thread that the user looks at runs before others get a turn, and theirs: in system calls, for time would
+ * differ from run to run.
+ */
+const FOCUS_TURN = 4000;
+const OTHER_TURN = 400;
 
 /** Who runs next. The thread that the user looks at as long as it can, the others in turn while it waits. */
 export class Turns {
   private current: Thread | null = null;
-  private ends = 0n;
+  private left = 0;
   private last = 0;
 
   constructor(private readonly kernel: Kernel) {}
 
   /** @param only nobody else runs unless this thread waits (single steps) */
   next(focus: Thread | null, only: boolean): Thread | null {
-    const now = this.kernel.clock.elapsed;
     const runnable = [...this.kernel.threads.values()].filter((thread) => this.canRun(thread));
     if (only && focus && runnable.includes(focus)) return focus;
     const { current } = this;
-    if (current && now < this.ends && !this.kernel.yielded && runnable.includes(current)) return current;
+    if (current && this.left > 0 && !this.kernel.yielded && runnable.includes(current)) return current;
     this.kernel.yielded = false;
     const chosen = this.choose(runnable, focus, current);
     this.current = chosen;
-    this.ends = now + (chosen === focus ? FOCUS_TURN : OTHER_TURN);
+    this.left = chosen === focus ? FOCUS_TURN : OTHER_TURN;
     return chosen;
+  }
+
+  /** The current thread has made a call. */
+  spend(): void {
+    this.left--;
+  }
+
+  end(): void {
+    this.left = 0;
   }
 
   private choose(runnable: Thread[], focus: Thread | null, current: Thread | null): Thread | null {

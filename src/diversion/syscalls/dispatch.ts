@@ -22,6 +22,8 @@ export type Handler = (call: Call) => Outcome;
 export type Handlers = Readonly<Record<string, Handler>>;
 
 const ARGUMENTS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.r10, Reg.r8, Reg.r9];
+/** gettimeofday, time, clock_gettime, and what threads do between looks at a clock: sched_yield. */
+const CLOCK_READS: readonly number[] = [96, 201, 228, 24];
 const HIGHEST_NUMBER = 512;
 /** rr's own call of the preload library for RDTSC, relative to its first. */
 const RRCALL_RDTSC = 12;
@@ -53,6 +55,7 @@ export class Dispatcher {
       { tid: thread.tid, call: syscallName(number, kernel.facts.rrcallBase), args },
       'system call',
     );
+    if (!CLOCK_READS.includes(number)) kernel.clock.called();
     const result = attempt(kernel, () => {
       const outcome = this.handlerOf(number)(call);
       if (outcome === null || typeof outcome === 'number') return outcome;
@@ -81,6 +84,6 @@ export class Dispatcher {
 }
 
 const readTimestamp: Handler = ({ kernel, memory, args }) => {
-  memory.setU64(args[0], kernel.clock.timestampCounter);
+  memory.setU64(args[0], kernel.clock.readTimestampCounter());
   return 0;
 };

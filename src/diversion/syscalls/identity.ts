@@ -20,6 +20,8 @@ const INFINITE = 0xffff_ffff_ffff_ffffn;
 const SYSINFO_BYTES = 112;
 const MIB = 2n ** 20n;
 /** A call gives less than was asked for, as it may. */
+/** Who yields waits for others; as long as a short turn of theirs. */
+const YIELD_NANOS = 50_000n;
 const MAX_RANDOM = 1 << 20;
 
 function uname(call: Call): number {
@@ -206,6 +208,7 @@ export const identityCalls: Handlers = {
   sched_get_priority_min: (call) => (call.args[0] === 1 || call.args[0] === 2 ? 1 : 0),
   sched_yield: ({ kernel }) => {
     kernel.yielded = true;
+    kernel.clock.advance(YIELD_NANOS);
     return 0;
   },
   getpriority: () => 20,

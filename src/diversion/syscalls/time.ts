@@ -63,7 +63,7 @@ function clockNanosleep(call: Call): Wait {
 function clockGettime(call: Call): number {
   const [clock, at] = call.args;
   if (!call.kernel.clock.isKnown(clock)) fail(E.EINVAL);
-  call.memory.setWords(at, timespec(call.kernel.clock.now(clock)));
+  call.memory.setWords(at, timespec(call.kernel.clock.read(clock)));
   return 0;
 }
 
@@ -201,12 +201,12 @@ export const timeCalls: Handlers = {
   clock_settime: () => fail(E.EPERM),
   settimeofday: () => fail(E.EPERM),
   gettimeofday: (call) => {
-    if (call.args[0] !== 0) call.memory.setWords(call.args[0], timeval(call.kernel.clock.now(0)));
+    if (call.args[0] !== 0) call.memory.setWords(call.args[0], timeval(call.kernel.clock.read(0)));
     if (call.args[1] !== 0) call.memory.setU64(call.args[1], 0n);
     return 0;
   },
   time: (call) => {
-    const seconds = call.kernel.clock.now(0) / BILLION;
+    const seconds = call.kernel.clock.read(0) / BILLION;
     if (call.args[0] !== 0) call.memory.setU64(call.args[0], seconds);
     return Number(seconds);
   },

@@ -25,7 +25,6 @@ const calls = {
   unlink: declare('int unlink(const void *path)'),
   rename: declare('int rename(const void *from, const void *to)'),
   clockGettime: declare('int clock_gettime(int clock, _Out_ void *into)'),
-  getrandom: declare('int64_t getrandom(_Out_ void *into, size_t size, unsigned int flags)'),
   poll: declare('int poll(_Inout_ void *fds, uint64_t count, int milliseconds)'),
   socket: declare('int socket(int domain, int type, int protocol)'),
   connect: declare('int connect(int fd, const void *address, unsigned int size)'),
@@ -38,8 +37,6 @@ const calls = {
 } satisfies Record<string, Callable>;
 
 export type HostCall = keyof typeof calls;
-
-const MIB = 2 ** 20;
 
 /** The result as a number; -errno where the call failed. Paths are names as `nameOf` makes them, without NUL. */
 export function hostCall(name: HostCall, ...values: unknown[]): number {
@@ -55,16 +52,6 @@ export function hostClock(clock: number): bigint {
   if (hostCall('clockGettime', clock, bytes) < 0) return 0n;
   const view = new DataView(bytes.buffer);
   return view.getBigInt64(0, true) * 1_000_000_000n + view.getBigInt64(8, true);
-}
-
-/** Fills `into` with random bytes. */
-export function hostRandom(into: Uint8Array): void {
-  for (let done = 0; done < into.length;) {
-    const piece = into.subarray(done, done + MIB);
-    const count = hostCall('getrandom', piece, piece.length, 0);
-    if (count <= 0) throw new Error(`getrandom: errno ${-count}`);
-    done += count;
-  }
 }
 
 /** Waits, without using the processor. */

@@ -1,0 +1,12 @@
+import { createCipheriv, createHash } from 'node:crypto';
+
+/**
+ * Randomness that is the same in each diversion of one place: the key stream of AES-256 in counter mode.
+ * @param place what tells places apart
+ */
+export function randomOf(...place: (string | Uint8Array)[]): (into: Uint8Array) => void {
+  const hash = createHash('sha256');
+  for (const part of place) hash.update(part).update('\0');
+  const stream = createCipheriv('aes-256-ctr', hash.digest(), new Uint8Array(16));
+  return (into) => into.set(stream.update(new Uint8Array(into.length)));
+}
