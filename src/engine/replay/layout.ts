@@ -66,6 +66,7 @@ export const RrCall = {
   initPreload: 0,
   initBuffers: 1,
   notifySyscallHookExit: 2,
+  notifyControlMessage: 3,
   rdtsc: 12,
 } as const;
 

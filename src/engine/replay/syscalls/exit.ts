@@ -12,6 +12,7 @@ import { isNotedForFiles, noteFiles } from './file-facts.js';
 import { trackDescriptors } from './io.js';
 import * as memory from './memory.js';
 import { exitPtrace } from './ptrace.js';
+import { warnOfReceived } from './received.js';
 import { archPrctl, prctl, rseq, unshare } from './process.js';
 
 type Handler = (core: ReplayCore, task: Task, frame: TraceFrame) => void;
@@ -82,6 +83,7 @@ export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): Ex
   trackDescriptors(core, task, number, frame.registers, result, frame.extra);
   if (!vetoed && result >= 0) noteCall(task, number, frame.registers, result);
   core.applyMemWrites(frame, task);
+  if (!vetoed && result >= 0) warnOfReceived(core, task, number, frame.registers);
   if (core.notesFiles && !vetoed && isNotedForFiles(number))
     noteFiles(task, number, frame.registers, result, frame.monotonicSec, false);
   loadResult(core, task, frame);

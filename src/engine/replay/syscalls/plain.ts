@@ -1,5 +1,5 @@
 import { USER_END, wordsToNumber } from '../../base/address.js';
-import { RESTART_RESULTS } from '../../base/linux.js';
+import { RESTART_RESULTS, Sys } from '../../base/linux.js';
 import { Reg, getSigned, newRegisters, type RegisterWords } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import { Arch, EventKind, SyscallState, type TraceFrame } from '../../trace/frame.js';
@@ -58,9 +58,14 @@ function isPlainExit(entry: TraceFrame, exit: TraceFrame): boolean {
     exit.syscallNumber === entry.syscallNumber &&
     !RESTART_RESULTS.includes(getSigned(exit.registers, Reg.rax)) &&
     onlyResultDiffers(entry.registers, exit.registers) &&
+    !mayReceiveDescriptors(exit) &&
     writesArePlain(exit)
   );
 }
+
+/** A message that is more than its header and one piece of data may have control messages. */
+const mayReceiveDescriptors = ({ syscallNumber, memWriteCount }: TraceFrame): boolean =>
+  syscallNumber === Sys.recvmsg && memWriteCount > 2;
 
 const RAX_LOW = 2 * Reg.rax;
 const scratch = newRegisters();
