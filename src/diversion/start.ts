@@ -1,5 +1,8 @@
+import { PAGE_SIZE, type Gva } from '../engine/base/address.js';
 import type { Logger } from '../engine/base/log.js';
 import { hostStat } from '../engine/host/libc.js';
+import type { AddressSpace } from '../engine/mm/address-space.js';
+import { Prot } from '../engine/mm/vma.js';
 import { GuestStops } from '../engine/debug/guest-stops.js';
 import type { MutableTarget } from '../engine/debug/target.js';
 import { copyTasks } from '../engine/replay/checkpoint.js';
@@ -8,6 +11,7 @@ import { GuestCore } from '../engine/replay/guest-core.js';
 import { RecordedWorld } from '../engine/task/recorded-files.js';
 import type { Task } from '../engine/task/task.js';
 import { adoptTasks } from './begin.js';
+import { RETURN_ADDRESS } from './call/caller.js';
 import { DiversionClock } from './clock.js';
 import { Diversion } from './diversion.js';
 import { randomOf } from './random.js';
@@ -57,6 +61,7 @@ export function startDiversion(
     const world = tasks.length > 0 ? tasks[0].fds.files.world : new RecordedWorld();
     const { kernel, files } = newKernel(source, core, policy, log, collector(output, policy), world);
     const descriptors = new RecordedDescriptors(kernel, world, files);
+    for (const space of new Set(tasks.map((task) => task.space))) mapReturnPage(space);
     new SpecialFiles(kernel).install();
     adoptTasks(kernel, replay, descriptors);
     descriptors.settle();
@@ -117,6 +122,20 @@ function collector(
       throw new DiversionEnded(`It has written more than its limit of ${limits.outputBytes} bytes.`);
     output.push({ stream, bytes: bytes.slice() });
   };
+}
+
+/** Unwinders, exceptions and sanitizers read the code of their callers, of which the outermost is nobody. */
+function mapReturnPage(space: AddressSpace): void {
+  const end = (RETURN_ADDRESS + PAGE_SIZE) as Gva;
+  space.map({
+    start: RETURN_ADDRESS,
+    end,
+    prot: Prot.read,
+    backing: null,
+    offset: 0,
+    name: '[call]',
+    file: null,
+  });
 }
 
 function newClock(replay: ReplayCore, { clock: mode }: DiversionPolicy, log: Logger): DiversionClock {

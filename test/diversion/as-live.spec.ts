@@ -15,6 +15,12 @@ interface Question {
 
 const QUESTIONS: readonly Question[] = [
   {
+    trace: 'unwind',
+    at: 'inner',
+    what: 'functions that look at their callers',
+    answers: { '(unsigned)caller_byte()': '0' },
+  },
+  {
     trace: 'handlers',
     at: 'spot:1',
     what: 'signals whose handlers the call has installed',

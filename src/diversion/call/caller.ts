@@ -15,7 +15,10 @@ import type { Argument } from './value.js';
 
 /** The integer arguments of the System V ABI, in order. */
 const ARGUMENT_REGISTERS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.rcx, Reg.r8, Reg.r9];
-/** Nothing is ever mapped there (the kernel keeps the last user page free): arriving is the return. */
+/**
+ * Diversions map a page there that can be read, by unwinders, but not executed: arriving is the return. The kernel keeps
+ * the last user page free, so the program has nothing there.
+ */
 export const RETURN_ADDRESS = 0x7fff_ffff_f000 as Gva;
 const RED_ZONE = 128;
 /** Of an XSAVE area: xmm0, and the word that says which components are in use (SDM volume 1, 13.4). */
