@@ -113,7 +113,8 @@ function monitor(value: unknown): Monitor {
       unframed: unframed === true,
       closesOnExec: closesOnExec === true,
     };
-  if (kind === 'memory' || kind === 'process') return { kind, tid: signed(tid, 'a task') };
+  if (kind === 'memory' || kind === 'process' || kind === 'descriptors')
+    return { kind, tid: signed(tid, 'a task') };
   return damaged('a monitor is of no kind');
 }
 

@@ -15,6 +15,8 @@ export type Monitor =
   | StreamMonitor
   /** /proc/TID/mem: what is written goes to the memory of that task. */
   | { readonly kind: 'memory'; readonly tid: number }
+  /** The folder /proc/TID/fd, in which files are opened that are descriptors of that task. */
+  | { readonly kind: 'descriptors'; readonly tid: number }
   /** A pidfd, by which descriptors of that task's process can be taken. */
   | { readonly kind: 'process'; readonly tid: number };
 

@@ -138,6 +138,18 @@ describe('files that are open descriptors', () => {
     expect(task.fds.unframed).toBe(true);
   });
 
+  it('are found in a folder of descriptors that the recorder names', () => {
+    const { call, opened, place, shown } = setUp();
+    call(Sys.openat, [-100, BASE, 0], 4, opened(4, '/proc/20/fd'));
+    place(BASE + PAGE, Buffer.from('2\0'));
+    call(Sys.openat, [4, BASE + PAGE, 1], 5);
+    call(Sys.write, [5, BASE, 5], 5);
+    call(Sys.close, [4], 0);
+    call(Sys.openat, [4, BASE + PAGE, 1], 6);
+    call(Sys.write, [6, BASE, 5], 5);
+    expect(shown).toEqual(['2:hello']);
+  });
+
   it('are not output if opened to be read, or if nothing leads there', () => {
     const { call, open, opened, shown, task } = setUp();
     open('/dev/stdout', 0, 5);

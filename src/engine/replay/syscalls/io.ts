@@ -19,6 +19,7 @@ const MMSGHDR_BYTES = 64;
 /** Copy in pieces: a program may write gigabytes at once. */
 const CHUNK = 1 << 16;
 const PROC_MEM = /^\/proc\/(\d+)(?:\/task\/(\d+))?\/mem$/;
+const PROC_FD = /^\/proc\/(\d+)(?:\/task\/(\d+))?\/fd\/?$/;
 const CLOSE_RANGE_CLOEXEC = 4;
 
 /** A write that has returned. */
@@ -134,6 +135,8 @@ function opened(core: ReplayCore, task: Task, { number, registers, result, extra
 
 function monitorFor(path: string): Monitor | null {
   if (path === 'terminal') return { kind: 'stream', stream: 1 };
+  const folder = PROC_FD.exec(path);
+  if (folder) return { kind: 'descriptors', tid: Number(folder[2] ?? folder[1]) };
   const match = PROC_MEM.exec(path);
   return match && { kind: 'memory', tid: Number(match[2] ?? match[1]) };
 }

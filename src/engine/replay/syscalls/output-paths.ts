@@ -3,7 +3,7 @@ import type { RegisterWords } from '../../base/registers.js';
 import type { StreamMonitor } from '../../task/fd-table.js';
 import type { Task } from '../../task/task.js';
 import type { ReplayCore } from '../core.js';
-import { ReturnedCall } from './call-memory.js';
+import { ReturnedCall, normal } from './call-memory.js';
 
 const STANDARD: Readonly<Record<string, number>> = { '/dev/stdin': 0, '/dev/stdout': 1, '/dev/stderr': 2 };
 const OWN = /^\/(?:dev|proc\/(?:self|thread-self))\/fd\/(\d+)$/;
@@ -36,14 +36,22 @@ function openingOf(call: ReturnedCall): { path: string | null; flags: number } {
     case Sys.creat:
       return { path: call.path(0), flags: OpenFlag.writeOnly };
     case Sys.openat:
-      return { path: call.path(1, call.int(0)), flags: call.int(2) };
+      return { path: pathIn(call), flags: call.int(2) };
     default:
       // openat2: struct open_how begins with the flags (include/uapi/linux/openat2.h).
       return {
-        path: call.path(1, call.int(0)),
+        path: pathIn(call),
         flags: call.peek(call.pointer(2), 8)?.getInt32(0, true) ?? 0,
       };
   }
+}
+
+/** The path argument, relative to the folder of another's descriptors, which the recorder tells of, too. */
+function pathIn(call: ReturnedCall): string | null {
+  const folder = call.task.fds.find(call.int(0));
+  if (folder?.kind !== 'descriptors') return call.path(1, call.int(0));
+  const name = call.text(call.pointer(1));
+  return name === null || name.startsWith('/') ? call.path(1) : normal(`/proc/${folder.tid}/fd/${name}`);
 }
 
 /** The descriptor that a path names; `tid` null: of the task itself. */
