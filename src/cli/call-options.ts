@@ -27,6 +27,11 @@ export function diversionOptions(command: Command): Command {
       )
         .choices(['recorded', 'now'])
         .default('recorded'),
+    )
+    .addOption(
+      new Option('--time-limit <seconds>', 'longest time for one run of a diversion: a call, a continue')
+        .argParser(parseSeconds)
+        .default(60),
     );
 }
 
@@ -40,9 +45,6 @@ export function callOptions(command: Command): Command {
       )
         .argParser(collect)
         .default([], 'end'),
-    )
-    .addOption(
-      new Option('--time-limit <seconds>', 'longest time for one call').argParser(parseSeconds).default(60),
     )
     .addOption(
       new Option('--memory-limit <size>', 'most memory for one call, besides the replay')

@@ -69,4 +69,20 @@ describe('answers as live', () => {
     expect(stdout).toMatch(/\$1 = 1\n/);
     expect(stdout).toMatch(/SIG33 +No\tNo\tYes/);
   });
+
+  itOn(caseTrace('sempatched'), 'a run in gdb ends at its time limit', (folder) => {
+    const program = path.resolve(import.meta.dirname, '../../bin/revenant');
+    const commands = [
+      'break spot',
+      'continue',
+      'delete',
+      'diversion start',
+      'set var *(short*)$pc=0xfeeb',
+      'continue',
+    ];
+    const flags = commands.flatMap((command) => ['-ex', command]);
+    const line = ['gdb', folder, '--machine', 'emulated', '--time-limit', '1', '--', '-nx', '-batch'];
+    const { stdout, stderr } = spawnSync(program, [...line, ...flags], { encoding: 'utf8', timeout: 50_000 });
+    expect(stdout + stderr).toMatch(/has run for 1 s, which is its limit/);
+  });
 });

@@ -9,11 +9,13 @@ export interface DiversionOptions {
   allowWrites?: string[];
   allowNet?: boolean;
   clock?: ClockMode;
+  timeLimit?: number;
 }
 
 /** How debuggers get diversions of the replays that this command opens. */
 export function diversions(options: DiversionOptions): StartDiversion {
-  const policy = policyOf(options);
+  const { timeLimit: seconds } = options;
+  const policy = policyOf(seconds === undefined ? options : { ...options, limits: { seconds } });
   return (replay) => {
     invariant(replay instanceof TravelTarget, 'a replay that this command opened');
     const { dataBreakpoints, currentTid: tid } = replay;
