@@ -12,23 +12,7 @@ export const Mode = {
   fifo: 0o010000,
 } as const;
 
-/** O_* of open(2) on x86-64. */
-export const Open = {
-  accessMode: 3,
-  readOnly: 0,
-  writeOnly: 1,
-  readWrite: 2,
-  create: 0o100,
-  exclusive: 0o200,
-  truncate: 0o1000,
-  append: 0o2000,
-  nonblock: 0o4000,
-  directory: 0o200000,
-  noFollow: 0o400000,
-  closeOnExec: 0o2000000,
-  path: 0o10000000,
-  tmpFile: 0o20000000,
-} as const;
+export { Open } from '../../engine/base/file-abi.js';
 
 /** What stat(2) tells. */
 export interface FileStat {

@@ -3,6 +3,7 @@
  * diversion's policy). Every function returns the C result, or a negative errno.
  */
 import koffi from 'koffi';
+import { readStatx, STATX_BYTES } from '../base/file-abi.js';
 import { nameBytes } from '../base/names.js';
 
 const library = koffi.load('libc.so.6');
@@ -75,32 +76,16 @@ const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC = 0x7ff;
-const STATX_BYTES = 256;
-
-/** struct statx (include/uapi/linux/stat.h). */
-function parseStatx(bytes: Uint8Array): HostStat {
-  const view = new DataView(bytes.buffer);
-  return {
-    links: view.getUint32(16, true),
-    uid: view.getUint32(20, true),
-    gid: view.getUint32(24, true),
-    mode: view.getUint16(28, true),
-    inode: Number(view.getBigUint64(32, true)),
-    size: Number(view.getBigUint64(40, true)),
-    mtime: [Number(view.getBigInt64(112, true)), view.getUint32(120, true)],
-    device: view.getUint32(136, true) * 256 + view.getUint32(140, true),
-  };
-}
 
 /** lstat; a negative errno where it fails. */
 export function hostStat(path: string): HostStat | number {
   const bytes = new Uint8Array(STATX_BYTES);
   const result = hostCall('statx', AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC, bytes);
-  return result < 0 ? result : parseStatx(bytes);
+  return result < 0 ? result : readStatx(new DataView(bytes.buffer));
 }
 
 export function hostFstat(fd: number): HostStat | number {
   const bytes = new Uint8Array(STATX_BYTES);
   const result = hostCall('statx', fd, '', AT_EMPTY_PATH, STATX_BASIC, bytes);
-  return result < 0 ? result : parseStatx(bytes);
+  return result < 0 ? result : readStatx(new DataView(bytes.buffer));
 }

@@ -3,6 +3,7 @@
  * returned and its recorded memory writes are done, in the program's memory. A buffered call is looked at as the
  * library makes it; then its record holds the result and what the kernel stored.
  */
+import { Open } from '../../base/file-abi.js';
 import { FcntlDup, MapFlag, Sys } from '../../base/linux.js';
 import type { RegisterWords } from '../../base/registers.js';
 import type { RecordedFile } from '../../task/recorded-files.js';
@@ -14,17 +15,6 @@ import { noteStat } from './stat-facts.js';
 import { DATA, noteData } from './transfer-facts.js';
 
 const DIRECTORY = 0o040000;
-/** O_*. */
-const Open = {
-  create: 0o100,
-  exclusive: 0o200,
-  truncate: 0o1000,
-  append: 0o2000,
-  nonblock: 0o4000,
-  directory: 0o200000,
-  closeOnExec: 0o2000000,
-  temporary: 0o20000000,
-} as const;
 const CHANGEABLE = Open.append | Open.nonblock;
 const Fcntl = { setFd: 2, setFl: 4 } as const;
 const FIONBIO = 0x5421;
@@ -169,7 +159,7 @@ function noteOpen(call: ReturnedCall, path: string | null, flags: number): void 
   const { world } = files;
   if (path === null || !path.startsWith('/'))
     return files.opened(call.result, path === null ? 'other' : 'file', path ?? 'a file', flags);
-  if ((flags & Open.temporary & ~Open.directory) !== 0) {
+  if ((flags & Open.tmpFile & ~Open.directory) !== 0) {
     const content = world.newContent();
     world.edit(content, (file) => file.clear());
     return files.opened(call.result, 'file', `${path}/(deleted)`, flags, { content });

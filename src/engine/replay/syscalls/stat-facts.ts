@@ -1,4 +1,5 @@
 /** Identities of files, from the calls that told the program of them. */
+import { readStatx, STATX_BYTES } from '../../base/file-abi.js';
 import { Sys } from '../../base/linux.js';
 import type { RecordedStat } from '../../task/recorded-content.js';
 import type { RecordedWorld } from '../../task/recorded-files.js';
@@ -28,25 +29,10 @@ function statOf(view: DataView): RecordedStat {
   };
 }
 
-/** struct statx (include/uapi/linux/stat.h); null where not all of it was given. */
+/** struct statx; null where not all of it was given. */
 function statxOf(view: DataView): RecordedStat | null {
   if ((view.getUint32(0, true) & STATX_NEEDED) !== STATX_NEEDED) return null;
-  const device = (at: number): number => {
-    const [major, minor] = [view.getUint32(at, true), view.getUint32(at + 4, true)];
-    // new_encode_dev (include/linux/kdev_t.h).
-    return (minor & 0xff) + major * 256 + (minor >>> 8) * 2 ** 20;
-  };
-  return {
-    links: view.getUint32(16, true),
-    uid: view.getUint32(20, true),
-    gid: view.getUint32(24, true),
-    mode: view.getUint16(28, true),
-    inode: Number(view.getBigUint64(32, true)),
-    size: Number(view.getBigUint64(40, true)),
-    mtime: [Number(view.getBigInt64(112, true)), view.getUint32(120, true)],
-    special: device(128),
-    device: device(136),
-  };
+  return readStatx(view);
 }
 
 /** stat and its kin; a path that leads nowhere is known to, too. */
@@ -66,7 +52,7 @@ export function noteStat(call: ReturnedCall): void {
 }
 
 function read(call: ReturnedCall, index: number): RecordedStat | null {
-  const view = call.peek(call.pointer(index), call.number === Sys.statx ? 256 : 144);
+  const view = call.peek(call.pointer(index), call.number === Sys.statx ? STATX_BYTES : 144);
   const stat = view && (call.number === Sys.statx ? statxOf(view) : statOf(view));
   return stat && Number.isSafeInteger(stat.inode) && Number.isSafeInteger(stat.size) ? stat : null;
 }
