@@ -1,6 +1,6 @@
 /**
- * The traces that specs replay: the samples of traces/, and, where a larger collection lies beside the project, its
- * traces, recordings and cases. Archives are unpacked into build/recordings once.
+ * The traces that specs replay: the samples of traces/, the groups of test/recordings, and, where a larger collection
+ * lies beside the project, its traces, recordings and cases. Archives are unpacked into build/recordings once.
  */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -61,9 +61,8 @@ function unpack(archive: string, name: string): string {
   return folder;
 }
 
-/** Archives below a folder of the larger collection, by name without `.tar.xz`, sorted. */
-function archives(folder: string): Map<string, string> {
-  const at = path.join(shared, folder);
+/** Archives below a folder, by name without `.tar.xz`, sorted. */
+function archives(at: string): Map<string, string> {
   if (!isFolder(at)) return new Map();
   const files = fs
     .readdirSync(at, { recursive: true, encoding: 'utf8' })
@@ -73,8 +72,11 @@ function archives(folder: string): Map<string, string> {
   );
 }
 
-const groups = archives('recordings');
-const cases = archives('cases');
+const groups = new Map([
+  ...archives(path.join(root, 'test/recordings')),
+  ...archives(path.join(shared, 'recordings')),
+]);
+const cases = archives(path.join(shared, 'cases'));
 
 /** Names of the groups of recordings that are here. */
 export const recordingGroups: readonly string[] = [...groups.keys()];

@@ -22,6 +22,7 @@ const root = path.resolve(import.meta.dirname, '../..');
 const unsupported: Record<string, string> = {
   'skylake-avx512': 'E_MACHINE_CANNOT',
   'x86-32': 'E_UNSUPPORTED',
+  zen4: 'E_MACHINE_CANNOT',
 };
 
 /** What takes minutes without a counter or with an exit for each page. */
