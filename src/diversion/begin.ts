@@ -81,7 +81,7 @@ function credentialsOf(task: Task): Credentials {
 /**
  * The task stands in a recorded call, or was interrupted in one that the kernel goes on with: it is made anew, now as
  * a call to the diversion. The task stays behind the instruction, which may be one of the replay page that makes no
- * call: the result of a buffered call that had become a traced one (notes 7.8) belongs into the record, too.
+ * call: the result of a buffered call that had become a traced one (rr-traces.md 7.8) belongs into the record, too.
  */
 function leaveRecordedCall(kernel: Kernel, replay: ReplayCore, thread: Thread): void {
   const { task } = thread;
@@ -130,7 +130,7 @@ function newestChild(kernel: Kernel, { task }: Thread): Thread | null {
   return newest;
 }
 
-/** From now on the preload library makes real calls (notes 11.3). */
+/** From now on the preload library makes real calls (rr-traces.md 11.3). */
 function neutraliseBuffer(replay: ReplayCore, task: Task): void {
   const { space, preload, syscallbuf } = task;
   setRecordOnlyCode(task, RECORD_ONLY_CODE);

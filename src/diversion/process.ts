@@ -74,7 +74,7 @@ export class Thread {
   /** The mask to put back when the call that changed it is over (sigsuspend, ppoll). */
   savedMask: bigint | null = null;
   fault: FaultFacts = NO_FAULT;
-  /** The call that it is in belongs to a buffered one: its result also goes into the record (notes 7.8). */
+  /** The call that it is in belongs to a buffered one: its result also goes into the record (rr-traces.md 7.8). */
   record = 0 as Gva;
   /** Its parent by vfork waits until it has a space of its own or is gone. */
   releaseParent: (() => void) | null = null;

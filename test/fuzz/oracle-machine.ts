@@ -13,7 +13,7 @@ import { EventKind, type TraceFrame } from '../../src/engine/trace/frame.js';
 import type { TraceHeader } from '../../src/engine/trace/records.js';
 import type { Random } from '../trace/mutate.js';
 
-/** Deterministic only by its flag (notes 8.2). */
+/** Deterministic only by its flag (rr-traces.md 8.2). */
 const SIGBUS = 7;
 const RDTSC = Uint8Array.of(0x0f, 0x31);
 /** Offset of the descriptor classes, the first thing that the recorder writes to the preload library's globals. */

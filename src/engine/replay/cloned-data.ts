@@ -16,7 +16,7 @@ export interface ClonedData {
 
 /**
  * Large reads that the recorder captured by reflink: the library duplicates the cloned-data descriptor
- * over the program's, reads and closes it, without frames (notes 7.9). Which descriptor is meant need not
+ * over the program's, reads and closes it, without frames (rr-traces.md 7.9). Which descriptor is meant need not
  * be followed: in these slots nothing else is read, duplicated or closed.
  * @returns the call's result, or null if it is not one of these calls
  */

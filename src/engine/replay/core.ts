@@ -97,10 +97,10 @@ export class ReplayCore extends GuestCore {
   applyMemWrite(frame: TraceFrame, task: Task, index: number): void {
     const write = frame.memWrites[index];
     const target = write.tid === task.tid ? task : this.tasks.get(write.tid);
-    // A space that died with its last task: nothing can observe the write (notes 9.8).
+    // A space that died with its last task: nothing can observe the write (rr-traces.md 9.8).
     if (!target) return;
     const start = wordsToNumber(write.addressLow, write.addressHigh);
-    // Null output pointers of clone: recorded, without effect (notes 1.4).
+    // Null output pointers of clone: recorded, without effect (rr-traces.md 1.4).
     if (write.size === 0 || start === 0) return;
     const done = this.copyFromTrace(target, start, write, 0, write.size);
     if (done < write.size && !write.sizeIsConservative) {
@@ -169,7 +169,7 @@ export class ReplayCore extends GuestCore {
     return this.identities.get(path) ?? null;
   }
 
-  /** The shared object of (device, inode); the same one as long as anything maps it (notes 6.3). */
+  /** The shared object of (device, inode); the same one as long as anything maps it (rr-traces.md 6.3). */
   sharedObjectOf(record: MMapRecord): SharedObject {
     const key = `${record.device}:${record.inode}`;
     let object = this.sharedObjects.get(key);

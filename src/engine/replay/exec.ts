@@ -20,7 +20,7 @@ const NAME_LENGTH = 15;
 
 /**
  * The exit of a successful execve: a new address space from the frame's mapping records and memory
- * writes, registers from the frame (notes 4.2). The first one of a trace makes the first task.
+ * writes, registers from the frame (rr-traces.md 4.2). The first one of a trace makes the first task.
  */
 export function performExec(core: ReplayCore, frame: TraceFrame): Task {
   const event = takeExecEvent(core, frame);
@@ -57,7 +57,7 @@ function enterProgram(core: ReplayCore, task: Task, event: ExecEvent): void {
   task.syscall = -1;
 }
 
-/** Synthetic clone and exit events of an exec by a non-leader precede the exec event (notes 9.3). */
+/** Synthetic clone and exit events of an exec by a non-leader precede the exec event (rr-traces.md 9.3). */
 function takeExecEvent(core: ReplayCore, frame: TraceFrame): ExecEvent {
   for (;;) {
     const event = core.trace.nextTaskEvent(frame.frameTime);
@@ -161,7 +161,7 @@ function mapExecRecord(core: ReplayCore, space: AddressSpace, record: MMapRecord
   });
 }
 
-/** The page that replay executes instead of the recorded one comes from the trace's own librrpage.so (notes 4.3). */
+/** The page that replay executes instead of the recorded one comes from the trace's own librrpage.so (rr-traces.md 4.3). */
 function mapRrPage(core: ReplayCore, space: AddressSpace, records: MMapRecord[], frame: TraceFrame): void {
   const library = records.find((record) => record.start === LIBRRPAGE && record.source.kind === 'file');
   if (!library) {

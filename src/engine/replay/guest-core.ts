@@ -11,7 +11,7 @@ import { dropUnloadable, loadDescriptors } from './descriptor-tables.js';
 import { THREAD_LOCALS } from './layout.js';
 import type { VectorState } from './vector-state.js';
 
-/** Canonical registers after a system call instruction of a traced task (notes 3.2). */
+/** Canonical registers after a system call instruction of a traced task (rr-traces.md 3.2). */
 const CANONICAL_RFLAGS = 0x246;
 
 /** What tasks run on. */
@@ -140,7 +140,7 @@ export class GuestCore {
     registers[2 * Reg.r11 + 1] = registers[2 * Reg.eflags + 1] = 0;
   }
 
-  /** The page for a supervisor write on behalf of a task. The thread-locals page is one page per task (notes 7.3). */
+  /** The page for a supervisor write on behalf of a task. The thread-locals page is one page per task (rr-traces.md 7.3). */
   pageForWrite(task: Task, at: Gva): Gpa {
     const own = at >= THREAD_LOCALS && at < THREAD_LOCALS + PAGE_SIZE && task.threadLocals !== 0;
     return own ? task.threadLocals : task.space.pageForWrite(at);

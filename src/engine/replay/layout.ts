@@ -1,7 +1,7 @@
 import type { Gva } from '../base/address.js';
 import type { TraceHeader } from '../trace/records.js';
 
-/** Fixed addresses of the recorder in every tracee (rr: preload_interface.h, notes 4.3 and 7.4). */
+/** Fixed addresses of the recorder in every tracee (rr: preload_interface.h, rr-traces.md 4.3 and 7.4). */
 export const RR_PAGE = 0x7000_0000 as Gva;
 export const THREAD_LOCALS = 0x7000_1000 as Gva;
 export const LIBRRPAGE = 0x6fff_d000 as Gva;
@@ -14,12 +14,12 @@ const SYSCALL_LENGTH = 2;
 /** Instruction pointer after the system call instruction of slot `index` of the rr page. */
 const slotExit = (index: number): Gva => (RR_PAGE + SLOT_SIZE * index + SYSCALL_LENGTH) as Gva;
 
-/** Slots that hold `xor eax,eax` at replay (notes 5.3). */
+/** Slots that hold `xor eax,eax` at replay (rr-traces.md 5.3). */
 export const RECORD_ONLY_EXITS: readonly number[] = [slotExit(4), slotExit(7)];
 /** What those slots hold at replay, and where every call of theirs is to be noticed: `syscall`. */
 export const RECORD_ONLY_CODE = Uint8Array.of(0x31, 0xc0);
 export const NOTICED_CODE = Uint8Array.of(0x0f, 0x05);
-/** Slots whose calls the replay performs, without a frame (notes 7.4). */
+/** Slots whose calls the replay performs, without a frame (rr-traces.md 7.4). */
 export const PERFORMED_EXITS: readonly number[] = [slotExit(2), slotExit(3), slotExit(5), slotExit(6)];
 /**
  * Slots whose calls usually leave no frame. One that does was interrupted or kept from the kernel by a filter of the
@@ -29,7 +29,7 @@ export const UNTRACED_EXITS: readonly number[] = [...RECORD_ONLY_EXITS, ...PERFO
 /** After the int3 of the replay-assist slot. */
 export const REPLAY_ASSIST_IP = (RR_PAGE + SLOT_SIZE * 8 + 2) as Gva;
 
-/** Syscall buffer header, byte offsets (notes 7.2). */
+/** Syscall buffer header, byte offsets (rr-traces.md 7.2). */
 export const BufferHeader = {
   numRecBytes: 0,
   mprotectRecordCount: 4,
@@ -61,7 +61,7 @@ export const ThreadLocals = {
 export const InitPreload = { globals: 64, breakpointInstruction: 72, syscallHook: 88 } as const;
 export const InitBuffers = { buffer: 8, size: 24 } as const;
 
-/** rr-private system calls, relative to rrcallBase (notes 6.6). */
+/** rr-private system calls, relative to rrcallBase (rr-traces.md 6.6). */
 export const RrCall = {
   initPreload: 0,
   initBuffers: 1,

@@ -183,7 +183,7 @@ function loadSignalVectors(core: ReplayCore, task: Task, frame: TraceFrame): voi
   if (frame.kind === EventKind.signal && frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
 }
 
-/** exit: futex words and the cleared tid are memory writes; then the task is gone (notes 5.7). */
+/** exit: futex words and the cleared tid are memory writes; then the task is gone (rr-traces.md 5.7). */
 function exitTask(core: ReplayCore, task: Task, frame: TraceFrame): void {
   core.applyMemWrites(frame, task);
   const event = core.trace.nextTaskEvent(frame.frameTime);

@@ -22,11 +22,11 @@ export const isBookkeeping = (frame: TraceFrame): boolean => BOOKKEEPING.has(fra
 
 /** What planning has to know besides the frame. */
 export interface PlanState {
-  /** The first program was executed: before that nothing runs (notes 4.1). */
+  /** The first program was executed: before that nothing runs (rr-traces.md 4.1). */
   readonly started: boolean;
   /** The previous frame of this task was `enteringPtrace` of this system call: it stands in it already. */
   readonly entered: boolean;
-  /** Retire the next execution without running (notes 7.6, step 5). */
+  /** Retire the next execution without running (rr-traces.md 7.6, step 5). */
   readonly skipExecution: boolean;
   /** Nothing between this frame and the next frame can observe where exactly it happened. */
   readonly elidable: boolean;
@@ -131,7 +131,7 @@ function planSignal(frame: TraceFrame, step: ReplayStep): void {
 /**
  * Whether the program's own instruction raises the signal at replay, too. Truncated files, protection keys and what a
  * debugger of the recorded program put into debug registers are not reproduced: their signals are met before they
- * happen, like asynchronous ones (notes 8.2).
+ * happen, like asynchronous ones (rr-traces.md 8.2).
  */
 export function isRaised(frame: TraceFrame): boolean {
   if (!frame.deterministic) return false;

@@ -234,7 +234,7 @@ function reached(strategy: TickStrategy): Reach {
 
 /**
  * Whether the instruction under the target can be left in its middle: a repeated string instruction, of
- * which a breakpoint shows the beginning only (notes 8.3).
+ * which a breakpoint shows the beginning only (rr-traces.md 8.3).
  */
 function isInterruptible({ core }: PerformContext, task: Task, frame: TraceFrame, step: ReplayStep): boolean {
   if (step.goal !== Goal.target || isDying(frame) || ripOf(core.machine.context.registers) !== step.address)
@@ -283,7 +283,7 @@ function isThere(context: PerformContext, task: Task, frame: TraceFrame, step: R
   if (step.goal === Goal.target) {
     return isDying(frame) ? ripOf(registers) === step.address : isRecordedState(context, frame);
   }
-  // Several signals at one point (notes 8.2).
+  // Several signals at one point (rr-traces.md 8.2).
   return step.goal === Goal.fault && registersMatch(frame.registers, registers);
 }
 
@@ -329,7 +329,7 @@ function isTarget(
 ): boolean {
   const rip = ripOf(context.core.machine.context.registers);
   if (isDying(frame)) {
-    // Only the exit follows: the recorded registers may be unreliable (notes 8.5).
+    // Only the exit follows: the recorded registers may be unreliable (rr-traces.md 8.5).
     task.dying = true;
     if (stop !== Stop.breakpoint) return stop === Stop.syscall || stop === Stop.overrun;
     return rip === step.address || BigInt(rip) === frame.inSyscallbufSyscallHook;

@@ -249,7 +249,7 @@ export class Runner {
       this.pageFaults++;
       return Stop.pending;
     }
-    // The flush point's load is of address -16 (notes 7.6, step 3).
+    // The flush point's load is of address -16 (rr-traces.md 7.6, step 3).
     if (address < 0 && isFlushPoint(task, ripOf(context.registers))) return Stop.flush;
     this.signal = Signal.SEGV;
     this.address = address;

@@ -140,7 +140,7 @@ export class ReplaySession {
     }
   }
 
-  /** The recorder was killed: `events` may have reached the disk before what its last frames need (notes 1.5). */
+  /** The recorder was killed: `events` may have reached the disk before what its last frames need (rr-traces.md 1.5). */
   private isCutShort(error: unknown): boolean {
     const { trace } = this.core;
     if (!trace.incomplete || !(error instanceof RevenantError) || error.code !== 'E_TRACE_CORRUPT')

@@ -22,7 +22,7 @@ export function deliverSignal(core: ReplayCore, task: Task, frame: TraceFrame): 
   if (!isInterrupted(core, task)) task.syscall = -1;
 }
 
-/** A handler's frame was built: vector state, the kernel's signal frame on the stack, registers (notes 8.1). */
+/** A handler's frame was built: vector state, the kernel's signal frame on the stack, registers (rr-traces.md 8.1). */
 export function enterHandler(core: ReplayCore, task: Task, frame: TraceFrame): void {
   noteHandler(task, frame.siginfo);
   task.syscall = -1;
@@ -33,7 +33,7 @@ export function enterHandler(core: ReplayCore, task: Task, frame: TraceFrame): v
 
 /**
  * An asynchronous event inside a restartable sequence aborts it: rip moves to its abort handler
- * (kernel/rseq.c; notes 8.3). Memory that cannot be read means no abort, as in the kernel's fault path
+ * (kernel/rseq.c; rr-traces.md 8.3). Memory that cannot be read means no abort, as in the kernel's fault path
  * a signal would follow and is recorded.
  */
 export function abortRestartableSequence(core: GuestCore, task: Task, event: keyof typeof NO_RESTART): void {

@@ -44,7 +44,7 @@ export const Action = {
   resetBuffer: 14,
   abortCommit: 15,
   exitTask: 16,
-  /** Nothing: the task was killed inside the buffer code and only exits from here on (notes 7.6, step 5). */
+  /** Nothing: the task was killed inside the buffer code and only exits from here on (rr-traces.md 7.6, step 5). */
   retire: 17,
 } as const;
 export type Action = (typeof Action)[keyof typeof Action];

@@ -17,7 +17,7 @@ const GLOBALS = 0x10_0000 as Gva;
 const BUFFER = 0x20_0000 as Gva;
 const PARAMETERS = 0x30_0000 as Gva;
 const RIP = 0x40_0000;
-/** What writers of two ages say in their headers (notes 2.8). */
+/** What writers of two ages say in their headers (rr-traces.md 2.8). */
 const WRITERS = {
   '5.6.0': { usesGlobalsInReplay: true, syscallbufFdsDisabledSize: 1024, syscallbufHdrSize: 30 },
   HEAD: { usesGlobalsInReplay: false, syscallbufFdsDisabledSize: 16384, syscallbufHdrSize: 32 },

@@ -24,7 +24,7 @@ const RECORD_BYTES_UNIT = 8;
 /** Bit of the header's `locked` byte. */
 const LOCKED_BY_DEBUGGER = 2;
 
-/** rrcall init_preload: the library says where its globals are (notes 6.6). Before the memory writes. */
+/** rrcall init_preload: the library says where its globals are (rr-traces.md 6.6). Before the memory writes. */
 export function initPreload(core: ReplayCore, task: Task, frame: TraceFrame): void {
   const parameters = getUnsigned(frame.registers, Reg.rdi);
   const pointer = (offset: number): Gva => {
@@ -64,7 +64,7 @@ export function initBuffers(core: ReplayCore, task: Task, frame: TraceFrame): vo
 
 /**
  * Before the recorded records run again: put them behind the live header and tell the library when to
- * stop (notes 7.6, steps 1 and 2). The header is left alone: it counts what replay has committed.
+ * stop (rr-traces.md 7.6, steps 1 and 2). The header is left alone: it counts what replay has committed.
  */
 export function prepareFlush(core: ReplayCore, task: Task, frame: TraceFrame): void {
   const headerSize = core.header.syscallbufHdrSize;
@@ -140,7 +140,7 @@ function writeBreakpointValue(core: ReplayCore, task: Task, value: bigint): void
 }
 
 /**
- * Empties the buffer; the zeroing can be seen by the program (notes 7.7). A task that entered exit has
+ * Empties the buffer; the zeroing can be seen by the program (rr-traces.md 7.7). A task that entered exit has
  * given its buffer up and is still told to reset it.
  */
 export function resetBuffer(core: ReplayCore, task: Task): void {
@@ -177,12 +177,12 @@ export function abortCommit(task: Task, frame: TraceFrame): void {
   setHeaderByte(task, frame, BufferHeader.abortCommit, 'abort');
 }
 
-/** The library issues notify_syscall_hook_exit only if asked to (notes 5.3). */
+/** The library issues notify_syscall_hook_exit only if asked to (rr-traces.md 5.3). */
 export function requestHookExitNotice(task: Task, frame: TraceFrame): void {
   setHeaderByte(task, frame, BufferHeader.notifyOnSyscallHookExit, 'notice');
 }
 
-/** A debugger's word: while a task is stepped or its calls are watched, the library must not buffer them (notes 6.5). */
+/** A debugger's word: while a task is stepped or its calls are watched, the library must not buffer them (rr-traces.md 6.5). */
 export function setBufferLock(task: Task, on: boolean): void {
   if (task.syscallbuf === 0) return;
   const at = (task.syscallbuf + BufferHeader.locked) as Gva;

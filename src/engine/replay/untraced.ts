@@ -11,7 +11,7 @@ import { adviseRegisters, mprotect } from './syscalls/memory.js';
 import { takeName } from './syscalls/process.js';
 
 /**
- * A system call of the preload library that leaves no frame but whose effect is needed (notes 7.4): the
+ * A system call of the preload library that leaves no frame but whose effect is needed (rr-traces.md 7.4): the
  * result does not matter, the library replaces it by the recorded one.
  * @returns false for a call that the library does not make there: the program has gone astray
  */
@@ -37,7 +37,7 @@ export function performUntraced(core: ReplayCore, task: Task): boolean {
 }
 
 /**
- * A buffered call, which leaves no frame (notes 7.4): its record is in the buffer already, and the library takes the
+ * A buffered call, which leaves no frame (rr-traces.md 7.4): its record is in the buffer already, and the library takes the
  * result from there.
  */
 export function noteBuffered(core: ReplayCore, task: Task): void {
@@ -70,7 +70,7 @@ function currentRecord(core: ReplayCore, task: Task): DataView | null {
 
 /**
  * The preload library stops here for a buffered call whose effect on replay is more than its recorded
- * data: the record that is about to be committed says which call and what it returned (notes 7.9).
+ * data: the record that is about to be committed says which call and what it returned (rr-traces.md 7.9).
  */
 export function assistReplay(core: ReplayCore, task: Task): void {
   const view = currentRecord(core, task);

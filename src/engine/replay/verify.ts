@@ -1,7 +1,7 @@
 import { Reg, REGISTER_NAMES, type RegisterWords } from '../base/registers.js';
 import { EventKind, type TraceFrame } from '../trace/frame.js';
 
-/** Word indices that are compared bit for bit (rr: Registers.cc, compare_registers_core; notes 3.2). */
+/** Word indices that are compared bit for bit (rr: Registers.cc, compare_registers_core; rr-traces.md 3.2). */
 const COMPARED_WORDS: readonly number[] = [
   Reg.rax,
   Reg.rbx,
@@ -69,7 +69,7 @@ export function differingRegisters(recorded: RegisterWords, found: RegisterWords
   return [...names];
 }
 
-/** Frames whose ticks say when something else happened, not where the program stands (notes 5.2). */
+/** Frames whose ticks say when something else happened, not where the program stands (rr-traces.md 5.2). */
 const SLOPPY: ReadonlySet<EventKind> = new Set<EventKind>([
   EventKind.growMap,
   EventKind.syscallbufFlush,

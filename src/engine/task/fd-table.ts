@@ -25,7 +25,7 @@ const STREAMS: readonly Monitor[] = [
   { kind: 'stream', stream: 2 },
 ];
 
-/** The monitored descriptors of the tasks that share a descriptor table (notes 6.5). */
+/** The monitored descriptors of the tasks that share a descriptor table (rr-traces.md 6.5). */
 export class FdTable {
   private readonly monitors: Map<number, Monitor>;
   users = 0;

@@ -5,7 +5,7 @@ import type { ByteSource } from '../mm/backing.js';
 import type { FdTable } from './fd-table.js';
 import { NO_ALT_STACK, SignalActions, type AltStack } from './signal-state.js';
 
-/** Where the recorder's preload library keeps what replay must read and write (notes 7.2). */
+/** Where the recorder's preload library keeps what replay must read and write (rr-traces.md 7.2). */
 export interface PreloadState {
   /** `preload_globals`, or 0. */
   globals: Gva;
@@ -90,9 +90,9 @@ export class Task {
 
   /** The task stands in a system call whose `enteringPtrace` frame was replayed. */
   entered = false;
-  /** The next sched, signal or syscall frame is retired without execution (notes 7.6, step 5). */
+  /** The next sched, signal or syscall frame is retired without execution (rr-traces.md 7.6, step 5). */
   skipNextExecution = false;
-  /** The task only exits from here on; its registers are not verified any more (notes 8.5). */
+  /** The task only exits from here on; its registers are not verified any more (rr-traces.md 8.5). */
   dying = false;
   /** The system call that the task stands in, or that it will make again, or -1. */
   syscall = -1;

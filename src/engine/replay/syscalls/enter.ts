@@ -26,7 +26,7 @@ export function markEntered(core: ReplayCore, task: Task, rip: number): void {
   core.canonicaliseSyscall(registers);
 }
 
-/** Entry work of a system call and the frame's memory writes (notes 5.3). */
+/** Entry work of a system call and the frame's memory writes (rr-traces.md 5.3). */
 export function performEntry(core: ReplayCore, task: Task, frame: TraceFrame): void {
   task.syscall = frame.syscallNumber;
   if (frame.syscallState !== SyscallState.entering) return;

@@ -51,7 +51,7 @@ export const hasExitWork = (number: number): boolean =>
 /** What the caller has to verify after `performExit`. */
 export type ExitOutcome = 'compare' | 'loaded';
 
-/** The exit of a system call: its effects in rr's order (notes 5.4). Not for successful execs. */
+/** The exit of a system call: its effects in rr's order (rr-traces.md 5.4). Not for successful execs. */
 export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): ExitOutcome {
   const result = getSigned(frame.registers, Reg.rax);
   let number = frame.syscallNumber;
@@ -113,7 +113,7 @@ function setThreadArea(core: ReplayCore, task: Task, { registers }: TraceFrame):
   core.descriptorsChanged(task);
 }
 
-/** Protection keys themselves are not reproduced; PKRU is, where the frame brings it (notes 6.4). */
+/** Protection keys themselves are not reproduced; PKRU is, where the frame brings it (rr-traces.md 6.4). */
 function pkeyAlloc(core: ReplayCore, task: Task, frame: TraceFrame): void {
   if (frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
 }

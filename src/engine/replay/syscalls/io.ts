@@ -59,7 +59,7 @@ export function changesDescriptors(task: Task, number: number, registers: Regist
 
 /**
  * Follows the descriptors that replay must know, and does what a write to one of them does. Looks at
- * guest memory as it is before the frame's own writes (notes 6.5).
+ * guest memory as it is before the frame's own writes (rr-traces.md 6.5).
  * @param number of the call that returned with `result`; `registers` hold its arguments
  */
 export function trackDescriptors(

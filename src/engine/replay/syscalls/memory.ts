@@ -32,7 +32,7 @@ export function userRange(
   return { start: start as Gva, end: end as Gva };
 }
 
-/** mmap at the recorded address; exactly one record (notes 6.3). */
+/** mmap at the recorded address; exactly one record (rr-traces.md 6.3). */
 export function mmap(core: ReplayCore, task: Task, frame: TraceFrame): void {
   const record = core.requireMapping(frame, 'mmap');
   const registers = frame.registers;
@@ -86,7 +86,7 @@ const EACCES = -13;
 const EINVAL = -22;
 
 /**
- * Executed even where it failed: a failing mprotect may have changed leading pages (notes 6.2). EACCES is of a
+ * Executed even where it failed: a failing mprotect may have changed leading pages (rr-traces.md 6.2). EACCES is of a
  * shared mapping of a file that was opened for reading; what comes before it was changed. Other failures but
  * ENOMEM come before any change.
  */
@@ -213,7 +213,7 @@ function growMapping(
   });
 }
 
-/** Only advice that changes content or inheritance acts; a failed call acts on the recorded ranges (notes 6.2). */
+/** Only advice that changes content or inheritance acts; a failed call acts on the recorded ranges (rr-traces.md 6.2). */
 export function madvise(_core: ReplayCore, task: Task, frame: TraceFrame, failed: boolean): void {
   const advice = frame.registers[2 * Reg.rdx];
   if (failed) {
@@ -281,7 +281,7 @@ export function shmdt(_core: ReplayCore, task: Task, frame: TraceFrame): void {
   task.space.unmap(start, (start + length) as Gva);
 }
 
-/** The newly added part of a stack or other growing mapping (notes 5.6). */
+/** The newly added part of a stack or other growing mapping (rr-traces.md 5.6). */
 export function growMap(core: ReplayCore, task: Task, frame: TraceFrame): void {
   const record = core.requireMapping(frame, 'a growing mapping');
   const range = rangeOf(record);

@@ -15,7 +15,7 @@ type CloneEvent = Extract<TaskEventRecord, { kind: 'clone' }>;
 const NAME_BYTES = 16;
 
 /**
- * clone, fork and vfork make their task at the entering frame (notes 6.1). The frame's memory writes
+ * clone, fork and vfork make their task at the entering frame (rr-traces.md 6.1). The frame's memory writes
  * are applied here too, since the child's scratch area comes after them.
  */
 export function cloneTask(core: ReplayCore, parent: Task, frame: TraceFrame): void {
@@ -115,7 +115,7 @@ function takeThreadLocalsRecord(core: ReplayCore, frame: TraceFrame): void {
 }
 
 /**
- * exit and, by the last task of a group, exit_group give up the recorder's areas at entry (notes 6.1), since others
+ * exit and, by the last task of a group, exit_group give up the recorder's areas at entry (rr-traces.md 6.1), since others
  * may be given the addresses. Where there are no others the areas go with the address space: a traced call runs on
  * a stack in them, and at a program's end a debugger still wants to see it and to call functions.
  */

@@ -1,5 +1,5 @@
 /**
- * What a task does to another as its debugger (notes 6.5). rr records what the debugger is told; what it changes has to
+ * What a task does to another as its debugger (rr-traces.md 6.5). rr records what the debugger is told; what it changes has to
  * be changed here, from the caller's memory.
  */
 import { wordsToGva, wordsToNumber, type Gva } from '../../base/address.js';
