@@ -29,15 +29,11 @@ enum class Command : std::uint32_t {
   set_cpuid2 = 4,           // in  CpuidPayload
   get_cpuid2 = 5,           // out CpuidPayload
   set_xcr0 = 6,             // in  value
-  get_xcr0 = 7,             // out value
-  init_long_mode = 8,       // in  InitPayload: ring-0 image, system registers, MSRs; next RUN = first entry
-  set_msrs = 9,             // in  MsrPayload; on failure `value` = number of MSRs set
-  get_msrs = 10,            // in/out MsrPayload; likewise
-  run = 11,                 // in  budget_micros, kick; out exit_*; see VcpuService::execute
-  check_extension = 12,     // in  value = KVM_CAP_*; out value
-  get_regs = 13,            // out RegsPayload (diagnostics)
-  ping = 14,                // -                does nothing: is the service there?
-  spin = 15,                // in  value = turns of a loop in the service itself; out value = nanoseconds
+  init_long_mode = 7,       // in  InitPayload: ring-0 image, system registers, MSRs; next RUN = first entry
+  set_msrs = 8,             // in  MsrPayload; on failure `value` = number of MSRs set
+  run = 9,                  // in  budget_micros, kick; out exit_*; see VcpuService::execute
+  ping = 10,                // -                does nothing: is the service there?
+  spin = 11,                // in  value = turns of a loop in the service itself; out value = nanoseconds
 };
 
 // How a run ended: Control::exit_kind.
@@ -50,9 +46,6 @@ enum class ExitKind : std::uint32_t {
 
 // exit_reason of our own: a kicked vCPU does not come out of ring 0. src/engine/kvm/exit.ts must match.
 constexpr std::uint32_t kReasonStuck = 0xfffe0000;
-
-constexpr std::uint32_t kBootMagic = 0x76656e52;  // 'Rnev'
-constexpr std::uint32_t kControlVersion = 1;      // of this file: both sides compare
 
 // Offset and size of the payload; the last page belongs to keeper and vcpud (native/machine).
 constexpr std::uint32_t kPayloadOffset = 0x1000;
@@ -89,11 +82,6 @@ struct InitPayload {
   std::uint32_t apic_enabled;  // CPUID leaf 1 EDX bit 9, which KVM derives from the APIC base
 };
 
-struct RegsPayload {  // struct kvm_regs, then struct kvm_sregs
-  std::uint8_t regs[0x90];
-  std::uint8_t sregs[0x138];
-};
-
 struct Control {
   // Line 0: written by the engine.
   std::atomic<std::uint32_t> request_seq;
@@ -114,17 +102,12 @@ struct Control {
   std::uint64_t stub_exits;
   std::uint8_t pad1[8];
 
-  // Line 2: written once by vcpud (emulated machine only).
-  std::atomic<std::uint32_t> boot_magic;  // kBootMagic when vcpud serves
-  std::uint32_t version;                  // kControlVersion
-
-  std::uint8_t pad2[kPayloadOffset - 0x88];
+  std::uint8_t pad2[kPayloadOffset - 0x80];
   union {
     std::uint8_t payload[kPayloadSize];
     CpuidPayload cpuid;
     MsrPayload msrs;
     InitPayload init;
-    RegsPayload regs;
   };
   std::uint8_t keeper_area[0x1000];
 };
@@ -132,7 +115,6 @@ struct Control {
 static_assert(sizeof(Control) == R0_CONTROL_SIZE);
 static_assert(sizeof(CpuidPayload) <= kPayloadSize && sizeof(MsrPayload) <= kPayloadSize);
 static_assert(offsetof(Control, complete_seq) == 0x40);
-static_assert(offsetof(Control, boot_magic) == 0x80);
 static_assert(offsetof(Control, payload) == kPayloadOffset);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 

@@ -14,7 +14,6 @@ struct ListHead {
 };
 
 constexpr unsigned long kGetSupportedCpuid = _IOWR(KVMIO, 0x05, ListHead);
-constexpr unsigned long kGetMsrs = _IOWR(KVMIO, 0x88, ListHead);
 constexpr unsigned long kSetMsrs = _IOW(KVMIO, 0x89, ListHead);
 constexpr unsigned long kSetCpuid2 = _IOW(KVMIO, 0x90, ListHead);
 constexpr unsigned long kGetCpuid2 = _IOWR(KVMIO, 0x91, ListHead);

@@ -27,10 +27,6 @@ int SystemFd::open() {
   return version < 0 ? version : -ENOTSUP;
 }
 
-int SystemFd::check_extension(int capability) const {
-  return or_errno(ioctl(fd_.get(), KVM_CHECK_EXTENSION, capability));
-}
-
 int SystemFd::get_supported_cpuid(CpuidPayload& out) const {
   out.count = kMaxCpuidEntries;
   out.padding = 0;

@@ -13,8 +13,6 @@ class SystemFd {
   int open();
   void close() { fd_.reset(); }
 
-  // KVM_CHECK_EXTENSION. Returns the kernel's answer (0 = no) or -errno.
-  int check_extension(int capability) const;
   // KVM_GET_SUPPORTED_CPUID. Returns 0 or -errno.
   int get_supported_cpuid(CpuidPayload& out) const;
   // KVM_CREATE_VM. Returns a descriptor that the caller owns, or -errno.

@@ -9,8 +9,6 @@ namespace revenant {
 
 static_assert(sizeof(MsrEntry) == sizeof(kvm_msr_entry));
 static_assert(offsetof(MsrPayload, entries) == sizeof(ListHead));
-static_assert(sizeof(RegsPayload::regs) == sizeof(kvm_regs));
-static_assert(sizeof(RegsPayload::sregs) == sizeof(kvm_sregs));
 
 int VcpuFd::open(int fd, std::size_t mmap_size) {
   fd_.reset(fd);
@@ -50,18 +48,6 @@ int VcpuFd::set_sregs(const kvm_sregs& in) const { return call(KVM_SET_SREGS, &i
 int VcpuFd::get_events(kvm_vcpu_events& out) const { return call(KVM_GET_VCPU_EVENTS, &out); }
 int VcpuFd::get_debug_registers(kvm_debugregs& out) const { return call(KVM_GET_DEBUGREGS, &out); }
 
-int VcpuFd::get_xcr0(std::uint64_t& out) const {
-  kvm_xcrs xcrs = {};
-  const int result = call(KVM_GET_XCRS, &xcrs);
-  if (result < 0) return result;
-  for (std::uint32_t i = 0; i < xcrs.nr_xcrs && i < KVM_MAX_XCRS; i++) {
-    if (xcrs.xcrs[i].xcr != 0) continue;
-    out = xcrs.xcrs[i].value;
-    return 0;
-  }
-  return -ENODATA;
-}
-
 int VcpuFd::set_xcr0(std::uint64_t value) const {
   kvm_xcrs xcrs = {};
   xcrs.nr_xcrs = 1;
@@ -69,19 +55,12 @@ int VcpuFd::set_xcr0(std::uint64_t value) const {
   return call(KVM_SET_XCRS, &xcrs);
 }
 
-// KVM_SET_MSRS and KVM_GET_MSRS return how many entries they processed.
-static int all_or_eio(int result, std::uint32_t count, std::uint64_t& done) {
+// KVM_SET_MSRS returns how many entries it processed.
+int VcpuFd::set_msrs(const MsrPayload& in, std::uint64_t& done) const {
+  const int result = call(kSetMsrs, &in);
   done = result < 0 ? 0 : static_cast<std::uint64_t>(result);
   if (result < 0) return result;
-  return done == count ? 0 : -EIO;
-}
-
-int VcpuFd::set_msrs(const MsrPayload& in, std::uint64_t& done) const {
-  return all_or_eio(call(kSetMsrs, &in), in.count, done);
-}
-
-int VcpuFd::get_msrs(MsrPayload& inout, std::uint64_t& done) const {
-  return all_or_eio(call(kGetMsrs, &inout), inout.count, done);
+  return done == in.count ? 0 : -EIO;
 }
 
 }  // namespace revenant

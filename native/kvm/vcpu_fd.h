@@ -33,11 +33,9 @@ class VcpuFd {
   int set_sregs(const kvm_sregs& in) const;
   int get_events(kvm_vcpu_events& out) const;
   int get_debug_registers(kvm_debugregs& out) const;
-  int get_xcr0(std::uint64_t& out) const;
   int set_xcr0(std::uint64_t value) const;
   // Up to kMaxMsrs; `done` is how many the kernel accepted, in order. -EIO if not all.
   int set_msrs(const MsrPayload& in, std::uint64_t& done) const;
-  int get_msrs(MsrPayload& inout, std::uint64_t& done) const;
 
  private:
   int call(unsigned long request, const void* argument) const;

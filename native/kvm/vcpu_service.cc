@@ -107,28 +107,10 @@ int VcpuService::dispatch() {
       return vcpu_.get_cpuid2(c->cpuid);
     case Command::set_xcr0:
       return vcpu_.set_xcr0(c->value);
-    case Command::get_xcr0:
-      return vcpu_.get_xcr0(c->value);
     case Command::init_long_mode:
       return init_long_mode();
     case Command::set_msrs:
       return c->msrs.count <= kMaxMsrs ? vcpu_.set_msrs(c->msrs, c->value) : -EINVAL;
-    case Command::get_msrs:
-      return c->msrs.count <= kMaxMsrs ? vcpu_.get_msrs(c->msrs, c->value) : -EINVAL;
-    case Command::check_extension: {
-      const int answer = system_.check_extension(static_cast<int>(c->value));
-      c->value = answer < 0 ? 0 : static_cast<std::uint64_t>(answer);
-      return answer < 0 ? answer : 0;
-    }
-    case Command::get_regs: {
-      kvm_regs regs;
-      kvm_sregs sregs;
-      const int result = vcpu_.get_regs(regs);
-      const int system_result = vcpu_.get_sregs(sregs);
-      std::memcpy(c->regs.regs, &regs, sizeof regs);
-      std::memcpy(c->regs.sregs, &sregs, sizeof sregs);
-      return result < 0 ? result : system_result;
-    }
     case Command::ping:
       return 0;
     case Command::spin:

@@ -44,8 +44,7 @@ void sleep_on_line(int milliseconds) {
 
 // Commands that leave the VM as it is.
 bool is_question(Command command) {
-  return command == Command::ping || command == Command::get_supported_cpuid ||
-         command == Command::check_extension;
+  return command == Command::ping || command == Command::get_supported_cpuid;
 }
 
 class Server {

@@ -443,5 +443,7 @@ from_ring0:
   jmp leave_guest
 
 ring0_end:
+  // Does not assemble where the stub is longer than its pages.
+  .org ring0_start + R0_CODE_SIZE
 
   .section .note.GNU-stack, "", @progbits

@@ -29,7 +29,7 @@ void write_image(void* pool, std::uint32_t features, std::uint32_t cpu_number) {
   const auto code_size = static_cast<std::size_t>(ring0_end - ring0_start);
   static_assert(R0_CODE + R0_CODE_SIZE == R0_CONTEXT);
   std::memset(bytes + R0_CODE, 0xcc, R0_CODE_SIZE);
-  std::memcpy(bytes + R0_CODE, ring0_start, code_size < R0_CODE_SIZE ? code_size : R0_CODE_SIZE);
+  std::memcpy(bytes + R0_CODE, ring0_start, code_size);  // at most R0_CODE_SIZE: entry.S
 
   std::memset(context, 0, 0x1000);
   std::memcpy(context + CTX_FEATURES, &features, sizeof features);

@@ -28,15 +28,11 @@ export const Command = {
   setCpuid2: 4,
   getCpuid2: 5,
   setXcr0: 6,
-  getXcr0: 7,
-  initLongMode: 8,
-  setMsrs: 9,
-  getMsrs: 10,
-  run: 11,
-  checkExtension: 12,
-  getRegs: 13,
-  ping: 14,
-  spin: 15,
+  initLongMode: 7,
+  setMsrs: 8,
+  run: 9,
+  ping: 10,
+  spin: 11,
 } as const;
 export type Command = (typeof Command)[keyof typeof Command];
 

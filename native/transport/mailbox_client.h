@@ -10,7 +10,7 @@
 
 #include <atomic>
 
-#include "scoped.h"
+#include "../kvm/scoped.h"
 #include "transport.h"
 
 namespace revenant {

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "control.h"
+#include "../kvm/control.h"
 
 namespace revenant {
 

@@ -42,17 +42,15 @@ class Handle {
   }
 
   Napi::Value run(const Napi::CallbackInfo& info) {
-    if (info.Length() < 1 || !info[0].IsNumber()) {
-      Napi::TypeError::New(info.Env(), "run(budgetMicros) needs a number").ThrowAsJavaScriptException();
-      return info.Env().Undefined();
-    }
+    if (!has_number(info, "run(budgetMicros)")) return info.Env().Undefined();
     const std::uint32_t budget = info[0].As<Napi::Number>().Uint32Value();
     return Napi::Number::New(info.Env(), transport_ ? transport_->run(budget) : -EPIPE);
   }
 
   // Counts and event numbers fit a double exactly: they have less than 53 bits.
   Napi::Value open_counter(const Napi::CallbackInfo& info) {
-    const auto config = static_cast<std::uint64_t>(number(info));
+    if (!has_number(info, "openCounter(config)")) return info.Env().Undefined();
+    const auto config = static_cast<std::uint64_t>(info[0].As<Napi::Number>().DoubleValue());
     return Napi::Number::New(info.Env(), transport_ ? transport_->open_counter(config) : -EPIPE);
   }
 
@@ -63,7 +61,8 @@ class Handle {
   }
 
   Napi::Value arm_counter(const Napi::CallbackInfo& info) {
-    const auto after = static_cast<std::uint64_t>(number(info));
+    if (!has_number(info, "armCounter(after)")) return info.Env().Undefined();
+    const auto after = static_cast<std::uint64_t>(info[0].As<Napi::Number>().DoubleValue());
     return Napi::Number::New(info.Env(), transport_ ? transport_->arm_counter(after) : -EPIPE);
   }
 
@@ -82,8 +81,12 @@ class Handle {
   }
 
  private:
-  static double number(const Napi::CallbackInfo& info) {
-    return info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+  // Whether the first argument is a number that is not negative; throws if it is not.
+  static bool has_number(const Napi::CallbackInfo& info, const char* call) {
+    if (info.Length() > 0 && info[0].IsNumber() && info[0].As<Napi::Number>().DoubleValue() >= 0) return true;
+    Napi::TypeError::New(info.Env(), std::string(call) + " needs a number, 0 or more")
+        .ThrowAsJavaScriptException();
+    return false;
   }
 
   SharedTransport transport_;

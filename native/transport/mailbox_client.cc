@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../kvm/error.h"
 #include "../machine/keeper_client.h"
 #include "../machine/machine_area.h"
-#include "error.h"
 
 namespace revenant {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <memory>
 
-#include "scoped.h"
+#include "../kvm/scoped.h"
+#include "../kvm/vcpu_service.h"
 #include "transport.h"
-#include "vcpu_service.h"
 
 namespace revenant {
 

@@ -1,8 +1,8 @@
 #include "layout_wrap.h"
 
+#include "../kvm/control.h"
+#include "../kvm/ring0/layout.h"
 #include "../machine/machine_area.h"
-#include "control.h"
-#include "ring0/layout.h"
 
 namespace revenant {
 namespace {
@@ -44,13 +44,9 @@ constexpr Entry kEntries[] = {
     COMMAND(set_cpuid2),
     COMMAND(get_cpuid2),
     COMMAND(set_xcr0),
-    COMMAND(get_xcr0),
     COMMAND(init_long_mode),
     COMMAND(set_msrs),
-    COMMAND(get_msrs),
     COMMAND(run),
-    COMMAND(check_extension),
-    COMMAND(get_regs),
     COMMAND(ping),
     COMMAND(spin),
     EXIT_KIND(stub),
