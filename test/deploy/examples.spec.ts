@@ -24,6 +24,7 @@ it('the action and the workflow are valid, and the validator finds mistakes', ()
   const workflow = read('docs/examples/github-actions.yml');
   expect(validateWorkflow(workflow).errors).toEqual([]);
   expect(validateWorkflow(workflow.replace('runs-on', 'run-on')).errors).not.toEqual([]);
+  expect(validateWorkflow(read('.github/workflows/ci.yml')).errors).toEqual([]);
   const given = Object.keys((parse(action) as { inputs: object }).inputs);
   const { jobs } = parse(workflow) as { jobs: { replay: { steps: { uses?: string; with?: object }[] } } };
   const used = jobs.replay.steps.find(({ uses }) => uses === './.revenant')!;
@@ -42,10 +43,25 @@ it('the GitLab job is a job, and its script a shell script', () => {
   }
 });
 
-it('every option in examples and documents exists', () => {
-  const lines = ['README.md', 'docs/ci.md', 'docs/examples/gitlab-ci.yml', 'deploy/Containerfile'].flatMap(
-    (name) => commandLines(read(name)).map((words) => ({ name, words })),
+it('files and scripts that CONTRIBUTING.md names are there', () => {
+  const text = read('CONTRIBUTING.md');
+  const paths = [...text.matchAll(/`((?:src|test|native|lint|scripts|traces|docs)\/[\w./-]*)`/g)].map(
+    ([, name]) => name,
   );
+  expect(paths.length).toBeGreaterThan(15);
+  for (const name of paths) expect(fs.existsSync(path.join(root, name)), name).toBe(true);
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  for (const [, name] of text.matchAll(/npm run ([\w:]+)/g)) expect(scripts, name).toHaveProperty(name);
+});
+
+it('every option in examples and documents exists', () => {
+  const lines = [
+    'README.md',
+    'CONTRIBUTING.md',
+    'docs/ci.md',
+    'docs/examples/gitlab-ci.yml',
+    'deploy/Containerfile',
+  ].flatMap((name) => commandLines(read(name)).map((words) => ({ name, words })));
   expect(lines.length).toBeGreaterThan(12);
   for (const { name, words } of lines)
     expect(unknownOptions(words), `${name}: ${words.join(' ')}`).toEqual([]);
