@@ -152,7 +152,8 @@ class Revenant(gdb.Command):
 
 when, when-ticks, when-tid, when-end, elapsed-time, absolute-time
                        where the program is in the recording
-goto FRAME             go elsewhere in it
+goto FRAME, seek-ticks TICKS
+                       go elsewhere in it
 frames [FROM[-TO]]     what was recorded
 tasks                  every task that exists here
 checkpoint, restart N, info checkpoints, delete checkpoint N
@@ -193,6 +194,14 @@ class Monitor(gdb.Command):
         synchronize()
 
 
+class SeekTicks(Monitor):
+    """Of the selected thread, unless another is named."""
+
+    def invoke(self, argument, from_tty):
+        words = argument.split()
+        super().invoke(" ".join(words + [selected_tid()] if len(words) == 1 else words), from_tty)
+
+
 def selected_tid():
     """The server does not hear of each selection of a thread."""
     thread = gdb.selected_thread()
@@ -220,6 +229,7 @@ def install():
     Monitor("absolute-time", "absolute-time", "Print the time of the recording by CLOCK_MONOTONIC, in seconds.")
     Monitor("info recording", "recording", "Print the recording's folder.")
     Monitor("goto", "goto", "goto FRAME\nGo to right after a frame of the recording, forwards or backwards.")
+    SeekTicks("seek-ticks", "seek-ticks", "seek-ticks TICKS\nGo to the first place where the thread has so many ticks.")
     Monitor("frames", "frames", "frames [FROM[-TO]]\nPrint what was recorded, around here or from FROM.")
     Monitor("tasks", "tasks", "List every task of the recording that exists here.")
     Monitor("checkpoint", "checkpoint", "checkpoint [NAME]\nRemember this place of the recording.", place)

@@ -30,6 +30,8 @@ export interface RecordingFacts {
   frameWithin(frame: number): number;
   /** Of the tasks of a process that end together, the last at `frame`: the first one's end, and who was active last. */
   jointEnd(frame: number): { readonly frame: number; readonly tid: number };
+  /** The frame behind which a task that exists at frame `now` has so many ticks, or null: see `trace/ticks.ts`. */
+  frameOfTicks(tid: number, now: number, ticks: number): number | null;
   /** CLOCK_MONOTONIC of the recording, in seconds: when it began, and at a frame or the last before it. */
   seconds(frame: number): { readonly begin: number; readonly at: number };
 }

@@ -136,6 +136,12 @@ export class FakeTarget implements ReplayTarget {
   ticks(tid: number): number {
     return tid + this.at;
   }
+  beginCountTicks(): void {
+    this.target = this.at;
+  }
+  beginSeekTicks(frameTime: number, ticks: number): void {
+    this.target = frameTime + ticks;
+  }
   mark(): number {
     this.marks.set(this.marks.size + 1, this.at);
     return this.marks.size;
@@ -270,6 +276,7 @@ export function fakeSession(program: readonly Instruction[]): FakeSession {
       frameLines: (from, to) => [`frames ${from} to ${to}`],
       frameWithin: (frame) => Math.min(frame, target.lastFrame),
       jointEnd: (frame) => ({ frame: target.firstEnd ?? frame, tid: 100 }),
+      frameOfTicks: (_tid, _now, ticks) => (ticks < 1000 ? 0 : null),
       seconds: (frame) => ({ begin: 100, at: 100 + frame / 4 }),
     },
     folder: '/traces/fake',

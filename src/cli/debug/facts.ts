@@ -11,6 +11,7 @@ import {
   type JointEnd,
 } from '../../engine/trace/landmarks.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
+import { frameOfTicks } from '../../engine/trace/ticks.js';
 import type { MMapRecord } from '../../engine/trace/records.js';
 import { frameLine } from '../frame-text.js';
 import { printable } from '../printable.js';
@@ -51,6 +52,11 @@ export class TraceScan {
   /** See `jointEnd` of landmarks. */
   jointEnd(frame: number): JointEnd {
     return this.scan((reader) => jointEnd(reader, frame));
+  }
+
+  /** See `frameOfTicks` of trace/ticks. */
+  frameOfTicks(tid: number, now: number, ticks: number): number | null {
+    return this.scan((reader) => frameOfTicks(reader, tid, now, ticks));
   }
 
   /** CLOCK_MONOTONIC of the recording, in seconds: when it began, and at a frame or the last before it. */

@@ -2,7 +2,7 @@
 import { PacketError } from '../packet/fields.js';
 import { jump } from '../resume.js';
 import type { Session } from '../session.js';
-import { whereNow } from './where.js';
+import { taskOf, whereNow } from './where.js';
 
 const FRAMES_AROUND = 5;
 const MOST_FRAMES = 1000;
@@ -12,6 +12,19 @@ export async function goTo(session: Session, words: readonly string[]): Promise<
   const frame = Number(words[0]);
   session.requireFrame(frame);
   await jump(session, () => session.replay.beginGoto(frame));
+  return whereNow(session);
+}
+
+/** rr's `seek-ticks`: to the first place where the task has so many ticks. */
+export async function seekTicks(session: Session, words: readonly string[]): Promise<string> {
+  const [count = '', thread] = words;
+  if (!/^\d{1,15}$/.test(count)) throw new PacketError('How many ticks? Give their number.');
+  const { replay, facts } = session;
+  const ticks = Number(count);
+  const tid = taskOf(session, thread === undefined ? [] : [thread]);
+  const frame = facts.frameOfTicks(tid, replay.frameTime, ticks);
+  if (frame === null) throw new PacketError('No event found matching specified ticks target.');
+  await jump(session, () => replay.beginSeekTicks(frame, ticks));
   return whereNow(session);
 }
 

@@ -3,7 +3,7 @@ import { fromHex, OK, PacketError, textToHex } from '../packet/fields.js';
 import type { Session } from '../session.js';
 import { diversionCommand } from './diversion.js';
 import { checkpoint, checkpoints, deleteCheckpoint, restart } from './checkpoints.js';
-import { frames, goTo } from './history.js';
+import { frames, goTo, seekTicks } from './history.js';
 import { tasks } from './tasks.js';
 import { absoluteTime, elapsedTime, recording, when, whenEnd, whenTicks, whenTid } from './where.js';
 
@@ -25,6 +25,12 @@ const COMMANDS: readonly Command[] = [
   { name: 'absolute-time', usage: '', help: 'the same by CLOCK_MONOTONIC', run: absoluteTime },
   { name: 'recording', usage: '', help: "the recording's folder", run: recording },
   { name: 'goto', usage: 'FRAME', help: 'go right behind a frame, forwards or backwards', run: goTo },
+  {
+    name: 'seek-ticks',
+    usage: 'TICKS [TID]',
+    help: 'go to the first place where the thread has so many ticks',
+    run: seekTicks,
+  },
   { name: 'checkpoint', usage: '[NAME]', help: 'remember this place', run: checkpoint },
   { name: 'checkpoints', usage: '', help: 'list the places remembered', run: checkpoints },
   { name: 'restart', usage: '[NUMBER]', help: 'go back to a checkpoint, or to where it began', run: restart },

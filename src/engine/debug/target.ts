@@ -185,8 +185,15 @@ export interface ReplayTarget extends DebugTarget {
   readonly frameTime: number;
   /** The last frame of the trace, if it is known by now. */
   readonly lastFrame: number | null;
-  /** Ticks of a task where it stands: counted if need be. */
-  ticks(tid: number): number;
+  /** Ticks of a task where it stands; null where they have to be counted first (`beginCountTicks`). */
+  ticks(tid: number): number | null;
+  /** Counts the ticks of the task that runs here; `poll` tells when that is done. The program stands where it stood. */
+  beginCountTicks(): void;
+  /**
+   * Goes to the first place behind frame `frameTime` at which the task of the next frame has so many ticks. `poll` throws
+   * E_USAGE if it never has, and the program stands where it stood.
+   */
+  beginSeekTicks(frameTime: number, ticks: number): void;
   /** Goes to right behind frame `frameTime`, in either direction; `poll` tells when it is there (kind `step`). */
   beginGoto(frameTime: number): void;
   /** Remembers where the program stands; the number names the place. */

@@ -2,6 +2,7 @@
 import { hex } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
 import type { TraceFrame } from '../trace/frame.js';
+import type { TraceReader } from '../trace/reader.js';
 
 export const hangs = ({ frameTime, tid }: TraceFrame, seconds: number, cause: unknown): RevenantError =>
   new RevenantError(
@@ -25,3 +26,10 @@ export const noTask = ({ frameTime, tid }: TraceFrame): RevenantError =>
     `Frame ${frameTime} is of task ${tid}, which does not exist.`,
     'The events do not fit together: the trace is damaged.',
   );
+
+/** The recorder was killed: `events` may have reached the disk before what its last frames need (rr-traces.md 1.5). */
+export function isCutShort(trace: TraceReader, error: unknown): boolean {
+  if (!trace.incomplete || !(error instanceof RevenantError) || error.code !== 'E_TRACE_CORRUPT')
+    return false;
+  return trace.peekMapping() === null || trace.peekTaskEvent() === null;
+}

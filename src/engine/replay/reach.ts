@@ -4,6 +4,7 @@ import { SIGNAL_NAMES } from '../base/linux.js';
 import { EFLAGS_RESUME, Reg } from '../base/registers.js';
 import { isRepeatedString } from '../x86/decode.js';
 import { EventKind, type TraceFrame } from '../trace/frame.js';
+import { hasExactTicks } from '../trace/ticks.js';
 import type { Task } from '../task/task.js';
 import type { PerformContext } from './perform.js';
 import { ripOf, Stop } from './runner.js';
@@ -11,7 +12,7 @@ import { isInterrupted, restartCall } from './syscalls/restart.js';
 import { Goal, type ReplayStep } from './step.js';
 import { Aim, type TickStrategy } from './ticks/strategy.js';
 import { isOtherRefusal, stepLifted, tryFault, undoWildBranch, unraisedOf } from './unraised.js';
-import { hasExactTicks, registersMatch, stateMatches } from './verify.js';
+import { registersMatch, stateMatches } from './verify.js';
 
 /**
  * 'running': the guest was left running. 'yielded': it stands, but the event loop should have a turn.
@@ -50,7 +51,7 @@ export function reachGoal(
     }
     let stop = alone
       ? stepAlone(context, task, frame, step, limit, budgetMicros)
-      : strategy.run(task, limit, budgetMicros, aimOf(context, frame, step));
+      : runCounted(context, task, frame, step, limit, budgetMicros);
     if (stop === Stop.pending) return 'running';
     if (stop === Stop.yielded) return 'yielded';
     if (stop === Stop.staged) return 'staged';
@@ -64,6 +65,7 @@ export function reachGoal(
       listener.ended();
     }
     if (stop === Stop.ticks) {
+      if (listener?.ticked(task)) return 'stopped';
       if (isThere(context, task, frame, step)) return reached(strategy);
       if (isMatched(context, step)) watch(context, frame, step);
       continue;
@@ -89,6 +91,22 @@ export function reachGoal(
     registers[2 * Reg.eflags] |= EFLAGS_RESUME;
   }
   return 'yielded';
+}
+
+/** At full speed; no farther than the frame's ticks, and than the listener's. */
+function runCounted(
+  context: PerformContext,
+  task: Task,
+  frame: TraceFrame,
+  step: ReplayStep,
+  limit: number,
+  budgetMicros: number,
+): Stop {
+  const { strategy, listener } = context;
+  const wanted = strategy.counts ? (listener?.tickLimit(task) ?? Infinity) : Infinity;
+  if (wanted > limit || wanted === Infinity)
+    return strategy.run(task, limit, budgetMicros, aimOf(context, frame, step));
+  return strategy.run(task, wanted, budgetMicros, Aim.byTicks);
 }
 
 /** Makes the task ready to run to the event, unless it stands there. */

@@ -4,7 +4,7 @@ import { SyscallState, type TraceFrame, EventKind } from '../trace/frame.js';
 import type { Task } from '../task/task.js';
 import { ReplayCore } from './core.js';
 import { diverged, type DivergenceCause } from './diverge.js';
-import { hangs, noTask, unusedMapping } from './frame-errors.js';
+import { hangs, isCutShort, noTask, unusedMapping } from './frame-errors.js';
 import { FrameHistory } from './history.js';
 import { isInCall, performFrame, prepareFrame, type PerformContext } from './perform.js';
 import { isBookkeeping, planStep, type PlanState } from './plan.js';
@@ -134,18 +134,10 @@ export class ReplaySession {
     try {
       return this.advanceFrames(maxFrames, budgetMicros);
     } catch (error) {
-      if (!this.isCutShort(error)) throw error;
+      if (!isCutShort(this.core.trace, error)) throw error;
       this.finished = true;
       return 'end';
     }
-  }
-
-  /** The recorder was killed: `events` may have reached the disk before what its last frames need (rr-traces.md 1.5). */
-  private isCutShort(error: unknown): boolean {
-    const { trace } = this.core;
-    if (!trace.incomplete || !(error instanceof RevenantError) || error.code !== 'E_TRACE_CORRUPT')
-      return false;
-    return trace.peekMapping() === null || trace.peekTaskEvent() === null;
   }
 
   private advanceFrames(maxFrames: number, budgetMicros: number): Progress {
@@ -258,6 +250,14 @@ export class ReplaySession {
       strategies: this.ticks,
       stopFor: (listener) => void (this.context.listener = listener),
     };
+  }
+
+  /** Ticks are counted from the next frame or restored checkpoint on, whatever strategy was chosen. */
+  counting = false;
+
+  /** The chosen strategy counts: ticks are exact everywhere. */
+  get alwaysCounts(): boolean {
+    return this.home.counts;
   }
 
   /** Told of each fall-back: the frame it went back to, and the one that failed. */
@@ -380,7 +380,9 @@ export class ReplaySession {
     state.started = this.core.taskCount > 0;
     state.entered = isInCall(this.core, task, frame);
     state.skipExecution = task !== null && task.skipNextExecution;
-    state.elidable = !this.context.strategy.counts && isElidable(frame, task, this.core.trace.peek(1));
+    // What is only counted passes over the same frames as what is not.
+    const counts = this.home.counts || this.exact.includes(frame.frameTime);
+    state.elidable = !counts && isElidable(frame, task, this.core.trace.peek(1));
     if (task) task.skipNextExecution = false;
     if (task && !isBookkeeping(frame)) task.entered = false;
     return state;
@@ -399,7 +401,7 @@ export class ReplaySession {
 
   /** The one that the caller chose, but where it was found to be wrong. */
   private chooseStrategy(frameTime: number): void {
-    const wanted = this.exact.includes(frameTime) ? this.ticks.exact : this.home;
+    const wanted = this.counting || this.exact.includes(frameTime) ? this.ticks.exact : this.home;
     if (wanted === this.context.strategy || this.home.counts) return;
     this.context.strategy.cancel();
     this.context.strategy = wanted;

@@ -15,6 +15,10 @@ export interface StopListener {
    * @returns true: control goes back to who advances the session; false: go on
    */
   stopped(stop: Stop, task: Task): boolean;
+  /** Where ticks are counted: how many the task may have before it is to stand (`ticked`). Infinity: any number. */
+  tickLimit(task: Task): number;
+  /** The task has so many; it stands right behind the branch. @returns true: control goes back */
+  ticked(task: Task): boolean;
   /** Something ended the run that is the frame's business. */
   ended(): void;
   /**

@@ -1,5 +1,4 @@
 import { Reg, REGISTER_NAMES, type RegisterWords } from '../base/registers.js';
-import { EventKind, type TraceFrame } from '../trace/frame.js';
 
 /** Word indices that are compared bit for bit (rr: Registers.cc, compare_registers_core; rr-traces.md 3.2). */
 const COMPARED_WORDS: readonly number[] = [
@@ -68,15 +67,3 @@ export function differingRegisters(recorded: RegisterWords, found: RegisterWords
   if (names.size === 0 && !registersMatch(recorded, found)) names.add('orig_rax');
   return [...names];
 }
-
-/** Frames whose ticks say when something else happened, not where the program stands (rr-traces.md 5.2). */
-const SLOPPY: ReadonlySet<EventKind> = new Set<EventKind>([
-  EventKind.growMap,
-  EventKind.syscallbufFlush,
-  EventKind.syscallbufReset,
-  EventKind.syscallbufAbortCommit,
-  EventKind.exit,
-]);
-
-/** The frame's ticks are the task's at the frame's event. */
-export const hasExactTicks = (frame: TraceFrame): boolean => !SLOPPY.has(frame.kind);

@@ -7,7 +7,7 @@ const LIMIT = 8;
 /** At a place: of checkpoints, only it is looked at. */
 function at(frameTime: number, effort = frameTime, inside = false): Stopover {
   const checkpoint = { frameTime, inside: inside ? {} : null } as unknown as Checkpoint;
-  return { checkpoint, effort, tid: inside ? 1 : -1 };
+  return { checkpoint, effort, tid: inside ? 1 : -1, counted: false };
 }
 
 function make(limit = LIMIT): { stopovers: Stopovers; dropped: Checkpoint[]; frames: () => number[] } {

@@ -7,6 +7,8 @@ export interface Stopover {
   readonly effort: number;
   /** The task that runs there inside an interval; -1 between two frames. */
   readonly tid: number;
+  /** Its tasks' ticks are exact there, or -1: they were counted on the way from where they are known. */
+  counted: boolean;
 }
 
 /**

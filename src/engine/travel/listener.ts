@@ -34,9 +34,18 @@ export interface RunOrders {
   readonly blind: boolean;
   /** The frame whose event ends the run before anything of it is performed, if it is found by its address. -1: none. */
   readonly eventOf: number;
+  /** Where ticks are counted: a task and how many it has where the run ends. null: none. */
+  readonly ticks: { readonly tid: number; readonly count: number } | null;
 }
 
-export const RUN: RunOrders = { stepTid: -1, skipTid: -1, sentinel: null, blind: false, eventOf: -1 };
+export const RUN: RunOrders = {
+  stepTid: -1,
+  skipTid: -1,
+  sentinel: null,
+  blind: false,
+  eventOf: -1,
+  ticks: null,
+};
 
 /** Decides at every stop of a session that is being debugged, and remembers the one that ended a run. */
 export class TravelListener implements StopListener {
@@ -137,6 +146,18 @@ export class TravelListener implements StopListener {
     if (this.orders.stepTid !== task.tid) return false;
     if (this.end({ kind: 'step', tid: task.tid })) return true;
     return this.executeAlone(Lift.breakpoints);
+  }
+
+  tickLimit({ tid }: Task): number {
+    const { ticks } = this.orders;
+    return ticks?.tid === tid ? ticks.count : Infinity;
+  }
+
+  ticked(task: Task): boolean {
+    if (task.ticks !== this.tickLimit(task)) return false;
+    this.executed = this.ranSinceFrame = true;
+    this.event = { kind: 'arrived' };
+    return true;
   }
 
   ended(): void {

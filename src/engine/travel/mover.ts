@@ -116,7 +116,8 @@ export class Mover {
     const tid = this.running?.tid ?? -1;
     if (behind && this.session.inside)
       this.stopovers.forgetBetween(this.session.frameTime, behind, this.bound);
-    const stopover = { checkpoint: this.session.checkpoint(), effort: this.effort, tid };
+    const counted = this.session.counting || this.session.alwaysCounts;
+    const stopover = { checkpoint: this.session.checkpoint(), effort: this.effort, tid, counted };
     this.stopovers.add(stopover, behind);
     this.effortAtLast = this.effort;
     this.spareMemory(stopover);
@@ -156,7 +157,7 @@ export class Mover {
       if (gain < WORTH_READING) return null;
       const checkpoint = this.archive.load(latest);
       if (!checkpoint) continue;
-      const stopover = { checkpoint, effort: near.effort + gain * EXITS_A_FRAME, tid: -1 };
+      const stopover = { checkpoint, effort: near.effort + gain * EXITS_A_FRAME, tid: -1, counted: false };
       this.stopovers.hold(near);
       this.stopovers.add(stopover, near);
       this.spareMemory(stopover);

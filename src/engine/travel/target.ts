@@ -30,6 +30,7 @@ import { Interrupted, Mover, type Slices } from './mover.js';
 import { Reverse } from './reverse.js';
 import { memoryDigest } from './same-state.js';
 import { Searcher } from './search.js';
+import { Ticks } from './ticks.js';
 
 export interface TravelOptions extends ReplayOptions {
   /** Debug registers stop data accesses on this machine (Attestation.dataBreakpoints). */
@@ -49,6 +50,7 @@ export class TravelTarget implements ReplayTarget {
   private readonly catching = new Catching();
   private readonly mover: Mover;
   private readonly reverse: Reverse;
+  private readonly tickCounts: Ticks;
   private readonly marks = new Map<number, Checkpoint>();
   private nextMark = 1;
   private job: Slices<DebugStop> | null = null;
@@ -70,7 +72,9 @@ export class TravelTarget implements ReplayTarget {
     stopFor(listener);
     this.mover = new Mover(session, listener, this.stops);
     this.mover.archive = options.archive?.(session) ?? null;
-    this.reverse = new Reverse(new Searcher(core, this.mover));
+    const searcher = new Searcher(core, this.mover);
+    this.reverse = new Reverse(searcher);
+    this.tickCounts = new Ticks(searcher, this.reverse);
     const reclaim = core.memory.reclaim;
     core.memory.reclaim = () => this.mover.stopovers.dropOne() || reclaim();
   }
@@ -176,13 +180,23 @@ export class TravelTarget implements ReplayTarget {
     this.catching.lifecycle = new Set(kinds);
   }
 
-  ticks(tid: number): number {
+  ticks(tid: number): number | null {
     const task = this.task(tid);
+    if (this.mover.running === task) return this.tickCounts.known();
     return task.ticks >= 0 ? task.ticks : task.recTicks;
   }
 
+  beginCountTicks(): void {
+    this.start(this.orBack(this.thenStand(this.tickCounts.count())));
+  }
+
+  beginSeekTicks(frameTime: number, ticks: number): void {
+    this.start(this.orBack(this.thenStand(this.tickCounts.seek(frameTime, ticks))));
+  }
+
   begin(request: RunRequest): void {
-    this.start(request.direction === 'forward' ? this.runForward(request) : this.runBackward(request));
+    const { direction } = request;
+    this.start(direction === 'forward' ? this.runForward(request) : this.orBack(this.runBackward(request)));
   }
 
   beginGoto(frameTime: number): void {
@@ -213,10 +227,15 @@ export class TravelTarget implements ReplayTarget {
   }
 
   poll(): DebugStop | null {
-    invariant(this.job, 'something is under way');
-    const slice = this.job.next();
-    if (!slice.done) return null;
+    const { job } = this;
+    invariant(job, 'something is under way');
+    // Not if it throws: there may be no such place, and others to go to.
     this.job = null;
+    const slice = job.next();
+    if (!slice.done) {
+      this.job = job;
+      return null;
+    }
     this.mover.interruptRequested = false;
     this.last = slice.value;
     return this.last;
@@ -319,30 +338,47 @@ export class TravelTarget implements ReplayTarget {
   }
 
   private *runBackward({ mode, tid }: RunRequest): Slices<DebugStop> {
+    if (mode.kind === 'continue') return yield* this.reverse.toLastStop(tid);
+    for (;;) {
+      this.mover.beginJourney();
+      const stop = yield* this.stepBack(tid);
+      if (stop.kind !== 'step' || mode.kind === 'step') return stop;
+      const rip = this.rip(tid);
+      if (rip < mode.start || rip >= mode.end) return stop;
+      if (this.breaksAt(tid, rip)) return { kind: 'breakpoint', tid, address: rip };
+      yield null;
+      this.mover.checkInterrupt();
+    }
+  }
+
+  /** A journey that ends where it began if it is interrupted, or if there is no such place. */
+  private *orBack(journey: Slices<DebugStop>): Slices<DebugStop> {
     const { mover } = this;
+    const tid = this.currentTid;
     mover.beginJourney();
     const present = mover.keepHere();
     mover.stopovers.hold(present);
     try {
-      if (mode.kind === 'continue') return yield* this.reverse.toLastStop(tid);
-      for (;;) {
-        mover.beginJourney();
-        const stop = yield* this.stepBack(tid);
-        if (stop.kind !== 'step' || mode.kind === 'step') return stop;
-        const rip = this.rip(tid);
-        if (rip < mode.start || rip >= mode.end) return stop;
-        if (this.breaksAt(tid, rip)) return { kind: 'breakpoint', tid, address: rip };
-        yield null;
-        mover.checkInterrupt();
-      }
+      return yield* journey;
     } catch (error) {
-      if (!(error instanceof Interrupted)) throw error;
+      const isUsers = error instanceof RevenantError && error.code === 'E_USAGE';
+      if (!isUsers && !(error instanceof Interrupted)) throw error;
       mover.goTo(present);
+      if (isUsers) throw error;
       return { kind: 'interrupted', tid };
     } finally {
       mover.stopovers.letGo(present);
       mover.endJourney();
     }
+  }
+
+  private *thenStand(journey: Slices<void>): Slices<DebugStop> {
+    yield* journey;
+    return this.standing();
+  }
+
+  private standing(): DebugStop {
+    return { kind: 'step', tid: this.session.inside?.task.tid ?? this.currentTid };
   }
 
   private breaksAt(tid: number, address: Gva): boolean {
@@ -366,7 +402,7 @@ export class TravelTarget implements ReplayTarget {
     const checkpoint = this.marks.get(mark);
     if (!checkpoint) throw new RevenantError('E_USAGE', `There is no mark ${mark}.`);
     this.mover.goToKept(checkpoint);
-    return { kind: 'step', tid: this.session.inside?.task.tid ?? this.currentTid };
+    return this.standing();
   }
 
   private stopOf(event: TravelEvent): DebugStop {

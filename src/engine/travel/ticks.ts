@@ -1,0 +1,140 @@
+import { RevenantError, invariant } from '../base/errors.js';
+import { TraceReader } from '../trace/reader.js';
+import { tickStart, type TickStart } from '../trace/ticks.js';
+import type { Stopover } from './checkpoints.js';
+import { RUN } from './listener.js';
+import { Interrupted, type Slices } from './mover.js';
+import type { Reverse } from './reverse.js';
+import { lost, type Searcher } from './search.js';
+
+/** A replay that loses the processor's counter on the way, or finds that it was wrong before, begins anew. */
+const MAX_ATTEMPTS = 3;
+
+/**
+ * Ticks inside of intervals. A replay that finds its way by registers does not count them: the way from the last frame at
+ * which a task's ticks are known is gone once more, counting. Stopovers that are kept on it make the next way shorter.
+ */
+export class Ticks {
+  constructor(
+    private readonly search: Searcher,
+    private readonly reverse: Reverse,
+  ) {}
+
+  private get mover(): Searcher['mover'] {
+    return this.search.mover;
+  }
+
+  /** Of the task that runs where the session stands; null where they would have to be counted. */
+  known(): number | null {
+    const { running, session, stands } = this.mover;
+    invariant(running, 'a task runs');
+    if (session.alwaysCounts) return running.ticks;
+    return stands?.counted ? ticksAt(stands, running.tid) : null;
+  }
+
+  /** Counts those of the task that runs where the session stands. It stands there again, whatever happens. */
+  *count(): Slices<void> {
+    const { mover, search } = this;
+    if (!mover.running || this.known() !== null) return;
+    const present = mover.keepHere();
+    const start = this.startBehind(present.checkpoint.frameTime);
+    try {
+      yield* this.counting(start, present, function* () {
+        yield* search.towards({ at: present }, { blind: true });
+        const { running } = mover;
+        const copy = present.checkpoint.tasks.find(({ tid }) => tid === present.tid);
+        if (!running || !copy || running.ticks < 0) throw lost(mover.session.frameTime);
+        copy.ticks = running.ticks;
+        present.counted = true;
+      });
+    } finally {
+      mover.goTo(present);
+    }
+  }
+
+  /**
+   * Goes to the first place behind a frame at which the task that runs there has so many ticks: right behind the branch,
+   * or right behind the frame where it has them already.
+   * @throws RevenantError E_USAGE if it has more there, or never has so many
+   */
+  *seek(frameTime: number, ticks: number): Slices<void> {
+    const { mover, search } = this;
+    const start = this.startBehind(frameTime);
+    const { tid, firm, known, next } = start;
+    if (ticks < known.ticks || (next && ticks > next.ticks)) throw outside(frameTime, ticks, start);
+    yield* this.counting(start, ticks, function* () {
+      if (mover.session.frameTime < firm) yield* search.towards({ frameTime: firm }, { blind: true });
+      const now = search.core.tasks.get(tid)?.ticks ?? -1;
+      if (now > ticks) throw outside(frameTime, ticks, { ...start, known: { frame: firm, ticks: now } });
+      if (now === ticks) return;
+      const event = yield* mover.forward({ ...RUN, blind: true, ticks: { tid, count: ticks } });
+      if (event.kind === 'interrupted') throw new Interrupted();
+      if (event.kind !== 'arrived') throw outside(frameTime, ticks, start);
+      mover.keepHere();
+    });
+    // On without counting.
+    mover.goTo(mover.keepHere());
+  }
+
+  private startBehind(frameTime: number): TickStart {
+    const reader = TraceReader.open(this.search.core.trace.directory);
+    try {
+      const start = tickStart(reader, frameTime);
+      if (start) return start;
+    } finally {
+      reader.close();
+    }
+    throw new RevenantError('E_USAGE', `No task runs behind frame ${frameTime}: the recording ends there.`);
+  }
+
+  /**
+   * Does `work` with ticks counted, from a stopover at which those of the task are known.
+   * @param end a stopover, or ticks of the task, that the stopover must not be behind
+   */
+  private *counting(start: TickStart, end: Stopover | number, work: () => Slices<void>): Slices<void> {
+    const { mover } = this;
+    const { session, stops } = mover;
+    const resume = stops.suspend();
+    try {
+      for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+        const from = this.lastCounted(start, end) ?? (yield* this.reverse.toFrame(start.known.frame));
+        const { fallbacks } = session.stats;
+        session.counting = true;
+        mover.goTo(from, typeof end === 'number' ? null : end);
+        yield* work();
+        if (session.stats.fallbacks === fallbacks) return;
+        session.counting = false;
+      }
+    } finally {
+      session.counting = false;
+      resume();
+    }
+    throw lost(start.firm);
+  }
+
+  /** The last stopover behind the frame where ticks are known, and before `end`, up to which they were counted. */
+  private lastCounted({ tid, known, next }: TickStart, end: Stopover | number): Stopover | null {
+    const beyond = next?.frame ?? Infinity;
+    let last: Stopover | null = null;
+    for (const stopover of this.mover.stopovers) {
+      if (stopover === end) break;
+      const { frameTime } = stopover.checkpoint;
+      if (!stopover.counted || frameTime < known.frame) continue;
+      if (typeof end !== 'number') last = stopover;
+      else if (frameTime < beyond && ticksAt(stopover, tid) < end) last = stopover;
+    }
+    return last;
+  }
+}
+
+function ticksAt({ checkpoint }: Stopover, tid: number): number {
+  return checkpoint.tasks.find((task) => task.tid === tid)?.ticks ?? Infinity;
+}
+
+function outside(frame: number, ticks: number, { tid, known, next }: TickStart): RevenantError {
+  const most = next ? ` to ${next.ticks}, until frame ${next.frame}` : ' or more';
+  return new RevenantError(
+    'E_USAGE',
+    `Behind frame ${frame} task ${tid} does not come to ${ticks} ticks: it has ${known.ticks}${most}.`,
+  );
+}
