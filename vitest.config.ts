@@ -15,6 +15,7 @@ const machineSpecs = [
   'test/api/**/*.spec.ts',
   'test/cli/hostile.spec.ts',
   'test/jobs/ci.spec.ts',
+  'test/jobs/ci-faults.spec.ts',
   'test/jobs/questions.spec.ts',
   'test/jobs/worker.spec.ts',
   'test/deploy/action.spec.ts',

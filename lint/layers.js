@@ -47,7 +47,7 @@ export const layers = (() => {
     [machine]: [base, host, x86, trace, kvm],
     [api]: [...engine, machine, diversion],
     [index]: [...engine, machine, diversion, api],
-    [jobs]: [base, trace, machine, api, index],
+    [jobs]: [base, symbols, trace, machine, api, index],
     'src/cli': [...engine, machine, diversion, frontEnd, api, jobs, index],
     'src/bench': [...engine, machine, diversion, frontEnd, api, jobs, index, 'src/cli'],
   };

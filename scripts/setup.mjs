@@ -37,7 +37,7 @@ export async function ensureInitramfs() {
   const { findInstallation, machineFolder } = await machine('installation.js');
   const initramfs = await machine('initramfs.js');
   const folder = machineFolder();
-  initramfs.removeOldInitramfs(folder, initramfs.ensureInitramfs(findInstallation(), folder));
+  initramfs.removeOldInitramfs(folder, initramfs.ensureInitramfs(findInstallation()));
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Where the checkpoint files of a trace are looked for, and written. */
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
+import { cacheFolder } from './cache-folder.js';
 import { CheckpointFiles, folderBeside, folderInCache } from '../engine/persist/archive.js';
 import type { ReplaySession } from '../engine/replay/session.js';
 import type { TraceReader } from '../engine/trace/reader.js';
@@ -11,16 +11,16 @@ export interface CheckpointOptions {
   checkpoints?: string | false;
 }
 
-/** In the user's cache. */
-export function cachedFolder(trace: TraceReader): string {
-  const base = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
-  return folderInCache(path.join(base, 'revenant'), trace);
+/** In the user's cache; null where the user has none. */
+export function cachedFolder(trace: TraceReader): string | null {
+  const cache = cacheFolder(process.env);
+  return cache === null ? null : folderInCache(cache, trace);
 }
 
 export function checkpointFolders(trace: TraceReader, { checkpoints }: CheckpointOptions): string[] {
   if (checkpoints === false) return [];
   if (typeof checkpoints === 'string') return [checkpoints];
-  return [folderBeside(trace.directory), cachedFolder(trace)];
+  return [folderBeside(trace.directory), cachedFolder(trace)].filter((folder) => folder !== null);
 }
 
 /** For a session of the trace. */
@@ -37,6 +37,6 @@ export function folderToWrite(trace: TraceReader): string {
     fs.accessSync(writable, fs.constants.W_OK);
     return beside;
   } catch {
-    return cachedFolder(trace);
+    return cachedFolder(trace) ?? beside;
   }
 }

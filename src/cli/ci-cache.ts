@@ -5,18 +5,23 @@ import { fileURLToPath } from 'node:url';
 import { ResultCache } from '../jobs/cache/cache.js';
 import { fileDigest, folderDigest, listDigest } from '../jobs/cache/digest.js';
 import { configure } from '../machine/launch.js';
+import { cacheFolder } from './cache-folder.js';
 import type { CiEnvironment } from './ci-environment.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** The cache of results, or null where none is wanted. */
+/** The cache of results, or null where none is wanted, or there is no place for it. */
 export function openCache(
   { cache }: { cache?: string | false },
   { environment, date }: CiEnvironment,
+  complain: (text: string) => void,
 ): ResultCache | null {
   if (cache === false) return null;
-  const base = environment.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache');
-  return new ResultCache(cache ?? path.join(base, 'revenant/ci'), buildDigest(), date);
+  const base = cacheFolder(environment);
+  const folder = cache ?? (base === null ? null : path.join(base, 'ci'));
+  if (folder !== null) return new ResultCache(folder, buildDigest(), date);
+  complain('results are not kept: this user has no home folder; --cache FOLDER names one');
+  return null;
 }
 
 /** Everything that decides how a trace replays here but the trace: our code, the emulated machine, the processor. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
+import { RevenantError } from '../engine/base/errors.js';
 import type { JobResult } from '../jobs/result.js';
 import type { RunListener } from '../jobs/run/pool.js';
 import type { JobSpec } from '../jobs/spec.js';
@@ -16,6 +17,17 @@ export interface QueueSurroundings {
   signal: AbortSignal;
   say: (text: string) => void;
   now: () => number;
+}
+
+/**
+ * Looks at a store before anything is done. Throws E_USAGE for what is none, or without a queue that needs it; E_QUEUE
+ * where it cannot be used.
+ */
+export async function checkStore(store: string, queue: string | undefined): Promise<void> {
+  if (queue === undefined)
+    throw new RevenantError('E_USAGE', '--store is for traces that travel to workers: it goes with --queue.');
+  const { requireStore } = await import('../jobs/store/open.js');
+  await requireStore(store);
 }
 
 /** Lets the workers of a queue do the jobs. The libraries for it are loaded only here. */

@@ -1,4 +1,5 @@
-import { ExitCode, RevenantError } from '../engine/base/errors.js';
+import type { RevenantError } from '../engine/base/errors.js';
+import { asFailure } from '../engine/base/system-errors.js';
 import type { CommandIo } from './output.js';
 import { OutputClosed } from './output.js';
 import { printableLines } from './printable.js';
@@ -19,11 +20,15 @@ export async function reportFailure(
   options: FailureOptions,
 ): Promise<number> {
   if (failure instanceof OutputClosed) return OutputClosed.exitCode;
-  const error = failure instanceof RevenantError ? failure : internal(failure);
+  const error = asFailure(failure);
   const report = error.code === 'E_DIVERGED' ? await divergence(error) : null;
   if (options.json) {
     const { code, message, hint } = error;
-    io.out(`${JSON.stringify({ error: { code, message, hint, report: report?.document } })}\n`);
+    try {
+      io.out(`${JSON.stringify({ error: { code, message, hint, report: report?.document } })}\n`);
+    } catch {
+      // Standard output is what failed, or fails too: the text below tells.
+    }
   }
   io.err(report?.text ?? sentences(error));
   if (options.verbose) io.err(stackOf(error));
@@ -41,16 +46,6 @@ const sentences = (error: RevenantError): string =>
   [error.message, ...(error.hint ? [error.hint] : [])]
     .map((text) => `revenant: ${printableLines(text)}\n`)
     .join('');
-
-function internal(failure: unknown): RevenantError {
-  const message = failure instanceof Error ? failure.message : String(failure);
-  return new RevenantError(
-    'E_INTERNAL',
-    `Internal error: ${message}`,
-    `This is a defect in Revenant (exit code ${ExitCode.internal}); --verbose shows where.`,
-    { cause: failure },
-  );
-}
 
 function stackOf(error: Error): string {
   const cause = error.cause instanceof Error ? `caused by ${error.cause.stack ?? ''}\n` : '';

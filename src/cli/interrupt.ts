@@ -2,6 +2,31 @@ import { ExitCode, RevenantError } from '../engine/base/errors.js';
 
 const interrupted = (): RevenantError => new RevenantError('E_INTERRUPTED', 'Interrupted.');
 
+const SAME_SIGNAL_MS = 500;
+
+/**
+ * Tells once of the first signal that asks us to end: E_INTERRUPTED for Ctrl-C, E_TERMINATED for SIGTERM and SIGHUP.
+ * A second one ends the process at once. Returns what gives signals their usual meaning back.
+ */
+export function onSignals(
+  tell: (reason: RevenantError) => void,
+  signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'],
+): () => void {
+  let told = -Infinity;
+  const listener = (signal: NodeJS.Signals): void => {
+    const reason =
+      signal === 'SIGINT' ? interrupted() : new RevenantError('E_TERMINATED', `Ended by ${signal}.`);
+    const now = performance.now();
+    // One that was sent to the group of processes may come a second time from our parent.
+    if (now - told < SAME_SIGNAL_MS) return;
+    if (told >= 0) process.exit(reason.exitCode);
+    told = now;
+    tell(reason);
+  };
+  for (const signal of signals) process.on(signal, listener);
+  return () => signals.forEach((signal) => process.off(signal, listener));
+}
+
 /**
  * Ctrl-C while something long runs: the first one asks, the work stops at the next turn of the event
  * loop and cleans up; a second one ends the process at once.

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
-import { ExitCode } from '../engine/base/errors.js';
+import { EXITS, ExitCode } from '../engine/base/errors.js';
 import { parseCount, parseSeconds, parseSize } from './args.js';
 import { addCi } from './ci-options.js';
 import { checkpointFiles, checkpointOptions } from './checkpoint-options.js';
@@ -10,23 +10,6 @@ import { createLogger } from './log.js';
 import type { CommandIo } from './output.js';
 import { processIo } from './output.js';
 import { memoryOption, stallLimitOption, traceOptions } from './trace-options.js';
-
-const EXIT_CODES = `
-Exit codes:
-  0  done; for replay: replayed to the last frame
-  1  the replay diverged from the recording, or a trace of replay --all or ci failed
-  2  the command line is wrong
-  3  the trace is missing, damaged, of another version, or names files it must not
-  4  no machine here can carry this trace, or none could be started
-  5  the trace needs something that Revenant does not do yet
-  6  guest memory reached its limit (--memory)
-  7  ci --strict: nothing failed, but traces were skipped
-  8  ci: the manifest is missing or wrong
-  9  a call in a diversion did not return
- 70  a defect in Revenant
-130  interrupted
-141  whoever read the output has closed it
-`;
 
 interface Global {
   verbose: boolean;
@@ -44,7 +27,7 @@ function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>):
     .description("Replays rr traces in a KVM guest that has the recording machine's XCR0 and CPUID.")
     .version(versionOfPackage(), '--version', 'print the version')
     .option('--verbose', 'log what is done, and print stack traces of failures')
-    .addHelpText('after', EXIT_CODES)
+    .addHelpText('after', exitCodesText)
     .showSuggestionAfterError()
     .configureOutput({ writeOut: io.out, writeErr: io.err })
     .exitOverride();
@@ -54,6 +37,14 @@ function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>):
   addMachineCommands(program, io, perform);
   addCi(program, io, perform, versionOfPackage());
   return program;
+}
+
+/** The table of exit codes as `--help` ends with it. */
+function exitCodesText(): string {
+  const lines = Object.values(EXITS).map(
+    ({ code, meaning }) => `${String(code).padStart(3)}  ${meaning.replaceAll('`', '')}`,
+  );
+  return `\nExit codes:\n${lines.join('\n')}\n`;
 }
 
 const cpuOption = (): Option =>
@@ -271,4 +262,10 @@ export async function main(argv: string[], io: CommandIo = processIo): Promise<n
       verbose: argv.includes('--verbose'),
     });
   }
+}
+
+/** Ends the process for what was thrown where nobody waits for it, in a timer or a socket's listener. */
+export async function endWith(thrown: unknown): Promise<never> {
+  const verbose = process.argv.includes('--verbose');
+  process.exit(await reportFailure(processIo, thrown, { json: false, verbose }));
 }

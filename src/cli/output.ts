@@ -1,19 +1,21 @@
 import fs from 'node:fs';
 import tty from 'node:tty';
+import { ExitCode } from '../engine/base/errors.js';
+import { unwritable } from '../engine/base/system-errors.js';
 
 /** The reader of a pipe went away: nobody wants the rest. Ends the command quietly, as SIGPIPE would. */
 export class OutputClosed extends Error {
   /** What a shell reports of a program that died of SIGPIPE. */
-  static readonly exitCode = 141;
+  static readonly exitCode = ExitCode.outputClosed;
 }
 
 /** What a command may do to the outside; commands take it as an argument so that tests can listen. */
 export interface CommandIo {
-  /** Text to standard output, as it is (no newline added). */
+  /** Text to standard output, as it is (no newline added). Throws OutputClosed, E_OUTPUT. */
   out(text: string): void;
-  /** Text to standard error, as it is. */
+  /** Text to standard error, as it is: messages, which are lost where they cannot be written. Throws nothing. */
   err(text: string): void;
-  /** Bytes to standard output (1) or standard error (2), exactly these and all of them. */
+  /** Bytes to standard output (1) or standard error (2), exactly these and all of them. Throws OutputClosed, E_OUTPUT. */
   bytes(fd: 1 | 2, bytes: Uint8Array): void;
   isTerminal(fd: 1 | 2): boolean;
   /** Milliseconds since the command began, by a monotonic clock. */
@@ -24,7 +26,7 @@ const waiter = new Int32Array(new SharedArrayBuffer(4));
 
 /**
  * Writes all of `bytes`, waiting where a pipe or terminal is full: what a replayed program printed
- * must come out whole and in order whatever the reader's speed. Throws OutputClosed on EPIPE.
+ * must come out whole and in order whatever the reader's speed. Throws OutputClosed on EPIPE, else E_OUTPUT.
  */
 export function writeAll(fd: number, bytes: Uint8Array): void {
   let done = 0;
@@ -34,17 +36,25 @@ export function writeAll(fd: number, bytes: Uint8Array): void {
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       if (code === 'EPIPE') throw new OutputClosed();
-      if (code !== 'EAGAIN') throw error;
+      if (code !== 'EAGAIN') throw unwritable(fd === 1 ? 'standard output' : 'standard error', error);
       // Another holder of the pipe or terminal made it non-blocking; it will drain.
       Atomics.wait(waiter, 0, 0, 2);
     }
   }
 }
 
+function message(text: string): void {
+  try {
+    writeAll(2, Buffer.from(text));
+  } catch {
+    // A full disk or a reader that left must not end what goes well; results do not go this way.
+  }
+}
+
 /** The process's own streams and clock. */
 export const processIo: CommandIo = {
   out: (text) => writeAll(1, Buffer.from(text)),
-  err: (text) => writeAll(2, Buffer.from(text)),
+  err: message,
   bytes: writeAll,
   // Not process.stdout.isTTY: making that stream turns the descriptor non-blocking for every holder.
   isTerminal: (fd) => tty.isatty(fd),

@@ -13,11 +13,25 @@ beforeEach(() => {
 afterEach(() => fs.rmSync(root, { recursive: true }));
 
 it('gives each name a folder of its own below the root', () => {
-  const names = ['tree', 'zen2/tree', 'zen2_tree', 'zen2 tree', '..', '../x', '', '/', '.git', 'a/../../b'];
+  const names = [
+    'tree',
+    'zen2/tree',
+    'zen2_tree',
+    'zen2 tree',
+    '..',
+    '../x',
+    '',
+    '/',
+    '.git',
+    'a/../../b',
+    'x'.repeat(300),
+    'x'.repeat(301),
+  ];
   const folders = names.map((name) => artifactFolder(root, name));
   expect(folders[0]).toBe(path.join(root, 'tree'));
   expect(new Set(folders).size).toBe(names.length);
   for (const folder of folders) expect(path.dirname(folder)).toBe(root);
+  for (const folder of folders) fs.mkdirSync(folder);
 });
 
 it('keeps what a worker made of a failure, and drops what is of an earlier one', () => {

@@ -2,16 +2,23 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { makeFolder } from '../engine/base/folders.js';
 import { resultText } from './report/problem-text.js';
 import type { JobResult } from './result.js';
 import { debugCommand } from './run/reproduce.js';
 
-/** A job's folder: its name, with what no file name should hold replaced; other names never have the same. */
+/** File systems take 255 bytes, some less. */
+const MOST_NAME = 120;
+
+/**
+ * A job's folder: its name, with what no file name should hold replaced, and not too long; other names never have the
+ * same.
+ */
 export function artifactFolder(root: string, name: string): string {
   const safe = name.replace(/[^\w.-]+/g, '_').replace(/^\.+/, '_') || '_';
-  if (safe === name) return path.join(root, name);
+  if (safe === name && safe.length <= MOST_NAME) return path.join(root, name);
   const digest = createHash('sha256').update(name).digest('hex').slice(0, 8);
-  return path.join(root, `${safe}-${digest}`);
+  return path.join(root, `${safe.slice(0, MOST_NAME)}-${digest}`);
 }
 
 /** The checkpoint before a job's divergence. */
@@ -30,7 +37,7 @@ export function keepArtifacts(root: string, result: JobResult): void {
   result.artifacts = kept;
   result.debug = debugCommand(result);
   const folder = artifactFolder(root, result.name);
-  fs.mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const write = (kind: string, name: string, content: string | Uint8Array): void => {
     fs.writeFileSync(path.join(folder, name), content);
     result.artifacts.push({ kind, path: path.relative(root, path.join(folder, name)) });

@@ -65,7 +65,7 @@ function jobsBefore(manifest: string, root: string, reference: string): Set<stri
         stdio: ['ignore', 'pipe', 'ignore'],
         maxBuffer: 1 << 28,
       });
-    return new Set(jobsOfManifest(parseManifest(text, manifest), read).map(identity));
+    return new Set(jobsOfManifest(parseManifest(text, manifest), { readText: read }).map(identity));
   } catch {
     return new Set();
   }

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findTraces, readExpectation, shellStatus } from './find-traces.js';
+import { findTraces, readExpectation, shellStatus, uniqueFolders } from './find-traces.js';
 
 let folder: string;
 const file = (name: string, text = ''): void => {
@@ -24,12 +24,41 @@ beforeAll(() => {
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 describe('findTraces', () => {
-  it('finds folders with version or incomplete, and does not look inside them or through links', () => {
+  it('finds folders with version or incomplete, and does not look inside them or follow links to where it came from', () => {
     expect(findTraces(folder).map((name) => path.relative(folder, name))).toEqual(['a/two', 'b/one']);
   });
 
   it('takes a trace folder itself', () => {
     expect(findTraces(path.join(folder, 'b/one'))).toEqual([path.join(folder, 'b/one')]);
+  });
+
+  it('finds what only links lead to, and everything once, by its name without links', () => {
+    const farm = fs.mkdtempSync(path.join(os.tmpdir(), 'farm-'));
+    try {
+      fs.mkdirSync(path.join(farm, 'real/t1'), { recursive: true });
+      fs.writeFileSync(path.join(farm, 'real/t1/version'), '85');
+      fs.symlinkSync('real/t1', path.join(farm, 'a-latest'));
+      fs.symlinkSync(path.join(folder, 'b'), path.join(farm, 'elsewhere'));
+      fs.symlinkSync('elsewhere/one', path.join(farm, 'again'));
+      fs.symlinkSync('nowhere', path.join(farm, 'broken'));
+      fs.symlinkSync('/', path.join(farm, 'everything'));
+      expect(findTraces(farm).map((name) => path.relative(farm, name))).toEqual(['again', 'real/t1']);
+      const both = [path.join(farm, 'again'), path.join(folder, 'b/one'), path.join(farm, 'real/t1')];
+      expect(uniqueFolders(both)).toEqual([both[0], both[2]]);
+    } finally {
+      fs.rmSync(farm, { recursive: true });
+    }
+  });
+
+  it.skipIf(process.geteuid?.() === 0)('passes over what it may not read (skipped as root, who may)', () => {
+    fs.chmodSync(path.join(folder, 'a'), 0);
+    try {
+      const said: string[] = [];
+      expect(findTraces(folder, (text) => said.push(text))).toEqual([path.join(folder, 'b/one')]);
+      expect(said).toEqual([expect.stringMatching(/Cannot look for traces in .*\/a: permission denied/)]);
+    } finally {
+      fs.chmodSync(path.join(folder, 'a'), 0o755);
+    }
   });
 
   it('says when there is no such folder', () => {

@@ -3,7 +3,8 @@ import type { Timeline } from './report/timeline.js';
 
 /**
  * `failed`: the trace or an expectation does not hold. `error`: nothing can be said of the trace (damaged, worker
- * lost, out of time or memory). `skipped`: no machine here can carry it, or Revenant does not replay such traces.
+ * lost, out of time or memory). `skipped`: no machine here can carry it, Revenant does not replay such traces, or the
+ * run was interrupted before.
  */
 export type JobState = 'passed' | 'failed' | 'error' | 'skipped';
 
@@ -20,7 +21,8 @@ export interface Problem {
     | 'trace'
     | 'machine'
     | 'unsupported'
-    | 'worker';
+    | 'worker'
+    | 'interrupted';
   /** One or more sentences. */
   message: string;
   /** Code of the RevenantError, where there is one. */
@@ -188,8 +190,23 @@ export function newResult(spec: { name: string; trace: string; source: JobResult
   };
 }
 
-const SKIPS: ReadonlySet<Problem['kind']> = new Set(['machine', 'unsupported']);
+const SKIPS: ReadonlySet<Problem['kind']> = new Set(['machine', 'unsupported', 'interrupted']);
 const ERRORS: ReadonlySet<Problem['kind']> = new Set(['timeout', 'memory', 'trace', 'worker']);
+
+/** Of a job that was not begun, or not to its end, when the run was interrupted. */
+export const NOT_RUN = 'Not run: interrupted.';
+
+/** The result of a job that nobody did. */
+export function notRun(spec: Parameters<typeof newResult>[0]): JobResult {
+  const result = newResult(spec);
+  result.problems.push(problem('interrupted', NOT_RUN, { code: 'E_INTERRUPTED' }));
+  result.state = stateOf(result.problems);
+  return result;
+}
+
+/** Whether the run was interrupted before this job was done. */
+export const wasInterrupted = ({ problems }: JobResult): boolean =>
+  problems.some(({ kind }) => kind === 'interrupted');
 
 /** The state that follows from what was found. */
 export function stateOf(problems: readonly Problem[]): JobState {

@@ -31,20 +31,25 @@ export interface Selection {
 
 /**
  * The jobs of a manifest or folder. Without a target: the manifest of the current folder.
+ * @param complain told of folders that cannot be read
  * Throws E_MANIFEST, E_TRACE_MISSING, E_TRACE_CORRUPT.
  */
-export function selectJobs(target: string | undefined, overrides: Overrides): Selection {
-  const selection = select(target ?? '.', target === undefined);
+export function selectJobs(
+  target: string | undefined,
+  overrides: Overrides,
+  complain: (text: string) => void = () => {},
+): Selection {
+  const selection = select(target ?? '.', target === undefined, complain);
   for (const job of selection.jobs) override(job, overrides);
   return selection;
 }
 
-function select(target: string, manifestOnly: boolean): Selection {
+function select(target: string, manifestOnly: boolean, complain: (text: string) => void): Selection {
   const isFolder = fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() ?? false;
-  if (!isFolder) return ofManifest(target);
+  if (!isFolder) return ofManifest(target, complain);
   const beside = MANIFEST_NAMES.map((name) => path.join(target, name)).find((file) => fs.existsSync(file));
-  if (beside !== undefined) return ofManifest(beside);
-  if (!manifestOnly) return { manifest: null, jobs: jobsOfFolder(target) };
+  if (beside !== undefined) return ofManifest(beside, complain);
+  if (!manifestOnly) return { manifest: null, jobs: jobsOfFolder(target, {}, complain) };
   throw new RevenantError(
     'E_MANIFEST',
     `There is no ${MANIFEST_NAMES.join(' or ')} here.`,
@@ -52,9 +57,9 @@ function select(target: string, manifestOnly: boolean): Selection {
   );
 }
 
-function ofManifest(file: string): Selection {
+function ofManifest(file: string, complain: (text: string) => void): Selection {
   const read = readManifest(file);
-  return { manifest: read.file, jobs: jobsOfManifest(read) };
+  return { manifest: read.file, jobs: jobsOfManifest(read, { complain }) };
 }
 
 function override(job: JobSpec, overrides: Overrides): void {

@@ -2,9 +2,11 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { RevenantError } from '../engine/base/errors.js';
+import { reasonOf } from '../engine/base/system-errors.js';
 import type { CpioEntry } from './cpio.js';
 import { cpioArchive, DIRECTORY, EXECUTABLE, REGULAR } from './cpio.js';
-import type { Installation } from './installation.js';
+import { type Installation, machineFolder, machineFolders } from './installation.js';
 import { moduleLoadOrder, readModule } from './kernel-modules.js';
 
 /** Names the state of files by size and time of change: cheap, and new after every build. */
@@ -38,17 +40,24 @@ function entries({ vcpud, kernel }: Installation): CpioEntry[] {
 
 /**
  * The initramfs for this installation, made if it is not there yet. Several processes may do so at
- * once: each writes a file of its own and renames it.
- * @param folder where it is kept
+ * once: each writes a file of its own and renames it. One that is there is used where nothing can be written, too.
+ * Throws E_MACHINE_START, E_SYSTEM where it can be written nowhere.
  */
-export function ensureInitramfs(installation: Installation, folder: string): string {
+export function ensureInitramfs(installation: Installation): string {
   const { vcpud, kernel } = installation;
-  const file = path.join(folder, `initramfs-${fingerprint([vcpud, kernel.kvmAmd])}.cpio`);
-  if (fs.existsSync(file)) return file;
+  const name = `initramfs-${fingerprint([vcpud, kernel.kvmAmd])}.cpio`;
+  const made = machineFolders()
+    .map((folder) => path.join(folder, name))
+    .find((file) => fs.existsSync(file));
+  if (made !== undefined) return made;
+  const file = path.join(machineFolder(), name);
   const temporary = `${file}.${process.pid}`;
   try {
     fs.writeFileSync(temporary, cpioArchive(entries(installation)));
     fs.renameSync(temporary, file);
+  } catch (error) {
+    const what = `The file system of the emulated machine cannot be written to ${file}: ${reasonOf(error)}.`;
+    throw new RevenantError('E_SYSTEM', what, undefined, { cause: error });
   } finally {
     fs.rmSync(temporary, { force: true });
   }

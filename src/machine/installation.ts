@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { RevenantError } from '../engine/base/errors.js';
+import { makeFolder } from '../engine/base/folders.js';
 import { findModule } from './kernel-modules.js';
 
 /** The project's folder: this file is src/machine/x.ts or dist/machine/x.js in it. */
@@ -126,15 +127,26 @@ function missing(what: string, todo: string): RevenantError {
   );
 }
 
+/** Where what is made on demand may be, the best first. */
+export function machineFolders(root = projectRoot): string[] {
+  const choices = [path.join(root, 'build/machine')];
+  try {
+    choices.push(path.join(os.homedir(), '.cache/revenant/machine'));
+  } catch {
+    // This user has no home folder.
+  }
+  return choices;
+}
+
 /**
  * The folder for what is made on demand: build/machine of the project, or the user's cache folder
  * where the project is read-only. It exists and can be written to.
  */
 export function machineFolder(root = projectRoot): string {
-  const choices = [path.join(root, 'build/machine'), path.join(os.homedir(), '.cache/revenant/machine')];
+  const choices = machineFolders(root);
   for (const folder of choices) {
     try {
-      fs.mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       fs.accessSync(folder, fs.constants.W_OK);
       return folder;
     } catch {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { RevenantError } from '../engine/base/errors.js';
 import { ensureInitramfs, fingerprint } from './initramfs.js';
 import type { Installation } from './installation.js';
-import { findInstallation, machineFolder } from './installation.js';
+import { findInstallation } from './installation.js';
 import type { MachineStatus } from './keeper-client.js';
 import { namePrefix } from './keeper-client.js';
 
@@ -116,7 +116,7 @@ function keeperArguments(configuration: Configuration, name: string): string[] {
     name,
     qemu: installation.qemu,
     kernel: installation.kernel.image,
-    initrd: ensureInitramfs(installation, machineFolder()),
+    initrd: ensureInitramfs(installation),
     cpu,
     'kernel-line': KERNEL_LINE,
     'pool-mib': poolMiB,

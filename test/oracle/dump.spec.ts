@@ -14,7 +14,7 @@ import { rrLines } from './rr-text.js';
 const root = path.resolve(import.meta.dirname, '../..');
 const folders = [samples, ...(largerCollection ? [largerCollection] : [])];
 // rr prints file names with links resolved.
-const traces = folders.map((folder) => fs.realpathSync(folder)).flatMap(findTraces);
+const traces = folders.map((folder) => fs.realpathSync(folder)).flatMap((folder) => findTraces(folder));
 
 const rr = (...args: string[]): { lines: string[]; error: string | null } => {
   const done = spawnSync('rr', ['dump', ...args], { encoding: 'utf8', maxBuffer: 1 << 28 });

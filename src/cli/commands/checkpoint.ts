@@ -54,7 +54,7 @@ export async function checkpointCommand(
       show(found, options, io);
       return ExitCode.ok;
     }
-    const into = options.output ?? (options.cache ? cachedFolder(trace) : folderToWrite(trace));
+    const into = options.output ?? (options.cache ? cachedFolder(trace) : null) ?? folderToWrite(trace);
     const frames = framesToKeep(trace, options);
     await write(trace, frames, into, options, io, log);
     return ExitCode.ok;

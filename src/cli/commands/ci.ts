@@ -2,10 +2,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import { unwritable } from '../../engine/base/system-errors.js';
 import { keepArtifacts } from '../../jobs/artifacts.js';
 import { runCached } from '../../jobs/cache/run-cached.js';
 import { changedJobs } from '../../jobs/changed.js';
-import type { JobResult } from '../../jobs/result.js';
+import { type JobResult, notRun } from '../../jobs/result.js';
 import { headline } from '../../jobs/report/problem-text.js';
 import type { RunReport } from '../../jobs/report/run-report.js';
 import { countsText, countStates, slowest } from '../../jobs/report/run-report.js';
@@ -20,8 +21,9 @@ import { matches } from '../args.js';
 import { openCache } from '../ci-cache.js';
 import type { CiEnvironment } from '../ci-environment.js';
 import { CiProgress, duration } from '../ci-progress.js';
-import { runQueued } from '../ci-queue.js';
-import { writeReports } from '../ci-reports.js';
+import { checkStore, runQueued } from '../ci-queue.js';
+import { Reports } from '../ci-reports.js';
+import { onSignals } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
 import { printable } from '../printable.js';
 
@@ -64,42 +66,62 @@ export async function ciCommand(
   io: CommandIo,
   surroundings: CiEnvironment,
 ): Promise<number> {
-  const { wanted, unchanged } = choose(target, options);
+  const warn = (text: string): void => io.err(`revenant: warning: ${printable(text)}\n`);
+  const { wanted, unchanged } = choose(target, options, warn);
   if (options.list) {
     io.out(wanted.map(({ name, trace }) => `${printable(name)}\t${printable(trace)}\n`).join(''));
     return ExitCode.ok;
   }
-  const started = new Date(surroundings.date()).toISOString();
+  if (options.store !== undefined) await checkStore(options.store, options.queue);
   const begun = io.now();
   const width =
     options.queue !== undefined
       ? 0
       : (options.jobs ?? poolWidth(os.availableParallelism(), os.freemem(), wanted));
-  const results = await run(wanted, width, options, io, surroundings);
-  const report: RunReport = {
-    version: 1,
+  const facts = {
+    version: 1 as const,
     revenant: surroundings.version,
-    started,
-    seconds: (io.now() - begun) / 1000,
+    started: new Date(surroundings.date()).toISOString(),
     target: target ?? '.',
     strict: Boolean(options.strict),
     host: hostFacts(),
     parallel: width,
-    counts: countStates(results),
     unchanged,
-    results,
   };
-  writeReports(report, options, io, surroundings.environment);
-  if (!options.quiet) io.err(ending(report));
-  return exitCodeOf(report);
+  const reportOf = (results: JobResult[]): RunReport => ({
+    ...facts,
+    seconds: (io.now() - begun) / 1000,
+    counts: countStates(results),
+    results,
+  });
+  const run = new CiRun(wanted, width, options, io, surroundings, reportOf);
+  let unwritten: RevenantError[] = [];
+  let report: RunReport;
+  const release = onSignals((reason) => run.interrupt(reason));
+  try {
+    report = reportOf(await run.perform());
+    try {
+      unwritten = [...run.reports.finish(report, surroundings.environment), ...run.unkept];
+    } finally {
+      if (!options.quiet) io.err(ending(report, run.interruption));
+      for (const { message } of unwritten) io.err(`revenant: ${message}\n`);
+    }
+  } finally {
+    release();
+  }
+  const { interruption } = run;
+  if (interruption) return interruption.exitCode;
+  const code = exitCodeOf(report);
+  return unwritten.length > 0 && code !== ExitCode.diverged ? ExitCode.output : code;
 }
 
 /** The traces to replay, and how many `--changed-since` leaves out. Throws where nothing is left to choose from. */
 function choose(
   target: string | undefined,
   options: CiCommandOptions,
+  warn: (text: string) => void,
 ): { wanted: JobSpec[]; unchanged: number } {
-  const selection = selectJobs(target, options);
+  const selection = selectJobs(target, options, warn);
   const { only, changedSince } = options;
   const named = selection.jobs.filter(({ name }) => only === undefined || matches(only, name));
   if (named.length === 0)
@@ -109,60 +131,112 @@ function choose(
   return { wanted, unchanged: named.length - wanted.length };
 }
 
-async function run(
-  jobs: JobSpec[],
-  width: number,
-  options: CiCommandOptions,
-  io: CommandIo,
-  surroundings: CiEnvironment,
-): Promise<JobResult[]> {
-  const { environment } = surroundings;
-  const progress = new CiProgress({
-    io,
-    quiet: Boolean(options.quiet),
-    columns: Number(environment.COLUMNS) || 80,
-    weights: new Map(jobs.map((job) => [job.name, weightOf(job)])),
-  });
-  const abort = new AbortController();
-  const interrupt = (): void =>
-    abort.abort(new RevenantError('E_INTERRUPTED', 'Interrupted; the workers are stopped.'));
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
-  const artifacts = options.artifacts === undefined ? null : path.resolve(options.artifacts);
-  const listener: RunListener = {
-    started: (spec) => progress.started(spec),
-    progress: (spec, at) => progress.progress(spec, at),
-    note: (spec, text) => progress.note(spec, text),
-    finished: (spec, result) => {
-      if (artifacts !== null) keepArtifacts(artifacts, result);
-      progress.finished(spec, result);
-    },
-  };
-  const program = workerProgram(options.workerMemory);
-  const cache = openCache(options, surroundings);
-  try {
-    return await runCached(jobs, cache, Boolean(options.fresh), listener, (left) => {
+/** Does the jobs, tells what happens, keeps what is known. */
+class CiRun {
+  readonly reports: Reports;
+  /** What was to be kept of failures and could not: the first of them. */
+  readonly unkept: RevenantError[] = [];
+  private readonly progress: CiProgress;
+  private readonly known = new Map<JobSpec, JobResult>();
+  private readonly abort = new AbortController();
+  private readonly artifacts: string | null;
+
+  constructor(
+    private readonly jobs: JobSpec[],
+    private readonly width: number,
+    private readonly options: CiCommandOptions,
+    private readonly io: CommandIo,
+    private readonly surroundings: CiEnvironment,
+    reportOf: (results: JobResult[]) => RunReport,
+  ) {
+    this.progress = new CiProgress({
+      io,
+      quiet: Boolean(options.quiet),
+      columns: Number(surroundings.environment.COLUMNS) || 80,
+      weights: new Map(jobs.map((job) => [job.name, weightOf(job)])),
+    });
+    this.artifacts = options.artifacts === undefined ? null : path.resolve(options.artifacts);
+    const soFar = (): RunReport => reportOf(jobs.map((job) => this.known.get(job) ?? notRun(job)));
+    this.reports = new Reports(options, io, soFar, (text) => this.warn(text));
+  }
+
+  /** Ends what runs; the rest is not done. */
+  interrupt(reason: RevenantError): void {
+    this.abort.abort(reason);
+  }
+
+  /** What ended it before its time. */
+  get interruption(): RevenantError | null {
+    return this.abort.signal.aborted ? (this.abort.signal.reason as RevenantError) : null;
+  }
+
+  /** Results in the order of the jobs. Throws E_QUEUE, E_USAGE. */
+  async perform(): Promise<JobResult[]> {
+    try {
+      this.reports.update();
+      return await this.run();
+    } finally {
+      this.progress.clear();
+    }
+  }
+
+  private run(): Promise<JobResult[]> {
+    const { options, io } = this;
+    const { signal } = this.abort;
+    const complain = (text: string): void => this.warn(text);
+    const cache = openCache(options, this.surroundings, complain);
+    const cached = { fresh: Boolean(options.fresh), listener: this.listener(), complain, signal };
+    const program = workerProgram(options.workerMemory);
+    return runCached(this.jobs, cache, cached, (left, listener) => {
       if (options.queue !== undefined)
         return runQueued(left, options.queue, options, {
           listener,
-          signal: abort.signal,
-          say: (text) => progress.say(`revenant: ${text}`),
+          signal,
+          say: (text) => this.progress.say(`revenant: ${text}`),
           now: () => io.now(),
         });
       return runPool({
         jobs: left,
-        width,
+        width: this.width,
         weigh: weightOf,
         listener,
-        signal: abort.signal,
+        signal,
         start: (spec, jobListener) =>
-          startJob({ program, spec, artifacts, listener: jobListener, now: () => io.now() }),
+          startJob({ program, spec, artifacts: this.artifacts, listener: jobListener, now: () => io.now() }),
       });
     });
-  } finally {
-    progress.clear();
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
+  }
+
+  private listener(): RunListener {
+    const { progress } = this;
+    return {
+      started: (spec) => progress.started(spec),
+      progress: (spec, at) => progress.progress(spec, at),
+      note: (spec, text) => progress.note(spec, text),
+      finished: (spec, result) => {
+        this.keepArtifacts(result);
+        this.known.set(spec, result);
+        // Before it is told: whoever reads that a trace is done finds it in the reports.
+        this.reports.update();
+        progress.finished(spec, result);
+      },
+    };
+  }
+
+  private keepArtifacts(result: JobResult): void {
+    if (this.artifacts === null) return;
+    try {
+      keepArtifacts(this.artifacts, result);
+    } catch (error) {
+      if (this.unkept.length === 0) {
+        this.unkept.push(unwritable(`artifacts to ${this.artifacts}`, error));
+        this.warn(this.unkept[0].message);
+      }
+    }
+  }
+
+  private warn(text: string): void {
+    this.progress.say(`revenant: warning: ${printable(text)}`);
   }
 }
 
@@ -176,7 +250,7 @@ function hostFacts(): RunReport['host'] {
   };
 }
 
-function ending(report: RunReport): string {
+function ending(report: RunReport, interruption: RevenantError | null): string {
   const { counts, results, seconds, parallel, unchanged } = report;
   const bad = results.filter(({ state }) => state === 'failed' || state === 'error');
   const slow = slowest(results, SLOWEST).map(
@@ -189,12 +263,14 @@ function ending(report: RunReport): string {
     ...(slow.length > 0 ? ['revenant: the slowest:', ...slow] : []),
     `revenant: ${countsText(counts)} in ${duration(seconds)}, ${parallel > 0 ? `${parallel} at a time` : 'by the queue'}`,
   ];
+  if (interruption) lines.push(`revenant: ${interruption.message}`);
   if (unchanged > 0) lines.push(`revenant: ${unchanged} unchanged, not replayed`);
   if (report.strict && counts.skipped > 0) lines.push('revenant: --strict: skipped traces are failures');
   return lines.map((line) => `${line}\n`).join('');
 }
 
 function exitCodeOf({ counts, strict }: RunReport): number {
-  if (counts.failed + counts.error > 0) return ExitCode.diverged;
+  if (counts.failed > 0) return ExitCode.diverged;
+  if (counts.error > 0) return ExitCode.unjudged;
   return strict && counts.skipped > 0 ? ExitCode.skipped : ExitCode.ok;
 }

@@ -7,7 +7,7 @@ import { gdbScript } from '../debug/gdb-script.js';
 import { openSession, type DebugOptions } from '../debug/opening.js';
 import { makeSysroot, type Sysroot } from '../debug/sysroot.js';
 import { reportFailure } from '../failure.js';
-import { Interrupt } from '../interrupt.js';
+import { Interrupt, onSignals } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
 
 export interface GdbOptions extends DebugOptions {
@@ -24,7 +24,7 @@ const END_WITH_PARENT = 'python import ctypes; ctypes.CDLL(None).prctl(1, 15)';
 const LEAVE_NO_CORE = 'maintenance set internal-error corefile no';
 
 /**
- * `revenant gdb TRACE [-- ARGS]`: a server for one gdb and that gdb, connected. Returns gdb's exit code.
+ * `revenant gdb TRACE [-- ARGS]`: a server for one gdb and that gdb, connected. Returns gdb's exit code; 11 for its 1.
  * Throws RevenantError where the recording cannot be opened or gdb not be started.
  */
 export async function gdbCommand(
@@ -39,6 +39,14 @@ export async function gdbCommand(
   const note = (text: string): void => (options.quiet ? undefined : io.err(`revenant: ${text}\n`));
   let failed: unknown = null;
   let sysroot: Sysroot | null = null;
+  // gdb is told by its own means (END_WITH_PARENT); the folder goes with us.
+  const release = onSignals(
+    (reason) => {
+      sysroot?.remove();
+      process.exit(reason.exitCode);
+    },
+    ['SIGTERM', 'SIGHUP'],
+  );
   try {
     // Before gdb, so that what is wrong with the recording is said without one.
     const opened = await openSession({ folder, options, io, log, interrupt, divert, note });
@@ -61,6 +69,7 @@ export async function gdbCommand(
       await server.close();
     }
   } finally {
+    release();
     sysroot?.remove();
     interrupt.dispose();
   }
@@ -88,8 +97,9 @@ function runGdb(
     const gdb = spawn(command, [...ours, ...connect, ...more], { stdio: 'inherit' });
     gdb.once('error', (error) => {
       const hint = 'Install it (Debian: apt install gdb), or name another with --gdb PATH.';
-      reject(new RevenantError('E_MACHINE_START', `${command} cannot be started: ${error.message}.`, hint));
+      reject(new RevenantError('E_DEBUGGER', `${command} cannot be started: ${error.message}.`, hint));
     });
-    gdb.once('exit', (code, signal) => resolve(code ?? (signal === null ? ExitCode.internal : 128)));
+    // Its status 1 is that of any failed command; ours says that a replay diverged.
+    gdb.once('exit', (code) => resolve(code === null || code === 1 ? ExitCode.debugger : code));
   }).finally(() => process.off('SIGINT', ignore));
 }

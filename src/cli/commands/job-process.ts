@@ -32,8 +32,8 @@ export async function jobCommand(io: CommandIo): Promise<number> {
   }
   // A parent that is gone wants nothing any more; the connection to the machine ends with us.
   process.once('disconnect', () => process.exit(0));
-  // Ctrl-C reaches the whole group of processes; the parent decides what it means.
-  process.on('SIGINT', () => {});
+  // These may be sent to the whole group of processes; the parent decides what they mean.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
   const { spec, artifacts } = await new Promise<RunMessage>((resolve) => process.once('message', resolve));
   // Kept with a failure; the parent keeps the end of what is long.
   const log = await createLogger(io, true, undefined);

@@ -1,16 +1,24 @@
 import path from 'node:path';
 import { hex } from '../../engine/base/address.js';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import { asFailure } from '../../engine/base/system-errors.js';
 import type { Logger } from '../../engine/base/log.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
 import { matches } from '../args.js';
 import { Comparison } from '../capture.js';
 import { jsonValue } from '../failure.js';
 import type { Expectation } from '../../jobs/find-traces.js';
-import { findTraces, readExpectation, shellStatus, traceName } from '../../jobs/find-traces.js';
+import {
+  findTraces,
+  readExpectation,
+  shellStatus,
+  traceName,
+  uniqueFolders,
+} from '../../jobs/find-traces.js';
 import { Interrupt } from '../interrupt.js';
 import { Machines } from '../machines.js';
 import type { CommandIo } from '../output.js';
+import { OutputClosed } from '../output.js';
 import { printable } from '../printable.js';
 import { processorName } from '../processor.js';
 import { Progress } from '../progress.js';
@@ -53,8 +61,9 @@ export async function replayAllCommand(
 ): Promise<number> {
   const { only } = options;
   const wanted = (name: string): boolean => only === undefined || matches(only, name);
-  const traces = folders.flatMap((folder) =>
-    findTraces(folder).filter((trace) => wanted(traceName(folder, trace))),
+  const warn = (text: string): void => io.err(`revenant: warning: ${printable(text)}\n`);
+  const traces = uniqueFolders(
+    folders.flatMap((folder) => findTraces(folder, warn).filter((trace) => wanted(traceName(folder, trace)))),
   );
   if (traces.length === 0)
     throw new RevenantError('E_TRACE_MISSING', `No trace below ${folders.join(', ')}.`);
@@ -76,7 +85,10 @@ export async function replayAllCommand(
   const failed = outcomes.filter((outcome) => outcome.problem !== null).length;
   if (options.json) io.out(`${JSON.stringify(document(outcomes, failed), jsonValue)}\n`);
   else io.out(table(outcomes, failed));
-  return failed > 0 ? ExitCode.diverged : ExitCode.ok;
+  // Not as recorded or not as expected; of the others nothing is known.
+  if (outcomes.some(({ problem, code }) => problem !== null && (code === null || code === 'E_DIVERGED')))
+    return ExitCode.diverged;
+  return failed > 0 ? ExitCode.unjudged : ExitCode.ok;
 }
 
 async function replayOne(folder: string, context: Context): Promise<Outcome> {
@@ -112,10 +124,11 @@ async function replayOne(folder: string, context: Context): Promise<Outcome> {
     if (outcome.result.failure !== null) throw outcome.result.failure;
     outcome.problem = comparison?.problem() ?? statusProblem(outcome.result, expected);
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    if (error instanceof RevenantError && error.code === 'E_INTERRUPTED') throw error;
-    outcome.problem = error.message;
-    outcome.code = error instanceof RevenantError ? error.code : 'E_INTERNAL';
+    if (error instanceof OutputClosed) throw error;
+    const failure = asFailure(error);
+    if (failure.code === 'E_INTERRUPTED') throw error;
+    outcome.problem = failure.message;
+    outcome.code = failure.code;
     log.debug({ trace: folder, err: error }, 'replay failed');
   } finally {
     trace?.close();

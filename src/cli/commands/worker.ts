@@ -21,6 +21,7 @@ import { openHost } from '../../machine/host.js';
 import type { Gifts } from '../../machine/requirements.js';
 import { judge, traceNeeds } from '../../machine/requirements.js';
 import type { CommandIo } from '../output.js';
+import { cacheFolder } from '../cache-folder.js';
 import { printableLines } from '../printable.js';
 import type { CiEnvironment } from '../ci-environment.js';
 import { workerProgram } from './ci.js';
@@ -63,6 +64,7 @@ export async function workerCommand(
   }
   // Of failures, until they are in the store.
   const kept = fs.mkdtempSync(path.join(os.tmpdir(), 'revenant-worker-'));
+  const cache = options.cache ?? path.join(cacheFolder(surroundings.environment) ?? kept, 'traces');
   const about = announcement(options, machines, surroundings.version);
   const worker = new QueueWorker({
     redis,
@@ -70,7 +72,7 @@ export async function workerCommand(
     about,
     lockSeconds: options.lockSeconds,
     refuse: (needs) => refusal(needs, machines, options),
-    prepare: (job) => prepare(job, options, surroundings.environment),
+    prepare: (job) => prepare(job, options, cache),
     start:
       ({ keeps }) =>
       (spec, listener) =>
@@ -179,11 +181,14 @@ function refusal(needs: JobNeeds, machines: Found[], options: WorkerCommandOptio
 const headerOf = ({ processor }: JobNeeds): TraceHeader =>
   ({ ...processor, xcr0: BigInt(processor.xcr0) }) as unknown as TraceHeader;
 
-/** The trace as a folder here, and this worker's limits. */
+/**
+ * The trace as a folder here, and this worker's limits.
+ * @param cache where fetched traces are kept
+ */
 async function prepare(
   { spec, digest, likeDigest, store }: QueuedJob,
   options: WorkerCommandOptions,
-  environment: NodeJS.ProcessEnv,
+  cache: string,
 ): Promise<JobSpec> {
   const memoryBytes = Math.min(spec.limits.memoryBytes ?? Infinity, options.memory ?? Infinity);
   const limits = { ...spec.limits, memoryBytes: memoryBytes === Infinity ? null : memoryBytes };
@@ -198,8 +203,6 @@ async function prepare(
       'Share the folder with workers, or let traces travel: revenant ci --queue URL --store STORE.',
     );
   }
-  const base = environment.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache');
-  const cache = options.cache ?? path.join(base, 'revenant/traces');
   const opened = await openStore(options.store ?? store ?? '');
   const trace = await downloadTrace(opened, digest, cache);
   const like = likeDigest === null ? null : await downloadTrace(opened, likeDigest, cache);

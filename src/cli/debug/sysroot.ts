@@ -6,6 +6,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { makeFolder } from '../../engine/base/folders.js';
 import { nameBytes } from '../../engine/base/names.js';
 
 /** A file of the recording and the copy of it on this machine; names as base/names.ts has them. */
@@ -63,7 +64,7 @@ function addFile(folder: string, names: string, { recorded, copy }: RecordedFile
   const place = path.join(folder, inside);
   if (inside === '/' || inside.startsWith(`/${NAMES}`)) return;
   try {
-    fs.mkdirSync(nameBytes(path.dirname(place)), { recursive: true });
+    makeFolder(nameBytes(path.dirname(place)));
   } catch {
     return; // a name that is too long, or a file where another has a folder
   }

@@ -1,32 +1,57 @@
 /** The one error class of the project, and the exit codes that its codes map to. */
 
-/** Exit codes of the command, documented in README.md. */
-export const ExitCode = {
-  /** The trace replayed to its last frame (or the command did what it was asked). */
-  ok: 0,
-  /** The replay diverged from the recording, or an expectation of `replay --all` failed. */
-  diverged: 1,
-  /** The command line is wrong. */
-  usage: 2,
-  /** The trace is missing, truncated, corrupt, of another version or names files it must not. */
-  trace: 3,
-  /** No machine here can carry this trace, or the machine could not be started. */
-  machine: 4,
-  /** The trace needs something that Revenant does not do yet. */
-  unsupported: 5,
-  /** Guest memory reached its limit (`--memory`). */
-  memory: 6,
-  /** `ci`: nothing failed, but traces were skipped and `--strict` forbids that. */
-  skipped: 7,
-  /** `ci`: the manifest is missing or wrong. */
-  manifest: 8,
-  /** A call in a diversion did not return: it crashed, exited or reached a limit. */
-  diversion: 9,
-  /** A defect in Revenant. */
-  internal: 70,
-  /** Interrupted by SIGINT. */
-  interrupted: 130,
+/**
+ * What each exit code of the command says; a code says one thing only. `--help` is made from this table, and
+ * README.md's is compared with it.
+ */
+export const EXITS = {
+  ok: { code: 0, meaning: 'replayed to the last frame; or done, for other commands' },
+  diverged: {
+    code: 1,
+    meaning: 'the replay diverged from the recording, or a trace of `--all` or `ci` is not as expected',
+  },
+  usage: { code: 2, meaning: 'the command line is wrong' },
+  trace: {
+    code: 3,
+    meaning: 'the trace is missing, damaged, of another version than 85, or names files it must not',
+  },
+  machine: {
+    code: 4,
+    meaning: 'no machine here can carry this trace, none could be started, or it was lost',
+  },
+  unsupported: { code: 5, meaning: 'the trace needs something that Revenant does not do yet' },
+  memory: { code: 6, meaning: 'guest memory reached its limit (`--memory`)' },
+  skipped: { code: 7, meaning: '`ci --strict`: nothing failed, but traces were skipped' },
+  manifest: { code: 8, meaning: '`ci`: the manifest is missing or wrong' },
+  diversion: { code: 9, meaning: 'a call in a diversion did not return' },
+  unjudged: {
+    code: 10,
+    meaning: '`--all`, `ci`: nothing differed, but of some traces nothing can be said (each says why)',
+  },
+  debugger: {
+    code: 11,
+    meaning:
+      '`gdb`: gdb cannot be started, or ended with 1 or by a signal; other statuses of its are passed on',
+  },
+  queue: { code: 69, meaning: '`--queue`, `--store`: it cannot be reached, or refuses' },
+  internal: { code: 70, meaning: 'a defect in Revenant' },
+  system: {
+    code: 71,
+    meaning: 'this system gives too little: open files, processes, memory, a folder for temporary files',
+  },
+  output: {
+    code: 74,
+    meaning: 'output, a report or another file that was asked for could not be written',
+  },
+  interrupted: { code: 130, meaning: 'interrupted by Ctrl-C' },
+  outputClosed: { code: 141, meaning: 'whoever read our output has closed it' },
+  terminated: { code: 143, meaning: 'ended by SIGTERM or SIGHUP' },
 } as const;
+
+/** Exit codes of the command by name. */
+export const ExitCode = Object.fromEntries(Object.entries(EXITS).map(([name, { code }]) => [name, code])) as {
+  readonly [Name in keyof typeof EXITS]: (typeof EXITS)[Name]['code'];
+};
 
 const exitCodeOf = {
   E_USAGE: ExitCode.usage,
@@ -43,7 +68,12 @@ const exitCodeOf = {
   E_MEMORY_LIMIT: ExitCode.memory,
   E_DIVERSION: ExitCode.diversion,
   E_DIVERGED: ExitCode.diverged,
+  E_DEBUGGER: ExitCode.debugger,
+  E_QUEUE: ExitCode.queue,
+  E_SYSTEM: ExitCode.system,
+  E_OUTPUT: ExitCode.output,
   E_INTERRUPTED: ExitCode.interrupted,
+  E_TERMINATED: ExitCode.terminated,
   E_INTERNAL: ExitCode.internal,
 } as const;
 

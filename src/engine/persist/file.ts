@@ -12,6 +12,7 @@ import path from 'node:path';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { PAGE_SIZE, type Gpa } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
+import { makeFolder } from '../base/folders.js';
 import type { Checkpoint } from '../replay/checkpoint.js';
 import type { ReplayCore } from '../replay/core.js';
 import type { ReplaySession } from '../replay/session.js';
@@ -65,7 +66,7 @@ function writeFile(core: ReplayCore, checkpoint: Checkpoint, file: string): numb
   } catch (error) {
     if (error instanceof RevenantError || (error as NodeJS.ErrnoException).code === undefined) throw error;
     throw new RevenantError(
-      'E_CHECKPOINT',
+      'E_OUTPUT',
       `${file} cannot be written: ${(error as Error).message}.`,
       'Name another folder, or free space there.',
       { cause: error },
@@ -89,7 +90,7 @@ function writeEncoded(
     pages: pages.length,
   };
   const folder = path.dirname(file);
-  fs.mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const temporary = path.join(folder, `.checkpoint-${randomBytes(8).toString('hex')}.tmp`);
   const fd = fs.openSync(temporary, 'wx', 0o600);
   try {

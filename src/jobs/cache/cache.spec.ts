@@ -27,12 +27,16 @@ const listener = { started() {}, progress() {}, note() {}, finished() {} };
 /** Runs a job; returns how often it was really done, and its result. */
 async function run(cache: ResultCache, spec: JobSpec, { fresh = false, fails = false } = {}) {
   let done = 0;
-  const [result] = await runCached([spec], cache, fresh, listener, (left) => {
+  const said: string[] = [];
+  const run = { fresh, listener, complain: (text: string) => void said.push(text) };
+  const [result] = await runCached([spec], cache, run, (left, { finished }) => {
     done += left.length;
     const problems = fails ? [problem('status', 'bad')] : [];
-    return Promise.resolve(left.map(({ name }) => sampleResult(name, { problems })));
+    const results = left.map(({ name }) => sampleResult(name, { problems }));
+    left.forEach((one, at) => finished(one, results[at]));
+    return Promise.resolve(results);
   });
-  return { done, result };
+  return { done, result, said };
 }
 
 describe('the cache of results', () => {
@@ -64,6 +68,18 @@ describe('the cache of results', () => {
     clock += 70 * day;
     open().prune();
     expect((await run(open(), job())).done).toBe(1);
+  });
+
+  it.each([
+    ['a file where its folder should be', () => path.join(folder, 'trace/events/below')],
+    // The kernel answers ENOENT there though the parent exists, which Node's own recursive mkdir does not end at.
+    ['a folder below /proc', () => '/proc/nowhere/below/it'],
+  ])('is gone on without where it cannot be written: %s', async (_name, place) => {
+    const cache = new ResultCache(place(), 'b1', () => clock);
+    const { done, result, said } = await run(cache, job());
+    expect(done).toBe(1);
+    expect(result.state).toBe('passed');
+    expect(said).toEqual([expect.stringMatching(/^results are not kept: .* \(\/.*below/)]);
   });
 
   it('does not stumble over a damaged entry', async () => {

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { makeFolder } from '../../engine/base/folders.js';
 import type { JobResult } from '../result.js';
 import { reproduceCommand } from '../run/reproduce.js';
 import type { JobSpec } from '../spec.js';
@@ -18,7 +19,7 @@ export class ResultCache {
    * @param build digest of what replays: this version of Revenant and its machine
    */
   constructor(
-    private readonly folder: string,
+    readonly folder: string,
     private readonly build: string,
     /** Milliseconds of the epoch. */
     private readonly now: () => number,
@@ -57,14 +58,19 @@ export class ResultCache {
     }
   }
 
-  /** Keeps a result that passed at once; others are worth seeing again. */
+  /** Keeps a result that passed at once; others are worth seeing again. Errors: those of writing. */
   keep(key: string, result: JobResult): void {
     if (result.state !== 'passed' || result.attempts > 1) return;
     const file = this.file(key);
-    fs.mkdirSync(path.dirname(file), { recursive: true });
+    makeFolder(path.dirname(file));
     const unfinished = `${file}.${process.pid}`;
-    fs.writeFileSync(unfinished, JSON.stringify({ ...result, artifacts: [], log: '' }));
-    fs.renameSync(unfinished, file);
+    try {
+      fs.writeFileSync(unfinished, JSON.stringify({ ...result, artifacts: [], log: '' }));
+      fs.renameSync(unfinished, file);
+    } catch (error) {
+      fs.rmSync(unfinished, { force: true });
+      throw error;
+    }
   }
 
   /** Removes what was not used for long. */

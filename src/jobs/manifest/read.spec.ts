@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RevenantError } from '../../engine/base/errors.js';
-import { parseManifest } from './read.js';
+import { parseManifest, readManifest } from './read.js';
 
 const problems = (text: string): string => {
   try {
@@ -30,14 +30,41 @@ describe('a manifest', () => {
       /m\.yaml:5:15: traces\[0\]\.expect\.status: must be <= 255; found 300/,
     );
     expect(problems(withEntry('timout: 3'))).toMatch(
-      /m\.yaml:3:5: traces\[0\]: unknown property "timout" \(known: name, paths/,
+      /m\.yaml:4:5: traces\[0\]: unknown property "timout"; did you mean "timeout"\? \(known: name, paths/,
     );
     expect(problems('version: 2\ntraces:\n  - paths: a\n')).toMatch(/m\.yaml:1:10: version: must be/);
     expect(problems(withEntry('machine: fast'))).toMatch(
       /m\.yaml:4:14: .*must be one of auto, host, emulated; found "fast"/,
     );
+    expect(problems(withEntry('machine: emulate'))).toMatch(/found "emulate"; did you mean "emulated"\?/);
     expect(problems('traces: {}\nversion: 1\n')).toMatch(/m\.yaml:1:9: traces: must be array/);
     expect(problems('')).toMatch(/m\.yaml:1:1: must be object/);
+  });
+
+  it('is refused where its aliases make more of it than anybody wrote', () => {
+    const names = 'abcdefghij'.split('');
+    const bomb = names.map((name, at) => {
+      const below =
+        at === 0
+          ? '"x"'
+          : Array<string>(9)
+              .fill(`*${names[at - 1]}`)
+              .join(', ');
+      return `  ${name}: &${name} [${below}]`;
+    });
+    expect(problems(['version: 1', 'bomb:', ...bomb, ''].join('\n'))).toMatch(
+      /m\.yaml:4:10: aliases: Excessive alias count/,
+    );
+    expect(problems('version: 1\ntraces: &all [*all]\n')).toMatch(/m\.yaml:2:15: aliases: /);
+    expect(problems(`version: 1\ntraces: ${'['.repeat(100_000)}\n`)).toMatch(/m\.yaml:\d+:\d+: /);
+    expect(problems('version: 1\ntraces: *nowhere\n')).toMatch(/m\.yaml:2:9: .*nowhere/);
+  });
+
+  it('is refused where it cannot be read, with the reason', () => {
+    expect(() => readManifest('/nowhere/m.yaml')).toThrow(
+      /Cannot read the manifest \/nowhere\/m\.yaml: no such file/,
+    );
+    expect(() => readManifest('/')).toThrow(/Cannot read the manifest \/: illegal operation on a directory/);
   });
 
   it('says of a question what it lacks', () => {

@@ -4,14 +4,21 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ErrorObject } from 'ajv';
 import { Ajv } from 'ajv';
-import type { Document, Node } from 'yaml';
-import { isNode, LineCounter, parseDocument } from 'yaml';
+import type { Alias, Document, Node } from 'yaml';
+import { isMap, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import { RevenantError } from '../../engine/base/errors.js';
+import { reasonOf } from '../../engine/base/system-errors.js';
+import { nearMisses } from '../../engine/symbols/near.js';
 import { seconds } from './units.js';
 import type { Manifest } from './types.js';
 
 /** The published schema. */
 export const SCHEMA_FILE = fileURLToPath(new URL('../../../schema/ci-manifest.schema.json', import.meta.url));
+
+/** What people write is a few kilobytes. */
+const MOST_BYTES = 16 * 1024 ** 2;
+/** How often aliases may be expanded: an alias of aliases of aliases is a bomb (yaml's own limit is 100 of each). */
+const MOST_ALIASES = 1000;
 
 /** Of one file, no more is said: one mistake makes many. */
 const MOST_PROBLEMS = 10;
@@ -22,15 +29,24 @@ export interface ReadManifest {
   manifest: Manifest;
   /** Line of an entry of `traces`, from 1. */
   lineOfEntry: (index: number) => number;
+  /** `FILE:LINE:COLUMN` of the innermost thing that a path such as `['traces', '0', 'expect']` leads to. */
+  placeOf: (keys: readonly string[]) => string;
 }
 
 /** Throws E_MANIFEST naming file, line and column of each problem. */
 export function readManifest(file: string): ReadManifest {
   let text: string;
   try {
+    const { size } = fs.statSync(file);
+    if (size > MOST_BYTES)
+      throw new RevenantError(
+        'E_MANIFEST',
+        `The manifest ${file} is too large: ${size} bytes of ${MOST_BYTES}.`,
+      );
     text = fs.readFileSync(file, 'utf8');
   } catch (error) {
-    throw new RevenantError('E_MANIFEST', `Cannot read the manifest: ${(error as Error).message}.`);
+    if (error instanceof RevenantError) throw error;
+    throw new RevenantError('E_MANIFEST', `Cannot read the manifest ${file}: ${reasonOf(error)}.`);
   }
   return parseManifest(text, file);
 }
@@ -38,23 +54,59 @@ export function readManifest(file: string): ReadManifest {
 /** The same for a text; `file` is for messages and for what is relative to it. */
 export function parseManifest(text: string, file: string): ReadManifest {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
   const place = (at: number): string => {
     const { line, col } = lines.linePos(at);
-    return `${file}:${line}:${col}`;
+    return `${file}:${line || 1}:${col || 1}`;
   };
+  try {
+    return checked(parseDocument(text, { lineCounter: lines }), lines, place, file);
+  } catch (error) {
+    if (error instanceof RevenantError) throw error;
+    // Nested too deeply for the parser, or for what looks at its result.
+    throw bad([`${place(0)}: it cannot be made sense of: ${(error as Error).message.split('\n')[0]}`]);
+  }
+}
+
+function checked(
+  document: ReturnType<typeof parseDocument>,
+  lines: LineCounter,
+  place: (at: number) => string,
+  file: string,
+): ReadManifest {
   if (document.errors.length > 0) {
     throw bad(document.errors.map((error) => `${place(error.pos[0])}: ${error.message.split('\n')[0]}`));
   }
-  const manifest = document.toJS() as Manifest;
-  const problems = schemaProblems(manifest).map(({ keys, text: said }) => {
-    const node = nearest(document, keys);
+  const problems = schemaProblems(valueOf(document, place)).map(({ keys, key, text: said }) => {
+    const node = (key === undefined ? null : keyNode(document, [...keys, key])) ?? nearest(document, keys);
     return `${place(node?.range?.[0] ?? 0)}: ${dotted(keys)}${said}`;
   });
   if (problems.length > 0) throw bad(problems);
-  const lineOfEntry = (index: number): number =>
-    lines.linePos(nearest(document, ['traces', String(index)])?.range?.[0] ?? 0).line;
-  return { file: path.resolve(file), manifest, lineOfEntry };
+  const at = (keys: readonly string[]): number => nearest(document, keys)?.range?.[0] ?? 0;
+  return {
+    file: path.resolve(file),
+    manifest: document.toJS() as Manifest,
+    lineOfEntry: (index) => lines.linePos(at(['traces', String(index)])).line,
+    placeOf: (keys) => place(at(keys)),
+  };
+}
+
+/** The document as plain data; what its aliases make of it is a tree of a bounded size. */
+function valueOf(document: ReturnType<typeof parseDocument>, place: (at: number) => string): unknown {
+  let first: Alias | null = null;
+  visit(document, {
+    Alias: (_key, alias) => {
+      first ??= alias;
+    },
+  });
+  try {
+    const value: unknown = document.toJS({ maxAliasCount: MOST_ALIASES });
+    // An alias of what it is in makes a circle, which no JSON has.
+    if (first !== null) JSON.stringify(value);
+    return value;
+  } catch (error) {
+    const at = (first as Alias | null)?.range?.[0] ?? 0;
+    throw bad([`${place(at)}: aliases: ${(error as Error).message.split('\n')[0]}`]);
+  }
 }
 
 function bad(problems: string[]): RevenantError {
@@ -67,11 +119,21 @@ function bad(problems: string[]): RevenantError {
   );
 }
 
+/** The key of a property, where it is written. */
+function keyNode(document: Document, keys: readonly string[]): Node | null {
+  const map: unknown = document.getIn(numbered(keys.slice(0, -1)), true) ?? document.contents;
+  if (!isMap(map)) return null;
+  const pair = map.items.find(({ key }) => isScalar(key) && key.value === keys[keys.length - 1]);
+  return isNode(pair?.key) ? pair.key : null;
+}
+
+const numbered = (keys: readonly string[]): (string | number)[] =>
+  keys.map((key) => (/^\d+$/.test(key) ? Number(key) : key));
+
 /** The innermost node that a path leads to. */
 function nearest(document: Document, keys: readonly string[]): Node | null {
   for (let length = keys.length; length > 0; length--) {
-    const numbers = keys.slice(0, length).map((key) => (/^\d+$/.test(key) ? Number(key) : key));
-    const node: unknown = document.getIn(numbers, true);
+    const node: unknown = document.getIn(numbered(keys.slice(0, length)), true);
     if (isNode(node)) return node;
   }
   return document.contents as Node | null;
@@ -85,6 +147,8 @@ function dotted(keys: readonly string[]): string {
 
 interface SchemaProblem {
   keys: string[];
+  /** The property of what `keys` lead to whose key is meant. */
+  key?: string;
   text: string;
 }
 
@@ -104,7 +168,10 @@ function schemaProblems(value: unknown): SchemaProblem[] {
       !all.some((other) => other.keys.length > keys.length && startsWith(other.keys, keys)),
   );
   const chosen = telling.length > 0 ? telling : all;
-  const texts = chosen.map(({ keys, error }) => ({ keys, text: sentence(error) }));
+  const texts = chosen.map(({ keys, error }) => {
+    const params = error.params as { additionalProperty?: string };
+    return { keys, key: params.additionalProperty, text: sentence(error) };
+  });
   return texts.filter(
     ({ keys, text }, at) =>
       texts.findIndex((other) => dotted(other.keys) === dotted(keys) && other.text === text) === at,
@@ -122,10 +189,13 @@ function sentence(error: ErrorObject): string {
   switch (keyword) {
     case 'additionalProperties': {
       const known = Object.keys((parentSchema?.properties as object | undefined) ?? {});
-      return `unknown property "${String(params.additionalProperty)}" (known: ${known.join(', ')})`;
+      const unknown = String(params.additionalProperty);
+      return `unknown property "${unknown}"${meant(unknown, known)} (known: ${known.join(', ')})`;
     }
-    case 'enum':
-      return `must be one of ${(params.allowedValues as unknown[]).join(', ')}${found}`;
+    case 'enum': {
+      const allowed = (params.allowedValues as unknown[]).map(String);
+      return `must be one of ${allowed.join(', ')}${found}${meant(String(data), allowed)}`;
+    }
     case 'oneOf':
     case 'anyOf':
     case 'not':
@@ -133,6 +203,12 @@ function sentence(error: ErrorObject): string {
     default:
       return `${message ?? 'is wrong'}${keyword === 'required' ? '' : found}`;
   }
+}
+
+/** `; did you mean "timeout"?`, or nothing where nothing is near. */
+export function meant(word: string, known: readonly string[]): string {
+  const [near] = nearMisses(word, known);
+  return near === undefined ? '' : `; did you mean "${near}"?`;
 }
 
 /** A question is the only object whose fields exclude each other. */
@@ -148,15 +224,15 @@ function alternatives(schema: object | undefined): string {
 /** What a schema cannot say. */
 function extraProblems(manifest: Manifest): SchemaProblem[] {
   const found: SchemaProblem[] = [];
-  const visit = (value: unknown, keys: string[]): void => {
+  const walk = (value: unknown, keys: string[]): void => {
     if (typeof value !== 'object' || value === null) return;
     for (const [key, inner] of Object.entries(value)) {
       const text = scalarProblem(key, inner);
       if (text !== null) found.push({ keys: [...keys, key], text });
-      else visit(inner, [...keys, key]);
+      else walk(inner, [...keys, key]);
     }
   };
-  visit(manifest, []);
+  walk(manifest, []);
   return found;
 }
 

@@ -73,7 +73,7 @@ describe('the jobs of a manifest', () => {
 
   it('must be some', () => {
     expect(() => jobs('version: 1\ntraces:\n  - paths: nothing/*\n')).toThrow(
-      /m\.yaml:3: no trace matches nothing/,
+      /m\.yaml:3:12: no trace matches nothing/,
     );
     expect(() =>
       jobs('version: 1\ntraces:\n  - paths: zen2/hello\n    expect: { signal: SIGFOO }\n'),

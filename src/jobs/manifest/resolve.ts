@@ -5,10 +5,11 @@ import path from 'node:path';
 import { globSync } from 'tinyglobby';
 import { RevenantError } from '../../engine/base/errors.js';
 import { SIGNAL_NAMES } from '../../engine/base/linux.js';
-import { findTraces, readExpectation, traceName } from '../find-traces.js';
+import { reasonOf } from '../../engine/base/system-errors.js';
+import { findTraces, readExpectation, traceName, uniqueFolders } from '../find-traces.js';
 import type { Ask, Expectation, JobSpec, Place, Question, TextTest } from '../spec.js';
 import { NO_EXPECTATION } from '../spec.js';
-import type { ReadManifest } from './read.js';
+import { meant, type ReadManifest } from './read.js';
 import type { Entry, ExpectSource, PlaceSource, QuestionSource, Settings, TextTestSource } from './types.js';
 import { bytes, seconds } from './units.js';
 
@@ -17,9 +18,16 @@ const DEFAULT_STALL = 60;
 /** Larger expected texts are compared by their SHA-256. */
 const MOST_INLINE_BYTES = 256 * 1024;
 
-/** Every trace below the folder, with what lies beside each. Throws E_TRACE_MISSING where there is none. */
-export function jobsOfFolder(folder: string, settings: Settings = {}): JobSpec[] {
-  const traces = findTraces(folder);
+/**
+ * Every trace below the folder, with what lies beside each. Throws E_TRACE_MISSING where there is none.
+ * @param complain told of folders below that cannot be read
+ */
+export function jobsOfFolder(
+  folder: string,
+  settings: Settings = {},
+  complain: (text: string) => void = () => {},
+): JobSpec[] {
+  const traces = findTraces(folder, complain);
   if (traces.length === 0) throw new RevenantError('E_TRACE_MISSING', `No trace below ${folder}.`);
   return traces.map((trace) =>
     newJob(traceName(folder, trace), trace, settings, path.resolve('.'), {
@@ -39,59 +47,94 @@ interface Surroundings {
   readText: ReadText;
 }
 
+export interface ResolveOptions {
+  /** Default: the file system. */
+  readText?: ReadText;
+  /** Told of folders that cannot be read. */
+  complain?: (text: string) => void;
+}
+
 /** The jobs of a manifest, names made unique. Throws E_MANIFEST, E_TRACE_MISSING, E_TRACE_CORRUPT. */
-export function jobsOfManifest(read: ReadManifest, readText: ReadText = readExpected): JobSpec[] {
+export function jobsOfManifest(
+  read: ReadManifest,
+  { readText = readExpected, complain = () => {} }: ResolveOptions = {},
+): JobSpec[] {
   const { file, manifest } = read;
   const folder = path.dirname(file);
   const surroundings = { folder, readText };
   const jobs: JobSpec[] = [];
   manifest.traces.forEach((entry, index) => {
     const source = { file, line: read.lineOfEntry(index) };
-    const traces = tracesOf(entry, folder);
+    const keys = ['traces', String(index)];
+    const traces = tracesOf(entry, folder, complain);
     if (traces.length === 0) {
       const what = list(entry.paths).join(', ');
-      throw new RevenantError('E_MANIFEST', `${file}:${source.line}: no trace matches ${what}.`);
+      throw new RevenantError('E_MANIFEST', `${read.placeOf([...keys, 'paths'])}: no trace matches ${what}.`);
     }
+    const settings = { ...manifest.defaults, ...entry };
+    const questions = (entry.questions ?? []).map((question, at) =>
+      located(read, [...keys, 'questions', String(at)], () => questionOf(question, surroundings)),
+    );
     for (const trace of traces) {
-      const settings = { ...manifest.defaults, ...entry };
-      jobs.push(
-        newJob(nameOf(entry, trace, folder, traces.length), trace, settings, folder, {
-          expect: expectationOf(entry.expect ?? {}, trace, surroundings),
-          questions: (entry.questions ?? []).map((question) => questionOf(question, surroundings)),
-          source,
-        }),
+      const expect = located(read, [...keys, 'expect'], () =>
+        expectationOf(entry.expect ?? {}, trace, surroundings),
       );
+      const name = nameOf(entry, trace, folder, traces.length);
+      jobs.push(newJob(name, trace, settings, folder, { expect, questions, source }));
     }
   });
   return uniqueNames(jobs);
+}
+
+/** What is wrong with an entry has the entry's place. */
+function located<T>(read: ReadManifest, keys: readonly string[], resolve: () => T): T {
+  try {
+    return resolve();
+  } catch (error) {
+    if (!(error instanceof RevenantError) || error.code !== 'E_MANIFEST') throw error;
+    throw new RevenantError('E_MANIFEST', `${read.placeOf(keys)}: ${error.message}`, error.hint, {
+      cause: error,
+    });
+  }
 }
 
 const list = (value: string | string[] | undefined): string[] =>
   value === undefined ? [] : typeof value === 'string' ? [value] : value;
 
 /** Trace folders that the globs name, or that lie below folders that they name; sorted, each once. */
-function tracesOf(entry: Entry, folder: string): string[] {
-  const found = globSync(list(entry.paths), {
-    cwd: folder,
-    ignore: list(entry.exclude),
-    onlyDirectories: true,
-    absolute: true,
-    expandDirectories: false,
-    dot: true,
-  });
-  const excluded = new Set(
-    entry.exclude === undefined
-      ? []
-      : globSync(list(entry.exclude), {
-          cwd: folder,
-          onlyDirectories: true,
-          absolute: true,
-          expandDirectories: false,
-          dot: true,
-        }).map((name) => path.resolve(name)),
-  );
-  const traces = found.flatMap((name) => findTraces(path.resolve(name)));
-  return [...new Set(traces)].filter((trace) => !excluded.has(trace)).sort();
+function tracesOf(entry: Entry, folder: string, complain: (text: string) => void): string[] {
+  const glob = (patterns: string[], ignore: string[] = []): string[] =>
+    globSync(patterns, {
+      cwd: folder,
+      ignore,
+      onlyDirectories: true,
+      absolute: true,
+      expandDirectories: false,
+      dot: true,
+    }).map((name) => path.resolve(name));
+  const exclude = list(entry.exclude);
+  const excluded = new Set(exclude.length === 0 ? [] : glob(exclude));
+  const traces = glob(list(entry.paths), exclude)
+    .flatMap((name) => searched(name, complain))
+    .filter((trace) => !excluded.has(trace))
+    .sort();
+  // A trace with several names has the one without links.
+  const real = fs.realpathSync(folder);
+  const isReal = (trace: string): boolean =>
+    path.join(real, path.relative(folder, trace)) === fs.realpathSync(trace);
+  const first = traces.filter(isReal);
+  return uniqueFolders([...first, ...traces.filter((trace) => !first.includes(trace))]).sort();
+}
+
+/** A glob names whatever lies there, also what may not be read. */
+function searched(folder: string, complain: (text: string) => void): string[] {
+  try {
+    return findTraces(folder, complain);
+  } catch (error) {
+    if (!(error instanceof RevenantError)) throw error;
+    complain(`${error.message} It is passed over.`);
+    return [];
+  }
 }
 
 function nameOf(entry: Entry, trace: string, folder: string, count: number): string {
@@ -158,7 +201,8 @@ function expectationOf(source: ExpectSource, trace: string, surroundings: Surrou
 function signalNumber(name: string): number {
   const number = SIGNAL_NAMES.indexOf(name);
   if (number > 0) return number;
-  throw new RevenantError('E_MANIFEST', `There is no signal ${name}.`, 'Such as SIGSEGV or SIGABRT.');
+  const near = meant(name, SIGNAL_NAMES) || '; such are SIGSEGV and SIGABRT';
+  throw new RevenantError('E_MANIFEST', `there is no signal ${name}${near}`);
 }
 
 function wholeText(content: Uint8Array): TextTest {
@@ -182,7 +226,7 @@ function readExpected(file: string): Buffer {
   try {
     return fs.readFileSync(file);
   } catch (error) {
-    throw new RevenantError('E_MANIFEST', `Cannot read an expected text: ${(error as Error).message}.`);
+    throw new RevenantError('E_MANIFEST', `cannot read the expected text ${file}: ${reasonOf(error)}`);
   }
 }
 

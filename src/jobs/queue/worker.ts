@@ -3,7 +3,7 @@ import type { Job } from 'bullmq';
 import { Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { JobResult } from '../result.js';
-import { newResult, stateOf } from '../result.js';
+import { newResult, stateOf, wasInterrupted } from '../result.js';
 import { problemOf } from '../run/execute.js';
 import type { RunningJob } from '../run/process.js';
 import type { StartJob } from '../run/retries.js';
@@ -150,9 +150,10 @@ export class QueueWorker {
     );
     try {
       const result = await this.result(running);
-      if (this.stopping && result.state === 'error') await job.moveToWait(token);
+      const givenBack = wasInterrupted(result);
+      if (givenBack) await job.moveToWait(token);
       else await job.moveToCompleted(result, token, false);
-      say(`${job.name}: ${this.stopping && result.state === 'error' ? 'given back' : result.state}`);
+      say(`${job.name}: ${givenBack ? 'given back' : result.state}`);
     } catch (error) {
       say(`${job.name}: the result is not wanted: ${(error as Error).message}`);
     } finally {

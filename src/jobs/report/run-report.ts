@@ -1,5 +1,5 @@
 /** What a whole run was: the JSON document, and what every other report is made from. */
-import type { JobResult, JobState } from '../result.js';
+import { type JobResult, type JobState, wasInterrupted } from '../result.js';
 
 export interface RunReport {
   version: 1;
@@ -54,10 +54,10 @@ export function reportJson(report: RunReport): string {
   return JSON.stringify(report, (key, value: unknown) => (key === 'timeline' ? undefined : value), 2);
 }
 
-/** The slowest, with their seconds in the worker; cached results took none. */
+/** The slowest, with their seconds in the worker; cached results and those that were not run took none. */
 export function slowest(results: readonly JobResult[], count: number): JobResult[] {
   return [...results]
-    .filter(({ cached }) => !cached)
+    .filter((result) => !result.cached && !wasInterrupted(result))
     .sort((a, b) => b.seconds - a.seconds)
     .slice(0, count);
 }

@@ -2,7 +2,7 @@
  * One job in its worker process: replay, compare, ask. How a trace is replayed on which machine is the caller's
  * affair (`Replayer`); what a result means is decided here.
  */
-import { RevenantError } from '../../engine/base/errors.js';
+import { asFailure } from '../../engine/base/system-errors.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
 import { checkpointFile } from '../artifacts.js';
 import { StreamCapture, testStream } from '../checks/text.js';
@@ -201,14 +201,14 @@ const KINDS: Record<string, Problem['kind']> = {
   E_MACHINE_START: 'worker',
   E_MACHINE_LOST: 'worker',
   E_INTERNAL: 'worker',
+  E_SYSTEM: 'worker',
+  E_OUTPUT: 'worker',
+  E_QUEUE: 'worker',
 };
 
 /** A failure as a problem; unknown ones are defects of ours. */
 export function problemOf(error: unknown): Problem {
-  if (error instanceof RevenantError) {
-    const { code, message, hint } = error;
-    return problem(KINDS[code] ?? 'trace', message, { code, hint: hint ?? null });
-  }
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return problem('worker', `Internal error: ${text}`, { code: 'E_INTERNAL' });
+  const { code, message, hint, cause } = asFailure(error);
+  const text = code === 'E_INTERNAL' && cause instanceof Error ? `Internal error: ${cause.stack}` : message;
+  return problem(KINDS[code] ?? 'trace', text, { code, hint: hint ?? null });
 }

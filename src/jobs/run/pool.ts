@@ -1,5 +1,5 @@
 /** Runs jobs in parallel, the longest first, and tries failed ones again where that was asked for. */
-import type { JobResult } from '../result.js';
+import { type JobResult, notRun } from '../result.js';
 import type { JobSpec } from '../spec.js';
 import type { Progress } from './execute.js';
 import type { RunningJob } from './process.js';
@@ -25,13 +25,15 @@ export interface PoolOptions {
   signal?: AbortSignal;
 }
 
-/** Results in the order of the jobs. Throws the signal's reason when aborted; no worker is left then. */
+/**
+ * Results in the order of the jobs. When it is aborted no worker is left, and what was not done is told as that.
+ */
 export async function runPool(options: PoolOptions): Promise<JobResult[]> {
   const { jobs, width, signal } = options;
   const order = jobs
     .map((spec, index) => ({ spec, index, weight: options.weigh(spec) }))
     .sort((a, b) => b.weight - a.weight);
-  const results = new Array<JobResult>(jobs.length);
+  const results: JobResult[] = jobs.map(notRun);
   const running = new Set<RunningJob>();
   const cancel = (): void => running.forEach((job) => job.cancel());
   signal?.addEventListener('abort', cancel);
@@ -45,7 +47,6 @@ export async function runPool(options: PoolOptions): Promise<JobResult[]> {
   } finally {
     signal?.removeEventListener('abort', cancel);
   }
-  signal?.throwIfAborted();
   return results;
 }
 

@@ -59,7 +59,7 @@ describe('a worker process', () => {
     job.cancel();
     const result = await job.result;
     expect(result).toMatchObject({ state: 'failed', problems: [{ kind: 'divergence' }] });
-    expect(result.log).toMatch(/Not all of the failure was kept. Cancelled/);
+    expect(result.log).toMatch(/Not all of the failure was kept. Not run/);
   });
 
   it('is killed when its time is over, or when it is cancelled', async () => {
@@ -68,6 +68,6 @@ describe('a worker process', () => {
     expect(late).toMatchObject({ state: 'error', problems: [{ kind: 'timeout' }] });
     const { job } = start(forever);
     job.cancel();
-    expect((await job.result).problems[0].message).toBe('Cancelled.');
+    expect((await job.result).problems[0].message).toBe('Not run: interrupted.');
   });
 });

@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import type { JobResult, Problem } from '../result.js';
-import { newResult, problem, stateOf } from '../result.js';
+import { newResult, NOT_RUN, problem, stateOf } from '../result.js';
 import type { JobSpec } from '../spec.js';
 import type { Progress } from './execute.js';
 import type { RunMessage, WorkerMessage } from './protocol.js';
@@ -28,7 +28,7 @@ export interface JobListener {
 export interface RunningJob {
   /** Never rejects. */
   readonly result: Promise<JobResult>;
-  /** Ends the worker at once; the result is then an error. */
+  /** Ends the worker at once; the result is then that it was not run, unless a failure was known. */
   cancel(): void;
 }
 
@@ -51,7 +51,7 @@ export function startJob(options: StartOptions): RunningJob {
   const worker = new Worker(child, options);
   return {
     result: worker.finished.then((result) => ({ ...result, reproduce: reproduceCommand(spec) })),
-    cancel: () => worker.stop(problem('worker', 'Cancelled.')),
+    cancel: () => worker.stop(problem('interrupted', NOT_RUN, { code: 'E_INTERRUPTED' })),
   };
 }
 
@@ -143,7 +143,10 @@ function unexpectedEnd(code: number | null, signal: NodeJS.Signals | null, log: 
     });
   }
   const how = signal === null ? `with exit status ${code ?? 'unknown'}` : `by ${signal}`;
+  // A worker that cannot go on says why in its last words.
+  const words = signal === null ? /^revenant: ([^\n]+)\n/m.exec(log) : null;
   const hint =
     signal === 'SIGKILL' ? 'A worker that nobody kills is killed by the kernel when memory runs out.' : null;
-  return problem('worker', `The worker was ended ${how}.`, { hint });
+  const why = words === null ? '.' : `: ${words[1]}`;
+  return problem('worker', `The worker was ended ${how}${why}`, { hint });
 }

@@ -1,6 +1,7 @@
 /** What workers keep of failures, on its way through a store to who submitted the job. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { makeFolder } from '../../engine/base/folders.js';
 import { fileDigest } from '../cache/digest.js';
 import { checkpointFile } from '../artifacts.js';
 import type { JobResult } from '../result.js';
@@ -31,7 +32,7 @@ export async function downloadArtifacts(store: Store, root: string, result: JobR
     const file = checkpointFile(root, result.name);
     try {
       if (kind !== 'checkpoint' || !/^[0-9a-f]{64}$/.test(sha256)) throw new Error(`it is named ${sha256}`);
-      fs.mkdirSync(path.dirname(file), { recursive: true });
+      makeFolder(path.dirname(file));
       await store.get(blob(sha256), file);
       if (fileDigest(file).sha256 !== sha256) throw new Error('the copy in the store is damaged');
       artifacts.push({ kind, path: file });

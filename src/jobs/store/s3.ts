@@ -20,17 +20,19 @@ export function openS3(url: URL): Store {
     Bucket: url.hostname,
     Key: prefix === '' ? key : `${prefix}/${key}`,
   });
+  const has: Store['has'] = async (key) => {
+    try {
+      await client.send(new HeadObjectCommand(where(key)));
+      return true;
+    } catch (error) {
+      if ((error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 404)
+        return false;
+      throw error;
+    }
+  };
   return {
-    has: async (key) => {
-      try {
-        await client.send(new HeadObjectCommand(where(key)));
-        return true;
-      } catch (error) {
-        if ((error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 404)
-          return false;
-        throw error;
-      }
-    },
+    has,
+    check: async () => void (await has('traces')),
     put: async (key, file) => {
       const { size } = await fs.promises.stat(file);
       const Body = fs.createReadStream(file);

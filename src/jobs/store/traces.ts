@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { makeFolder } from '../../engine/base/folders.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { FileDigest } from '../cache/digest.js';
 import { nameBytes, printable } from '../../engine/base/names.js';
@@ -50,7 +51,7 @@ export async function downloadTrace(store: Store, digest: string, cache: string)
   const folder = path.join(cache, digest);
   if (fs.existsSync(folder)) return folder;
   const unfinished = path.join(cache, `unfinished-${randomUUID()}`);
-  fs.mkdirSync(unfinished, { recursive: true });
+  makeFolder(unfinished);
   try {
     for (const file of await readList(store, digest, unfinished)) await downloadFile(store, file, unfinished);
     fs.renameSync(unfinished, folder);
@@ -91,6 +92,6 @@ async function downloadFile(store: Store, { name, sha256 }: FileDigest, folder: 
       'E_TRACE_CORRUPT',
       `The store's copy of ${printable(name)} is damaged (${sha256}).`,
     );
-  fs.mkdirSync(nameBytes(path.dirname(target)), { recursive: true });
+  makeFolder(nameBytes(path.dirname(target)));
   fs.renameSync(arriving, nameBytes(target));
 }

@@ -1,0 +1,27 @@
+import fs from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { EXITS } from '../engine/base/errors.js';
+import { runCli } from '../../test/cli/run-cli.js';
+
+const readme = fs.readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+
+describe('the exit codes', () => {
+  it('are each one thing', () => {
+    const codes = Object.values(EXITS).map(({ code }) => code);
+    expect(new Set(codes).size).toBe(codes.length);
+  });
+
+  it('are in README.md as in the table', () => {
+    const rows = [...readme.matchAll(/^\| (\d+) +\| (.*?) +\|$/gm)].map(([, code, meaning]) => ({
+      code: Number(code),
+      meaning,
+    }));
+    expect(rows).toEqual(Object.values(EXITS));
+  });
+
+  it('are printed by --help', async () => {
+    const { stdout } = await runCli('--help');
+    for (const { code, meaning } of Object.values(EXITS))
+      expect(stdout).toContain(`${String(code).padStart(3)}  ${meaning.replaceAll('`', '')}\n`);
+  });
+});
