@@ -41,7 +41,11 @@ export function codePlace(place: Place): CodePlace {
   const text = place.trim();
   if (NUMBER.test(text)) return codePlace(BigInt(text));
   const parsed = parsePlace(text);
-  if (parsed?.kind === 'symbol' || parsed?.kind === 'line' || parsed?.kind === 'address') return parsed;
+  if (parsed?.kind === 'symbol' || parsed?.kind === 'line' || parsed?.kind === 'address') {
+    if (parsed.from === undefined) return parsed;
+    throw usage(`${JSON.stringify(place)} is a moment, not a place in code.`, 'goTo goes to moments.');
+  }
+  if (parsed?.kind === 'ticks') throw usage(`${JSON.stringify(place)} is a moment, not a place in code.`);
   // The words of ends are names of functions, too.
   if (parsed) return { kind: 'symbol', name: text, offset: 0, hit: 1 };
   throw usage(
@@ -71,13 +75,18 @@ export class Places {
 
   /** Where a symbol is in the task's memory, or null while it is not mapped. The program comes before its libraries. */
   symbol(task: Task, name: string): { address: Gva; size: number } | null {
-    const symbols = new MappedSymbols(
-      this.core.symbolizer,
-      [...task.space.vmas],
-      task.group.program?.file ?? null,
-    );
-    const found = symbols.find(name);
+    const found = this.mapped(task).find(name);
     return found && { address: found.address, size: found.size };
+  }
+
+  private mapped(task: Task): MappedSymbols {
+    const program = task.group.program?.file ?? null;
+    return new MappedSymbols(this.core.symbolizer, [...task.space.vmas], program);
+  }
+
+  /** The name is that of a function which a resolver chooses at run time (IFUNC); `symbol` gives the resolver. */
+  isResolver(task: Task, name: string): boolean {
+    return this.mapped(task).find(name)?.isResolver ?? false;
   }
 
   symbolAt(task: Task, address: Gva): SymbolHit | null {

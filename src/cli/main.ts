@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { EXITS, ExitCode } from '../engine/base/errors.js';
+import { requirePlace, type PlaceText } from '../engine/base/place.js';
 import { parseCount, parseSeconds, parseSize } from './args.js';
 import { addCi } from './ci-options.js';
 import { checkpointFiles, checkpointOptions } from './checkpoint-options.js';
@@ -55,6 +56,8 @@ const machineOption = (): Option =>
     .choices(['host', 'emulated', 'auto'])
     .default('auto', 'the host where its KVM gives what the trace needs, else the emulated machine');
 
+const gotoPlace = (text: string): PlaceText => requirePlace(text, '--goto');
+
 type Perform = (action: Action) => Promise<void>;
 
 function addReplay(program: Command, io: CommandIo, perform: Perform): void {
@@ -66,9 +69,10 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
       .addOption(cpuOption())
       .addOption(memoryOption())
       .addOption(
-        new Option('--goto <frame>', 'stop after this frame and print where the program is').argParser(
-          parseCount,
-        ),
+        new Option(
+          '--goto <place>',
+          'stop there (after a frame, at SYMBOL:HIT) and print where the program is',
+        ).argParser(gotoPlace),
       )
       .addOption(stallLimitOption())
       .option('--verify-ticks', "count every tick exactly, whatever it costs, and compare each frame's")
@@ -103,7 +107,9 @@ function debugOptions(command: Command): Command {
       .addOption(cpuOption())
       .addOption(memoryOption())
       .addOption(stallLimitOption())
-      .addOption(new Option('--goto <frame>', 'begin right behind this frame').argParser(parseCount))
+      .addOption(
+        new Option('--goto <place>', 'begin there: a frame, SYMBOL:HIT, a moment').argParser(gotoPlace),
+      )
       .addOption(
         new Option('--task <tid>', 'the task to look at; by itself: begin where it does').argParser(
           parseCount,

@@ -247,6 +247,37 @@ export async function jump(session: Session, begin: () => void): Promise<void> {
   announce(session);
 }
 
+/**
+ * The same to a place as people write it: nothing stops the program on the way. Throws PacketError where there is no such
+ * place, or Ctrl-C comes: the program then stands where it stood.
+ */
+export async function jumpTo(session: Session, place: string): Promise<void> {
+  const { replay } = session;
+  if (session.diversion) throw new PacketError('a diversion is open: end it first');
+  session.interruptRequested = false;
+  const here = replay.mark();
+  const resume = replay.suspendStops();
+  try {
+    const tid = await session.options.goTo(place, async () => {
+      takeOutput(session);
+      await turn();
+      if (session.interruptRequested || session.closed) replay.interrupt();
+    });
+    session.edge = null;
+    session.vforks.clear();
+    session.select(tid);
+    announce(session);
+  } catch (error) {
+    if (!(error instanceof RevenantError) || !['E_USAGE', 'E_INTERRUPTED'].includes(error.code)) throw error;
+    replay.beginGotoMark(here);
+    await poll(session, replay);
+    throw new PacketError([error.message, error.hint].filter(Boolean).join(' '));
+  } finally {
+    resume();
+    replay.forget(here);
+  }
+}
+
 /** Behind the last end there is nothing that gdb could look at, or go back from: it is left right before that. */
 async function beforeLastEnd(session: Session): Promise<void> {
   const { replay } = session;

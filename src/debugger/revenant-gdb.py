@@ -152,8 +152,9 @@ class Revenant(gdb.Command):
 
 when, when-ticks, when-tid, when-end, elapsed-time, absolute-time
                        where the program is in the recording
-goto FRAME, seek-ticks TICKS
-                       go elsewhere in it
+goto PLACE, seek-ticks TICKS
+                       go elsewhere in it: to a frame, SYMBOL:HIT, a moment
+moment                 print a name of this instruction, for goto PLACE
 frames [FROM[-TO]]     what was recorded
 tasks                  every task that exists here
 checkpoint, restart N, info checkpoints, delete checkpoint N
@@ -228,7 +229,13 @@ def install():
     Monitor("elapsed-time", "elapsed-time", "Print the seconds since the recording began.")
     Monitor("absolute-time", "absolute-time", "Print the time of the recording by CLOCK_MONOTONIC, in seconds.")
     Monitor("info recording", "recording", "Print the recording's folder.")
-    Monitor("goto", "goto", "goto FRAME\nGo to right after a frame of the recording, forwards or backwards.")
+    Monitor("moment", "moment", "Print a name of this very instruction, to be given to goto, --goto or --at anywhere.")
+    Monitor(
+        "goto",
+        "goto",
+        "goto PLACE\nGo to a place of the recording, forwards or backwards: right after a frame, to SYMBOL:HIT,\n"
+        "FILE:LINE:HIT, FRAME:TICKS, what moment printed, exit, end or crash.",
+    )
     SeekTicks("seek-ticks", "seek-ticks", "seek-ticks TICKS\nGo to the first place where the thread has so many ticks.")
     Monitor("frames", "frames", "frames [FROM[-TO]]\nPrint what was recorded, around here or from FROM.")
     Monitor("tasks", "tasks", "List every task of the recording that exists here.")

@@ -45,6 +45,11 @@ export interface SessionOptions {
   /** Files that symbols are read from. */
   readonly files: RecordedFiles;
   readonly facts: RecordingFacts;
+  /**
+   * Goes to a place as people write it (base/place.ts), with turns in between; returns the task that it is of. Breakpoints
+   * and watchpoints must be out of the way. Throws RevenantError: E_USAGE where there is no such place.
+   */
+  readonly goTo: (place: string, turn: () => Promise<void>) => Promise<number>;
   /** Of the recording: its absolute path. */
   readonly folder: string;
   readonly log: Logger;
@@ -116,7 +121,7 @@ export class Session {
   readonly programs = new Map<number, string>();
   private generalTid = 0;
 
-  constructor(private readonly options: SessionOptions) {
+  constructor(readonly options: SessionOptions) {
     this.replay = options.replay;
     this.recorded = options.files;
     this.facts = options.facts;

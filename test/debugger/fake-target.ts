@@ -1,5 +1,6 @@
 /** A recording of a few instructions that needs no machine: for specs of the protocol. */
 import { gva, type Gva } from '../../src/engine/base/address.js';
+import { RevenantError } from '../../src/engine/base/errors.js';
 import { silentLogger } from '../../src/engine/base/log.js';
 import { newRegisters, Reg, setRegister, type RegisterWords } from '../../src/engine/base/registers.js';
 import type {
@@ -8,6 +9,7 @@ import type {
   DebugTask,
   Executable,
   LifecycleKind,
+  Moment,
   MutableTarget,
   ReplayTarget,
   RunRequest,
@@ -133,6 +135,11 @@ export class FakeTarget implements ReplayTarget {
   catchLifecycle(kinds: readonly LifecycleKind[]): void {
     this.lifecycle = kinds;
   }
+  suspendStops(): () => void {
+    const kept = [...this.breakpoints];
+    this.breakpoints.clear();
+    return () => kept.forEach((breakpoint) => this.breakpoints.add(breakpoint));
+  }
   ticks(tid: number): number {
     return tid + this.at;
   }
@@ -141,6 +148,15 @@ export class FakeTarget implements ReplayTarget {
   }
   beginSeekTicks(frameTime: number, ticks: number): void {
     this.target = frameTime + ticks;
+  }
+  beginMoment(): void {
+    this.target = this.at;
+  }
+  get moment(): Moment {
+    return { frameTime: this.at, address: gva(this.program[this.at]?.rip ?? 0), hit: 2 };
+  }
+  beginGotoArrival(frameTime: number): void {
+    this.target = frameTime;
   }
   mark(): number {
     this.marks.set(this.marks.size + 1, this.at);
@@ -278,6 +294,11 @@ export function fakeSession(program: readonly Instruction[]): FakeSession {
       jointEnd: (frame) => ({ frame: target.firstEnd ?? frame, tid: 100 }),
       frameOfTicks: (_tid, _now, ticks) => (ticks < 1000 ? 0 : null),
       seconds: (frame) => ({ begin: 100, at: 100 + frame / 4 }),
+    },
+    goTo: (place) => {
+      if (place !== 'insert:2') throw new RevenantError('E_USAGE', `${place} is no place.`);
+      target.at = 1;
+      return Promise.resolve(target.currentTid);
     },
     folder: '/traces/fake',
     log: silentLogger,

@@ -1,3 +1,4 @@
+import { formatPlace, type PlaceText } from '../../engine/base/place.js';
 import type { Logger } from '../../engine/base/log.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { ReplaySession } from '../../engine/replay/session.js';
@@ -22,7 +23,7 @@ import { recordingDoubt } from '../../engine/trace/header.js';
 export interface ReplayCommandOptions extends MachineOptions, CheckpointOptions {
   /** Seconds the guest may run without reaching the next frame. */
   stallLimit: number;
-  goto?: number;
+  goto?: PlaceText;
   verifyTicks?: boolean;
   /** Absolute file names in the trace are files of this machine. */
   unpacked?: boolean;
@@ -55,6 +56,9 @@ export async function replayCommand(
   io: CommandIo,
   log: Logger,
 ): Promise<number> {
+  if (options.goto && options.goto.kind !== 'frame')
+    return replayToPlace(folder, options.goto, options, io, log);
+  const until = options.goto?.frame;
   const progress = new Progress(io, Boolean(options.quiet));
   const interrupt = new Interrupt();
   const machines = new Machines(options, log, (text) => progress.note(text));
@@ -62,7 +66,7 @@ export async function replayCommand(
   const output = new ProgramOutput(io, progress, Boolean(options.json));
   let result: RunResult;
   try {
-    if (options.goto !== undefined) requireFrame(trace, options.goto);
+    if (until !== undefined) requireFrame(trace, until);
     result = await runSession({
       trace,
       machines,
@@ -70,9 +74,9 @@ export async function replayCommand(
       log,
       output: (fd, bytes) => output.write(fd, bytes),
       stallLimit: options.stallLimit,
-      until: options.goto ?? Infinity,
+      until: until ?? Infinity,
       // Ticks are to be verified from the beginning.
-      archive: options.goto === undefined || options.verifyTicks ? undefined : archiveOf(trace, options),
+      archive: until === undefined || options.verifyTicks ? undefined : archiveOf(trace, options),
       onJump: (frame) =>
         progress.note(
           `from the checkpoint behind frame ${frame}; what the program printed before is not repeated`,
@@ -103,6 +107,46 @@ function requireFrame(trace: TraceReader, frame: number): void {
   );
 }
 
+/** The same to a place between frames, with what debugging does: breakpoints, and going back to count. */
+async function replayToPlace(
+  folder: string,
+  place: PlaceText,
+  options: ReplayCommandOptions,
+  io: CommandIo,
+  log: Logger,
+): Promise<number> {
+  if (options.verifyTicks)
+    throw new RevenantError(
+      'E_USAGE',
+      `--verify-ticks goes with --goto FRAME, not with ${formatPlace(place)}.`,
+    );
+  const { openTarget } = await import('../debug/open-target.js');
+  const { Journey } = await import('../debug/journey.js');
+  const progress = new Progress(io, Boolean(options.quiet));
+  const interrupt = new Interrupt();
+  const output = new ProgramOutput(io, progress, Boolean(options.json));
+  const note = (text: string): void => progress.note(text);
+  const write = (fd: 1 | 2, bytes: Uint8Array): void => output.write(fd, bytes);
+  try {
+    const opened = await openTarget({ folder, options, io, log, interrupt, note, output: write });
+    try {
+      const journey = new Journey(opened, interrupt);
+      await journey.check(place);
+      await journey.to(place);
+      const position = opened.target.session.describe();
+      progress.clear();
+      if (!output.captures) io.out(position ? formatPosition(position) : '');
+      else io.out(`${JSON.stringify({ trace: folder, ...output.documents(), position }, jsonValue)}\n`);
+    } finally {
+      opened.close();
+    }
+  } finally {
+    progress.clear();
+    interrupt.dispose();
+  }
+  return 0;
+}
+
 /** The program's output: through to ours byte for byte, or captured for the JSON document. */
 class ProgramOutput {
   readonly captures: { 1: Capture; 2: Capture } | null;
@@ -113,6 +157,12 @@ class ProgramOutput {
     json: boolean,
   ) {
     this.captures = json ? { 1: new Capture(), 2: new Capture() } : null;
+  }
+
+  /** For a JSON document; null where the output went through. */
+  documents(): { readonly stdout: unknown; readonly stderr: unknown } | null {
+    const { captures } = this;
+    return captures && { stdout: captures[1].document(), stderr: captures[2].document() };
   }
 
   write(fd: 1 | 2, bytes: Uint8Array): void {
@@ -138,7 +188,7 @@ function report(
   const position = options.goto === undefined ? null : result.position;
   if (output.captures) {
     const status = result.exitStatus === null ? null : shellStatus(result.exitStatus);
-    const streams = { stdout: output.captures[1].document(), stderr: output.captures[2].document() };
+    const streams = output.documents();
     const commandSeconds = Number((io.now() / 1000).toFixed(6));
     const document = {
       trace: folder,

@@ -3,6 +3,7 @@ import { Places, type CodePlace } from '../../api/places.js';
 import type { Gva } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import { formatPlace, type PlaceText, type SymbolPlace } from '../../engine/base/place.js';
+import { Reg, getUnsigned } from '../../engine/base/registers.js';
 import type { DebugStop } from '../../engine/debug/target.js';
 import { endsInstruction } from '../../engine/x86/disassemble.js';
 import type { TravelTarget } from '../../engine/travel/target.js';
@@ -26,13 +27,15 @@ interface Standing {
 export class Journey {
   private here: Standing | null = null;
   private firstPid = 0;
+  /** By the name of a symbol whose function is chosen at run time. */
+  private readonly implementations = new Map<string, Gva>();
   private readonly places: Places;
   private readonly target: TravelTarget;
   private readonly scan: TraceScan;
 
   constructor(
     { target, scan, trace }: Pick<OpenedTarget, 'target' | 'scan' | 'trace'>,
-    private readonly interrupt: Interrupt,
+    private readonly interrupt: Pick<Interrupt, 'turn'>,
   ) {
     this.target = target;
     this.scan = scan;
@@ -41,9 +44,12 @@ export class Journey {
 
   /** What can be known of a place before anything is replayed. Throws E_USAGE if the recording has no such place. */
   async check(place: PlaceText): Promise<void> {
-    if (place.kind === 'frame') this.scan.requireFrame(place.frame);
+    if (place.kind === 'frame' || place.kind === 'ticks') this.scan.requireFrame(place.frame);
     else if (place.kind === 'crash') this.crash();
-    else if (place.kind !== 'exit') await this.places.requireRecorded(place);
+    else if (place.kind !== 'exit') {
+      if (place.from !== undefined) this.scan.requireFrame(place.from);
+      await this.places.requireRecorded(place);
+    }
   }
 
   /**
@@ -65,10 +71,16 @@ export class Journey {
     switch (place.kind) {
       case 'frame':
         return this.toFrame(Math.max(this.firstExec(), place.frame));
+      case 'ticks':
+        this.scan.requireFrame(place.frame);
+        this.target.beginSeekTicks(Math.max(this.firstExec(), place.frame), place.ticks);
+        return (await this.arrive()).tid;
       case 'symbol':
       case 'line':
       case 'address':
-        return this.toCode(place, before?.place ?? null);
+        return place.from === undefined
+          ? this.toCode(place, before?.place ?? null)
+          : this.toCodeBehind(place, place.from);
       case 'crash':
         return this.toCrash();
       case 'exit':
@@ -158,6 +170,15 @@ export class Journey {
     }
   }
 
+  /** Hits are counted from behind a frame. */
+  private async toCodeBehind(place: CodePlace, from: number): Promise<number> {
+    await this.places.requireRecorded(place);
+    await this.toFrame(Math.max(this.firstExec(), from));
+    const addresses = await this.addresses(place);
+    this.target.beginGotoArrival(this.target.frameTime, addresses, place.hit);
+    return (await this.arrive()).tid;
+  }
+
   /** A breakpoint inside of an instruction would change what it does. */
   private requireInstruction({ name, offset }: SymbolPlace, start: Gva): void {
     const code = new Uint8Array(Math.min(offset, MAX_OFFSET));
@@ -172,6 +193,8 @@ export class Journey {
     for (;;) {
       const task = this.target.session.debugging.core.tasks.get(this.target.currentTid);
       const addresses = task ? await this.places.addresses(task, place) : [];
+      if (task && place.kind === 'symbol' && addresses.length > 0 && this.places.isResolver(task, place.name))
+        return [((await this.chosen(place, addresses[0])) + place.offset) as Gva];
       if (addresses.length > 0) {
         if (place.kind === 'symbol' && place.offset > 0)
           this.requireInstruction(place, (addresses[0] - place.offset) as Gva);
@@ -184,6 +207,48 @@ export class Journey {
     }
   }
 
+  /**
+   * The function that the resolver of a symbol (IFUNC: `strlen`) chose in the recording: what it returned when it was
+   * first called. The replay stands again where it stood.
+   */
+  private async chosen({ name, offset }: SymbolPlace, entry: Gva): Promise<Gva> {
+    const known = this.implementations.get(name);
+    if (known !== undefined) return known;
+    const { target } = this;
+    const here = target.mark();
+    const resolver = (entry - offset) as Gva;
+    try {
+      target.beginGotoArrival(this.firstExec(), [resolver], 1);
+      const { tid } = await this.arrive();
+      const stack = getUnsigned(target.registers(tid), Reg.rsp);
+      const word = new Uint8Array(8);
+      target.readMemory(tid, stack as Gva, word);
+      const address = Number(new DataView(word.buffer).getBigUint64(0, true)) as Gva;
+      const returns = (who: number): boolean =>
+        who === tid && getUnsigned(target.registers(who), Reg.rsp) === stack + word.length;
+      const breakpoint = { pid: null, address, condition: returns };
+      target.addBreakpoint(breakpoint);
+      try {
+        while ((await this.continue()).kind !== 'breakpoint');
+      } finally {
+        target.removeBreakpoint(breakpoint);
+      }
+      const found = getUnsigned(target.registers(tid), Reg.rax) as Gva;
+      this.implementations.set(name, found);
+      return found;
+    } catch (error) {
+      if (!(error instanceof RevenantError) || error.code !== 'E_USAGE') throw error;
+      throw usage(
+        `Which function ${name} is was never decided in this recording: its resolver is not called.`,
+        'Name the function itself, or an address.',
+      );
+    } finally {
+      target.beginGotoMark(here);
+      await this.arrive();
+      target.forget(here);
+    }
+  }
+
   private continue(): Promise<DebugStop> {
     const tid = this.target.currentTid;
     this.target.begin({ direction: 'forward', tid, mode: { kind: 'continue' } });
@@ -193,6 +258,7 @@ export class Journey {
   private async arrive(): Promise<DebugStop> {
     for (;;) {
       const stop = this.target.poll();
+      if (stop?.kind === 'interrupted') throw new RevenantError('E_INTERRUPTED', 'Interrupted.');
       if (stop) return stop;
       await this.interrupt.turn();
     }

@@ -1,14 +1,16 @@
 /** A recording opened to be debugged: trace, machine, replay and what a front end needs of them. */
 import path from 'node:path';
 import type { Logger } from '../../engine/base/log.js';
+import { requirePlace } from '../../engine/base/place.js';
 import type { StartDiversion } from '../../engine/debug/target.js';
 import { recordedLayout } from '../../engine/x86/xstate-layout.js';
 import type { OpenedSession } from '../../debugger/server.js';
-import { Session } from '../../debugger/session.js';
+import { Session, type SessionOptions } from '../../debugger/session.js';
 import type { ReplayCommandOptions } from '../commands/replay.js';
 import type { Interrupt } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
-import { openTarget } from './open-target.js';
+import { Journey } from './journey.js';
+import { openTarget, type OpenedTarget } from './open-target.js';
 import { goToPlace, type PlaceOptions } from './places.js';
 import { programFiles, recordedFiles } from './recorded-files.js';
 import type { RecordedFile } from './sysroot.js';
@@ -38,18 +40,20 @@ export interface OpenedRecording extends OpenedSession {
 export async function openSession(context: OpenContext): Promise<OpenedRecording> {
   const { options, io, log, interrupt } = context;
   let session: Session | null = null;
-  const { target, trace, scan, close } = await openTarget({
+  const opened = await openTarget({
     ...context,
     output: (stream, bytes) => (session ? session.console(bytes) : io.bytes(stream, bytes)),
   });
+  const { target, trace, scan, close } = opened;
   try {
-    const tid = await goToPlace(target, scan, options, interrupt);
+    const tid = await goToPlace(opened, options, interrupt);
     session = new Session({
       replay: target,
       divert: context.divert,
       layout: recordedLayout(trace.header.cpuidRecords, trace.header.xcr0),
       files: recordedFiles(trace, () => scan.mappedFiles()),
       facts: scan,
+      goTo: placeFinder(opened),
       folder: path.resolve(context.folder),
       log,
     });
@@ -59,4 +63,15 @@ export async function openSession(context: OpenContext): Promise<OpenedRecording
     throw error;
   }
   return { session, close, programFiles: () => programFiles(trace, scan.mappedFiles()) };
+}
+
+/** Goes to places as people write them, for the debugger's commands. */
+function placeFinder(opened: OpenedTarget): SessionOptions['goTo'] {
+  return async (text, turn) => {
+    const place = requirePlace(text, 'goto');
+    // Each time anew: the debugger may have gone elsewhere since.
+    const journey = new Journey(opened, { turn });
+    await journey.check(place);
+    return journey.to(place);
+  };
 }

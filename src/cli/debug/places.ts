@@ -1,14 +1,14 @@
 /** Where debugging begins. */
 import { RevenantError } from '../../engine/base/errors.js';
+import type { PlaceText } from '../../engine/base/place.js';
 import type { DebugStop, ReplayTarget } from '../../engine/debug/target.js';
 import { readCheckpoint } from '../../engine/persist/file.js';
-import type { TravelTarget } from '../../engine/travel/target.js';
 import type { Interrupt } from '../interrupt.js';
-import type { TraceScan } from './facts.js';
+import { Journey } from './journey.js';
+import type { OpenedTarget } from './open-target.js';
 
 export interface PlaceOptions {
-  /** Right behind this frame. */
-  goto?: number;
+  goto?: PlaceText;
   /** The task to look at; without a frame: where it begins to exist. */
   task?: number;
   /** Right before the last process ends. */
@@ -53,11 +53,11 @@ async function continueUntil(
  * task to look at. Throws E_USAGE for a place that the recording does not have.
  */
 export async function goToPlace(
-  target: TravelTarget,
-  scan: TraceScan,
+  opened: Pick<OpenedTarget, 'target' | 'scan' | 'trace'>,
   options: PlaceOptions,
   interrupt: Interrupt,
 ): Promise<number> {
+  const { target, scan } = opened;
   const task = options.task ?? null;
   if (options.from !== undefined) {
     const mark = target.markOf(readCheckpoint(target.session, options.from));
@@ -66,6 +66,7 @@ export async function goToPlace(
     target.forget(mark);
     return taskToLookAt(target, task);
   }
+  if (options.goto) return toPlace(opened, options.goto, task, interrupt);
   const first = scan.firstExec();
   if (first === null) throw usage('The recording has no program: it ends before the first exec.');
   if (options.atCrash) {
@@ -89,11 +90,22 @@ export async function goToPlace(
   } else {
     const birth = task === null ? first : scan.birthOf(task);
     if (birth === null) throw usage(`There is no task ${task} in this recording.`);
-    const frame = options.goto ?? birth;
-    scan.requireFrame(frame);
-    await goTo(target, Math.max(first, frame), interrupt);
+    await goTo(target, Math.max(first, birth), interrupt);
   }
   return taskToLookAt(target, task);
+}
+
+async function toPlace(
+  opened: Pick<OpenedTarget, 'target' | 'scan' | 'trace'>,
+  place: PlaceText,
+  task: number | null,
+  interrupt: Interrupt,
+): Promise<number> {
+  const journey = new Journey(opened, interrupt);
+  await journey.check(place);
+  const tid = await journey.to(place);
+  // Behind a frame: the task that was there last, if it is not gone.
+  return place.kind === 'frame' ? taskToLookAt(opened.target, task) : (task ?? tid);
 }
 
 function taskToLookAt(target: ReplayTarget, task: number | null): number {

@@ -1,18 +1,36 @@
 /** Frames of the recording, and going to one. */
 import { PacketError } from '../packet/fields.js';
-import { jump } from '../resume.js';
+import { formatPlace } from '../../engine/base/place.js';
+import { jump, jumpTo, poll } from '../resume.js';
 import type { Session } from '../session.js';
 import { taskOf, whereNow } from './where.js';
 
+const FRAME = /^\d{1,15}$/;
 const FRAMES_AROUND = 5;
 const MOST_FRAMES = 1000;
 
 export async function goTo(session: Session, words: readonly string[]): Promise<string> {
-  if (!/^\d{1,15}$/.test(words[0] ?? '')) throw new PacketError('Which frame? Give its number.');
-  const frame = Number(words[0]);
-  session.requireFrame(frame);
-  await jump(session, () => session.replay.beginGoto(frame));
+  const place = words.join(' ');
+  if (place === '') throw new PacketError('Where to? Give a frame, a symbol or another place.');
+  if (FRAME.test(place)) {
+    session.requireFrame(Number(place));
+    await jump(session, () => session.replay.beginGoto(Number(place)));
+  } else await jumpTo(session, place);
   return whereNow(session);
+}
+
+/** What names the moment where the program stands, in every replay of the recording: to be given to `goto`. */
+export async function moment(session: Session): Promise<string> {
+  const { replay } = session;
+  if (session.diversion) throw new PacketError('A diversion is no moment of the recording: end it first.');
+  session.interruptRequested = false;
+  replay.beginMoment();
+  await poll(session, replay);
+  const found = replay.moment;
+  if (!found) throw new PacketError('Interrupted on the way.');
+  const { frameTime: frame, address, hit } = found;
+  if (address === null) return formatPlace({ kind: 'frame', frame });
+  return formatPlace({ kind: 'address', address: BigInt(address), hit, from: frame });
 }
 
 /** rr's `seek-ticks`: to the first place where the task has so many ticks. */

@@ -3,7 +3,7 @@ import { fromHex, OK, PacketError, textToHex } from '../packet/fields.js';
 import type { Session } from '../session.js';
 import { diversionCommand } from './diversion.js';
 import { checkpoint, checkpoints, deleteCheckpoint, restart } from './checkpoints.js';
-import { frames, goTo, seekTicks } from './history.js';
+import { frames, goTo, moment, seekTicks } from './history.js';
 import { tasks } from './tasks.js';
 import { absoluteTime, elapsedTime, recording, when, whenEnd, whenTicks, whenTid } from './where.js';
 
@@ -24,7 +24,18 @@ const COMMANDS: readonly Command[] = [
   { name: 'elapsed-time', usage: '', help: 'seconds since the recording began', run: elapsedTime },
   { name: 'absolute-time', usage: '', help: 'the same by CLOCK_MONOTONIC', run: absoluteTime },
   { name: 'recording', usage: '', help: "the recording's folder", run: recording },
-  { name: 'goto', usage: 'FRAME', help: 'go right behind a frame, forwards or backwards', run: goTo },
+  {
+    name: 'moment',
+    usage: '',
+    help: 'a name of this very instruction, for goto, --goto and --at',
+    run: moment,
+  },
+  {
+    name: 'goto',
+    usage: 'PLACE',
+    help: 'go right behind a frame, to SYMBOL:HIT, FILE:LINE:HIT, a moment, exit, end, crash',
+    run: goTo,
+  },
   {
     name: 'seek-ticks',
     usage: 'TICKS [TID]',

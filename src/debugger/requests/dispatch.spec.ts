@@ -425,7 +425,20 @@ describe('monitor commands', () => {
     expect(target.at).toBe(3);
     expect(await ask('vCont;c')).toMatch(/^T00/);
     expect(await say('goto 99')).toMatch(/ends with frame 5/);
-    expect(await say('goto x')).toMatch(/Which frame/);
+    expect(await say('goto')).toMatch(/Where to/);
+    expect(await say('seek-ticks 7')).toMatch(/^Behind frame 7/);
+    expect(await say('seek-ticks 1000')).toBe('No event found matching specified ticks target.\n');
+  });
+
+  it('go to places as people write them, past breakpoints, and name where they are', async () => {
+    const { say, target, ask } = await commands();
+    await ask('Z0,400002,1');
+    await say('goto 3');
+    expect(await say('goto x')).toBe('x is no place.\n');
+    expect(target.at).toBe(3);
+    expect(await say('goto insert:2')).toMatch(/^Behind frame 1: task 100/);
+    expect(await ask('vCont;c')).toMatch(/^T00/);
+    expect(await say('moment')).toBe('1:0x400002:2\n');
   });
 
   it('leave the program standing before its end where a place has nothing left of it', async () => {
@@ -475,7 +488,7 @@ describe('monitor commands', () => {
 
   it('explain themselves', async () => {
     const { say } = await commands();
-    expect(await say('help')).toMatch(/^when .*\n.*goto FRAME/s);
+    expect(await say('help')).toMatch(/^when .*\n.*goto PLACE/s);
     expect(await say('frob')).toMatch(/not a monitor command: when, when-end,/);
     expect(await say('wh')).toMatch(/ambiguous/);
     expect(await say('div status')).toBe('In the replay.\n');

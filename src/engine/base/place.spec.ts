@@ -34,6 +34,12 @@ it.each<[string, object]>([
   ['my file.cpp:1', line('my file.cpp', 1)],
   ['grammar:7:1', line('grammar', 7)],
   ['0x401136', { kind: 'address', address: 0x401136n, hit: 1 }],
+  ['120:8832', { kind: 'ticks', frame: 120, ticks: 8832 }],
+  ['120:0x401136', { kind: 'address', address: 0x401136n, hit: 1, from: 120 }],
+  ['120:0x401136:5', { kind: 'address', address: 0x401136n, hit: 5, from: 120 }],
+  ['120:insert', { ...symbol('insert'), from: 120 }],
+  ['120:insert+0x10:3', { ...symbol('insert', 3, 16), from: 120 }],
+  ['120:tree.c:65:2', { ...line('tree.c', 65, 2), from: 120 }],
   ['0x401136:5', { kind: 'address', address: 0x401136n, hit: 5 }],
 ])('%s', (text, place) => {
   expect(parsePlace(text)).toEqual(place);
@@ -54,6 +60,10 @@ it.each([
   '5x',
   'f\ng',
   ':3',
+  '120:',
+  '120:5x',
+  '120:exit:0',
+  '1:2:3',
 ])('refuses %j', (text) => {
   expect(parsePlace(text)).toBeNull();
   expect(() => requirePlace(text, '--at')).toThrow(/^--at .* is no place/s);

@@ -1,34 +1,39 @@
 /** How people write places in a recording: one grammar for command line, debugger, scripts and manifests. Pure. */
 import { RevenantError } from './errors.js';
 
-export interface SymbolPlace {
+interface Arrival {
+  /** Which arrival of any task, from 1. */
+  readonly hit: number;
+  /** Counted behind this frame; absent: from the beginning. */
+  readonly from?: number;
+}
+
+export interface SymbolPlace extends Arrival {
   readonly kind: 'symbol';
   /** As in the symbol table, or demangled. */
   readonly name: string;
   /** Bytes behind it. */
   readonly offset: number;
-  /** Which arrival, from 1. */
-  readonly hit: number;
 }
 
-export interface LinePlace {
+export interface LinePlace extends Arrival {
   readonly kind: 'line';
   /** Its name, or the end of its path. */
   readonly file: string;
   readonly line: number;
-  readonly hit: number;
 }
 
-export interface AddressPlace {
+/** With a frame and a hit it names any moment of a recording, to the instruction. */
+export interface AddressPlace extends Arrival {
   readonly kind: 'address';
   readonly address: bigint;
-  readonly hit: number;
 }
 
 export type PlaceText =
   /** Right behind this frame. */
   | { readonly kind: 'frame'; readonly frame: number }
-  /** At the `hit`th arrival of any task. */
+  /** Where the task that runs behind the frame first has so many ticks (retired conditional branches). */
+  | { readonly kind: 'ticks'; readonly frame: number; readonly ticks: number }
   | SymbolPlace
   | LinePlace
   | AddressPlace
@@ -38,13 +43,15 @@ export type PlaceText =
   | { readonly kind: 'crash' };
 
 export const PLACES_HINT =
-  'A place is a frame, SYMBOL, SYMBOL+OFFSET, FILE:LINE or 0xADDRESS, each of these with :HIT (from 1) or without, ' +
-  'or exit, end or crash.';
+  'A place is a frame, FRAME:TICKS, SYMBOL, SYMBOL+OFFSET, FILE:LINE or 0xADDRESS, each of the last four with :HIT ' +
+  '(from 1) behind it and FRAME: before it (hits are counted from there) or without, or exit, end or crash.';
 
 /** Ends of names of source files: `tree.c:65` is a line, `main.add:2` the second arrival at a symbol. */
 const SOURCE =
   /(?:\/[^/]+|\.(?:c|cc|cp|cpp|cxx|c\+\+|C|h|hh|hpp|hxx|inl|ipp|tcc|m|mm|s|S|asm|rs|go|d|f|F|f90|F90|f95|f03|f08|for|adb|ads|zig|nim|swift|pas|pyx|v|y|l|hs|ml|cu))$/;
 const HIT = /^(.*[^:]):(\d{1,9})$/s;
+const FRAME = /^\d{1,15}$/;
+const BEHIND = /^(\d{1,15}):(.+)$/s;
 const OFFSET = /^(.*[^+\s])\+(0x[0-9a-fA-F]{1,12}|\d{1,12})$/s;
 /** What is left of a name without its parameters and template arguments. */
 const NAME = /^(?:[A-Za-z_.$~][\w.$@~]*)(?:::[\w.$@~]+)*$/;
@@ -88,7 +95,16 @@ export function parsePlace(written: string): PlaceText | null {
   const text = written.trim();
   if (text === 'exit' || text === 'end') return { kind: 'exit', of: text === 'exit' ? 'first' : 'last' };
   if (text === 'crash') return { kind: 'crash' };
-  if (/^\d{1,15}$/.test(text)) return { kind: 'frame', frame: Number(text) };
+  if (FRAME.test(text)) return { kind: 'frame', frame: Number(text) };
+  const behind = BEHIND.exec(text);
+  if (!behind) return parseCode(text);
+  const frame = Number(behind[1]);
+  if (FRAME.test(behind[2])) return { kind: 'ticks', frame, ticks: Number(behind[2]) };
+  const place = parseCode(behind[2]);
+  return place && { ...place, from: frame };
+}
+
+function parseCode(text: string): SymbolPlace | LinePlace | AddressPlace | null {
   const last = HIT.exec(text);
   const line = parseLine(last);
   if (line) return line.line > 0 && line.hit > 0 ? line : null;
@@ -117,10 +133,16 @@ export function requirePlace(text: string, option: string): PlaceText {
 
 /** As `parsePlace` reads it. */
 export function formatPlace(place: PlaceText): string {
+  if ('from' in place && place.from !== undefined) {
+    const { from, ...rest } = place;
+    return `${from}:${formatPlace(rest)}`;
+  }
   const hit = 'hit' in place && place.hit > 1 ? `:${place.hit}` : '';
   switch (place.kind) {
     case 'frame':
       return String(place.frame);
+    case 'ticks':
+      return `${place.frame}:${place.ticks}`;
     case 'symbol':
       return `${place.name}${place.offset > 0 ? `+0x${place.offset.toString(16)}` : ''}${hit}`;
     case 'line':

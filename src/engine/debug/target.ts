@@ -178,6 +178,15 @@ export interface MutableTarget extends DebugTarget {
 /** Makes a diversion of a replay that stands. Until it is closed the replay must not run. */
 export type StartDiversion = (replay: ReplayTarget) => MutableTarget;
 
+/** One instruction of a recording. */
+export interface Moment {
+  /** Behind this frame. */
+  readonly frameTime: number;
+  /** Where a task arrives, for the `hit`th time there behind the frame; null: right behind the frame. */
+  readonly address: Gva | null;
+  readonly hit: number;
+}
+
 /** A replay as a target: it knows where in the recording it stands and can go anywhere in it. */
 export interface ReplayTarget extends DebugTarget {
   readonly kind: 'replay';
@@ -194,8 +203,19 @@ export interface ReplayTarget extends DebugTarget {
    * E_USAGE if it never has, and the program stands where it stood.
    */
   beginSeekTicks(frameTime: number, ticks: number): void;
+  /** Finds the name of the moment where the program stands; `poll` tells when `moment` is it. It stands there again. */
+  beginMoment(): void;
+  /** As `beginMoment` found it; null where the program has moved since. */
+  readonly moment: Moment | null;
+  /**
+   * Goes to the `hit`th arrival of any task at one of these addresses behind a frame, whatever else stops the program on
+   * the way. `poll` throws E_USAGE if there are not so many, and the program stands where it stood.
+   */
+  beginGotoArrival(frameTime: number, addresses: readonly Gva[], hit: number): void;
   /** Goes to right behind frame `frameTime`, in either direction; `poll` tells when it is there (kind `step`). */
   beginGoto(frameTime: number): void;
+  /** Takes breakpoints, watchpoints and what is caught out of the way; the function that is returned undoes that. */
+  suspendStops(): () => void;
   /** Remembers where the program stands; the number names the place. */
   mark(): number;
   /** Goes back (or forward) to a place that `mark` named, as `beginGoto` does. */

@@ -9,6 +9,7 @@ import type {
   DebugTask,
   Executable,
   LifecycleKind,
+  Moment,
   ReplayTarget,
   RunRequest,
   Watchpoint,
@@ -23,10 +24,12 @@ import { workingDirectory } from '../task/initial-stack.js';
 import type { Task } from '../task/task.js';
 import { convertImage } from '../x86/xstate-image.js';
 import type { Archive } from './archive.js';
+import type { Stopover } from './checkpoints.js';
 import type { TravelEvent } from './event.js';
 import { Catching, FrameStops } from './frame-stops.js';
 import { RUN, TravelListener } from './listener.js';
 import { Interrupted, Mover, type Slices } from './mover.js';
+import { Moments } from './moments.js';
 import { Reverse } from './reverse.js';
 import { memoryDigest } from './same-state.js';
 import { Searcher } from './search.js';
@@ -51,6 +54,8 @@ export class TravelTarget implements ReplayTarget {
   private readonly mover: Mover;
   private readonly reverse: Reverse;
   private readonly tickCounts: Ticks;
+  private readonly moments: Moments;
+  private known: { readonly at: Stopover; readonly moment: Moment } | null = null;
   private readonly marks = new Map<number, Checkpoint>();
   private nextMark = 1;
   private job: Slices<DebugStop> | null = null;
@@ -75,6 +80,7 @@ export class TravelTarget implements ReplayTarget {
     const searcher = new Searcher(core, this.mover);
     this.reverse = new Reverse(searcher);
     this.tickCounts = new Ticks(searcher, this.reverse);
+    this.moments = new Moments(searcher, this.reverse);
     const reclaim = core.memory.reclaim;
     core.memory.reclaim = () => this.mover.stopovers.dropOne() || reclaim();
   }
@@ -180,6 +186,18 @@ export class TravelTarget implements ReplayTarget {
     this.catching.lifecycle = new Set(kinds);
   }
 
+  suspendStops(): () => void {
+    const { catching } = this;
+    const resume = this.stops.suspend();
+    const { lifecycle, syscalls } = catching;
+    catching.lifecycle = new Set();
+    catching.syscalls = null;
+    return () => {
+      Object.assign(catching, { lifecycle, syscalls });
+      resume();
+    };
+  }
+
   ticks(tid: number): number | null {
     const task = this.task(tid);
     if (this.mover.running === task) return this.tickCounts.known();
@@ -201,6 +219,24 @@ export class TravelTarget implements ReplayTarget {
 
   beginGoto(frameTime: number): void {
     this.start(this.goTo(frameTime));
+  }
+
+  beginMoment(): void {
+    this.start(this.orBack(this.thenStand(this.findMoment())));
+  }
+
+  get moment(): Moment | null {
+    const { known, mover } = this;
+    return known && known.at === mover.stands ? known.moment : null;
+  }
+
+  beginGotoArrival(frameTime: number, addresses: readonly Gva[], hit: number): void {
+    this.start(this.orBack(this.moments.arrive(frameTime, addresses, hit)));
+  }
+
+  private *findMoment(): Slices<void> {
+    const moment = yield* this.moments.describe();
+    this.known = { at: this.mover.keepHere(), moment };
   }
 
   mark(): number {

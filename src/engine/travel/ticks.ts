@@ -1,4 +1,5 @@
 import { RevenantError, invariant } from '../base/errors.js';
+import type { ReplayCore } from '../replay/core.js';
 import { TraceReader } from '../trace/reader.js';
 import { tickStart, type TickStart } from '../trace/ticks.js';
 import type { Stopover } from './checkpoints.js';
@@ -37,7 +38,7 @@ export class Ticks {
     const { mover, search } = this;
     if (!mover.running || this.known() !== null) return;
     const present = mover.keepHere();
-    const start = this.startBehind(present.checkpoint.frameTime);
+    const start = startBehind(this.search.core, present.checkpoint.frameTime);
     try {
       yield* this.counting(start, present, function* () {
         yield* search.towards({ at: present }, { blind: true });
@@ -59,7 +60,7 @@ export class Ticks {
    */
   *seek(frameTime: number, ticks: number): Slices<void> {
     const { mover, search } = this;
-    const start = this.startBehind(frameTime);
+    const start = startBehind(search.core, frameTime);
     const { tid, firm, known, next } = start;
     if (ticks < known.ticks || (next && ticks > next.ticks)) throw outside(frameTime, ticks, start);
     yield* this.counting(start, ticks, function* () {
@@ -74,17 +75,6 @@ export class Ticks {
     });
     // On without counting.
     mover.goTo(mover.keepHere());
-  }
-
-  private startBehind(frameTime: number): TickStart {
-    const reader = TraceReader.open(this.search.core.trace.directory);
-    try {
-      const start = tickStart(reader, frameTime);
-      if (start) return start;
-    } finally {
-      reader.close();
-    }
-    throw new RevenantError('E_USAGE', `No task runs behind frame ${frameTime}: the recording ends there.`);
   }
 
   /**
@@ -137,4 +127,16 @@ function outside(frame: number, ticks: number, { tid, known, next }: TickStart):
     'E_USAGE',
     `Behind frame ${frame} task ${tid} does not come to ${ticks} ticks: it has ${known.ticks}${most}.`,
   );
+}
+
+/** Throws E_USAGE at the end of the recording, where no task runs any more. */
+export function startBehind({ trace }: ReplayCore, frameTime: number): TickStart {
+  const reader = TraceReader.open(trace.directory);
+  try {
+    const start = tickStart(reader, frameTime);
+    if (start) return start;
+  } finally {
+    reader.close();
+  }
+  throw new RevenantError('E_USAGE', `No task runs behind frame ${frameTime}: the recording ends there.`);
 }
