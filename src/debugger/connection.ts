@@ -10,6 +10,8 @@ import type { Session } from './session.js';
  * for the answer of any other request, `vRun` too, and its answer for that of the next.
  */
 const MAY_TALK = /^(?:vCont;|[cCsS]$|[CS][0-9a-f]|b[cs]$|qRcmd,)/;
+/** LLDB sends these as plain requests, too, and would take console output for their answer. */
+const REVERSE = /^b[cs]$/;
 /**
  * How often a client that waits hears something. gdb gives up after two seconds of silence, but passes over what lies
  * between packets, and then waits anew.
@@ -147,7 +149,7 @@ export class Connection {
       this.leave();
       return;
     }
-    this.talking = MAY_TALK.test(body);
+    this.talking = MAY_TALK.test(body) && !(session.wishes.isLldb && REVERSE.test(body));
     if (this.talking) this.releaseHeld();
     let reply: string;
     try {

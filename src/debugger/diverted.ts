@@ -15,7 +15,9 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
   const say = (text: string): void => session.say(`[diversion: ${text}]`);
   // gdb leaves its call standing where it is and keeps the registers that would end the diversion.
   const tellWayBack = (): void => {
-    if (!diversion.explicit) say('this is inside of a call; back to the replay with: monitor diversion end');
+    // LLDB leaves by itself, as a rule, and says so.
+    if (!diversion.explicit && !session.wishes.isLldb)
+      say('this is inside of a call; back to the replay with: monitor diversion end');
   };
   switch (stop.kind) {
     case 'ended':

@@ -1,10 +1,10 @@
 import type { DebugTarget } from '../engine/debug/target.js';
 
 /** Type of the auxiliary vector's entry that tells where the program's headers are mapped (elf.h). */
-const AT_PHDR = 3n;
+export const AT_PHDR = 3n;
 
 /** The value of an entry of an auxiliary vector, or null. */
-function auxiliary(auxv: Uint8Array, type: bigint): bigint | null {
+export function auxiliary(auxv: Uint8Array, type: bigint): bigint | null {
   const view = new DataView(auxv.buffer, auxv.byteOffset, auxv.byteLength);
   for (let at = 0; at + 16 <= auxv.length; at += 16) {
     if (view.getBigUint64(at, true) === type) return view.getBigUint64(at + 8, true);

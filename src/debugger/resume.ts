@@ -2,11 +2,11 @@
 import { RevenantError } from '../engine/base/errors.js';
 import type { DebugStop, DebugTarget, LifecycleKind, RunRequest } from '../engine/debug/target.js';
 import { noteDivertedStop, takeOutput } from './diverted.js';
+import { changeAddress } from './modules.js';
 import { PacketError } from './packet/fields.js';
 import { programOf } from './program.js';
 import type { Session } from './session.js';
-import { edgeReply, endOf, exitReply, hereReply, replyOf, stopReply } from './stops.js';
-import { GdbSignal } from './signals.js';
+import { edgeReply, endOf, exitReply, hereReply, replyOf, vforkDoneReply } from './stops.js';
 
 /** Gives sockets and signals a turn. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -147,23 +147,34 @@ function judge(
       return concerns ? replyOf(session, stop) : null;
     case 'interrupted':
       return session.closed || session.interruptRequested ? replyOf(session, stop) : null;
-    case 'step':
     case 'breakpoint':
+      return backward && isOwnBreakpoint(session, stop) ? null : replyOf(session, stop);
+    case 'step':
     case 'watchpoint':
     case 'ended':
       return replyOf(session, stop);
   }
 }
 
+/**
+ * LLDB learns of libraries by a breakpoint in the dynamic linker, which it passes over by itself, but not where its
+ * front ends send `bc` as a plain request.
+ */
+function isOwnBreakpoint(session: Session, { tid, address }: DebugStop & { address: number }): boolean {
+  return session.wishes.isLldb && changeAddress(session.target, tid, session.pidOf(tid)) === address;
+}
+
 /** Backwards at a fork: if gdb holds nothing that lived before, its history begins here. */
-function birth(session: Session, childTid: number): string | null {
+function birth(session: Session, childTid: number): Promise<string> | null {
   const child = session.taskOf(childTid);
   if (!child || !session.attached.has(child.pid)) return null;
   const others = session.tasks().some(({ pid }) => pid !== child.pid);
   return others ? null : edgeReached(session, 'begin', childTid);
 }
 
-function edgeReached(session: Session, edge: 'begin' | 'end', tid: number): string {
+/** Of a client that stood at the very end when it ran, nothing would be left: the program stays right before it. */
+async function edgeReached(session: Session, edge: 'begin' | 'end', tid: number): Promise<string> {
+  if (edge === 'end' && session.tasks().length === 0) await beforeLastEnd(session);
   session.edge = edge;
   const pid = [...session.attached].at(0) ?? 0;
   return session.tasks().length === 0 ? exitReply(session, pid, 0) : edgeReply(session, edge, tid);
@@ -184,7 +195,7 @@ function vforkDone(session: Session, child: number): string | null {
   const parent = session.vforks.get(child);
   session.vforks.delete(child);
   if (!parent || session.attached.has(child) || !session.attached.has(parent.pid)) return null;
-  return stopReply(session, GdbSignal.TRAP, 'vforkdone:;', parent.tid);
+  return vforkDoneReply(session, parent.tid);
 }
 
 /** gdb is told in both directions which program a process now runs. */

@@ -13,14 +13,16 @@ import type {
   StartDiversion,
 } from '../engine/debug/target.js';
 import type { XstateLayout } from '../engine/x86/xstate-layout.js';
+import { Allocations } from './allocations.js';
 import { agentContext, anyHolds } from './agent/conditions.js';
 import { BreakpointTable } from './breakpoints.js';
 import type { RecordedFiles } from './files/recorded.js';
 import { FileTable } from './files/table.js';
-import { PacketError, type ThreadId } from './packet/fields.js';
+import { formatThreadId, PacketError, type ThreadId } from './packet/fields.js';
 import { programOf } from './program.js';
 import { RegisterBank } from './registers/bank.js';
 import { describeTarget, type TargetDescription } from './registers/description.js';
+import { gdbSignal, linuxSignal } from './signals.js';
 
 /** What the recording itself says, without replaying. */
 export interface RecordingFacts {
@@ -44,6 +46,8 @@ export interface SessionOptions {
   readonly layout: XstateLayout;
   /** Files that symbols are read from. */
   readonly files: RecordedFiles;
+  /** Where on this machine a client that reads files itself finds the trace's copy of one; null: nowhere. */
+  readonly copyOf: (recorded: string) => string | null;
   readonly facts: RecordingFacts;
   /**
    * Goes to a place as people write it (base/place.ts), with turns in between; returns the task that it is of. Breakpoints
@@ -73,6 +77,14 @@ export interface ClientWishes {
   /** Linux's numbers of signals that gdb does not want to be told of. */
   passSignals: ReadonlySet<number>;
   catchSyscalls: readonly number[] | 'all' | 'none';
+  /** It is LLDB: signals have Linux's numbers, stops have a reason in words, files are read by the client itself. */
+  isLldb: boolean;
+  /** Requests about registers name their thread (`QThreadSuffixSupported`). */
+  threadSuffix: boolean;
+  /** Every stop lists all threads (`QListThreadsInStopReply`). */
+  listThreads: boolean;
+  /** Errors with their text (`QEnableErrorStrings`). */
+  errorText: boolean;
 }
 
 /** A named place in the recording. */
@@ -92,7 +104,20 @@ export class Session {
   readonly facts: RecordingFacts;
   readonly folder: string;
   readonly log: Logger;
-  readonly wishes: ClientWishes = { features: new Set(), passSignals: new Set(), catchSyscalls: 'none' };
+  readonly wishes: ClientWishes = {
+    features: new Set(),
+    passSignals: new Set(),
+    catchSyscalls: 'none',
+    isLldb: false,
+    threadSuffix: false,
+    listThreads: false,
+    errorText: false,
+  };
+  /** The list of libraries that was read last, and the program that such a list has named. */
+  libraries = '';
+  listedProgram = '';
+  /** Memory of the client's own in the program. */
+  readonly allocations = new Allocations();
   /** Thread groups that gdb holds. Others run along unseen. */
   readonly attached = new Set<number>();
   diversion: Diversion | null = null;
@@ -108,8 +133,9 @@ export class Session {
   startMark: number | null = null;
   /** Where `run` goes back to: the last checkpoint that was gone back to, or where debugging began. */
   runMark: number | null = null;
-  /** The reply to the last stop, for `?`. */
+  /** The reply to the last stop, for `?`, and the thread that the last reply was about. */
   lastStop = '';
+  stoppedTid = 0;
   /** Set by Ctrl-C, and when nobody listens any more. */
   interruptRequested = false;
   closed = false;
@@ -139,6 +165,25 @@ export class Session {
   /** What the debugger looks at. */
   get target(): DebugTarget {
     return this.diversion?.target ?? this.replay;
+  }
+
+  /** The trace's copy of a recorded file on this machine, or null. */
+  copyOf(recorded: string): string | null {
+    return this.options.copyOf(recorded);
+  }
+
+  /** A signal's number as the client has it; `linuxNumber` the other way. */
+  signalNumber(linux: number): number {
+    return this.wishes.isLldb ? linux : gdbSignal(linux);
+  }
+
+  linuxNumber(signal: number): number {
+    return this.wishes.isLldb ? signal : linuxSignal(signal);
+  }
+
+  /** A thread's id as the client understands it. */
+  threadId(pid: number, tid: number): string {
+    return this.wishes.features.has('multiprocess') ? formatThreadId(pid, tid) : tid.toString(16);
   }
 
   say(text: string): void {
@@ -228,7 +273,9 @@ export class Session {
     }
     const { divert } = this.options;
     if (!divert) throw new PacketError('this session cannot make diversions', 1);
-    this.diversion = { target: divert(this.replay), explicit, over: null, ran: false, written: new Set() };
+    const target = divert(this.replay);
+    this.allocations.install(target);
+    this.diversion = { target, explicit, over: null, ran: false, written: new Set() };
     this.log.debug({ frame: this.replay.frameTime, explicit }, 'diversion begins');
     return this.diversion;
   }
@@ -237,6 +284,7 @@ export class Session {
     const { diversion } = this;
     if (!diversion) return;
     this.diversion = null;
+    this.allocations.keep(diversion.target);
     diversion.target.close();
     this.log.debug({ frame: this.replay.frameTime }, 'diversion ends');
   }

@@ -1,9 +1,10 @@
 /** Stops as stop replies (gdb manual, "Stop Reply Packets"). */
-import type { DebugStop } from '../engine/debug/target.js';
-import { formatThreadId, textToHex } from './packet/fields.js';
+import type { DebugStop, DebugTask } from '../engine/debug/target.js';
+import { PacketError, textToHex } from './packet/fields.js';
 import type { Session } from './session.js';
 import { SIGNAL_NAMES } from '../engine/base/linux.js';
-import { GdbSignal, gdbSignal } from './signals.js';
+import { GdbSignal } from './signals.js';
+import { printable } from '../engine/base/names.js';
 
 const byte = (value: number): string => (value & 0xff).toString(16).padStart(2, '0');
 
@@ -12,31 +13,79 @@ const EXPEDITED = ['rbp', 'rsp', 'rip'];
 
 /**
  * `T`: signal, reason, thread, registers.
- * @param signal gdb's number
+ * @param signal the client's number
  * @param reason such as `swbreak:;`
  */
 export function stopReply(session: Session, signal: number, reason: string, tid: number): string {
-  const { target, registers } = session;
   // After a jump in time the task may be gone; gdb must be told of one that there is.
   const task = session.tasks().find((candidate) => candidate.tid === tid) ?? session.currentTask();
   // gdb takes the thread of a stop for the one that later requests are about, without saying so.
   session.select(task.tid);
-  const values = EXPEDITED.map((name) => {
-    const number = registers.numberOf(name);
-    return `${number.toString(16)}:${registers.readHex(target, task.tid, number)};`;
-  });
-  return `T${byte(signal)}${reason}thread:${formatThreadId(task.pid, task.tid)};${values.join('')}`;
+  session.stoppedTid = task.tid;
+  return `T${byte(signal)}${reason}${aboutThread(session, task)}${threadLists(session, task.pid)}`;
 }
+
+/** Its id, its name for LLDB, which asks nowhere else, and registers. */
+function aboutThread(session: Session, { pid, tid, name }: DebugTask): string {
+  const { registers, target, wishes } = session;
+  const values = EXPEDITED.map((register) => {
+    const number = registers.numberOf(register);
+    return `${number.toString(16)}:${registers.readHex(target, tid, number)};`;
+  });
+  const named = wishes.isLldb && name !== '' ? `hexname:${textToHex(printable(name))};` : '';
+  return `thread:${session.threadId(pid, tid)};${named}${values.join('')}`;
+}
+
+/** All threads of the process and where they are, for clients that asked for that. */
+function threadLists(session: Session, pid: number): string {
+  if (!session.wishes.listThreads) return '';
+  const threads = session.tasks().filter((task) => task.pid === pid);
+  const rip = session.registers.numberOf('rip');
+  const pcs = threads.map(({ tid }) =>
+    parseLittleEndian(session.registers.read(session.target, tid, rip)).toString(16),
+  );
+  const ids = threads.map(({ tid }) => session.threadId(pid, tid));
+  return `threads:${ids.join(',')};thread-pcs:${pcs.join(',')};`;
+}
+
+const parseLittleEndian = (bytes: Uint8Array): bigint => Buffer.from(bytes).readBigUInt64LE();
+
+/** The parent of a vfork runs on: its child has left the memory. */
+export const vforkDoneReply = (session: Session, tid: number): string =>
+  stopReply(session, GdbSignal.TRAP, `vforkdone:;${because(session, 'vforkdone')}`, tid);
+
+type Because = 'vforkdone' | 'trace' | 'breakpoint' | 'signal' | 'exec' | 'exception';
+
+/**
+ * The reason in words, for LLDB: it runs on by itself from a stop without one, and `exception` is what none of its plans
+ * to step expects.
+ */
+function because(session: Session, kind: Because, text = ''): string {
+  if (!session.wishes.isLldb) return '';
+  return `reason:${kind};${text === '' ? '' : `description:${textToHex(text)};`}`;
+}
+
+const EDGES = { begin: 'the recording begins here', end: 'the recording ends here' } as const;
 
 /** The history of what gdb holds ends here. */
 export const edgeReply = (session: Session, edge: 'begin' | 'end', tid: number): string =>
-  stopReply(session, GdbSignal.TRAP, `replaylog:${edge};`, tid);
+  stopReply(session, GdbSignal.TRAP, `${because(session, 'exception', EDGES[edge])}replaylog:${edge};`, tid);
+
+/** `qThreadStopInfo`: the last stop for the thread that it was of, and for any other where that is. */
+export function threadReply(session: Session, tid: number): string {
+  const task = session.tasks().find((candidate) => candidate.tid === tid);
+  if (!task) throw new PacketError(`there is no thread ${tid}`, 3);
+  if (session.lastStop !== '' && session.stoppedTid === tid) return session.lastStop;
+  return `T00${aboutThread(session, task)}`;
+}
 
 /** A process is gone: `W` with its status or `X` with the signal that ended it; `status` as from wait(2). */
 export function exitReply(session: Session, pid: number, status: number): string {
   const process = session.wishes.features.has('multiprocess') ? `;process:${pid.toString(16)}` : '';
   const signal = status & 0x7f;
-  return signal === 0 ? `W${byte(status >> 8)}${process}` : `X${byte(gdbSignal(signal))}${process}`;
+  return signal === 0
+    ? `W${byte(status >> 8)}${process}`
+    : `X${byte(session.signalNumber(signal))}${process}`;
 }
 
 function breakReason(session: Session, address: number): string {
@@ -52,38 +101,54 @@ const WATCH = { write: 'watch', read: 'rwatch', access: 'awatch' } as const;
 
 /** The reply to a stop that gdb is to see. `exited` and `history-end` are told in other ways. */
 export function replyOf(session: Session, stop: DebugStop): string {
-  const trap = (reason: string): string => stopReply(session, GdbSignal.TRAP, reason, stop.tid);
+  const trap = (why: Because, reason: string): string =>
+    stopReply(session, GdbSignal.TRAP, because(session, why) + reason, stop.tid);
   switch (stop.kind) {
     case 'step':
-      return trap('');
+      return trap('trace', '');
     case 'breakpoint':
-      return trap(breakReason(session, stop.address));
+      return trap('breakpoint', breakReason(session, stop.address));
     case 'watchpoint':
-      return trap(`${WATCH[stop.access]}:${stop.address.toString(16)};`);
-    case 'signal':
-      return stopReply(session, gdbSignal(stop.signal), '', stop.tid);
+      // LLDB takes its reason from that word.
+      return stopReply(
+        session,
+        GdbSignal.TRAP,
+        `${WATCH[stop.access]}:${stop.address.toString(16)};`,
+        stop.tid,
+      );
+    case 'signal': {
+      const signal = session.signalNumber(stop.signal);
+      return stopReply(session, signal, because(session, 'signal'), stop.tid);
+    }
     case 'syscall': {
       const when = stop.state === 'entering' ? 'syscall_entry' : 'syscall_return';
-      return trap(`${when}:${stop.number.toString(16)};`);
+      return trap('trace', `${when}:${stop.number.toString(16)};`);
     }
     case 'fork':
-    case 'vfork':
-      return trap(`${stop.kind}:${formatThreadId(session.pidOf(stop.child), stop.child)};`);
+    case 'vfork': {
+      const child = session.threadId(session.pidOf(stop.child), stop.child);
+      return stopReply(session, GdbSignal.TRAP, `${stop.kind}:${child};`, stop.tid);
+    }
     case 'exec':
-      return trap(`exec:${textToHex(stop.path)};`);
+      return trap('exec', `exec:${textToHex(stop.path)};`);
     case 'interrupted':
-      return stopReply(session, GdbSignal.INT, '', stop.tid);
+      return stopReply(session, GdbSignal.INT, because(session, 'signal'), stop.tid);
     case 'clone':
     case 'exited':
     case 'history-end':
     case 'ended':
-      return stopReply(session, GdbSignal.none, '', stop.tid);
+      return hereReply(session, stop.tid);
   }
 }
 
-/** gdb shows where the program stands now, whatever it had asked for: after a jump in time. */
-export const hereReply = (session: Session, tid = session.target.currentTid): string =>
-  stopReply(session, GdbSignal.none, '', tid);
+/** The client shows where the program stands now, whatever it had asked for: after a jump in time. */
+export function hereReply(session: Session, tid = session.target.currentTid): string {
+  const where = `${session.diversion ? 'a diversion from ' : ''}behind frame ${session.replay.frameTime}`;
+  const signal = session.wishes.isLldb ? GdbSignal.TRAP : GdbSignal.none;
+  // `library`: what is loaded may be something else than at the last stop.
+  const loaded = session.wishes.isLldb ? 'library:;' : '';
+  return stopReply(session, signal, because(session, 'exception', where) + loaded, tid);
+}
 
 /** In gdb's words: `exited with code 03`; `status` as from wait(2). */
 export function endOf(status: number | null): string {

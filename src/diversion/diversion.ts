@@ -118,6 +118,13 @@ export class Diversion implements MutableTarget {
     return this.task(tid).space.write(start, bytes);
   }
 
+  mapMemory(tid: number, start: Gva, end: Gva, prot: number): boolean {
+    const { space } = this.task(tid);
+    if (space.vmas.overlapping(start, end).length > 0) return false;
+    space.map({ start, end, prot, backing: null, offset: 0, name: '', file: null });
+    return true;
+  }
+
   mappings(tid: number): readonly Vma[] {
     return [...this.task(tid).space.vmas];
   }

@@ -250,6 +250,9 @@ export class FakeDiversion extends FakeTarget {
     this.memory.set(bytes, start - MEMORY);
     return bytes.length;
   }
+  mapMemory(): boolean {
+    return true;
+  }
   handles(): boolean {
     return false;
   }
@@ -288,6 +291,7 @@ export function fakeSession(program: readonly Instruction[]): FakeSession {
       () => ['/bin/fake'],
       () => FILE,
     ),
+    copyOf: () => null,
     facts: {
       frameLines: (from, to) => [`frames ${from} to ${to}`],
       frameWithin: (frame) => Math.min(frame, target.lastFrame),

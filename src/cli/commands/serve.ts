@@ -48,7 +48,9 @@ export async function serveCommand(
   });
   try {
     note(`listening; in gdb: target extended-remote ${server.endpoint}`);
-    note(`for its commands and prompt, before that: source ${gdbScript}`);
+    if (address.kind === 'tcp')
+      note(`in LLDB: platform select remote-linux, and then: gdb-remote ${server.endpoint}`);
+    note(`for gdb's commands and prompt, before that: source ${gdbScript}`);
     await interrupt.guard(finished);
     return ExitCode.ok;
   } finally {

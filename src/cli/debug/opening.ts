@@ -13,7 +13,7 @@ import { Journey } from './journey.js';
 import { openTarget, type OpenedTarget } from './open-target.js';
 import { goToPlace, type PlaceOptions } from './places.js';
 import { programFiles, recordedFiles } from './recorded-files.js';
-import type { RecordedFile } from './sysroot.js';
+import { makeSysroot, type RecordedFile, type Sysroot } from './sysroot.js';
 
 export interface DebugOptions extends ReplayCommandOptions, PlaceOptions {}
 
@@ -40,11 +40,17 @@ export interface OpenedRecording extends OpenedSession {
 export async function openSession(context: OpenContext): Promise<OpenedRecording> {
   const { options, io, log, interrupt } = context;
   let session: Session | null = null;
+  let sysroot: Sysroot | null | undefined;
   const opened = await openTarget({
     ...context,
     output: (stream, bytes) => (session ? session.console(bytes) : io.bytes(stream, bytes)),
   });
-  const { target, trace, scan, close } = opened;
+  const { target, trace, scan } = opened;
+  const programs = (): Iterable<RecordedFile> => programFiles(trace, scan.mappedFiles());
+  const close = (): void => {
+    sysroot?.remove();
+    opened.close();
+  };
   try {
     const tid = await goToPlace(opened, options, interrupt);
     session = new Session({
@@ -52,6 +58,10 @@ export async function openSession(context: OpenContext): Promise<OpenedRecording
       divert: context.divert,
       layout: recordedLayout(trace.header.cpuidRecords, trace.header.xcr0),
       files: recordedFiles(trace, () => scan.mappedFiles()),
+      copyOf: (recorded) => {
+        if (sysroot === undefined) sysroot = makeSysroot(programs());
+        return sysroot?.placeOf(recorded) ?? null;
+      },
       facts: scan,
       goTo: placeFinder(opened),
       folder: path.resolve(context.folder),
@@ -62,7 +72,7 @@ export async function openSession(context: OpenContext): Promise<OpenedRecording
     close();
     throw error;
   }
-  return { session, close, programFiles: () => programFiles(trace, scan.mappedFiles()) };
+  return { session, close, programFiles: programs };
 }
 
 /** Goes to places as people write them, for the debugger's commands. */

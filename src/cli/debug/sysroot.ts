@@ -20,6 +20,11 @@ export interface Sysroot {
   readonly folder: string;
   /** Every file by its last component, with and without the version of a library: gdb's solib-search-path. */
   readonly names: string;
+  /**
+   * Where a debugger finds a recorded file: at its own place, where this machine has the same file there, else in the
+   * folder. Null: there is no copy of it.
+   */
+  placeOf(recorded: string): string | null;
   remove(): void;
 }
 
@@ -51,10 +56,50 @@ export function makeSysroot(files: Iterable<RecordedFile>, below = os.tmpdir()):
     for (const name of MERGED) link(path.join('usr', name), path.join(folder, name));
     // Scripts of libraries look for their modules relative to the library: usr/share beside usr/lib.
     link('/usr/share', path.join(folder, 'usr/share'));
-    return { folder, names, remove };
+    const places = new Map<string, string | null>();
+    const placeOf = (recorded: string): string | null => {
+      let place = places.get(recorded);
+      if (place === undefined) places.set(recorded, (place = findPlace(folder, recorded)));
+      return place;
+    };
+    return { folder, names, placeOf, remove };
   } catch {
     remove();
     return null;
+  }
+}
+
+function findPlace(folder: string, recorded: string): string | null {
+  const inside = path.normalize(path.join('/', recorded));
+  const place = path.join(folder, inside);
+  if (!fs.existsSync(nameBytes(place))) return null;
+  return isSameFile(nameBytes(place), nameBytes(inside)) ? inside : place;
+}
+
+const CHUNK = 1 << 20;
+
+/** Whether two files have the same bytes. */
+function isSameFile(one: Uint8Array, other: Uint8Array): boolean {
+  const open: number[] = [];
+  try {
+    for (const name of [one, other]) open.push(fs.openSync(Buffer.from(name), 'r'));
+    const [size, otherSize] = open.map((file) => fs.fstatSync(file).size);
+    if (size !== otherSize) return false;
+    const [a, b] = [Buffer.alloc(CHUNK), Buffer.alloc(CHUNK)];
+    for (let at = 0; at < size; at += CHUNK) {
+      const length = Math.min(CHUNK, size - at);
+      for (const [file, into] of [
+        [open[0], a],
+        [open[1], b],
+      ] as const)
+        if (fs.readSync(file, into, 0, length, at) < length) return false;
+      if (a.compare(b, 0, length, 0, length) !== 0) return false;
+    }
+    return true;
+  } catch {
+    return false; // not there, or not ours to read
+  } finally {
+    for (const file of open) fs.closeSync(file);
   }
 }
 

@@ -82,16 +82,26 @@ const RR_NAMES: Readonly<Record<string, string>> = {
   'info recording': 'recording',
 };
 
+/** Whether a command has that name, with or without blanks. */
+const isRrName = (name: string): boolean =>
+  Object.hasOwn(RR_NAMES, name) ||
+  COMMANDS.some((command) => command.name === name) ||
+  !/^(?:[0-9a-f]{2})+$/i.test(name);
+
 /** Commands of rr's that are about a thread. */
 const OF_THREAD: readonly string[] = ['when-ticks', 'when-tid'];
 
 /**
  * `qRRCmd:NAME:TID:ARGUMENT...`, arguments and answer in hexadecimal: rr's way to send its commands. Before rr 5.7 there
- * was no TID.
+ * was no TID, and the name was in hexadecimal, too: what scripts for LLDB and delve still send.
  */
 export async function rrCommand(session: Session, text: string): Promise<string> {
-  const [name, ...fields] = text.split(':');
-  const thread = /^-?\d+$/.exec(fields[0] ?? '')?.[0];
+  const [first, ...fields] = text.split(':');
+  const name = isRrName(first) ? first : Buffer.from(first, 'hex').toString('utf8');
+  const number = /^-?\d+$/.exec(fields[0] ?? '')?.[0];
+  // Behind an encoded name, digits may be an encoded argument.
+  const isThread = name === first || number === '-1' || session.taskOf(Number(number)) !== undefined;
+  const thread = isThread ? number : undefined;
   const words = (OF_THREAD.includes(name) ? [] : fields.slice(thread === undefined ? 0 : 1)).map((field) =>
     Buffer.from(fromHex(field)).toString('utf8'),
   );

@@ -17,7 +17,9 @@ export const OK = 'OK';
 /** What an unknown packet gets: gdb then knows that it must do without. */
 export const UNSUPPORTED = '';
 
-export const errorReply = (errno: number): string => `E${errno.toString(16).padStart(2, '0')}`;
+/** `text` only for clients that asked for it. */
+export const errorReply = (errno: number, text = ''): string =>
+  `E${errno.toString(16).padStart(2, '0')}${text === '' ? '' : `;${textToHex(text)}`}`;
 
 /** An unsigned hexadecimal number of at most 64 bits. Throws PacketError. */
 export function parseHex(text: string): bigint {

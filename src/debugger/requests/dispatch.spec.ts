@@ -481,6 +481,8 @@ describe('monitor commands', () => {
     expect(await rr(`checkpoint:100:${hex('main at a.c:1')}`)).toBe('Checkpoint 1 at main at a.c:1\n');
     expect(await rr('info checkpoints:100')).toBe('ID\tWhen\tWhere\n1\t0\tmain at a.c:1\n');
     expect(await rr(`delete checkpoint:100:${hex('2')}`)).toBe('No checkpoint number 2.\n');
+    expect(await rr(hex('when'))).toBe('Completed event: 0\n');
+    expect(await rr(`${hex('delete checkpoint')}:${hex('2')}`)).toBe('No checkpoint number 2.\n');
     expect(await rr('frob:100')).toBe("Command 'frob' not found.\n");
     expect(await ask('qRRCmd:checkpoint:100:zz')).toMatch(/^E/);
     expect(target.at).toBe(0);

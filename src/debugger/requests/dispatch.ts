@@ -3,6 +3,7 @@ import { RevenantError } from '../../engine/base/errors.js';
 import { errorReply, OK, PacketError, parseThreadId, UNSUPPORTED } from '../packet/fields.js';
 import type { Session } from '../session.js';
 import { hereReply } from '../stops.js';
+import { allocate, release } from './lldb.js';
 import {
   readMemory,
   readMemoryBinary,
@@ -55,6 +56,20 @@ function breakpoint(session: Session, body: string): string {
   return known ? OK : UNSUPPORTED;
 }
 
+/** `_M` and `_m`: memory for what a client puts into the program. */
+function ownMemory(session: Session, rest: string): string {
+  if (rest[0] === 'M') return allocate(session, rest.slice(1));
+  return rest[0] === 'm' ? release(session, rest.slice(1)) : UNSUPPORTED;
+}
+
+/** A request about registers without the thread behind it, `;thread:ID;`, which is the current one then. */
+function withoutThread(session: Session, body: string): string {
+  const match = session.wishes.threadSuffix ? /^([gGpP][^;]*);thread:([^;]+);?$/.exec(body) : null;
+  if (!match) return body;
+  session.select(session.resolve(parseThreadId(match[2])).tid);
+  return match[1];
+}
+
 function isAlive(session: Session, text: string): string {
   session.resolve(parseThreadId(text));
   return OK;
@@ -80,6 +95,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   z: (session, _rest, body) => breakpoint(session, body),
   D: detach,
   v: (session, _rest, body) => vPacket(session, body),
+  _: (session, rest) => ownMemory(session, rest),
   b: (session, _rest, body) => reverse(session, body),
   c: (session, _rest, body) => plainRun(session, body),
   C: (session, _rest, body) => plainRun(session, body),
@@ -97,15 +113,16 @@ export async function handlePacket(session: Session, body: string): Promise<stri
   const handler = Object.hasOwn(HANDLERS, body[0] ?? '') ? HANDLERS[body[0]] : undefined;
   if (!handler) return UNSUPPORTED;
   try {
-    return await handler(session, body.slice(1), body);
+    const request = withoutThread(session, body);
+    return await handler(session, request.slice(1), request);
   } catch (error) {
     if (error instanceof PacketError) {
       session.log.debug({ packet: body.slice(0, 100), error: error.message }, 'request refused');
-      return errorReply(error.errno);
+      return errorReply(error.errno, session.wishes.errorText ? error.message : '');
     }
     if (error instanceof RevenantError && error.code !== 'E_INTERNAL') {
       session.failure(error);
-      return errorReply(5);
+      return errorReply(5, session.wishes.errorText ? error.message : '');
     }
     throw error;
   }

@@ -24,7 +24,9 @@ function read(session: Session, address: bigint, length: number): Uint8Array {
   if (address >= BigInt(USER_END)) return new Uint8Array(0);
   const room = USER_END - Number(address);
   const bytes = new Uint8Array(Math.min(length, MAX_READ, room));
-  const { tid } = session.currentTask();
+  const { tid, pid } = session.currentTask();
+  const ours = session.diversion ? null : session.allocations.at(pid, Number(address));
+  if (ours) return ours.slice(0, bytes.length);
   return bytes.subarray(0, session.target.readMemory(tid, gva(Number(address)), bytes));
 }
 
@@ -52,7 +54,12 @@ function write(session: Session, address: bigint, bytes: Uint8Array): string {
   // gdb asks in this way whether `X` exists.
   if (bytes.length === 0) return OK;
   if (address >= BigInt(USER_END)) throw new PacketError('not a user-space address', EFAULT);
-  const { tid } = session.currentTask();
+  const { tid, pid } = session.currentTask();
+  const ours = session.diversion ? null : session.allocations.at(pid, Number(address));
+  if (ours && ours.length >= bytes.length) {
+    ours.set(bytes);
+    return OK;
+  }
   const { target } = session.divertForWrite();
   const written = target.writeMemory(tid, gva(Number(address)), bytes);
   if (written < bytes.length) throw new PacketError(`${written} bytes were written`, EFAULT);

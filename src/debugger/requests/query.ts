@@ -1,7 +1,6 @@
 /** `q` and `Q` requests: what the target can do, who exists, and documents about it. */
 import {
   documentPart,
-  formatThreadId,
   fromHex,
   latin1Text,
   OK,
@@ -15,7 +14,16 @@ import { MAX_PACKET } from '../packet/framing.js';
 import { rrCommand, runCommand } from '../commands/run.js';
 import type { Session } from '../session.js';
 import { programOf } from '../program.js';
-import { linuxSignal } from '../signals.js';
+import {
+  fileOf,
+  hostInfo,
+  libraries,
+  listAddress,
+  memoryRegion,
+  processInfo,
+  processInfoOf,
+  threadStopInfo,
+} from './lldb.js';
 import { searchMemory } from './memory.js';
 import { nameBytes, printable, xmlText } from '../../engine/base/names.js';
 
@@ -44,15 +52,24 @@ const OURS = [
   'qXfer:threads:read+',
 ];
 
+/** What LLDB alone asks for in this way. */
+const LLDBS = ['qXfer:libraries-svr4:read+'];
+/** LLDB names architectures together with whose gdb's stubs would describe registers; gdb only its own. */
+const LLDB_REGISTERS = /(?:^|[:;])xmlRegisters=[^;]*,/;
+
 function supported(session: Session, text: string): string {
   const { features } = session.wishes;
+  session.wishes.isLldb = LLDB_REGISTERS.test(text);
   features.clear();
   for (const feature of text.split(';')) if (feature.endsWith('+')) features.add(feature.slice(0, -1));
   // Without multiprocess a client cannot tell one process from another.
   const both = BOTH.filter((name) => features.has(name) || name === 'vContSupported');
   if (!features.has('multiprocess'))
     for (const name of ['fork-events', 'vfork-events']) features.delete(name);
-  return [`PacketSize=${(MAX_PACKET / 2).toString(16)}`, ...both.map((name) => `${name}+`), ...OURS].join(
+  // LLDB has no word for it in this request.
+  if (session.wishes.isLldb) features.add('exec-events');
+  const ours = session.wishes.isLldb ? [...OURS, ...LLDBS] : OURS;
+  return [`PacketSize=${(MAX_PACKET / 2).toString(16)}`, ...both.map((name) => `${name}+`), ...ours].join(
     ';',
   );
 }
@@ -60,9 +77,14 @@ function supported(session: Session, text: string): string {
 function threadsDocument(session: Session): string {
   const threads = session
     .tasks()
-    .map(({ pid, tid, name }) => `<thread id="${formatThreadId(pid, tid)}" name="${xmlText(name)}"/>`);
+    .map(({ pid, tid, name }) => `<thread id="${session.threadId(pid, tid)}" name="${xmlText(name)}"/>`);
   // Names need not be ASCII: the document is UTF-8, and offsets count its bytes.
   return `<?xml version="1.0" encoding="UTF-8"?><threads>${threads.join('')}</threads>`;
+}
+
+function executed(session: Session, pid: number): string {
+  const path = programOf(session.target, pid);
+  return session.wishes.isLldb ? fileOf(session, path) : path;
 }
 
 /** `OBJECT:read:ANNEX:OFFSET,LENGTH` */
@@ -76,10 +98,12 @@ function transfer(session: Session, text: string): string {
       return documentPart(session.description.xml, range);
     case 'threads':
       return documentPart(latin1Text(Buffer.from(threadsDocument(session))), range);
+    case 'libraries-svr4':
+      return libraries(session, range);
     case 'auxv':
       return documentPart(latin1Text(session.target.executable(session.currentTask().pid).auxv), range);
     case 'exec-file':
-      return documentPart(latin1Text(nameBytes(programOf(session.target, pid()))), range);
+      return documentPart(latin1Text(nameBytes(executed(session, pid()))), range);
     case 'siginfo': {
       const siginfo = session.siginfo(session.currentTask().tid);
       if (!siginfo) throw new PacketError('the task does not stand at a signal', 2);
@@ -93,12 +117,12 @@ function transfer(session: Session, text: string): string {
 const threadList = (session: Session): string =>
   `m${session
     .tasks()
-    .map(({ pid, tid }) => formatThreadId(pid, tid))
+    .map(({ pid, tid }) => session.threadId(pid, tid))
     .join(',')}`;
 
 const currentThread = (session: Session): string => {
   const { pid, tid } = session.currentTask();
-  return `QC${formatThreadId(pid, tid)}`;
+  return `QC${session.threadId(pid, tid)}`;
 };
 
 function threadExtraInfo(session: Session, text: string): string {
@@ -107,17 +131,22 @@ function threadExtraInfo(session: Session, text: string): string {
 }
 
 /** A signal list: hexadecimal numbers between semicolons. */
-const signalsOf = (text: string): number[] =>
+const signalsOf = (session: Session, text: string): number[] =>
   text
     .split(';')
     .filter((part) => part !== '')
-    .map((part) => linuxSignal(parseCount(part)));
+    .map((part) => session.linuxNumber(parseCount(part)));
 
 function catchSyscalls(session: Session, text: string): string {
   const [on, ...numbers] = text.split(';');
   const { wishes } = session;
   if (on === '0') wishes.catchSyscalls = 'none';
   else wishes.catchSyscalls = numbers.length === 0 ? 'all' : numbers.map(parseCount);
+  return OK;
+}
+
+function agree(session: Session, wish: 'threadSuffix' | 'listThreads' | 'errorText'): string {
+  session.wishes[wish] = true;
   return OK;
 }
 
@@ -145,9 +174,18 @@ const QUERIES: Readonly<Record<string, Answer>> = {
   'qRevenant.pending': (session) => String(session.pending.length),
   'qRevenant.state': (session) => textToHex(stateText(session)),
   QPassSignals: (session, text) => {
-    session.wishes.passSignals = new Set(signalsOf(text));
+    session.wishes.passSignals = new Set(signalsOf(session, text));
     return OK;
   },
+  qHostInfo: hostInfo,
+  qProcessInfo: processInfo,
+  qProcessInfoPID: processInfoOf,
+  qShlibInfoAddr: listAddress,
+  qMemoryRegionInfo: memoryRegion,
+  qThreadStopInfo: threadStopInfo,
+  QThreadSuffixSupported: (session) => agree(session, 'threadSuffix'),
+  QListThreadsInStopReply: (session) => agree(session, 'listThreads'),
+  QEnableErrorStrings: (session) => agree(session, 'errorText'),
   QProgramSignals: () => OK,
   QCatchSyscalls: catchSyscalls,
 };
@@ -157,7 +195,8 @@ export const stateText = (session: Session): string =>
   `${session.diversion ? 'diversion' : 'replay'} ${session.replay.frameTime}`;
 
 export function query(session: Session, body: string): string | Promise<string> {
-  const match = /^([A-Za-z.]+)[:,]?/.exec(body);
+  // LLDB's number of a thread follows without a sign between.
+  const match = /^(qThreadStopInfo|[A-Za-z.]+)[:,]?/.exec(body);
   const answer = match && Object.hasOwn(QUERIES, match[1]) ? QUERIES[match[1]] : undefined;
   return answer && match ? answer(session, body.slice(match[0].length)) : UNSUPPORTED;
 }

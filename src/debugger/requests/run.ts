@@ -13,7 +13,6 @@ import {
 import { goBack, restart } from '../commands/checkpoints.js';
 import { jump, resume } from '../resume.js';
 import type { Session } from '../session.js';
-import { linuxSignal } from '../signals.js';
 import { hereReply } from '../stops.js';
 
 type Mode = RunRequest['mode'];
@@ -29,12 +28,12 @@ interface Action {
 }
 
 /** One of vCont's actions: `s:p1.2`, `C0b`, `r400000,400010:p1.2`, `c:p1.-1`. */
-function parseAction(text: string): Action {
+function parseAction(session: Session, text: string): Action {
   const [what, thread] = split(text, ':');
   const id = thread === '' ? null : parseThreadId(thread);
   const tid = id && typeof id.tid === 'number' ? id.tid : null;
   const letter = what[0];
-  const signal = letter === 'C' || letter === 'S' ? linuxSignal(parseCount(what.slice(1))) : 0;
+  const signal = letter === 'C' || letter === 'S' ? session.linuxNumber(parseCount(what.slice(1))) : 0;
   return { mode: modeOf(letter, what.slice(1)), signal, tid };
 }
 
@@ -61,7 +60,7 @@ function modeOf(letter: string, rest: string): Mode {
  * threads may run meanwhile is not gdb's to say.
  */
 export function vCont(session: Session, text: string): Promise<string> {
-  const actions = text.split(';').map(parseAction);
+  const actions = text.split(';').map((part) => parseAction(session, part));
   const action =
     actions.find(({ mode }) => mode.kind !== 'continue') ??
     actions.find(({ signal }) => signal !== 0) ??
@@ -76,7 +75,7 @@ export function vCont(session: Session, text: string): Promise<string> {
 export function plainRun(session: Session, text: string): Promise<string> {
   const mode = modeOf(text[0], '');
   const signal =
-    text[0] === 'C' || text[0] === 'S' ? linuxSignal(parseCount(split(text.slice(1), ';')[0])) : 0;
+    text[0] === 'C' || text[0] === 'S' ? session.linuxNumber(parseCount(split(text.slice(1), ';')[0])) : 0;
   return resume(session, { direction: 'forward', tid: session.currentTask().tid, mode, signal });
 }
 

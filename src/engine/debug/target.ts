@@ -167,6 +167,11 @@ export interface MutableTarget extends DebugTarget {
   setVectorState(tid: number, image: Uint8Array): void;
   /** Writes whatever the protection is; returns how many bytes could be written. */
   writeMemory(tid: number, start: Gva, bytes: Uint8Array): number;
+  /**
+   * Gives the task's process a mapping of zeros, protected as by mmap(2). Page-aligned; false where something of it is
+   * mapped already.
+   */
+  mapMemory(tid: number, start: Gva, end: Gva, prot: number): boolean;
   /** Whether the task's process has a handler for a signal by now. */
   handles(tid: number, signal: number): boolean;
   /** What the diverted program wrote to its standard output and error since it was last asked. */

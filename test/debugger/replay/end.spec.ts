@@ -1,7 +1,7 @@
 /** The ends of recordings, and coming back from them. */
-import { expect } from 'vitest';
+import { expect, it } from 'vitest';
 import { caseTrace, itOn } from '../../collections.js';
-import { debugOnce } from './recording.js';
+import { debugOnce, sample } from './recording.js';
 
 /** Rows of `info threads`; `*` marks the selected one. */
 const ROWS = [
@@ -49,3 +49,10 @@ itOn(
     expect(text).not.toMatch(/E03|odd length|Unknown remote|Cannot|failed/);
   },
 );
+
+it('stays before the end when it runs on from there', async () => {
+  const commands = ['stepi', 'info threads', 'continue', 'reverse-continue'];
+  const { text } = await debugOnce(sample('skylake-pku/tree'), commands, undefined, { atEnd: true });
+  expect(text).toMatch(/No more reverse-execution history[^]*\* 1 +Thread \S+ "tree"/);
+  expect(text).not.toMatch(/exited normally\]|Cannot|does not support|The program is not being run/);
+});
