@@ -1,9 +1,10 @@
 /** System packages, by apt: what the build, the emulated machine and the tests need. */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import path from 'node:path';
 import { hasCommand, run, say, StepFailed } from './lib.mjs';
 
-/** command -> the Debian package that has it. */
+/** command, or absolute path of a file -> the Debian package that has it. */
 const needed = {
   'g++': 'g++',
   make: 'make',
@@ -11,6 +12,8 @@ const needed = {
   'qemu-system-x86_64': 'qemu-system-x86',
   // Modules of newer Debian kernels are compressed.
   xz: 'xz-utils',
+  // A library: by its header.
+  '/usr/include/Zydis/Zydis.h': 'libzydis-dev',
 };
 
 /** What only tests need. */
@@ -74,12 +77,13 @@ export function ensurePackages(forTests = false) {
 }
 
 function install(wanted) {
-  const missing = Object.entries(wanted).filter(([command]) => !hasCommand(command));
+  const isThere = (name) => (path.isAbsolute(name) ? fs.existsSync(name) : hasCommand(name));
+  const missing = Object.entries(wanted).filter(([name]) => !isThere(name));
   if (missing.length === 0) return false;
   const packages = missing.map(([, name]) => name);
   if (!hasCommand('apt-get')) {
     throw new StepFailed(
-      `setup: ${missing.map(([command]) => command).join(', ')} missing, and there is no apt to install them. ` +
+      `setup: ${missing.map(([name]) => name).join(', ')} missing, and there is no apt to install them. ` +
         `Debian's packages are called ${packages.join(', ')}.`,
     );
   }

@@ -1,0 +1,188 @@
+#include <initializer_list>
+
+#include "row.h"
+#include "state.h"
+
+namespace revenant::completion {
+namespace {
+
+constexpr std::uint64_t kNever = 1ull << 63;
+
+// The Feature bits that a group of Zydis's needs: all of them.
+std::uint64_t features_of(ZydisISASet set) {
+  const auto with_length = [set](ZydisISASet narrow, ZydisISASet wide, ZydisISASet whole,
+                                 std::uint64_t feature) {
+    if (set == whole) return feature;
+    return set == narrow || set == wide ? feature | kAvx512vl : 0;
+  };
+#define VL(name, feature)                                                                             \
+  if (const std::uint64_t found = with_length(ZYDIS_ISA_SET_##name##_128, ZYDIS_ISA_SET_##name##_256, \
+                                              ZYDIS_ISA_SET_##name##_512, feature))                   \
+    return found;
+  VL(AVX512F, kAvx512f)
+  VL(AVX512BW, kAvx512bw)
+  VL(AVX512CD, kAvx512cd)
+  VL(AVX512DQ, kAvx512dq)
+  VL(AVX512_BF16, kAvx512bf16)
+  VL(AVX512_BITALG, kAvx512bitalg)
+  VL(AVX512_FP16, kAvx512fp16)
+  VL(AVX512_GFNI, kGfni)
+  VL(AVX512_IFMA, kAvx512ifma)
+  VL(AVX512_VAES, kVaes)
+  VL(AVX512_VBMI2, kAvx512vbmi2)
+  VL(AVX512_VBMI, kAvx512vbmi)
+  VL(AVX512_VNNI, kAvx512vnni)
+  VL(AVX512_VP2INTERSECT, kAvx512vp2intersect)
+  VL(AVX512_VPCLMULQDQ, kVpclmulqdq)
+  VL(AVX512_VPOPCNTDQ, kAvx512vpopcntdq)
+#undef VL
+  switch (set) {
+    case ZYDIS_ISA_SET_AVX512F_128N:
+    case ZYDIS_ISA_SET_AVX512F_SCALAR:
+    case ZYDIS_ISA_SET_AVX512F_KOP:
+      return kAvx512f;
+    case ZYDIS_ISA_SET_AVX512BW_128N:
+    case ZYDIS_ISA_SET_AVX512BW_KOP:
+      return kAvx512bw;
+    case ZYDIS_ISA_SET_AVX512DQ_128N:
+    case ZYDIS_ISA_SET_AVX512DQ_SCALAR:
+    case ZYDIS_ISA_SET_AVX512DQ_KOP:
+      return kAvx512dq;
+    case ZYDIS_ISA_SET_AVX512_FP16_128N:
+    case ZYDIS_ISA_SET_AVX512_FP16_SCALAR:
+      return kAvx512fp16;
+    default:
+      return kNever;
+  }
+}
+
+struct Decoder {
+  ZydisDecoder decoder;
+  const Row* rows[ZYDIS_MNEMONIC_MAX_VALUE + 1];
+
+  Decoder() : rows{} {
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    for (const Rows group :
+         {move_rows(), permute_rows(), integer_rows(), multiply_rows(), shift_rows(), bit_rows(),
+          compare_rows(), mask_rows(), narrow_rows(), memory_rows(), cipher_rows(), arithmetic_rows(),
+          fused_rows(), convert_rows(), special_rows(), approximation_rows()})
+      for (unsigned i = 0; i < group.count; i++) rows[group.first[i].mnemonic] = &group.first[i];
+  }
+};
+
+const Decoder& decoder() {
+  static const Decoder once;
+  return once;
+}
+
+struct Decoded {
+  ZydisDecodedInstruction instruction;
+  ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+bool decoded(const std::uint8_t* bytes, unsigned count, Decoded& to) {
+  return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder().decoder, bytes, count, &to.instruction, to.operands));
+}
+
+// Makes of bytes that the manual, and so Zydis, calls undefined the instruction that Zen 4 executes for them,
+// if it does. Measured: it takes no notice of
+// - EVEX.z without a mask, where the instruction has no masking at all and does not store;
+// - EVEX.b where the second source is a register and the instruction has neither rounding nor SAE, but would
+// have
+//   broadcast from memory;
+// - the highest bits of VEX.R and VEX.vvvv where they name a mask register.
+bool normalized(const std::uint8_t* bytes, unsigned count, std::uint8_t* plain) {
+  if (count > ZYDIS_MAX_INSTRUCTION_LENGTH) return false;
+  const auto is_prefix = [](std::uint8_t byte) {
+    return (byte & 0xe7) == 0x26 || byte == 0x64 || byte == 0x65 || byte == 0x67;
+  };
+  unsigned at = 0;
+  while (at < count && is_prefix(bytes[at])) at++;
+  if (at + 4 > count) return false;
+  std::memcpy(plain, bytes, count);
+  Decoded as;
+  std::uint8_t* const start = plain + at;
+  if (*start == 0x62 && at + 6 <= count) {
+    const bool zeroing = (start[3] & 0x87) == 0x80;
+    if (zeroing) start[3] &= 0x7f;
+    if ((start[3] & 0x10) != 0 && start[5] >= 0xc0) {
+      const std::uint8_t modrm = start[5];
+      start[5] &= 0x38;  // from memory at RAX
+      if (decoded(plain, count, as) && as.instruction.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID)
+        start[3] &= 0xef;
+      start[5] = modrm;
+    }
+    if (zeroing) {
+      start[3] |= 1;
+      if (decoded(plain, count, as)) return false;
+      start[3] &= 0xfe;
+      if (!decoded(plain, count, as) || as.operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY) return false;
+    }
+    return true;
+  }
+  if (*start != 0xc4 && *start != 0xc5) return false;
+  const bool three = *start == 0xc4;
+  const unsigned map = three ? start[1] & 31 : 1, opcode = start[three ? 3 : 2];
+  const bool with_source = map == 1 && opcode >= 0x41 && opcode <= 0x4b && opcode != 0x44;
+  if (!with_source && !(map == 1 && opcode == 0x44) && !(map == 1 && (opcode & 0xf4) == 0x90) &&
+      !(map == 3 && (opcode & 0xfc) == 0x30))
+    return false;
+  start[1] |= 0x80;
+  if (with_source) start[three ? 2 : 1] |= 0x40;
+  return true;
+}
+
+}  // namespace
+
+const Row* row_of(ZydisMnemonic mnemonic) { return decoder().rows[mnemonic]; }
+
+Outcome execute(State& state, Memory& memory, const std::uint8_t* bytes, unsigned count) {
+  Outcome outcome = {};
+  outcome.verdict = Verdict::kUndefined;
+  ZydisDecodedInstruction instruction;
+  ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+  ZydisDecoderContext context;
+  std::uint8_t plain[ZYDIS_MAX_INSTRUCTION_LENGTH] = {};
+  if (!ZYAN_SUCCESS(
+          ZydisDecoderDecodeInstruction(&decoder().decoder, &context, bytes, count, &instruction))) {
+    if (state.vendor != Vendor::kAmd || !normalized(bytes, count, plain) ||
+        !ZYAN_SUCCESS(
+            ZydisDecoderDecodeInstruction(&decoder().decoder, &context, plain, count, &instruction)))
+      return outcome;
+  }
+  const bool evex = instruction.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+  const Row* const row = row_of(instruction.mnemonic);
+  const std::uint64_t needed = features_of(instruction.meta.isa_set);
+  if (!evex && (needed == kNever || instruction.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)) {
+    outcome.verdict = Verdict::kNotMine;
+    return outcome;
+  }
+  if ((state.features & needed) != needed) return outcome;
+  if (row == nullptr) {
+    outcome.verdict = Verdict::kNotMine;
+    return outcome;
+  }
+  if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&decoder().decoder, &context, &instruction, operands,
+                                               instruction.operand_count)))
+    return outcome;
+  Operation operation(state, memory, outcome, instruction, operands, *row);
+  outcome.length = instruction.length;
+  outcome.verdict = Verdict::kDone;
+  // Where no element is accessed, none is misaligned (Zen 4).
+  if ((row->flags & kAligned) != 0 && operation.mask() != 0) {
+    for (unsigned i = 0; i < operation.operands(); i++)
+      if (operation.is_memory(i) && !operation.aligned(i)) return outcome;
+  }
+  if (row->run(operation)) state.rip += instruction.length;
+  return outcome;
+}
+
+bool executable(const std::uint8_t* bytes, unsigned count, std::uint64_t features) {
+  ZydisDecodedInstruction instruction;
+  if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder().decoder, nullptr, bytes, count, &instruction)))
+    return false;
+  const std::uint64_t needed = features_of(instruction.meta.isa_set);
+  return (features & needed) == needed && row_of(instruction.mnemonic) != nullptr;
+}
+
+}  // namespace revenant::completion

@@ -1,0 +1,76 @@
+// Fused multiplication and addition, and dot products of bfloat16.
+#include "float_rows.h"
+
+namespace revenant::completion {
+namespace {
+
+// Which operands are the factors and the addend: 132: 1 * 3 + 2; 213: 2 * 1 + 3; 231: 2 * 3 + 1. NaNs come in
+// the order of this formula. Signs: the product's and the sum's; `alternates`: the sum's sign in even
+// elements (1) or odd (2).
+template <class F, unsigned order, bool negate_product, bool negate_sum, unsigned alternates, bool scalar>
+bool fused(Operation& op) {
+  using Bits = typename F::Bits;
+  Vector second, third, result;
+  if (!op.load(1, second) || !op.load(2, third)) return false;
+  const Vector first = op.old();
+  const Vector& a = order == 132 ? first : second;
+  const Vector& b = order == 213 ? first : third;
+  const Vector& c = order == 132 ? second : order == 213 ? third : first;
+  Environment env(op);
+  for (unsigned i = 0; i < op.count(); i++) {
+    if (!op.active(i)) continue;
+    const bool sum_sign = alternates == 0 ? negate_sum : (i & 1) == alternates - 1;
+    result.set<Bits>(
+        i, float_fused<F>(env, a.get<Bits>(i), b.get<Bits>(i), c.get<Bits>(i), negate_product, sum_sign));
+  }
+  return finish_float(op, env, result, first, scalar);
+}
+
+// VDPBF16PS: two products a single element, flushed, rounded to nearest, without exceptions.
+bool dot_bf16(Operation& op) {
+  Vector a, b, result;
+  if (!op.load(1, a) || !op.load(2, b)) return false;
+  const Vector& old = op.old();
+  Environment env(op);
+  env.rounding = kNearest;
+  env.denormals_are_zero = env.flush_to_zero = env.underflow_masked = env.overflow_masked = true;
+  for (unsigned i = 0; i < op.count(); i++) {
+    if (!op.active(i)) continue;
+    std::uint32_t sum = old.get<std::uint32_t>(i);
+    for (unsigned j = 2 * i + 1; j + 1 > 2 * i; j--) {
+      const auto x = static_cast<std::uint32_t>(a.get<std::uint16_t>(j) << 16);
+      const auto y = static_cast<std::uint32_t>(b.get<std::uint16_t>(j) << 16);
+      sum = float_fused<Single>(env, x, y, sum, false, false);
+      if (j == 0) break;
+    }
+    result.set<std::uint32_t>(i, sum);
+  }
+  return op.finish(result);
+}
+
+#define FUSED_ORDER(name, suffix, F, width, scalar, flags, np, ns, alt)                 \
+  FLOAT_ROW(name##132##suffix, (fused<F, 132, np, ns, alt, scalar>), width, flags),     \
+      FLOAT_ROW(name##213##suffix, (fused<F, 213, np, ns, alt, scalar>), width, flags), \
+      FLOAT_ROW(name##231##suffix, (fused<F, 231, np, ns, alt, scalar>), width, flags)
+#define FUSED_PACKED(name, np, ns, alt)                        \
+  FUSED_ORDER(name, PH, Half, 2, false, 0, np, ns, alt),       \
+      FUSED_ORDER(name, PS, Single, 4, false, 0, np, ns, alt), \
+      FUSED_ORDER(name, PD, Double, 8, false, 0, np, ns, alt)
+#define FUSED_SCALAR(name, np, ns)                                \
+  FUSED_ORDER(name, SH, Half, 2, true, kScalar, np, ns, 0),       \
+      FUSED_ORDER(name, SS, Single, 4, true, kScalar, np, ns, 0), \
+      FUSED_ORDER(name, SD, Double, 8, true, kScalar, np, ns, 0)
+constexpr Row rows[] = {
+    FUSED_PACKED(VFMADD, false, false, 0),    FUSED_PACKED(VFMSUB, false, true, 0),
+    FUSED_PACKED(VFNMADD, true, false, 0),    FUSED_PACKED(VFNMSUB, true, true, 0),
+    FUSED_PACKED(VFMADDSUB, false, false, 1), FUSED_PACKED(VFMSUBADD, false, false, 2),
+    FUSED_SCALAR(VFMADD, false, false),       FUSED_SCALAR(VFMSUB, false, true),
+    FUSED_SCALAR(VFNMADD, true, false),       FUSED_SCALAR(VFNMSUB, true, true),
+    FLOAT_ROW(VDPBF16PS, dot_bf16, 4, 0),
+};
+
+}  // namespace
+
+Rows fused_rows() { return {rows, sizeof rows / sizeof rows[0]}; }
+
+}  // namespace revenant::completion

@@ -1,0 +1,93 @@
+// What the software execution of instructions works on: registers, memory and the ways in which one
+// instruction can end. Needs neither KVM nor Node nor the C++ library's code, and no heap.
+#pragma once
+
+#include <cstdint>
+
+namespace revenant::completion {
+
+// Groups of instructions, by the bit of CPUID that announces them. A group that is not enabled is #UD.
+enum Feature : std::uint64_t {
+  kAvx512f = 1u << 0,
+  kAvx512cd = 1u << 1,
+  kAvx512bw = 1u << 2,
+  kAvx512dq = 1u << 3,
+  kAvx512vl = 1u << 4,
+  kAvx512ifma = 1u << 5,
+  kAvx512vbmi = 1u << 6,
+  kAvx512vbmi2 = 1u << 7,
+  kAvx512vnni = 1u << 8,
+  kAvx512bitalg = 1u << 9,
+  kAvx512vpopcntdq = 1u << 10,
+  kAvx512bf16 = 1u << 11,
+  kAvx512fp16 = 1u << 12,
+  kAvx512vp2intersect = 1u << 13,
+  kGfni = 1u << 14,
+  kVaes = 1u << 15,
+  kVpclmulqdq = 1u << 16,
+};
+
+// Whose tables the approximations VRCP14 and VRSQRT14 follow.
+enum class Vendor : std::uint8_t { kIntel, kAmd };
+
+// The registers of one task, as user space sees them.
+struct alignas(64) State {
+  std::uint8_t zmm[32][64];
+  std::uint64_t k[8];
+  std::uint64_t gpr[16];  // in the order of encodings: RAX RCX RDX RBX RSP RBP RSI RDI R8 to R15
+  std::uint64_t rip;
+  std::uint64_t rflags;
+  std::uint64_t fs_base;
+  std::uint64_t gs_base;
+  std::uint32_t mxcsr;
+  Vendor vendor;
+  std::uint64_t features;  // Feature bits of the recorded processor
+};
+
+// Why memory could not be accessed.
+struct MemoryFault {
+  std::uint64_t address;  // what CR2 shall be
+  bool write;
+};
+
+// The task's memory. Implementations do not throw, and do nothing of an access that fails.
+class Memory {
+ public:
+  // Copies `size` bytes (1 to 64, may cross a page) at a linear address. Returns false and fills `fault` (the
+  // first byte that cannot be read) when not all of them are readable.
+  virtual bool read(std::uint64_t address, void* to, unsigned size, MemoryFault& fault) = 0;
+  // Writes `size` bytes, all or none; false as for read().
+  virtual bool write(std::uint64_t address, const void* from, unsigned size, MemoryFault& fault) = 0;
+  // Whether write() of these bytes would succeed.
+  virtual bool writable(std::uint64_t address, unsigned size, MemoryFault& fault) = 0;
+
+ protected:
+  ~Memory() = default;
+};
+
+enum class Verdict : std::uint8_t {
+  kDone,               // executed; RIP is behind it
+  kNotMine,            // a valid instruction, or none, that this library does not execute: nothing changed
+  kUndefined,          // #UD
+  kPageFault,          // #PF at fault.address
+  kGeneralProtection,  // #GP(0): not canonical, or not aligned where the instruction asks for that
+  kStackFault,         // #SS(0): not canonical, through RSP or RBP
+  kFloatException,     // #XM; MXCSR has the flags
+};
+
+struct Outcome {
+  Verdict verdict;
+  std::uint8_t length;  // of the instruction; 0 where it could not be decoded
+  MemoryFault fault;    // with kPageFault
+};
+
+// Executes the instruction whose bytes are given (those at RIP, at most 15; fewer if the rest is not mapped).
+// On any verdict but kDone the registers are as before, but for what the architecture says: MXCSR's flags
+// with kFloatException, elements and mask bits of a gather or scatter that were done before a fault.
+Outcome execute(State& state, Memory& memory, const std::uint8_t* bytes, unsigned count);
+
+// Whether `execute` can do the instruction of these bytes with these features: without executing anything.
+// For reports.
+bool executable(const std::uint8_t* bytes, unsigned count, std::uint64_t features);
+
+}  // namespace revenant::completion

@@ -1,0 +1,74 @@
+// All forms of EVEX and opmask instructions that a processor has, found by asking it; and its answers to the
+// samples of each, kept as digests in a file.
+#pragma once
+
+#include <cstdio>
+#include <vector>
+
+#include "sample.h"
+#include "silicon.h"
+
+namespace revenant::completion_test {
+
+// What samples of a form came to.
+struct Answer {
+  Form form;
+  std::uint64_t digest;
+};
+
+constexpr unsigned kSamplesPerForm = 128;
+
+// Calls `visit(Form)` with every encoding that there could be, whether defined or not: traits are 0.
+template <class Visit>
+void each_candidate(Visit visit) {
+  for (const Prefix prefix : {Prefix::kEvex, Prefix::kVex}) {
+    const bool evex = prefix == Prefix::kEvex;
+    for (unsigned map = 1; map <= (evex ? 7u : 3u); map++) {
+      for (unsigned opcode = 0; opcode < 256; opcode++) {
+        // Of VEX, the instructions of opmasks: the rest is not AVX-512.
+        if (!evex && !(map == 1 && ((opcode & 0xf0) == 0x40 || (opcode & 0xf4) == 0x90)) &&
+            !(map == 3 && (opcode & 0xfc) == 0x30))
+          continue;
+        const bool group =
+            is_group(prefix, static_cast<std::uint8_t>(map), static_cast<std::uint8_t>(opcode));
+        for (unsigned rest = 0; rest < (group ? 1024 : 128); rest++) {
+          Form form = {};
+          form.prefix = prefix;
+          form.map = static_cast<std::uint8_t>(map);
+          form.opcode = static_cast<std::uint8_t>(opcode);
+          form.length = rest & 3;
+          form.b = rest >> 2 & 1;
+          form.memory = (rest >> 3 & 1) != 0;
+          form.pp = rest >> 4 & 3;
+          form.w = rest >> 6 & 1;
+          form.group = group ? rest >> 7 & 7 : kNoGroup;
+          if (evex || (form.b == 0 && form.length < 2)) visit(form);
+        }
+      }
+    }
+  }
+}
+
+// Finds out by trying whether this processor has the form, and its traits. Returns false where it is #UD
+// throughout.
+bool learn(Silicon& silicon, Form& form);
+
+// The number that the samples of a form are made from.
+std::uint64_t seed_of(const Form& form);
+
+// Folds what a sample came to into a digest. `arena`: kArenaBytes if it changed, else null.
+std::uint64_t digest_of(std::uint64_t digest, const completion::Outcome& outcome,
+                        const completion::State& state, const std::uint8_t* arena);
+
+// Writes answers as text, a line for each opcode, with the processor's Feature bits. Returns false when that
+// fails.
+bool write_answers(std::FILE* file, const char* heading, std::uint64_t features,
+                   const std::vector<Answer>& answers);
+
+// Reads what write_answers() wrote; on a malformed line returns false, with its number in `line`.
+bool read_answers(std::FILE* file, std::uint64_t& features, std::vector<Answer>& answers, unsigned& line);
+
+// A short text that names a form, like "evex.2.66.w1.88 L2 b mem".
+const char* name_of(const Form& form);
+
+}  // namespace revenant::completion_test
