@@ -116,7 +116,16 @@ function debugOptions(command: Command): Command {
         ),
       )
       .addOption(
-        new Option('--at-end', 'begin right before the last process ends').conflicts(['goto', 'atCrash']),
+        new Option(
+          '--on-process <process>',
+          "the process to look at, by number or command's name; by itself: begin where its program does",
+        ).conflicts('task'),
+      )
+      .addOption(
+        new Option(
+          '--at-end',
+          'begin right before the last process ends; with a task or process: before that one does',
+        ).conflicts(['goto', 'atCrash']),
       )
       .addOption(new Option('--at-crash', 'begin at the first signal that ends a process').conflicts('goto'))
       .addOption(
@@ -124,7 +133,8 @@ function debugOptions(command: Command): Command {
           '--from <checkpoint>',
           'begin where this file was written, such as an artifact of `ci`',
         ).conflicts(['goto', 'atEnd', 'atCrash']),
-      ),
+      )
+      .option('--as-rr', 'for scripts and front ends written for rr: its prompt, its end of a process'),
   );
 }
 

@@ -1,7 +1,9 @@
 /** Stops and output of diversions. */
 import type { DebugStop } from '../engine/debug/target.js';
-import type { Session } from './session.js';
-import { endOf, hereReply, replyOf } from './stops.js';
+import type { Diversion, Session } from './session.js';
+import { endOf, exitReply, hereReply, replyOf } from './stops.js';
+
+const SIGKILL = 9;
 
 /** What the diverted program printed goes to the debugger's console. */
 export function takeOutput(session: Session): void {
@@ -27,6 +29,7 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
     case 'exited':
       // A process that the diversion itself made.
       if (!session.attached.has(stop.pid) || session.tasks().some(({ pid }) => pid !== stop.pid)) return null;
+      if (!diversion.explicit) return callEnded(session, diversion, stop);
       diversion.over = `process ${stop.pid} ${endOf(stop.status)}.`;
       say(`process ${stop.pid} ${endOf(stop.status)}`);
       return hereReply(session);
@@ -50,4 +53,19 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
     case 'syscall':
       return replyOf(session, stop);
   }
+}
+
+/**
+ * A call has ended its process: nothing is left to look at. gdb gives the call up where it is told that the thread
+ * stopped elsewhere, which is where the replay stands.
+ */
+function callEnded(session: Session, { written }: Diversion, stop: DebugStop & { kind: 'exited' }): string {
+  session.say(`[diversion: process ${stop.pid} ${endOf(stop.status)}; back in the replay, as it was]`);
+  session.endDiversion();
+  if (session.asRr) {
+    session.reborn = true;
+    return exitReply(session, stop.pid, SIGKILL);
+  }
+  const caller = [...written].find((tid) => session.taskOf(tid));
+  return hereReply(session, caller);
 }

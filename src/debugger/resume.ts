@@ -1,5 +1,7 @@
 /** Running: what gdb asks for, what the target does, and which of its stops gdb is told of. */
+import { gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
+import { getRegister, Reg } from '../engine/base/registers.js';
 import type { DebugStop, DebugTarget, LifecycleKind, RunRequest } from '../engine/debug/target.js';
 import { noteDivertedStop, takeOutput } from './diverted.js';
 import { changeAddress } from './modules.js';
@@ -32,6 +34,13 @@ export async function resume(session: Session, request: RunRequest): Promise<str
     return refuse(session, 'A diversion has no history: it cannot run backwards.');
   if (diversion?.over) return leaveOver(session, diversion.explicit, diversion.over);
   if (!diversion && session.edge === edgeOf(request)) return remember(session, edgeAgain(session));
+  if (session.reborn && !diversion) {
+    session.reborn = false;
+    const { tid } = session.currentTask();
+    const address = Number(getRegister(session.target.registers(tid), Reg.rip));
+    if (session.breakpoints.kindAt(address) !== null)
+      return remember(session, replyOf(session, { kind: 'breakpoint', tid, address: gva(address) }));
+  }
   session.interruptRequested = false;
   if (diversion) diversion.ran = true;
   else session.edge = null;
@@ -107,8 +116,14 @@ export async function poll(session: Session, target = session.target): Promise<D
 
 const edgeOf = ({ direction }: RunRequest): 'begin' | 'end' => (direction === 'forward' ? 'end' : 'begin');
 
-const edgeAgain = (session: Session): string =>
-  edgeReply(session, session.edge ?? 'begin', session.target.currentTid);
+/** As rr tells it, a process has left when it is run beyond its end. */
+function edgeAgain(session: Session): string {
+  const { edge, target } = session;
+  if (!session.asRr || edge !== 'end') return edgeReply(session, edge ?? 'begin', target.currentTid);
+  const { pid } = session.currentTask();
+  session.gone = true;
+  return exitReply(session, pid, 0);
+}
 
 function refuse(session: Session, text: string): string {
   session.say(text);
@@ -252,7 +267,7 @@ export async function jump(session: Session, begin: () => void): Promise<void> {
   begin();
   await poll(session, session.replay);
   session.select(session.replay.currentTid);
-  await beforeLastEnd(session);
+  if ((await beforeLastEnd(session)) && session.asRr) session.edge = 'end';
   const task = session.taskOf(session.replay.currentTid);
   if (task && session.tasks().length === 0) session.attach(task.pid);
   announce(session);
@@ -289,18 +304,22 @@ export async function jumpTo(session: Session, place: string): Promise<void> {
   }
 }
 
-/** Behind the last end there is nothing that gdb could look at, or go back from: it is left right before that. */
-async function beforeLastEnd(session: Session): Promise<void> {
+/**
+ * Behind the last end there is nothing that gdb could look at, or go back from: it is left right before that. Whether it
+ * was there.
+ */
+async function beforeLastEnd(session: Session): Promise<boolean> {
   const { replay } = session;
   const asked = replay.frameTime;
   while (replay.tasks().length === 0 && replay.frameTime > 1) {
     replay.beginGoto(replay.frameTime - 1);
     await poll(session, replay);
   }
-  if (replay.frameTime === asked) return;
+  if (replay.frameTime === asked) return false;
   const last = replay.tasks().at(0);
   if (last) await beforeEndOf(session, last);
   session.say(`[behind frame ${asked} nothing is left of the program: it stands right before its end]`);
+  return true;
 }
 
 /** gdb will be told where the program stands, and first, if it is another program, of that. */
@@ -313,5 +332,9 @@ export function announce(session: Session): void {
     session.pending.push(() => replyOf(session, { kind: 'exec', tid, path }));
   }
   session.programs.set(pid, path);
-  session.pending.push(() => hereReply(session, tid));
+  session.pending.push(() => arrivalReply(session, tid));
 }
+
+/** gdb shows where a jump in time has led; as rr tells it, an end is one also then. */
+export const arrivalReply = (session: Session, tid: number): string =>
+  session.edge === null ? hereReply(session, tid) : edgeReply(session, session.edge, tid);

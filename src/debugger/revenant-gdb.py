@@ -83,13 +83,16 @@ class Captured:
             gdb.write("\n".join(self.lines) + "\n", gdb.STDERR)
 
 
-def revenant_connect(endpoint):
+def revenant_connect(endpoint, as_rr=False):
     """Connects, and says in two lines where the program is and where help is; warnings and its output as they come."""
     with Captured() as captured:
         text = gdb.execute("target extended-remote " + endpoint, to_string=True)
     lines = [line for line in captured.lines + text.splitlines() if line.strip() and not NOISE.match(line)]
     thread = gdb.selected_thread()
-    gdb.write("%s, process %d, %s: %s\n" % (thread.name, thread.ptid[0], state(), "\n".join(lines)))
+    if as_rr:
+        gdb.prompt_hook = lambda current: "(rr) "
+    name = thread.name or "Replay"
+    gdb.write("%s, process %d, %s: %s\n" % (name, thread.ptid[0], state(), "\n".join(lines)))
     gdb.write('Type "help revenant" for the commands of recordings.\n')
 
 
@@ -191,6 +194,10 @@ class Monitor(gdb.Command):
             raise gdb.GdbError("gdb is not connected to a recording that is stopped.")
         if not argument and self.default:
             argument = self.default()
+        if self.line == "restart" and not gdb.selected_inferior().pid:
+            # Only a process that gdb begins can be there again.
+            gdb.execute(("run c" + argument) if argument else "run")
+            return
         gdb.execute("monitor " + (self.line + " " + argument).strip())
         synchronize()
 

@@ -57,6 +57,8 @@ export interface SessionOptions {
   /** Of the recording: its absolute path. */
   readonly folder: string;
   readonly log: Logger;
+  /** Ends, calls that end their process and names of threads are told as rr tells them, for what was written for it. */
+  readonly asRr?: boolean;
 }
 
 export interface Diversion {
@@ -139,6 +141,10 @@ export class Session {
   /** Set by Ctrl-C, and when nobody listens any more. */
   interruptRequested = false;
   closed = false;
+  /** gdb was told that the process is gone: there is nobody until it runs again. */
+  gone = false;
+  /** gdb was told that the process is gone although it stands here: it does not know at which breakpoint. */
+  reborn = false;
   /** Text for the debugger's console; set by the connection while one may be sent. */
   console: (text: Uint8Array) => void = () => {};
   /** What ended the replay before its time: it can be looked at, but does not run any more. */
@@ -160,6 +166,11 @@ export class Session {
       const context = agentContext(target, tid, this.description, this.registers.read);
       return anyHolds(codes, context);
     });
+  }
+
+  /** See `SessionOptions.asRr`. */
+  get asRr(): boolean {
+    return this.options.asRr ?? false;
   }
 
   /** What the debugger looks at. */
@@ -212,12 +223,14 @@ export class Session {
 
   /** Takes a process: from now on gdb is told of what happens to it. */
   attach(pid: number): void {
+    this.gone = false;
     this.attached.add(pid);
     this.programs.set(pid, programOf(this.target, pid));
   }
 
   /** Tasks of processes that gdb holds. */
   tasks(): DebugTask[] {
+    if (this.gone) return [];
     return this.target.tasks().filter(({ pid }) => this.attached.has(pid));
   }
 

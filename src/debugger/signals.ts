@@ -12,7 +12,7 @@ const REALTIME_32 = 77;
 const REALTIME_33 = 45;
 const REALTIME_64 = 78;
 
-export const GdbSignal = { none: 0, INT: 2, TRAP: 5 } as const;
+export const GdbSignal = { none: 0, INT: 2, TRAP: 5, KILL: 9 } as const;
 
 export function gdbSignal(linux: number): number {
   if (linux < GDB_OF_LINUX.length) return GDB_OF_LINUX[linux] ?? UNKNOWN;

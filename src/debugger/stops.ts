@@ -67,9 +67,13 @@ function because(session: Session, kind: Because, text = ''): string {
 
 const EDGES = { begin: 'the recording begins here', end: 'the recording ends here' } as const;
 
-/** The history of what gdb holds ends here. */
-export const edgeReply = (session: Session, edge: 'begin' | 'end', tid: number): string =>
-  stopReply(session, GdbSignal.TRAP, `${because(session, 'exception', EDGES[edge])}replaylog:${edge};`, tid);
+/** The history of what gdb holds ends here; as rr tells of an end: by a signal that was not recorded. */
+export function edgeReply(session: Session, edge: 'begin' | 'end', tid: number): string {
+  if (session.asRr && edge === 'end')
+    return stopReply(session, GdbSignal.KILL, because(session, 'signal'), tid);
+  const reason = because(session, 'exception', EDGES[edge]);
+  return stopReply(session, GdbSignal.TRAP, `${reason}replaylog:${edge};`, tid);
+}
 
 /** `qThreadStopInfo`: the last stop for the thread that it was of, and for any other where that is. */
 export function threadReply(session: Session, tid: number): string {
@@ -132,7 +136,12 @@ export function replyOf(session: Session, stop: DebugStop): string {
     case 'exec':
       return trap('exec', `exec:${textToHex(stop.path)};`);
     case 'interrupted':
-      return stopReply(session, GdbSignal.INT, because(session, 'signal'), stop.tid);
+      return stopReply(
+        session,
+        session.asRr ? GdbSignal.none : GdbSignal.INT,
+        because(session, 'signal'),
+        stop.tid,
+      );
     case 'clone':
     case 'exited':
     case 'history-end':

@@ -275,7 +275,7 @@ export interface FakeSession {
 
 const FILE = inMemory('/bin/fake', Buffer.from('the program'));
 
-export function fakeSession(program: readonly Instruction[]): FakeSession {
+export function fakeSession(program: readonly Instruction[], asRr = false): FakeSession {
   const target = new FakeTarget(program);
   const diversions: FakeDiversion[] = [];
   const session = new Session({
@@ -306,6 +306,7 @@ export function fakeSession(program: readonly Instruction[]): FakeSession {
     },
     folder: '/traces/fake',
     log: silentLogger,
+    asRr,
   });
   session.begin(100);
   const text: string[] = [];

@@ -62,7 +62,7 @@ export async function gdbCommand(
       throw error;
     });
     try {
-      const code = await runGdb(options.gdb, server.endpoint, sysroot, gdbArguments);
+      const code = await runGdb(options, server.endpoint, sysroot, gdbArguments);
       if (failed !== null) return await reportFailure(io, failed, { json: false, verbose: false });
       return code;
     } finally {
@@ -80,7 +80,7 @@ export async function gdbCommand(
  * @param sysroot files of the recording; null: gdb asks the server for them
  */
 function runGdb(
-  command: string,
+  { gdb: command, asRr }: GdbOptions,
   endpoint: string,
   sysroot: Sysroot | null,
   more: readonly string[],
@@ -90,7 +90,7 @@ function runGdb(
     first.push(`python revenant_sysroot(${pythonText(sysroot.folder)}, ${pythonText(sysroot.names)})`);
   first.push('python rust_printers()');
   const ours = ['-q', ...first.flatMap((line) => ['-iex', line])];
-  const connect = ['-ex', `python revenant_connect(${pythonText(endpoint)})`];
+  const connect = ['-ex', `python revenant_connect(${pythonText(endpoint)}${asRr ? ', as_rr=True' : ''})`];
   const ignore = (): void => {};
   process.on('SIGINT', ignore);
   return new Promise<number>((resolve, reject) => {

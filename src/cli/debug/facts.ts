@@ -4,6 +4,7 @@ import { EventKind } from '../../engine/trace/frame.js';
 import type { TraceFrame } from '../../engine/trace/frame.js';
 import {
   birthOf,
+  execOf,
   firstExec,
   frameWithin,
   jointEnd,
@@ -41,7 +42,17 @@ export class TraceScan {
 
   /** The frame at which the last task of the recording ends, or 0 if none does. */
   lastExit(): number {
-    return this.scan(lastExit);
+    return this.scan((reader) => lastExit(reader));
+  }
+
+  /** The frame at which a task ends, or 0. */
+  exitOf(tid: number): number {
+    return this.scan((reader) => lastExit(reader, tid));
+  }
+
+  /** See `execOf` of landmarks. */
+  execOf(process: string): { frame: number; tid: number } | null {
+    return this.scan((reader) => execOf(reader, process));
   }
 
   /** `frame`, or the recording's last frame if that comes before it. */

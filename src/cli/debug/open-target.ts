@@ -19,6 +19,8 @@ export interface OpenTargetOptions {
   readonly note: (text: string) => void;
   /** What the recorded program prints while it is replayed. */
   readonly output: (stream: 1 | 2, bytes: Uint8Array) => void;
+  /** See TravelOptions. */
+  readonly repeatsOutput?: boolean;
 }
 
 export interface OpenedTarget {
@@ -45,6 +47,7 @@ export async function openTarget(context: OpenTargetOptions): Promise<OpenedTarg
       dataBreakpoints: attestation.dataBreakpoints,
       archive: archiveOf(trace, options),
       output: context.output,
+      repeatsOutput: context.repeatsOutput,
     });
     const close = (): void => {
       target.close();

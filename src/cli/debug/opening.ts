@@ -15,7 +15,10 @@ import { goToPlace, type PlaceOptions } from './places.js';
 import { programFiles, recordedFiles } from './recorded-files.js';
 import { makeSysroot, type RecordedFile, type Sysroot } from './sysroot.js';
 
-export interface DebugOptions extends ReplayCommandOptions, PlaceOptions {}
+export interface DebugOptions extends ReplayCommandOptions, PlaceOptions {
+  /** See `SessionOptions.asRr`. */
+  asRr?: boolean;
+}
 
 export interface OpenContext {
   readonly folder: string;
@@ -43,6 +46,7 @@ export async function openSession(context: OpenContext): Promise<OpenedRecording
   let sysroot: Sysroot | null | undefined;
   const opened = await openTarget({
     ...context,
+    repeatsOutput: true,
     output: (stream, bytes) => (session ? session.console(bytes) : io.bytes(stream, bytes)),
   });
   const { target, trace, scan } = opened;
@@ -66,8 +70,10 @@ export async function openSession(context: OpenContext): Promise<OpenedRecording
       goTo: placeFinder(opened),
       folder: path.resolve(context.folder),
       log,
+      asRr: options.asRr,
     });
     session.begin(tid);
+    if (options.atEnd) session.edge = 'end';
   } catch (error) {
     close();
     throw error;

@@ -8,10 +8,13 @@ import { Journey } from './journey.js';
 import type { OpenedTarget } from './open-target.js';
 
 export interface PlaceOptions {
+  /** With a task or process a frame means one that is not before it begins. */
   goto?: PlaceText;
   /** The task to look at; without a frame: where it begins to exist. */
   task?: number;
-  /** Right before the last process ends. */
+  /** The process to look at, by its number or its command's name; without a frame: where its program begins. */
+  onProcess?: string;
+  /** Right before the last process ends, or the one to look at. */
   atEnd?: boolean;
   /** At the first signal that ends a process. */
   atCrash?: boolean;
@@ -58,7 +61,8 @@ export async function goToPlace(
   interrupt: Interrupt,
 ): Promise<number> {
   const { target, scan } = opened;
-  const task = options.task ?? null;
+  const program = options.onProcess === undefined ? null : programOf(scan, options.onProcess);
+  const task = program?.tid ?? options.task ?? null;
   if (options.from !== undefined) {
     const mark = target.markOf(readCheckpoint(target.session, options.from));
     target.beginGotoMark(mark);
@@ -66,7 +70,6 @@ export async function goToPlace(
     target.forget(mark);
     return taskToLookAt(target, task);
   }
-  if (options.goto) return toPlace(opened, options.goto, task, interrupt);
   const first = scan.firstExec();
   if (first === null) throw usage('The recording has no program: it ends before the first exec.');
   if (options.atCrash) {
@@ -79,18 +82,15 @@ export async function goToPlace(
     await continueUntil(target, interrupt, (stop) => stop.kind === 'signal' && stop.tid === crash.tid);
     return crash.tid;
   }
+  const begin = program?.frame ?? (task === null ? first : scan.birthOf(task));
+  if (begin === null) throw usage(`There is no task ${task} in this recording.`);
+  const place = options.goto;
+  const isEarly = place?.kind === 'frame' && task !== null && place.frame < begin;
+  if (place && !isEarly) return toPlace(opened, place, task, interrupt);
   if (options.atEnd) {
-    // Straight there, by what checkpoints there are; the end is met right before its frame.
-    await goTo(target, Math.max(first, scan.lastExit() - 1), interrupt);
-    await continueUntil(
-      target,
-      interrupt,
-      ({ kind }) => kind === 'exited' && new Set(target.tasks().map(({ pid }) => pid)).size === 1,
-    );
+    await goToEnd(target, scan, task, first, interrupt);
   } else {
-    const birth = task === null ? first : scan.birthOf(task);
-    if (birth === null) throw usage(`There is no task ${task} in this recording.`);
-    await goTo(target, Math.max(first, birth), interrupt);
+    await goTo(target, Math.max(first, begin), interrupt);
   }
   return taskToLookAt(target, task);
 }
@@ -106,6 +106,32 @@ async function toPlace(
   const tid = await journey.to(place);
   // Behind a frame: the task that was there last, if it is not gone.
   return place.kind === 'frame' ? taskToLookAt(opened.target, task) : (task ?? tid);
+}
+
+/** The process that executed a program first: of this number, or by this name. Throws E_USAGE. */
+function programOf(scan: OpenedTarget['scan'], name: string): { frame: number; tid: number } {
+  const found = scan.execOf(name);
+  if (found) return found;
+  throw usage(`No process ${name} executes a program in this recording.`, '`revenant info` lists its tasks.');
+}
+
+/** Straight there, by what checkpoints there are; the end is met right before its frame. */
+async function goToEnd(
+  target: OpenedTarget['target'],
+  scan: OpenedTarget['scan'],
+  task: number | null,
+  first: number,
+  interrupt: Interrupt,
+): Promise<void> {
+  const end = task === null ? scan.lastExit() : scan.jointEnd(scan.exitOf(task)).frame;
+  await goTo(target, Math.max(first, end - 1), interrupt);
+  const pid = target.tasks().find(({ tid }) => tid === task)?.pid;
+  const isLast = (): boolean => new Set(target.tasks().map((each) => each.pid)).size === 1;
+  await continueUntil(
+    target,
+    interrupt,
+    (stop) => stop.kind === 'exited' && (pid === undefined ? isLast() : stop.pid === pid),
+  );
 }
 
 function taskToLookAt(target: ReplayTarget, task: number | null): number {

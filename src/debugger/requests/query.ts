@@ -75,9 +75,12 @@ function supported(session: Session, text: string): string {
 }
 
 function threadsDocument(session: Session): string {
-  const threads = session
-    .tasks()
-    .map(({ pid, tid, name }) => `<thread id="${session.threadId(pid, tid)}" name="${xmlText(name)}"/>`);
+  const threads = session.tasks().map(({ pid, tid, name }) => {
+    const id = `id="${session.threadId(pid, tid)}"`;
+    return session.asRr
+      ? `<thread ${id}>${xmlText(name)}</thread>`
+      : `<thread ${id} name="${xmlText(name)}"/>`;
+  });
   // Names need not be ASCII: the document is UTF-8, and offsets count its bytes.
   return `<?xml version="1.0" encoding="UTF-8"?><threads>${threads.join('')}</threads>`;
 }

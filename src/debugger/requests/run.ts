@@ -11,7 +11,7 @@ import {
   UNSUPPORTED,
 } from '../packet/fields.js';
 import { goBack, restart } from '../commands/checkpoints.js';
-import { jump, resume } from '../resume.js';
+import { arrivalReply, jump, resume } from '../resume.js';
 import type { Session } from '../session.js';
 import { hereReply } from '../stops.js';
 
@@ -95,6 +95,7 @@ export async function run(session: Session, text: string): Promise<string> {
   const [, argument = ''] = text.split(';').map((part) => Buffer.from(part, 'hex').toString('utf8'));
   session.endDiversion();
   session.pending.length = 0;
+  session.gone = false;
   const { replay } = session;
   const place = /^c?\d{1,15}$/.test(argument) ? argument : '';
   try {
@@ -113,7 +114,7 @@ export async function run(session: Session, text: string): Promise<string> {
   session.attach(task.pid);
   session.select(task.tid);
   session.pending.length = 0;
-  session.pending.push(() => hereReply(session, task.tid));
+  session.pending.push(() => arrivalReply(session, task.tid));
   session.lastStop = hereReply(session, task.tid);
   return session.lastStop;
 }

@@ -23,7 +23,7 @@ export class Content {
    * Whether a program would find the same mappings and the same bytes in both.
    * @param except a page that is not looked at
    */
-  isSame(a: AddressSpace, b: AddressSpace, except: Gva): boolean {
+  isSame(a: AddressSpace, b: AddressSpace, except: Gva | null): boolean {
     const theirs = [...b.vmas];
     let index = 0;
     for (const { start, end, prot } of a.vmas) {
@@ -63,7 +63,7 @@ export class Content {
     return Buffer.compare(this.bytesOf(page), this.untouched(vma, gva)) === 0;
   }
 
-  private isIn(a: AddressSpace, b: AddressSpace, except: Gva): boolean {
+  private isIn(a: AddressSpace, b: AddressSpace, except: Gva | null): boolean {
     let same = true;
     a.visitResident(0 as Gva, USER_END as Gva, (gva, page) => {
       if (!same || gva === except || b.residentPage(gva) === page) return;

@@ -6,7 +6,7 @@ import { Content } from '../mm/content.js';
 import type { Vma } from '../mm/vma.js';
 import type { Checkpoint } from '../replay/checkpoint.js';
 import type { ReplayCore } from '../replay/core.js';
-import { THREAD_LOCALS } from '../replay/layout.js';
+import { hasThreadLocals, THREAD_LOCALS } from '../replay/layout.js';
 import type { FdTable } from '../task/fd-table.js';
 import { RecordedWorld } from '../task/recorded-files.js';
 import type { Task, ThreadGroup } from '../task/task.js';
@@ -65,8 +65,9 @@ class Encoder {
 
   space = (space: AddressSpace): object => {
     const pages: number[] = [];
+    const tasksOwn = hasThreadLocals(space) ? THREAD_LOCALS : -1;
     this.content.visitChangedPrivate(space, (gva, page) => {
-      if (gva !== THREAD_LOCALS) pages.push(gva / PAGE_SIZE, this.pages.of(page));
+      if (gva !== tasksOwn) pages.push(gva / PAGE_SIZE, this.pages.of(page));
     });
     return {
       vmas: [...space.vmas].map(this.vma),

@@ -11,7 +11,14 @@ import type { TraceFrame } from '../trace/frame.js';
 import type { MMapRecord, TaskEventRecord } from '../trace/records.js';
 import type { ReplayCore } from './core.js';
 import { mainFileOf, readAuxv } from './auxv.js';
-import { LIBRRPAGE, REPLAY_PAGE_OFFSET, RR_PAGE, THREAD_LOCALS, ThreadLocals } from './layout.js';
+import {
+  LIBRRPAGE,
+  REPLAY_PAGE_OFFSET,
+  RR_PAGE,
+  THREAD_LOCALS,
+  THREAD_LOCALS_NAME,
+  ThreadLocals,
+} from './layout.js';
 
 type ExecEvent = Extract<TaskEventRecord, { kind: 'exec' }>;
 
@@ -188,9 +195,9 @@ export function mapThreadLocals(space: AddressSpace, core: ReplayCore): void {
     start: THREAD_LOCALS,
     end: (THREAD_LOCALS + PAGE_SIZE) as Gva,
     prot: Prot.read | Prot.write,
-    backing: new SharedObject(core.memory, '[preload_thread_locals]'),
+    backing: new SharedObject(core.memory, THREAD_LOCALS_NAME),
     offset: 0,
-    name: '[preload_thread_locals]',
+    name: THREAD_LOCALS_NAME,
     file: null,
   });
 }

@@ -8,7 +8,7 @@ import type { SharedObject } from '../mm/backing.js';
 import { AddressSpace, type KernelEntry } from '../mm/address-space.js';
 import type { Task } from '../task/task.js';
 import { dropUnloadable, loadDescriptors } from './descriptor-tables.js';
-import { THREAD_LOCALS } from './layout.js';
+import { hasThreadLocals, THREAD_LOCALS } from './layout.js';
 import type { VectorState } from './vector-state.js';
 
 /** Canonical registers after a system call instruction of a traced task (rr-traces.md 3.2). */
@@ -78,7 +78,8 @@ export class GuestCore {
 
   /** Puts the task's own page where its address space has thread locals. */
   pinThreadLocals(task: Task): void {
-    if (task.threadLocals !== 0) task.space.pinPage(THREAD_LOCALS, task.threadLocals);
+    if (task.threadLocals !== 0 && hasThreadLocals(task.space))
+      task.space.pinPage(THREAD_LOCALS, task.threadLocals);
   }
 
   /** Takes the current task off the vCPU, keeping its state. */
@@ -143,7 +144,7 @@ export class GuestCore {
   /** The page for a supervisor write on behalf of a task. The thread-locals page is one page per task (rr-traces.md 7.3). */
   pageForWrite(task: Task, at: Gva): Gpa {
     const own = at >= THREAD_LOCALS && at < THREAD_LOCALS + PAGE_SIZE && task.threadLocals !== 0;
-    return own ? task.threadLocals : task.space.pageForWrite(at);
+    return own && hasThreadLocals(task.space) ? task.threadLocals : task.space.pageForWrite(at);
   }
 
   /** A view of a task's thread locals. */

@@ -1,12 +1,19 @@
 import type { Gva } from '../base/address.js';
+import type { AddressSpace } from '../mm/address-space.js';
 import type { TraceHeader } from '../trace/records.js';
 
 /** Fixed addresses of the recorder in every tracee (rr: preload_interface.h, rr-traces.md 4.3 and 7.4). */
 export const RR_PAGE = 0x7000_0000 as Gva;
 export const THREAD_LOCALS = 0x7000_1000 as Gva;
+/** Name of the mapping of thread locals. */
+export const THREAD_LOCALS_NAME = '[preload_thread_locals]';
 export const LIBRRPAGE = 0x6fff_d000 as Gva;
 /** Offset in librrpage.so of the page that replay maps at RR_PAGE. */
 export const REPLAY_PAGE_OFFSET = 0x4000;
+
+/** Whether the recorder's thread locals are still mapped: a program may have put a page of its own there. */
+export const hasThreadLocals = ({ vmas }: AddressSpace): boolean =>
+  vmas.find(THREAD_LOCALS)?.name === THREAD_LOCALS_NAME;
 
 const SLOT_SIZE = 3;
 const SYSCALL_LENGTH = 2;

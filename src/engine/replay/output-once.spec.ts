@@ -16,4 +16,18 @@ describe('OutputOnce', () => {
     write(2, 'xy');
     expect(text).toBe('1:ab 1:cd 2:x 1:ef 2:y ');
   });
+
+  it('hands on again what follows, where that is asked for', () => {
+    let text = '';
+    const output = new OutputOnce((_stream, bytes) => (text += `${Buffer.from(bytes).toString()} `));
+    output.write(1, Buffer.from('ab'));
+    const { written } = output;
+    output.write(1, Buffer.from('cd'));
+    output.rewind(written);
+    output.repeat();
+    output.write(1, Buffer.from('cd'));
+    output.rewind(written);
+    output.write(1, Buffer.from('cdef'));
+    expect(text).toBe('ab cd cd ef ');
+  });
 });

@@ -22,6 +22,11 @@ export class OutputOnce {
     this.sink(stream, repeated === 0 ? bytes : bytes.subarray(repeated));
   }
 
+  /** What was written behind here is written once more when the replay comes to it again. */
+  repeat(): void {
+    for (const index of [0, 1] as const) this.emitted[index] = this.produced[index];
+  }
+
   /** The replay went to where it had `written` this. What it passed over on a way that it did not go is not told. */
   rewind(written: readonly [number, number]): void {
     for (const index of [0, 1] as const) {

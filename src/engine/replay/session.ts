@@ -44,7 +44,7 @@ const NOMINAL_EXIT_MICROS = 50;
  */
 export class ReplaySession {
   private readonly core: ReplayCore;
-  private readonly output: OutputOnce;
+  readonly output: OutputOnce;
   private readonly runner: Runner;
   private readonly history = new FrameHistory();
   private readonly step = new ReplayStep();

@@ -13,11 +13,27 @@ export const firstExec = (reader: TraceReader): number | null =>
 export const birthOf = (reader: TraceReader, tid: number): number | null =>
   firstTaskEvent(reader, (_kind, born) => born === tid);
 
-/** The frame at which the last task of the recording ends, or 0 if none does. Reads every frame. */
-export function lastExit(reader: TraceReader): number {
+/**
+ * The first process that executes a program: by its number, or by the command's name (the argument 0 of the program, or
+ * what follows its last slash). Null if none does.
+ */
+export function execOf(reader: TraceReader, process: string): { frame: number; tid: number } | null {
+  for (;;) {
+    const next = reader.peekTaskEvent();
+    const event = next && reader.nextTaskEvent(next.frameTime);
+    if (!event) return null;
+    if (event.kind !== 'exec') continue;
+    const command = event.cmdLine.at(0) ?? '';
+    if (String(event.tid) === process || command === process || command.endsWith(`/${process}`))
+      return { frame: event.frameTime, tid: event.tid };
+  }
+}
+
+/** The frame at which the last task of the recording ends (or this one, if given), or 0 if none does. Reads every frame. */
+export function lastExit(reader: TraceReader, tid: number | null = null): number {
   let last = 0;
   for (let frame = reader.advance(); frame !== null; frame = reader.advance())
-    if (frame.kind === EventKind.exit) last = frame.frameTime;
+    if (frame.kind === EventKind.exit && (tid === null || frame.tid === tid)) last = frame.frameTime;
   return last;
 }
 

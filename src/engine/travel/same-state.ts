@@ -3,9 +3,9 @@ import { EFLAGS_RESUME, Reg, type RegisterWords } from '../base/registers.js';
 import { Content } from '../mm/content.js';
 import type { Checkpoint } from '../replay/checkpoint.js';
 import type { ReplayCore } from '../replay/core.js';
-import { THREAD_LOCALS } from '../replay/layout.js';
+import { hasThreadLocals, THREAD_LOCALS } from '../replay/layout.js';
 import type { Task } from '../task/task.js';
-import { PAGE_SIZE, type Gva } from '../base/address.js';
+import { PAGE_SIZE } from '../base/address.js';
 import { convertImage } from '../x86/xstate-image.js';
 import { EXTENDED_OFFSET, HEADER_OFFSET } from '../x86/xstate-layout.js';
 
@@ -27,7 +27,8 @@ export function sameRegisters(a: RegisterWords, b: RegisterWords): boolean {
 export function isSameState(core: ReplayCore, task: Task, checkpoint: Checkpoint): boolean {
   const then = checkpoint.tasks.find(({ tid }) => tid === task.tid);
   if (!then || !sameRegisters(core.registers(task), then.registers)) return false;
-  if (!new Content(core.memory).isSame(task.space, then.space, THREAD_LOCALS as Gva)) return false;
+  const except = hasThreadLocals(task.space) ? THREAD_LOCALS : null;
+  if (!new Content(core.memory).isSame(task.space, then.space, except)) return false;
   if (Buffer.compare(localsOf(core, task), localsOf(core, then)) !== 0) return false;
   return Buffer.compare(vectors(core, core.vectorState(task)), vectors(core, then.xstate)) === 0;
 }
@@ -46,8 +47,9 @@ function vectors({ vectors: state }: ReplayCore, image: Uint8Array | null): Uint
 export function memoryDigest(core: ReplayCore, task: Task): string {
   const hash = createHash('sha256');
   for (const { start, end, prot } of task.space.vmas) hash.update(`${start}-${end}:${prot}\n`);
+  const except = hasThreadLocals(task.space) ? THREAD_LOCALS : null;
   new Content(core.memory).visitChanged(task.space, (gva, bytes) => {
-    if (gva === THREAD_LOCALS) return;
+    if (gva === except) return;
     hash.update(`${gva}\n`);
     hash.update(bytes);
   });

@@ -38,6 +38,8 @@ import { Ticks } from './ticks.js';
 export interface TravelOptions extends ReplayOptions {
   /** Debug registers stop data accesses on this machine (Attestation.dataBreakpoints). */
   dataBreakpoints: boolean;
+  /** The program's output appears whenever it runs, as for a debugger's user; else each byte once. */
+  repeatsOutput?: boolean;
   /** Checkpoints in files. */
   archive?: (session: ReplaySession) => Archive;
 }
@@ -63,12 +65,14 @@ export class TravelTarget implements ReplayTarget {
 
   /** Debug registers stop data accesses on this machine. */
   readonly dataBreakpoints: boolean;
+  private readonly repeatsOutput: boolean;
 
   private constructor(
     readonly session: ReplaySession,
     options: TravelOptions,
   ) {
     this.dataBreakpoints = options.dataBreakpoints;
+    this.repeatsOutput = options.repeatsOutput ?? false;
     const { core, runner, stopFor } = session.debugging;
     this.core = core;
     this.stops = new GuestStops(core.machine, core.memory, options.dataBreakpoints);
@@ -306,6 +310,7 @@ export class TravelTarget implements ReplayTarget {
   private *runForward(request: RunRequest): Slices<DebugStop> {
     const { mode, tid } = request;
     const skipTid = this.currentTid;
+    if (this.repeatsOutput) this.session.output.repeat();
     if (mode.kind === 'continue') {
       const event = yield* this.mover.forward({ ...RUN, skipTid });
       if (event.kind === 'stop') this.mover.keepForUser();

@@ -25,8 +25,7 @@ describe.each(found.length > 0 ? found : [sample('skylake-pku/tree')])('%s', (fo
     ]);
     expect(said.crash).toMatch(/signaled while in a function called from GDB/);
     expect(said.stack).toMatch(/^#0 .* crash_on .*\n#1 +<function called from gdb>\n#2 .*exit/);
-    expect(said.killed).toMatch(/process \d+ terminated with signal SIGSEGV/);
-    expect(said.left).toMatch(/back in the replay/);
+    expect(said.killed).toMatch(/process \d+ terminated with signal SIGSEGV; back in the replay/);
     expect(said.end).toMatch(/process \d+ exited normally here/);
     expect(said.sum_at_end).toBe(sum);
     expect(said.stack_at_end).toMatch(/ main|__libc_start_call_main /);

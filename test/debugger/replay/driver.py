@@ -124,7 +124,7 @@ def calls():
     say(described=gdb.parse_and_eval("describe(root)").string(), lines=number('count_lines("/etc/passwd")'))
     say(strings=number('$_strlen("three")'), inside=standing())
     say(crash=fails("print crash_on(999)"), stack=run("backtrace"), key=number("root->key"))
-    say(killed=run("continue"), left=run("continue"), after=standing())
+    say(killed=run("continue"), after=standing())
     say(same=run("info registers") == registers)
     say(end=run("continue"))
     say(sum_at_end=number("tree_sum(root)"), stack_at_end=run("backtrace"))

@@ -56,3 +56,15 @@ it('stays before the end when it runs on from there', async () => {
   expect(text).toMatch(/No more reverse-execution history[^]*\* 1 +Thread \S+ "tree"/);
   expect(text).not.toMatch(/exited normally\]|Cannot|does not support|The program is not being run/);
 });
+
+it('output appears whenever the program runs there, and not on the way back', async () => {
+  const words = ['one', 'two', 'three', 'four', 'five'];
+  const between = ['continue', 'reverse-continue', 'continue', 'run', 'continue'];
+  const commands = between.flatMap((command, index) => [`echo ${words[index]}\\n`, command]);
+  const { text } = await debugOnce(sample('skylake-pku/tree'), commands);
+  const shown = words.map((word) => text.split(`\n${word}\n`)[1].split(/\n(?:two|three|four|five)\n/)[0]);
+  expect(
+    shown.map((part) => /^keys \d+/m.test(part)),
+    text,
+  ).toEqual([true, false, true, false, true]);
+});

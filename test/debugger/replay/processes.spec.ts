@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { debugOnce, sample } from './recording.js';
+import type { PlaceText } from '../../../src/engine/base/place.js';
+import type { PlaceOptions } from '../../../src/cli/debug/places.js';
+import { debugOnce, sample, type Session } from './recording.js';
 
 describe('processes and threads', () => {
   it('a child is followed across its vfork and exec, and its end is the end of history', async () => {
@@ -39,7 +41,43 @@ it('the end, with --at-end, is where the last process still stands', async () =>
   const { text } = await debugOnce(sample('zen2/spawn'), commands, undefined, { atEnd: true });
   expect(text.match(/process \d+ +\d+ \(extended-remote/g)).toHaveLength(1);
   expect(text).toMatch(/Completed event: \d+/);
-  expect(text).toMatch(/Inferior 1 \(process \d+\) exited normally/);
+  expect(text).toMatch(/No more reverse-execution history/);
+});
+
+describe('--on-process', () => {
+  const frame = (number: number): PlaceText => ({ kind: 'frame', frame: number });
+  const commands = [
+    'info proc exe',
+    'monitor when',
+    'monitor when-tid',
+    'python print(gdb.selected_inferior().pid)',
+  ];
+  const begin = (place: PlaceOptions): Promise<Session> =>
+    debugOnce(sample('zen2/spawn'), commands, undefined, place);
+
+  it.each([
+    ['a command', { onProcess: 'sh' }, 1021, 31964],
+    ['a number', { onProcess: '31963' }, 367, 31963],
+    ['a frame before that', { onProcess: 'sh', goto: frame(100) }, 1021, 31964],
+    ['a frame behind that', { onProcess: 'sh', goto: frame(1100) }, 1100, 31964],
+  ])('begins where the program does: %s', async (_name, place, at, pid) => {
+    const { text } = await begin(place);
+    expect(text).toMatch(new RegExp(`Completed event: ${at}\nCurrent tid: ${pid}\n${pid}\n`));
+  });
+
+  it('with --at-end stands before the end of that process', async () => {
+    const { text } = await begin({ onProcess: 'echo', atEnd: true });
+    expect(text).toMatch(/Current tid: 31963\n31963\n/);
+    const { text: later } = await debugOnce(sample('zen2/spawn'), ['continue'], undefined, {
+      task: 31963,
+      atEnd: true,
+    });
+    expect(later).toMatch(/No more reverse-execution history/);
+  });
+
+  it('names what no process executes', async () => {
+    await expect(begin({ onProcess: 'nosuch' })).rejects.toThrow(/No process nosuch executes a program/);
+  });
 });
 
 describe('a crash', () => {

@@ -1,0 +1,15 @@
+#!/bin/bash
+# Stands in for python3 while rr's tests record: keeps the recording and what would have been started.
+case ${1:-} in
+  */clone_interruption_finder.py | -*) exec "$REAL_PYTHON3" "$@" ;;
+esac
+[ "${2:-}" = --lldb ] && exit 0
+if [ ! -e "$TEST_OUTPUT/trace" ]; then
+  "$REAL_RR" pack "$_RR_TRACE_DIR/latest-trace" > /dev/null 2>&1
+  cp -rL "$_RR_TRACE_DIR/latest-trace" "$TEST_OUTPUT/trace.part" && mv "$TEST_OUTPUT/trace.part" "$TEST_OUTPUT/trace"
+fi
+number=0
+while [ -e "$TEST_OUTPUT/$number.session" ]; do number=$((number + 1)); done
+[ -f /dev/stdin ] && cat > "$TEST_OUTPUT/$number.input"
+printf '%s\n' "$@" > "$TEST_OUTPUT/$number.session"
+cp "$_RR_TRACE_DIR"/record.{out,err} "$TEST_OUTPUT/" 2> /dev/null || true

@@ -1,0 +1,86 @@
+/** Ends, calls and names as rr tells them, for scripts that were written for it. */
+import { describe, expect, it } from 'vitest';
+import { fakeSession, type FakeSession, type Instruction } from '../../test/debugger/fake-target.js';
+import { handlePacket } from './requests/dispatch.js';
+
+const END: Instruction = {
+  tid: 100,
+  rip: 0x400008,
+  stop: { kind: 'exited', tid: 100, pid: 100, status: 7 << 8 },
+};
+const program: readonly Instruction[] = [{ tid: 100, rip: 0x400000 }, { tid: 100, rip: 0x400004 }, END];
+
+async function start(asRr = true): Promise<FakeSession & { ask(body: string): Promise<string> }> {
+  const fake = fakeSession(program, asRr);
+  const ask = (body: string): Promise<string> => handlePacket(fake.session, body);
+  await ask('qSupported:multiprocess+;swbreak+');
+  return { ...fake, ask };
+}
+
+const RUN_TO_FRAME = `vRun;;${Buffer.from('1').toString('hex')}`;
+
+describe('the end of a process', () => {
+  it('is a signal that was not recorded, and then an exit, behind which nobody is there', async () => {
+    const { ask } = await start();
+    expect(await ask('vCont;c')).toMatch(/^T09thread:p64\.64;/);
+    expect(await ask('qfThreadInfo')).toBe('mp64.64,p64.65');
+    expect(await ask('vCont;C09')).toBe('W00;process:64');
+    expect(await ask('qfThreadInfo')).toBe('m');
+    expect(await ask(`qRRCmd:checkpoint:-1`)).toBe(
+      Buffer.from('The program is not being run.\n').toString('hex'),
+    );
+  });
+
+  it('is left backwards, and by running again', async () => {
+    const { ask, target } = await start();
+    await ask('vCont;c');
+    await ask('Z0,400004,1');
+    expect(await ask('bc')).toMatch(/^T05swbreak:;/);
+    await ask('vCont;c');
+    await ask('vCont;c');
+    expect(await ask(RUN_TO_FRAME)).toMatch(/^T00thread:p64\.64;/);
+    expect(await ask('vCont;c')).toMatch(/^T00thread:p64\.64;/);
+    expect(target.at).toBe(1);
+    expect(await ask('qfThreadInfo')).toBe('mp64.64,p64.65');
+  });
+
+  it('is the end of history else', async () => {
+    const { ask } = await start(false);
+    expect(await ask('vCont;c')).toMatch(/^T05replaylog:end;/);
+    expect(await ask('vCont;c')).toMatch(/^T05replaylog:end;/);
+  });
+});
+
+describe('a call that ends its process', () => {
+  const call = async (asRr: boolean): Promise<Awaited<ReturnType<typeof start>> & { reply: string }> => {
+    const session = await start(asRr);
+    await session.ask('P0=0700000000000000');
+    return { ...session, reply: await session.ask('vCont;c') };
+  };
+
+  it('leaves the replay where it stood', async () => {
+    const { ask, reply, diversions, said } = await call(false);
+    expect(reply).toMatch(/^T00thread:p64\.64;.*10:0000400000000000;/);
+    expect(diversions[0].closed).toBe(true);
+    expect(said()).toMatch(/process 100 exited with code 07; back in the replay, as it was/);
+    expect(await ask('p0')).toBe('6400000000000000');
+  });
+
+  it('is a process that is gone, as rr tells it, and there again at its breakpoints', async () => {
+    const { ask, reply } = await call(true);
+    expect(reply).toBe('X09;process:64');
+    expect(await ask('qfThreadInfo')).toBe('mp64.64,p64.65');
+    await ask('Z0,400000,1');
+    expect(await ask('vCont;s:p64.64')).toMatch(/^T05swbreak:;.*10:0000400000000000;/);
+    expect(await ask('vCont;s:p64.64')).toMatch(/^T05thread:.*10:0400400000000000;/);
+  });
+});
+
+it('names of threads are what gdb shows in parentheses, and Ctrl-C is no signal', async () => {
+  const { ask, session, target } = await start();
+  expect(await ask('qXfer:threads:read::0,1000')).toContain('<thread id="p64.65">worker</thread>');
+  target.endless = true;
+  const running = ask('vCont;c');
+  session.interruptRequested = true;
+  expect(await running).toMatch(/^T00thread:/);
+});
