@@ -9,6 +9,7 @@ import type {
   Executable,
   LifecycleKind,
   MutableTarget,
+  OpenDescriptor,
   RunRequest,
   Watchpoint,
 } from '../engine/debug/target.js';
@@ -77,6 +78,13 @@ export class Diversion implements MutableTarget {
     if (!thread || !program) return { path: '', arguments: [], auxv: new Uint8Array(0), directory: null };
     const { file: path, arguments: args, auxv } = program;
     return { path, arguments: args, auxv, directory: thread.process.place.directory };
+  }
+
+  descriptors(pid: number): readonly OpenDescriptor[] {
+    const thread = this.allThreads().find(({ process }) => process.pid === pid);
+    return [...(thread?.process.descriptors ?? [])]
+      .map(([fd, { file }]) => ({ fd, name: file.path }))
+      .sort((one, other) => one.fd - other.fd);
   }
 
   registers(tid: number): RegisterWords {

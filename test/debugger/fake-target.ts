@@ -11,6 +11,7 @@ import type {
   LifecycleKind,
   Moment,
   MutableTarget,
+  OpenDescriptor,
   ReplayTarget,
   RunRequest,
   Watchpoint,
@@ -87,6 +88,12 @@ export class FakeTarget implements ReplayTarget {
   }
   executable(): Executable {
     return { path: '/bin/fake', arguments: ['fake', 'of it'], auxv: AUXV, directory: '/tmp' };
+  }
+  descriptors(): readonly OpenDescriptor[] {
+    return [
+      { fd: 1, name: '/dev/null' },
+      { fd: 3, name: '/tmp/<odd>' },
+    ];
   }
   registers(tid: number): RegisterWords {
     const words = newRegisters();

@@ -25,6 +25,7 @@ import {
   threadStopInfo,
 } from './lldb.js';
 import { searchMemory } from './memory.js';
+import { osDocument } from './osdata.js';
 import { nameBytes, printable, xmlText } from '../../engine/base/names.js';
 
 /** What both sides may have. */
@@ -50,6 +51,7 @@ const OURS = [
   'qXfer:exec-file:read+',
   'qXfer:siginfo:read+',
   'qXfer:threads:read+',
+  'qXfer:osdata:read+',
 ];
 
 /** What LLDB alone asks for in this way. */
@@ -101,6 +103,8 @@ function transfer(session: Session, text: string): string {
       return documentPart(session.description.xml, range);
     case 'threads':
       return documentPart(latin1Text(Buffer.from(threadsDocument(session))), range);
+    case 'osdata':
+      return documentPart(latin1Text(Buffer.from(osDocument(session, annex))), range);
     case 'libraries-svr4':
       return libraries(session, range);
     case 'auxv':

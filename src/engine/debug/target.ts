@@ -29,6 +29,12 @@ export interface Executable {
   readonly directory: string | null;
 }
 
+/** A descriptor of a process and what it leads to, in the words of a link in /proc/PID/fd as far as it is known. */
+export interface OpenDescriptor {
+  readonly fd: number;
+  readonly name: string;
+}
+
 export type Direction = 'forward' | 'backward';
 
 export interface RunRequest {
@@ -128,6 +134,8 @@ export interface DebugTarget {
   /** The task that the last stop was of. */
   readonly currentTid: number;
   executable(pid: number): Executable;
+  /** By number; what was open when the recording began, and is not known otherwise, is missing. */
+  descriptors(pid: number): readonly OpenDescriptor[];
 
   /** A copy. In user_regs_struct order; orig_rax as a debugger shows it. */
   registers(tid: number): RegisterWords;

@@ -9,6 +9,7 @@ import type {
   DebugTask,
   Executable,
   LifecycleKind,
+  OpenDescriptor,
   Moment,
   ReplayTarget,
   RunRequest,
@@ -123,6 +124,14 @@ export class TravelTarget implements ReplayTarget {
       return { path, arguments: args, auxv, directory: workingDirectory(group) };
     }
     throw noTask(pid);
+  }
+
+  descriptors(pid: number): readonly OpenDescriptor[] {
+    const task = [...this.core.tasks.values()].find(({ group }) => group.tgid === pid);
+    if (!task) throw noTask(pid);
+    return [...task.fds.files]
+      .map(([fd, { path: name }]) => ({ fd, name }))
+      .sort((one, other) => one.fd - other.fd);
   }
 
   registers(tid: number): RegisterWords {

@@ -9,8 +9,13 @@ import { caseTrace, itOn, sample } from '../../collections.js';
 const program = path.resolve(import.meta.dirname, '../../../bin/revenant');
 
 function gdb(trace: string, ...commands: string[]): { out: string; err: string } {
+  return gdbWith([], trace, ...commands);
+}
+
+function gdbWith(options: string[], trace: string, ...commands: string[]): { out: string; err: string } {
   const flags = commands.flatMap((command) => ['-ex', command]);
-  const line = ['gdb', trace, '--machine', 'emulated', '--quiet', '--', '-nx', '-batch', ...flags];
+  const ours = ['--machine', 'emulated', '--quiet'];
+  const line = ['gdb', trace, ...ours, '--', '-nx', '-batch', ...options, ...flags];
   const done = spawnSync(program, line, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   return { out: done.stdout, err: done.stderr };
 }
@@ -32,6 +37,16 @@ it('is two lines; what gdb asks of the process is answered from the recording', 
   expect(text).toMatch(/ld-linux-x86-64.so.2\n/);
   expect(err).toBe('');
   expect(leftOver()).toEqual(before);
+});
+
+it('fits into a terminal, and tells of the processes of the recording', () => {
+  const commands = ['info os processes', 'info os threads'];
+  const { out } = gdbWith(['-iex', 'set width 80'], sample('skylake-pku/tree'), ...commands);
+  const [where, , ...rest] = out.split('\n');
+  expect(where).toMatch(/^tree, process \d+, replay \d+: 0x[0-9a-f]+ in _start \(\)$/);
+  expect(rest.join('\n')).toMatch(
+    /^pid +attached +program[^]*\n(\d+) +yes +\/\S+\/tree \/[^]*\npid +tid[^]*\n\1 +\1 +yes +tree/,
+  );
 });
 
 itOn(
