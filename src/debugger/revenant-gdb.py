@@ -83,9 +83,6 @@ class Captured:
             gdb.write("\n".join(self.lines) + "\n", gdb.STDERR)
 
 
-<<<<<<< HEAD
-def revenant_connect(endpoint, as_rr=False):
-=======
 def fitting(text):
     """Without the library that a function is from where its line would be wider than the screen: `from /lib/libc.so.6`."""
     width = gdb.parameter("width") or sys.maxsize
@@ -94,22 +91,17 @@ def fitting(text):
     )
 
 
-def revenant_connect(endpoint):
->>>>>>> ae3e8a8 (Answer gdb's info os from the recording)
+def revenant_connect(endpoint, as_rr=False):
     """Connects, and says in two lines where the program is and where help is; warnings and its output as they come."""
     with Captured() as captured:
         text = gdb.execute("target extended-remote " + endpoint, to_string=True)
     lines = [line for line in captured.lines + text.splitlines() if line.strip() and not NOISE.match(line)]
     thread = gdb.selected_thread()
-<<<<<<< HEAD
     if as_rr:
         gdb.prompt_hook = lambda current: "(rr) "
     name = thread.name or "Replay"
-    gdb.write("%s, process %d, %s: %s\n" % (name, thread.ptid[0], state(), "\n".join(lines)))
-=======
-    head = "%s, process %d, %s: " % (thread.name, thread.ptid[0], state())
+    head = "%s, process %d, %s: " % (name, thread.ptid[0], state())
     gdb.write(fitting(head + "\n".join(lines)) + "\n")
->>>>>>> ae3e8a8 (Answer gdb's info os from the recording)
     gdb.write('Type "help revenant" for the commands of recordings.\n')
 
 
