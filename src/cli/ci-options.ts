@@ -120,7 +120,17 @@ function addOverrides(command: Command): Command {
       ).argParser(parseSeconds),
     )
     .option('--verify-ticks', "count every tick exactly, and compare each frame's")
-    .option('--unpacked', 'the traces were not packed: use the files of this machine that they name');
+    .option('--unpacked', 'the traces were not packed: use the files of this machine that they name')
+    .option(
+      '--files <folder>',
+      'the traces may name or link to files below this folder (repeatable)',
+      (folder: string, before: string[] = []) => [...before, folder],
+    )
+    .addOption(
+      new Option('--clock <which>', "clocks of questions' calls: the recording's, or this machine's").choices(
+        ['recorded', 'now'],
+      ),
+    );
 }
 
 const surroundings = (version: string): CiEnvironment => ({

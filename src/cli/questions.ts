@@ -58,6 +58,7 @@ export class ReplayAnswerer implements QuestionAnswerer {
     const { memoryBytes, stallSeconds } = this.spec.limits;
     const most = DEFAULT_POLICY.limits.memoryBytes;
     return divert(source, work, {
+      clock: this.spec.clock,
       limits: { seconds: stallSeconds, memoryBytes: Math.min(most, memoryBytes ?? most) },
       turn: () => this.opened.turn(),
     });

@@ -21,6 +21,9 @@ export interface Overrides {
   retries?: number;
   verifyTicks?: boolean;
   unpacked?: boolean;
+  /** Folders. */
+  files?: string[];
+  clock?: JobSpec['clock'];
 }
 
 export interface Selection {
@@ -63,12 +66,15 @@ function ofManifest(file: string, complain: (text: string) => void): Selection {
 }
 
 function override(job: JobSpec, overrides: Overrides): void {
-  const { machine, cpu, memory, timeout, stallLimit, retries, verifyTicks, unpacked } = overrides;
+  const { machine, cpu, memory, timeout, stallLimit, retries, verifyTicks, unpacked, files, clock } =
+    overrides;
   job.machine = machine ?? job.machine;
   job.cpu = cpu ?? job.cpu;
   job.retries = retries ?? job.retries;
   job.verifyTicks = verifyTicks ?? job.verifyTicks;
   job.unpacked = unpacked ?? job.unpacked;
+  job.files = files?.map((folder) => path.resolve(folder)) ?? job.files;
+  job.clock = clock ?? job.clock;
   job.limits.memoryBytes = memory ?? job.limits.memoryBytes;
   job.limits.timeoutSeconds = timeout ?? job.limits.timeoutSeconds;
   job.limits.stallSeconds = stallLimit ?? job.limits.stallSeconds;

@@ -76,6 +76,10 @@ export interface JobSpec {
   /** Trace whose header stands in for a missing one, absolute, or null. */
   like: string | null;
   unpacked: boolean;
+  /** Folders, absolute, in which files may lie that the trace names or links to. */
+  files: string[];
+  /** Of questions' calls: the recording's clocks or this machine's. */
+  clock: 'recorded' | 'now';
   verifyTicks: boolean;
   machine: 'host' | 'emulated' | 'auto';
   cpu: string | null;

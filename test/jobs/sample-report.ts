@@ -13,6 +13,8 @@ export const sampleSpec = (name: string, more: Partial<JobSpec> = {}): JobSpec =
   trace: `/traces/${name}`,
   like: null,
   unpacked: false,
+  files: [],
+  clock: 'recorded',
   verifyTicks: false,
   machine: 'auto',
   cpu: null,

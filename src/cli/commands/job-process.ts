@@ -72,6 +72,7 @@ const traceOptions = (spec: JobSpec): ReplayCommandOptions => ({
   // A result follows from the trace alone: it may be kept, and no file beside the trace can change it.
   checkpoints: false,
   like: spec.like ?? undefined,
+  files: spec.files.length > 0 ? spec.files : undefined,
   stallLimit: spec.limits.stallSeconds,
 });
 

@@ -55,6 +55,8 @@ describe('the cache of results', () => {
     fs.writeFileSync(path.join(folder, 'trace/events'), 'abd');
     expect((await run(open(), job())).done).toBe(1);
     expect((await run(open(), job({ unpacked: true }))).done).toBe(1);
+    expect((await run(open(), job({ files: ['/lib'] }))).done).toBe(1);
+    expect((await run(open(), job({ files: ['/lib'] }))).done).toBe(1);
     expect((await run(open(), job({ unpacked: true }))).done).toBe(1);
   });
 

@@ -30,7 +30,8 @@ export class ResultCache {
    * Costs reading the trace once. Errors: those of reading it.
    */
   key(spec: JobSpec): string | null {
-    if (spec.unpacked) return null;
+    if (spec.unpacked || spec.files.length > 0) return null;
+    if (spec.clock === 'now' && spec.questions.length > 0) return null;
     const { name: _name, trace, source: _source, retries: _retries, like, limits, ...rest } = spec;
     const { timeoutSeconds: _timeout, ...counting } = limits;
     const parts = {

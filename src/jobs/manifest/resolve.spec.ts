@@ -48,6 +48,16 @@ describe('the jobs of a manifest', () => {
     expect(until.expect).toMatchObject({ until: 9, stdout: null, status: null });
   });
 
+  it('may use files below folders, which are relative to the manifest, and clocks of this machine', () => {
+    const text = 'version: 1\ndefaults: { clock: now, files: lib }\ntraces:\n';
+    const [first, second] = jobs(
+      `${text}  - { paths: zen2/hello, files: [one, /two], clock: recorded }\n  - { paths: zen2/crash }\n`,
+    );
+    expect(first).toMatchObject({ files: [path.join(folder, 'one'), '/two'], clock: 'recorded' });
+    expect(second).toMatchObject({ files: [path.join(folder, 'lib')], clock: 'now' });
+    expect(() => jobs('version: 1\ntraces:\n  - { paths: zen2/hello, clock: later }\n')).toThrow(/clock/);
+  });
+
   it('have the settings of their entry, else the defaults', () => {
     const text = 'version: 1\ndefaults: { timeout: 2m, memory: 1G, retries: 1 }\ntraces:\n';
     const [first, second] = jobs(

@@ -165,6 +165,8 @@ function newJob(
     trace: path.resolve(trace),
     like: settings.like === undefined ? null : path.resolve(folder, settings.like),
     unpacked: settings.unpacked ?? false,
+    files: [settings.files ?? []].flat().map((name) => path.resolve(folder, name)),
+    clock: settings.clock ?? 'recorded',
     verifyTicks: settings.verifyTicks ?? false,
     machine: settings.machine ?? 'auto',
     cpu: settings.cpu ?? null,

@@ -37,6 +37,8 @@ export interface Settings {
   retries?: number;
   verifyTicks?: boolean;
   unpacked?: boolean;
+  files?: string | string[];
+  clock?: JobSpec['clock'];
   like?: string;
 }
 

@@ -17,6 +17,8 @@ const jobAsking = (asked: Asked[]): JobSpec => ({
   trace: '/traces/tree',
   like: null,
   unpacked: false,
+  files: [],
+  clock: 'recorded',
   verifyTicks: false,
   machine: 'auto',
   cpu: null,

@@ -28,6 +28,7 @@ export function askCommand(spec: JobSpec, { at, ask }: Question): string | null 
   const expression = expressionOf(ask);
   if (expression === null) return null;
   const words = ['revenant', 'call', spec.trace, '--at', place, expression, ...machineWords(spec)];
+  if (spec.clock === 'now') words.push('--clock', 'now');
   return words.map(shellQuoted).join(' ');
 }
 
@@ -37,12 +38,13 @@ function expressionOf(ask: Question['ask']): string | null {
   return ask.type === 'i32' && /^[A-Za-z_]\w*$/.test(ask.address) ? `(int)${ask.address}` : null;
 }
 
-function machineWords({ machine, cpu, limits, like, unpacked }: JobSpec): string[] {
+function machineWords({ machine, cpu, limits, like, unpacked, files }: JobSpec): string[] {
   const words = ['--machine', machine];
   if (cpu !== null) words.push('--cpu', cpu);
   if (limits.memoryBytes !== null) words.push('--memory', String(limits.memoryBytes));
   words.push('--stall-limit', String(limits.stallSeconds));
   if (like !== null) words.push('--like', like);
   if (unpacked) words.push('--unpacked');
+  for (const folder of files) words.push('--files', folder);
   return words;
 }
