@@ -10,10 +10,13 @@ import {
   globalsBreakpointValue,
 } from '../engine/replay/layout.js';
 import { adoptBufferedMask, setRecordOnlyCode } from '../engine/replay/syscallbuf.js';
+import { REAL_TIMER, type RecordedSignals, type RecordedTimer } from '../engine/task/recorded-signals.js';
+import { signalBit } from '../engine/task/signal-state.js';
 import type { Task, ThreadGroup } from '../engine/task/task.js';
 import { readAuxv, workingDirectory } from '../engine/task/initial-stack.js';
 import { Process, Thread, type Credentials, type Place } from './process.js';
 import type { Kernel } from './kernel.js';
+import { toNanos } from './recorded-clocks.js';
 import { waitForRelease } from './tasks/clone.js';
 import type { RecordedDescriptors } from './files/recorded.js';
 
@@ -26,13 +29,22 @@ const CLONES: readonly number[] = [Sys.clone, Sys.fork, Sys.vfork];
 /** AT_* (include/uapi/linux/auxvec.h). */
 const Auxv = { uid: 11, euid: 12, gid: 13, egid: 14 } as const;
 
-/** Makes threads and processes of the copied tasks, from where the replay had them. */
-export function adoptTasks(kernel: Kernel, replay: ReplayCore, descriptors: RecordedDescriptors): void {
+/**
+ * Makes threads and processes of the copied tasks, from where the replay had them.
+ * @param tid the task that the user looks at: it runs even if it is stopped
+ */
+export function adoptTasks(
+  kernel: Kernel,
+  replay: ReplayCore,
+  descriptors: RecordedDescriptors,
+  tid: number,
+): void {
   const processes = new Map<ThreadGroup, Process>();
   for (const task of kernel.core.tasks.values()) processOf(kernel, processes, descriptors, task);
   for (const task of kernel.core.tasks.values()) {
     const thread = new Thread(task, processOf(kernel, processes, descriptors, task));
     kernel.threads.set(task.tid, thread);
+    thread.stopped = task.stopped && task.tid !== tid;
     adoptBufferedMask(task);
     neutraliseBuffer(replay, task);
   }
@@ -40,6 +52,42 @@ export function adoptTasks(kernel: Kernel, replay: ReplayCore, descriptors: Reco
     leaveRecordedCall(kernel, replay, thread);
     thread.task.syscall = -1;
   }
+  const [task] = kernel.core.tasks.values();
+  if (task) adoptSignals(kernel, task.fds.files.world.signals);
+}
+
+/** Signals that wait because they are blocked, and timers with what is left of their time. */
+function adoptSignals(kernel: Kernel, { pending, timers }: RecordedSignals): void {
+  for (const { pid, tid, number, info } of pending) {
+    const process = kernel.processes.get(pid);
+    const thread = tid === 0 ? null : kernel.threads.get(tid);
+    if (!process || thread === undefined) continue;
+    const takers = thread ? [thread] : [...process.threads];
+    // One that somebody could have taken was taken.
+    if (takers.some(({ task }) => (task.signalMask & signalBit(number)) === 0n)) continue;
+    (thread ?? process).pending.add({ number, info });
+  }
+  for (const timer of timers) {
+    const process = kernel.processes.get(timer.pid);
+    if (!process) continue;
+    const { id, clock, signal, value, tid, interval } = timer;
+    const next = dueAt(kernel, timer);
+    if (id === REAL_TIMER) Object.assign(process.alarm, { next, interval });
+    else kernel.timers.push({ id, process, clock, signal, value, tid, next, interval, overrun: 0 });
+    kernel.nextTimer = Math.max(kernel.nextTimer, id + 1);
+  }
+}
+
+/** On the monotonic clock; what was due already has been. */
+function dueAt(
+  { clock }: Kernel,
+  { clock: number, first, interval, isAbsolute, armedAt }: RecordedTimer,
+): bigint {
+  if (first === 0n) return 0n;
+  const due = isAbsolute ? clock.toMonotonic(number, first) : toNanos(armedAt) + first;
+  const now = clock.monotonic;
+  if (due > now) return due;
+  return interval === 0n ? 0n : due + ((now - due) / interval + 1n) * interval;
 }
 
 function processOf(
@@ -100,7 +148,7 @@ function leaveRecordedCall(kernel: Kernel, replay: ReplayCore, thread: Thread): 
       return;
     }
   }
-  thread.again = task.syscall;
+  makeAnew(thread, task.syscall);
   if (!RECORD_ONLY_EXITS.includes(getUnsigned(registers, Reg.rip)) || task.syscallbuf === 0) return;
   const committed = task.space.readU32(task.syscallbuf, 'the syscall buffer header');
   thread.record = (task.syscallbuf + replay.header.syscallbufHdrSize + committed) as Gva;
@@ -112,8 +160,15 @@ function goOnWithCall(thread: Thread): void {
   const interrupted = getSigned(registers, Reg.orig_rax);
   if (getSigned(registers, Reg.rax) !== Sys.restart_syscall || interrupted < 0) return;
   if (interrupted === Sys.restart_syscall) return;
-  thread.again = interrupted;
+  makeAnew(thread, interrupted);
   setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) + SYSCALL_LENGTH);
+}
+
+/** Its timeout goes on. */
+function makeAnew(thread: Thread, number: number): void {
+  const { syscallSince } = thread.task;
+  thread.again = number;
+  thread.since = syscallSince > 0 ? toNanos(syscallSince) : null;
 }
 
 const isVfork = ({ syscall, registers }: Task): boolean =>

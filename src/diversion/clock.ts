@@ -31,6 +31,8 @@ export interface ClockStart {
   /** What the wall clock and that since boot are ahead. */
   readonly wall: bigint;
   readonly boot: bigint;
+  /** The wall clock is a guess: told when the program reads it. */
+  readonly onGuess: (() => void) | null;
 }
 
 /** Clocks that run. The monotonic one goes on from the recorded time, so that it does not run backwards. */
@@ -69,6 +71,7 @@ export class DiversionClock {
 
   /** The program looks at a clock, which it may do until a time has come. */
   read(clock: number): bigint {
+    if (WALL.includes(clock) && this.start.mode === 'recorded') this.start.onGuess?.();
     this.advance(this.look);
     if (this.look < MOST_NANOS) this.look *= 2n;
     return this.now(clock);

@@ -99,9 +99,8 @@ export class Diversion implements MutableTarget {
     const differs = (slot: number): boolean => getUnsigned(live, slot) !== getUnsigned(registers, slot);
     const moved = differs(Reg.rip);
     const isElsewhere = moved || differs(Reg.rsp);
-    if (moved) {
-      putAside(this.parts.kernel, thread, this.parts.scheduler.moved(thread));
-    }
+    if (moved) putAside(this.parts.kernel, thread, this.parts.scheduler.moved(thread));
+    thread.spin = null;
     live.set(registers);
     if (isElsewhere) takeUp(this.parts.kernel, thread);
     core.basesChanged(thread.task);

@@ -21,6 +21,8 @@ export interface RecordedFacts {
   readonly cpu: number;
   readonly release: string;
   readonly nodeName: string;
+  /** Sixteen bytes that stand for one boot of the recording's machine. */
+  readonly boot: Uint8Array;
   /** XSAVE areas that the program sees are laid out so. */
   readonly layout: XstateLayout;
 }

@@ -32,6 +32,8 @@ export interface LeftCall {
   readonly rsp: number;
   /** See Thread.record. */
   readonly record: Gva;
+  /** See Thread.since. */
+  readonly since: bigint | null;
   /** What it goes on waiting for; null: the call is made anew. */
   readonly wait: Wait | null;
 }
@@ -51,6 +53,14 @@ export interface Place {
   mask: number;
 }
 
+/** A loop that changes nothing: who is in it waits for somebody else. */
+export interface Spin {
+  /** All registers at the loop's own place, which is the same however it was found. */
+  readonly at: string;
+  /** In instructions. */
+  readonly length: number;
+}
+
 /** A fault that the processor raised, for the signal frame. */
 export interface FaultFacts {
   readonly trap: number;
@@ -68,6 +78,8 @@ export class Thread {
    * recorders replace system call instructions while other threads stand in the call.
    */
   again = -1;
+  /** The monotonic clock when it entered the call that it is in, or is to make: its timeout counts from there. */
+  since: bigint | null = null;
   /** Calls that it will be back in, the innermost last. */
   readonly left: LeftCall[] = [];
   readonly pending = new PendingSignals();
@@ -78,6 +90,8 @@ export class Thread {
   record = 0 as Gva;
   /** Its parent by vfork waits until it has a space of its own or is gone. */
   releaseParent: (() => void) | null = null;
+  /** It goes round in a loop that changes nothing; `seen`: how far others had come when it last looked. */
+  spin: (Spin & { readonly seen: number }) | null = null;
   /** Stopped by SIGSTOP and the like. */
   stopped = false;
   dead = false;

@@ -1,6 +1,5 @@
 import { PAGE_SIZE, type Gva } from '../engine/base/address.js';
 import type { Logger } from '../engine/base/log.js';
-import { hostStat } from '../engine/host/libc.js';
 import type { AddressSpace } from '../engine/mm/address-space.js';
 import { Prot } from '../engine/mm/vma.js';
 import { GuestStops } from '../engine/debug/guest-stops.js';
@@ -9,10 +8,11 @@ import { copyTasks } from '../engine/replay/checkpoint.js';
 import type { ReplayCore } from '../engine/replay/core.js';
 import { GuestCore } from '../engine/replay/guest-core.js';
 import { RecordedWorld } from '../engine/task/recorded-files.js';
+import { noteAllMapped } from '../engine/replay/syscalls/mapped-facts.js';
 import type { Task } from '../engine/task/task.js';
 import { adoptTasks } from './begin.js';
 import { RETURN_ADDRESS } from './call/caller.js';
-import { DiversionClock } from './clock.js';
+import { DiversionClock, type ClockMode } from './clock.js';
 import { Diversion } from './diversion.js';
 import { randomOf } from './random.js';
 import { recordedOffsets, standingTime } from './recorded-clocks.js';
@@ -59,11 +59,12 @@ export function startDiversion(
     replay.memory.ceiling = replay.memory.pagesInUse + Math.ceil(policy.limits.memoryBytes / 4096);
     const output: { stream: 1 | 2; bytes: Uint8Array }[] = [];
     const world = tasks.length > 0 ? tasks[0].fds.files.world : new RecordedWorld();
+    if (replay.notesFiles) tasks.forEach(noteAllMapped);
     const { kernel, files } = newKernel(source, core, policy, log, collector(output, policy), world);
     const descriptors = new RecordedDescriptors(kernel, world, files);
     for (const space of new Set(tasks.map((task) => task.space))) mapReturnPage(space);
-    new SpecialFiles(kernel).install();
-    adoptTasks(kernel, replay, descriptors);
+    new SpecialFiles(kernel, files).install();
+    adoptTasks(kernel, replay, descriptors, source.tid);
     descriptors.settle();
     kernel.openTerminal = () => descriptors.terminal;
     const stops = new GuestStops(core.machine, core.memory, source.dataBreakpoints ?? false);
@@ -94,8 +95,11 @@ function parkReplay(replay: ReplayCore): { resume: () => void } {
   const { ceiling } = replay.memory;
   if (task) replay.park(task);
   context.clearDebugRegisters();
+  // So that the processor's randomness can be hidden, which is this machine's.
+  if (!replay.machine.interceptCpuid(true)) replay.log.debug({}, 'CPUID cannot be intercepted');
   return {
     resume: () => {
+      replay.machine.interceptCpuid(false);
       replay.memory.ceiling = ceiling;
       context.restoreStop(stop);
       if (task) replay.activate(task);
@@ -138,23 +142,16 @@ function mapReturnPage(space: AddressSpace): void {
   });
 }
 
-function newClock(replay: ReplayCore, { clock: mode }: DiversionPolicy, log: Logger): DiversionClock {
+function newClock(replay: ReplayCore, mode: ClockMode, onGuess: () => void): DiversionClock {
   const offsets = recordedOffsets(replay);
-  const monotonic = standingTime(replay, offsets);
-  if (offsets.wall === null && mode === 'recorded')
-    log.debug({}, 'the recording never read the time of day: that of its files is taken');
+  const { wall, leastWall, boot } = offsets;
   return new DiversionClock({
     mode,
-    monotonic,
-    wall: offsets.wall ?? fileTime(replay.trace.directory) - offsets.last,
-    boot: offsets.boot ?? 0n,
+    monotonic: standingTime(replay, offsets),
+    wall: wall ?? leastWall,
+    boot: boot ?? 0n,
+    onGuess: wall === null ? onGuess : null,
   });
-}
-
-/** When the recorder wrote its last event. */
-function fileTime(directory: string): bigint {
-  const facts = hostStat(`${directory}/events`);
-  return typeof facts === 'number' ? 0n : BigInt(facts.mtime[0]) * 1_000_000_000n;
 }
 
 /** The same in each diversion of a place. */
@@ -174,13 +171,20 @@ function newKernel(
   world: RecordedWorld,
 ): { kernel: Kernel; files: WorldFiles } {
   const { header } = replay;
-  const clock = newClock(replay, policy, log);
+  const clock = newClock(replay, policy.clock, () =>
+    kernel.sayOnce(
+      'wall clock',
+      {},
+      'the recording never read the time of day: the latest time of a file that it looked at is taken',
+    ),
+  );
   const facts: RecordedFacts = {
     rrcallBase: header.rrcallBase,
     syscallbufHdrSize: header.syscallbufHdrSize,
     cpu: Math.max(0, header.bindToCpu),
     release: header.uname.release || '6.1.0',
     nodeName: header.uname.nodename || 'revenant',
+    boot: header.uuid,
     layout: replay.vectors.recorded,
   };
   const handles = new HostHandles();

@@ -1,19 +1,23 @@
 /** A call asks the same question of the same moment, so it has the same answer on any day. */
+import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { divert, type DiversionHandle } from '../../src/api/divert.js';
+import { divert } from '../../src/api/divert.js';
 import type * as Libc from '../../src/engine/host/libc.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { Replay } from '../../src/index.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
-import { caseTrace, itOn } from '../collections.js';
+import { caseTrace, itOn, recording } from '../collections.js';
 import { frameBeforeExit, openReplay, traceFolder } from './fixtures.js';
+import { ofFiles, ofLibrary, ofLoop, ofStreams, ofWaits, type Questions } from './questions-again.js';
 
-const host = vi.hoisted(() => ({ hours: 0n }));
+/** What this machine's clocks say: later by some hours, and going faster. */
+const host = vi.hoisted(() => ({ hours: 0n, pace: 1n }));
 vi.mock('../../src/engine/host/libc.js', async (original) => {
   const libc = await original<typeof Libc>();
-  return {
-    ...libc,
-    hostClock: (clock: number) => libc.hostClock(clock) + host.hours * 3_600_000_000_000n,
-  };
+  const hostClock = (clock: number): bigint =>
+    libc.hostClock(clock) * host.pace + host.hours * 3_600_000_000_000n;
+  return { ...libc, hostClock };
 });
 
 let transport: VcpuTransport;
@@ -22,76 +26,81 @@ beforeAll(async () => {
 });
 afterAll(() => transport.close());
 
-/** What differs from run to run on a machine: each by a diversion of its own. */
-const QUESTIONS: Readonly<Record<string, (d: DiversionHandle) => Promise<unknown>>> = {
-  time: (d) => d.call('time', 0),
-  realtime: (d) => filled(d, 16, (at) => d.call('clock_gettime', 0, at)),
-  monotonic: (d) => filled(d, 16, (at) => d.call('clock_gettime', 1, at)),
-  'processor time': (d) => filled(d, 16, (at) => d.call('clock_gettime', 2, at)),
-  'time of day': (d) => filled(d, 16, (at) => d.call('gettimeofday', at, 0)),
-  'after a sleep': async (d) => [await d.call('usleep', 1_500_000), await d.call('time', 0)],
-  getrandom: (d) => filled(d, 32, (at) => d.call('getrandom', at, 32, 0)),
-  urandom: (d) =>
-    filled(d, 32, async (at) => d.call('read', Number(await d.call('open', '/dev/urandom', 0)), at, 32)),
-  uptime: (d) =>
-    filled(d, 64, async (at) => d.call('read', Number(await d.call('open', '/proc/uptime', 0)), at, 64)),
-  meminfo: (d) =>
-    filled(d, 256, async (at) => d.call('read', Number(await d.call('open', '/proc/meminfo', 0)), at, 256)),
-  'a pipe': (d) =>
-    filled(d, 256, async (at) => {
-      await d.call('pipe', at);
-      return d.call('fstat', 3, at + 8n);
-    }),
-  'a new file': (d) =>
-    filled(d, 160, async (at) => {
-      const fd = Number(await d.call('open', '/tmp/same-again', 0o102, 0o600));
-      await d.call('write', fd, 'text', 4);
-      return d.call('fstat', fd, at);
-    }),
-  'a name for a file': (d) =>
-    filled(d, 32, async (at) => {
-      d.writeMemory(at, Buffer.from('/tmp/same-XXXXXX\0'));
-      return (await d.call('mkstemp', at)) > 0n;
-    }),
-  'a child': (d) => d.call('fork'),
-  'random of a program': async (d) => {
-    const command =
-      'od -An -tx1 /proc/self/auxv | head -c 999; od -An -N8 -tx1 /dev/urandom; date +%N; echo $$';
-    await d.call('system', command);
-    return d.output;
-  },
-};
+const FOLDER = '/tmp/revenant-moments';
 
-async function filled(
-  d: DiversionHandle,
-  size: number,
-  fill: (at: bigint) => Promise<unknown>,
-): Promise<unknown[]> {
-  const at = await d.call('malloc', size);
-  d.writeMemory(at, new Uint8Array(size));
-  const result = await fill(at);
-  return [result, Buffer.from(d.readMemory(at, size)).toString('latin1')];
+/** Another day on this machine: other times, files where the recording had some, other pids, less of the processor. */
+function anotherDay(): () => void {
+  host.hours = 25n;
+  host.pace = 2n;
+  fs.mkdirSync(`${FOLDER}/sub`, { recursive: true });
+  for (const name of ['a', 'b', 'mapped', 'link', 'sub/c', 'new'])
+    fs.writeFileSync(`${FOLDER}/${name}`, 'today');
+  for (const name of ['leaks-written']) fs.writeFileSync(`/tmp/${name}`, 'today');
+  for (let child = 0; child < 40; child++) spawnSync('true');
+  const busy = spawn('sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' });
+  return () => {
+    busy.kill('SIGKILL');
+    host.hours = 0n;
+    host.pace = 1n;
+    fs.rmSync(FOLDER, { recursive: true });
+    for (const name of ['leaks-written']) fs.rmSync(`/tmp/${name}`);
+  };
 }
+
+async function answers(
+  folder: string,
+  place: string,
+  questions: Questions,
+): Promise<Record<string, unknown>> {
+  const replay = await Replay.open(folder, { machine: 'emulated' });
+  try {
+    await replay.runTo(place);
+    const found: Record<string, unknown> = {};
+    for (const [name, ask] of Object.entries(questions))
+      found[name] = await replay.divert(ask).catch((error: unknown) => String(error));
+    return found;
+  } finally {
+    await replay.close();
+  }
+}
+
+const CALLS: readonly (readonly [trace: string, place: string, questions: Questions])[] = [
+  ['moments/again', 'spot', { ...ofLibrary, ...ofStreams }],
+  ['moments/files', 'spot', ofFiles],
+  ['moments/loop', 'spot', ofLoop],
+  ['moments/waits', 'spot', ofWaits],
+];
+
+it('a hundred calls', () => {
+  const counts = CALLS.map(([, , questions]) => Object.keys(questions).length);
+  expect(counts.reduce((sum, count) => sum + count)).toBeGreaterThanOrEqual(100);
+});
+
+for (const [trace, place, questions] of CALLS)
+  itOn(
+    recording(trace),
+    `${trace}: two runs of a call give the same bytes, on another day`,
+    async (folder) => {
+      const first = await answers(folder, place, questions);
+      const back = anotherDay();
+      try {
+        expect(await answers(folder, place, questions)).toEqual(first);
+      } finally {
+        back();
+      }
+    },
+  );
 
 const tree = traceFolder('zen2/tree')!;
 
-it('two runs of a call give the same bytes, an hour apart', async () => {
+it('the clocks of this machine are there for who wants them', async () => {
   const replay = openReplay(transport, tree);
   replay.advanceTo(frameBeforeExit(tree));
-  const run = async (): Promise<Record<string, unknown>> => {
-    const answers: Record<string, unknown> = {};
-    for (const [name, ask] of Object.entries(QUESTIONS))
-      answers[name] = await divert(replay.session.stand(), ask).catch(String);
-    return answers;
-  };
-  host.hours = 0n;
-  const first = await run();
-  host.hours = 1n;
-  expect(await run()).toEqual(first);
-  const seconds = Number(first.time);
-  expect(await divert(replay.session.stand(), (d) => d.call('time', 0), { clock: 'now' })).toBeGreaterThan(
-    seconds + 3000,
-  );
+  const ask = (clock: 'now' | 'recorded'): Promise<bigint> =>
+    divert(replay.session.stand(), (d) => d.call('time', 0), { clock });
+  const [recorded, now] = [await ask('recorded'), await ask('now')];
+  expect(Math.abs(Number(now) - Date.now() / 1000)).toBeLessThan(60);
+  expect(recorded).toBeLessThan(now);
   replay.close();
 });
 

@@ -142,17 +142,27 @@ export class Caller {
       });
     switch (stop.kind) {
       case 'signal':
-        if (!this.target.handles(stop.tid, stop.signal)) throw this.crashed(stop);
+        if (this.isOwn(stop.tid) && !this.target.handles(stop.tid, stop.signal)) throw this.crashed(stop);
         return go(stop.signal);
       case 'ended':
         throw new CallFailed(`The call did not return. ${stop.reason}`, stop);
       case 'exited':
+        if (stop.pid !== this.pid) return go(0);
         throw new CallFailed(describeExit(stop), stop);
       case 'interrupted':
         throw new CallFailed('The call was interrupted.', stop);
       default:
         return go(0);
     }
+  }
+
+  private get pid(): number {
+    return this.target.tasks().find(({ tid }) => tid === this.tid)?.pid ?? 0;
+  }
+
+  /** What becomes of other processes is theirs. */
+  private isOwn(tid: number): boolean {
+    return this.target.tasks().find((task) => task.tid === tid)?.pid === this.pid;
   }
 
   private crashed(stop: Extract<DebugStop, { kind: 'signal' }>): CallFailed {

@@ -22,9 +22,9 @@ function read(path: string): string | null {
   }
 }
 
-it('reads files, and what of the kernel tells of the machine only', () => {
+it('reads files, and nothing of the kernel', () => {
   expect(read('/etc/passwd')).toContain('root:');
-  expect(read('/proc/version')).toContain('Linux');
+  expect(read('/proc/version')).toBeNull();
   expect(read('/proc/self/environ')).toBeNull();
   expect(read('/dev/null')).toBeNull();
 });

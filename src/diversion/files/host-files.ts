@@ -11,10 +11,6 @@ const TYPE_SHIFT = 12;
 
 /** Under these the host's files are generated, or lead to its devices and processes. */
 const HIDDEN = ['/proc', '/dev', '/sys', '/run'];
-/** What of them tells of the machine and changes nothing. */
-const SHOWN =
-  /^\/(proc\/(cpuinfo|meminfo|version|uptime|loadavg|stat|filesystems|sys\/(kernel\/(osrelease|ostype|pid_max|ngroups_max|cap_last_cap|random\/boot_id)|vm\/overcommit_memory|fs\/file-max))|sys\/(devices\/system\/(cpu|node)|kernel\/mm)(\/.*)?)$/;
-
 /**
  * File systems that are the kernel itself (include/uapi/linux/magic.h): proc, sysfs, debugfs, tracefs, securityfs,
  * configfs, cgroup, cgroup2, bpf, efivarfs, pstore. They may be mounted anywhere, and reading some of their files has effects.
@@ -32,7 +28,7 @@ function isOfKernel(fd: number): boolean {
 }
 
 function isHidden(path: string): boolean {
-  return HIDDEN.some((root) => path === root || path.startsWith(`${root}/`)) && !SHOWN.test(path);
+  return HIDDEN.some((root) => path === root || path.startsWith(`${root}/`));
 }
 
 /** Descriptors of the host's that a diversion has open. */
@@ -72,7 +68,7 @@ class HostFile implements FileContent {
     const now = hostFstat(fd);
     // Between looking and opening it may have become something else.
     const isFile = typeof now !== 'number' && (now.mode & Mode.typeMask) === Mode.regular;
-    if (!isFile || (isOfKernel(fd) && !SHOWN.test(this.path))) {
+    if (!isFile || isOfKernel(fd)) {
       hostCall('close', fd);
       return fail(E.EACCES);
     }

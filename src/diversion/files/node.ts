@@ -71,4 +71,6 @@ export interface FileLayer {
   list(path: string): DirectoryEntry[] | null;
   /** Nothing is there, whatever the layers below have. */
   isGone?(path: string): boolean;
+  /** `list` has all names of the folder, whatever the layers below have. */
+  isWhole?(path: string): boolean;
 }

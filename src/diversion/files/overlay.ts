@@ -83,6 +83,7 @@ export class Overlay {
     const own = this.entries.get(path);
     if (!(own?.kind === 'directory' && own.opaque) && !this.isHidden(path)) {
       for (const layer of [...this.layers].reverse()) {
+        if (layer.isWhole?.(path)) names.clear();
         for (const entry of layer.list(path) ?? []) names.set(entry.name, entry);
         for (const name of [...names.keys()]) if (layer.isGone?.(joined(path, name))) names.delete(name);
       }

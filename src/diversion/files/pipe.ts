@@ -163,13 +163,55 @@ export function makePipe(memory: PipeMemory, flags: number): { read: OpenFile; w
   };
 }
 
+/** Files that are under way between two sockets; those that nobody receives are closed. */
+class Rights {
+  private readonly queue: { readonly before: number; readonly files: readonly OpenFile[] }[] = [];
+  private sent = 0;
+  private received = 0;
+
+  /** `count` bytes were written. */
+  passed(count: number): void {
+    this.sent += count;
+  }
+
+  /** They go with the byte that is written next. */
+  add(files: readonly OpenFile[]): () => void {
+    for (const file of files) file.retain();
+    const sent = { before: this.sent, files };
+    if (files.length > 0) this.queue.push(sent);
+    return () => {
+      const at = this.queue.indexOf(sent);
+      if (at < 0) return;
+      this.queue.splice(at, 1);
+      for (const file of files) file.release();
+    };
+  }
+
+  /** `count` bytes were read: what came with them. Who takes it releases each once it has it. */
+  take(count: number): OpenFile[] {
+    this.received += count;
+    const files: OpenFile[] = [];
+    while (this.queue.length > 0 && this.queue[0].before < this.received)
+      files.push(...(this.queue.shift()?.files ?? []));
+    return files;
+  }
+
+  close(): void {
+    for (const { files } of this.queue.splice(0)) for (const file of files) file.release();
+  }
+}
+
 /** One end of a pair of connected stream sockets: two channels. */
-class SocketEnd extends OpenFile {
+export class SocketEnd extends OpenFile {
   readonly path: string;
+  /** Came with bytes that were read, and nobody has taken them. */
+  private readonly arrived: OpenFile[] = [];
 
   constructor(
     private readonly incoming: OpenFile,
     private readonly outgoing: OpenFile,
+    private readonly rightsIn: Rights,
+    private readonly rightsOut: Rights,
     inode: number,
     flags: number,
   ) {
@@ -185,11 +227,25 @@ class SocketEnd extends OpenFile {
   }
 
   override read(into: Uint8Array): number | null {
-    return this.incoming.read(into);
+    const count = this.incoming.read(into);
+    this.arrived.push(...this.rightsIn.take(count ?? 0));
+    return count;
   }
 
   override write(bytes: Uint8Array): number | null {
-    return this.outgoing.write(bytes);
+    const count = this.outgoing.write(bytes);
+    this.rightsOut.passed(count ?? 0);
+    return count;
+  }
+
+  /** SCM_RIGHTS: files that go with what is written next. @returns takes them back, if nothing is written */
+  send(files: readonly OpenFile[]): () => void {
+    return this.rightsOut.add(files);
+  }
+
+  /** Those that came with what was read; the caller releases each. */
+  takeFiles(): OpenFile[] {
+    return this.arrived.splice(0);
   }
 
   override poll(): number {
@@ -201,18 +257,21 @@ class SocketEnd extends OpenFile {
   }
 
   protected override closed(): void {
+    for (const file of this.arrived.splice(0)) file.release();
+    this.rightsIn.close();
     this.incoming.release();
     this.outgoing.release();
   }
 }
 
 /** socketpair(2) of streams. */
-export function makeSocketPair(memory: PipeMemory, flags: number): [OpenFile, OpenFile] {
+export function makeSocketPair(memory: PipeMemory, flags: number): [SocketEnd, SocketEnd] {
   const [there, back] = [makePipe(memory, 0), makePipe(memory, 0)];
+  const [rights, rightsBack] = [new Rights(), new Rights()];
   const inode = memory.newInode();
   return [
-    new SocketEnd(there.read, back.write, inode, flags),
-    new SocketEnd(back.read, there.write, inode, flags),
+    new SocketEnd(there.read, back.write, rights, rightsBack, inode, flags),
+    new SocketEnd(back.read, there.write, rightsBack, rights, inode, flags),
   ];
 }
 

@@ -5,8 +5,6 @@ import { readEnvironment } from '../../engine/task/initial-stack.js';
 import { Mode, type DirectoryEntry, type FileContent, type FileStat, type Node } from './node.js';
 import { nameBytes } from '../../engine/base/names.js';
 
-const CLOCK_BOOTTIME = 7;
-
 const stat = (mode: number, inode: number): FileStat => ({
   mode,
   size: 0,
@@ -18,26 +16,33 @@ const stat = (mode: number, inode: number): FileStat => ({
   device: 0x15,
 });
 
+const bytesOf = (content: string | Uint8Array): Uint8Array =>
+  typeof content === 'string' ? nameBytes(content) : content;
+
 /** Generated when it is first read. */
 class GeneratedFile implements FileContent {
   private bytes: Uint8Array | null = null;
 
-  constructor(private readonly make: () => string) {}
+  constructor(private readonly make: () => string | Uint8Array) {}
 
   stat(): FileStat {
     return stat(Mode.regular | 0o444, 1);
   }
 
   read(offset: number, into: Uint8Array): number {
-    this.bytes ??= nameBytes(this.make());
+    this.bytes ??= bytesOf(this.make());
     const piece = this.bytes.subarray(offset, offset + into.length);
     into.set(piece);
     return piece.length;
   }
 }
 
-const file = (make: () => string): Node => ({ kind: 'file', content: new GeneratedFile(make) });
-const folder: Node = { kind: 'directory', stat: stat(Mode.directory | 0o555, 1) };
+/** A file whose content is made when it is first read. */
+export const generated = (make: () => string | Uint8Array): Node => ({
+  kind: 'file',
+  content: new GeneratedFile(make),
+});
+export const folder: Node = { kind: 'directory', stat: stat(Mode.directory | 0o555, 1) };
 const link = (target: string): Node => ({ kind: 'link', target, stat: stat(Mode.link | 0o777, 1) });
 
 function environment(process: Process): string {
@@ -47,7 +52,16 @@ function environment(process: Process): string {
   return [...readEnvironment(task.space, start)].map(([name, value]) => `${name}=${value}\0`).join('');
 }
 
-const NAMES = ['cmdline', 'comm', 'cwd', 'environ', 'exe', 'fd', 'maps', 'stat', 'statm', 'status', 'task'];
+const NAMES = [
+  ...['auxv', 'cgroup', 'cmdline', 'comm', 'cwd', 'environ', 'exe', 'fd', 'limits', 'maps', 'mounts'],
+  ...['oom_score_adj', 'root', 'stat', 'statm', 'status', 'task'],
+];
+const LIMITS = [
+  'Limit                     Soft Limit           Hard Limit           Units     ',
+  'Max stack size            8388608              unlimited            bytes     ',
+  'Max open files            1024                 1024                 files     ',
+  '',
+].join('\n');
 
 /** /proc of the diversion's own processes. */
 export class ProcFiles {
@@ -57,8 +71,6 @@ export class ProcFiles {
     if (path === '/proc') return folder;
     if (path === '/proc/self') return link(`/proc/${pid}`);
     if (path === '/proc/thread-self') return link(`/proc/${pid}/task/${pid}`);
-    const facts = this.facts(path);
-    if (facts) return file(facts);
     const match = /^\/proc\/(\d+)(?:\/task\/(\d+))?(?:\/(\w+)(?:\/(\d+))?)?$/.exec(path);
     if (!match) return null;
     const process = this.kernel.processes.get(Number(match[1]));
@@ -66,26 +78,6 @@ export class ProcFiles {
     if (match[3] === undefined) return folder;
     if (match[4] !== undefined) return match[3] === 'fd' ? this.descriptor(process, Number(match[4])) : null;
     return this.entry(process, match[3]);
-  }
-
-  /** Of the machine: what changes all the time is the diversion's. */
-  private facts(path: string): (() => string) | null {
-    const { clock, policy, processes } = this.kernel;
-    const seconds = (nanos: bigint): string => (Number(nanos / 10_000_000n) / 100).toFixed(2);
-    const kilobytes = policy.limits.memoryBytes / 1024;
-    switch (path) {
-      case '/proc/uptime':
-        return () => `${seconds(clock.now(CLOCK_BOOTTIME))} 0.00\n`;
-      case '/proc/loadavg':
-        return () => `0.00 0.00 0.00 1/${processes.size} ${Math.max(...processes.keys())}\n`;
-      case '/proc/meminfo':
-        return () =>
-          ['MemTotal', 'MemFree', 'MemAvailable']
-            .map((name) => `${`${name}:`.padEnd(16)}${kilobytes} kB\n`)
-            .join('');
-      default:
-        return null;
-    }
   }
 
   private descriptor(process: Process, fd: number): Node | null {
@@ -105,19 +97,31 @@ export class ProcFiles {
       case 'task':
         return folder;
       case 'maps':
-        return file(() => formatMaps([...task.space.vmas]));
+        return generated(() => formatMaps([...task.space.vmas]));
       case 'comm':
-        return file(() => `${task.name}\n`);
+        return generated(() => `${task.name}\n`);
       case 'cmdline':
-        return file(() => (process.program?.arguments ?? []).map((text) => `${text}\0`).join(''));
+        return generated(() => (process.program?.arguments ?? []).map((text) => `${text}\0`).join(''));
       case 'environ':
-        return file(() => environment(process));
+        return generated(() => environment(process));
       case 'stat':
-        return file(() => this.statLine(process));
+        return generated(() => this.statLine(process));
+      case 'auxv':
+        return generated(() => process.program?.auxv ?? new Uint8Array(0));
+      case 'cgroup':
+        return generated(() => '0::/\n');
+      case 'limits':
+        return generated(() => LIMITS);
+      case 'mounts':
+        return generated(() => 'tmpfs / tmpfs rw 0 0\nproc /proc proc rw 0 0\n');
+      case 'oom_score_adj':
+        return generated(() => '0\n');
+      case 'root':
+        return link('/');
       case 'statm':
-        return file(() => '1 1 1 1 0 1 0\n');
+        return generated(() => '1 1 1 1 0 1 0\n');
       case 'status':
-        return file(() => this.status(process));
+        return generated(() => this.status(process));
       default:
         return null;
     }

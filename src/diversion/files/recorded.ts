@@ -113,13 +113,26 @@ export class RecordedDescriptors {
     return (file.flags & Open.accessMode) === Open.writeOnly ? write : read;
   }
 
-  private pair(file: RecordedFile): OpenFile {
+  private pair(task: Task, file: RecordedFile): OpenFile {
     let pair = this.pipes.get(file.path);
     if (!pair) {
-      this.pipes.set(file.path, (pair = makeSocketPair(this.kernel.pipes, file.flags & Open.nonblock)));
-      pair.forEach((end, number) => end.write(this.world.channels.get(`${file.path}>${number}`) ?? NOTHING));
+      const ends = makeSocketPair(this.kernel.pipes, file.flags & Open.nonblock);
+      this.pipes.set(file.path, (pair = ends));
+      ends.forEach((end, number) => {
+        const way = `${file.path}>${number}`;
+        end.send(this.underWay(task, way));
+        end.write(this.world.channels.get(way) ?? NOTHING);
+      });
     }
     return pair[file.state.end === 1 ? 1 : 0];
+  }
+
+  /** Descriptions that were sent and that nobody has received. */
+  private underWay(task: Task, way: string): OpenFile[] {
+    return (this.world.underWay.get(way) ?? []).flatMap((id) => {
+      const file = this.world.find(id);
+      return file ? [this.open(task, -1, file)] : [];
+    });
   }
 
   private reopen(task: Task, fd: number, file: RecordedFile): OpenFile {
@@ -137,7 +150,7 @@ export class RecordedDescriptors {
       case 'pipe':
         return this.pipe(file);
       case 'pair':
-        return this.pair(file);
+        return this.pair(task, file);
       case 'epoll': {
         const set = new EpollSet();
         this.sets.push([set, state.interests ?? []]);

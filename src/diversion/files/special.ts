@@ -2,7 +2,9 @@ import type { Kernel } from '../kernel.js';
 import type { DeviceName, DirectoryEntry, Node } from './node.js';
 import { Mode } from './node.js';
 import { deviceStat } from './open-file.js';
-import { ProcFiles } from './proc.js';
+import { MachineFiles } from './machine-files.js';
+import { ProcFiles, folder, generated } from './proc.js';
+import type { WorldFiles } from './world-files.js';
 
 const DEVICES: ReadonlyMap<string, readonly [DeviceName, number]> = new Map([
   ['null', ['null', 0x103]],
@@ -19,6 +21,17 @@ const LINKS: ReadonlyMap<string, string> = new Map([
   ['stderr', '/proc/self/fd/2'],
 ]);
 
+/** What the recording read of them is not so any more. */
+const CHANGING: readonly string[] = [
+  '/proc/uptime',
+  '/proc/loadavg',
+  '/proc/stat',
+  '/proc/sys/kernel/random/uuid',
+];
+
+/** All but those of processes. */
+const OF_MACHINE = /^\/(sys\/|proc\/(?!\d|self|thread-self))/;
+
 const folderStat = {
   mode: Mode.directory | 0o755,
   size: 0,
@@ -33,15 +46,40 @@ const folderStat = {
 /** /dev and /proc: what is emulated of them, and nothing of the host's. */
 export class SpecialFiles {
   private readonly proc: ProcFiles;
+  private readonly machine: MachineFiles;
 
-  constructor(private readonly kernel: Kernel) {
+  /** @param world where contents are that the recording read */
+  constructor(
+    private readonly kernel: Kernel,
+    private readonly world: WorldFiles,
+  ) {
     this.proc = new ProcFiles(kernel);
+    this.machine = new MachineFiles(kernel);
   }
 
   install(): void {
     const { files } = this.kernel;
-    files.special = (path, pid) => this.device(path) ?? this.proc.find(path, pid);
-    files.specialList = (path, pid) => this.devices(path) ?? this.proc.list(path, pid);
+    files.special = (path, pid) =>
+      this.device(path) ?? this.ofMachine(path) ?? this.proc.find(path, pid) ?? this.folderOf(path);
+    files.specialList = (path, pid) => this.devices(path) ?? this.listOf(path, pid);
+  }
+
+  private ofMachine(path: string): Node | null {
+    if (!OF_MACHINE.test(path) || this.world.isGone(path)) return null;
+    const recorded = CHANGING.includes(path) ? null : this.world.read(path);
+    if (recorded) return generated(() => recorded);
+    const make = this.machine.find(path);
+    return make && generated(make);
+  }
+
+  private folderOf(path: string): Node | null {
+    return /^\/(proc|sys)(\/|$)/.test(path) && this.machine.isFolder(path) ? folder : null;
+  }
+
+  private listOf(path: string, pid: number): DirectoryEntry[] | null {
+    const list = this.proc.list(path, pid);
+    if (!list && !this.folderOf(path)) return null;
+    return [...(list ?? []), ...this.machine.list(path)];
   }
 
   private device(path: string): Node | null {

@@ -1,5 +1,5 @@
-import type { RecordedContent } from '../../engine/task/recorded-content.js';
-import type { RecordedWorld } from '../../engine/task/recorded-files.js';
+import { RecordedContent } from '../../engine/task/recorded-content.js';
+import type { ListedName, RecordedWorld } from '../../engine/task/recorded-files.js';
 import { E, fail } from '../errno.js';
 import {
   Mode,
@@ -16,6 +16,16 @@ import { parentOf } from './paths.js';
 /** Inodes of files of which the recording did not see the identity. */
 const FIRST_INODE = 0x5000_0000;
 const DEVICE = 0x2a;
+const LINK_INODE = FIRST_INODE - 1;
+const FIRST_UNREAD = 0x800_0000;
+/** DT_DIR, DT_REG. */
+const TYPE_FOLDER = 4;
+const TYPE_REGULAR = 8;
+
+const made = (mode: number): Omit<FileStat, 'size' | 'inode' | 'device'> => ({
+  ...{ mode, links: 1, uid: 0, gid: 0 },
+  mtime: [0, 0],
+});
 
 /** Says once of a file what its user has to know. */
 export type Complain = (path: string, message: string) => void;
@@ -35,8 +45,8 @@ export class WorldFile implements FileContent {
 
   stat(): FileStat {
     const { known, below } = this;
-    const made = { mode: Mode.regular | 0o644, links: 1, uid: 0, gid: 0, mtime: [0, 0] as const };
-    const identity = known.stat ?? below?.stat() ?? { ...made, inode: FIRST_INODE + this.id, device: DEVICE };
+    const invented = { ...made(Mode.regular | 0o644), inode: FIRST_INODE + this.id, device: DEVICE };
+    const identity = known.stat ?? below?.stat() ?? invented;
     return { ...identity, size: this.size };
   }
 
@@ -101,6 +111,8 @@ export class WorldFiles implements FileLayer {
   private readonly contents = new Map<number, WorldFile>();
   /** Folders of files that are known to be there. */
   private readonly folders = new Set<string>();
+  /** Files that were seen in a folder. */
+  private readonly unread = new Map<string, WorldFile>();
 
   /** @param below the layers below this one */
   constructor(
@@ -116,13 +128,38 @@ export class WorldFiles implements FileLayer {
   }
 
   isGone(path: string): boolean {
-    return this.world.names.get(path) === 0;
+    const { names, links, listings } = this.world;
+    if (links.has(path)) return false;
+    const id = names.get(path);
+    if (id !== undefined) return id === 0;
+    // All that was there was read; what came since would be known by its name.
+    const listed = listings.get(parentOf(path));
+    return listed !== undefined && this.entryOf(path) === null && !this.folders.has(path);
+  }
+
+  /** It has all names of the folder. */
+  isWhole(path: string): boolean {
+    return this.world.listings.has(path);
+  }
+
+  private entryOf(path: string): ListedName | null {
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    return this.world.listings.get(parentOf(path))?.find(([listed]) => listed === name) ?? null;
+  }
+
+  private link(path: string): Node | null {
+    const target = this.world.links.get(path);
+    if (target === undefined) return null;
+    const stat = { ...made(Mode.link | 0o777), size: target.length, inode: LINK_INODE, device: DEVICE };
+    return { kind: 'link', target, stat };
   }
 
   find(path: string): Node | null {
+    const link = this.link(path);
+    if (link) return link;
     const id = this.world.names.get(path);
     const known = id ? this.world.contents.get(id) : undefined;
-    if (!id || !known) return id === undefined && this.folders.has(path) ? this.folder(path) : null;
+    if (!id || !known) return id === undefined ? this.unopened(path) : null;
     const type = known.stat ? known.stat.mode & Mode.typeMask : Mode.regular;
     if (type === Mode.directory && known.stat) return { kind: 'directory', stat: known.stat };
     if (type !== Mode.regular) return null;
@@ -133,6 +170,33 @@ export class WorldFiles implements FileLayer {
       kind: 'file',
       content: this.file(path, id, known, lower?.kind === 'file' ? lower.content : null),
     };
+  }
+
+  /** All bytes of a file of /proc or /sys that the recording read last; null: it did not read all of one. */
+  read(path: string): Uint8Array | null {
+    const id = this.world.names.get(path);
+    const known = id ? this.world.contents.get(id) : undefined;
+    if (!known?.isKnown || known.size === null || known.size === 0) return null;
+    const bytes = new Uint8Array(known.size);
+    known.read(0, bytes);
+    return bytes;
+  }
+
+  /** The recording knows of it but has not opened it. */
+  private unopened(path: string): Node | null {
+    const isFolder = this.folders.has(path) || this.world.listings.has(path);
+    const entry = this.entryOf(path);
+    if (isFolder || entry?.[1] === TYPE_FOLDER) return this.folder(path);
+    if (entry?.[1] !== TYPE_REGULAR) return null;
+    const lower = findBelow(this.below, path);
+    if (lower) return lower;
+    let file = this.unread.get(path);
+    if (!file) {
+      const id = FIRST_UNREAD + this.unread.size;
+      file = new WorldFile(path, id, new RecordedContent(), null, this.complain);
+      this.unread.set(path, file);
+    }
+    return { kind: 'file', content: file };
   }
 
   /** A content that has no name any more. */
@@ -157,7 +221,11 @@ export class WorldFiles implements FileLayer {
 
   list(path: string): DirectoryEntry[] | null {
     const entries: DirectoryEntry[] = [];
-    for (const name of this.world.names.keys()) {
+    const { names, links, listings } = this.world;
+    const listed = (listings.get(path) ?? []).map(([name]) =>
+      path === '/' ? `/${name}` : `${path}/${name}`,
+    );
+    for (const name of new Set([...listed, ...names.keys(), ...links.keys()])) {
       if (parentOf(name) !== path || name === '/') continue;
       const node = this.find(name);
       if (!node) continue;

@@ -1,6 +1,13 @@
 import { PAGE_SIZE, hex, pageFloor, wordsToGva, type Gva } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
-import { EFLAGS_RESUME, Reg, getRegister, getUnsigned, setSigned } from '../../engine/base/registers.js';
+import {
+  EFLAGS_RESUME,
+  Reg,
+  getRegister,
+  getUnsigned,
+  setSigned,
+  type RegisterWords,
+} from '../../engine/base/registers.js';
 import { Lift, type GuestStops } from '../../engine/debug/guest-stops.js';
 import type { Watchpoint } from '../../engine/debug/target.js';
 import { Exit } from '../../engine/kvm/exit.js';
@@ -20,6 +27,8 @@ import { Code, Sig, faultSignal, type Signal } from '../signals/pending.js';
 export type RunStop =
   /** Its time is up; the guest stands. */
   | { readonly kind: 'slice' }
+  /** It has come out often, or the instruction that it stands at is to be executed alone: it goes on. */
+  | { readonly kind: 'more' }
   /** rip is behind the instruction. */
   | { readonly kind: 'syscall' }
   | { readonly kind: 'signal'; readonly signal: Signal; readonly fault: FaultFacts }
@@ -33,6 +42,7 @@ export type RunStop =
 export type RunHow = 'freely' | 'alone';
 
 const SLICE: RunStop = { kind: 'slice' };
+const MORE: RunStop = { kind: 'more' };
 const SYSCALL: RunStop = { kind: 'syscall' };
 const BREAKPOINT: RunStop = { kind: 'breakpoint' };
 const WATCH: RunStop = { kind: 'watch' };
@@ -70,6 +80,10 @@ const FAULTS: Readonly<Record<number, readonly [signal: number, code: number, at
 };
 const Vector = { DB: 1, BP: 3, UD: 6, GP: 13, PF: 14, INT80: 0x80 } as const;
 
+/** Bits of CPUID: leaf 1 in ECX, leaf 7 in EBX. */
+const RDRAND = 1 << 30;
+const RDSEED = 1 << 18;
+
 const STACK_LIMIT = 8 << 20;
 const STACK_GUARD = 256 * PAGE_SIZE;
 
@@ -102,9 +116,9 @@ export class DiversionRunner {
     stop = this.step(task, Lift.everything);
     const hits = this.stops.endAccess(task);
     // Not executed: it will be met again.
-    if (stop === SLICE) return stop;
+    if (stop === SLICE || stop === MORE) return stop;
     this.hits.push(...hits);
-    if (stop === STEP && how === 'freely') return this.hits.length > 0 ? WATCH : SLICE;
+    if (stop === STEP && how === 'freely') return this.hits.length > 0 ? WATCH : MORE;
     return stop;
   }
 
@@ -147,7 +161,7 @@ export class DiversionRunner {
         const stop = this.exception(task);
         if (stop) return stop;
       }
-      return SLICE;
+      return MORE;
     } finally {
       this.stops.disarm();
       this.stops.lift = Lift.nothing;
@@ -216,7 +230,7 @@ export class DiversionRunner {
     if (this.stops.isGuard(task, address, errorCode)) {
       this.stops.beginAccess(task, address, errorCode);
       this.guarded = true;
-      return SLICE;
+      return MORE;
     }
     if (task.space.fault(address, errorCode)) return null;
     if (address > 0 && growStack(task.space, address) && task.space.fault(address, errorCode)) return null;
@@ -269,7 +283,7 @@ export class DiversionRunner {
         break;
       }
       case Insn.cpuid:
-        answerCpuid(this.core.machine.config.cpuid, registers);
+        this.answerCpuid(registers);
         break;
       case Insn.tpause:
       case Insn.umwait:
@@ -279,6 +293,15 @@ export class DiversionRunner {
     }
     setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) + this.decoder.length);
     return 'done';
+  }
+
+  /** As recorded, but for the processor's own randomness, which nobody could give twice: programs have the kernel's. */
+  private answerCpuid(registers: RegisterWords): void {
+    const leaf = registers[2 * Reg.rax];
+    const isFirst = registers[2 * Reg.rcx] === 0;
+    answerCpuid(this.core.machine.config.cpuid, registers);
+    if (leaf === 1) registers[2 * Reg.rcx] &= ~RDRAND;
+    if (leaf === 7 && isFirst) registers[2 * Reg.rbx] &= ~RDSEED;
   }
 
   /** The trap flag is ours: PUSHF, SYSCALL's r11 and faults would show it. */

@@ -8,7 +8,8 @@ import { deliver, hasSignal, matters, takeSignal } from '../signals/deliver.js';
 import { Sig, type Signal } from '../signals/pending.js';
 import { sendFault } from '../signals/send.js';
 import type { Dispatcher } from '../syscalls/dispatch.js';
-import type { DiversionRunner } from './runner.js';
+import type { DiversionRunner, RunStop } from './runner.js';
+import { SpinWatch } from './spin.js';
 import type { Stops } from './stops.js';
 import { fireTimers } from './timers.js';
 import { Turns } from './turns.js';
@@ -17,8 +18,10 @@ import { Turns } from './turns.js';
 const TURN_NANOS = 20_000_000n;
 const BUDGET_MICROS = 20_000;
 const MAX_SLEEP_MILLIS = 5;
-/** Times of BUDGET_MICROS that a thread may compute without a system call. */
+/** Times of BUDGET_MICROS without a system call, after which others that want to run are thought of; then twice as many. */
 const PATIENT_SLICES = 10;
+/** After so many the others are let in wherever the thread is. */
+const LAST_SLICE = 500;
 
 /** Runs the tasks of a diversion: whose turn it is, what stops them, what the front end is told. */
 export class Scheduler {
@@ -34,8 +37,10 @@ export class Scheduler {
   /** The call of a thread whose entering was reported, and which is to be performed. */
   private entering: Thread | null = null;
   private over: string | null = null;
-  /** Times used up since the last system call. */
+  /** Times used up since the last system call, and when others are thought of next. */
   private slices = 0;
+  private nextLook = PATIENT_SLICES;
+  private readonly spins: SpinWatch;
   /** What the signal that a run begins with has led to. */
   private due: DebugStop | null = null;
 
@@ -46,6 +51,7 @@ export class Scheduler {
     readonly stops: Stops,
   ) {
     this.turns = new Turns(kernel);
+    this.spins = new SpinWatch(kernel.core, runner);
     this.initial = new Set(kernel.processes.keys());
   }
 
@@ -123,6 +129,7 @@ export class Scheduler {
       return { kind: 'ended', tid, reason };
     }
     kernel.clock.wait(deadline, this.turns.waitsForHost(), MAX_SLEEP_MILLIS);
+    this.turns.progress++;
     return null;
   }
 
@@ -153,13 +160,29 @@ export class Scheduler {
       thread.again = -1;
       return this.entered(thread, request);
     }
+    if (thread.spin && !this.steps(thread, request)) {
+      const { spin, stop } = this.spins.again(thread.task, thread.spin);
+      thread.spin = spin && { ...spin, seen: this.turns.progress };
+      if (stop) return this.ended(thread, request, stop);
+      if (spin) this.turns.end();
+      else this.turns.progress++;
+      return null;
+    }
+    this.turns.progress++;
     const passing = this.stoodAt?.tid === thread.tid && this.stoodAt.address === rip;
     this.stoodAt = null;
     const stop = passing ? null : this.stops.at(thread, rip);
     if (stop) return this.stand(stop, rip);
-    const steps = request.tid === thread.tid && request.mode.kind !== 'continue';
-    const how = steps || this.stops.has(thread, rip) ? 'alone' : 'freely';
-    const end = this.runner.run(thread.task, BUDGET_MICROS, how);
+    const how = this.steps(thread, request) || this.stops.has(thread, rip) ? 'alone' : 'freely';
+    return this.ended(thread, request, this.runner.run(thread.task, BUDGET_MICROS, how));
+  }
+
+  private steps(thread: Thread, { tid, mode }: RunRequest): boolean {
+    return tid === thread.tid && mode.kind !== 'continue';
+  }
+
+  /** The thread has run until something happened. */
+  private ended(thread: Thread, request: RunRequest, end: RunStop): DebugStop | null {
     const watched = this.stops.hit(thread, this.runner.hits);
     if (watched && (end.kind === 'watch' || end.kind === 'step')) return watched;
     switch (end.kind) {
@@ -174,8 +197,8 @@ export class Scheduler {
       case 'step':
         return this.stepped(thread, request);
       case 'slice':
-        this.computed();
-        return null;
+        return this.computed(thread, request);
+      case 'more':
       case 'watch':
         return null;
     }
@@ -183,12 +206,39 @@ export class Scheduler {
 
   /**
    * A thread has used up its time. How much it computed meanwhile is this machine's affair, so the program's clocks stand,
-   * and its turn goes on; but who computes on and on may wait for a timer or another thread.
+   * and its turn goes on; but who goes round in a circle waits for a timer or another thread. That is found sooner or
+   * later, at the same place.
    */
-  private computed(): void {
-    if (++this.slices <= PATIENT_SLICES) return;
-    this.turns.end();
-    this.kernel.clock.advance(BigInt(BUDGET_MICROS) * 1000n);
+  private computed(thread: Thread, request: RunRequest): DebugStop | null {
+    const { kernel, turns } = this;
+    if (++this.slices < this.nextLook) return null;
+    if (!turns.othersWant(thread)) return null;
+    const isRecorded = kernel.policy.clock === 'recorded';
+    if (isRecorded && this.slices < LAST_SLICE) {
+      this.nextLook = Math.min(2 * this.nextLook, LAST_SLICE);
+      const { spin, stop } = this.spins.find(thread.task);
+      if (stop) return this.ended(thread, request, stop);
+      if (!spin) return null;
+      thread.spin = { ...spin, seen: turns.progress };
+      turns.end();
+      this.restart();
+      return null;
+    }
+    if (isRecorded)
+      kernel.sayOnce(
+        'computes',
+        { tid: thread.tid },
+        `task ${thread.tid} computes without a system call while others want to run: they are let in at a time that ` +
+          'depends on this machine, and the next run may have another order',
+      );
+    turns.end();
+    kernel.clock.advance(BigInt(BUDGET_MICROS) * 1000n);
+    return null;
+  }
+
+  private restart(): void {
+    this.slices = 0;
+    this.nextLook = PATIENT_SLICES;
   }
 
   private stand(stop: DebugStop, address: Gva): DebugStop {
@@ -238,7 +288,7 @@ export class Scheduler {
     this.entering = null;
     const number = getSigned(this.kernel.core.registers(thread.task), Reg.rax);
     this.stops.look(thread);
-    this.slices = 0;
+    this.restart();
     this.turns.spend();
     this.calls.perform(thread);
     const stop = this.afterwards() ?? this.stops.changed(thread);

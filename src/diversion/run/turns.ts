@@ -16,6 +16,8 @@ export class Turns {
   private current: Thread | null = null;
   private left = 0;
   private last = 0;
+  /** Grows with whatever may change what a thread looks at again and again. */
+  progress = 0;
 
   constructor(private readonly kernel: Kernel) {}
 
@@ -51,8 +53,15 @@ export class Turns {
     return chosen;
   }
 
+  /** Somebody else could run, now or later. */
+  othersWant(thread: Thread): boolean {
+    const others = [...this.kernel.threads.values()].filter((other) => other !== thread);
+    return this.nextDeadline() !== null || others.some((other) => this.canRun(other));
+  }
+
   private canRun(thread: Thread): boolean {
     if (thread.dead || thread.stopped) return false;
+    if (thread.spin?.seen === this.progress && !hasSignal(thread)) return false;
     return pollWait(this.kernel, thread) || (hasSignal(thread) && thread.wait?.interrupted !== 'never');
   }
 
@@ -83,9 +92,10 @@ export class Turns {
 
   /** What keeps everybody from running, in words. */
   describeWaits(): string {
-    const waits = [...this.kernel.threads.values()].map(({ tid, wait, stopped }) =>
-      stopped ? `task ${tid} is stopped` : `task ${tid} waits for ${wait?.what ?? 'nothing'}`,
-    );
+    const waits = [...this.kernel.threads.values()].map(({ tid, wait, stopped, spin }) => {
+      if (stopped) return `task ${tid} is stopped`;
+      return `task ${tid} waits ${wait ? `for ${wait.what}` : spin ? 'in a loop' : 'for nothing'}`;
+    });
     return waits.slice(0, 8).join(', ');
   }
 }

@@ -15,6 +15,9 @@ export interface Call {
   readonly memory: UserMemory;
 }
 
+/** The monotonic clock from which the call's timeout counts. */
+export const startOf = ({ kernel, thread }: Call): bigint => (thread.since ??= kernel.clock.monotonic);
+
 /** A call's result (0 or more; failures are thrown as Errno), what it waits for, or null: registers are set already. */
 export type Outcome = number | Wait | null;
 export type Handler = (call: Call) => Outcome;

@@ -3,7 +3,7 @@ import { Prot } from '../../engine/mm/vma.js';
 import { E, fail } from '../errno.js';
 import type { Wait } from '../process.js';
 import { ALL_BITS } from '../tasks/futex.js';
-import type { Call, Handlers, Outcome } from './dispatch.js';
+import { startOf, type Call, type Handlers, type Outcome } from './dispatch.js';
 import { readTimespec } from './time.js';
 
 const Op = {
@@ -68,7 +68,7 @@ function wait(call: Call, at: Gva, expected: number): Wait {
   if (timeoutAt !== 0) {
     const time = readTimespec(call.memory, timeoutAt);
     const clock = operation & CLOCK_REALTIME_FLAG ? 0 : 1;
-    deadline = relative ? kernel.clock.monotonic + time : kernel.clock.toMonotonic(clock, time);
+    deadline = relative ? startOf(call) + time : kernel.clock.toMonotonic(clock, time);
   }
   if (call.memory.u32(at) !== expected) fail(E.EAGAIN);
   return kernel.futexes.wait(thread.task.space, at, relative ? ALL_BITS : bits >>> 0, deadline);

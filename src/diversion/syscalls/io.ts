@@ -24,18 +24,18 @@ function waitFor(file: OpenFile, what: string, poll: () => number | null): Wait 
   return { poll, interrupted: 'restart', what: `${what} ${file.path}`, outside: file.isOutside };
 }
 
-/** Does it now, or later where the file would block and may. */
-export function now(file: OpenFile, what: string, attempt: () => number | null): Outcome {
+/** Does it now, or later where the file would block and may; `dontWait`: this call may not. */
+export function now(file: OpenFile, what: string, attempt: () => number | null, dontWait = false): Outcome {
   const result = attempt();
   if (result !== null) return result;
-  if (nonblocking(file)) fail(E.EAGAIN);
+  if (dontWait || nonblocking(file)) fail(E.EAGAIN);
   return waitFor(file, what, attempt);
 }
 
 /** Reads into the pieces, one after the other; as much as there is. */
-export function readPieces(call: Call, file: OpenFile, pieces: readonly Piece[]): Outcome {
+export function readPieces(call: Call, file: OpenFile, pieces: readonly Piece[], dontWait = false): Outcome {
   if (!file.canRead) fail(E.EBADF);
-  return now(file, 'reading', () => transfer(call, pieces, (bytes) => file.read(bytes), true));
+  return now(file, 'reading', () => transfer(call, pieces, (bytes) => file.read(bytes), true), dontWait);
 }
 
 export function writePieces(call: Call, file: OpenFile, pieces: readonly Piece[]): Outcome {

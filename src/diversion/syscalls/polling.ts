@@ -3,7 +3,7 @@ import { EpollSet } from '../files/epoll.js';
 import { Open } from '../files/node.js';
 import { Poll } from '../files/open-file.js';
 import type { Wait } from '../process.js';
-import type { Call, Handlers, Outcome } from './dispatch.js';
+import { startOf, type Call, type Handlers, type Outcome } from './dispatch.js';
 import { useMask } from './signals.js';
 import { deadlineAt, readTimeval } from './time.js';
 
@@ -14,7 +14,7 @@ const WRITABLE = Poll.out | Poll.err;
 /** Nanoseconds after which a timeout in milliseconds is over; negative: never. */
 function deadlineIn(call: Call, milliseconds: number): bigint | undefined {
   const wait = milliseconds | 0;
-  return wait < 0 ? undefined : call.kernel.clock.monotonic + BigInt(wait) * 1_000_000n;
+  return wait < 0 ? undefined : startOf(call) + BigInt(wait) * 1_000_000n;
 }
 
 function waiting(call: Call, look: () => number, deadline: bigint | undefined, what: string): Outcome {
@@ -129,10 +129,7 @@ export const pollingCalls: Handlers = {
     return poll(call, deadlineAt(call, call.args[2]));
   },
   select: (call) =>
-    select(
-      call,
-      call.args[4] === 0 ? undefined : call.kernel.clock.monotonic + readTimeval(call.memory, call.args[4]),
-    ),
+    select(call, call.args[4] === 0 ? undefined : startOf(call) + readTimeval(call.memory, call.args[4])),
   pselect6: (call) => {
     const [, , , , timeout, set] = call.args;
     if (set !== 0) useMask(call, call.memory.word(set), call.memory.word(set + 8));

@@ -11,6 +11,7 @@ import {
   type SignalAction,
 } from '../../engine/task/signal-state.js';
 import { E, fail } from '../errno.js';
+import { PidFd } from '../files/event-files.js';
 import type { Process, Wait } from '../process.js';
 import { isOnAltStack, sigreturn } from '../signals/deliver.js';
 import {
@@ -170,7 +171,26 @@ function queueInfo(call: Call, pid: number, tid: number | null, number: number, 
   return 0;
 }
 
+function pidfdSendSignal(call: Call): number {
+  const [fd, number, infoAt] = call.args;
+  const { kernel, thread } = call;
+  const file = thread.process.descriptors.get(fd | 0);
+  if (!(file instanceof PidFd)) fail(E.EBADF);
+  requireSignal(number);
+  const target = kernel.processes.get(file.pid);
+  if (!target || target.status !== null) fail(E.ESRCH);
+  if (number === 0) return 0;
+  const { pid, credentials } = thread.process;
+  const signal =
+    infoAt === 0
+      ? userSignal(number, Code.user, pid, credentials.uid)
+      : queuedSignal(number, call.memory.bytes(infoAt, SIGINFO_BYTES));
+  send(kernel, target, signal, null);
+  return 0;
+}
+
 export const signalCalls: Handlers = {
+  pidfd_send_signal: pidfdSendSignal,
   rt_sigaction: sigaction,
   rt_sigprocmask: sigprocmask,
   rt_sigreturn: ({ kernel, thread }) => {

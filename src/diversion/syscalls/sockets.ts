@@ -2,7 +2,8 @@ import { E, fail } from '../errno.js';
 import { QuietSocket } from '../files/event-files.js';
 import { HostSocket } from '../files/host-socket.js';
 import { Mode, Open } from '../files/node.js';
-import { makeSocketPair } from '../files/pipe.js';
+import type { OpenFile } from '../files/open-file.js';
+import { makeSocketPair, SocketEnd } from '../files/pipe.js';
 import type { Call, Handlers, Outcome } from './dispatch.js';
 import { fileOf, nonblocking, now, readPieces, writePieces } from './io.js';
 
@@ -11,6 +12,12 @@ const TYPE_MASK = 0xf;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const MAX_ADDRESS = 128;
+const SCM_RIGHTS = 1;
+const CONTROL_HEADER = 16;
+const MAX_CONTROL = 4096;
+const MSG_CTRUNC = 8;
+const MSG_DONTWAIT = 0x40;
+const MSG_CMSG_CLOEXEC = 0x4000_0000;
 const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 /** SO_TYPE, SO_ERROR, SO_PROTOCOL, SO_DOMAIN. */
@@ -88,20 +95,96 @@ function receivedFrom(call: Call, outcome: Outcome, store: (address: Uint8Array)
 
 function recvfrom(call: Call): Outcome {
   const [, , , , at, sizeAt] = call.args;
-  return receivedFrom(call, readPieces(call, fileOf(call), plain(call)), (address) => {
-    if (at !== 0 && sizeAt !== 0) storeAddress(call, at, sizeAt, address);
-  });
+  return receivedFrom(
+    call,
+    readPieces(call, fileOf(call), plain(call), (call.args[3] & MSG_DONTWAIT) !== 0),
+    (address) => {
+      if (at !== 0 && sizeAt !== 0) storeAddress(call, at, sizeAt, address);
+    },
+  );
 }
 
 /** struct msghdr: name, namelen, …, control at 32, controllen at 40, flags at 48. */
 function recvmsg(call: Call): Outcome {
   const [, header] = call.args;
-  return receivedFrom(call, readPieces(call, fileOf(call), messagePieces(call)), (address) => {
+  const file = fileOf(call);
+  // What came with bytes that were read otherwise is lost.
+  if (file instanceof SocketEnd) for (const stale of file.takeFiles()) stale.release();
+  const outcome = readPieces(call, file, messagePieces(call), (call.args[2] & MSG_DONTWAIT) !== 0);
+  if (file instanceof SocketEnd) return then(outcome, () => storeRights(call, file, header));
+  return receivedFrom(call, outcome, (address) => {
     const at = call.memory.word(header);
     if (at !== 0) storeAddress(call, at, header + 8, address);
     call.memory.setU64(header + 40, 0n);
     call.memory.setU32(header + 48, 0);
   });
+}
+
+/** SCM_RIGHTS: files become descriptors, as far as there is room for them. */
+function storeRights(call: Call, socket: SocketEnd, header: number): void {
+  const [at, room] = [call.memory.word(header + 32), call.memory.word(header + 40)];
+  const files = socket.takeFiles();
+  const fits = Math.max(0, Math.min(files.length, Math.floor((room - CONTROL_HEADER) / 4)));
+  const { descriptors } = call.thread.process;
+  const closes = (call.args[2] & MSG_CMSG_CLOEXEC) !== 0;
+  const numbers = files.slice(0, fits).map((file) => descriptors.add(file, closes));
+  for (const file of files) file.release();
+  call.memory.setU32(header + 48, fits < files.length ? MSG_CTRUNC : 0);
+  const length = fits === 0 ? 0 : CONTROL_HEADER + 4 * fits;
+  call.memory.setU64(header + 40, BigInt(length));
+  if (fits === 0) return;
+  const control = new Uint8Array(length);
+  const view = new DataView(control.buffer);
+  view.setBigUint64(0, BigInt(length), true);
+  view.setInt32(8, SOL_SOCKET, true);
+  view.setInt32(12, SCM_RIGHTS, true);
+  numbers.forEach((number, index) => view.setInt32(CONTROL_HEADER + 4 * index, number, true));
+  call.memory.write(at, control);
+}
+
+/** struct cmsghdr: length, level, type, data. */
+function sendmsg(call: Call): Outcome {
+  const file = fileOf(call);
+  const undo = file instanceof SocketEnd ? file.send(rightsOf(call)) : null;
+  try {
+    return writePieces(call, file, messagePieces(call));
+  } catch (error) {
+    undo?.();
+    throw error;
+  }
+}
+
+function rightsOf(call: Call): OpenFile[] {
+  const [, header] = call.args;
+  const [at, size] = [call.memory.word(header + 32), call.memory.word(header + 40)];
+  if (at === 0 || size < CONTROL_HEADER) return [];
+  const control = call.memory.view(at, Math.min(size, MAX_CONTROL));
+  const files: OpenFile[] = [];
+  for (let part = 0; part + CONTROL_HEADER <= control.byteLength;) {
+    const length = Number(control.getBigUint64(part, true));
+    if (length < CONTROL_HEADER || part + length > control.byteLength) fail(E.EINVAL);
+    const isRights =
+      control.getInt32(part + 8, true) === SOL_SOCKET && control.getInt32(part + 12, true) === SCM_RIGHTS;
+    for (let fd = part + CONTROL_HEADER; isRights && fd + 4 <= part + length; fd += 4)
+      files.push(call.thread.process.descriptors.get(control.getInt32(fd, true)));
+    part += Math.ceil(length / 8) * 8;
+  }
+  return files;
+}
+
+/** Does something when the call has its result. */
+function then(outcome: Outcome, work: () => void): Outcome {
+  if (outcome === null) return null;
+  if (typeof outcome === 'number') return (work(), outcome);
+  const { poll } = outcome;
+  return {
+    ...outcome,
+    poll: () => {
+      const result = poll();
+      if (result !== null) work();
+      return result;
+    },
+  };
 }
 
 /** Those of SOL_SOCKET that clients ask for; of others nothing is known. */
@@ -158,7 +241,7 @@ export const socketCalls: Handlers = {
   connect,
   sendto: (call) => (call.args[4] === 0 ? writePieces(call, fileOf(call), plain(call)) : refused(call)),
   recvfrom,
-  sendmsg: (call) => writePieces(call, fileOf(call), messagePieces(call)),
+  sendmsg,
   recvmsg,
   shutdown: (call) => {
     const file = fileOf(call);

@@ -4,7 +4,7 @@ import type { PosixTimer } from '../kernel.js';
 import type { Wait } from '../process.js';
 import { HIGHEST_SIGNAL, Sig } from '../signals/pending.js';
 import type { UserMemory } from '../user-memory.js';
-import type { Call, Handlers } from './dispatch.js';
+import { startOf, type Call, type Handlers } from './dispatch.js';
 
 const BILLION = 1_000_000_000n;
 const TIMER_ABSTIME = 1;
@@ -31,7 +31,7 @@ export function readTimeval(memory: UserMemory, at: number): bigint {
 
 /** When a timeout of this many nanoseconds from now is over; a null pointer: never. */
 export function deadlineAt(call: Call, at: number): bigint | undefined {
-  return at === 0 ? undefined : call.kernel.clock.monotonic + readTimespec(call.memory, at);
+  return at === 0 ? undefined : startOf(call) + readTimespec(call.memory, at);
 }
 
 const timespec = (nanos: bigint): bigint[] => [nanos / BILLION, nanos % BILLION];
@@ -57,7 +57,7 @@ function clockNanosleep(call: Call): Wait {
   if (!call.kernel.clock.isKnown(clock)) fail(E.EINVAL);
   const time = readTimespec(call.memory, request);
   if (flags & TIMER_ABSTIME) return sleepUntil(call, call.kernel.clock.toMonotonic(clock, time), 0);
-  return sleepUntil(call, call.kernel.clock.monotonic + time, remainder);
+  return sleepUntil(call, startOf(call) + time, remainder);
 }
 
 function clockGettime(call: Call): number {
@@ -190,7 +190,7 @@ function timerfdGettime(call: Call): number {
 
 export const timeCalls: Handlers = {
   nanosleep: (call) =>
-    sleepUntil(call, call.kernel.clock.monotonic + readTimespec(call.memory, call.args[0]), call.args[1]),
+    sleepUntil(call, startOf(call) + readTimespec(call.memory, call.args[0]), call.args[1]),
   clock_nanosleep: clockNanosleep,
   clock_gettime: clockGettime,
   clock_getres: (call) => {

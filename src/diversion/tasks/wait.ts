@@ -27,6 +27,7 @@ export function attempt(kernel: Kernel, work: () => number | null): number | nul
 /** The call returns. */
 export function finishCall(kernel: Kernel, thread: Thread, result: number): void {
   const { task } = thread;
+  thread.since = null;
   setSigned(kernel.core.registers(task), Reg.rax, result);
   if (thread.record !== 0) {
     const bytes = new Uint8Array(8);
@@ -91,8 +92,10 @@ function leaveCall(kernel: Kernel, thread: Thread): void {
   const rip = getUnsigned(registers, Reg.rip);
   setSigned(registers, Reg.rax, number);
   setSigned(registers, Reg.orig_rax, number);
-  if (thread.record === 0 && isSyscall(thread, (rip - SYSCALL_LENGTH) as Gva)) {
+  const isTimed = thread.again >= 0 && thread.since !== null;
+  if (!isTimed && thread.record === 0 && isSyscall(thread, (rip - SYSCALL_LENGTH) as Gva)) {
     thread.again = -1;
+    thread.since = null;
     setSigned(registers, Reg.rip, rip - SYSCALL_LENGTH);
   } else remember(kernel, thread, null);
 }
@@ -108,11 +111,12 @@ function callOf(kernel: Kernel, thread: Thread): number {
 
 function remember(kernel: Kernel, thread: Thread, wait: Wait | null): void {
   const registers = kernel.core.registers(thread.task);
-  const { left, record } = thread;
+  const { left, record, since } = thread;
   if (left.length >= MAX_LEFT) left.shift();
   const [rip, rsp] = [getUnsigned(registers, Reg.rip), getUnsigned(registers, Reg.rsp)];
-  left.push({ number: callOf(kernel, thread), rip, rsp, record, wait });
+  left.push({ number: callOf(kernel, thread), rip, rsp, record, since, wait });
   thread.again = -1;
+  thread.since = null;
   thread.record = 0 as Gva;
 }
 
@@ -143,8 +147,9 @@ export function takeUp(kernel: Kernel, thread: Thread): void {
     (call) => call.rip === rip && call.rsp === rsp && numbers.includes(call.number),
   );
   if (index < 0) return;
-  const [{ number, record, wait }] = left.splice(index);
+  const [{ number, record, since, wait }] = left.splice(index);
   thread.record = record;
+  thread.since = since;
   if (wait) thread.wait = wait;
   else thread.again = number;
 }

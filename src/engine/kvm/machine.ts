@@ -126,6 +126,15 @@ export class Machine {
     this.wanted = { ...this.wanted, cpuidFaulting: true, cpuidInSoftware: true };
   }
 
+  /**
+   * Whether CPUID faults from now on; where it always does, nothing changes.
+   * @returns false where this KVM cannot
+   */
+  interceptCpuid(on: boolean): boolean {
+    if (this.wanted.cpuidFaulting) return true;
+    return setFaulting(this.control, on) === 0;
+  }
+
   /** Runs the program until it leaves, or `budgetMicros` are over (Exit.Pending: run again, touch nothing). */
   run(budgetMicros: number): Exit {
     if (!this.transport.run(budgetMicros)) return Exit.Pending;
@@ -294,9 +303,12 @@ function initialise(control: Control, config: MachineConfig): void {
 }
 
 function setCpuidFaulting(control: Control): void {
-  const errno = control.setMsrs([
-    { index: MSR_PLATFORM_INFO, value: 1n << 31n },
-    { index: MSR_MISC_FEATURES_ENABLES, value: 1n },
-  ]);
-  demand(errno, 'KVM refused CPUID faulting (MSR 0x140)');
+  demand(setFaulting(control, true), 'KVM refused CPUID faulting (MSR 0x140)');
 }
+
+/** @returns errno */
+const setFaulting = (control: Control, on: boolean): number =>
+  control.setMsrs([
+    { index: MSR_PLATFORM_INFO, value: 1n << 31n },
+    { index: MSR_MISC_FEATURES_ENABLES, value: on ? 1n : 0n },
+  ]);

@@ -355,6 +355,8 @@ class Decoder {
     task.skipNextExecution = boolean(from.skipNextExecution, 'a state');
     task.dying = boolean(from.dying, 'a state');
     task.syscall = signed(from.syscall, 'a system call');
+    task.syscallSince = finite(from.syscallSince, 'a time');
+    task.stopped = boolean(from.stopped, 'a state');
     task.signalMask = big(from.signalMask, 'a mask');
     task.clearTid = finite(from.clearTid, 'an address') as Gva;
     task.robustList = finite(from.robustList, 'an address') as Gva;

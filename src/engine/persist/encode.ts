@@ -119,6 +119,8 @@ class Encoder {
       skipNextExecution: task.skipNextExecution,
       dying: task.dying,
       syscall: task.syscall,
+      syscallSince: task.syscallSince,
+      stopped: task.stopped,
       signalMask: toBig(task.signalMask),
       altStack: task.altStack,
       clearTid: task.clearTid,

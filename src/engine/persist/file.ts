@@ -23,7 +23,7 @@ import { Damaged, boolean, damaged, fields, integer, text } from './shape.js';
 
 const MAGIC = 'revenant checkpoint';
 /** To be raised whenever the state of a replay changes its form or meaning. */
-const FORMAT = 2;
+const FORMAT = 3;
 const MAX_PREAMBLE_BYTES = 4096;
 const MAX_DOCUMENT_BYTES = 1 << 30;
 const PAGES_A_CHUNK = 256;

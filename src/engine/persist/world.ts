@@ -1,7 +1,9 @@
 /** What a recording did to descriptors and files, in checkpoint files: the two directions must match. */
 import type { ContentFacts, RecordedStat } from '../task/recorded-content.js';
+import type { RecordedPending, RecordedTimer } from '../task/recorded-signals.js';
 import type {
   FileKind,
+  ListedName,
   RecordedFile,
   RecordedInterest,
   RecordedState,
@@ -27,6 +29,7 @@ import {
 
 const INT32 = 2 ** 31;
 const PAGE = 4096;
+const SIGINFO_BYTES = 128;
 const KINDS: readonly FileKind[] = [
   ...(['file', 'pipe', 'socket', 'pair', 'epoll', 'eventfd', 'timerfd'] as const),
   ...(['signalfd', 'inotify', 'pidfd', 'other'] as const),
@@ -38,7 +41,7 @@ const optional = <T, U>(value: T | undefined, write: (value: T) => U): U | undef
   value === undefined ? undefined : write(value);
 
 export function encodeWorld(world: RecordedWorld): object {
-  const { files, contents, names, channels, underWay, made } = world.facts;
+  const { files, contents, names, channels, underWay, links, listings, pending, timers, made } = world.facts;
   return {
     files: files.map((file) => ({ ...file, state: encodeState(file.state) })),
     contents: contents.map(([id, facts]) => [
@@ -48,6 +51,15 @@ export function encodeWorld(world: RecordedWorld): object {
     names,
     channels: channels.map(([name, content]) => [name, toBase64(content)]),
     underWay,
+    links,
+    listings,
+    pending: pending.map((signal) => ({ ...signal, info: toBase64(signal.info) })),
+    timers: timers.map((timer) => ({
+      ...timer,
+      value: toBig(BigInt.asUintN(64, timer.value)),
+      first: wide(timer.first),
+      interval: wide(timer.interval),
+    })),
     made,
   };
 }
@@ -84,6 +96,7 @@ function state(value: unknown): RecordedState {
     ...read('mask', (item) => big(item, 'a mask')),
     ...read('pid', signed),
     ...read('end', number),
+    ...read('listed', (item) => list(item, 'names', listedName)),
     ...read('listens', (item) => boolean(item, 'a state')),
   };
 }
@@ -95,6 +108,36 @@ function interest(value: unknown): RecordedInterest {
     file: number(file),
     events: integer(events, 'events', 0, 2 ** 32 - 1),
     data: big(data, 'data'),
+  };
+}
+
+const listedName = (value: unknown): ListedName =>
+  pair(value, 'a name', (name) => text(name, 'a name'), number);
+
+function pendingSignal(value: unknown): RecordedPending {
+  const { pid, tid, number: signal, info } = fields(value, 'a signal');
+  return {
+    pid: signed(pid),
+    tid: signed(tid),
+    number: integer(signal, 'a signal', 1, 64),
+    info: bytes(info, 'a signal', SIGINFO_BYTES),
+  };
+}
+
+function recordedTimer(value: unknown): RecordedTimer {
+  const from = fields(value, 'a timer');
+  const nanos = (item: unknown): bigint => BigInt.asIntN(64, big(item, 'a time'));
+  return {
+    pid: signed(from.pid),
+    id: signed(from.id),
+    clock: signed(from.clock),
+    signal: integer(from.signal, 'a signal', 0, 64),
+    value: big(from.value, 'a value'),
+    tid: signed(from.tid),
+    first: nanos(from.first),
+    interval: nanos(from.interval),
+    isAbsolute: boolean(from.isAbsolute, 'a kind'),
+    armedAt: finite(from.armedAt, 'a time'),
   };
 }
 
@@ -170,6 +213,24 @@ export function decodeWorld(value: unknown): WorldFacts {
         (ids) => list(ids, 'descriptors', number),
       ),
     ),
+    links: list(from.links, 'links', (item) =>
+      pair(
+        item,
+        'a link',
+        (path) => text(path, 'a path'),
+        (target) => text(target, 'a path'),
+      ),
+    ),
+    listings: list(from.listings, 'folders', (item) =>
+      pair(
+        item,
+        'a folder',
+        (path) => text(path, 'a path'),
+        (names) => list(names, 'names', listedName),
+      ),
+    ),
+    pending: list(from.pending, 'signals', pendingSignal),
+    timers: list(from.timers, 'timers', recordedTimer),
     made: number(from.made),
   };
 }

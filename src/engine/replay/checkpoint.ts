@@ -149,6 +149,8 @@ function copyTask(
   copy.clonedData = task.clonedData && { ...task.clonedData };
   copy.entered = task.entered;
   copy.syscall = task.syscall;
+  copy.syscallSince = task.syscallSince;
+  copy.stopped = task.stopped;
   copy.signalMask = task.signalMask;
   copy.altStack = task.altStack;
   copy.clearTid = task.clearTid;

@@ -13,6 +13,7 @@ import { abortCommit, finishFlush, prepareFlush, requestHookExitNotice, resetBuf
 import { markEntered, performEntry } from './syscalls/enter.js';
 import { performExit } from './syscalls/exit.js';
 import { growMap, mapPatchPages } from './syscalls/memory.js';
+import { noteEnd } from './syscalls/signal-facts.js';
 import type { Unraised } from '../x86/unraised.js';
 import type { SingleStep } from './ticks/single-step.js';
 import type { TickStrategy } from './ticks/strategy.js';
@@ -69,6 +70,7 @@ export function performFrame(
   if (step.action === Action.skip) return null;
   if (step.action === Action.exitExec) return finishExec(context, frame);
   invariant(task, 'every other action has a task');
+  task.stopped = false;
   const compare = performAction(context, task, frame, step);
   if (compare) verify(context, task, frame);
   if (frame.hasRegisters) task.recTicks = frame.ticks;
@@ -191,6 +193,7 @@ function exitTask(core: ReplayCore, task: Task, frame: TraceFrame): void {
     if (task.tid === core.firstTid) core.exitStatus = event.exitStatus;
     if (task.tid === task.group.tgid) task.group.status = event.exitStatus;
   }
+  if (core.notesFiles) noteEnd(task, task.group.status ?? 0);
   core.log.debug({ frame: frame.frameTime, tid: task.tid, status: core.exitStatus }, 'exit');
   core.removeTask(task);
 }

@@ -1,5 +1,6 @@
 import { Reg, type RegisterWords } from '../base/registers.js';
 import { wordsToGva, type Gva } from '../base/address.js';
+import { SIG_DFL } from '../task/signal-state.js';
 import type { Task } from '../task/task.js';
 import type { TraceFrame } from '../trace/frame.js';
 import type { ReplayCore } from './core.js';
@@ -13,6 +14,9 @@ const RseqCs = { version: 0, flags: 4, startIp: 8, postCommitOffset: 16, abortIp
 /** RSEQ_CS_FLAG_NO_RESTART_ON_PREEMPT and _ON_SIGNAL. */
 const NO_RESTART = { sched: 1 << 0, signal: 1 << 1 } as const;
 
+/** SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU. */
+const STOPS: readonly number[] = [19, 20, 21, 22];
+
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 
 /** The signal is delivered without a handler: registers from the frame. */
@@ -20,11 +24,23 @@ export function deliverSignal(core: ReplayCore, task: Task, frame: TraceFrame): 
   core.applyMemWrites(frame, task);
   core.loadRegisters(task, frame);
   if (!isInterrupted(core, task)) task.syscall = -1;
+  const number = delivered(task, frame);
+  if (!STOPS.includes(number) || task.group.actions.of(number).handler !== SIG_DFL) return;
+  for (const each of task.group.tasks) each.stopped = true;
+}
+
+/** One that waited does not any more. */
+function delivered(task: Task, { siginfo }: TraceFrame): number {
+  if (siginfo.byteLength < 4) return 0;
+  const number = new DataView(siginfo.buffer, siginfo.byteOffset, 4).getInt32(0, true);
+  task.fds.files.world.signals.taken(task.group.tgid, task.tid, number);
+  return number;
 }
 
 /** A handler's frame was built: vector state, the kernel's signal frame on the stack, registers (rr-traces.md 8.1). */
 export function enterHandler(core: ReplayCore, task: Task, frame: TraceFrame): void {
   noteHandler(task, frame.siginfo);
+  delivered(task, frame);
   task.syscall = -1;
   if (frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
   core.applyMemWrites(frame, task);

@@ -51,7 +51,7 @@ export function noteBuffered(core: ReplayCore, task: Task): void {
     // First: it closes what a new descriptor replaces.
     if (task.fds.unframed && isOfCall && result >= 0)
       trackDescriptors(core, task, number, registers, result, { kind: 'none' });
-    if (isNoted) noteFiles(task, number, registers, result, core.recordedSec, true);
+    if (isNoted) noteFiles(core, task, number, registers, result, core.recordedSec, true);
   }
   setSigned(registers, Reg.rax, 0);
   core.canonicaliseSyscall(registers);

@@ -1,4 +1,5 @@
 import { RecordedContent, type ContentFacts, type RecordedStat } from './recorded-content.js';
+import { RecordedSignals, type RecordedPending, type RecordedTimer } from './recorded-signals.js';
 
 export type FileKind =
   | 'file'
@@ -44,9 +45,14 @@ export interface RecordedState {
   readonly pid?: number;
   /** `pair`: which of the two ends. */
   readonly end?: number;
+  /** Of a folder: what was read of its names since its beginning. */
+  readonly listed?: readonly ListedName[];
   /** `socket`: it listens. */
   readonly listens?: boolean;
 }
+
+/** An entry of a folder: its name, and its type as getdents64(2) has it (DT_*). */
+export type ListedName = readonly [name: string, type: number];
 
 /** What a recording tells of an open file description. */
 export interface RecordedFile {
@@ -66,6 +72,8 @@ const NO_STATE: RecordedState = {};
 /** Bytes of files' contents that are kept; what comes beyond is not known. */
 const MOST_CONTENT = 64 << 20;
 const MOST_IN_CHANNEL = 1 << 16;
+/** As in Linux: of one path. */
+const MOST_LINKS = 40;
 
 /** A world as plain data. */
 export interface WorldFacts {
@@ -74,6 +82,10 @@ export interface WorldFacts {
   readonly names: readonly (readonly [string, number])[];
   readonly channels: readonly (readonly [string, Uint8Array])[];
   readonly underWay: readonly (readonly [string, readonly number[]])[];
+  readonly links: readonly (readonly [string, string])[];
+  readonly listings: readonly (readonly [string, readonly ListedName[]])[];
+  readonly pending: readonly RecordedPending[];
+  readonly timers: readonly RecordedTimer[];
   readonly made: number;
 }
 
@@ -89,7 +101,12 @@ export class RecordedWorld {
   /** Contents by device and inode. */
   private readonly identities = new Map<string, number>();
   /** Descriptions that were sent and not received yet. */
-  private readonly underWay = new Map<string, number[]>();
+  readonly underWay = new Map<string, readonly number[]>();
+  /** Targets of symbolic links by path. */
+  readonly links = new Map<string, string>();
+  /** Folders of which all names were read, or that were made: what was in them. */
+  readonly listings = new Map<string, readonly ListedName[]>();
+  signals = new RecordedSignals();
 
   constructor(
     private readonly descriptions = new Map<number, { file: RecordedFile; references: number }>(),
@@ -116,7 +133,10 @@ export class RecordedWorld {
     const copy = new RecordedWorld(new Map(counted), new Map(contents), new Map(names), new Map(channels));
     copy.nextId = this.nextId;
     copy.made = this.made;
-    for (const [way, ids] of this.underWay) copy.underWay.set(way, [...ids]);
+    for (const [way, ids] of this.underWay) copy.underWay.set(way, ids);
+    for (const [path, target] of this.links) copy.links.set(path, target);
+    for (const [path, names] of this.listings) copy.listings.set(path, names);
+    copy.signals = this.signals.copy();
     return copy;
   }
 
@@ -138,6 +158,9 @@ export class RecordedWorld {
     );
     world.made = facts.made;
     for (const [way, ids] of facts.underWay) for (const id of ids) world.pass(way, id);
+    for (const [path, target] of facts.links) world.links.set(path, target);
+    for (const [path, names] of facts.listings) world.listings.set(path, names);
+    world.signals = new RecordedSignals(facts.pending, facts.timers);
     return world;
   }
 
@@ -148,6 +171,10 @@ export class RecordedWorld {
       names: [...this.names],
       channels: [...this.channels],
       underWay: [...this.underWay],
+      links: [...this.links],
+      listings: [...this.listings],
+      pending: this.signals.pending,
+      timers: this.signals.timers,
       made: this.made,
     };
   }
@@ -237,7 +264,54 @@ export class RecordedWorld {
 
   /** The next description that arrives; 0: not known. */
   passed(way: string): number {
-    return this.underWay.get(way)?.shift() ?? 0;
+    const [first, ...rest] = this.underWay.get(way) ?? [];
+    this.underWay.set(way, rest);
+    return first ?? 0;
+  }
+
+  /** A normal path without the links that are known; `follows`: its last part, too. */
+  resolve(path: string, follows: boolean): string {
+    if (this.links.size === 0) return path;
+    let rest = path.split('/').filter((part) => part !== '');
+    let at = '';
+    for (let followed = 0; rest.length > 0;) {
+      const [part, ...after] = rest;
+      rest = after;
+      if (part === '..') {
+        at = at.slice(0, Math.max(0, at.lastIndexOf('/')));
+        continue;
+      }
+      if (part === '.') continue;
+      const next = `${at}/${part}`;
+      const target = rest.length > 0 || follows ? this.links.get(next) : undefined;
+      if (target === undefined || ++followed > MOST_LINKS) at = next;
+      else {
+        rest = [...target.split('/').filter((name) => name !== ''), ...rest];
+        if (target.startsWith('/')) at = '';
+      }
+    }
+    return at === '' ? '/' : at;
+  }
+
+  /** The name is gone, whatever it led to. */
+  remove(path: string): void {
+    this.links.delete(path);
+    this.listings.delete(path);
+    this.names.set(path, 0);
+  }
+
+  /** All names of a folder were read. */
+  list(path: string, listed: readonly ListedName[]): void {
+    this.listings.set(path, listed);
+    const prefix = path === '/' ? '/' : `${path}/`;
+    const there = new Set(listed.map(([name]) => name));
+    for (const [name, id] of [...this.names]) {
+      if (!name.startsWith(prefix) || name.indexOf('/', prefix.length) >= 0 || name.length === prefix.length)
+        continue;
+      const isThere = there.has(name.slice(prefix.length));
+      if (isThere && id === 0) this.names.delete(name);
+      else if (!isThere && id !== 0) this.remove(name);
+    }
   }
 
   take(channel: string, count: number): void {

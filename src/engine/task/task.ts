@@ -96,6 +96,10 @@ export class Task {
   dying = false;
   /** The system call that the task stands in, or that it will make again, or -1. */
   syscall = -1;
+  /** The recorder's clock when the task entered the call, or when the call last wrote back what was left of its timeout. */
+  syscallSince = 0;
+  /** By a signal or its debugger, as far as the recording tells. */
+  stopped = false;
   /** Blocked signals, as far as the recording tells. */
   signalMask = 0n;
   altStack: AltStack = NO_ALT_STACK;

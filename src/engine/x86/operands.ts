@@ -43,3 +43,46 @@ export function memoryAddress(instruction: Iced.Instruction, registers: Register
   if (memorySegment === Register.GS) address += getRegister(registers, Reg.gs_base);
   return BigInt.asUintN(64, address);
 }
+
+/** A place in memory that an instruction stores to. */
+export interface Store {
+  readonly address: bigint;
+  readonly size: number;
+}
+
+/**
+ * Where the instruction at the start of `code` stores, its stack accesses included; null where that cannot be told from
+ * registers alone (repeated strings, saved states).
+ */
+export function storesOf(code: Uint8Array, registers: RegisterWords): Store[] | null {
+  const { Code, InstructionInfoFactory, MemorySizeExt, OpAccess } = iced();
+  return withInstruction(code, getRegister(registers, Reg.rip), (instruction) => {
+    if (instruction.code === Code.INVALID || instruction.hasRepPrefix || instruction.hasRepnePrefix)
+      return null;
+    const factory = new InstructionInfoFactory();
+    const info = factory.info(instruction);
+    const stores: Store[] = [];
+    try {
+      for (const used of info.usedMemory()) {
+        const { access, memorySize, base, index, scale, displacement } = used;
+        const stored =
+          access !== OpAccess.Read && access !== OpAccess.CondRead && access !== OpAccess.NoMemAccess;
+        const size = MemorySizeExt.size(memorySize);
+        let address =
+          registerValue(base, registers) + registerValue(index, registers) * BigInt(scale) + displacement;
+        const segment = used.segment;
+        used.free();
+        if (!stored) continue;
+        if (size === 0) return null;
+        const { Register } = iced();
+        if (segment === Register.FS) address += getRegister(registers, Reg.fs_base);
+        if (segment === Register.GS) address += getRegister(registers, Reg.gs_base);
+        stores.push({ address: BigInt.asUintN(64, address), size });
+      }
+      return stores;
+    } finally {
+      info.free();
+      factory.free();
+    }
+  });
+}

@@ -66,8 +66,16 @@ export class ReturnedCall {
     return end < 0 ? null : nameOf(bytes.subarray(0, end));
   }
 
-  /** A path argument, absolute and normal where the directory that it is relative to is known. */
-  path(index: number, directory = AT_FDCWD): string | null {
+  /**
+   * A path argument, absolute and normal where the directory that it is relative to is known, without the symbolic links
+   * that are known; `follows`: nor is its last part one.
+   */
+  path(index: number, directory = AT_FDCWD, follows = true): string | null {
+    const path = this.plainPath(index, directory);
+    return path?.startsWith('/') ? this.task.fds.files.world.resolve(path, follows) : path;
+  }
+
+  private plainPath(index: number, directory: number): string | null {
     const text = this.text(this.pointer(index));
     if (text === null || text === '') return null;
     if (text.startsWith('/')) return normal(text);
@@ -88,3 +96,6 @@ export function normal(path: string): string {
   }
   return `/${parts.join('/')}`;
 }
+
+/** The kernel makes such a file anew for who opens it: neither size nor identity tell of its bytes. */
+export const isOfKernel = (path: string): boolean => /^\/(proc|sys)\//.test(path);

@@ -1,8 +1,10 @@
 import { Sys } from '../../base/linux.js';
-import { Reg, setSigned } from '../../base/registers.js';
+import type { Gva } from '../../base/address.js';
+import { Reg, getUnsigned, setSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import { SyscallState, type TraceFrame } from '../../trace/frame.js';
 import type { ReplayCore } from '../core.js';
+import { noteAllMapped, noteMappedContents } from './mapped-facts.js';
 import { enterPtrace } from './ptrace.js';
 import { cloneTask, releaseTaskAreas } from './process.js';
 
@@ -15,6 +17,12 @@ const ENTRY_WORK: ReadonlySet<number> = new Set([
 ]);
 
 export const hasEntryWork = (number: number): boolean => ENTRY_WORK.has(number);
+
+function noteUnmapped(task: Task, { registers }: TraceFrame): void {
+  const start = getUnsigned(registers, Reg.rdi);
+  const end = (start + getUnsigned(registers, Reg.rsi)) as Gva;
+  noteMappedContents(task.fds.files.world, task.space, start as Gva, end);
+}
 
 /** Turns a task that stopped on a system call instruction into one that is in the system call, as rr shows it. */
 export function markEntered(core: ReplayCore, task: Task, rip: number): void {
@@ -29,6 +37,7 @@ export function markEntered(core: ReplayCore, task: Task, rip: number): void {
 /** Entry work of a system call and the frame's memory writes (rr-traces.md 5.3). */
 export function performEntry(core: ReplayCore, task: Task, frame: TraceFrame): void {
   task.syscall = frame.syscallNumber;
+  task.syscallSince = frame.monotonicSec;
   if (frame.syscallState !== SyscallState.entering) return;
   switch (frame.syscallNumber) {
     case Sys.clone:
@@ -38,6 +47,13 @@ export function performEntry(core: ReplayCore, task: Task, frame: TraceFrame): v
       return cloneTask(core, task, frame);
     case Sys.ptrace:
       enterPtrace(core, task, frame);
+      break;
+    case Sys.munmap:
+      if (core.notesFiles) noteUnmapped(task, frame);
+      break;
+    case Sys.execve:
+    case Sys.execveat:
+      if (core.notesFiles) noteAllMapped(task);
       break;
     case Sys.exit:
       releaseTaskAreas(core, task);

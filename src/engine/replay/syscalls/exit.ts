@@ -1,5 +1,5 @@
 import { wordsToGva } from '../../base/address.js';
-import { MAX_ERRNO, RESTART_RESULTS, Sys } from '../../base/linux.js';
+import { MAX_ERRNO, RESTART_BLOCK, RESTART_RESULTS, Sys } from '../../base/linux.js';
 import { Reg, getSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import type { TraceFrame } from '../../trace/frame.js';
@@ -58,6 +58,8 @@ export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): Ex
   if (number !== Sys.rt_sigreturn && RESTART_RESULTS.includes(result)) {
     core.applyMemWrites(frame, task);
     loadResult(core, task, frame);
+    // The others have told the program what was left of their time.
+    if (result !== RESTART_BLOCK) task.syscallSince = frame.monotonicSec;
     return 'loaded';
   }
   task.syscall = -1;
@@ -85,7 +87,7 @@ export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): Ex
   core.applyMemWrites(frame, task);
   if (!vetoed && result >= 0) warnOfReceived(core, task, number, frame.registers);
   if (core.notesFiles && !vetoed && isNotedForFiles(number))
-    noteFiles(task, number, frame.registers, result, frame.monotonicSec, false);
+    noteFiles(core, task, number, frame.registers, result, frame.monotonicSec, false);
   loadResult(core, task, frame);
   if (number === core.header.rrcallBase + RrCall.rdtsc) copyRegister(core, task, frame, Reg.rdx);
   return 'compare';

@@ -27,13 +27,14 @@ function setUp() {
   };
   return {
     files: task.fds.files,
+    bytes: put,
     text: (at: number, value: string) => put(at, Buffer.from(`${value}\0`)),
     ints: (at: number, ...values: number[]) => put(at, new Uint8Array(new Int32Array(values).buffer)),
     words: (at: number, ...values: bigint[]) => put(at, new Uint8Array(new BigInt64Array(values).buffer)),
     call: (number: number, args: number[], result: number, seconds = 0, isBuffered = false): void => {
       const registers = newRegisters();
       args.forEach((value, index) => setSigned(registers, SLOTS[index], value));
-      noteFiles(task, number, registers, result, seconds, isBuffered);
+      noteFiles({} as never, task, number, registers, result, seconds, isBuffered);
     },
   };
 }
@@ -137,6 +138,49 @@ describe('names', () => {
       0,
       content,
     ]);
+  });
+
+  it('go through symbolic links that are known', () => {
+    const { files, call, text } = setUp();
+    const { world } = files;
+    call(Sys.mkdir, [text(0, '/d'), 0o755], 0);
+    call(Sys.symlink, [text(0, 'd'), text(64, '/link')], 0);
+    call(Sys.readlink, [text(0, '/current'), text(64, 'link/file'), 9], 9);
+    call(Sys.creat, [text(0, '/link/file'), 0o644], 3);
+    expect(files.find(3)?.path).toBe('/d/file');
+    call(Sys.open, [text(0, '/current'), 0], 4);
+    expect(files.find(4)?.state.content).toBe(files.find(3)?.state.content);
+    call(Sys.rename, [text(0, '/link'), text(64, '/other')], 0);
+    expect([...world.links]).toEqual([
+      ['/current', 'link/file'],
+      ['/other', 'd'],
+    ]);
+    call(Sys.unlink, [text(0, '/other')], 0);
+    expect([world.links.has('/other'), world.names.get('/other')]).toEqual([false, 0]);
+  });
+
+  it('in a folder are all known once they were read to their end', () => {
+    const { files, call, text, bytes } = setUp();
+    const { world } = files;
+    const entry = (name: string, type: number): Buffer => {
+      const part = Buffer.alloc(24);
+      part.writeUInt16LE(24, 16);
+      part[18] = type;
+      part.write(name, 19);
+      return part;
+    };
+    call(Sys.openat, [-100, text(0, '/d/here'), 0, 0], -2);
+    call(Sys.open, [text(0, '/d'), 0o200000], 3);
+    const first = Buffer.concat([entry('.', 4), entry('here', 8)]);
+    call(Sys.getdents64, [3, bytes(64, first), 4096], first.length);
+    expect(world.listings.has('/d')).toBe(false);
+    call(Sys.getdents64, [3, bytes(64, entry('sub', 4)), 4096], 24);
+    call(Sys.getdents64, [3, bytes(64, first), 4096], 0);
+    expect(world.listings.get('/d')).toEqual([
+      ['here', 8],
+      ['sub', 4],
+    ]);
+    expect(world.names.has('/d/here')).toBe(false);
   });
 
   it('of files that are made anew lead to new contents, and appended bytes go to the end', () => {

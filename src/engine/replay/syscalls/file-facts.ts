@@ -8,13 +8,15 @@ import { FcntlDup, MapFlag, Sys } from '../../base/linux.js';
 import type { RegisterWords } from '../../base/registers.js';
 import type { RecordedFile } from '../../task/recorded-files.js';
 import type { Task } from '../../task/task.js';
-import { ReturnedCall } from './call-memory.js';
+import type { ReplayCore } from '../core.js';
+import { isOfKernel, ReturnedCall } from './call-memory.js';
 import { makeObject, objectCalls } from './object-facts.js';
 import { messageCalls, noteMessage } from './message-facts.js';
+import { named, noteNames } from './name-facts.js';
+import { noteSignals, signalCalls } from './signal-facts.js';
 import { noteStat } from './stat-facts.js';
 import { DATA, noteData } from './transfer-facts.js';
 
-const DIRECTORY = 0o040000;
 const CHANGEABLE = Open.append | Open.nonblock;
 const Fcntl = { setFd: 2, setFl: 4 } as const;
 const FIONBIO = 0x5421;
@@ -25,7 +27,8 @@ const DESCRIPTORS: ReadonlySet<number> = new Set([Sys.close, Sys.dup, Sys.dup2, 
 const PATHS: ReadonlySet<number> = new Set([
   ...[Sys.open, Sys.creat, Sys.openat, Sys.openat2, Sys.lseek, Sys.ftruncate, Sys.truncate, Sys.fallocate],
   ...[Sys.unlink, Sys.unlinkat, Sys.rmdir, Sys.rename, Sys.renameat, Sys.renameat2, Sys.link, Sys.linkat],
-  ...[Sys.mkdir, Sys.mkdirat, Sys.fchdir, Sys.fcntl, Sys.ioctl, Sys.mmap],
+  ...[Sys.mkdir, Sys.mkdirat, Sys.fchdir, Sys.fcntl, Sys.ioctl, Sys.mmap, Sys.getdents64],
+  ...[Sys.symlink, Sys.symlinkat, Sys.readlink, Sys.readlinkat],
 ]);
 
 /** Buffered calls that `noteFiles` has work for. */
@@ -38,13 +41,15 @@ export const isNotedForFiles = (number: number): boolean =>
   DATA.has(number) ||
   PATHS.has(number) ||
   objectCalls.has(number) ||
-  messageCalls.has(number);
+  messageCalls.has(number) ||
+  signalCalls.has(number);
 
 /**
  * @param seconds the recorder's clock
  * @param isBuffered it has no frame, so that nobody else follows what it does to descriptors
  */
 export function noteFiles(
+  core: ReplayCore,
   task: Task,
   number: number,
   registers: RegisterWords,
@@ -56,6 +61,7 @@ export function noteFiles(
   if (STATS.has(number)) return noteStat(call);
   if (result < 0) return noteFailure(call);
   if (DATA.has(number)) return noteData(call, seconds);
+  if (signalCalls.has(number)) return noteSignals(core, call, seconds);
   if (objectCalls.has(number)) return makeObject(call, seconds);
   if (messageCalls.has(number)) return noteMessage(call);
   if (isBuffered) noteDescriptors(call);
@@ -98,6 +104,8 @@ function notePaths(call: ReturnedCall): void {
     case Sys.openat2:
       return noteOpen(call, call.path(1, call.int(0)), call.peek(call.pointer(2), 8)?.getInt32(0, true) ?? 0);
     case Sys.lseek:
+      if (call.result === 0 && files.find(call.int(0))?.state.listed)
+        files.change(call.int(0), { listed: [] });
       return files.seek(call.int(0), () => call.result);
     case Sys.ftruncate:
       return edit(files.find(call.int(0)), (id) =>
@@ -109,24 +117,6 @@ function notePaths(call: ReturnedCall): void {
       );
     case Sys.fallocate:
       return noteAllocation(call);
-    case Sys.unlink:
-    case Sys.rmdir:
-      return named(call, call.path(0), (path) => world.names.set(path, 0));
-    case Sys.unlinkat:
-      return named(call, call.path(1, call.int(0)), (path) => world.names.set(path, 0));
-    case Sys.rename:
-      return noteRename(call, call.path(0), call.path(1));
-    case Sys.renameat:
-    case Sys.renameat2:
-      return noteRename(call, call.path(1, call.int(0)), call.path(3, call.int(2)));
-    case Sys.link:
-      return noteLink(call, call.path(0), call.path(1));
-    case Sys.linkat:
-      return noteLink(call, call.path(1, call.int(0)), call.path(3, call.int(2)));
-    case Sys.mkdir:
-      return named(call, call.path(0), (path) => makeDirectory(call, path, call.int(1)));
-    case Sys.mkdirat:
-      return named(call, call.path(1, call.int(0)), (path) => makeDirectory(call, path, call.int(2)));
     case Sys.fchdir: {
       const path = files.find(call.int(0))?.path;
       if (path?.startsWith('/')) call.task.group.directory = path;
@@ -143,16 +133,14 @@ function notePaths(call: ReturnedCall): void {
       );
     case Sys.mmap:
       return noteMapping(call);
+    default:
+      noteNames(call);
   }
 }
 
 const edit = (file: RecordedFile | null, change: (id: number) => void): void => {
   if (file?.state.content !== undefined) change(file.state.content);
 };
-
-function named(_call: ReturnedCall, path: string | null, use: (path: string) => void): void {
-  if (path?.startsWith('/')) use(path);
-}
 
 function noteOpen(call: ReturnedCall, path: string | null, flags: number): void {
   const { files } = call.task.fds;
@@ -166,7 +154,7 @@ function noteOpen(call: ReturnedCall, path: string | null, flags: number): void 
   }
   const isNew =
     (flags & Open.create) !== 0 && ((flags & Open.exclusive) !== 0 || world.names.get(path) === 0);
-  if (isNew) world.names.set(path, world.newContent());
+  if (isNew || isOfKernel(path)) world.names.set(path, world.newContent());
   const content = world.named(path);
   if (isNew || (flags & Open.truncate) !== 0) {
     world.edit(content, (file) => {
@@ -186,43 +174,6 @@ function noteAllocation(call: ReturnedCall): void {
       if (content.size !== null && content.size < end) content.truncate(end);
     }),
   );
-}
-
-/** Also what lies below a folder. */
-function noteRename(call: ReturnedCall, from: string | null, to: string | null): void {
-  if (!from?.startsWith('/') || !to?.startsWith('/') || from === to) return;
-  const { world } = call.task.fds.files;
-  world.names.set(to, world.named(from));
-  world.names.set(from, 0);
-  for (const [name, id] of [...world.names]) {
-    if (!name.startsWith(`${from}/`)) continue;
-    world.names.set(to + name.slice(from.length), id);
-    world.names.set(name, 0);
-  }
-}
-
-function noteLink(call: ReturnedCall, from: string | null, to: string | null): void {
-  const { world } = call.task.fds.files;
-  if (from?.startsWith('/') && to?.startsWith('/')) world.names.set(to, world.named(from));
-}
-
-function makeDirectory(call: ReturnedCall, path: string, mode: number): void {
-  const { world } = call.task.fds.files;
-  const id = world.newContent();
-  const content = world.content(id);
-  if (content)
-    content.stat = {
-      device: 0x2a,
-      inode: id,
-      mode: DIRECTORY | (mode & 0o777),
-      links: 2,
-      uid: 0,
-      gid: 0,
-      size: 0,
-      special: 0,
-      mtime: [0, 0],
-    };
-  world.names.set(path, id);
 }
 
 function noteFlags(call: ReturnedCall): void {

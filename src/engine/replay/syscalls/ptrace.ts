@@ -70,11 +70,13 @@ export function enterPtrace(core: ReplayCore, caller: Task, frame: TraceFrame): 
   switch (request) {
     case Request.cont:
     case Request.detach:
+      target.stopped = false;
       return setBufferLock(target, false);
     case Request.syscall:
     case Request.singleStep:
     case Request.sysemu:
     case Request.sysemuSingleStep:
+      target.stopped = false;
       return setBufferLock(target, true);
     case Request.setThreadArea:
       if (call.data >= 0) writeThreadDescriptor(target, caller, call.data, call.address);

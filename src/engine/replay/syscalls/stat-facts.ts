@@ -3,9 +3,10 @@ import { readStatx, STATX_BYTES } from '../../base/file-abi.js';
 import { Sys } from '../../base/linux.js';
 import type { RecordedStat } from '../../task/recorded-content.js';
 import type { RecordedWorld } from '../../task/recorded-files.js';
-import type { ReturnedCall } from './call-memory.js';
+import { isOfKernel, type ReturnedCall } from './call-memory.js';
 
 const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 const TYPE_MASK = 0o170000;
 const LINK = 0o120000;
@@ -43,7 +44,7 @@ export function noteStat(call: ReturnedCall): void {
     case Sys.stat:
       return ofPath(call, call.path(0), read(call, 1));
     case Sys.lstat:
-      return ofPath(call, call.path(0), read(call, 1));
+      return ofPath(call, call.path(0, AT_FDCWD, false), read(call, 1));
     case Sys.newfstatat:
       return at(call, call.int(3), read(call, 2));
     case Sys.statx:
@@ -59,14 +60,15 @@ function read(call: ReturnedCall, index: number): RecordedStat | null {
 
 function at(call: ReturnedCall, flags: number, stat: RecordedStat | null): void {
   const isEmpty = call.pointer(1) === 0 || call.text(call.pointer(1)) === '';
-  if (!isEmpty) return ofPath(call, call.path(1, call.int(0)), stat);
+  const follows = (flags & AT_SYMLINK_NOFOLLOW) === 0;
+  if (!isEmpty) return ofPath(call, call.path(1, call.int(0), follows), stat);
   if (flags & AT_EMPTY_PATH && call.int(0) !== AT_FDCWD) ofDescriptor(call, call.int(0), stat);
 }
 
 function ofDescriptor(call: ReturnedCall, fd: number, stat: RecordedStat | null): void {
   const { files } = call.task.fds;
   const file = files.find(fd);
-  if (!stat || call.result < 0 || file?.state.content === undefined) return;
+  if (!stat || call.result < 0 || file?.state.content === undefined || isOfKernel(file.path)) return;
   const content = identify(files.world, file.state.content, stat);
   if (content === file.state.content) return;
   files.change(fd, { content });
@@ -77,8 +79,8 @@ const ENOENT = -2;
 
 function ofPath(call: ReturnedCall, path: string | null, stat: RecordedStat | null): void {
   const { world } = call.task.fds.files;
-  if (!path?.startsWith('/')) return;
-  if (call.result === ENOENT) world.names.set(path, 0);
+  if (!path?.startsWith('/') || isOfKernel(path)) return;
+  if (call.result === ENOENT) world.remove(path);
   if (call.result < 0 || !stat || (stat.mode & TYPE_MASK) === LINK) return;
   world.names.set(path, identify(world, world.named(path), stat));
 }

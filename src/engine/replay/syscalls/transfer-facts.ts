@@ -67,11 +67,22 @@ export function transferred(call: ReturnedCall, file: RecordedFile, transfer: Tr
         state: { ...file.state, count: BigInt.asUintN(64, count < 0n ? 0n : count) },
       });
     }
+    case 'signalfd':
+      if (isRead) takeSignals(call, bytes);
+      return;
     case 'timerfd':
       if (isRead) world.change(file.id, { state: { ...file.state, ...afterExpiry(file, seconds) } });
       return;
     default:
   }
+}
+
+/** struct signalfd_siginfo begins with the signal's number. */
+function takeSignals({ task }: ReturnedCall, bytes: Uint8Array): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const { signals } = task.fds.files.world;
+  for (let at = 0; at + 128 <= bytes.length; at += 128)
+    signals.taken(task.group.tgid, task.tid, view.getUint32(at, true));
 }
 
 /** A timer that was read has expired: it is set to its next time, or to none. */
@@ -104,5 +115,4 @@ function throughFile(
   });
 }
 
-const isSpecial = (path: string): boolean =>
-  /^\/(dev|proc|sys)\//.test(path) && !path.startsWith('/dev/shm/');
+const isSpecial = (path: string): boolean => /^\/dev\//.test(path) && !path.startsWith('/dev/shm/');

@@ -1,0 +1,108 @@
+import { wordsToGva, type Gva } from '../../engine/base/address.js';
+import { Reg, getUnsigned, type RegisterWords } from '../../engine/base/registers.js';
+import type { GuestCore } from '../../engine/replay/guest-core.js';
+import type { Task } from '../../engine/task/task.js';
+import { MAX_INSTRUCTION_LENGTH } from '../../engine/x86/decode.js';
+import { storesOf, type Store } from '../../engine/x86/operands.js';
+import type { Spin } from '../process.js';
+import type { DiversionRunner, RunStop } from './runner.js';
+
+/** Instructions of the longest loop that is recognised. */
+const LONGEST = 1024;
+
+/** What looking has led to: the loop, something else that happened meanwhile, or neither. */
+export type Look = { readonly spin: Spin | null; readonly stop: RunStop | null };
+
+const NEITHER: Look = { spin: null, stop: null };
+
+/**
+ * Finds tasks that wait by looking at memory again and again: their state comes back exactly, without a store that
+ * changed anything. Where such a task is interrupted makes no difference to it, so that others can be let in at a place
+ * that does not depend on this machine's pace.
+ */
+export class SpinWatch {
+  private readonly code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
+
+  constructor(
+    private readonly core: GuestCore,
+    private readonly runner: DiversionRunner,
+  ) {}
+
+  /** Whether the task, which may be anywhere, is in such a loop; then it stands at the loop's own place. */
+  find(task: Task): Look {
+    const first = new Map<string, number>();
+    for (let step = 0; step <= LONGEST; step++) {
+      const state = this.state(task);
+      const before = first.get(state);
+      if (before !== undefined) return this.confirm(task, step - before);
+      first.set(state, step);
+      const done = this.step(task);
+      if (done.stop) return done;
+      // What was seen before a store that changed something does not come again.
+      if (done.changed) first.clear();
+    }
+    return NEITHER;
+  }
+
+  /** The task stands where its loop begins: does it come there again? */
+  again(task: Task, { at, length }: Spin): Look {
+    if (this.state(task) !== at) return NEITHER;
+    return this.round(task, length);
+  }
+
+  private confirm(task: Task, length: number): Look {
+    let [least, after] = [this.state(task), 0];
+    for (let step = 1; step < length; step++) {
+      const done = this.step(task);
+      if (done.stop) return done;
+      const state = this.state(task);
+      if (state < least) [least, after] = [state, step];
+    }
+    // Now one step before the first state; on to the loop's own place.
+    for (let step = 0; step <= after; step++) {
+      const done = this.step(task);
+      if (done.stop) return done;
+    }
+    return this.round(task, length);
+  }
+
+  private round(task: Task, length: number): Look {
+    const at = this.state(task);
+    const vectors = Buffer.from(this.core.vectorState(task));
+    for (let step = 0; step < length; step++) {
+      const done = this.step(task);
+      if (done.stop) return done;
+      if (done.changed) return NEITHER;
+    }
+    const isSame = this.state(task) === at && vectors.equals(this.core.vectorState(task));
+    return isSame ? { spin: { at, length }, stop: null } : NEITHER;
+  }
+
+  /** Ordered by rip first. */
+  private state(task: Task): string {
+    const registers = this.core.registers(task);
+    const bytes = Buffer.from(registers.buffer, registers.byteOffset, registers.byteLength);
+    return getUnsigned(registers, Reg.rip).toString(16).padStart(16, '0') + bytes.toString('latin1');
+  }
+
+  private step(task: Task): Look & { changed: boolean } {
+    const stores = this.stores(task, this.core.registers(task));
+    const before = stores?.map((store) => read(task, store));
+    const stop = this.runner.run(task, 0, 'alone');
+    if (stop.kind !== 'step' || this.runner.hits.length > 0) return { spin: null, stop, changed: true };
+    const changed = !stores || stores.some((store, index) => !read(task, store).equals(before![index]));
+    return { spin: null, stop: null, changed };
+  }
+
+  private stores(task: Task, registers: RegisterWords): Store[] | null {
+    const rip = wordsToGva(registers[2 * Reg.rip], registers[2 * Reg.rip + 1]);
+    const count = task.space.read(rip, this.code);
+    return storesOf(this.code.subarray(0, count), registers);
+  }
+}
+
+function read(task: Task, { address, size }: Store): Buffer {
+  const bytes = new Uint8Array(size);
+  const count = address < 2n ** 47n ? task.space.read(Number(address) as Gva, bytes) : 0;
+  return Buffer.from(bytes.buffer, 0, count);
+}
