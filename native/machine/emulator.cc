@@ -1,5 +1,6 @@
 #include "emulator.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -7,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <ctime>
 #include <vector>
 
 namespace revenant::machine {
@@ -122,6 +125,37 @@ std::string Emulator::log() const {
     at = end + 1;
   }
   return text;
+}
+
+int Emulator::fatal_signal() {
+  constexpr int kMoments = 200;
+  const timespec moment = {0, 5'000'000};
+  for (int i = 0; pid_ > 0 && i < kMoments; ++i) {
+    int status = 0;
+    if (waitpid(pid_, &status, WNOHANG) == pid_) {
+      pid_ = -1;
+      return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    }
+    nanosleep(&moment, nullptr);
+  }
+  return 0;
+}
+
+double Emulator::starved_seconds() const {
+  const std::string folder = "/proc/" + std::to_string(pid_) + "/task";
+  DIR* const tasks = opendir(folder.c_str());
+  if (!tasks) return 0;
+  unsigned long long most = 0;
+  while (const dirent* const task = readdir(tasks)) {
+    if (task->d_name[0] == '.') continue;
+    FILE* const file = fopen((folder + "/" + task->d_name + "/schedstat").c_str(), "re");
+    if (!file) continue;
+    unsigned long long ran = 0, waited = 0;
+    if (fscanf(file, "%llu %llu", &ran, &waited) == 2) most = std::max(most, waited);
+    fclose(file);
+  }
+  closedir(tasks);
+  return static_cast<double>(most) / 1e9;
 }
 
 void Emulator::wake() {

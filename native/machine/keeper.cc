@@ -2,13 +2,16 @@
 // at a time, makes the machine clean in between, and ends when nobody needed it for a while. It leaves
 // nothing behind whatever dies: the pool is a memfd, the socket is abstract, QEMU dies with the keeper.
 //
-//   starting --vcpud serves--> cleaning --clean--> idle --lease--> leased --hang-up--> cleaning ...
-//   any --emulator died, stop request, idle too long, cleaning takes too long--> end
+//   queued --a turn to start--> starting --vcpud serves--> cleaning --clean--> idle --lease--> leased --hang-up--> cleaning ...
+//   any --emulator died, stop request, idle too long, the machine comes no further--> end
+//
+// Waiting for the machine is bounded by what it could have done: time in which it had no processor does not count.
 //
 // Invariant: single-threaded (see emulator.h).
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,8 +38,11 @@ constexpr int kQuietPollMs = 1000;  // nothing but the idle time to look at
 constexpr double kFirstLeaseSeconds = 20;
 constexpr double kQuiesceSeconds = 10;
 constexpr double kClearSeconds = 60;
+constexpr double kCommandSeconds = 60;
+constexpr int kTurnPollMs = 100;           // while others start
+constexpr double kLookAgainSeconds = 0.5;  // at what the emulator could not use
 
-enum class State { kStarting, kIdle, kLeased, kCleaning, kEnd };
+enum class State { kQueued, kStarting, kIdle, kLeased, kCleaning, kEnd };
 enum class Cleaning { kQuiesce, kDestroy, kClear, kCreate };
 
 double now_seconds() {
@@ -45,8 +51,16 @@ double now_seconds() {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
 }
 
+// How many machines may start at the same time: more of them only take each other's time.
+int starts_at_once() {
+  cpu_set_t mine;
+  return sched_getaffinity(0, sizeof mine, &mine) == 0 ? std::max(1, CPU_COUNT(&mine)) : 1;
+}
+
 const char* state_name(State state) {
   switch (state) {
+    case State::kQueued:
+      return "queued";
     case State::kStarting:
       return "starting";
     case State::kIdle:
@@ -60,6 +74,29 @@ const char* state_name(State state) {
   }
   return "";
 }
+
+// A limit in seconds in which the emulator could have run.
+class Patience {
+ public:
+  void begin(const Emulator& emulator, double seconds) {
+    seconds_ = seconds;
+    begun_ = looked_ = now_seconds();
+    starved_ = emulator.starved_seconds();
+  }
+
+  bool is_over(const Emulator& emulator) {
+    const double now = now_seconds();
+    if (now - begun_ <= seconds_ || now - looked_ < kLookAgainSeconds) return false;
+    looked_ = now;
+    return now - begun_ - (emulator.starved_seconds() - starved_) > seconds_;
+  }
+
+ private:
+  double seconds_ = 0;
+  double begun_ = 0;
+  double looked_ = 0;
+  double starved_ = 0;
+};
 
 class Keeper {
  public:
@@ -75,8 +112,11 @@ class Keeper {
   void fail(const std::string& reason);
   void report_failure(const std::string& reason, bool with_log);
   void enter(State state);
+  bool take_turn();
+  void start_emulator();
   void check_boot();
   void check_lease();
+  void check_command();
   void end_lease();
   void start_cleaning();
   void clean();
@@ -94,13 +134,15 @@ class Keeper {
   Emulator emulator_;
   LeaseServer server_;
   Mailbox mailbox_;
-  State state_ = State::kStarting;
+  State state_ = State::kQueued;
+  int turn_ = -1;
   bool ready_reported_ = false;
   bool was_leased_ = false;
   double since_ = 0;
   double started_ = 0;
   Cleaning cleaning_ = Cleaning::kQuiesce;
-  double deadline_ = 0;
+  Patience patience_;
+  uint32_t command_ = 0;
   uint64_t clear_from_ = 0;
   Peer client_;
 };
@@ -148,19 +190,39 @@ bool Keeper::start() {
   }
   mailbox_.attach(pool_.control());
   pool_.area()->attended = 1;
-  error = emulator_.start(options_, pool_.fd());
-  if (error != 0) {
-    report_failure(std::string("starting the emulator: ") + strerror(error), false);
-    return false;
-  }
   return true;
+}
+
+// A turn is an abstract socket that is bound, and given back by whatever death of ours.
+bool Keeper::take_turn() {
+  const std::string prefix = "revenant-" + std::to_string(geteuid()) + "-turn-";
+  for (int index = 0; index < starts_at_once(); ++index) {
+    turn_ = bind_abstract(prefix + std::to_string(index));
+    if (turn_ >= 0) return true;
+    if (turn_ != -EADDRINUSE) return true;  // no sockets to be had: better to start than to wait for ever
+  }
+  return false;
+}
+
+void Keeper::start_emulator() {
+  if (!take_turn()) {
+    pollfd starter = {STDOUT_FILENO, 0, 0};
+    // Whoever started us has gone.
+    if (poll(&starter, 1, 0) > 0 && (starter.revents & POLLERR) != 0) enter(State::kEnd);
+    return;
+  }
+  started_ = now_seconds();
+  const int error = emulator_.start(options_, pool_.fd());
+  if (error != 0) return report_failure(std::string("starting the emulator: ") + strerror(error), false);
+  enter(State::kStarting);
+  patience_.begin(emulator_, static_cast<double>(options_.boot_seconds));
 }
 
 void Keeper::check_boot() {
   if (__atomic_load_n(&pool_.area()->ready, __ATOMIC_ACQUIRE) == kReadyMagic) {
     start_cleaning();
-  } else if (now_seconds() - started_ > static_cast<double>(options_.boot_seconds)) {
-    report_failure("not ready after " + std::to_string(options_.boot_seconds) + " s", true);
+  } else if (patience_.is_over(emulator_)) {
+    report_failure("not ready after " + std::to_string(options_.boot_seconds) + " s of having a processor", true);
   }
 }
 
@@ -169,6 +231,14 @@ void Keeper::check_lease() {
   const ssize_t count = recv(client_.fd, bytes, sizeof bytes, MSG_DONTWAIT);
   const bool gone = count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR);
   if (gone) end_lease();
+}
+
+// A machine that does not answer its client is of no use to anybody: its end tells the client.
+void Keeper::check_command() {
+  const uint32_t command = mailbox_.pending_command();
+  if (command != command_) patience_.begin(emulator_, kCommandSeconds);
+  command_ = command;
+  if (command != 0 && patience_.is_over(emulator_)) fail("the machine does not answer");
 }
 
 void Keeper::end_lease() {
@@ -181,7 +251,7 @@ void Keeper::end_lease() {
 
 void Keeper::start_cleaning() {
   cleaning_ = Cleaning::kQuiesce;
-  deadline_ = now_seconds() + kQuiesceSeconds;
+  patience_.begin(emulator_, kQuiesceSeconds);
   enter(State::kCleaning);
 }
 
@@ -197,7 +267,7 @@ bool Keeper::send_next_clear() {
 
 // Cleaning is a sequence of waits for the machine; each call goes as far as it can.
 void Keeper::clean() {
-  if (now_seconds() > deadline_) return fail("the machine does not answer");
+  if (patience_.is_over(emulator_)) return fail("the machine does not answer");
   if (cleaning_ == Cleaning::kQuiesce && mailbox_.is_quiet()) {
     mailbox_.request_destroy();
     cleaning_ = Cleaning::kDestroy;
@@ -205,7 +275,7 @@ void Keeper::clean() {
   if (cleaning_ == Cleaning::kDestroy && mailbox_.is_quiet()) {
     cleaning_ = Cleaning::kClear;
     clear_from_ = 0;
-    deadline_ = now_seconds() + kClearSeconds;
+    patience_.begin(emulator_, kClearSeconds);
     if (send_next_clear()) return;
   }
   if (cleaning_ == Cleaning::kClear) clean_memory();
@@ -229,6 +299,8 @@ void Keeper::clean_memory() {
 void Keeper::become_idle() {
   __atomic_store_n(&pool_.area()->attended, 0, __ATOMIC_RELEASE);
   enter(State::kIdle);
+  if (turn_ >= 0) close(turn_);
+  turn_ = -1;
   if (!ready_reported_) report_ready();
 }
 
@@ -243,6 +315,7 @@ void Keeper::grant(const Peer& peer) {
   emulator_.wake();
   client_ = peer;
   was_leased_ = true;
+  command_ = 0;
   enter(State::kLeased);
   if (!send_answer(peer.fd, kGranted, status_json(), pool_.fd())) end_lease();
 }
@@ -279,6 +352,12 @@ void Keeper::answer_requests() {
     send_answer(peer.fd, kRefused, status_json());
     close(peer.fd);
   }
+  while (server_.take(kRequestStopIdle, &peer)) {
+    const bool idle = state_ == State::kIdle || state_ == State::kCleaning;
+    if (idle && !server_.has(kRequestLease)) stop();
+    send_answer(peer.fd, state_ == State::kEnd ? kGranted : kRefused, status_json());
+    close(peer.fd);
+  }
   while (server_.take(kRequestStop, &peer)) {
     stop();
     send_answer(peer.fd, kGranted, "{}");
@@ -300,6 +379,7 @@ void Keeper::wait() {
     fds.push_back({peer.fd, static_cast<short>(peer.request == 0 ? POLLIN : POLLRDHUP), 0});
   }
   int timeout = kQuietPollMs;
+  if (state_ == State::kQueued) timeout = kTurnPollMs;
   if (state_ == State::kStarting || state_ == State::kCleaning) timeout = kBusyPollMs;
   if (state_ == State::kIdle) {
     const double left = idle_end() - now_seconds();
@@ -309,11 +389,16 @@ void Keeper::wait() {
 }
 
 void Keeper::step() {
-  if (!emulator_.drain_serial()) {
-    return fail("the emulator ended while it started");
+  if (state_ == State::kQueued) start_emulator();
+  if (state_ != State::kQueued && state_ != State::kEnd && !emulator_.drain_serial()) {
+    if (ready_reported_) return enter(State::kEnd);
+    const int signal = emulator_.fatal_signal();
+    return fail(signal == 0 ? "the emulator ended while it started"
+                            : std::string("the emulator was killed by ") + strsignal(signal));
   }
   if (state_ == State::kStarting) check_boot();
   if (state_ == State::kLeased) check_lease();
+  if (state_ == State::kLeased) check_command();
   if (state_ == State::kCleaning) clean();
   if (state_ != State::kEnd) answer_requests();
   if (state_ == State::kIdle && now_seconds() >= idle_end()) enter(State::kEnd);
@@ -328,12 +413,19 @@ int Keeper::run() {
   return 0;
 }
 
-// `--ask status|stop NAME`: asks a running keeper and prints its answer, '+' or '-' and JSON.
+// `--ask status|stop|stop-idle NAME`: asks a running keeper and prints its answer, '+' or '-' and JSON.
 int ask(const char* what, const char* name) {
-  const bool stop = strcmp(what, "stop") == 0;
-  if (!stop && strcmp(what, "status") != 0) return 2;
+  constexpr struct {
+    const char* name;
+    char request;
+  } kQuestions[] = {{"status", kRequestStatus}, {"stop", kRequestStop}, {"stop-idle", kRequestStopIdle}};
+  char request = 0;
+  for (const auto& question : kQuestions) {
+    if (strcmp(what, question.name) == 0) request = question.request;
+  }
+  if (request == 0) return 2;
   char answer[4096];
-  const int error = ask_keeper(name, stop ? kRequestStop : kRequestStatus, answer, sizeof answer);
+  const int error = ask_keeper(name, request, answer, sizeof answer);
   if (error != 0) return 1;
   fputs(answer, stdout);
   return 0;

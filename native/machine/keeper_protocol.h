@@ -8,9 +8,10 @@
 //   'L'  lease of the vCPU. '+' comes with the pool's file descriptor (SCM_RIGHTS). The connection IS the
 //        lease: it ends when the client's end is closed, by whatever death. '-' when somebody else has
 //        it. Held back while the machine is made clean after the previous lease.
-//   'S'  status: '+' {"pid":..,"qemuPid":..,"cpu":..,"poolBytes":..,"state":"starting|idle|leased|cleaning",
+//   'S'  status: '+' {"pid":..,"qemuPid":..,"cpu":..,"poolBytes":..,"state":"queued|starting|idle|leased|cleaning",
 //        "seconds": in that state,"client": pid or 0,"idleSeconds":..}
 //   'X'  stop: '+' {}, sent when the emulator is dead; then the keeper ends.
+//   'I'  the same unless somebody has it, waits for it or starts it: then '-' and its status.
 #ifndef REVENANT_MACHINE_KEEPER_PROTOCOL_H
 #define REVENANT_MACHINE_KEEPER_PROTOCOL_H
 
@@ -19,6 +20,7 @@ namespace revenant::machine {
 inline constexpr char kRequestLease = 'L';
 inline constexpr char kRequestStatus = 'S';
 inline constexpr char kRequestStop = 'X';
+inline constexpr char kRequestStopIdle = 'I';
 inline constexpr char kGranted = '+';
 inline constexpr char kRefused = '-';
 

@@ -19,15 +19,24 @@ LeaseServer::~LeaseServer() {
   if (fd_ >= 0) close(fd_);
 }
 
-int LeaseServer::listen_at(const std::string& name) {
+int bind_abstract(const std::string& name) {
   sockaddr_un address = {};
-  if (name.empty() || name.size() > sizeof address.sun_path - 1) return EINVAL;
-  fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd_ < 0) return errno;
+  if (name.empty() || name.size() > sizeof address.sun_path - 1) return -EINVAL;
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
   address.sun_family = AF_UNIX;
   memcpy(address.sun_path + 1, name.data(), name.size());
   const socklen_t size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  if (bind(fd_, reinterpret_cast<sockaddr*>(&address), size) < 0) return errno;
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0) return fd;
+  const int error = errno;
+  close(fd);
+  return -error;
+}
+
+int LeaseServer::listen_at(const std::string& name) {
+  const int fd = bind_abstract(name);
+  if (fd < 0) return -fd;
+  fd_ = fd;
   return listen(fd_, 16) < 0 ? errno : 0;
 }
 
@@ -71,6 +80,13 @@ bool LeaseServer::take(char request, Peer* peer) {
     *peer = peers_[i];
     peers_.erase(peers_.begin() + static_cast<ptrdiff_t>(i));
     return true;
+  }
+  return false;
+}
+
+bool LeaseServer::has(char request) const {
+  for (const Peer& peer : peers_) {
+    if (peer.request == request) return true;
   }
   return false;
 }

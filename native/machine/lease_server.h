@@ -37,11 +37,16 @@ class LeaseServer {
 
   // Takes a peer with this request out of the list; false if there is none. The caller owns its fd.
   bool take(char request, Peer* peer);
+  // Whether a peer with this request waits.
+  bool has(char request) const;
 
  private:
   int fd_ = -1;
   std::vector<Peer> peers_;
 };
+
+// A stream socket bound to an abstract name, not listening yet; or -errno.
+int bind_abstract(const std::string& name);
 
 // Sends one answer line, with a descriptor when pass_fd >= 0. False if the peer is gone.
 bool send_answer(int fd, char verdict, const std::string& json, int pass_fd = -1);

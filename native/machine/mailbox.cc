@@ -15,6 +15,11 @@ bool Mailbox::is_quiet() const {
          control_->request_seq.load(std::memory_order_acquire);
 }
 
+uint32_t Mailbox::pending_command() const {
+  if (is_quiet() || control_->command == Command::run) return 0;
+  return control_->request_seq.load(std::memory_order_acquire);
+}
+
 int Mailbox::result() const { return control_->result; }
 
 void Mailbox::kick() { control_->kick.store(1, std::memory_order_release); }

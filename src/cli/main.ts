@@ -238,9 +238,9 @@ function addMachineCommands(program: Command, io: CommandIo, perform: Perform): 
   for (const [verb, text] of [
     ['start', 'start it, unless it runs'],
     ['status', 'print what runs'],
-    ['stop', 'stop it'],
+    ['stop', 'stop it, unless somebody uses it'],
   ] as const) {
-    machine
+    const command = machine
       .command(verb)
       .description(text)
       .addOption(cpuOption())
@@ -250,6 +250,7 @@ function addMachineCommands(program: Command, io: CommandIo, perform: Perform): 
       .action((options) =>
         perform(async () => (await import('./commands/machine.js')).machineCommand({ verb, ...options }, io)),
       );
+    if (verb === 'stop') command.option('--force', 'also one that somebody uses');
   }
 }
 

@@ -7,6 +7,7 @@ import type { ReplayStats } from '../engine/replay/session.js';
 import { ReplaySession } from '../engine/replay/session.js';
 import type { TraceReader } from '../engine/trace/reader.js';
 import type { Interrupt } from './interrupt.js';
+import { isLoss, Losses, lostText, PrintedOnce } from './losses.js';
 import type { MachineFacts, Machines } from './machines.js';
 import { OutputClosed } from './output.js';
 
@@ -29,6 +30,8 @@ export interface RunOptions {
   verifyTicks?: boolean;
   /** Checkpoints on the way to `until`. */
   archive?: (session: ReplaySession) => CheckpointFiles;
+  /** The machine was lost, and another is taken. */
+  onLost?: (text: string) => void;
   /** The replay begins behind this frame. */
   onJump?: (frame: number) => void;
   /** Milliseconds of a monotonic clock. */
@@ -58,10 +61,23 @@ export interface RunResult {
 }
 
 /**
- * Replays a trace to its end, to a frame or to a failure, giving the event loop turns.
+ * Replays a trace to its end, to a frame or to a failure, giving the event loop turns. Where the machine is lost on the
+ * way, another goes there again: the program does the same once more, and what it had printed is not repeated.
  * Throws only what ends the command as a whole (Ctrl-C, standard output closed).
  */
 export async function runSession(options: RunOptions): Promise<RunResult> {
+  const printed = new PrintedOnce(options.output);
+  const losses = new Losses();
+  for (;;) {
+    const result = await runOnce({ ...options, output: (fd, bytes) => printed.write(fd, bytes) });
+    if (!losses.mayGoOn(result.failure, result.frameTime)) return result;
+    options.onLost?.(lostText(result.failure as RevenantError, result.frameTime));
+    options.trace.restore(options.trace.beginning);
+    printed.again();
+  }
+}
+
+async function runOnce(options: RunOptions): Promise<RunResult> {
   const result: RunResult = {
     outcome: 'failed',
     failure: null,
@@ -112,6 +128,8 @@ export async function runSession(options: RunOptions): Promise<RunResult> {
 /** Gives guest memory back for the next trace; after a failure the machine itself is given back. */
 function endSession(session: ReplaySession | null, machines: Machines, result: RunResult): void {
   if (result.failure !== null && result.machine) machines.discard(result.machine.kind);
+  // One that was lost while it was looked at.
+  else if (isLoss(result.failure)) machines.close();
   else session?.close();
 }
 

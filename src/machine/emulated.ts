@@ -4,20 +4,29 @@ import type { NativeHandle } from '../engine/kvm/native.js';
 import { openMailbox } from '../engine/kvm/native.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import { nativeTransport } from '../engine/kvm/transport.js';
-import type { EmulatedOptions } from './launch.js';
+import { usersText } from './holders.js';
+import { machineStatus } from './keeper-client.js';
+import type { Configuration, EmulatedOptions } from './launch.js';
 import { configure, startKeeper } from './launch.js';
 
 export type { EmulatedOptions } from './launch.js';
 export type { MachineStatus } from './keeper-client.js';
-export { machineStatus as status, stopMachines as stop } from './keeper-client.js';
+export {
+  machineStatus as status,
+  stopIdleMachines as stopIdle,
+  stopMachines as stop,
+} from './keeper-client.js';
 
 /** More machines at once than anybody's processors can run. */
 const MAX_MACHINES = 32;
 /** How often a name may be lost to another process between its start and our lease. */
 const MAX_TRIES = 4;
 
-/** Leases the vCPU of the keeper at this name, if there is one and it is free. */
-function lease(name: string): NativeHandle | 'busy' | 'absent' {
+/** How often those who have a machine, or start one, are looked at. */
+const LOOK_AGAIN_MS = 1000;
+
+/** Leases the vCPU of the keeper at this name, if there is one and it is free. Throws E_SYSTEM. */
+function lease(name: string, poolMiB: number): NativeHandle | 'busy' | 'absent' {
   try {
     return openMailbox(name);
   } catch (error) {
@@ -25,28 +34,56 @@ function lease(name: string): NativeHandle | 'busy' | 'absent' {
     // EACCES: another user has taken the name; EPROTO: something else has.
     if (code === 'EBUSY' || code === 'EACCES' || code === 'EPROTO') return 'busy';
     if (code === 'ECONNREFUSED') return 'absent';
-    throw error;
+    if (code !== 'ENOMEM') throw error;
+    throw new RevenantError(
+      'E_SYSTEM',
+      `There is no room in this process for the ${poolMiB} MiB of the machine's memory.`,
+      'Most of it is never used, but has addresses: look at `ulimit -v`, and at limits of the container.',
+      { cause: error },
+    );
   }
 }
 
 /**
  * Leases the vCPU of an emulated machine of this configuration: of one that runs and is free, else of
- * one started now. Its memory is zero. `close()` of the transport, or our death, gives it back.
+ * one started now. Its memory is zero. `close()` of the transport, or our death, gives it back. Waits as long as all are
+ * in use, or as many start as there are processors; `onStarting` is told for whom.
  *
- * Throws E_MACHINE_START: a part is missing (with the line to run), or it does not come up.
+ * Throws E_MACHINE_START: a part is missing (with the line to run), or it does not come up; E_SYSTEM: this process has
+ * no room for its memory.
  */
 export async function acquireEmulated(options: EmulatedOptions = {}): Promise<VcpuTransport> {
   const configuration = configure(options);
-  for (let index = 0; index < MAX_MACHINES; ++index) {
-    const name = `${configuration.baseName}-${index}`;
-    for (let tries = 0; tries < MAX_TRIES; ++tries) {
-      const leased = lease(name);
-      if (leased === 'busy') break;
-      if (leased !== 'absent')
-        return nativeTransport('emulated', `QEMU emulator, ${configuration.cpu}`, leased);
-      if (tries === 0) options.onStarting?.(`starting the emulated machine (${configuration.cpu})`);
-      await startKeeper(configuration, name);
+  for (let waits = 0; ; ++waits) {
+    for (let index = 0; index < MAX_MACHINES; ++index) {
+      const transport = await acquireAt(`${configuration.baseName}-${index}`, configuration, options);
+      if (transport) return transport;
     }
+    if (waits === 0) options.onStarting?.(`waiting for a machine: ${usersText(machineStatus())}`);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
   }
-  throw new RevenantError('E_MACHINE_START', `All ${MAX_MACHINES} emulated machines are in use.`);
+}
+
+/** The machine at one name, or null where somebody else has it. */
+async function acquireAt(
+  name: string,
+  configuration: Configuration,
+  options: EmulatedOptions,
+): Promise<VcpuTransport | null> {
+  for (let tries = 0; tries < MAX_TRIES; ++tries) {
+    const leased = lease(name, configuration.poolMiB);
+    if (leased === 'busy') return null;
+    if (leased !== 'absent')
+      return nativeTransport('emulated', `QEMU emulator, ${configuration.cpu}`, leased);
+    if (tries === 0) options.onStarting?.(`starting the emulated machine (${configuration.cpu})`);
+    const watch = setInterval(() => {
+      const machines = machineStatus();
+      if (machines.find((machine) => machine.name === name)?.state !== 'queued') return;
+      clearInterval(watch);
+      const others = machines.filter((machine) => machine.name !== name && machine.state === 'starting');
+      options.onStarting?.(`waiting for a machine: ${usersText(others)}`);
+    }, LOOK_AGAIN_MS);
+    await startKeeper(configuration, name).finally(() => clearInterval(watch));
+  }
+  return null;
 }

@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import process from 'node:process';
 import { keeperProgram } from './installation.js';
 
+/** `queued`: it waits until fewer others start. */
 export interface MachineStatus {
   /** Abstract socket name, without the leading NUL. */
   name: string;
@@ -14,7 +15,7 @@ export interface MachineStatus {
   qemuPid: number;
   cpu: string;
   poolBytes: number;
-  state: 'starting' | 'idle' | 'leased' | 'cleaning' | 'ending';
+  state: 'queued' | 'starting' | 'idle' | 'leased' | 'cleaning' | 'ending';
   /** How long it has been in that state. */
   seconds: number;
   /** Process that has the lease, 0 = none. */
@@ -42,7 +43,7 @@ function runningNames(): string[] {
 }
 
 /** Asks one keeper; its answer's JSON, or null when it refused or is gone. */
-function ask(name: string, request: 'status' | 'stop'): object | null {
+function ask(name: string, request: 'status' | 'stop' | 'stop-idle'): object | null {
   // Not node:net: how it writes abstract names (padded or not) differs between versions of Node.
   const { stdout } = spawnSync(keeperProgram(), ['--ask', request, name], { encoding: 'utf8' });
   return parseAnswer(stdout ?? '');
@@ -65,6 +66,16 @@ export function machineStatus(): MachineStatus[] {
     const answer = ask(name, 'status');
     return answer ? [{ name, ...answer } as MachineStatus] : [];
   });
+}
+
+/**
+ * Stops those machines of this user, or of those named, that nobody uses, starts or waits for.
+ * @returns how many were stopped (they are dead), and the others
+ */
+export function stopIdleMachines(names = runningNames()): { stopped: number; used: MachineStatus[] } {
+  const refused = names.filter((name) => ask(name, 'stop-idle') === null);
+  const used = machineStatus().filter(({ name }) => refused.includes(name));
+  return { stopped: names.length - refused.length, used };
 }
 
 /** Stops every machine of this user, or those named; returns how many. They are dead on return. */

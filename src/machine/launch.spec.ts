@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_CPU, configure, machineCpu, poolSize } from './launch.js';
 
@@ -16,6 +17,14 @@ describe('machineCpu', () => {
 describe('poolSize', () => {
   it('is a power of two, as a PCI device needs it', () => {
     expect([1, 64, 65, 1000, 4096].map(poolSize)).toEqual([64, 64, 128, 1024, 4096]);
+  });
+});
+
+describe('more memory than an array can hold', () => {
+  it('is refused before anything is started', () => {
+    const most = constants.MAX_LENGTH / 2 ** 20;
+    expect(poolSize(Math.min(most, 4096))).toBe(4096);
+    expect(() => poolSize(most * 2)).toThrow(expect.objectContaining({ code: 'E_USAGE' }));
   });
 });
 

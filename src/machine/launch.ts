@@ -1,4 +1,5 @@
 /** Starts keepers. */
+import { constants } from 'node:buffer';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { RevenantError } from '../engine/base/errors.js';
@@ -27,6 +28,8 @@ const LOG_LINES = 12;
  */
 const KERNEL_LINE = [
   'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check lpj=4000000',
+  // On a busy computer a processor may stand still for long: that is no lockup.
+  'nowatchdog rcupdate.rcu_cpu_stall_suppress=1',
   'random.trust_cpu=on cryptomgr.notests=1 rcupdate.rcu_expedited=1',
   'initcall_blacklist=init_kprobe_trace,load_system_certificate_list,digsig_init,init_ima',
 ].join(' ');
@@ -73,9 +76,18 @@ export function machineCpu(model: string): string {
  */
 export const memoryForLimit = (bytes = 0): number => Math.max(DEFAULT_POOL_MIB, Math.ceil(bytes / MIB));
 
-/** A size as a power of two of MiB, at least 64. */
+/**
+ * A size as a power of two of MiB, at least 64. Throws E_USAGE for more than arrays of this Node can hold: 4 GiB before
+ * Node 22.
+ */
 export function poolSize(memoryMiB: number): number {
-  return Math.max(64, 2 ** Math.ceil(Math.log2(memoryMiB)));
+  const size = Math.max(64, 2 ** Math.ceil(Math.log2(memoryMiB)));
+  if (size * MIB <= constants.MAX_LENGTH) return size;
+  throw new RevenantError(
+    'E_USAGE',
+    `Guest memory of ${Math.ceil(memoryMiB)} MiB is more than Node ${process.version} can hold in one array: ${constants.MAX_LENGTH / MIB} MiB.`,
+    'A smaller --memory, or a newer Node.',
+  );
 }
 
 /**
@@ -106,6 +118,10 @@ export function runningLike(options: EmulatedOptions, machines: MachineStatus[])
   const { baseName } = configure(options);
   return machines.find(({ name, state }) => name.startsWith(`${baseName}-`) && state !== 'ending');
 }
+
+/** Somebody, or the kernel where memory runs out, killed a machine that started: another may have more luck. */
+const KILLED = /^the emulator was killed by|^the keeper ended without a word$/;
+const MOST_KILLED = 4;
 
 /** The keeper's one line: ready, or why not. */
 type Report = { ready: true; milliseconds: number } | { ready: false; reason: string; log: string };
@@ -149,7 +165,11 @@ async function runKeeper(file: string, args: string[]): Promise<Report> {
  * Throws E_MACHINE_START with the last lines of the machine's console.
  */
 export async function startKeeper(configuration: Configuration, name: string): Promise<number | null> {
-  const report = await runKeeper(configuration.installation.keeper, keeperArguments(configuration, name));
+  let report: Report;
+  let tries = 0;
+  do {
+    report = await runKeeper(configuration.installation.keeper, keeperArguments(configuration, name));
+  } while (!report.ready && KILLED.test(report.reason) && ++tries < MOST_KILLED);
   if (report.ready) return report.milliseconds;
   if (report.reason === 'name in use') return null;
   const log = report.log.trim().split('\n').slice(-LOG_LINES).join('\n');

@@ -1,3 +1,4 @@
+import os from 'node:os';
 import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Control } from '../../src/engine/kvm/control.js';
@@ -7,6 +8,8 @@ import { CODE, DATA, ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
 import { programs } from '../../src/engine/kvm/probe-programs.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
+import { usersText } from '../../src/machine/holders.js';
+import { stopIdleMachines } from '../../src/machine/keeper-client.js';
 import { makeMachine } from '../kvm/guest.js';
 import { isDead, isListening, mine, options, otherClient, stopMine, until } from './fixtures.js';
 
@@ -153,6 +156,33 @@ describe('nothing is left', () => {
     await until(() => isDead(pid));
     expect(isListening(name)).toBe(false);
     transport.close();
+  });
+
+  it('is stopped only if nobody uses it, where that is asked for', async () => {
+    const transport = await acquire();
+    const names = mine().map(({ name }) => name);
+    const refused = stopIdleMachines(names);
+    expect(refused).toMatchObject({ stopped: 0, used: [{ state: 'leased', client: process.pid }] });
+    expect(usersText(refused.used)).toContain(`1 in use by pid ${process.pid} (`);
+    expect(new Control(transport).execute(Command.ping)).toBe(0);
+    transport.close();
+    await until(() => mine().every(({ state }) => state === 'idle'));
+    expect(stopIdleMachines(names)).toEqual({ stopped: 1, used: [] });
+    expect(mine()).toEqual([]);
+  });
+
+  it('starts no more at once than there are processors, and says so', async () => {
+    const said: string[] = [];
+    const count = os.availableParallelism() + 1;
+    const all = Array.from({ length: count }, () =>
+      acquireEmulated({ ...options, onStarting: (text) => said.push(text) }),
+    );
+    const transports = await Promise.all(all);
+    expect(mine().map(({ state }) => state)).toEqual(Array<string>(count).fill('leased'));
+    expect(said.filter((text) => /^waiting for a machine: \d+ being started/.test(text))).not.toEqual([]);
+    for (const transport of transports) transport.close();
+    await until(() => mine().every(({ state }) => state === 'idle'));
+    expect(stopMine()).toBe(count);
   });
 
   it('when nobody needs it for a while', async () => {

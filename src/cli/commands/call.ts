@@ -9,6 +9,7 @@ import { jsonValue } from '../failure.js';
 import { Journey } from '../debug/journey.js';
 import { type OpenedTarget, openTarget } from '../debug/open-target.js';
 import { Interrupt } from '../interrupt.js';
+import { isLoss, Losses } from '../losses.js';
 import type { CommandIo } from '../output.js';
 import type { ReplayCommandOptions } from './replay.js';
 
@@ -47,29 +48,40 @@ export async function callCommand(
   const at = options.at.length > 0 ? options.at : ['end'];
   const places = at.map((text) => ({ text, place: requirePlace(text, '--at') }));
   for (const expression of expressions) parseExpression(expression);
+  const note = (text: string): unknown => options.quiet || io.err(`revenant: ${text}\n`);
   const interrupt = new Interrupt();
+  const outcomes: Outcome[] = [];
+  const losses = new Losses();
+  const wanted = places.flatMap((place) => expressions.map((expression) => ({ ...place, expression })));
   let opened: OpenedTarget | null = null;
   try {
-    opened = await openTarget({
-      folder,
-      options,
-      io,
-      log,
-      interrupt,
-      note: (text) => options.quiet || io.err(`revenant: ${text}\n`),
-      // What the recorded program printed is known; only what calls print is asked for.
-      output: () => {},
-    });
-    const run = new CallRun(opened.target, interrupt, options, log);
-    const journey = new Journey(opened, interrupt);
-    for (const { place } of places) await journey.check(place);
-    const outcomes: Outcome[] = [];
-    for (const { text, place } of places) {
-      const tid = await journey.to(place);
-      for (const expression of expressions) {
-        const outcome = await run.call(text, tid, expression);
-        outcomes.push(outcome);
-        if (!options.json) print(outcome, places.length > 1, io);
+    while (outcomes.length < wanted.length) {
+      try {
+        opened = await openTarget({
+          folder,
+          options,
+          // What there is to warn about is said once.
+          io: outcomes.length === 0 ? io : { ...io, err() {} },
+          log,
+          interrupt,
+          note,
+          // What the recorded program printed is known; only what calls print is asked for.
+          output: () => {},
+        });
+        const run = new CallRun(opened.target, interrupt, options, log);
+        const journey = new Journey(opened, interrupt);
+        if (outcomes.length === 0) for (const { place } of places) await journey.check(place);
+        for (const { text, place, expression } of wanted.slice(outcomes.length)) {
+          const outcome = await run.call(text, await journey.to(place), expression);
+          outcomes.push(outcome);
+          if (!options.json) print(outcome, places.length > 1, io);
+        }
+      } catch (error) {
+        // Calls change nothing: those that have no answer yet are made again.
+        if (!losses.mayGoOn(error, outcomes.length)) throw error;
+        note(`${(error as Error).message} Another machine goes on`);
+        closeLost(opened);
+        opened = null;
       }
     }
     if (options.json) io.out(`${JSON.stringify({ trace: folder, calls: outcomes }, jsonValue)}\n`);
@@ -77,6 +89,15 @@ export async function callCommand(
   } finally {
     opened?.close();
     interrupt.dispose();
+  }
+}
+
+/** A machine that is gone cannot give its memory back. */
+function closeLost(opened: OpenedTarget | null): void {
+  try {
+    opened?.close();
+  } catch (error) {
+    if (!isLoss(error)) throw error;
   }
 }
 

@@ -97,6 +97,7 @@ function localReplayer(io: CommandIo, log: Logger): Replayer {
           until: spec.expect.until ?? Infinity,
           verifyTicks: spec.verifyTicks,
           now: () => io.now(),
+          onLost: (text) => io.err(`revenant: ${text}\n`),
           onTurn: (session, seconds) => hooks.progress(session.frameTime, seconds),
         });
         return outcomeOf(result);

@@ -1,6 +1,8 @@
-import { acquireEmulated, status, stop } from '../../machine/emulated.js';
+import { RevenantError } from '../../engine/base/errors.js';
+import { acquireEmulated, status, stop, stopIdle } from '../../machine/emulated.js';
 import type { MachineStatus } from '../../machine/emulated.js';
 import { DEFAULT_POOL_MIB, runningLike } from '../../machine/launch.js';
+import { usersText } from '../../machine/holders.js';
 import type { CommandIo } from '../output.js';
 import { formatTable } from '../table.js';
 
@@ -12,6 +14,8 @@ export interface MachineCommandOptions {
   /** Seconds without use after which it leaves. */
   idle?: number;
   json?: boolean;
+  /** `stop`: also those that somebody uses. */
+  force?: boolean;
 }
 
 const MIB = 1024 ** 2;
@@ -41,10 +45,18 @@ async function start(options: MachineCommandOptions, io: CommandIo): Promise<voi
   else io.out(`already runs (process ${running?.pid})\n`);
 }
 
+/** Throws E_MACHINE_BUSY, naming who uses those that were left, when the others are stopped. */
 function stopAll(options: MachineCommandOptions, io: CommandIo): void {
-  const stopped = stop();
-  if (options.json) io.out(`${JSON.stringify({ stopped })}\n`);
-  else io.out(stopped === 0 ? 'no machine runs\n' : `stopped ${stopped}\n`);
+  const { stopped, used } = options.force ? { stopped: stop(), used: [] } : stopIdle();
+  if (options.json) io.out(`${JSON.stringify({ stopped, ...(used.length > 0 ? { used } : {}) })}\n`);
+  else if (stopped > 0 || used.length === 0)
+    io.out(stopped === 0 ? 'no machine runs\n' : `stopped ${stopped}\n`);
+  if (used.length === 0) return;
+  throw new RevenantError(
+    'E_MACHINE_BUSY',
+    `Machines are not stopped: ${usersText(used)}.`,
+    '--force stops them all the same; replays that use them start others and go on.',
+  );
 }
 
 function show(machines: MachineStatus[], options: MachineCommandOptions, io: CommandIo): void {

@@ -118,6 +118,7 @@ async function replayOne(folder: string, context: Context): Promise<Outcome> {
       until: Infinity,
       verifyTicks: options.verifyTicks,
       now: () => io.now(),
+      onLost: (text) => progress.note(text),
       onTurn: (session, seconds) =>
         progress.update(() => `${folder}: frame ${session.frameTime}, ${seconds.toFixed(1)} s`),
     });

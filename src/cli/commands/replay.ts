@@ -81,6 +81,7 @@ export async function replayCommand(
         progress.note(
           `from the checkpoint behind frame ${frame}; what the program printed before is not repeated`,
         ),
+      onLost: (text) => progress.note(text),
       verifyTicks: options.verifyTicks,
       now: () => io.now(),
       onTurn: (session, seconds) => progress.update(() => progressText(session, seconds)),

@@ -50,9 +50,12 @@ export async function openTarget(context: OpenTargetOptions): Promise<OpenedTarg
       repeatsOutput: context.repeatsOutput,
     });
     const close = (): void => {
-      target.close();
-      trace.close();
-      machines.close();
+      try {
+        target.close();
+      } finally {
+        trace.close();
+        machines.close();
+      }
     };
     return { target, trace, scan: new TraceScan(() => TraceReader.open(folder)), close };
   } catch (error) {

@@ -1,0 +1,23 @@
+// npm run faults [-- --quick | --only TEXT... | --moments N]
+//   Runs every command while something around it fails: full disks, limits, closed streams, signals, killed machines, a
+//   Redis that comes and goes. Prints a table of exit codes and messages; fails where a code says what is not so (70, or
+//   1 without a divergence), a result is lost, or something is left behind.
+// Everything happens in namespaces of its own: no machine, process or folder of others is met.
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import process from 'node:process';
+import { root } from './lib.mjs';
+
+const namespaces = ['--net', '--mount', '--pid', '--ipc', '--fork', '--kill-child', '--mount-proc'];
+const asRoot = process.geteuid?.() === 0 ? [] : ['--map-root-user'];
+const program = [path.join(root, 'node_modules/.bin/vite-node'), path.join(root, 'test/faults/main.ts')];
+const run = spawnSync(
+  'unshare',
+  [...asRoot, ...namespaces, process.execPath, ...program, ...process.argv.slice(2)],
+  {
+    cwd: root,
+    stdio: 'inherit',
+  },
+);
+if (run.error) process.stderr.write(`faults: unshare (util-linux) cannot be run: ${run.error.message}\n`);
+process.exit(run.status ?? 1);

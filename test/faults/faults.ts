@@ -1,0 +1,79 @@
+/** What fails around a command. Each is a piece of shell in which "$@" is the command. */
+
+export interface Fault {
+  readonly name: string;
+  readonly shell: string;
+  /** Commands that it is tried with; all of them where it says nothing. */
+  readonly commands?: readonly string[];
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+}
+
+const mounted = (folder: string, options: string, more = ''): string =>
+  `exec unshare --mount bash -c 'mount -t tmpfs ${options} none ${folder}; ${more} "$@"' bash "$@"`;
+
+/** Where the full disk is mounted. */
+export const FULL = '/mnt';
+
+export const faults: readonly Fault[] = [
+  { name: 'nothing', shell: '"$@"' },
+  {
+    name: 'HOME below /proc',
+    shell: '"$@"',
+    environment: { HOME: '/proc/nowhere', XDG_CACHE_HOME: undefined },
+  },
+  { name: 'no HOME', shell: '"$@"', environment: { HOME: undefined, XDG_CACHE_HOME: undefined } },
+  {
+    name: 'cache on a full disk',
+    shell: mounted(FULL, '-o size=1m', `head -c 2m /dev/zero > ${FULL}/zero 2>/dev/null;`),
+    environment: { XDG_CACHE_HOME: FULL },
+  },
+  {
+    name: 'reports on a full disk',
+    shell: mounted(FULL, '-o size=1m', `head -c 2m /dev/zero > ${FULL}/zero 2>/dev/null;`).replaceAll(
+      '"$@"\'',
+      `"$@" --junit ${FULL}/r.xml --html ${FULL}/r.html --artifacts ${FULL}/artifacts'`,
+    ),
+    commands: ['ci'],
+  },
+  {
+    name: 'reports in no folder',
+    shell: '"$@" --junit /dev/null/r.xml --html /proc/nowhere/r.html --artifacts /proc/nowhere/artifacts',
+    commands: ['ci'],
+  },
+  { name: 'stdout full', shell: '"$@" > /dev/full' },
+  { name: 'stderr full', shell: '"$@" 2> /dev/full' },
+  { name: 'stdout a closed pipe', shell: 'set -o pipefail; "$@" | true' },
+  { name: 'stdin closed', shell: '"$@" <&-' },
+  { name: 'all closed', shell: '"$@" <&- >&- 2>&-' },
+  { name: 'ulimit -n 64', shell: 'ulimit -n 64; "$@"' },
+  { name: 'ulimit -v 4000000', shell: 'ulimit -v 4000000; "$@"' },
+  { name: 'ulimit -n 64 -v 4000000', shell: 'ulimit -n 64 -v 4000000; "$@"' },
+  {
+    name: 'ulimit -u 25',
+    shell: `exec setpriv --reuid 61234 --regid 61234 --clear-groups bash -c 'ulimit -u 25; "$@"' bash "$@"`,
+    environment: { HOME: '/nonexistent', XDG_CACHE_HOME: undefined },
+  },
+  { name: 'no /dev/shm', shell: `exec unshare --mount bash -c 'umount -l /dev/shm; "$@"' bash "$@"` },
+  { name: '/tmp read-only', shell: mounted('/tmp', '-o ro') },
+  {
+    name: '/tmp full',
+    shell: mounted('/tmp', '-o size=4k', 'head -c 9k /dev/zero > /tmp/zero 2>/dev/null;'),
+  },
+  {
+    name: 'TERM=dumb LANG=C NO_COLOR=1',
+    shell: '"$@"',
+    environment: { TERM: 'dumb', LANG: 'C', LC_ALL: 'C', NO_COLOR: '1' },
+  },
+];
+
+/** Those of the quick run: one of each kind. */
+export const QUICK: readonly string[] = [
+  'HOME below /proc',
+  'cache on a full disk',
+  'reports on a full disk',
+  'stdout full',
+  'stderr full',
+  'ulimit -n 64',
+  'ulimit -v 4000000',
+  '/tmp full',
+];

@@ -1,0 +1,122 @@
+/** Runs one command with one fault, and says what is wrong with how it ended. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { patientClock } from '../../scripts/patience.mjs';
+import { root, type Tried } from './commands.js';
+import type { Fault } from './faults.js';
+
+const LOOK_MS = 100;
+/** Fair seconds after which a command hangs. */
+const MOST_SECONDS = 240;
+const MOST_MESSAGE = 110;
+/** What is kept for the next command, or belongs to us. */
+const KEPT = /revenant-keeper|qemu-system|redis-server|vite-node|esbuild|faults/;
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly hangs: boolean;
+}
+
+export interface Cell {
+  readonly fault: string;
+  readonly command: string;
+  readonly ended: Ended;
+  /** What is wrong; empty where all is well. */
+  readonly problems: readonly string[];
+}
+
+/** Begins a command as a process group of its own, below a shell that makes the fault. */
+export function begin(args: readonly string[], fault: Fault): { child: ChildProcess; ended: Promise<Ended> } {
+  // Variables without a value are left out by spawn.
+  const environment: NodeJS.ProcessEnv = { ...process.env, ...fault.environment };
+  const command = [process.execPath, path.join(root, 'bin/revenant'), ...args];
+  // A command that is nothing but itself is not run by a shell: signals are for it.
+  const [file, ...rest] = fault.shell === '"$@"' ? command : ['bash', '-c', fault.shell, 'bash', ...command];
+  const child = spawn(file, rest, { cwd: root, env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+  const text = { stdout: '', stderr: '' };
+  child.stdout.on('data', (bytes: Buffer) => (text.stdout += bytes.toString('utf8')));
+  child.stderr.on('data', (bytes: Buffer) => (text.stderr += bytes.toString('utf8')));
+  const ended = once(child, 'exit').then(([code, signal]) => ({
+    code: code as number | null,
+    signal: signal as NodeJS.Signals | null,
+    ...text,
+    hangs: false,
+  }));
+  return { child, ended };
+}
+
+/** Runs a command to its end; one that hangs is killed. */
+export async function run(tried: Tried, fault: Fault): Promise<Cell> {
+  const { child, ended } = begin(tried.args, fault);
+  const waited = patientClock();
+  let hangs = false;
+  const timer = setInterval(() => {
+    tried.attend?.(child);
+    if (waited() < MOST_SECONDS) return;
+    hangs = true;
+    child.kill('SIGKILL');
+  }, LOOK_MS);
+  const result = await ended;
+  clearInterval(timer);
+  return cell(tried.name, fault.name, { ...result, hangs });
+}
+
+/** Judges an end. @param allowed further signals that may have ended the command */
+export function cell(
+  command: string,
+  fault: string,
+  ended: Ended,
+  allowed: readonly NodeJS.Signals[] = [],
+): Cell {
+  const { code, signal, stderr, hangs } = ended;
+  const problems = [
+    ...(hangs ? ['it hangs'] : []),
+    ...(code === 70 ? ['70: a defect'] : []),
+    // No trace here differs.
+    ...(code === 1 ? ['1: nothing diverged'] : []),
+    ...(signal !== null && !hangs && !allowed.includes(signal) ? [`ended by ${signal}`] : []),
+    ...(/\n {4}at |Internal error|node:internal/.test(stderr) ? ['a bare stack'] : []),
+    ...leftProcesses(),
+  ];
+  return { command, fault, ended, problems };
+}
+
+/** Processes that should not be there any more; all of this namespace are ours. */
+function leftProcesses(): string[] {
+  const { stdout } = spawnSync('ps', ['-eo', 'pid=,ppid=,stat=,args='], { encoding: 'utf8' });
+  return stdout
+    .split('\n')
+    .map((line) => /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line))
+    .filter((match) => match !== null)
+    .filter(([, pid, , stat, args]) => !stat.startsWith('Z') && Number(pid) !== process.pid && !isKept(args))
+    .map(([, , , , args]) => `left behind: ${args.slice(0, 60)}`);
+}
+
+const isKept = (args: string): boolean => KEPT.test(args) || /^(ps|sh -c|\[)/.test(args);
+
+/** Files of ours that are left in the folder for temporary ones. */
+export const leftFiles = (folder: string): string[] =>
+  fs
+    .readdirSync(folder)
+    .filter((name) => name.startsWith('revenant-gdb.') || name.startsWith('revenant-worker-'));
+
+/** `0`, `SIGKILL`. */
+export const endText = ({ code, signal }: Ended): string => signal ?? String(code);
+
+/** The first thing that was said, but for what is said of machines. */
+export function messageOf({ stderr, stdout }: Ended): string {
+  const lines = stderr
+    .split('\n')
+    .filter((line) => line !== '' && !/machine \(|waiting for a machine/.test(line));
+  const line =
+    lines.find((text) => /cannot|Cannot|not enough|not have|gives too little/.test(text)) ??
+    lines[0] ??
+    stdout.split('\n')[0];
+  return line.replace(/^revenant: /, '').slice(0, MOST_MESSAGE);
+}

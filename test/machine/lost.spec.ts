@@ -1,0 +1,66 @@
+/** Machines that are killed under commands which use them: what is asked for comes all the same. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { machineStatus } from '../../src/machine/keeper-client.js';
+import { until } from './fixtures.js';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const trace = (name: string): string => path.join(root, 'traces', name);
+/** A configuration of its own: no machine of others is met. */
+const OWN = ['--machine', 'emulated', '--cpu', 'EPYC-Rome,+pku,+npt,+svm'];
+
+/** Runs a command and kills the emulator of each machine that it leases, so often. */
+async function runAndKill(args: string[], kills: number) {
+  const child = spawn(process.execPath, [path.join(root, 'bin/revenant'), ...args, ...OWN], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const text = { stdout: '', stderr: '' };
+  child.stdout.on('data', (bytes: Buffer) => (text.stdout += bytes.toString('latin1')));
+  child.stderr.on('data', (bytes: Buffer) => (text.stderr += bytes.toString('utf8')));
+  const closed = once(child, 'close');
+  const killed = new Set<number>();
+  while (killed.size < kills && child.exitCode === null) {
+    let victim = 0;
+    await until(() => {
+      victim = machineStatus().find(({ client }) => client === child.pid)?.qemuPid ?? 0;
+      return child.exitCode !== null || (victim !== 0 && !killed.has(victim));
+    }, 300);
+    if (victim === 0 || killed.has(victim)) break;
+    killed.add(victim);
+    process.kill(victim, 'SIGKILL');
+  }
+  const [code] = (await closed) as [number | null];
+  return { code, killed: killed.size, ...text };
+}
+
+describe('a machine that is killed', () => {
+  it('is replaced, and the replay prints what was recorded, once', async () => {
+    const { code, stdout, stderr, killed } = await runAndKill(['replay', trace('zen2/race')], 2);
+    expect(stderr.match(/ is gone\. Another machine goes to where it was \(frame \d+\)/g)).toHaveLength(
+      killed,
+    );
+    expect(stdout).toBe(fs.readFileSync(path.join(trace('zen2/race'), 'expected_stdout'), 'latin1'));
+    expect(code, stderr).toBe(0);
+    // It may be done before the second is seen.
+    expect(killed).toBeGreaterThan(0);
+  });
+
+  it('is replaced under calls, each of which is answered once', async () => {
+    const args = [
+      'call',
+      trace('skylake-pku/tree'),
+      '--at',
+      'insert:10',
+      '--at',
+      'exit',
+      '(int)tree_sum(root)',
+    ];
+    const { code, stdout, stderr } = await runAndKill(args, 2);
+    expect(stderr).toMatch(/ is gone\. Another machine goes on/);
+    expect(stdout).toBe('insert:10: (int)tree_sum(root) = 320\nexit: (int)tree_sum(root) = 1431\n');
+    expect(code, stderr).toBe(0);
+  });
+});
