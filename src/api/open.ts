@@ -3,12 +3,12 @@ import { RevenantError } from '../engine/base/errors.js';
 import { type Logger, silentLogger } from '../engine/base/log.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import { CheckpointFiles, folderBeside } from '../engine/persist/archive.js';
-import { firstExec, lastExit } from '../engine/trace/landmarks.js';
 import { TraceReader } from '../engine/trace/reader.js';
 import { TravelTarget } from '../engine/travel/target.js';
 import { chooseMachine, openTransport, type MachineKind } from '../machine/choose.js';
 import { memoryForLimit } from '../machine/launch.js';
 import { recordingDoubt } from '../engine/trace/header.js';
+import { RecordingScan } from './recording-scan.js';
 
 export interface OpenReplayOptions {
   /** `auto` (the default): the host's KVM where it gives what the trace needs, else the emulated machine. */
@@ -41,8 +41,7 @@ export interface OpenedReplay {
   readonly target: TravelTarget;
   /** The frame at which the first program begins. */
   readonly firstFrame: number;
-  /** The frame at which the last task ends, or 0; reads the whole trace. */
-  lastExit(): number;
+  readonly scan: RecordingScan;
   /** Of the machine. */
   readonly description: string;
   close(): void;
@@ -61,25 +60,13 @@ function openTrace(folder: string, { unpacked, files, like, onNote }: OpenReplay
   });
 }
 
-function scan<T>(folder: string, visit: (reader: TraceReader) => T): T {
-  const reader = TraceReader.open(folder);
-  try {
-    return visit(reader);
-  } finally {
-    reader.close();
-  }
-}
-
-function firstFrameOf(folder: string): number {
-  const first = scan(folder, firstExec);
-  if (first !== null) return first;
-  throw new RevenantError('E_USAGE', `${folder} has no program: the recording ends before the first exec.`);
-}
-
 /** Throws RevenantError: the trace cannot be read, no machine can carry it. Nothing is left open then. */
 export async function openReplay(folder: string, options: OpenReplayOptions): Promise<OpenedReplay> {
   const { cpu, onNote, log = silentLogger } = options;
-  const firstFrame = firstFrameOf(folder);
+  const scan = new RecordingScan(() => TraceReader.open(folder));
+  const firstFrame = scan.firstExec();
+  if (firstFrame === null)
+    throw new RevenantError('E_USAGE', `${folder} has no program: the recording ends before the first exec.`);
   const trace = openTrace(folder, options);
   const doubt = recordingDoubt(trace.header);
   if (doubt !== null) onNote?.(doubt);
@@ -119,7 +106,7 @@ export async function openReplay(folder: string, options: OpenReplayOptions): Pr
       trace,
       target,
       firstFrame,
-      lastExit: () => scan(folder, lastExit),
+      scan,
       description: gifts.description,
       close,
     };

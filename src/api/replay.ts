@@ -8,7 +8,7 @@
  *   await replay.close();
  */
 import { hex, type Gva } from '../engine/base/address.js';
-import { RevenantError } from '../engine/base/errors.js';
+import { RevenantError, invariant } from '../engine/base/errors.js';
 import { REGISTER_NAMES, Reg, getRegister, type RegisterName } from '../engine/base/registers.js';
 import type {
   Breakpoint,
@@ -16,7 +16,6 @@ import type {
   DebugTask,
   Direction,
   LifecycleKind,
-  WatchAccess,
   Watchpoint,
 } from '../engine/debug/target.js';
 import { formatVma } from '../engine/mm/vma.js';
@@ -25,38 +24,17 @@ import { formatSymbol } from '../engine/symbols/symbolizer.js';
 import type { Task } from '../engine/task/task.js';
 import type { TraceHeader } from '../engine/trace/records.js';
 import type { TravelTarget } from '../engine/travel/target.js';
+import { momentText, requirePlace } from '../engine/base/place.js';
 import { divert, type DivertOptions, type DiversionHandle } from './divert.js';
+import { visitPlace } from './journey.js';
 import { openReplay, type OpenedReplay, type OpenReplayOptions } from './open.js';
+import type { Mark, PointOptions, StopPoint, WatchPointOptions } from './stop-points.js';
 import { codePlace, Places, type Place } from './places.js';
 import { VALUE_BYTES, decodeValue, type ValueOf, type ValueType } from './values.js';
 
-export interface BreakpointOptions {
-  /** Thread group that it is for; null (the default): all. */
-  readonly pid?: number | null;
-  /** Asked at each hit, with the replay standing there and the task that has arrived selected; false: run on. */
-  readonly condition?: (replay: Replay) => boolean;
-}
-
-export interface WatchOptions extends BreakpointOptions {
-  /** Bytes. Default: the symbol's size, else 8. */
-  readonly length?: number;
-  /** Default `write`. */
-  readonly access?: WatchAccess;
-}
-
-/** A breakpoint or watchpoint that is set. */
-export interface StopPoint {
-  readonly addresses: readonly number[];
-  remove(): void;
-}
-
-/** A place in the recording that `mark` remembered. */
-export interface Mark {
-  /** FrameTime of the last frame before it. */
-  readonly frame: number;
-  /** Gives back what it costs to remember. */
-  forget(): void;
-}
+export type { Mark, StopPoint } from './stop-points.js';
+export type BreakpointOptions = PointOptions<Replay>;
+export type WatchOptions = WatchPointOptions<Replay>;
 
 const MAX_TEXT = 1 << 20;
 const TEXT_CHUNK = 256;
@@ -330,15 +308,35 @@ export class Replay {
     });
   }
 
-  /** To right behind a frame, forwards or backwards. Throws E_USAGE if there is none of that number. */
-  async goTo(frame: number): Promise<void> {
+  /**
+   * To a place, forwards or backwards: a number is a frame; text is read as for `--at`: `1203`, `insert:20`, what `moment`
+   * gave. Nothing stops on the way. Throws E_USAGE, and stays where it is, if the recording has no such place.
+   */
+  async goTo(place: number | string): Promise<void> {
     await this.exclusively(async () => {
-      if (!Number.isInteger(frame) || frame < 1)
-        throw usage(`${frame} is no frame: they are numbered from 1.`);
-      this.target.beginGoto(frame);
+      const { opened, target } = this;
+      const parsed = requirePlace(String(place), 'goTo');
+      if (parsed.kind !== 'frame') {
+        this.selected = await visitPlace(opened, parsed, async () => {
+          await nextTurn();
+          if (this.signal?.aborted) target.interrupt();
+        });
+        return;
+      }
+      if (parsed.frame < 1) throw usage(`${place} is no frame: they are numbered from 1.`);
+      opened.scan.requireFrame(parsed.frame);
+      target.beginGoto(parsed.frame);
       await this.arrive();
-      if (this.frame < frame)
-        throw usage(`There is no frame ${frame}: the recording ends with frame ${this.frame}.`);
+    });
+  }
+
+  /** Names the very instruction where the replay stands (`1203:0x401136:5`), for `goTo` in every replay of the recording. */
+  async moment(): Promise<string> {
+    return this.exclusively(async () => {
+      this.target.beginMoment();
+      await this.arrive();
+      invariant(this.target.moment, 'the moment was found');
+      return momentText(this.target.moment);
     });
   }
 
@@ -351,7 +349,7 @@ export class Replay {
   async toEnd(): Promise<DebugStop> {
     return this.exclusively(async () => {
       // Straight there, by what checkpoints there are; the end is met right before its frame.
-      const near = this.opened.lastExit() - 1;
+      const near = this.opened.scan.lastExit() - 1;
       if (near > this.frame) {
         this.target.beginGoto(near);
         await this.arrive();

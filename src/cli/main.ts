@@ -93,6 +93,10 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
         }
         if (traces.length > 1) program.error("error: replay takes one trace; more only with '--all'");
         if (options.only) program.error("error: '--only' goes with '--all'");
+        if (options.goto && options.goto.kind !== 'frame') {
+          const { replayToPlace } = await import('./commands/replay-to.js');
+          return replayToPlace(traces[0], options.goto, options, io, log);
+        }
         const { replayCommand } = await import('./commands/replay.js');
         return replayCommand(traces[0], options, io, log);
       }),

@@ -274,33 +274,27 @@ export async function jump(session: Session, begin: () => void): Promise<void> {
 }
 
 /**
- * The same to a place as people write it: nothing stops the program on the way. Throws PacketError where there is no such
- * place, or Ctrl-C comes: the program then stands where it stood.
+ * The same to a place as people write it. Throws PacketError where there is no such place, or Ctrl-C comes: the program
+ * then stands where it stood.
  */
 export async function jumpTo(session: Session, place: string): Promise<void> {
   const { replay } = session;
   if (session.diversion) throw new PacketError('a diversion is open: end it first');
   session.interruptRequested = false;
-  const here = replay.mark();
-  const resume = replay.suspendStops();
+  const between = async (): Promise<void> => {
+    takeOutput(session);
+    await turn();
+    if (session.interruptRequested || session.closed) replay.interrupt();
+  };
   try {
-    const tid = await session.options.goTo(place, async () => {
-      takeOutput(session);
-      await turn();
-      if (session.interruptRequested || session.closed) replay.interrupt();
-    });
+    const tid = await session.options.goTo(place, between);
     session.edge = null;
     session.vforks.clear();
     session.select(tid);
     announce(session);
   } catch (error) {
     if (!(error instanceof RevenantError) || !['E_USAGE', 'E_INTERRUPTED'].includes(error.code)) throw error;
-    replay.beginGotoMark(here);
-    await poll(session, replay);
     throw new PacketError([error.message, error.hint].filter(Boolean).join(' '));
-  } finally {
-    resume();
-    replay.forget(here);
   }
 }
 

@@ -50,8 +50,8 @@ export interface SessionOptions {
   readonly copyOf: (recorded: string) => string | null;
   readonly facts: RecordingFacts;
   /**
-   * Goes to a place as people write it (base/place.ts), with turns in between; returns the task that it is of. Breakpoints
-   * and watchpoints must be out of the way. Throws RevenantError: E_USAGE where there is no such place.
+   * Goes to a place as people write it (base/place.ts), with turns in between; returns the task that it is of. Nothing
+   * stops on the way. Throws RevenantError E_USAGE where there is no such place, E_INTERRUPTED: it stands where it stood.
    */
   readonly goTo: (place: string, turn: () => Promise<void>) => Promise<number>;
   /** Of the recording: its absolute path. */

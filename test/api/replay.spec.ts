@@ -77,6 +77,28 @@ describe('Replay', () => {
     expect(said).toEqual([10n, '']);
   });
 
+  it('goes to places as people write them, and to moments', async () => {
+    await replay.goTo('insert:20');
+    const [rip, key] = [replay.rip, replay.register('rsi')];
+    await replay.step(3);
+    const moment = await replay.moment();
+    const there = replay.rip;
+    await replay.goTo('tree.c:65');
+    await replay.goTo(moment);
+    expect(replay.rip).toBe(there);
+    await replay.goTo('insert:20');
+    expect([replay.rip, replay.register('rsi')]).toEqual([rip, key]);
+    await expect(replay.goTo('inser')).rejects.toMatchObject({
+      code: 'E_USAGE',
+      hint: expect.stringMatching(/insert/) as string,
+    });
+    expect(replay.rip).toBe(rip);
+    // Before anything is replayed.
+    const { frame } = replay;
+    await expect(replay.goTo(1e6)).rejects.toThrow(/the recording ends with frame/);
+    expect(replay.frame).toBe(frame);
+  });
+
   it('refuses what makes no sense, and stays usable', async () => {
     await replay.toStart();
     const wrong: (() => unknown)[] = [

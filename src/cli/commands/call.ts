@@ -6,7 +6,7 @@ import type { TravelTarget } from '../../engine/travel/target.js';
 import { divert, type DivertOptions } from '../../api/divert.js';
 import type { ClockMode } from '../../diversion/clock.js';
 import { jsonValue } from '../failure.js';
-import { Journey } from '../debug/journey.js';
+import { Journey } from '../../api/journey.js';
 import { type OpenedTarget, openTarget } from '../debug/open-target.js';
 import { Interrupt } from '../interrupt.js';
 import { isLoss, Losses } from '../losses.js';

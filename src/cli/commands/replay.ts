@@ -1,4 +1,4 @@
-import { formatPlace, type PlaceText } from '../../engine/base/place.js';
+import type { PlaceText } from '../../engine/base/place.js';
 import type { Logger } from '../../engine/base/log.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { ReplaySession } from '../../engine/replay/session.js';
@@ -49,16 +49,14 @@ export function openTrace(folder: string, options: ReplayCommandOptions, io: Com
   return trace;
 }
 
-/** `revenant replay TRACE`. Returns the exit code; throws RevenantError. */
+/** `revenant replay TRACE`, to the end or a frame (`replayToPlace`: to other places). Returns the exit code; throws RevenantError. */
 export async function replayCommand(
   folder: string,
   options: ReplayCommandOptions,
   io: CommandIo,
   log: Logger,
 ): Promise<number> {
-  if (options.goto && options.goto.kind !== 'frame')
-    return replayToPlace(folder, options.goto, options, io, log);
-  const until = options.goto?.frame;
+  const until = options.goto?.kind === 'frame' ? options.goto.frame : undefined;
   const progress = new Progress(io, Boolean(options.quiet));
   const interrupt = new Interrupt();
   const machines = new Machines(options, log, (text) => progress.note(text));
@@ -108,48 +106,8 @@ function requireFrame(trace: TraceReader, frame: number): void {
   );
 }
 
-/** The same to a place between frames, with what debugging does: breakpoints, and going back to count. */
-async function replayToPlace(
-  folder: string,
-  place: PlaceText,
-  options: ReplayCommandOptions,
-  io: CommandIo,
-  log: Logger,
-): Promise<number> {
-  if (options.verifyTicks)
-    throw new RevenantError(
-      'E_USAGE',
-      `--verify-ticks goes with --goto FRAME, not with ${formatPlace(place)}.`,
-    );
-  const { openTarget } = await import('../debug/open-target.js');
-  const { Journey } = await import('../debug/journey.js');
-  const progress = new Progress(io, Boolean(options.quiet));
-  const interrupt = new Interrupt();
-  const output = new ProgramOutput(io, progress, Boolean(options.json));
-  const note = (text: string): void => progress.note(text);
-  const write = (fd: 1 | 2, bytes: Uint8Array): void => output.write(fd, bytes);
-  try {
-    const opened = await openTarget({ folder, options, io, log, interrupt, note, output: write });
-    try {
-      const journey = new Journey(opened, interrupt);
-      await journey.check(place);
-      await journey.to(place);
-      const position = opened.target.session.describe();
-      progress.clear();
-      if (!output.captures) io.out(position ? formatPosition(position) : '');
-      else io.out(`${JSON.stringify({ trace: folder, ...output.documents(), position }, jsonValue)}\n`);
-    } finally {
-      opened.close();
-    }
-  } finally {
-    progress.clear();
-    interrupt.dispose();
-  }
-  return 0;
-}
-
 /** The program's output: through to ours byte for byte, or captured for the JSON document. */
-class ProgramOutput {
+export class ProgramOutput {
   readonly captures: { 1: Capture; 2: Capture } | null;
 
   constructor(

@@ -1,48 +1,16 @@
 /** What debugging needs to know of a trace before it runs: read once, front to back, without a machine. */
-import { RevenantError } from '../../engine/base/errors.js';
-import { EventKind } from '../../engine/trace/frame.js';
-import type { TraceFrame } from '../../engine/trace/frame.js';
-import {
-  birthOf,
-  execOf,
-  firstExec,
-  frameWithin,
-  jointEnd,
-  lastExit,
-  type JointEnd,
-} from '../../engine/trace/landmarks.js';
-import type { TraceReader } from '../../engine/trace/reader.js';
+import { RecordingScan } from '../../api/recording-scan.js';
+import { birthOf, execOf, jointEnd, lastExit, type JointEnd } from '../../engine/trace/landmarks.js';
 import { frameOfTicks } from '../../engine/trace/ticks.js';
 import type { MMapRecord } from '../../engine/trace/records.js';
 import { frameLine } from '../frame-text.js';
 import { printable } from '../printable.js';
 
 /** Reads a trace of its own: `open` each time, so that the replay's position does not matter. */
-export class TraceScan {
-  constructor(private readonly open: () => TraceReader) {}
-
-  private scan<T>(visit: (reader: TraceReader) => T): T {
-    const reader = this.open();
-    try {
-      return visit(reader);
-    } finally {
-      reader.close();
-    }
-  }
-
-  /** The frame at which the first program begins, or null if none does. */
-  firstExec(): number | null {
-    return this.scan(firstExec);
-  }
-
+export class TraceScan extends RecordingScan {
   /** The frame at which a task begins to exist, or null. */
   birthOf(tid: number): number | null {
     return this.scan((reader) => birthOf(reader, tid));
-  }
-
-  /** The frame at which the last task of the recording ends, or 0 if none does. */
-  lastExit(): number {
-    return this.scan((reader) => lastExit(reader));
   }
 
   /** The frame at which a task ends, or 0. */
@@ -53,11 +21,6 @@ export class TraceScan {
   /** See `execOf` of landmarks. */
   execOf(process: string): { frame: number; tid: number } | null {
     return this.scan((reader) => execOf(reader, process));
-  }
-
-  /** `frame`, or the recording's last frame if that comes before it. */
-  frameWithin(frame: number): number {
-    return this.scan((reader) => frameWithin(reader, frame));
   }
 
   /** See `jointEnd` of landmarks. */
@@ -81,28 +44,6 @@ export class TraceScan {
         at = next.monotonicSec;
       }
       return { begin, at };
-    });
-  }
-
-  /** Throws E_USAGE if the recording ends before a frame. */
-  requireFrame(frame: number): void {
-    const last = this.frameWithin(frame);
-    if (last === frame) return;
-    throw new RevenantError('E_USAGE', `There is no frame ${frame}: the recording ends with frame ${last}.`);
-  }
-
-  /** The first frame whose signal ends a process (of `tid`, if given), and its task; or null. */
-  firstFatalSignal(tid: number | null): { frameTime: number; tid: number } | null {
-    return this.scan((reader) => {
-      // A signal has two frames: what raised it, where the program stood, and its delivery.
-      let raised: { frameTime: number; tid: number } | null = null;
-      for (let frame = reader.advance(); frame !== null; frame = reader.advance()) {
-        if (tid !== null && frame.tid !== tid) continue;
-        if (frame.kind === EventKind.signal) raised = { frameTime: frame.frameTime, tid: frame.tid };
-        if (!isFatal(frame)) continue;
-        return raised?.tid === frame.tid ? raised : { frameTime: frame.frameTime, tid: frame.tid };
-      }
-      return null;
     });
   }
 
@@ -132,7 +73,3 @@ export class TraceScan {
     });
   }
 }
-
-const FATAL = 0;
-const isFatal = (frame: TraceFrame): boolean =>
-  (frame.kind === EventKind.signal || frame.kind === EventKind.signalDelivery) && frame.disposition === FATAL;

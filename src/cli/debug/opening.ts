@@ -5,12 +5,12 @@ import { requirePlace } from '../../engine/base/place.js';
 import type { StartDiversion } from '../../engine/debug/target.js';
 import { recordedLayout } from '../../engine/x86/xstate-layout.js';
 import type { OpenedSession } from '../../debugger/server.js';
-import { Session, type SessionOptions } from '../../debugger/session.js';
+import { Session } from '../../debugger/session.js';
 import type { ReplayCommandOptions } from '../commands/replay.js';
 import type { Interrupt } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
-import { Journey } from './journey.js';
-import { openTarget, type OpenedTarget } from './open-target.js';
+import { visitPlace } from '../../api/journey.js';
+import { openTarget } from './open-target.js';
 import { goToPlace, type PlaceOptions } from './places.js';
 import { programFiles, recordedFiles } from './recorded-files.js';
 import { makeSysroot, type RecordedFile, type Sysroot } from './sysroot.js';
@@ -67,7 +67,7 @@ export async function openSession(context: OpenContext): Promise<OpenedRecording
         return sysroot?.placeOf(recorded) ?? null;
       },
       facts: scan,
-      goTo: placeFinder(opened),
+      goTo: (place, turn) => visitPlace(opened, requirePlace(place, 'goto'), turn),
       folder: path.resolve(context.folder),
       log,
       asRr: options.asRr,
@@ -79,15 +79,4 @@ export async function openSession(context: OpenContext): Promise<OpenedRecording
     throw error;
   }
   return { session, close, programFiles: programs };
-}
-
-/** Goes to places as people write them, for the debugger's commands. */
-function placeFinder(opened: OpenedTarget): SessionOptions['goTo'] {
-  return async (text, turn) => {
-    const place = requirePlace(text, 'goto');
-    // Each time anew: the debugger may have gone elsewhere since.
-    const journey = new Journey(opened, { turn });
-    await journey.check(place);
-    return journey.to(place);
-  };
 }

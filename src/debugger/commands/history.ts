@@ -1,6 +1,6 @@
 /** Frames of the recording, and going to one. */
 import { PacketError } from '../packet/fields.js';
-import { formatPlace } from '../../engine/base/place.js';
+import { momentText } from '../../engine/base/place.js';
 import { jump, jumpTo, poll } from '../resume.js';
 import type { Session } from '../session.js';
 import { taskOf, whereNow } from './where.js';
@@ -28,9 +28,7 @@ export async function moment(session: Session): Promise<string> {
   await poll(session, replay);
   const found = replay.moment;
   if (!found) throw new PacketError('Interrupted on the way.');
-  const { frameTime: frame, address, hit } = found;
-  if (address === null) return formatPlace({ kind: 'frame', frame });
-  return formatPlace({ kind: 'address', address: BigInt(address), hit, from: frame });
+  return momentText(found);
 }
 
 /** rr's `seek-ticks`: to the first place where the task has so many ticks. */

@@ -155,3 +155,15 @@ export function formatPlace(place: PlaceText): string {
       return 'crash';
   }
 }
+
+interface Instruction {
+  readonly frameTime: number;
+  readonly address: number | null;
+  readonly hit: number;
+}
+
+/** A moment (debug/target.ts) as a place. */
+export function momentText({ frameTime: frame, address, hit }: Instruction): string {
+  if (address === null) return formatPlace({ kind: 'frame', frame });
+  return formatPlace({ kind: 'address', address: BigInt(address), hit, from: frame });
+}

@@ -116,6 +116,11 @@ export class GuestStops {
     return () => this.replace(breakpoints, watchpoints);
   }
 
+  /** What is set, to be compared by identity. */
+  get points(): readonly (Breakpoint | Watchpoint)[] {
+    return [...this.breakpoints, ...this.watchpoints];
+  }
+
   private replace(breakpoints: readonly Breakpoint[], watchpoints: readonly Watchpoint[]): void {
     this.breakpoints.clear();
     this.watchpoints.clear();

@@ -191,7 +191,7 @@ export interface MutableTarget extends DebugTarget {
 /** Makes a diversion of a replay that stands. Until it is closed the replay must not run. */
 export type StartDiversion = (replay: ReplayTarget) => MutableTarget;
 
-/** One instruction of a recording. */
+/** One instruction of a recording; `momentText` of base/place.ts writes it. */
 export interface Moment {
   /** Behind this frame. */
   readonly frameTime: number;

@@ -17,3 +17,5 @@ export type TravelEvent =
   | { readonly kind: 'interrupted' }
   /** With `Mover.sliced`: a little way farther. */
   | { readonly kind: 'slice' };
+
+export type StopEvent = Extract<TravelEvent, { kind: 'stop' }>;

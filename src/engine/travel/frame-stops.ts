@@ -12,6 +12,12 @@ export class Catching {
   lifecycle: ReadonlySet<LifecycleKind> = new Set();
   syscalls: ReadonlySet<number> | 'all' | null = null;
 
+  /** All of that, to be compared. */
+  get points(): readonly unknown[] {
+    const { lifecycle, syscalls } = this;
+    return [...lifecycle, '', ...(syscalls === 'all' ? [syscalls] : (syscalls ?? []))];
+  }
+
   catches(number: number): boolean {
     return this.syscalls === 'all' || (this.syscalls?.has(number) ?? false);
   }

@@ -5,7 +5,8 @@ import { ripOf } from '../replay/runner.js';
 import { RUN } from './listener.js';
 import { Interrupted, type Slices } from './mover.js';
 import type { Reverse } from './reverse.js';
-import type { Searcher, StopEvent } from './search.js';
+import type { StopEvent } from './event.js';
+import type { Searcher } from './search.js';
 import { startBehind } from './ticks.js';
 
 /**

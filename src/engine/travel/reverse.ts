@@ -8,8 +8,10 @@ import { sameRegisters } from './same-state.js';
 import type { Stopover } from './checkpoints.js';
 import { Code } from './code.js';
 import { RUN, type Moved } from './listener.js';
+import { Trail, isUndone, type Passed } from './trail.js';
 import type { Slices } from './mover.js';
-import { MAX_WALK, SliceOver, lost, type End, type Searcher, type StopEvent, type Way } from './search.js';
+import { MAX_WALK, SliceOver, lost, type End, type Searcher } from './search.js';
+import type { StopEvent } from './event.js';
 
 /** Guest time of one slice where nothing but time narrows the search. */
 const SLICE_MICROS = 200;
@@ -36,6 +38,17 @@ const happensBehind = ({ stop }: StopEvent): boolean =>
 const countsBackwards = ({ stop }: StopEvent): boolean => stop.kind !== 'exited' && stop.kind !== 'step';
 
 /**
+ * Where a search may end that looks for what is before `end`, if nothing is between that and the present: the frame
+ * behind it, rather than the place itself, which may be in a loop and come a thousand times.
+ */
+function endBefore(end: Stopover, present: Stopover): End {
+  const { frameTime, inside } = end.checkpoint;
+  const { frameTime: now, inside: within } = present.checkpoint;
+  const isPassed = end !== present && inside !== null && (frameTime + 1 < now || (frameTime < now && within));
+  return isPassed ? { frameTime: frameTime + 1 } : { at: end };
+}
+
+/**
  * Going backwards: by going forwards from an earlier checkpoint, once to see what lies on the way and once more
  * to the last of it. Nothing is guessed: a place is taken for the predecessor of another only when executing one
  * instruction there led to the other.
@@ -43,9 +56,15 @@ const countsBackwards = ({ stop }: StopEvent): boolean => stop.kind !== 'exited'
 export class Reverse {
   private readonly code: Code;
   private readonly decoder = new InstructionDecoder();
+  private readonly trail: Trail;
 
-  constructor(private readonly search: Searcher) {
+  /** @param points what the program stops at */
+  constructor(
+    private readonly search: Searcher,
+    private readonly points: () => readonly unknown[],
+  ) {
     this.code = new Code(search.core);
+    this.trail = new Trail(search.mover);
   }
 
   private get mover(): Searcher['mover'] {
@@ -54,12 +73,31 @@ export class Reverse {
 
   /** To the last breakpoint, watchpoint or frame stop before the present. */
   *toLastStop(tid: number): Slices<DebugStop> {
-    const way = yield* this.lastEvent(countsBackwards);
-    if (!way) return yield* this.toBeginning(tid);
-    const { stop, atFrame } = way.event;
-    if (stop.kind === 'watchpoint') return yield* this.undo(stop, atFrame);
+    const points = this.points();
+    const passed = this.knownBefore(points) ?? (yield* this.lastEvent(countsBackwards));
+    const last = passed?.at(-1);
+    if (!passed || !last) return yield* this.toBeginning(tid);
+    const { stop, atFrame } = last.event;
     if (stop.kind === 'exec') return yield* this.beforeExec(stop.tid);
+    if (stop.kind === 'watchpoint') yield* this.undo(stop, atFrame);
+    this.trail.found(passed, points, this.mover.keepHere());
     return stop;
+  }
+
+  /** Goes to the event before that at which the program stands, if it is known; the events up to it. */
+  private knownBefore(points: readonly unknown[]): readonly Passed[] | null {
+    const { mover } = this;
+    const present = mover.keepHere();
+    const known = this.trail.before(present, points);
+    const last = known.at(-1);
+    if (!last) return null;
+    mover.goTo(last.at);
+    // A breakpoint on the instruction whose access was undone: the program stands there.
+    if (!isUndone(last.event.stop) && this.search.isAt(present)) {
+      mover.goTo(present);
+      return null;
+    }
+    return known;
   }
 
   /** To where the task last stood at an address; false if it did not. */
@@ -75,7 +113,7 @@ export class Reverse {
   }
 
   /** Goes there. */
-  private *lastEvent(wanted: (event: StopEvent) => boolean): Slices<Way | null> {
+  private *lastEvent(wanted: (event: StopEvent) => boolean): Slices<readonly Passed[] | null> {
     const present = this.mover.keepHere();
     let end = present;
     // What is reported right behind a frame happened where the program stands: it is no earlier stop.
@@ -87,12 +125,9 @@ export class Reverse {
       this.mover.stopovers.hold(start);
       this.mover.stopovers.hold(end);
       try {
-        const area = { start, end: { at: end }, counts };
+        const area = { start, end: endBefore(end, present), counts };
         const way = yield* this.search.last(area);
-        if (way) {
-          yield* this.search.follow(way, area);
-          return way;
-        }
+        if (way) return yield* this.search.follow(way, area);
       } finally {
         this.mover.stopovers.letGo(end);
         this.mover.stopovers.letGo(start);
@@ -162,6 +197,8 @@ export class Reverse {
    * @returns false if `end` is where the interval begins
    */
   private *predecessor(end: Stopover): Slices<boolean> {
+    const known = this.trail.wayTo(end);
+    if (known) return yield* this.stepsBehind(known.from, known.steps - 1, end);
     const start = yield* this.startBefore(end);
     this.mover.stopovers.hold(start);
     try {
@@ -217,13 +254,20 @@ export class Reverse {
 
   /** Keeps the place so many instructions behind a stopover, which is before `end`. */
   private *stepsBehind(start: Stopover, steps: number, end: Stopover): Slices<true> {
-    this.mover.goTo(start, end);
+    const { mover } = this;
+    mover.goTo(start, end);
+    let [from, behind] = [start, 0];
     for (let left = steps; left > 0; left--) {
       // The way back will go through here: what is kept now makes the next steps short.
-      if (left % TRAIL_STRIDE === 0 && left <= TRAIL_LENGTH && left < steps) this.mover.keepHere();
+      if (left % TRAIL_STRIDE === 0 && left <= TRAIL_LENGTH && left < steps) {
+        const kept = mover.keepHere();
+        this.trail.walked(from, behind, kept);
+        [from, behind] = [kept, 0];
+      }
       if (!(yield* this.search.step(end.tid))) throw lost(start.checkpoint.frameTime);
+      behind++;
     }
-    this.mover.keepHere();
+    this.trail.walked(from, behind, mover.keepHere());
     return true;
   }
 

@@ -5,12 +5,11 @@ import type { ReplayCore } from '../replay/core.js';
 import { ripOf } from '../replay/runner.js';
 import type { Task } from '../task/task.js';
 import type { Stopover } from './checkpoints.js';
-import type { TravelEvent } from './event.js';
+import type { StopEvent, TravelEvent } from './event.js';
 import { RUN, type RunOrders } from './listener.js';
 import { Interrupted, type Mover, type Slices } from './mover.js';
 import { isSameState } from './same-state.js';
-
-export type StopEvent = Extract<TravelEvent, { kind: 'stop' }>;
+import type { Passed } from './trail.js';
 
 /** A way: from a stopover, over so many events. */
 export interface Way {
@@ -30,6 +29,12 @@ export interface Search {
   readonly end: End;
   readonly counts: (event: StopEvent) => boolean;
 }
+
+/** Of the events on a way those are kept that are so near its end, and beyond that those at powers of two. */
+const NEAR_EVENTS = 4;
+const FARTHEST_EVENT = 64;
+const isKept = (left: number): boolean =>
+  left <= NEAR_EVENTS || (left <= FARTHEST_EVENT && (left & (left - 1)) === 0);
 
 /** Work after which an event gets a checkpoint of its own, in exits. */
 const EFFORT_BETWEEN_EVENTS = 400;
@@ -122,17 +127,27 @@ export class Searcher {
     }
   }
 
-  /** Goes to where a way leads. */
-  *follow(way: Way, { end, counts }: Omit<Search, 'start'>): Slices<void> {
-    this.mover.goTo(way.from, boundOf(end));
+  /**
+   * Goes to where a way leads.
+   * @returns the last events on it, each the next behind the one before; the last of them is where the way leads
+   */
+  *follow(way: Way, { end, counts }: Omit<Search, 'start'>): Slices<Passed[]> {
+    const { mover } = this;
+    mover.goTo(way.from, boundOf(end));
     let { skipTid } = way;
+    let passed: Passed[] = [];
+    if (way.count === 0) passed.push({ at: way.from, event: way.event });
     for (let left = way.count; left > 0;) {
       const event = yield* this.towards(end, { skipTid });
-      if (!event) throw lost(this.mover.session.frameTime);
+      if (!event) throw lost(mover.session.frameTime);
       yield* this.turn();
       skipTid = event.stop.tid;
-      if (counts(event)) left--;
+      if (!counts(event)) continue;
+      if (left === 1 || isKept(left - 1)) passed.push({ at: mover.keepHere(), event });
+      else passed = [];
+      left--;
     }
+    return passed;
   }
 
   /**

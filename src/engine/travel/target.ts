@@ -83,7 +83,7 @@ export class TravelTarget implements ReplayTarget {
     this.mover = new Mover(session, listener, this.stops);
     this.mover.archive = options.archive?.(session) ?? null;
     const searcher = new Searcher(core, this.mover);
-    this.reverse = new Reverse(searcher);
+    this.reverse = new Reverse(searcher, () => [...this.stops.points, ...this.catching.points]);
     this.tickCounts = new Ticks(searcher, this.reverse);
     this.moments = new Moments(searcher, this.reverse);
     const reclaim = core.memory.reclaim;

@@ -1,20 +1,54 @@
-/** Takes a replay from place to place, as `revenant call` and the questions of `revenant ci` want it. */
-import { Places, type CodePlace } from '../../api/places.js';
-import type { Gva } from '../../engine/base/address.js';
-import { RevenantError } from '../../engine/base/errors.js';
-import { formatPlace, type PlaceText, type SymbolPlace } from '../../engine/base/place.js';
-import { Reg, getUnsigned } from '../../engine/base/registers.js';
-import type { DebugStop } from '../../engine/debug/target.js';
-import { endsInstruction } from '../../engine/x86/disassemble.js';
-import type { TravelTarget } from '../../engine/travel/target.js';
-import type { Interrupt } from '../interrupt.js';
-import type { TraceScan } from './facts.js';
-import type { OpenedTarget } from './open-target.js';
+/** Takes a replay from place to place, as people write places. */
+import { Places, type CodePlace } from './places.js';
+import type { Gva } from '../engine/base/address.js';
+import { RevenantError } from '../engine/base/errors.js';
+import { formatPlace, type PlaceText, type SymbolPlace } from '../engine/base/place.js';
+import { Reg, getUnsigned } from '../engine/base/registers.js';
+import type { DebugStop } from '../engine/debug/target.js';
+import { endsInstruction } from '../engine/x86/disassemble.js';
+import type { TravelTarget } from '../engine/travel/target.js';
+import type { TraceReader } from '../engine/trace/reader.js';
+import type { RecordingScan } from './recording-scan.js';
 
 /** Code behind a symbol that is decoded to know where instructions begin. */
 const MAX_OFFSET = 1 << 16;
 
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
+
+export interface JourneyReplay {
+  readonly target: TravelTarget;
+  readonly trace: TraceReader;
+  readonly scan: RecordingScan;
+}
+
+/**
+ * Goes to a place, whatever stops there are on the way; returns the task that it is of.
+ * @param turn called in between; may interrupt the target
+ * @throws RevenantError E_USAGE where there is no such place, E_INTERRUPTED: the replay then stands where it stood
+ */
+export async function visitPlace(
+  replay: JourneyReplay,
+  place: PlaceText,
+  turn: () => Promise<void>,
+): Promise<number> {
+  const { target } = replay;
+  const journey = new Journey(replay, { turn });
+  await journey.check(place);
+  const here = target.mark();
+  const resume = target.suspendStops();
+  try {
+    return await journey.to(place);
+  } catch (error) {
+    if (error instanceof RevenantError && ['E_USAGE', 'E_INTERRUPTED'].includes(error.code)) {
+      target.beginGotoMark(here);
+      while (!target.poll());
+    }
+    throw error;
+  } finally {
+    resume();
+    target.forget(here);
+  }
+}
 
 /** Where a journey has arrived. */
 interface Standing {
@@ -31,11 +65,12 @@ export class Journey {
   private readonly implementations = new Map<string, Gva>();
   private readonly places: Places;
   private readonly target: TravelTarget;
-  private readonly scan: TraceScan;
+  private readonly scan: RecordingScan;
 
+  /** @param interrupt given a turn in between; may throw, or interrupt the target */
   constructor(
-    { target, scan, trace }: Pick<OpenedTarget, 'target' | 'scan' | 'trace'>,
-    private readonly interrupt: Pick<Interrupt, 'turn'>,
+    { target, scan, trace }: JourneyReplay,
+    private readonly interrupt: { turn(): Promise<void> },
   ) {
     this.target = target;
     this.scan = scan;
