@@ -34,6 +34,26 @@ for (const [name, question, answer] of [
     },
   );
 
+for (const [name, first, last, printed] of [
+  ['sempatched', 149, 157, 'end\n'],
+  ['pollpatched', 155, 164, 'end 1\n'],
+] as const)
+  itOn(
+    caseTrace(name),
+    `${name}: a thread that the recorder’s library sets up runs on, wherever it stands in that`,
+    (trace) => {
+      const replay = openReplay(transport, trace);
+      for (let frame = first; frame < last; frame++) {
+        replay.advanceTo(frame);
+        const target = startDiversion(replay.session.stand());
+        expect([frame, runOn(target)]).toMatchObject([frame, { kind: 'exited', status: 0 }]);
+        expect(outputOf(target)).toBe(printed);
+        target.close();
+      }
+      replay.close();
+    },
+  );
+
 /** As debuggers do: other registers for a call of `usleep`, and those from before it when it returns. */
 function sleepIn(target: MutableTarget, tid: number, usleep: Gva, micros: number): void {
   const before = target.registers(tid).slice();

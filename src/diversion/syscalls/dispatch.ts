@@ -1,6 +1,8 @@
 import { syscallName } from '../../engine/base/syscalls.js';
-import { Reg, getSigned, setSigned } from '../../engine/base/registers.js';
+import { Reg, getSigned, getUnsigned, setSigned } from '../../engine/base/registers.js';
 import { E } from '../errno.js';
+import { Open } from '../files/node.js';
+import { EventFd } from '../files/pipe.js';
 import type { Kernel } from '../kernel.js';
 import type { Thread, Wait } from '../process.js';
 import type { UserMemory } from '../user-memory.js';
@@ -30,6 +32,14 @@ const CLOCK_READS: readonly number[] = [96, 201, 228, 24];
 const HIGHEST_NUMBER = 512;
 /** rr's own call of the preload library for RDTSC, relative to its first. */
 const RRCALL_RDTSC = 12;
+/** The library sets up the buffer of a thread that has begun. */
+const RRCALL_INIT_BUFFERS = 1;
+const SYS_PERF_EVENT_OPEN = 298;
+/** Its traced calls come from the replay page. */
+const REPLAY_PAGE = 0x7000_0000;
+const REPLAY_PAGE_BYTES = 0x1000;
+/** struct rrcall_init_buffers_params: two descriptors, buffer, scratch area, their sizes (rr's preload_interface.h). */
+const INIT_BUFFERS_BYTES = 32;
 
 /** Finds the handler of each number. */
 export class Dispatcher {
@@ -60,7 +70,9 @@ export class Dispatcher {
     );
     if (!CLOCK_READS.includes(number)) kernel.clock.called();
     const result = attempt(kernel, () => {
-      const outcome = this.handlerOf(number)(call);
+      const rip = getUnsigned(registers, Reg.rip);
+      const fromLibrary = rip >= REPLAY_PAGE && rip < REPLAY_PAGE + REPLAY_PAGE_BYTES;
+      const outcome = this.handlerOf(number, fromLibrary)(call);
       if (outcome === null || typeof outcome === 'number') return outcome;
       thread.wait = outcome;
       return null;
@@ -70,10 +82,14 @@ export class Dispatcher {
     restoreMask(thread);
   }
 
-  private handlerOf(number: number): Handler {
+  /** @param fromLibrary the recorder's library makes the call */
+  private handlerOf(number: number, fromLibrary: boolean): Handler {
     const handler = this.handlers.get(number);
     if (handler) return handler;
-    if (number === this.kernel.facts.rrcallBase + RRCALL_RDTSC) return readTimestamp;
+    const { rrcallBase } = this.kernel.facts;
+    if (number === rrcallBase + RRCALL_RDTSC) return readTimestamp;
+    if (number === rrcallBase + RRCALL_INIT_BUFFERS) return initBuffers;
+    if (number === SYS_PERF_EVENT_OPEN && fromLibrary) return openCounter;
     return ({ kernel, thread }) => {
       const name = syscallName(number, kernel.facts.rrcallBase);
       kernel.sayOnce(
@@ -85,6 +101,22 @@ export class Dispatcher {
     };
   }
 }
+
+/**
+ * A thread that was being set up when the diversion began goes on without a buffer: its calls are traced ones, which the
+ * library does by itself where it has none.
+ */
+const initBuffers: Handler = ({ memory, args }) => {
+  const params = new Uint8Array(INIT_BUFFERS_BYTES);
+  params.set(memory.bytes(args[0], 4));
+  new DataView(params.buffer).setInt32(4, -1, true);
+  memory.write(args[0], params);
+  return 0;
+};
+
+/** The counter that tells the recorder of a buffered call that blocks: there are no buffered calls. */
+const openCounter: Handler = ({ thread }) =>
+  thread.process.descriptors.add(new EventFd(0n, false, Open.nonblock), true);
 
 const readTimestamp: Handler = ({ kernel, memory, args }) => {
   memory.setU64(args[0], kernel.clock.readTimestampCounter());

@@ -13,6 +13,9 @@ const Fcntl = {
   setFd: 2,
   getFl: 3,
   setFl: 4,
+  setOwn: 8,
+  setSignal: 10,
+  setOwnEx: 15,
   getLock: 5,
   setLock: 6,
   setLockWait: 7,
@@ -91,6 +94,11 @@ function fcntl(call: Call): number {
       call.memory.write(argument, lock);
       return 0;
     }
+    // Whose signals tell of input that never comes.
+    case Fcntl.setOwn:
+    case Fcntl.setSignal:
+    case Fcntl.setOwnEx:
+      return 0;
     // Nobody else is there to lock against.
     case Fcntl.setLock:
     case Fcntl.setLockWait:
