@@ -1,5 +1,5 @@
-// VRCP14 and VRSQRT14: approximations that each vendor makes in its own way, by the tables of the recording's
-// vendor.
+// VRCP14, VRSQRT14, VRCPPS and VRSQRTPS: approximations that each vendor makes in its own way, by the tables
+// of the recording's vendor.
 #include "approximation_tables.h"
 #include "float_rows.h"
 
@@ -61,6 +61,37 @@ constexpr auto reciprocal_root = [](Environment& env, typename F::Bits a, Byte) 
   return composed<F>(false, -half - 1, on_line(kZenRootEven, 5, mantissa), env);
 };
 
+// The 12 bits of VRCPPS and VRSQRTPS: denormals count as zeros, whatever DAZ says, and results are never
+// denormal.
+std::uint32_t short_line(const ApproximationLine* table, unsigned bits, unsigned shift,
+                         std::uint32_t mantissa) {
+  const ApproximationLine& line = table[mantissa >> (23 - bits)];
+  const auto x = static_cast<std::int32_t>(mantissa >> 11 & ((1u << (12 - bits)) - 1));
+  return static_cast<std::uint32_t>((line.base - line.slope * x) >> shift) << 4;
+}
+
+constexpr auto short_reciprocal = [](Environment& env, std::uint32_t a, Byte) -> std::uint32_t {
+  if (Single::is_nan(a)) return Single::quieted(a);
+  env.denormals_are_zero = env.flush_to_zero_set = true;
+  const Number x = unpacked<Single>(env, a);
+  if (x.kind == Kind::kZero) return Single::signed_bits(x.sign, Single::kInfinity);
+  if (x.kind == Kind::kInfinity) return Single::signed_bits(x.sign, 0);
+  return composed<Single>(x.sign, -x.exponent - 1, short_line(kZenShortReciprocal, 8, 6, mantissa_of(x)),
+                          env);
+};
+
+constexpr auto short_root = [](Environment& env, std::uint32_t a, Byte) -> std::uint32_t {
+  if (Single::is_nan(a)) return Single::quieted(a);
+  env.denormals_are_zero = true;
+  const Number x = unpacked<Single>(env, a);
+  if (x.kind == Kind::kZero) return Single::signed_bits(x.sign, Single::kInfinity);
+  if (x.sign) return Single::kIndefinite;
+  if (x.kind == Kind::kInfinity) return 0;
+  const std::uint32_t fraction = (x.exponent & 1) != 0 ? short_line(kZenShortRootOdd, 8, 6, mantissa_of(x))
+                                                       : short_line(kZenShortRootEven, 9, 4, mantissa_of(x));
+  return composed<Single>(false, -(x.exponent >> 1) - 1, fraction, env);
+};
+
 // No exceptions, and only the vendor whose tables were measured.
 template <auto driver>
 bool measured(Operation& op) {
@@ -75,6 +106,10 @@ bool approximate(Operation& op) {
 
 constexpr Row rows[] = {
     FLOAT_FOUR(VRCP14, approximate, reciprocal),
+    FLOAT_ROW(VRCPPS, (measured<float_unary<Single, short_reciprocal, false>>), 4, 0),
+    FLOAT_ROW(VRCPSS, (measured<float_unary<Single, short_reciprocal, true>>), 4, kScalar),
+    FLOAT_ROW(VRSQRTPS, (measured<float_unary<Single, short_root, false>>), 4, 0),
+    FLOAT_ROW(VRSQRTSS, (measured<float_unary<Single, short_root, true>>), 4, kScalar),
     FLOAT_FOUR(VRSQRT14, approximate, reciprocal_root),
 };
 

@@ -70,6 +70,30 @@ bool round(Operation& op) {
   }>(op);
 }
 
+// InvMixColumns of the source.
+bool inverse_columns(Operation& op) {
+  return whole_unary<[](Vector& result, const Vector& a, Operation&) {
+    constexpr U8 factors[4] = {14, 11, 13, 9};
+    for (unsigned i = 0; i < 16; i++) {
+      unsigned mixed = 0;
+      for (unsigned j = 0; j < 4; j++) mixed ^= product(a.bytes[(i & 12) + ((i + j) & 3)], factors[j]);
+      result.bytes[i] = static_cast<U8>(mixed);
+    }
+  }>(op);
+}
+
+// VAESKEYGENASSIST: SubWord of dwords 1 and 3, and that rotated, with the round's constant.
+bool assist_key(Operation& op) {
+  return whole_unary<[](Vector& result, const Vector& a, Operation& o) {
+    for (unsigned i = 0; i < 2; i++) {
+      std::uint32_t word = 0;
+      for (unsigned j = 0; j < 4; j++) word |= std::uint32_t{kTables.box[a.bytes[8 * i + 4 + j]]} << 8 * j;
+      result.set<std::uint32_t>(2 * i, word);
+      result.set<std::uint32_t>(2 * i + 1, ((word >> 8) | word << 24) ^ o.immediate());
+    }
+  }>(op);
+}
+
 bool carryless_product(Operation& op) {
   return lanes<U64, [](Vector& result, const Vector& a, const Vector& b, unsigned base, Operation& o) {
     const U64 x = a.get<U64>(base + (o.immediate() & 1)), y = b.get<U64>(base + (o.immediate() >> 4 & 1));
@@ -101,10 +125,16 @@ bool affine(Operation& op) {
 #define ROW(name, function, width, flags) \
   { ZYDIS_MNEMONIC_##name, function, width, flags }
 constexpr Row rows[] = {
-    ROW(VAESENC, (round<false, false>), 1, kReadsAll), ROW(VAESENCLAST, (round<false, true>), 1, kReadsAll),
-    ROW(VAESDEC, (round<true, false>), 1, kReadsAll),  ROW(VAESDECLAST, (round<true, true>), 1, kReadsAll),
-    ROW(VPCLMULQDQ, carryless_product, 8, kReadsAll),  ROW(VGF2P8MULB, (binary<U8, product>), 1, 0),
-    ROW(VGF2P8AFFINEQB, affine<false>, 1, kReadsAll),  ROW(VGF2P8AFFINEINVQB, affine<true>, 1, kReadsAll),
+    ROW(VAESENC, (round<false, false>), 1, kReadsAll),
+    ROW(VAESENCLAST, (round<false, true>), 1, kReadsAll),
+    ROW(VAESDEC, (round<true, false>), 1, kReadsAll),
+    ROW(VAESDECLAST, (round<true, true>), 1, kReadsAll),
+    ROW(VAESIMC, inverse_columns, 1, 0),
+    ROW(VAESKEYGENASSIST, assist_key, 1, 0),
+    ROW(VPCLMULQDQ, carryless_product, 8, kReadsAll),
+    ROW(VGF2P8MULB, (binary<U8, product>), 1, 0),
+    ROW(VGF2P8AFFINEQB, affine<false>, 1, kReadsAll),
+    ROW(VGF2P8AFFINEINVQB, affine<true>, 1, kReadsAll),
 };
 
 }  // namespace

@@ -51,6 +51,27 @@ std::uint64_t features_of(ZydisISASet set) {
     case ZYDIS_ISA_SET_AVX512_FP16_128N:
     case ZYDIS_ISA_SET_AVX512_FP16_SCALAR:
       return kAvx512fp16;
+    case ZYDIS_ISA_SET_AVX:
+      return kAvx;
+    case ZYDIS_ISA_SET_AVX2:
+    case ZYDIS_ISA_SET_AVX2GATHER:
+      return kAvx2;
+    case ZYDIS_ISA_SET_AVXAES:
+      return kAvx | kAes;
+    case ZYDIS_ISA_SET_FMA:
+      return kFma;
+    case ZYDIS_ISA_SET_F16C:
+      return kF16c;
+    case ZYDIS_ISA_SET_BMI1:
+      return kBmi1;
+    case ZYDIS_ISA_SET_BMI2:
+      return kBmi2;
+    case ZYDIS_ISA_SET_AVX_GFNI:
+      return kAvx | kGfni;
+    case ZYDIS_ISA_SET_VAES:
+      return kAvx | kVaes;
+    case ZYDIS_ISA_SET_VPCLMULQDQ:
+      return kAvx | kVpclmulqdq;
     default:
       return kNever;
   }
@@ -65,7 +86,7 @@ struct Decoder {
     for (const Rows group :
          {move_rows(), permute_rows(), integer_rows(), multiply_rows(), shift_rows(), bit_rows(),
           compare_rows(), mask_rows(), narrow_rows(), memory_rows(), cipher_rows(), arithmetic_rows(),
-          fused_rows(), convert_rows(), special_rows(), approximation_rows()})
+          fused_rows(), convert_rows(), special_rows(), approximation_rows(), avx_rows(), general_rows()})
       for (unsigned i = 0; i < group.count; i++) rows[group.first[i].mnemonic] = &group.first[i];
   }
 };
@@ -86,10 +107,12 @@ bool decoded(const std::uint8_t* bytes, unsigned count, Decoded& to) {
 
 // Makes of bytes that the manual, and so Zydis, calls undefined the instruction that Zen 4 executes for them,
 // if it does. Measured: it takes no notice of
-// - EVEX.z without a mask, where the instruction has no masking at all and does not store;
+// - EVEX.z without a mask, where the instruction has no masking at all, no mask as an operand, and does not
+// store;
 // - EVEX.b where the second source is a register and the instruction has neither rounding nor SAE, but would
 // have
 //   broadcast from memory;
+// - VEX.W of VPERMQ and VPERMPD by an immediate;
 // - the highest bits of VEX.R and VEX.vvvv where they name a mask register.
 bool normalized(const std::uint8_t* bytes, unsigned count, std::uint8_t* plain) {
   if (count > ZYDIS_MAX_INSTRUCTION_LENGTH) return false;
@@ -117,12 +140,23 @@ bool normalized(const std::uint8_t* bytes, unsigned count, std::uint8_t* plain) 
       if (decoded(plain, count, as)) return false;
       start[3] &= 0xfe;
       if (!decoded(plain, count, as) || as.operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY) return false;
+      for (const ZydisDecodedOperand& operand : as.operands) {
+        if (&operand == as.operands + as.instruction.operand_count) break;
+        const bool is_mask = operand.type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                             operand.encoding != ZYDIS_OPERAND_ENCODING_MASK &&
+                             operand.reg.value >= ZYDIS_REGISTER_K0 && operand.reg.value <= ZYDIS_REGISTER_K7;
+        if (is_mask) return false;
+      }
     }
     return true;
   }
   if (*start != 0xc4 && *start != 0xc5) return false;
   const bool three = *start == 0xc4;
   const unsigned map = three ? start[1] & 31 : 1, opcode = start[three ? 3 : 2];
+  if (three && map == 3 && opcode <= 1 && count > at + 4) {
+    start[2] |= 0x80;
+    return decoded(plain, count, as);
+  }
   const bool with_source = map == 1 && opcode >= 0x41 && opcode <= 0x4b && opcode != 0x44;
   if (!with_source && !(map == 1 && opcode == 0x44) && !(map == 1 && (opcode & 0xf4) == 0x90) &&
       !(map == 3 && (opcode & 0xfc) == 0x30))
@@ -183,6 +217,13 @@ bool executable(const std::uint8_t* bytes, unsigned count, std::uint64_t feature
     return false;
   const std::uint64_t needed = features_of(instruction.meta.isa_set);
   return (features & needed) == needed && row_of(instruction.mnemonic) != nullptr;
+}
+
+const char* mnemonic(const std::uint8_t* bytes, unsigned count) {
+  ZydisDecodedInstruction instruction;
+  if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder().decoder, nullptr, bytes, count, &instruction)))
+    return nullptr;
+  return ZydisMnemonicGetString(instruction.mnemonic);
 }
 
 }  // namespace revenant::completion

@@ -15,8 +15,27 @@ unsigned elements(const Operation& op) {
   return op.length() / wide;
 }
 
+// A gather of AVX2: the mask is the signs of a third operand's elements, and is cleared with them.
+bool gather_by_vector(Operation& op) {
+  const unsigned count = elements(op), width = op.width();
+  std::uint8_t* const to = op.vector_register(0);
+  std::uint8_t* const by = op.vector_register(2);
+  for (unsigned i = 0; i < count; i++) {
+    if ((by[(i + 1) * width - 1] & 0x80) != 0) {
+      std::uint8_t element[8];
+      if (!op.read(1, op.address(1, i), element, width)) return false;
+      std::memcpy(to + i * width, element, width);
+    }
+    std::memset(by + i * width, 0, width);
+  }
+  std::memset(by, 0, 64);
+  std::memset(to + count * width, 0, 64 - count * width);
+  return true;
+}
+
 // Elements from the lowest; each is done, and its mask bit cleared, before the next one can fault.
 bool gather(Operation& op) {
+  if (op.instruction().encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) return gather_by_vector(op);
   const unsigned count = elements(op), width = op.width();
   U64& mask = control(op);
   std::uint8_t* const to = op.vector_register(0);

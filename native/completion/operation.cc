@@ -31,6 +31,7 @@ Operation::Operation(State& state, Memory& memory, Outcome& outcome,
   immediate_ = 0;
   for (unsigned i = 0; i < instruction.operand_count && operand_count_ < 6; i++) {
     if (operands[i].encoding == ZYDIS_OPERAND_ENCODING_MASK) continue;
+    if (operands[i].visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN) continue;
     if (operands[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
       immediate_ = static_cast<std::uint8_t>(operands[i].imm.value.u);
       continue;
@@ -165,8 +166,16 @@ bool Operation::finish_scalar(const Vector& result, const Vector& rest) {
 }
 
 bool Operation::finish_mask(std::uint64_t result) {
-  state_.k[number(0)] = result & mask_;
-  return true;
+  if (operand(0).reg.value <= ZYDIS_REGISTER_K7 && operand(0).reg.value >= ZYDIS_REGISTER_K0) {
+    state_.k[number(0)] = result & mask_;
+    return true;
+  }
+  // VEX: elements of ones and zeros.
+  Vector elements;
+  for (unsigned i = 0; i < count_; i++)
+    std::memset(elements.bytes + i * width_, (result >> i & 1) != 0 ? 0xff : 0, width_);
+  if (count_ > 1) return finish(elements);
+  return finish_scalar(elements, *reinterpret_cast<const Vector*>(state_.zmm[number(1)]));
 }
 
 void Operation::set_general(unsigned index, std::uint64_t value) {
@@ -204,10 +213,19 @@ std::uint64_t Operation::address(unsigned index, unsigned element) {
   return sum;
 }
 
+std::uint64_t Operation::implicit_address() const {
+  std::uint64_t address = state_.gpr[7];
+  if (instruction_.address_width == 32) address &= 0xffffffff;
+  if ((instruction_.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS) != 0) address += state_.fs_base;
+  if ((instruction_.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS) != 0) address += state_.gs_base;
+  return address;
+}
+
 bool Operation::canonical(unsigned index, std::uint64_t address, unsigned size) {
   if (is_canonical(address) && is_canonical(address + size - 1)) return true;
-  return fault(operand(index).mem.segment == ZYDIS_REGISTER_SS ? Verdict::kStackFault
-                                                               : Verdict::kGeneralProtection);
+  return fault(is_memory(index) && operand(index).mem.segment == ZYDIS_REGISTER_SS
+                   ? Verdict::kStackFault
+                   : Verdict::kGeneralProtection);
 }
 
 bool Operation::read(unsigned index, std::uint64_t address, void* to, unsigned size) {

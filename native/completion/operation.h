@@ -63,7 +63,8 @@ class Operation {
   bool finishable(unsigned length, unsigned width);
   // The same for a scalar: element 0 by the mask, the rest of 16 bytes from `rest`.
   bool finish_scalar(const Vector& result, const Vector& rest);
-  // Writes a mask register that is the destination: bits of `result` and of the mask.
+  // Writes a mask register that is the destination: bits of `result` and of the mask. Of VEX, a vector of as
+  // many elements, all ones or zeros.
   bool finish_mask(std::uint64_t result);
   // Writes a general register that is the destination (zero-extended from its size).
   void set_general(unsigned index, std::uint64_t value);
@@ -73,6 +74,8 @@ class Operation {
 
   // The memory operand's linear address; `element`: the index of a gather's or scatter's vector element.
   std::uint64_t address(unsigned index, unsigned element = 0);
+  // DS:RDI, with the segment and width that prefixes choose (VMASKMOVDQU).
+  std::uint64_t implicit_address() const;
   // Memory with checks of canonical addresses. Return false when the instruction faults.
   bool read(unsigned index, std::uint64_t address, void* to, unsigned size);
   bool write(unsigned index, std::uint64_t address, const void* from, unsigned size);

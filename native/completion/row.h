@@ -41,6 +41,8 @@ Rows fused_rows();
 Rows convert_rows();
 Rows special_rows();
 Rows approximation_rows();
+Rows avx_rows();
+Rows general_rows();
 
 // The row of a mnemonic, or null.
 const Row* row_of(ZydisMnemonic mnemonic);

@@ -25,9 +25,18 @@ enum Feature : std::uint64_t {
   kGfni = 1u << 14,
   kVaes = 1u << 15,
   kVpclmulqdq = 1u << 16,
+  kAvx = 1u << 17,
+  kAvx2 = 1u << 18,
+  kFma = 1u << 19,
+  kF16c = 1u << 20,
+  kBmi1 = 1u << 21,
+  kBmi2 = 1u << 22,
+  kAes = 1u << 23,
+  kPclmulqdq = 1u << 24,
 };
 
-// Whose tables the approximations VRCP14 and VRSQRT14 follow.
+// Whose processor recorded: approximations (VRCP14, VRSQRT14, VRCPPS, VRSQRTPS; AMD's only, the others are
+// kNotMine) and a few encodings that the manual leaves undefined.
 enum class Vendor : std::uint8_t { kIntel, kAmd };
 
 // The registers of one task, as user space sees them.
@@ -81,13 +90,18 @@ struct Outcome {
   MemoryFault fault;    // with kPageFault
 };
 
-// Executes the instruction whose bytes are given (those at RIP, at most 15; fewer if the rest is not mapped).
-// On any verdict but kDone the registers are as before, but for what the architecture says: MXCSR's flags
-// with kFloatException, elements and mask bits of a gather or scatter that were done before a fault.
+// Executes the EVEX or VEX instruction whose bytes are given (those at RIP, at most 15; fewer if the rest is
+// not mapped). On any verdict but kDone the registers are as before, but for what the architecture says:
+// MXCSR's flags with kFloatException, elements and mask bits of a gather or scatter that were done before a
+// fault.
 Outcome execute(State& state, Memory& memory, const std::uint8_t* bytes, unsigned count);
 
 // Whether `execute` can do the instruction of these bytes with these features: without executing anything.
 // For reports.
 bool executable(const std::uint8_t* bytes, unsigned count, std::uint64_t features);
+
+// The mnemonic of an instruction in lower case, or null where the bytes are none: to say what cannot be
+// executed.
+const char* mnemonic(const std::uint8_t* bytes, unsigned count);
 
 }  // namespace revenant::completion

@@ -1,4 +1,4 @@
-// All forms of EVEX and opmask instructions that a processor has, found by asking it; and its answers to the
+// All forms of EVEX and VEX instructions that a processor has, found by asking it; and its answers to the
 // samples of each, kept as digests in a file.
 #pragma once
 
@@ -25,10 +25,6 @@ void each_candidate(Visit visit) {
     const bool evex = prefix == Prefix::kEvex;
     for (unsigned map = 1; map <= (evex ? 7u : 3u); map++) {
       for (unsigned opcode = 0; opcode < 256; opcode++) {
-        // Of VEX, the instructions of opmasks: the rest is not AVX-512.
-        if (!evex && !(map == 1 && ((opcode & 0xf0) == 0x40 || (opcode & 0xf4) == 0x90)) &&
-            !(map == 3 && (opcode & 0xfc) == 0x30))
-          continue;
         const bool group =
             is_group(prefix, static_cast<std::uint8_t>(map), static_cast<std::uint8_t>(opcode));
         for (unsigned rest = 0; rest < (group ? 1024 : 128); rest++) {

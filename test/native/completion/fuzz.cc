@@ -10,8 +10,8 @@ using completion::Outcome;
 using completion::State;
 using completion::Verdict;
 
-// Bytes that begin as EVEX or as an opmask instruction of VEX; now and then with a prefix, and with bits
-// flipped in what is an instruction.
+// Bytes that begin as EVEX or VEX, of VEX often as an opmask instruction; now and then with a prefix, and
+// with bits flipped in what is an instruction.
 void random_bytes(std::uint8_t* bytes, Random& random) {
   for (unsigned i = 0; i < 16; i += 8) {
     const std::uint64_t word = random.next();
@@ -26,6 +26,10 @@ void random_bytes(std::uint8_t* bytes, Random& random) {
   if (random.one_in(8)) {
     const bool three = random.one_in(2);
     bytes[at++] = three ? 0xc4 : 0xc5;
+    if (random.one_in(2)) {
+      if (three) bytes[at] = static_cast<std::uint8_t>((bytes[at] & 0xe0) | (1 + random.below(3)));
+      return;
+    }
     if (three) {
       const bool logic = !random.one_in(3);
       bytes[at] = static_cast<std::uint8_t>((bytes[at] & 0xe0) | (logic ? 1 : 3));

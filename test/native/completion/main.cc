@@ -1,11 +1,11 @@
-// Tests of the software execution of AVX-512 (native/completion) against silicon.
+// Tests of the software execution of AVX and AVX-512 (native/completion) against silicon.
 //
 //   completion-tests check FILE           software against recorded answers; and against this processor, if
 //   it has AVX-512 completion-tests record FILE HEADING  writes this processor's answers completion-tests
 //   live [PREFIX]        software against this processor: the forms whose names begin so, with differences
 //   completion-tests fuzz COUNT SEED      random bytes and registers
 //   completion-tests bench                nanoseconds an instruction
-//   completion-tests approximations       the tables of this processor's VRCP14 and VRSQRT14
+//   completion-tests approximations       approximation_tables.h of this processor
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -22,9 +22,10 @@ Bench bench;
 Silicon silicon;
 
 int usage() {
-  std::fprintf(stderr,
-               "completion-tests: check FILE | record FILE HEADING | live [PREFIX] | fuzz COUNT SEED | bench "
-               "| approximations\n");
+  std::fprintf(
+      stderr,
+      "completion-tests: check FILE | record FILE HEADING | live [PREFIX] | fuzz COUNT SEED [alone] | bench "
+      "| approximations\n");
   return 2;
 }
 
@@ -107,7 +108,8 @@ int main(int count, char** words) {
   if (std::strcmp(command, "record") == 0 && count == 4) return record(words[2], words[3]);
   if (std::strcmp(command, "live") == 0 && bench.silicon != nullptr)
     return live(count > 2 ? words[2] : "", count > 2 ? 1 : 0) == 0 ? 0 : 1;
-  if (std::strcmp(command, "fuzz") == 0 && count == 4)
+  if (std::strcmp(command, "fuzz") == 0 && count == 5) bench.silicon = nullptr;
+  if (std::strcmp(command, "fuzz") == 0 && (count == 4 || count == 5))
     return fuzz(bench, std::strtoull(words[2], nullptr, 0), std::strtoull(words[3], nullptr, 0)) ? 0 : 1;
   if (std::strcmp(command, "bench") == 0) return measure(bench) ? 0 : 1;
   if (std::strcmp(command, "approximations") == 0 && bench.silicon != nullptr)

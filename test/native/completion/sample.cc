@@ -165,7 +165,7 @@ unsigned put_memory(std::uint8_t* to, std::uint8_t reg, const Form& form, Sample
 }  // namespace
 
 bool is_group(Prefix prefix, std::uint8_t map, std::uint8_t opcode) {
-  if (map == 1) return opcode >= 0x71 && opcode <= 0x73;
+  if (map == 1) return (opcode >= 0x71 && opcode <= 0x73) || (prefix == Prefix::kVex && opcode == 0xae);
   if (map == 2) return prefix == Prefix::kEvex ? opcode == 0xc6 || opcode == 0xc7 : opcode == 0xf3;
   return false;
 }

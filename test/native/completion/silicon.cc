@@ -153,7 +153,17 @@ std::uint64_t silicon_features() {
   add(c, 14, kAvx512vpopcntdq);
   add(d, 8, kAvx512vp2intersect);
   add(d, 23, kAvx512fp16);
+  add(b, 3, kBmi1);
+  add(b, 5, kAvx2);
+  add(b, 8, kBmi2);
   if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) add(a, 5, kAvx512bf16);
+  if (__get_cpuid(1, &a, &b, &c, &d) != 0) {
+    add(c, 1, kPclmulqdq);
+    add(c, 12, kFma);
+    add(c, 25, kAes);
+    add(c, 28, kAvx);
+    add(c, 29, kF16c);
+  }
   return features;
 }
 
