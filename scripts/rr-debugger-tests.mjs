@@ -10,6 +10,9 @@ import { root, say, script, StepFailed } from './lib.mjs';
 
 const rr = path.join(root, 'scripts/rr-debugger-tests/rr.mjs');
 
+/** Lines of a file that may be missing. */
+const linesOf = (file) => (fs.existsSync(file) ? fs.readFileSync(file, 'utf8').trim().split('\n') : []);
+
 /** Every session that a recorded test would have started, those of one test in their order. */
 function sessions(recordings, only) {
   const found = [];
@@ -29,6 +32,8 @@ function sessions(recordings, only) {
         options,
         number: parseInt(file),
         input: fs.existsSync(input) ? input : null,
+        environment: linesOf(path.join(folder, file.replace('.session', '.environment'))),
+        folder: linesOf(path.join(folder, 'folder'))[0],
         trace: path.join(folder, 'trace'),
       });
     }
@@ -40,6 +45,8 @@ function sessions(recordings, only) {
 function runSession(session, source, limit, logs) {
   const tests = path.join(source, 'src/test');
   const cwd = fs.mkdtempSync(path.join(os.tmpdir(), 'rr-debugger-test-'));
+  // Diversions look for the recorded working folder on this machine.
+  const made = session.folder && fs.mkdirSync(session.folder, { recursive: true });
   const args = session.args.map((arg) => arg.replace(/^-o.*\/src\/test\//, `-o${tests}/`));
   const stdin = session.input ? fs.openSync(session.input, 'r') : 'ignore';
   return new Promise((resolve) => {
@@ -48,6 +55,7 @@ function runSession(session, source, limit, logs) {
       stdio: [stdin, 'pipe', 'pipe'],
       env: {
         ...process.env,
+        ...Object.fromEntries(session.environment.map((line) => line.split('='))),
         RR_TEST_TRACE: session.trace,
         TESTDIR: tests,
         TESTNAME: session.name,
@@ -67,7 +75,7 @@ function runSession(session, source, limit, logs) {
       const text = fs.existsSync(log) ? fs.readFileSync(log, 'utf8') : '';
       if (logs)
         fs.writeFileSync(path.join(logs, `${session.name}.${session.number}.log`), `${text}\n${said}`);
-      fs.rmSync(cwd, { recursive: true });
+      for (const folder of [cwd, made]) if (folder) fs.rmSync(folder, { recursive: true });
       if (code === 0 && !late && !/FAILED/.test(said)) resolve(null);
       else
         resolve(

@@ -10,6 +10,8 @@ if [ ! -e "$TEST_OUTPUT/trace" ]; then
 fi
 number=0
 while [ -e "$TEST_OUTPUT/$number.session" ]; do number=$((number + 1)); done
-[ -f /dev/stdin ] && cat > "$TEST_OUTPUT/$number.input"
+[ -f /proc/self/fd/0 ] && cat > "$TEST_OUTPUT/$number.input"
+[ -n "${EVENTS:-}" ] && echo "EVENTS=$EVENTS" > "$TEST_OUTPUT/$number.environment" # which goto_event exports
+pwd > "$TEST_OUTPUT/folder"
 printf '%s\n' "$@" > "$TEST_OUTPUT/$number.session"
 cp "$_RR_TRACE_DIR"/record.{out,err} "$TEST_OUTPUT/" 2> /dev/null || true

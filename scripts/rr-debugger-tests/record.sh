@@ -43,7 +43,7 @@ build() {
   resources=$(dirname "$(dirname "$(command -v rr)")")
   for file in "$resources"/lib/rr/*; do ln -sf "$file" "$objects/lib/rr/"; done
   ln -sfn "$resources/share" "$objects/share"
-  cp "$resources/lib/rr/rr_exec_stub" "$objects/bin/"
+  gcc -g -w -fno-stack-protector -static -nostartfiles -nodefaultlibs -o "$objects/bin/rr_exec_stub" "$source/src/exec_stub.c"
   cp "$here/rr-while-recording.sh" "$objects/bin/rr"
   cp "$here/python3-while-recording.sh" "$objects/bin/python3"
   printf '#!/bin/bash\nshift 2\nexec "$@"\n' > "$objects/bin/test-monitor"

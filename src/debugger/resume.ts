@@ -189,10 +189,21 @@ function birth(session: Session, childTid: number): Promise<string> | null {
 
 /** Of a client that stood at the very end when it ran, nothing would be left: the program stays right before it. */
 async function edgeReached(session: Session, edge: 'begin' | 'end', tid: number): Promise<string> {
-  if (edge === 'end' && session.tasks().length === 0) await beforeLastEnd(session);
+  if (session.tasks().length === 0) await (edge === 'end' ? beforeLastEnd(session) : toBirth(session));
   session.edge = edge;
   const pid = [...session.attached].at(0) ?? 0;
   return session.tasks().length === 0 ? exitReply(session, pid, 0) : edgeReply(session, edge, tid);
+}
+
+/** Before the processes that gdb holds there is nothing for it: it is left where the first of them begins to exist. */
+async function toBirth(session: Session): Promise<void> {
+  const births = [...session.attached].map((pid) => ({ pid, frame: session.facts.birthOf(pid) ?? Infinity }));
+  births.sort((a, b) => a.frame - b.frame);
+  const first = births.at(0);
+  if (!first || first.frame === Infinity) return;
+  session.replay.beginGoto(first.frame);
+  await poll(session, session.replay);
+  session.select(first.pid);
 }
 
 function forked(session: Session, stop: DebugStop & { child: number }): string | null {

@@ -167,6 +167,7 @@ when, when-ticks, when-tid, when-end, elapsed-time, absolute-time
 goto PLACE, seek-ticks TICKS
                        go elsewhere in it: to a frame, SYMBOL:HIT, a moment
 moment                 print a name of this instruction, for goto PLACE
+back, forward          between places where you have stopped
 frames [FROM[-TO]]     what was recorded
 tasks                  every task that exists here
 checkpoint, restart N, info checkpoints, delete checkpoint N
@@ -211,6 +212,30 @@ class Monitor(gdb.Command):
         synchronize()
 
 
+class Visited:
+    """Tells the server where the user looks around: at prompts behind a stop."""
+
+    stopped = False
+
+    @classmethod
+    def stop(cls, event):
+        cls.stopped = True
+
+    @classmethod
+    def prompt(cls):
+        if cls.stopped:
+            cls.stopped = False
+            ask("qRRCmd:rr-history-push:-1")
+
+
+class Visit(Monitor):
+    """Goes to a place that is remembered already."""
+
+    def invoke(self, argument, from_tty):
+        super().invoke(argument, from_tty)
+        Visited.stopped = False
+
+
 class SeekTicks(Monitor):
     """Of the selected thread, unless another is named."""
 
@@ -253,6 +278,8 @@ def install():
         "FILE:LINE:HIT, FRAME:TICKS, what moment printed, exit, end or crash.",
     )
     SeekTicks("seek-ticks", "seek-ticks", "seek-ticks TICKS\nGo to the first place where the thread has so many ticks.")
+    Visit("back", "back", "Go to where the program stopped before this place, in the order in which you saw them.")
+    Visit("forward", "forward", "Go to where the last back went from.")
     Monitor("frames", "frames", "frames [FROM[-TO]]\nPrint what was recorded, around here or from FROM.")
     Monitor("tasks", "tasks", "List every task of the recording that exists here.")
     Monitor("checkpoint", "checkpoint", "checkpoint [NAME]\nRemember this place of the recording.", place)
@@ -272,6 +299,8 @@ def install():
     # glibc's own signals, of pthread_cancel and setuid: gdb passes them silently for threads of this machine
     # (linux_nat: lin_thread_get_thread_signals), not for remote ones.
     gdb.execute("handle SIG32 SIG33 nostop noprint pass", to_string=True)
+    gdb.events.stop.connect(Visited.stop)
+    gdb.events.before_prompt.connect(Visited.prompt)
     gdb.prompt_hook = prompt
 
 

@@ -16,6 +16,7 @@ import type { XstateLayout } from '../engine/x86/xstate-layout.js';
 import { Allocations } from './allocations.js';
 import { agentContext, anyHolds } from './agent/conditions.js';
 import { BreakpointTable } from './breakpoints.js';
+import { VisitedPlaces } from './visited-places.js';
 import type { RecordedFiles } from './files/recorded.js';
 import { FileTable } from './files/table.js';
 import { formatThreadId, PacketError, type ThreadId } from './packet/fields.js';
@@ -34,6 +35,8 @@ export interface RecordingFacts {
   jointEnd(frame: number): { readonly frame: number; readonly tid: number };
   /** The frame behind which a task that exists at frame `now` has so many ticks, or null: see `trace/ticks.ts`. */
   frameOfTicks(tid: number, now: number, ticks: number): number | null;
+  /** The frame at which a task begins to exist, or null. */
+  birthOf(tid: number): number | null;
   /** CLOCK_MONOTONIC of the recording, in seconds: when it began, and at a frame or the last before it. */
   seconds(frame: number): { readonly begin: number; readonly at: number };
 }
@@ -131,6 +134,7 @@ export class Session {
   readonly vforks = new Map<number, { pid: number; tid: number }>();
   readonly marks = new Map<number, NamedMark>();
   nextMark = 1;
+  readonly visited = new VisitedPlaces((mark) => this.replay.forget(mark));
   /** Where debugging began. */
   startMark: number | null = null;
   /** Where `run` goes back to: the last checkpoint that was gone back to, or where debugging began. */

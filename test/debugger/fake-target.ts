@@ -65,6 +65,8 @@ export class FakeTarget implements ReplayTarget {
   currentTid = 100;
   /** Where the first of the tasks ends that end together. */
   firstEnd: number | null = null;
+  /** Places at which tasks begin to exist, where that is not the beginning. */
+  readonly births = new Map<number, number>();
   /** A request that never ends by itself. */
   endless = false;
   private request: RunRequest | null = null;
@@ -84,7 +86,7 @@ export class FakeTarget implements ReplayTarget {
     return this.program.length;
   }
   tasks(): readonly DebugTask[] {
-    return this.taskList;
+    return this.taskList.filter(({ tid }) => (this.births.get(tid) ?? 0) <= this.at);
   }
   executable(): Executable {
     return { path: '/bin/fake', arguments: ['fake', 'of it'], auxv: AUXV, directory: '/tmp' };
@@ -304,6 +306,7 @@ export function fakeSession(program: readonly Instruction[], asRr = false): Fake
       frameWithin: (frame) => Math.min(frame, target.lastFrame),
       jointEnd: (frame) => ({ frame: target.firstEnd ?? frame, tid: 100 }),
       frameOfTicks: (_tid, _now, ticks) => (ticks < 1000 ? 0 : null),
+      birthOf: (tid) => target.births.get(tid) ?? null,
       seconds: (frame) => ({ begin: 100, at: 100 + frame / 4 }),
     },
     goTo: (place) => {

@@ -5,6 +5,7 @@ import { diversionCommand } from './diversion.js';
 import { checkpoint, checkpoints, deleteCheckpoint, restart } from './checkpoints.js';
 import { frames, goTo, moment, seekTicks } from './history.js';
 import { tasks } from './tasks.js';
+import { back, forward, visit } from './visited.js';
 import { absoluteTime, elapsedTime, recording, when, whenEnd, whenTicks, whenTid } from './where.js';
 
 interface Command {
@@ -42,6 +43,9 @@ const COMMANDS: readonly Command[] = [
     help: 'go to the first place where the thread has so many ticks',
     run: seekTicks,
   },
+  { name: 'visit', usage: '', help: 'remember this place for back', run: visit },
+  { name: 'back', usage: '', help: 'go to where the program was looked at before', run: back },
+  { name: 'forward', usage: '', help: 'go to where it was when `back` went', run: forward },
   { name: 'checkpoint', usage: '[NAME]', help: 'remember this place', run: checkpoint },
   { name: 'checkpoints', usage: '', help: 'list the places remembered', run: checkpoints },
   { name: 'restart', usage: '[NUMBER]', help: 'go back to a checkpoint, or to where it began', run: restart },
@@ -80,6 +84,7 @@ const RR_NAMES: Readonly<Record<string, string>> = {
   'delete checkpoint': 'delete-checkpoint',
   'info checkpoints': 'checkpoints',
   'info recording': 'recording',
+  'rr-history-push': 'visit',
 };
 
 /** Whether a command has that name, with or without blanks. */
