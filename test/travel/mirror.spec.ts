@@ -1,5 +1,5 @@
 /** What ten breakpoints show going forwards is what they show going backwards, in mirror order. */
-import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
 import { Reg, getRegister, getUnsigned } from '../../src/engine/base/registers.js';
 import type { Gva } from '../../src/engine/base/address.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
@@ -13,6 +13,8 @@ beforeAll(async () => {
   transport = await acquireEmulated({});
 }, 60_000);
 afterAll(() => transport.close());
+/** The runner reports in between: a test leaves it no turn. */
+afterEach(() => new Promise((resolve) => setImmediate(resolve)));
 
 /** Stops that are looked at on one way. */
 const MAX_STOPS = 20;
@@ -28,6 +30,10 @@ function shown(target: TravelTarget): string {
   const values = SLOTS.map((slot) => getRegister(registers, slot).toString(16)).join(' ');
   return `frame ${target.frameTime} task ${tid}: ${values} ${Buffer.from(stack).toString('hex')}`;
 }
+
+/** Exits back for each one forth, and for a few that any way back begins with. */
+const MOST_BACK = 3;
+const AT_FIRST = 200;
 
 /** What breakpoints show until the program ends, or at so many of them. */
 function collect(target: TravelTarget, direction: 'forward' | 'backward', count: number): string[] {
@@ -98,12 +104,16 @@ describe('ten breakpoints, forwards and backwards', () => {
           const address = target.symbol(target.currentTid, symbol);
           if (address !== null) target.addBreakpoint({ pid: null, address });
         }
+        const { session } = target;
+        const begun = session.exits;
         const forth = collect(target, 'forward', MAX_STOPS);
+        const exits = session.exits - begun;
         expect(forth.length).toBeGreaterThan(5);
         // At the last of so many it stands on it; beyond the last of all it does not.
         const standing = forth.length === MAX_STOPS ? forth.slice(0, -1) : forth;
         const back = collect(target, 'backward', standing.length);
         expect(back).toEqual(standing.toReversed());
+        expect(session.exits - begun - exits).toBeLessThan(MOST_BACK * exits + AT_FIRST);
       } finally {
         close();
       }

@@ -18,6 +18,7 @@ const GOTOS = 20;
 const FILES_EVERY = 100;
 const STEPS_BACK = 40;
 const HITS = 1000;
+const MIRRORED = 30;
 const OFTEN_CALLED = 'malloc';
 const PAGE = 4096;
 
@@ -172,6 +173,44 @@ function stepping(context: BenchContext, target: TravelTarget, address: Gva): Ro
   ];
 }
 
+/** Stops one after the other, and the same ones back again. */
+function mirrored(context: BenchContext, target: TravelTarget, address: Gva): Row[] {
+  const breakpoint = { pid: null, address };
+  target.addBreakpoint(breakpoint);
+  const { session } = target;
+  const rows = (['forward', 'backward'] as const).map((direction) => {
+    const before = session.exits;
+    const stops = direction === 'forward' ? MIRRORED : MIRRORED - 1;
+    const took = times(context, stops, () => run(target, direction, 'continue'));
+    const exits = Math.round((session.exits - before) / stops);
+    return {
+      what: `a stop, one of ${stops} ${direction} (${exits} exits each)`,
+      measured: formatMicros(took.reduce((sum, each) => sum + each, 0) / stops),
+      aim: direction === 'forward' ? undefined : 'twice that',
+    };
+  });
+  target.removeBreakpoint(breakpoint);
+  return rows;
+}
+
+/** What was written last, and before that. */
+function written(context: BenchContext, target: TravelTarget, address: Gva): Row[] {
+  const watchpoint = { pid: null, address, length: 8, access: 'write' } as const;
+  target.addWatchpoint(watchpoint);
+  const took = times(context, 3, () => run(target, 'backward', 'continue'));
+  target.removeWatchpoint(watchpoint);
+  return [
+    { what: 'a watchpoint, back to the last write', measured: formatMicros(took[0]) },
+    { what: '  to the write before', measured: formatMicros(median(took.slice(1))) },
+  ];
+}
+
+/** Right behind a frame nothing is near. */
+function steppingFromFrame(context: BenchContext, target: TravelTarget): Row[] {
+  const [took] = times(context, 1, () => run(target, 'backward', 'step'));
+  return [{ what: 'reverse-stepi, the first behind a goto', measured: formatMicros(took), aim: '50 ms' }];
+}
+
 function everything(context: BenchContext, target: TravelTarget): Row[] {
   go(target, Infinity);
   const [took] = times(context, 1, () => run(target, 'backward', 'continue'));
@@ -228,6 +267,21 @@ export const travel: Subject = {
         ...(await context.travel(tree, (target) => {
           go(target, 60);
           return stepping(context, target, symbolOf(target, 'insert'));
+        })),
+      );
+      rows.push(
+        ...(await context.travel(tree, (target) => {
+          go(target, 60);
+          const root = symbolOf(target, 'root');
+          const stops = mirrored(context, target, symbolOf(target, 'insert'));
+          go(target, Infinity);
+          return [...stops, ...written(context, target, root)];
+        })),
+      );
+      rows.push(
+        ...(await context.travel(tree, (target) => {
+          go(target, 110);
+          return steppingFromFrame(context, target);
         })),
       );
     }
