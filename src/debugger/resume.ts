@@ -271,7 +271,7 @@ async function beforeEndOf(session: Session, { pid }: { pid: number }): Promise<
  * when it next runs: see `Session.pending`.
  */
 export async function jump(session: Session, begin: () => void): Promise<void> {
-  if (session.diversion) throw new PacketError('a diversion is open: end it first');
+  leaveCall(session);
   session.edge = null;
   session.interruptRequested = false;
   session.vforks.clear();
@@ -290,7 +290,7 @@ export async function jump(session: Session, begin: () => void): Promise<void> {
  */
 export async function jumpTo(session: Session, place: string): Promise<void> {
   const { replay } = session;
-  if (session.diversion) throw new PacketError('a diversion is open: end it first');
+  leaveCall(session);
   session.interruptRequested = false;
   const between = async (): Promise<void> => {
     takeOutput(session);
@@ -325,6 +325,12 @@ async function beforeLastEnd(session: Session): Promise<boolean> {
   if (last) await beforeEndOf(session, last);
   session.say(`[behind frame ${asked} nothing is left of the program: it stands right before its end]`);
   return true;
+}
+
+/** To go elsewhere leaves what a call or a change began. Throws PacketError where a command began it. */
+export function leaveCall(session: Session): void {
+  if (session.diversion?.explicit) throw new PacketError('a diversion is open: end it first');
+  session.endDiversion();
 }
 
 /** gdb will be told where the program stands, and first, if it is another program, of that. */

@@ -30,6 +30,18 @@ it('goes back and forward between places that were looked at', async () => {
   expect(await rr('back')).toBe("Can't go back. No more history entries.\n");
 });
 
+it('leaves what a call began', async () => {
+  const { ask, rr, session, target } = start();
+  await rr('rr-history-push');
+  await ask('vCont;s:64');
+  await rr('rr-history-push');
+  await ask('P0=0700000000000000');
+  expect(session.diversion).not.toBeNull();
+  expect(await rr('back')).toMatch(/^Behind frame 0/);
+  expect(session.diversion).toBeNull();
+  expect(target.at).toBe(0);
+});
+
 it('forgets what lay ahead once the program runs, and what is too far behind', async () => {
   const { ask, rr, target } = start();
   await rr('rr-history-push');
@@ -50,9 +62,21 @@ it('forgets what lay ahead once the program runs, and what is too far behind', a
 it('does not remember places of diversions', async () => {
   const { ask, rr } = start();
   await rr('rr-history-push');
-  await ask('P0=0700000000000000');
+  await ask('qRcmd,' + Buffer.from('diversion start').toString('hex'));
   await rr('rr-history-push');
   expect(await rr('back')).toBe('a diversion is open: end it first\n');
   await ask('qRcmd,' + Buffer.from('diversion end').toString('hex'));
   expect(await rr('back')).toBe("Can't go back. No more history entries.\n");
+});
+
+it('leaves what a call began', async () => {
+  const { ask, rr, session, target } = start();
+  await rr('rr-history-push');
+  await ask('vCont;s:64');
+  await rr('rr-history-push');
+  await ask('P0=0700000000000000');
+  expect(session.diversion).not.toBeNull();
+  expect(await rr('back')).toMatch(/^Behind frame 0/);
+  expect(session.diversion).toBeNull();
+  expect(target.at).toBe(0);
 });

@@ -1,6 +1,6 @@
 /** Places where the debugger's user has stopped, to go back to and forward again: rr's `back` and `forward`. */
 import { PacketError } from '../packet/fields.js';
-import { jump } from '../resume.js';
+import { jump, leaveCall } from '../resume.js';
 import type { Session } from '../session.js';
 import { whereNow } from './where.js';
 
@@ -11,7 +11,7 @@ export function visit(session: Session): string {
 }
 
 async function goTo(session: Session, way: 'back' | 'forward'): Promise<string> {
-  if (session.diversion) throw new PacketError('a diversion is open: end it first');
+  leaveCall(session);
   const mark = session.visited[way]();
   if (mark === null) throw new PacketError(`Can't go ${way}. No more history entries.`);
   await jump(session, () => session.replay.beginGotoMark(mark));
