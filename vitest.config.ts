@@ -16,6 +16,7 @@ const machineSpecs = [
   'test/cli/hostile.spec.ts',
   'test/jobs/ci.spec.ts',
   'test/jobs/ci-faults.spec.ts',
+  'test/faults/**/*.spec.ts',
   'test/jobs/questions.spec.ts',
   'test/jobs/worker.spec.ts',
   'test/deploy/action.spec.ts',

@@ -21,7 +21,7 @@ export function commands(redis: string, folder: string): Tried[] {
   return [
     { name: 'replay', args: ['replay', hello] },
     { name: '--all', args: ['replay', '--all', hello, trace('zen2/crash')] },
-    { name: 'ci', args: ['ci', hello] },
+    { name: 'ci', args: ['ci', '--fresh', hello] },
     { name: 'call', args: ['call', trace('skylake-pku/tree'), '--at', 'exit', '(int)tree_sum(root)'] },
     { name: 'gdb', args: ['gdb', hello, '--', '-nx', '-batch', '-ex', 'when'] },
     { name: 'serve', args: ['serve', hello, '--once', '--listen', socket], attend: connectTo(socket) },

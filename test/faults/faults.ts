@@ -1,4 +1,4 @@
-/** What fails around a command. Each is a piece of shell in which "$@" is the command. */
+/** What fails around a command. Each is a piece of shell in which "$@" is the command; it becomes the command, for which signals are. */
 
 export interface Fault {
   readonly name: string;
@@ -9,7 +9,7 @@ export interface Fault {
 }
 
 const mounted = (folder: string, options: string, more = ''): string =>
-  `exec unshare --mount bash -c 'mount -t tmpfs ${options} none ${folder}; ${more} "$@"' bash "$@"`;
+  `exec unshare --mount bash -c 'mount -t tmpfs ${options} none ${folder}; ${more} exec "$@"' bash "$@"`;
 
 /** Where the full disk is mounted. */
 export const FULL = '/mnt';
@@ -29,31 +29,32 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'reports on a full disk',
-    shell: mounted(FULL, '-o size=1m', `head -c 2m /dev/zero > ${FULL}/zero 2>/dev/null;`).replaceAll(
-      '"$@"\'',
-      `"$@" --junit ${FULL}/r.xml --html ${FULL}/r.html --artifacts ${FULL}/artifacts'`,
+    shell: mounted(FULL, '-o size=1m', `head -c 2m /dev/zero > ${FULL}/zero 2>/dev/null;`).replace(
+      'exec "$@"\'',
+      `exec "$@" --junit ${FULL}/r.xml --html ${FULL}/r.html --artifacts ${FULL}/artifacts'`,
     ),
     commands: ['ci'],
   },
   {
     name: 'reports in no folder',
-    shell: '"$@" --junit /dev/null/r.xml --html /proc/nowhere/r.html --artifacts /proc/nowhere/artifacts',
+    shell:
+      'exec "$@" --junit /dev/null/r.xml --html /proc/nowhere/r.html --artifacts /proc/nowhere/artifacts',
     commands: ['ci'],
   },
-  { name: 'stdout full', shell: '"$@" > /dev/full' },
-  { name: 'stderr full', shell: '"$@" 2> /dev/full' },
-  { name: 'stdout a closed pipe', shell: 'set -o pipefail; "$@" | true' },
-  { name: 'stdin closed', shell: '"$@" <&-' },
-  { name: 'all closed', shell: '"$@" <&- >&- 2>&-' },
-  { name: 'ulimit -n 64', shell: 'ulimit -n 64; "$@"' },
-  { name: 'ulimit -v 4000000', shell: 'ulimit -v 4000000; "$@"' },
-  { name: 'ulimit -n 64 -v 4000000', shell: 'ulimit -n 64 -v 4000000; "$@"' },
+  { name: 'stdout full', shell: 'exec "$@" > /dev/full' },
+  { name: 'stderr full', shell: 'exec "$@" 2> /dev/full' },
+  { name: 'stdout a closed pipe', shell: 'exec "$@" > >(true)' },
+  { name: 'stdin closed', shell: 'exec "$@" <&-' },
+  { name: 'all closed', shell: 'exec "$@" <&- >&- 2>&-' },
+  { name: 'ulimit -n 64', shell: 'ulimit -n 64; exec "$@"' },
+  { name: 'ulimit -v 4000000', shell: 'ulimit -v 4000000; exec "$@"' },
+  { name: 'ulimit -n 64 -v 4000000', shell: 'ulimit -n 64 -v 4000000; exec "$@"' },
   {
     name: 'ulimit -u 25',
-    shell: `exec setpriv --reuid 61234 --regid 61234 --clear-groups bash -c 'ulimit -u 25; "$@"' bash "$@"`,
+    shell: `exec setpriv --reuid 61234 --regid 61234 --clear-groups bash -c 'ulimit -u 25; exec "$@"' bash "$@"`,
     environment: { HOME: '/nonexistent', XDG_CACHE_HOME: undefined },
   },
-  { name: 'no /dev/shm', shell: `exec unshare --mount bash -c 'umount -l /dev/shm; "$@"' bash "$@"` },
+  { name: 'no /dev/shm', shell: `exec unshare --mount bash -c 'umount -l /dev/shm; exec "$@"' bash "$@"` },
   { name: '/tmp read-only', shell: mounted('/tmp', '-o ro') },
   {
     name: '/tmp full',

@@ -55,10 +55,7 @@ export async function killedMachines(tried: readonly Tried[], kills: number, not
       watch.killed = true;
       process.kill(victim.qemuPid, 'SIGKILL');
     }, 100);
-    const result = await run(
-      { ...tryIt, args: [...tryIt.args, ...(tryIt.name === 'ci' ? ['--fresh'] : [])] },
-      nothing,
-    );
+    const result = await run(tryIt, nothing);
     clearInterval(timer);
     const { code } = result.ended;
     const problems = code === 0 ? [] : [`exit code ${code}, not 0`];

@@ -7,7 +7,7 @@ const FIRST_CONNECT_MS = 10_000;
 
 /**
  * Connects to Redis. Commands wait while it is away (it may be restarted); only the first connection must succeed.
- * Throws E_USAGE for what is no URL of a Redis, or where none answers.
+ * Throws E_USAGE for what is no URL of a Redis, E_QUEUE where none answers.
  * @param complain told of lost connections
  */
 export async function connect(url: string, complain: (text: string) => void): Promise<Redis> {
@@ -35,7 +35,7 @@ export async function connect(url: string, complain: (text: string) => void): Pr
     await redis.ping();
   } catch (error) {
     redis.disconnect();
-    throw new RevenantError('E_USAGE', `No Redis at ${withoutPassword(url)}: ${(error as Error).message}.`);
+    throw new RevenantError('E_QUEUE', `No Redis at ${withoutPassword(url)}: ${(error as Error).message}.`);
   } finally {
     clearTimeout(timer);
   }

@@ -1,6 +1,7 @@
 /** What submitters and workers share in Redis, besides BullMQ's own keys. */
 import { createHash } from 'node:crypto';
 import type { CpuidRecord, TraceHeader } from '../../engine/trace/records.js';
+import type { JobResult } from '../result.js';
 import type { JobSpec } from '../spec.js';
 
 /**
@@ -33,6 +34,53 @@ export interface QueuedJob {
   /** What is kept of a failure is wanted, by the store. */
   keeps: boolean;
 }
+
+/** Needs as they stand in Redis, where anybody may have written anything. Null: these are none, or of another version. */
+export function parseNeeds(text: string): JobNeeds | null {
+  try {
+    const needs = JSON.parse(text) as JobNeeds;
+    const { xcr0, cpuidRecords } = needs.processor;
+    BigInt(xcr0);
+    const isMachine = ['auto', 'host', 'emulated'].includes(needs.machine);
+    const isMemory = needs.memoryBytes === null || typeof needs.memoryBytes === 'number';
+    return isMachine && isMemory && Array.isArray(cpuidRecords) ? needs : null;
+  } catch {
+    return null;
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null;
+
+/** Whether a queue's job is one of ours, as this version writes them. */
+export function isQueuedJob(data: unknown): data is QueuedJob {
+  if (!isObject(data) || !isObject(data.spec)) return false;
+  const { name, trace, expect, questions, limits } = data.spec;
+  const isText = typeof name === 'string' && typeof trace === 'string';
+  const { digest } = data;
+  return (
+    isText &&
+    isObject(expect) &&
+    Array.isArray(questions) &&
+    isObject(limits) &&
+    typeof limits.timeoutSeconds === 'number' &&
+    (digest === null || typeof digest === 'string')
+  );
+}
+
+/** Whether what a worker handed in is a result, as this version reads them. */
+export const isResult = (value: unknown): value is JobResult =>
+  isObject(value) &&
+  typeof value.state === 'string' &&
+  ['passed', 'failed', 'error', 'skipped'].includes(value.state) &&
+  Array.isArray(value.problems) &&
+  Array.isArray(value.questions) &&
+  Array.isArray(value.artifacts);
+
+/** Answers of a Redis that is there but will not do it now: it is full, starts, or has no master. */
+const NOT_NOW = /^(?:OOM|LOADING|BUSY|MISCONF|READONLY|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|NOREPLICAS)\b/;
+export const isPassing = (error: unknown): boolean =>
+  error instanceof Error && NOT_NOW.test(error.message.replace(/^ERR (?:Error running script[^:]*: )?/, ''));
 
 /** What a worker announces of itself. */
 export interface WorkerAnnouncement {

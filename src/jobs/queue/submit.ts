@@ -3,7 +3,7 @@ import { Job, Queue, QueueEvents } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { TraceReader } from '../../engine/trace/reader.js';
 import type { JobResult } from '../result.js';
-import { newResult, problem, stateOf } from '../result.js';
+import { newResult, notRun, problem, stateOf } from '../result.js';
 import { problemOf } from '../run/execute.js';
 import type { RunListener } from '../run/pool.js';
 import { reproduceCommand } from '../run/reproduce.js';
@@ -12,12 +12,14 @@ import { downloadArtifacts } from '../store/artifacts.js';
 import type { Store } from '../store/store.js';
 import { uploadTrace } from '../store/traces.js';
 import type { JobNeeds, QueuedJob } from './protocol.js';
-import { Names, needsKey, needsOf } from './protocol.js';
+import { isPassing, isResult, Names, needsKey, needsOf } from './protocol.js';
 
 /** Results that nobody fetched are removed after so long. */
 const KEEP_SECONDS = 24 * 3600;
 /** Events tell of results at once; what a restart of Redis swallowed is found by looking. */
 const LOOK_MS = 2000;
+/** How long an end may wait for Redis. */
+const FAREWELL_MS = 700;
 /** Jobs asked for in one look. */
 const LOOK_AT = 500;
 
@@ -46,7 +48,10 @@ interface Pending {
   key: string;
 }
 
-/** Results in the order of the jobs, each once. Throws the signal's reason when aborted; its jobs are removed then. */
+/**
+ * Results in the order of the jobs, each once. When it is aborted its jobs are removed, as far as Redis answers at once,
+ * and what was not done is told as that.
+ */
 export async function submitJobs(jobs: readonly JobSpec[], options: SubmitOptions): Promise<JobResult[]> {
   const submission = new Submission(options);
   try {
@@ -73,33 +78,54 @@ class Submission {
 
   async run(jobs: readonly JobSpec[]): Promise<JobResult[]> {
     const { signal } = this.options;
-    const abort = (): void => this.wake();
-    signal.addEventListener('abort', abort);
+    let stop: () => void = () => {};
+    // A Redis that is away answers nothing: an end is not to wait for it.
+    const aborted = new Promise<void>((resolve) => (stop = resolve));
+    signal.addEventListener('abort', stop);
+    const work = this.doAll(jobs);
     try {
-      for (const [index, spec] of jobs.entries()) {
-        signal.throwIfAborted();
-        await this.submit(spec, index);
-      }
-      while (this.pending.size > 0) {
-        await this.pause(LOOK_MS);
-        signal.throwIfAborted();
-        await this.look();
-        await this.giveUpHelpless();
-      }
-    } catch (error) {
-      await this.withdraw();
-      throw error;
+      if (!signal.aborted) await Promise.race([work, aborted]);
     } finally {
-      signal.removeEventListener('abort', abort);
+      signal.removeEventListener('abort', stop);
     }
-    return this.results;
+    if (signal.aborted) {
+      work.catch(() => {});
+      this.wake();
+      await Promise.race([this.withdraw().catch(() => {}), sleep(FAREWELL_MS)]);
+    }
+    return jobs.map((spec, index) => this.results[index] ?? notRun(spec));
+  }
+
+  private async doAll(jobs: readonly JobSpec[]): Promise<void> {
+    const { signal } = this.options;
+    for (const [index, spec] of jobs.entries()) {
+      if (signal.aborted) return;
+      await this.patiently(() => this.submit(spec, index));
+    }
+    while (this.pending.size > 0) {
+      await this.pause(LOOK_MS);
+      if (signal.aborted) return;
+      await this.patiently(() => this.look());
+      await this.patiently(() => this.giveUpHelpless());
+    }
+  }
+
+  /** A Redis that is full, or starts, is asked again. */
+  private async patiently(act: () => Promise<void>): Promise<void> {
+    for (let said = false; !this.options.signal.aborted; said = true) {
+      try {
+        return await act();
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        if (!said) this.options.say(`Redis refuses: ${(error as Error).message}; it is asked again`);
+        await this.pause(LOOK_MS);
+      }
+    }
   }
 
   async close(): Promise<void> {
-    for (const { queue, events } of this.queues.values()) {
-      await events.close();
-      await queue.close();
-    }
+    const closing = [...this.queues.values()].flatMap(({ queue, events }) => [events.close(), queue.close()]);
+    await Promise.race([Promise.allSettled(closing), sleep(FAREWELL_MS)]);
     for (const connection of this.connections) connection.disconnect();
   }
 
@@ -171,7 +197,7 @@ class Submission {
 
   private progress(id: string, data: unknown): void {
     const pending = this.pending.get(id);
-    const at = data as { frame?: number; frames?: number };
+    const at = (data ?? {}) as { frame?: number; frames?: number };
     if (!pending || typeof at.frame !== 'number' || typeof at.frames !== 'number') return;
     const { frame, frames } = at;
     this.options.listener.progress(pending.spec, { phase: 'replaying', frame, frames });
@@ -204,9 +230,9 @@ class Submission {
     this.pending.delete(id);
     const { spec } = pending;
     let result = job.returnvalue;
-    if (job.failedReason || !result) {
+    if (job.failedReason || !isResult(result)) {
+      const why = job.failedReason || (result ? 'its result is none that this version knows' : 'no result');
       result = newResult(spec);
-      const why = job.failedReason ?? 'no result';
       result.problems.push(problem('worker', `The queue gave the job up: ${why}.`));
       result.state = stateOf(result.problems);
     }
@@ -290,6 +316,9 @@ class Submission {
     });
   }
 }
+
+const sleep = (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 const waitingText = (workers: number): string =>
   workers === 0 ? 'waiting for a worker' : `none of ${workers} workers can do some jobs; waiting for another`;

@@ -2,6 +2,7 @@
 import type { Job } from 'bullmq';
 import { Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { printable } from '../../engine/base/names.js';
 import type { JobResult } from '../result.js';
 import { newResult, stateOf, wasInterrupted } from '../result.js';
 import { problemOf } from '../run/execute.js';
@@ -10,10 +11,11 @@ import type { StartJob } from '../run/retries.js';
 import { retrying } from '../run/retries.js';
 import type { JobSpec } from '../spec.js';
 import type { JobNeeds, QueuedJob, WorkerAnnouncement } from './protocol.js';
-import { Names, WORKER_TTL_SECONDS } from './protocol.js';
+import { isPassing, isQueuedJob, Names, parseNeeds, WORKER_TTL_SECONDS } from './protocol.js';
 
 /** How often queues are looked for, and into. */
 const IDLE_MS = 300;
+const REFUSED_MS = 1000;
 const ANNOUNCE_MS = (WORKER_TTL_SECONDS * 1000) / 3;
 /** A job may lose so many workers before it is given up. */
 const MOST_LOST_WORKERS = 20;
@@ -61,10 +63,20 @@ export class QueueWorker {
 
   /** Works until `stop`. What Redis does meanwhile (restarts) is waited out. */
   async work(): Promise<void> {
+    let refused = '';
     while (!this.stopping) {
-      await this.announce();
-      await this.findQueues();
-      if (!(await this.takeOne())) await pause(IDLE_MS);
+      try {
+        await this.announce();
+        await this.findQueues();
+        if (!(await this.takeOne())) await pause(IDLE_MS);
+        refused = '';
+      } catch (error) {
+        // Whatever stands in Redis, or keeps it from answering now, is no reason to end.
+        const { message } = error as Error;
+        if (message !== refused) this.options.say(`Redis refuses: ${message}; it is asked again`);
+        refused = message;
+        await pause(REFUSED_MS);
+      }
     }
     await Promise.all([...this.running].map(({ done }) => done));
     await this.options.redis.del(this.names.worker(this.options.about.id));
@@ -91,7 +103,14 @@ export class QueueWorker {
     for (const [key, text] of Object.entries(await redis.hgetall(this.names.needs))) {
       if (this.judged.has(key)) continue;
       this.judged.add(key);
-      const reason = await refuse(JSON.parse(text) as JobNeeds);
+      const needs = parseNeeds(text);
+      if (needs === null) {
+        say(
+          `warning: set aside: what Redis has in ${this.names.needs} for ${printable(key)} are no needs of jobs`,
+        );
+        continue;
+      }
+      const reason = await refuse(needs);
       if (reason !== null) {
         await redis.hset(this.names.refusals(key), about.id, reason);
         say(`jobs that this worker cannot do are left to others: ${reason}`);
@@ -126,6 +145,11 @@ export class QueueWorker {
       // The next search begins with another queue.
       this.queues.delete(key);
       this.queues.set(key, worker);
+      if (!isQueuedJob(job.data)) {
+        this.options.say(`warning: set aside: job ${printable(job.name)} is none that this version knows`);
+        await job.moveToFailed(new Error('it is none that the worker knows'), token, false);
+        return true;
+      }
       const running: Running = { job, token, process: null, done: Promise.resolve() };
       this.running.add(running);
       running.done = this.perform(running).finally(() => this.running.delete(running));
@@ -152,12 +176,27 @@ export class QueueWorker {
       const result = await this.result(running);
       const givenBack = wasInterrupted(result);
       if (givenBack) await job.moveToWait(token);
-      else await job.moveToCompleted(result, token, false);
+      else await this.handIn(job, result, token);
       say(`${job.name}: ${givenBack ? 'given back' : result.state}`);
     } catch (error) {
       say(`${job.name}: the result is not wanted: ${(error as Error).message}`);
     } finally {
       clearInterval(renewal);
+    }
+  }
+
+  /** A Redis that is full for a while loses no result: the lock is renewed meanwhile. */
+  private async handIn(job: Running['job'], result: JobResult, token: string): Promise<void> {
+    for (let said = false; ; said = true) {
+      try {
+        await job.moveToCompleted(result, token, false);
+        return;
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        if (!said)
+          this.options.say(`${job.name}: Redis refuses: ${(error as Error).message}; it is tried again`);
+        await pause(REFUSED_MS);
+      }
     }
   }
 

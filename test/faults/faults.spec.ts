@@ -1,0 +1,25 @@
+/** A part of `npm run faults`: one fault of each kind, with the commands that replay. */
+import { spawnSync } from 'node:child_process';
+import { expect, it } from 'vitest';
+import { root } from './commands.js';
+
+const canIsolate = spawnSync('unshare', ['--net', '--mount', '--pid', '--fork', 'true']).status === 0;
+
+it.skipIf(!canIsolate)(
+  'commands say what fails around them (skipped where no namespaces may be made)',
+  () => {
+    const only = [' replay', ' ci', 'stdout full info'].flatMap((text) => ['--only', text]);
+    const { status, stdout } = spawnSync(process.execPath, ['scripts/faults.mjs', '--quick', ...only], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    expect(stdout).toMatch(
+      /^stdout full +replay +74 +Cannot write standard output: no space left on device\.$/m,
+    );
+    expect(stdout).toMatch(/^reports on a full disk +ci +74 /m);
+    expect(stdout).toMatch(/^ulimit -n 64 +replay +71 /m);
+    expect(stdout).toMatch(/^ulimit -v 4000000 +replay +71 +There is no room in this process/m);
+    expect(stdout).toMatch(/ as they should be, 0 not$/m);
+    expect(status, stdout).toBe(0);
+  },
+);
