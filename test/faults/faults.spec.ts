@@ -1,18 +1,22 @@
 /** A part of `npm run faults`: one fault of each kind, with the commands that replay. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { expect, it } from 'vitest';
 import { root } from './commands.js';
 
 const canIsolate = spawnSync('unshare', ['--net', '--mount', '--pid', '--fork', 'true']).status === 0;
+const ONLY = [' replay', ' ci', 'stdout full info'].flatMap((text) => ['--only', text]);
 
 it.skipIf(!canIsolate)(
   'commands say what fails around them (skipped where no namespaces may be made)',
-  () => {
-    const only = [' replay', ' ci', 'stdout full info'].flatMap((text) => ['--only', text]);
-    const { status, stdout } = spawnSync(process.execPath, ['scripts/faults.mjs', '--quick', ...only], {
+  async () => {
+    const child = spawn(process.execPath, ['scripts/faults.mjs', '--quick', ...ONLY], {
       cwd: root,
-      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
     });
+    let stdout = '';
+    child.stdout.on('data', (bytes: Buffer) => (stdout += bytes.toString('utf8')));
+    const [status] = (await once(child, 'close')) as [number | null];
     expect(stdout).toMatch(
       /^stdout full +replay +74 +Cannot write standard output: no space left on device\.$/m,
     );
