@@ -54,7 +54,12 @@ describe('the end of a process', () => {
 describe('a call that ends its process', () => {
   const call = async (asRr: boolean): Promise<Awaited<ReturnType<typeof start>> & { reply: string }> => {
     const session = await start(asRr);
+    // What gdb prepares: a stack with the address of its breakpoint, another rip.
+    session.target.memory.set([8, 0, 0x40]);
+    await session.ask('Z0,400008,1');
+    await session.ask('P7=0010000000000000');
     await session.ask('P0=0700000000000000');
+    await session.ask('P10=0200400000000000');
     return { ...session, reply: await session.ask('vCont;c') };
   };
 

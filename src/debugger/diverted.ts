@@ -66,6 +66,6 @@ function callEnded(session: Session, { written }: Diversion, stop: DebugStop & {
     session.reborn = true;
     return exitReply(session, stop.pid, SIGKILL);
   }
-  const caller = [...written].find((tid) => session.taskOf(tid));
+  const caller = [...written.keys()].find((tid) => session.taskOf(tid));
   return hereReply(session, caller);
 }

@@ -7,7 +7,8 @@ import { noteDivertedStop, takeOutput } from './diverted.js';
 import { changeAddress } from './modules.js';
 import { PacketError } from './packet/fields.js';
 import { programOf } from './program.js';
-import type { Session } from './session.js';
+import { callBegins, callReturned, hasChanges, isInCall } from './calls.js';
+import type { Diversion, Session } from './session.js';
 import { edgeReply, endOf, exitReply, hereReply, replyOf, vforkDoneReply } from './stops.js';
 
 /** Gives sockets and signals a turn. */
@@ -28,10 +29,11 @@ export async function resume(session: Session, request: RunRequest): Promise<str
   const waiting = session.pending.shift();
   if (waiting) return remember(session, waiting());
   if (session.failed) return giveUp(session, session.failed);
-  if (session.isDiversionSpent()) endSpent(session);
+  if (session.isDiversionSpent()) session.endDiversion();
+  if (session.diversion) beforeRun(session, session.diversion, request);
   const { diversion } = session;
   if (diversion && request.direction === 'backward')
-    return refuse(session, 'A diversion has no history: it cannot run backwards.');
+    return refuse(session, `[diversion: it has no history, it cannot run backwards; ${WAY_BACK}]`);
   if (diversion?.over) return leaveOver(session, diversion.explicit, diversion.over);
   if (!diversion && session.edge === edgeOf(request)) return remember(session, edgeAgain(session));
   if (session.reborn && !diversion) {
@@ -42,8 +44,7 @@ export async function resume(session: Session, request: RunRequest): Promise<str
       return remember(session, replyOf(session, { kind: 'breakpoint', tid, address: gva(address) }));
   }
   session.interruptRequested = false;
-  if (diversion) diversion.ran = true;
-  else session.edge = null;
+  if (!diversion) session.edge = null;
   const { target } = session;
   session.breakpoints.sync(target);
   target.catchLifecycle(lifecycleKinds(session));
@@ -52,6 +53,7 @@ export async function resume(session: Session, request: RunRequest): Promise<str
   for (;;) {
     const stop = await runOnce(session, target, next);
     if (!stop) return giveUp(session, null);
+    if (diversion) afterStop(diversion, stop);
     const reply = diversion ? noteDivertedStop(session, stop) : await judge(session, stop, request);
     if (reply !== null) return remember(session, reply);
     // A signal that gdb does not want to hear of is the program's all the same.
@@ -86,13 +88,29 @@ function giveUp(session: Session, again: RevenantError | null): string {
   return remember(session, hereReply(session));
 }
 
-/** gdb has put the registers back: its call is over. Who had only changed memory may have meant to keep that. */
-function endSpent(session: Session): void {
-  if (session.diversion && !session.diversion.ran) {
-    session.say('[diversion: what was changed is gone, the replay goes on as recorded]');
-    session.say('[to run on with changes, begin with: monitor diversion start]');
+const WAY_BACK = 'back to the replay with: monitor diversion end';
+
+/**
+ * A diversion is about to run: for a call that gdb has prepared, or on with what the user has changed, which is said once.
+ * Backwards there is nothing in it: changes with which only calls have run are given up for that.
+ */
+function beforeRun(session: Session, diversion: Diversion, { direction }: RunRequest): void {
+  if (direction === 'backward') {
+    if (diversion.explicit || isInCall(diversion)) return;
+    session.say('[diversion: what was changed is gone, the replay goes back as recorded]');
+    return session.endDiversion();
   }
-  session.endDiversion();
+  if (callBegins(diversion, session.breakpoints) !== null || diversion.explicit || !hasChanges(diversion))
+    return;
+  diversion.explicit = true;
+  session.say(`[diversion: the program runs on with what was changed; ${WAY_BACK}]`);
+}
+
+/** A call that has returned may have given gdb memory, which it then fills. */
+function afterStop(diversion: Diversion, stop: DebugStop): void {
+  if (stop.kind !== 'step' || stop.tid === diversion.lastWritten) diversion.lastWritten = null;
+  const call = callReturned(diversion, stop);
+  if (call) diversion.allocated = getRegister(diversion.target.registers(stop.tid), Reg.rax);
 }
 
 /** One that a command began is left by a command; one that a call began has nothing more to give. */

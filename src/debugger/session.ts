@@ -4,8 +4,8 @@
  */
 import type { Logger } from '../engine/base/log.js';
 import type { RevenantError } from '../engine/base/errors.js';
-import { Reg, type RegisterWords } from '../engine/base/registers.js';
 import type {
+  DebugStop,
   DebugTarget,
   DebugTask,
   MutableTarget,
@@ -21,6 +21,7 @@ import type { RecordedFiles } from './files/recorded.js';
 import { FileTable } from './files/table.js';
 import { formatThreadId, PacketError, type ThreadId } from './packet/fields.js';
 import { programOf } from './program.js';
+import { sameRegisters, type WrittenTask } from './calls.js';
 import { RegisterBank } from './registers/bank.js';
 import { describeTarget, type TargetDescription } from './registers/description.js';
 import { gdbSignal, linuxSignal } from './signals.js';
@@ -70,10 +71,14 @@ export interface Diversion {
   explicit: boolean;
   /** Why it cannot run on, once it cannot. */
   over: string | null;
-  /** Something has run in it. */
-  ran: boolean;
-  /** Tasks whose registers gdb has written. */
-  readonly written: Set<number>;
+  /** Memory has been written that no call of gdb's needs: by the user. */
+  changed: boolean;
+  /** Tasks whose registers gdb has written and not put back. */
+  readonly written: Map<number, WrittenTask>;
+  /** The task whose registers were written last and which has not stopped since. */
+  lastWritten: number | null;
+  /** Where gdb may write next for a call: what the last call returned is memory that gdb has allocated. */
+  allocated: bigint | null;
 }
 
 /** What the client said that it understands, and what it asked for. */
@@ -139,6 +144,8 @@ export class Session {
   startMark: number | null = null;
   /** Where `run` goes back to: the last checkpoint that was gone back to, or where debugging began. */
   runMark: number | null = null;
+  /** The stop that gdb was told of last; null behind a jump in time. */
+  lastReported: DebugStop | null = null;
   /** The reply to the last stop, for `?`, and the thread that the last reply was about. */
   lastStop = '';
   stoppedTid = 0;
@@ -292,7 +299,15 @@ export class Session {
     if (!divert) throw new PacketError('this session cannot make diversions', 1);
     const target = divert(this.replay);
     this.allocations.install(target);
-    this.diversion = { target, explicit, over: null, ran: false, written: new Set() };
+    this.diversion = {
+      target,
+      explicit,
+      over: null,
+      changed: false,
+      written: new Map(),
+      lastWritten: null,
+      allocated: null,
+    };
     this.log.debug({ frame: this.replay.frameTime, explicit }, 'diversion begins');
     return this.diversion;
   }
@@ -306,15 +321,10 @@ export class Session {
     this.log.debug({ frame: this.replay.frameTime }, 'diversion ends');
   }
 
-  /**
-   * An inferior call is over when gdb has put the registers back. Those of other tasks do not matter: they may have
-   * run meanwhile.
-   */
+  /** Nothing is left of what gdb has written: no call is under way, no change is to stay. */
   isDiversionSpent(): boolean {
     const { diversion } = this;
-    if (!diversion || diversion.explicit) return false;
-    for (const tid of diversion.written) if (!this.standsAsReplay(diversion, tid)) return false;
-    return true;
+    return diversion !== null && !diversion.explicit && !diversion.changed && diversion.written.size === 0;
   }
 
   /** A task of a diversion exists in the replay, too, with the same registers. */
@@ -322,6 +332,12 @@ export class Session {
     const exists = (where: DebugTarget): boolean => where.tasks().some((task) => task.tid === tid);
     if (!exists(target) || !exists(this.replay)) return false;
     return sameRegisters(target.registers(tid), this.replay.registers(tid));
+  }
+
+  /** A task of the replay whose process has the program and libraries of this one: itself, or who began the diversion. */
+  replayed(tid: number): number {
+    const known = this.replay.tasks().some((task) => task.tid === tid);
+    return known ? tid : this.replay.currentTid;
   }
 
   /** The signal that a task stands at, or null; behind a call that gdb made, that of the replay again. */
@@ -338,17 +354,4 @@ export class Session {
     for (const { mark } of this.marks.values()) this.replay.forget(mark);
     this.marks.clear();
   }
-}
-
-/** Bits of eflags that stepping leaves: TF and RF. */
-const STEPPING_FLAGS = 0x1_0100;
-
-/** orig_rax does not count: gdb writes -1 to it when it changes rip, so that no system call is restarted. */
-function sameRegisters(a: RegisterWords, b: RegisterWords): boolean {
-  for (let slot = 0; slot * 2 < a.length; slot++) {
-    const ignored = slot === Reg.orig_rax ? ~0 : slot === Reg.eflags ? STEPPING_FLAGS : 0;
-    if (((a[2 * slot] ^ b[2 * slot]) & ~ignored) !== 0) return false;
-    if (slot !== Reg.orig_rax && a[2 * slot + 1] !== b[2 * slot + 1]) return false;
-  }
-  return true;
 }

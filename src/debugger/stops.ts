@@ -105,6 +105,7 @@ const WATCH = { write: 'watch', read: 'rwatch', access: 'awatch' } as const;
 
 /** The reply to a stop that gdb is to see. `exited` and `history-end` are told in other ways. */
 export function replyOf(session: Session, stop: DebugStop): string {
+  session.lastReported = stop;
   const trap = (why: Because, reason: string): string =>
     stopReply(session, GdbSignal.TRAP, because(session, why) + reason, stop.tid);
   switch (stop.kind) {
@@ -152,11 +153,28 @@ export function replyOf(session: Session, stop: DebugStop): string {
 
 /** The client shows where the program stands now, whatever it had asked for: after a jump in time. */
 export function hereReply(session: Session, tid = session.target.currentTid): string {
+  session.lastReported = null;
   const where = `${session.diversion ? 'a diversion from ' : ''}behind frame ${session.replay.frameTime}`;
   const signal = session.wishes.isLldb ? GdbSignal.TRAP : GdbSignal.none;
   // `library`: what is loaded may be something else than at the last stop.
   const loaded = session.wishes.isLldb ? 'library:;' : '';
   return stopReply(session, signal, because(session, 'exception', where) + loaded, tid);
+}
+
+/** Of Linux's siginfo_t: where si_code lies. */
+const SIGINFO = { bytes: 128, code: 8 } as const;
+const SIGTRAP = 5;
+/** si_code of SIGTRAP for what a debugger stops by (sigaction(2)); SI_KERNEL for INT3, as Linux has it on x86. */
+const TRAP_CODE = { breakpoint: 0x80, step: 2, watchpoint: 4 } as const;
+
+/** The siginfo_t that a debugger's stop has on a live system: SIGTRAP's. Null for tasks and stops that have none. */
+export function trapInfo(stop: DebugStop | null, tid: number): Uint8Array | null {
+  if (stop?.tid !== tid || !(stop.kind in TRAP_CODE)) return null;
+  const bytes = new Uint8Array(SIGINFO.bytes);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(0, SIGTRAP, true);
+  view.setInt32(SIGINFO.code, TRAP_CODE[stop.kind as keyof typeof TRAP_CODE], true);
+  return bytes;
 }
 
 /** In gdb's words: `exited with code 03`; `status` as from wait(2). */

@@ -97,12 +97,14 @@ export class Diversion implements MutableTarget {
     const { core } = this.parts.kernel;
     const live = core.registers(thread.task);
     const differs = (slot: number): boolean => getUnsigned(live, slot) !== getUnsigned(registers, slot);
+    thread.stood ??= { rip: getUnsigned(live, Reg.rip), rsp: getUnsigned(live, Reg.rsp) };
     const moved = differs(Reg.rip);
-    const isElsewhere = moved || differs(Reg.rsp);
+    // One after the other by some debuggers: the call's number may be the last to come back.
+    const mayBeBack = moved || differs(Reg.rsp) || differs(Reg.orig_rax) || differs(Reg.rax);
     if (moved) putAside(this.parts.kernel, thread, this.parts.scheduler.moved(thread));
     thread.spin = null;
     live.set(registers);
-    if (isElsewhere) takeUp(this.parts.kernel, thread);
+    if (mayBeBack && !thread.wait && thread.again < 0) takeUp(this.parts.kernel, thread);
     core.basesChanged(thread.task);
     if (thread.task === core.current) core.machine.context.requestSegments();
   }

@@ -80,6 +80,8 @@ export class Thread {
   again = -1;
   /** The monotonic clock when it entered the call that it is in, or is to make: its timeout counts from there. */
   since: bigint | null = null;
+  /** Where it stood before a debugger gave it registers, which may be one after the other; null: it has run since. */
+  stood: { readonly rip: number; readonly rsp: number } | null = null;
   /** Calls that it will be back in, the innermost last. */
   readonly left: LeftCall[] = [];
   readonly pending = new PendingSignals();

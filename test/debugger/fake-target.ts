@@ -122,6 +122,9 @@ export class FakeTarget implements ReplayTarget {
   siginfo(): Uint8Array | null {
     return null;
   }
+  symbol(): Gva | null {
+    return null;
+  }
   addBreakpoint(breakpoint: Breakpoint): void {
     this.breakpoints.add(breakpoint);
     this.changes++;

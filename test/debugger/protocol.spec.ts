@@ -81,8 +81,8 @@ describe('gdb', () => {
 
   it('begins and ends diversions', async () => {
     const text = await gdb(
-      'diversion start', 'python print(state())', 'set var *(char *) 0x1020 = 0x53', 'stepi', `x/s ${MEMORY + 0x20}`, 'diversion end',
-      'python print(state())', `x/s ${MEMORY + 0x20}`, 'p $pc',
+      'diversion start', 'python print(revenant_gdb.state())', 'set var *(char *) 0x1020 = 0x53', 'stepi', `x/s ${MEMORY + 0x20}`, 'diversion end',
+      'python print(revenant_gdb.state())', `x/s ${MEMORY + 0x20}`, 'p $pc',
     ); // prettier-ignore
     expect(text).toMatch(/diversion 0\n/);
     expect(text).toMatch(/"Some text in memory"/);

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect } from 'vitest';
 import type { Gva } from '../../src/engine/base/address.js';
 import { Sys } from '../../src/engine/base/linux.js';
-import { Reg, getUnsigned, setSigned } from '../../src/engine/base/registers.js';
+import { Reg, getUnsigned, setSigned, type RegisterWords } from '../../src/engine/base/registers.js';
 import type { MutableTarget } from '../../src/engine/debug/target.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { MappedSymbols } from '../../src/engine/replay/mapped-symbols.js';
@@ -54,6 +54,18 @@ for (const [name, first, last, printed] of [
     },
   );
 
+/** One after the other, as gdb writes those that change: orig_rax behind all others. */
+function giveRegisters(target: MutableTarget, tid: number, words: RegisterWords): void {
+  const order = [...Array(words.length / 2).keys()].filter(
+    (slot) => slot !== Reg.rip && slot !== Reg.orig_rax,
+  );
+  for (const slot of [...order, Reg.rip, Reg.orig_rax]) {
+    const next = target.registers(tid);
+    next.set(words.subarray(2 * slot, 2 * slot + 2), 2 * slot);
+    target.setRegisters(tid, next);
+  }
+}
+
 /** As debuggers do: other registers for a call of `usleep`, and those from before it when it returns. */
 function sleepIn(target: MutableTarget, tid: number, usleep: Gva, micros: number): void {
   const before = target.registers(tid).slice();
@@ -69,10 +81,10 @@ function sleepIn(target: MutableTarget, tid: number, usleep: Gva, micros: number
   setSigned(called, Reg.orig_rax, -1);
   const returned = { address, pid: null, condition: (hit: number): boolean => hit === tid };
   target.addBreakpoint(returned);
-  target.setRegisters(tid, called);
+  giveRegisters(target, tid, called);
   expect(runOn(target, 0, tid)).toMatchObject({ kind: 'breakpoint', tid });
   target.removeBreakpoint(returned);
-  target.setRegisters(tid, before);
+  giveRegisters(target, tid, before);
 }
 
 function addressOf(target: MutableTarget, replay: Replay, tid: number, name: string): Gva {

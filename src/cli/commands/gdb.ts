@@ -87,10 +87,15 @@ function runGdb(
 ): Promise<number> {
   const first = [END_WITH_PARENT, LEAVE_NO_CORE, `source ${gdbScript}`, 'set remotetimeout 600'];
   if (sysroot)
-    first.push(`python revenant_sysroot(${pythonText(sysroot.folder)}, ${pythonText(sysroot.names)})`);
-  first.push('python rust_printers()');
+    first.push(
+      `python revenant_gdb.revenant_sysroot(${pythonText(sysroot.folder)}, ${pythonText(sysroot.names)})`,
+    );
+  first.push('python revenant_gdb.rust_printers()');
   const ours = ['-q', ...first.flatMap((line) => ['-iex', line])];
-  const connect = ['-ex', `python revenant_connect(${pythonText(endpoint)}${asRr ? ', as_rr=True' : ''})`];
+  const connect = [
+    '-ex',
+    `python revenant_gdb.revenant_connect(${pythonText(endpoint)}${asRr ? ', as_rr=True' : ''})`,
+  ];
   const ignore = (): void => {};
   process.on('SIGINT', ignore);
   return new Promise<number>((resolve, reject) => {

@@ -11,6 +11,7 @@ import {
   split,
   toHex,
 } from '../packet/fields.js';
+import { noteMemory, noteRegisters } from '../calls.js';
 import type { Session } from '../session.js';
 
 /** Most bytes that one request reads; gdb asks for less than a packet, others may ask for anything. */
@@ -55,13 +56,14 @@ function write(session: Session, address: bigint, bytes: Uint8Array): string {
   if (bytes.length === 0) return OK;
   if (address >= BigInt(USER_END)) throw new PacketError('not a user-space address', EFAULT);
   const { tid, pid } = session.currentTask();
-  const ours = session.diversion ? null : session.allocations.at(pid, Number(address));
-  if (ours && ours.length >= bytes.length) {
+  const ours = session.allocations.at(pid, Number(address));
+  if (ours && ours.length >= bytes.length && !session.diversion) {
     ours.set(bytes);
     return OK;
   }
-  const { target } = session.divertForWrite();
-  const written = target.writeMemory(tid, gva(Number(address)), bytes);
+  const diversion = session.divertForWrite();
+  const written = diversion.target.writeMemory(tid, gva(Number(address)), bytes);
+  if (!ours) noteMemory(diversion, tid, Number(address), written);
   if (written < bytes.length) throw new PacketError(`${written} bytes were written`, EFAULT);
   return OK;
 }
@@ -109,9 +111,10 @@ export const readRegister = (session: Session, text: string): string =>
 /** `G HEX` */
 export function writeRegisters(session: Session, text: string): string {
   const { tid } = session.currentTask();
-  const { target, written } = session.divertForWrite();
-  session.registers.writeAll(target, tid, text);
-  written.add(tid);
+  const diversion = session.divertForWrite();
+  const before = diversion.target.registers(tid);
+  session.registers.writeAll(diversion.target, tid, text);
+  noteRegisters(diversion, tid, before);
   return OK;
 }
 
@@ -121,8 +124,9 @@ export function writeRegister(session: Session, text: string): string {
   const { tid } = session.currentTask();
   const number = parseCount(numberText);
   if (session.registers.isIdle(session.target, tid, number, value)) return OK;
-  const { target, written } = session.divertForWrite();
-  session.registers.write(target, tid, number, value);
-  written.add(tid);
+  const diversion = session.divertForWrite();
+  const before = diversion.target.registers(tid);
+  session.registers.write(diversion.target, tid, number, value);
+  noteRegisters(diversion, tid, before);
   return OK;
 }

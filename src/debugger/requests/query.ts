@@ -10,6 +10,7 @@ import {
   textToHex,
   UNSUPPORTED,
 } from '../packet/fields.js';
+import type { Gva } from '../../engine/base/address.js';
 import { MAX_PACKET } from '../packet/framing.js';
 import { rrCommand, runCommand } from '../commands/run.js';
 import type { Session } from '../session.js';
@@ -24,6 +25,8 @@ import {
   processInfoOf,
   threadStopInfo,
 } from './lldb.js';
+import { threadLocalAddress } from '../thread-local.js';
+import { trapInfo } from '../stops.js';
 import { searchMemory } from './memory.js';
 import { osDocument } from './osdata.js';
 import { nameBytes, printable, xmlText } from '../../engine/base/names.js';
@@ -112,7 +115,8 @@ function transfer(session: Session, text: string): string {
     case 'exec-file':
       return documentPart(latin1Text(nameBytes(executed(session, pid()))), range);
     case 'siginfo': {
-      const siginfo = session.siginfo(session.currentTask().tid);
+      const { tid } = session.currentTask();
+      const siginfo = session.siginfo(tid) ?? trapInfo(session.lastReported, tid);
       if (!siginfo) throw new PacketError('the task does not stand at a signal', 2);
       return documentPart(latin1Text(siginfo), range);
     }
@@ -157,6 +161,15 @@ function agree(session: Session, wish: 'threadSuffix' | 'listThreads' | 'errorTe
   return OK;
 }
 
+/** `qGetTLSAddr:THREAD,OFFSET,LINK_MAP` */
+function threadLocal(session: Session, text: string): string {
+  const [thread = '', offset = '', linkMap = ''] = text.split(',');
+  const { tid } = session.resolve(parseThreadId(thread));
+  const symbolOf = (name: string): Gva | null => session.replay.symbol(session.replayed(tid), name);
+  const address = threadLocalAddress(session.target, tid, parseCount(offset), parseCount(linkMap), symbolOf);
+  return address.toString(16);
+}
+
 type Answer = (session: Session, text: string) => string | Promise<string>;
 
 /** By the request's name, up to `:` or `,`; the text is what follows that. */
@@ -171,6 +184,7 @@ const QUERIES: Readonly<Record<string, Answer>> = {
   qAttached: () => '1',
   qSymbol: () => OK,
   qOffsets: () => UNSUPPORTED,
+  qGetTLSAddr: threadLocal,
   qTStatus: () => UNSUPPORTED,
   qRcmd: (session, text) => runCommand(session, Buffer.from(fromHex(text)).toString('utf8')),
   qSearch: (session, text) =>

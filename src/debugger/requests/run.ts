@@ -10,6 +10,7 @@ import {
   split,
   UNSUPPORTED,
 } from '../packet/fields.js';
+import { preparedTask } from '../calls.js';
 import { goBack, restart } from '../commands/checkpoints.js';
 import { arrivalReply, jump, resume } from '../resume.js';
 import type { Session } from '../session.js';
@@ -67,7 +68,8 @@ export function vCont(session: Session, text: string): Promise<string> {
     actions.find(({ tid }) => tid !== null) ??
     actions[0];
   // A step that names no thread is the current one's; a thread that a jump in time has undone does not matter.
-  const tid = action.tid ?? session.currentTask().tid;
+  const prepared = session.diversion && preparedTask(session.diversion);
+  const tid = action.tid ?? prepared ?? session.currentTask().tid;
   return resume(session, { direction: 'forward', tid, mode: action.mode, signal: action.signal });
 }
 

@@ -61,6 +61,7 @@ export class Scheduler {
     this.beganAt = this.kernel.clock.hostElapsed;
     this.reap();
     const thread = this.kernel.threads.get(request.tid);
+    this.turns.begin(thread ?? null);
     this.due = signal && thread ? this.guarded(thread, () => this.deliver(thread, signal)) : null;
   }
 
@@ -151,6 +152,7 @@ export class Scheduler {
     const signalled = this.signals(thread);
     if (signalled !== 'none') return signalled;
     if (thread.wait || thread.dead) return null;
+    thread.stood = null;
     const { core } = this.kernel;
     core.activate(thread.task);
     const rip = getUnsigned(core.machine.context.registers, Reg.rip) as Gva;

@@ -34,6 +34,11 @@ export class Turns {
     return chosen;
   }
 
+  /** A run begins: the thread that the user looks at comes first, also before one whose turn is not over. */
+  begin(focus: Thread | null): void {
+    if (focus && this.current !== focus) this.current = null;
+  }
+
   /** The current thread has made a call. */
   spend(): void {
     this.left--;

@@ -113,7 +113,8 @@ function remember(kernel: Kernel, thread: Thread, wait: Wait | null): void {
   const registers = kernel.core.registers(thread.task);
   const { left, record, since } = thread;
   if (left.length >= MAX_LEFT) left.shift();
-  const [rip, rsp] = [getUnsigned(registers, Reg.rip), getUnsigned(registers, Reg.rsp)];
+  const here = { rip: getUnsigned(registers, Reg.rip), rsp: getUnsigned(registers, Reg.rsp) };
+  const { rip, rsp } = thread.stood ?? here;
   left.push({ number: callOf(kernel, thread), rip, rsp, record, since, wait });
   thread.again = -1;
   thread.since = null;

@@ -234,4 +234,6 @@ export interface ReplayTarget extends DebugTarget {
   /** Goes back (or forward) to a place that `mark` named, as `beginGoto` does. */
   beginGotoMark(mark: number): void;
   forget(mark: number): void;
+  /** Where a symbol of the program or of a library is in the task's memory, or null. */
+  symbol(tid: number, name: string): Gva | null;
 }

@@ -1,0 +1,50 @@
+/** What a client changes in a diversion: for a call of its own, or for the user. */
+import { describe, expect, it } from 'vitest';
+import { fakeSession, type FakeSession, type Instruction } from '../../test/debugger/fake-target.js';
+import { handlePacket } from './requests/dispatch.js';
+
+const line: readonly Instruction[] = [0, 2, 4, 6, 8].map((offset) => ({ tid: 100, rip: 0x400000 + offset }));
+
+type Ask = (body: string) => Promise<string>;
+
+async function start(): Promise<FakeSession & { ask: Ask }> {
+  const fake = fakeSession(line);
+  const ask: Ask = (body) => handlePacket(fake.session, body);
+  await ask('qSupported:multiprocess+;swbreak+');
+  return { ...fake, ask };
+}
+
+const monitor = (text: string): string => `qRcmd,${Buffer.from(text).toString('hex')}`;
+
+describe('diversions', () => {
+  it('stay with what the user has changed, which is told once, and are given up for the way back', async () => {
+    const { ask, diversions, said } = await start();
+    await ask('M1000,2:abcd');
+    await ask('vCont;s:p64.64');
+    await ask('vCont;s:p64.64');
+    expect(said()).toBe(
+      '[diversion: the program runs on with what was changed; back to the replay with: monitor diversion end]\n',
+    );
+    expect(await ask('m1000,2')).toBe('abcd');
+    expect(await ask('bs')).toMatch(/^T00/);
+    expect(said()).toMatch(/no history/);
+    await ask(monitor('diversion end'));
+    await ask('vCont;s:p64.64');
+    await ask('P0=ff00000000000000');
+    await ask('bs');
+    expect(said()).toMatch(/what was changed is gone, the replay goes back/);
+    expect(diversions.map(({ closed }) => closed)).toEqual([true, true]);
+  });
+
+  it('are over when the registers are back as they were, whatever order they come in', async () => {
+    const { ask, diversions } = await start();
+    await ask('P7=0000000000000000');
+    await ask('P0=ff00000000000000');
+    await ask('P39=ffffffffffffffff');
+    await ask('P0=6400000000000000');
+    await ask('P7=78563412fc7f0000');
+    await ask('P39=0000000000000000');
+    await ask('vCont;s:p64.64');
+    expect(diversions[0].closed).toBe(true);
+  });
+});

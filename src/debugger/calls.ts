@@ -1,0 +1,103 @@
+/** Calls that gdb makes in a diversion, told from what the user changes there. */
+import type { Gva } from '../engine/base/address.js';
+import { Reg, getUnsigned, type RegisterWords } from '../engine/base/registers.js';
+import type { DebugStop, DebugTarget, MutableTarget } from '../engine/debug/target.js';
+import type { BreakpointTable } from './breakpoints.js';
+import type { Diversion } from './session.js';
+
+/** A call that gdb has prepared. */
+export interface PreparedCall {
+  /** Where it returns to: gdb has a breakpoint there. */
+  readonly returnsTo: number;
+  /** The stack pointer after the return. */
+  readonly stack: number;
+  /** The function's first instruction. */
+  readonly address: number;
+}
+
+/** A task whose registers gdb has written. */
+export interface WrittenTask {
+  /** What they were before. */
+  readonly before: RegisterWords;
+  /** The call that they were written for; null: the user's change, as far as is known. */
+  call: PreparedCall | null;
+}
+
+/** Below the stack pointer of functions that call no others (System V ABI): what gdb pushes lies below that. */
+const RED_ZONE = 128;
+/** More than gdb ever pushes. */
+const PUSHED = 8 << 20;
+
+/** gdb has written registers of a task that had `before`: a call is over when it has put them back. */
+export function noteRegisters(diversion: Diversion, tid: number, before: RegisterWords): void {
+  const { written, target } = diversion;
+  const was = written.get(tid)?.before ?? before;
+  if (sameRegisters(was, target.registers(tid))) written.delete(tid);
+  else if (!written.has(tid)) written.set(tid, { before, call: null });
+  diversion.lastWritten = tid;
+}
+
+/** gdb has written memory: for a call it pushes arguments, and fills what `malloc` has returned. */
+export function noteMemory(diversion: Diversion, tid: number, address: number, size: number): void {
+  const registers = diversion.written.get(tid)?.before ?? diversion.target.registers(tid);
+  const stack = getUnsigned(registers, Reg.rsp) - RED_ZONE;
+  const isPushed = address < stack && address >= stack - PUSHED;
+  const isAllocated = diversion.allocated === BigInt(address);
+  if (isAllocated) diversion.allocated = BigInt(address + size);
+  if (!isPushed && !isAllocated) diversion.changed = true;
+}
+
+/** The task of the diversion that is to run first: gdb names none where all run, but it has prepared one. */
+export const preparedTask = ({ lastWritten, written }: Diversion): number | null =>
+  lastWritten !== null && written.has(lastWritten) ? lastWritten : null;
+
+/** A call has been prepared and is about to run for the first time: its task; else null. */
+export function callBegins(diversion: Diversion, breakpoints: BreakpointTable): number | null {
+  const tid = diversion.lastWritten;
+  const state = tid === null ? undefined : diversion.written.get(tid);
+  if (tid === null || !state) return null;
+  const registers = diversion.target.registers(tid);
+  const [address, rsp] = [getUnsigned(registers, Reg.rip), getUnsigned(registers, Reg.rsp)];
+  const { call } = state;
+  if (call && (call.stack <= rsp + 8 || call.address === address)) return null;
+  if (getUnsigned(state.before, Reg.rip) === address) return null;
+  const returnsTo = readWord(diversion.target, tid, rsp as Gva);
+  if (returnsTo === null || breakpoints.kindAt(Number(returnsTo)) === null) return null;
+  state.call = { returnsTo: Number(returnsTo), stack: rsp + 8, address };
+  return tid;
+}
+
+/** The call whose return a stop is, or null. */
+export function callReturned({ target, written }: Diversion, stop: DebugStop): PreparedCall | null {
+  const call = stop.kind === 'breakpoint' ? written.get(stop.tid)?.call : null;
+  if (!call || stop.kind !== 'breakpoint' || stop.address !== call.returnsTo) return null;
+  return getUnsigned(target.registers(stop.tid), Reg.rsp) === call.stack ? call : null;
+}
+
+/** A call has begun and not come back. */
+export const isInCall = ({ written }: Diversion): boolean =>
+  [...written.values()].some(({ call }) => call !== null);
+
+/** What the user has changed is to stay: memory, or registers of a task that is in no call. */
+export const hasChanges = ({ changed, written }: Diversion): boolean =>
+  changed || [...written.values()].some(({ call }) => call === null);
+
+/** An unsigned 64-bit number of the task's memory; null: it cannot be read. */
+export function readWord(target: DebugTarget | MutableTarget, tid: number, at: Gva): bigint | null {
+  const bytes = new Uint8Array(8);
+  if (target.readMemory(tid, at, bytes) < 8) return null;
+  return new DataView(bytes.buffer).getBigUint64(0, true);
+}
+
+/** Bits of eflags that stepping leaves: TF and RF. */
+const STEPPING_FLAGS = 0x1_0100;
+
+/** orig_rax does not count: gdb writes -1 to it when it changes rip, so that no system call is restarted. */
+export function sameRegisters(a: RegisterWords, b: RegisterWords): boolean {
+  for (let slot = 0; slot * 2 < a.length; slot++) {
+    const ignored = slot === Reg.orig_rax ? ~0 : slot === Reg.eflags ? STEPPING_FLAGS : 0;
+    if (((a[2 * slot] ^ b[2 * slot]) & ~ignored) !== 0) return false;
+    if (slot !== Reg.orig_rax && a[2 * slot + 1] !== b[2 * slot + 1]) return false;
+  }
+  return true;
+}

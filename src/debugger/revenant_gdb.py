@@ -1,0 +1,307 @@
+"""What gdb gets of Revenant beyond the protocol: commands, a prompt that tells replay from diversion, news of jumps in
+time, and a start as for a program of this machine. `revenant gdb` loads it; elsewhere: source revenant-gdb.py."""
+
+import glob
+import os
+import re
+import sys
+
+import gdb
+
+
+def ask(packet):
+    """The server's answer as text, or None where there is no Revenant at the other end or it is running."""
+    try:
+        connection = gdb.selected_inferior().connection
+        if not isinstance(connection, gdb.RemoteTargetConnection):
+            return None
+        answer = connection.send_packet(packet)
+    except gdb.error:
+        return None
+    return answer.decode("latin-1") if answer else None
+
+
+def state():
+    """`replay 124` or `diversion 124`, or None."""
+    answer = ask("qRevenant.state")
+    try:
+        return bytes.fromhex(answer).decode() if answer else None
+    except ValueError:
+        return None
+
+
+def synchronize():
+    """After a jump in time the server answers the next request to run with where it is, and does not run."""
+    for _ in range(4):
+        if ask("qRevenant.pending") in (None, "0"):
+            return
+        gdb.execute("stepi")
+
+
+def monitor(line):
+    gdb.execute("monitor " + line)
+    synchronize()
+
+
+def prompt(current):
+    now = state()
+    return None if now is None else "(%s) " % now
+
+
+# What gdb says of every remote target: how files are read, and what the recorder's vDSO lacks.
+NOISE = re.compile(
+    r"Remote debugging using |Reading |warning: File transfers from remote targets|BFD: warning: system-supplied DSO"
+    r"|\(No debugging symbols found in "
+)
+
+
+class Captured:
+    """
+    What gdb prints meanwhile, on both of its streams: `to_string` of gdb.execute misses BFD's warnings and where a
+    program has stopped.
+    """
+
+    def __enter__(self):
+        gdb.flush(gdb.STDOUT)
+        gdb.flush(gdb.STDERR)
+        self.file = os.memfd_create("gdb")
+        self.streams = [os.dup(1), os.dup(2)]
+        os.dup2(self.file, 1)
+        os.dup2(self.file, 2)
+        return self
+
+    def __exit__(self, *failure):
+        gdb.flush(gdb.STDOUT)
+        gdb.flush(gdb.STDERR)
+        for number, stream in enumerate(self.streams, 1):
+            os.dup2(stream, number)
+            os.close(stream)
+        size = os.lseek(self.file, 0, os.SEEK_END)
+        self.lines = os.pread(self.file, size, 0).decode(errors="replace").splitlines()
+        os.close(self.file)
+        if failure[0]:
+            gdb.write("\n".join(self.lines) + "\n", gdb.STDERR)
+
+
+def fitting(text):
+    """Without the library that a function is from where its line would be wider than the screen: `from /lib/libc.so.6`."""
+    width = gdb.parameter("width") or sys.maxsize
+    return "\n".join(
+        line if len(line) <= width else re.sub(r"(?<=\)) from /[^ ]*$", "", line) for line in text.split("\n")
+    )
+
+
+def revenant_connect(endpoint, as_rr=False):
+    """Connects, and says in two lines where the program is and where help is; warnings and its output as they come."""
+    with Captured() as captured:
+        text = gdb.execute("target extended-remote " + endpoint, to_string=True)
+    lines = [line for line in captured.lines + text.splitlines() if line.strip() and not NOISE.match(line)]
+    thread = gdb.selected_thread()
+    if as_rr:
+        gdb.prompt_hook = lambda current: "(rr) "
+    name = thread.name or "Replay"
+    head = "%s, process %d, %s: " % (name, thread.ptid[0], state())
+    gdb.write(fitting(head + "\n".join(lines)) + "\n")
+    gdb.write('Type "help revenant" for the commands of recordings.\n')
+
+
+def scripts_directories():
+    """Folders of scripts that gdb loads with a file: absolute paths follow them (gdb manual, "objfile-gdbdotext file")."""
+    variables = {"$debugdir": gdb.parameter("debug-file-directory"), "$datadir": gdb.parameter("data-directory")}
+    for entry in (gdb.parameter("auto-load scripts-directory") or "").split(":"):
+        first, _, rest = entry.partition("/")
+        for folder in variables.get(first, first).split(":"):
+            yield folder + "/" + rest if rest else folder
+
+
+def script_for(recorded, extension, folders):
+    """The script that gdb would load on this machine for a file of that name, or None: beside it, or in a folder."""
+    places = [recorded + extension] + [folder + recorded + extension for folder in folders]
+    return next((place for place in places if os.path.isfile(place)), None)
+
+
+def revenant_sysroot(sysroot, names):
+    """
+    Reads files from a folder of links to a trace's copies. gdb looks for a file's script by the name that links lead
+    to, which is the copy's: a folder of links from there to the script of the recorded name lets it load, list and
+    refuse scripts (auto-load off, safe-path) as for programs of this machine.
+    """
+    gdb.execute("set sysroot " + sysroot)
+    gdb.execute("set solib-search-path " + names)
+    folders = list(scripts_directories())
+    ours = os.path.join(sysroot, ".auto-load")
+    for at, _, files in os.walk(sysroot):
+        if at.startswith(names):
+            continue
+        for file in files:
+            place = os.path.join(at, file)
+            if not os.path.isabs(os.readlink(place)):
+                continue
+            for extension in ("-gdb.py", "-gdb.gdb", "-gdb.scm"):
+                script = script_for(place[len(sysroot) :], extension, folders)
+                if script:
+                    link = ours + os.path.realpath(place) + extension
+                    os.makedirs(os.path.dirname(link), exist_ok=True)
+                    os.path.lexists(link) or os.symlink(script, link)
+    gdb.execute("set auto-load scripts-directory %s:%s" % (gdb.parameter("auto-load scripts-directory"), ours))
+
+
+def rust_printers():
+    """What rust-gdb does: the scripts that Rust programs name in .debug_gdb_scripts are found and may be loaded."""
+    homes = ["/usr/lib/rustlib", "/usr/local/lib/rustlib"]
+    homes += glob.glob(os.path.expanduser("~/.rustup/toolchains/*/lib/rustlib"))
+    for home in homes:
+        folder = os.path.join(home, "etc")
+        if os.path.isfile(os.path.join(folder, "gdb_load_rust_pretty_printers.py")):
+            gdb.execute("add-auto-load-safe-path " + folder, to_string=True)
+            gdb.execute("directory " + folder, to_string=True)
+            sys.path.insert(0, folder)
+            return
+
+
+class Revenant(gdb.Command):
+    """Commands of recordings, besides gdb's own:
+
+when, when-ticks, when-tid, when-end, elapsed-time, absolute-time
+                       where the program is in the recording
+goto PLACE, seek-ticks TICKS
+                       go elsewhere in it: to a frame, SYMBOL:HIT, a moment
+moment                 print a name of this instruction, for goto PLACE
+back, forward          between places where you have stopped
+frames [FROM[-TO]]     what was recorded
+tasks                  every task that exists here
+checkpoint, restart N, info checkpoints, delete checkpoint N
+                       remember a place, go back to it
+run, run FRAME         go back to where debugging began or to the checkpoint
+                       of the last restart; to a frame (the last, beyond it)
+info recording         the recording's folder
+diversion start|end    between them registers and memory can be changed and
+                       the program run on with them; the end undoes all
+
+reverse-continue, reverse-step, reverse-next, reverse-finish run backwards.
+Calls (print f(x)) and writes run in a diversion of their own. The prompt says
+where the program is: (replay 124), (diversion 124)."""
+
+    def __init__(self):
+        super().__init__("revenant", gdb.COMMAND_RUNNING)
+
+    def invoke(self, argument, from_tty):
+        gdb.execute("help revenant")
+
+
+class Monitor(gdb.Command):
+    """A command that is a monitor command."""
+
+    def __init__(self, name, line, doc, argument=None, category=gdb.COMMAND_RUNNING):
+        self.__doc__ = doc
+        self.line = line
+        self.default = argument
+        super().__init__(name, category)
+
+    def invoke(self, argument, from_tty):
+        self.dont_repeat()
+        if state() is None:
+            raise gdb.GdbError("gdb is not connected to a recording that is stopped.")
+        if not argument and self.default:
+            argument = self.default()
+        if self.line == "restart" and not gdb.selected_inferior().pid:
+            # Only a process that gdb begins can be there again.
+            gdb.execute(("run c" + argument) if argument else "run")
+            return
+        gdb.execute("monitor " + (self.line + " " + argument).strip())
+        synchronize()
+
+
+class Visited:
+    """Tells the server where the user looks around: at prompts behind a stop."""
+
+    stopped = False
+
+    @classmethod
+    def stop(cls, event):
+        cls.stopped = True
+
+    @classmethod
+    def prompt(cls):
+        if cls.stopped:
+            cls.stopped = False
+            ask("qRRCmd:rr-history-push:-1")
+
+
+class Visit(Monitor):
+    """Goes to a place that is remembered already."""
+
+    def invoke(self, argument, from_tty):
+        super().invoke(argument, from_tty)
+        Visited.stopped = False
+
+
+class SeekTicks(Monitor):
+    """Of the selected thread, unless another is named."""
+
+    def invoke(self, argument, from_tty):
+        words = argument.split()
+        super().invoke(" ".join(words + [selected_tid()] if len(words) == 1 else words), from_tty)
+
+
+def selected_tid():
+    """The server does not hear of each selection of a thread."""
+    thread = gdb.selected_thread()
+    return str(thread.ptid[1]) if thread else ""
+
+
+def place():
+    """Where the innermost frame is: `0x... in main (argc=1) at tree.c:12`."""
+    try:
+        selected = gdb.selected_frame()
+        text = gdb.execute("frame 0", to_string=True)
+        selected.select()
+    except gdb.error:
+        return ""
+    return re.sub(r"^#0 +", "", text).splitlines()[0]
+
+
+def install():
+    Revenant()
+    Monitor("when", "when", "Print the last frame of the recording that was replayed.")
+    Monitor("when-end", "when-end", "Print the last frame of the recording.")
+    Monitor("when-ticks", "when-ticks", "Print the ticks (retired conditional branches) of the thread.", selected_tid)
+    Monitor("when-tid", "when-tid", "Print the thread's number in the recording.", selected_tid)
+    Monitor("elapsed-time", "elapsed-time", "Print the seconds since the recording began.")
+    Monitor("absolute-time", "absolute-time", "Print the time of the recording by CLOCK_MONOTONIC, in seconds.")
+    Monitor("info recording", "recording", "Print the recording's folder.")
+    Monitor("moment", "moment", "Print a name of this very instruction, to be given to goto, --goto or --at anywhere.")
+    Monitor(
+        "goto",
+        "goto",
+        "goto PLACE\nGo to a place of the recording, forwards or backwards: right after a frame, to SYMBOL:HIT,\n"
+        "FILE:LINE:HIT, FRAME:TICKS, what moment printed, exit, end or crash.",
+    )
+    SeekTicks("seek-ticks", "seek-ticks", "seek-ticks TICKS\nGo to the first place where the thread has so many ticks.")
+    Visit("back", "back", "Go to where the program stopped before this place, in the order in which you saw them.")
+    Visit("forward", "forward", "Go to where the last back went from.")
+    Monitor("frames", "frames", "frames [FROM[-TO]]\nPrint what was recorded, around here or from FROM.")
+    Monitor("tasks", "tasks", "List every task of the recording that exists here.")
+    Monitor("checkpoint", "checkpoint", "checkpoint [NAME]\nRemember this place of the recording.", place)
+    Monitor("restart", "restart", "restart [NUMBER]\nGo back to a checkpoint, or to where debugging began.")
+    Monitor("info checkpoints", "checkpoints", "List the places of the recording that are remembered.")
+    Monitor("delete checkpoint", "delete-checkpoint", "delete checkpoint NUMBER\nForget a place.")
+    Monitor(
+        "diversion",
+        "diversion",
+        "diversion start|end|status\nBetween start and end, registers and memory can be changed and the program "
+        "run on with them.\nThe end undoes everything.",
+    )
+    gdb.execute("define hookpost-monitor\npython revenant_gdb.synchronize()\nend")
+    # The server's breakpoints cost nothing while the program is stopped. gdb 13 removes those of unloaded libraries
+    # twice when a reverse execution ends before they were loaded, and crashes.
+    gdb.execute("set breakpoint always-inserted on")
+    # glibc's own signals, of pthread_cancel and setuid: gdb passes them silently for threads of this machine
+    # (linux_nat: lin_thread_get_thread_signals), not for remote ones.
+    gdb.execute("handle SIG32 SIG33 nostop noprint pass", to_string=True)
+    gdb.events.stop.connect(Visited.stop)
+    gdb.events.before_prompt.connect(Visited.prompt)
+    gdb.prompt_hook = prompt
+
+
+install()
