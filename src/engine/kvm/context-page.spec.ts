@@ -40,7 +40,10 @@ it('arms debug registers, and asks for them to be loaded only when something cha
   expect(context.requests).toBe(ContextRequest.debug);
   expect(view.getBigUint64(ContextOffset.dr0 + 16, true)).toBe(0x7fff_0040_1000n);
   expect(view.getUint32(ContextOffset.dr7, true)).toBe(0x410);
+  // Dropped, they would never be loaded: the registers' contents are here already.
   context.dropRequests();
+  expect(context.requests).toBe(ContextRequest.debug);
+  view.setUint32(ContextOffset.requests, 0, true); // performed
   context.setBreakpoint(2, gva(0x7fff_0040_1000));
   expect(context.requests).toBe(0);
   context.setBreakpoint(2, null);

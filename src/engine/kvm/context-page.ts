@@ -157,9 +157,12 @@ export class ContextPage {
     this.words.set(descriptors, GDT + EngineSelector.tls / 4);
   }
 
-  /** Forgets requests, for instance those that the processor refused; but not the table, which it cannot refuse. */
+  /**
+   * Forgets requests, for instance those that the processor refused; but not the table and the debug registers, which it
+   * cannot refuse: nobody would ask for them again, as what they should hold is here already.
+   */
   dropRequests(): void {
-    this.words[REQUESTS] &= ContextRequest.ldt;
+    this.words[REQUESTS] &= ContextRequest.ldt | ContextRequest.debug;
   }
 
   /** True if one of the breakpoints of `setBreakpoint` is at the address. */
