@@ -8,6 +8,7 @@ import {
   getUnsigned,
   setRegister,
   setSigned,
+  type RegisterWords,
 } from '../../engine/base/registers.js';
 import type { DebugStop, MutableTarget } from '../../engine/debug/target.js';
 import { roundDown } from './round.js';
@@ -53,6 +54,10 @@ export class CallFailed extends RevenantError {
 /** Calls functions in a diversion, on the stack of its current task. */
 export class Caller {
   readonly tid: number;
+  /** Below it nothing is kept. */
+  private floor = Infinity;
+  /** Registers and vector state from before the call that is under way. */
+  private before: { registers: RegisterWords; vectors: Uint8Array } | null = null;
 
   constructor(private readonly target: MutableTarget) {
     this.tid = target.currentTid;
@@ -60,17 +65,19 @@ export class Caller {
 
   /** Puts bytes below the stack pointer, for as long as the diversion lasts; returns where. */
   place(bytes: Uint8Array): Gva {
-    const registers = this.target.registers(this.tid);
-    const rsp = getUnsigned(registers, Reg.rsp) - RED_ZONE;
-    const at = roundDown(rsp - bytes.length, 16) as Gva;
+    const at = roundDown(this.room(this.target.registers(this.tid)) - bytes.length, 16) as Gva;
     if (this.target.writeMemory(this.tid, at, bytes) < bytes.length)
       throw new RevenantError(
         'E_DIVERSION',
         `The stack has no room for ${bytes.length} bytes at ${hex(at)}.`,
       );
-    setSigned(registers, Reg.rsp, at);
-    this.target.setRegisters(this.tid, registers);
+    this.floor = at;
     return at;
+  }
+
+  /** The stack below it is free. */
+  private room(registers: RegisterWords): number {
+    return Math.min(this.floor, getUnsigned(registers, Reg.rsp) - RED_ZONE);
   }
 
   register(name: string): bigint {
@@ -87,7 +94,8 @@ export class Caller {
     const { target, tid } = this;
     const registers = target.registers(tid);
     const { whole, vectors, onStack } = inPlaces(values);
-    const rsp = getUnsigned(registers, Reg.rsp) - RED_ZONE - 8 * onStack.length;
+    this.before = { registers: registers.slice(), vectors: Uint8Array.from(target.vectorState(tid)) };
+    const rsp = this.room(registers) - 8 * onStack.length;
     const frame = new Uint8Array(8 * (onStack.length + 1));
     const view = new DataView(frame.buffer);
     view.setBigUint64(0, BigInt(RETURN_ADDRESS), true);
@@ -120,7 +128,7 @@ export class Caller {
     this.target.setVectorState(this.tid, image);
   }
 
-  /** The result, if the stop is the call's return. */
+  /** The result, if the stop is the call's return; the task stands then where it stood before. */
   returned(stop: DebugStop): CallResult | null {
     if (stop.kind !== 'signal' || stop.tid !== this.tid) return null;
     const registers = this.target.registers(this.tid);
@@ -128,6 +136,12 @@ export class Caller {
     const image = this.target.vectorState(this.tid);
     const view = new DataView(image.buffer, image.byteOffset);
     const [float, single] = [view.getFloat64(XMM0, true), view.getFloat32(XMM0, true)];
+    const { before } = this;
+    this.before = null;
+    if (before) {
+      this.target.setRegisters(this.tid, before.registers);
+      this.target.setVectorState(this.tid, before.vectors);
+    }
     return { value: getRegister(registers, Reg.rax), float, single };
   }
 
@@ -140,44 +154,9 @@ export class Caller {
         mode: { kind: 'continue' },
         signal,
       });
-    switch (stop.kind) {
-      case 'signal':
-        if (this.isOwn(stop.tid) && !this.target.handles(stop.tid, stop.signal)) throw this.crashed(stop);
-        return go(stop.signal);
-      case 'ended':
-        throw new CallFailed(`The call did not return. ${stop.reason}`, stop);
-      case 'exited':
-        if (stop.pid !== this.pid) return go(0);
-        throw new CallFailed(describeExit(stop), stop);
-      case 'interrupted':
-        throw new CallFailed('The call was interrupted.', stop);
-      default:
-        return go(0);
-    }
-  }
-
-  private get pid(): number {
-    return this.target.tasks().find(({ tid }) => tid === this.tid)?.pid ?? 0;
-  }
-
-  /** What becomes of other processes is theirs. */
-  private isOwn(tid: number): boolean {
-    return this.target.tasks().find((task) => task.tid === tid)?.pid === this.pid;
-  }
-
-  private crashed(stop: Extract<DebugStop, { kind: 'signal' }>): CallFailed {
-    const registers = this.target.registers(stop.tid);
-    const rip = getUnsigned(registers, Reg.rip);
-    const name = SIGNAL_NAMES[stop.signal] ?? `signal ${stop.signal}`;
-    const info = stop.siginfo && new DataView(stop.siginfo.buffer, stop.siginfo.byteOffset, 24);
-    const fault = [4, 7, 8, 11].includes(stop.signal) && info ? info.getBigUint64(16, true) : null;
-    const touching =
-      fault === null || stop.signal === 8 || stop.signal === 4 ? '' : `, touching ${hex(fault)}`;
-    return new CallFailed(
-      `The call ended with ${name} in task ${stop.tid} at ${hex(rip)}${touching}.`,
-      stop,
-      'The replay is as it was. In gdb, the state of the crash can be looked at.',
-    );
+    const failure = failureOf(this.target, this.tid, stop);
+    if (failure) throw failure;
+    go(stop.kind === 'signal' ? stop.signal : 0);
   }
 
   /** Nothing may be under way. */
@@ -185,6 +164,41 @@ export class Caller {
     invariant(this.target.kind === 'diversion', 'only diversions run calls');
     this.target.begin({ direction: 'forward', tid: this.tid, mode: { kind: 'continue' } });
   }
+}
+
+/**
+ * Why a call in task `tid` that has stopped so does not return, or null: it may go on. What becomes of other processes is
+ * theirs. The target stands at the stop.
+ */
+export function failureOf(target: MutableTarget, tid: number, stop: DebugStop): CallFailed | null {
+  const pidOf = (wanted: number): number => target.tasks().find((task) => task.tid === wanted)?.pid ?? 0;
+  switch (stop.kind) {
+    case 'signal': {
+      const isOwn = pidOf(stop.tid) === pidOf(tid);
+      return isOwn && !target.handles(stop.tid, stop.signal) ? crashed(target, stop) : null;
+    }
+    case 'ended':
+      return new CallFailed(`The call did not return. ${stop.reason}`, stop);
+    case 'exited':
+      return stop.pid === pidOf(tid) ? new CallFailed(describeExit(stop), stop) : null;
+    case 'interrupted':
+      return new CallFailed('The call was interrupted.', stop);
+    default:
+      return null;
+  }
+}
+
+function crashed(target: MutableTarget, stop: Extract<DebugStop, { kind: 'signal' }>): CallFailed {
+  const rip = getUnsigned(target.registers(stop.tid), Reg.rip);
+  const name = SIGNAL_NAMES[stop.signal] ?? `signal ${stop.signal}`;
+  const info = stop.siginfo && new DataView(stop.siginfo.buffer, stop.siginfo.byteOffset, 24);
+  const fault = [7, 11].includes(stop.signal) && info ? info.getBigUint64(16, true) : null;
+  const touching = fault === null ? '' : `, touching ${hex(fault)}`;
+  return new CallFailed(
+    `The call ended with ${name} in task ${stop.tid} at ${hex(rip)}${touching}.`,
+    stop,
+    'The replay is as it was. In gdb, the state of the crash can be looked at.',
+  );
 }
 
 interface Placement {
