@@ -23,6 +23,7 @@ export const layers = (() => {
   const persist = 'src/engine/persist';
   const diversion = 'src/diversion';
   const frontEnd = 'src/debugger';
+  const expressions = 'src/expressions';
   const api = 'src/api';
   const jobs = 'src/jobs';
   const machine = 'src/machine';
@@ -45,11 +46,12 @@ export const layers = (() => {
     [diversion]: engine,
     [frontEnd]: [base, x86, symbols, mm, debug],
     [machine]: [base, host, x86, trace, kvm],
-    [api]: [...engine, machine, diversion],
-    [index]: [...engine, machine, diversion, api],
+    [expressions]: [...engine, diversion, frontEnd],
+    [api]: [...engine, machine, diversion, expressions],
+    [index]: [...engine, machine, diversion, expressions, api],
     [jobs]: [base, symbols, trace, machine, api, index],
-    'src/cli': [...engine, machine, diversion, frontEnd, api, jobs, index],
-    'src/bench': [...engine, machine, diversion, frontEnd, api, jobs, index, 'src/cli'],
+    'src/cli': [...engine, machine, diversion, frontEnd, expressions, api, jobs, index],
+    'src/bench': [...engine, machine, diversion, frontEnd, expressions, api, jobs, index, 'src/cli'],
   };
 })();
 

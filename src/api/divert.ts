@@ -4,10 +4,12 @@ import { RevenantError } from '../engine/base/errors.js';
 import type { Gva } from '../engine/base/address.js';
 import type { DebugStop, MutableTarget } from '../engine/debug/target.js';
 import type { ClockMode } from '../diversion/clock.js';
-import { Evaluator, type Value } from '../diversion/call/evaluate.js';
+import { Evaluator } from '../diversion/call/evaluate.js';
 import { MappedSymbols } from '../engine/replay/mapped-symbols.js';
 import { DEFAULT_POLICY, type DiversionLimits, type DiversionPolicy } from '../diversion/policy.js';
 import { startDiversion, type DiversionSource } from '../diversion/start.js';
+import { evaluateBySymbols, type Expressions } from '../expressions/expressions.js';
+import type { Evaluated } from '../expressions/value.js';
 
 export interface DivertOptions {
   /** Folders where writes are real. */
@@ -16,6 +18,8 @@ export interface DivertOptions {
   /** `now`: clocks are this machine's. `recorded`, the default: they go on from where the program stands. */
   readonly clock?: ClockMode;
   readonly limits?: Partial<DiversionLimits>;
+  /** What knows types; without it expressions are evaluated by the symbol table alone. */
+  readonly expressions?: Expressions;
   /** Called between slices of work: to give the event loop a turn, or to throw. */
   readonly turn?: () => Promise<void>;
 }
@@ -47,6 +51,8 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(reso
 /** A live copy of a replay's state, for the time of a callback. */
 export class DiversionHandle {
   private readonly evaluator: Evaluator;
+  private readonly symbols: MappedSymbols;
+  private readonly tid: number;
   private readonly written: { stream: 1 | 2; bytes: Uint8Array }[] = [];
 
   constructor(
@@ -54,11 +60,13 @@ export class DiversionHandle {
     readonly target: MutableTarget,
     source: DiversionSource,
     private readonly turn: () => Promise<void>,
+    private readonly expressions: Expressions | null,
   ) {
     const { core, tid } = source;
     const group = core.tasks.get(tid)?.group;
-    const symbols = new MappedSymbols(core.symbolizer, target.mappings(tid), group?.program?.file ?? null);
-    this.evaluator = new Evaluator(target, symbols, () => this.wait());
+    this.tid = tid;
+    this.symbols = new MappedSymbols(core.symbolizer, target.mappings(tid), group?.program?.file ?? null);
+    this.evaluator = new Evaluator(target, this.symbols, () => this.wait());
   }
 
   /** What the diverted program wrote to its standard output so far. */
@@ -90,10 +98,16 @@ export class DiversionHandle {
     return BigInt.asIntN(64, (await this.evaluator.call(name, values)).bits);
   }
 
-  /** An expression as of `revenant call`: `(char*)describe(root)`. */
-  async evaluate(expression: string): Promise<{ value: Value; text: string }> {
-    const value = await this.evaluator.evaluate(expression);
-    return { value, text: this.evaluator.format(value) };
+  /**
+   * An expression as of `revenant call`: `*root`, `(char*)describe(root)`. What it changes, and what calls in it do, is
+   * there for the rest of the diversion.
+   * @throws RevenantError E_EXPRESSION where it has no meaning here; E_DIVERSION: a call in it did not return;
+   * E_DEBUGGER: it needs types, and there is no gdb
+   */
+  async evaluate(expression: string): Promise<Evaluated> {
+    const { expressions, evaluator: bySymbols, symbols, target: diversion, tid, turn } = this;
+    if (!expressions) return evaluateBySymbols(expression, bySymbols);
+    return expressions.evaluate(expression, { bySymbols, symbols, diversion, tid, turn });
   }
 
   /** The NUL-terminated string at an address. */
@@ -137,7 +151,9 @@ export async function divert<T>(
 ): Promise<T> {
   const target = startDiversion(source, policyOf(options));
   try {
-    return await work(new DiversionHandle(target, source, options.turn ?? nextTurn));
+    return await work(
+      new DiversionHandle(target, source, options.turn ?? nextTurn, options.expressions ?? null),
+    );
   } finally {
     target.close();
   }

@@ -7,6 +7,7 @@ import { TraceReader } from '../engine/trace/reader.js';
 import { TravelTarget } from '../engine/travel/target.js';
 import { chooseMachine, openTransport, type MachineKind } from '../machine/choose.js';
 import { memoryForLimit } from '../machine/launch.js';
+import { Expressions } from '../expressions/expressions.js';
 import { recordingDoubt } from '../engine/trace/header.js';
 import { RecordingScan } from './recording-scan.js';
 
@@ -25,6 +26,8 @@ export interface OpenReplayOptions {
   readonly like?: string;
   /** Longest time in the guest without reaching the next frame. Default 60. */
   readonly stallLimitSeconds?: number;
+  /** The gdb that evaluates expressions with types. Default: `gdb`. */
+  readonly gdb?: string;
   /** Folders with checkpoint files of the trace. Default: the one beside it. */
   readonly checkpoints?: readonly string[];
   /** What the recorded program writes to its standard output and error, as the replay passes it for the first time. */
@@ -42,6 +45,7 @@ export interface OpenedReplay {
   /** The frame at which the first program begins. */
   readonly firstFrame: number;
   readonly scan: RecordingScan;
+  readonly expressions: Expressions;
   /** Of the machine. */
   readonly description: string;
   close(): void;
@@ -95,8 +99,11 @@ export async function openReplay(folder: string, options: OpenReplayOptions): Pr
       archive: (session) => new CheckpointFiles(session, foldersOf(trace, options)),
       output: options.output ?? (() => {}),
     });
+    const note = (text: string): void => onNote?.(text);
+    const expressions = new Expressions({ replay: target, trace, gdb: options.gdb ?? 'gdb', log, note });
     const close = (): void => {
       try {
+        expressions.close();
         target.close();
       } finally {
         release();
@@ -105,6 +112,7 @@ export async function openReplay(folder: string, options: OpenReplayOptions): Pr
     return {
       trace,
       target,
+      expressions,
       firstFrame,
       scan,
       description: gifts.description,

@@ -25,20 +25,17 @@ import type { Task } from '../engine/task/task.js';
 import type { TraceHeader } from '../engine/trace/records.js';
 import type { TravelTarget } from '../engine/travel/target.js';
 import { momentText, requirePlace } from '../engine/base/place.js';
+import type { Evaluated } from '../expressions/value.js';
 import { divert, type DivertOptions, type DiversionHandle } from './divert.js';
 import { visitPlace } from './journey.js';
 import { openReplay, type OpenedReplay, type OpenReplayOptions } from './open.js';
 import type { Mark, PointOptions, StopPoint, WatchPointOptions } from './stop-points.js';
 import { codePlace, Places, type Place } from './places.js';
-import { VALUE_BYTES, decodeValue, type ValueOf, type ValueType } from './values.js';
+import { VALUE_BYTES, decodeValue, readText, type ValueOf, type ValueType } from './values.js';
 
 export type { Mark, StopPoint } from './stop-points.js';
 export type BreakpointOptions = PointOptions<Replay>;
 export type WatchOptions = WatchPointOptions<Replay>;
-
-const MAX_TEXT = 1 << 20;
-const TEXT_CHUNK = 256;
-const PAGE = 4096;
 
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -163,17 +160,7 @@ export class Replay {
 
   /** The NUL-terminated text at an address or symbol (not at a pointer to it), at most a MiB. */
   readText(place: Place): string {
-    const start = this.address(place);
-    const parts: Uint8Array[] = [];
-    for (let at = start; at < start + MAX_TEXT;) {
-      // Not across a page: the next one may not be mapped, and the text may end before it.
-      const part = this.readMemory(at, Math.min(TEXT_CHUNK, PAGE - (at % PAGE)));
-      const end = part.indexOf(0);
-      parts.push(end < 0 ? part : part.subarray(0, end));
-      if (end >= 0) break;
-      at += part.length;
-    }
-    return Buffer.concat(parts).toString('utf8');
+    return readText(this.address(place), (at, size) => this.readMemory(at, size));
   }
 
   /** A digest of all memory that the task sees. */
@@ -394,8 +381,18 @@ export class Replay {
     return this.exclusively(() => {
       const { dataBreakpoints, session } = this.target;
       const source = { ...session.stand(), tid: this.tid, dataBreakpoints };
-      return divert(source, work, { turn: () => this.turn(), ...options });
+      const { expressions } = this.opened;
+      return divert(source, work, { turn: () => this.turn(), expressions, ...options });
     });
+  }
+
+  /**
+   * The value of an expression of C, C++ or Rust where the task stands: `*root`, `tree_sum(root)`, `a[i].name`. What it
+   * changes is gone afterwards, see `divert`; output of calls too.
+   * @throws RevenantError as DiversionHandle's
+   */
+  async evaluate(expression: string, options: DivertOptions = {}): Promise<Evaluated> {
+    return this.divert((diversion) => diversion.evaluate(expression), options);
   }
 
   /** Gives the machine back. Nothing else can be done then; closing twice is no error. */

@@ -1,4 +1,4 @@
-/** Numbers in a program's memory. */
+/** Numbers and texts in a program's memory. */
 
 /** Sizes in bytes of what can be read as one value. */
 export const VALUE_BYTES = {
@@ -34,4 +34,22 @@ const READERS: { readonly [T in ValueType]: (view: DataView) => ValueOf<T> } = {
 /** @param bytes at least as many as the type has */
 export function decodeValue<T extends ValueType>(bytes: Uint8Array, type: T): ValueOf<T> {
   return READERS[type](new DataView(bytes.buffer, bytes.byteOffset, VALUE_BYTES[type]));
+}
+
+const MAX_TEXT = 1 << 20;
+const TEXT_CHUNK = 256;
+const PAGE = 4096;
+
+/** The NUL-terminated text at an address, at most a MiB. */
+export function readText(start: number, read: (at: number, size: number) => Uint8Array): string {
+  const parts: Uint8Array[] = [];
+  for (let at = start; at < start + MAX_TEXT;) {
+    // Not across a page: the next one may not be mapped, and the text may end before it.
+    const part = read(at, Math.min(TEXT_CHUNK, PAGE - (at % PAGE)));
+    const end = part.indexOf(0);
+    parts.push(end < 0 ? part : part.subarray(0, end));
+    if (end >= 0) break;
+    at += part.length;
+  }
+  return Buffer.concat(parts).toString('utf8');
 }

@@ -56,6 +56,7 @@ export function callOptions(command: Command): Command {
         .argParser(parseCount)
         .default(2 ** 24, '16M'),
     )
+    .option('--gdb <command>', 'the gdb that evaluates expressions with types', 'gdb')
     .option('--json', 'results and output as one JSON document')
     .option('--quiet', 'results only');
 }

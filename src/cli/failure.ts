@@ -11,7 +11,7 @@ export interface FailureOptions {
 
 /** bigint has no JSON form: hexadecimal strings, as everywhere in our output. */
 export const jsonValue = (_key: string, value: unknown): unknown =>
-  typeof value === 'bigint' ? `0x${value.toString(16)}` : value;
+  typeof value !== 'bigint' ? value : value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`;
 
 /** Prints what went wrong and returns the exit code. */
 export async function reportFailure(

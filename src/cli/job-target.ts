@@ -7,7 +7,7 @@ import { type OpenedTarget, openTarget } from './debug/open-target.js';
 import { Interrupt } from './interrupt.js';
 import type { CommandIo } from './output.js';
 
-export interface JobTarget extends Pick<OpenedTarget, 'target' | 'close'> {
+export interface JobTarget extends Pick<OpenedTarget, 'target' | 'expressions' | 'close'> {
   readonly journey: Journey;
   /** Gives the event loop a turn; throws after Ctrl-C. */
   turn(): Promise<void>;
@@ -35,6 +35,7 @@ export async function openJobTarget(
     });
     return {
       target: opened.target,
+      expressions: opened.expressions,
       journey: new Journey(opened, interrupt),
       turn: () => interrupt.turn(),
       close: () => {

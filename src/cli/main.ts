@@ -189,9 +189,11 @@ function addDebugCommands(program: Command, io: CommandIo, perform: Perform): vo
 function addCall(program: Command, io: CommandIo, perform: Perform): void {
   traceOptions(
     checkpointFiles(callOptions(program.command('call')))
-      .description('call functions of the recorded program where it stood, in a live copy that vanishes')
+      .description(
+        'evaluate expressions and call functions of the recorded program where it stood, in a live copy that vanishes',
+      )
       .argument('<trace>', 'trace folder')
-      .argument('<expression...>', "such as 'print_tree(root, 0)' or '(char*)describe(root)'")
+      .argument('<expression...>', "such as 'print_tree(root, 0)', '*root' or 'a[i].name'")
       .addOption(machineOption())
       .addOption(cpuOption())
       .addOption(memoryOption())

@@ -59,6 +59,7 @@ export class ReplayAnswerer implements QuestionAnswerer {
     const most = DEFAULT_POLICY.limits.memoryBytes;
     return divert(source, work, {
       clock: this.spec.clock,
+      expressions: this.opened.expressions,
       limits: { seconds: stallSeconds, memoryBytes: Math.min(most, memoryBytes ?? most) },
       turn: () => this.opened.turn(),
     });
@@ -83,7 +84,11 @@ function placeOf(place: JobPlace): PlaceText {
 
 /** False for what a diversion could not do; throws everything else. */
 function refused(error: unknown): false {
-  if (error instanceof RevenantError && ['E_USAGE', 'E_DIVERSION'].includes(error.code)) return false;
+  if (
+    error instanceof RevenantError &&
+    ['E_USAGE', 'E_EXPRESSION', 'E_DIVERSION', 'E_DEBUGGER'].includes(error.code)
+  )
+    return false;
   throw error;
 }
 

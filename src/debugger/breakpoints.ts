@@ -104,6 +104,12 @@ export class BreakpointTable {
     }
   }
 
+  /** Leaves a target without any; they are wanted all the same. */
+  withdraw(target: DebugTarget): void {
+    for (const item of this.installed.get(target)?.values() ?? []) withdraw(target, item);
+    this.installed.delete(target);
+  }
+
   private install(target: DebugTarget, wanted: Wanted): Installed {
     const { pid, length, access } = wanted;
     const address = gva(wanted.address);

@@ -7,14 +7,17 @@ const SIGKILL = 9;
 
 /** What the diverted program printed goes to the debugger's console. */
 export function takeOutput(session: Session): void {
-  for (const { bytes } of session.diversion?.target.takeOutput() ?? []) session.console(bytes);
+  if (!session.diversion || session.diversion.lent) return;
+  for (const { bytes } of session.diversion.target.takeOutput()) session.console(bytes);
 }
 
 /** The reply to a stop of a diversion, or null where it runs on. */
 export function noteDivertedStop(session: Session, stop: DebugStop): string | null {
   const { diversion } = session;
   if (!diversion) return hereReply(session);
-  const say = (text: string): void => session.say(`[diversion: ${text}]`);
+  const { lent } = diversion;
+  lent?.note(stop);
+  const say = (text: string): void => (lent ? undefined : session.say(`[diversion: ${text}]`));
   // gdb leaves its call standing where it is and keeps the registers that would end the diversion.
   const tellWayBack = (): void => {
     // LLDB leaves by itself, as a rule, and says so.
@@ -42,6 +45,8 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
       return null;
     case 'signal':
       if (session.wishes.passSignals.has(stop.signal)) return null;
+      if (lent && (!isHeld(session, stop.tid) || diversion.target.handles(stop.tid, stop.signal)))
+        return null;
       tellWayBack();
       return replyOf(session, stop);
     case 'interrupted':
@@ -68,4 +73,9 @@ function callEnded(session: Session, { written }: Diversion, stop: DebugStop & {
   }
   const caller = [...written.keys()].find((tid) => session.taskOf(tid));
   return hereReply(session, caller);
+}
+
+function isHeld(session: Session, tid: number): boolean {
+  const task = session.taskOf(tid);
+  return task !== undefined && session.attached.has(task.pid);
 }

@@ -77,6 +77,7 @@ async function runOnce(
     if (!(error instanceof RevenantError) || error.code === 'E_INTERNAL') throw error;
     if (session.diversion) session.diversion.over = error.message;
     else session.failed = error;
+    session.diversion?.lent?.failed(error);
     session.failure(error);
     return null;
   }

@@ -79,6 +79,15 @@ export interface Diversion {
   lastWritten: number | null;
   /** Where gdb may write next for a call: what the last call returned is memory that gdb has allocated. */
   allocated: bigint | null;
+  /** Set where the diversion is somebody else's: who closes it, takes its output, and wants to know how runs ended. */
+  readonly lent?: Lender;
+}
+
+export interface Lender {
+  /** The diversion has stopped; registers and memory are those of the stop. */
+  note(stop: DebugStop): void;
+  /** It cannot run on: the machine is lost, or a defect. */
+  failed(error: RevenantError): void;
 }
 
 /** What the client said that it understands, and what it asked for. */
@@ -299,25 +308,30 @@ export class Session {
     if (!divert) throw new PacketError('this session cannot make diversions', 1);
     const target = divert(this.replay);
     this.allocations.install(target);
-    this.diversion = {
-      target,
-      explicit,
-      over: null,
-      changed: false,
-      written: new Map(),
-      lastWritten: null,
-      allocated: null,
-    };
+    this.diversion = newDiversion(target, explicit);
     this.log.debug({ frame: this.replay.frameTime, explicit }, 'diversion begins');
     return this.diversion;
+  }
+
+  /** A diversion that was begun elsewhere is what gdb looks at, until `takeBack`. */
+  lend(target: MutableTarget, lent: Lender): void {
+    this.diversion = { ...newDiversion(target, true), lent };
+  }
+
+  /** The lender goes on without gdb's breakpoints. */
+  takeBack(): void {
+    if (this.diversion) this.breakpoints.withdraw(this.diversion.target);
+    this.diversion = null;
   }
 
   endDiversion(): void {
     const { diversion } = this;
     if (!diversion) return;
     this.diversion = null;
-    this.allocations.keep(diversion.target);
-    diversion.target.close();
+    if (!diversion.lent) {
+      this.allocations.keep(diversion.target);
+      diversion.target.close();
+    }
     this.log.debug({ frame: this.replay.frameTime }, 'diversion ends');
   }
 
@@ -355,3 +369,13 @@ export class Session {
     this.marks.clear();
   }
 }
+
+const newDiversion = (target: MutableTarget, explicit: boolean): Diversion => ({
+  target,
+  explicit,
+  over: null,
+  changed: false,
+  written: new Map(),
+  lastWritten: null,
+  allocated: null,
+});

@@ -50,7 +50,7 @@ describe('names as C++ has them', () => {
       ['(float)third(1.5f)', '0.5'],
       ['shop::inner::depth(1)', '101'],
       ['shop::Counter::twice(21)', '42'],
-      ['shop::Counter::get(&counter)', '1'],
+      ['(long)shop::Counter::get(&counter)', '1'],
       ['(double)shop::price(&item, 3)', '6.75'],
       ['larger<int>(3, 4)', '4'],
       ['(double)larger(1.5, 0.5)', '1.5'],

@@ -62,7 +62,7 @@ describe.each(['skylake-pku/tree', 'zen2/tree', 'haswell/tree'].filter((name) =>
       const source = replay.session.stand();
       await divert(source, async (d) => {
         const { value } = await d.evaluate('&inserted');
-        d.writeMemory(value.bits, Uint8Array.of(100, 0, 0, 0));
+        d.writeMemory(value as bigint, Uint8Array.of(100, 0, 0, 0));
         expect((await d.evaluate('(int)inserted')).text).toBe('100');
       });
       await divert(source, async (d) => {

@@ -22,7 +22,7 @@ it.skipIf(!threads)('a lock that another thread holds is waited for, at any fram
     const source = replay.session.stand();
     const before = standing(replay);
     await divert(source, async (d) => {
-      const mutex = (await d.evaluate('&m')).value.bits;
+      const mutex = (await d.evaluate('&m')).value as bigint;
       const owner = new DataView(d.readMemory(mutex, 12).slice().buffer).getInt32(8, true);
       const locked = d.call('pthread_mutex_lock', mutex);
       // Who holds it already waits for itself, as it would outside.

@@ -131,6 +131,6 @@ it('reads and calls at any place, in any order, and says why there is no answer'
     expect.stringMatching(/^error: There is no symbol no_such_name/),
     expect.stringMatching(/^error: The call ended with SIGSEGV/),
     expect.stringMatching(/^error: Memory at 0x10 \(0x10\) cannot be read/),
-    expect.stringMatching(/^error: The expression "tree_sum\(root" cannot be understood/),
+    expect.stringMatching(/^error: A syntax error in expression/),
   ]);
 });

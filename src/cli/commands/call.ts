@@ -1,8 +1,7 @@
-import { parseExpression } from '../../diversion/call/expression.js';
-import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import { type ErrorCode, ExitCode, RevenantError } from '../../engine/base/errors.js';
 import { requirePlace } from '../../engine/base/place.js';
 import type { Logger } from '../../engine/base/log.js';
-import type { TravelTarget } from '../../engine/travel/target.js';
+import type { ExpressionValue } from '../../expressions/value.js';
 import { divert, type DivertOptions } from '../../api/divert.js';
 import type { ClockMode } from '../../diversion/clock.js';
 import { jsonValue } from '../failure.js';
@@ -22,6 +21,8 @@ export interface CallOptions extends ReplayCommandOptions {
   timeLimit: number;
   outputLimit: number;
   memoryLimit: number;
+  /** The gdb that evaluates expressions with types. */
+  gdb: string;
 }
 
 interface Outcome {
@@ -31,8 +32,10 @@ interface Outcome {
   readonly expression: string;
   /** As it is printed; null where the call failed. */
   readonly result: string | null;
-  readonly value: bigint | null;
-  readonly error: { readonly code: string; readonly message: string } | null;
+  readonly type: string | null;
+  /** See Evaluated. */
+  readonly value: ExpressionValue;
+  readonly error: { readonly code: ErrorCode; readonly message: string; readonly hint?: string } | null;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -47,7 +50,6 @@ export async function callCommand(
 ): Promise<number> {
   const at = options.at.length > 0 ? options.at : ['end'];
   const places = at.map((text) => ({ text, place: requirePlace(text, '--at') }));
-  for (const expression of expressions) parseExpression(expression);
   const note = (text: string): unknown => options.quiet || io.err(`revenant: ${text}\n`);
   const interrupt = new Interrupt();
   const outcomes: Outcome[] = [];
@@ -64,11 +66,13 @@ export async function callCommand(
           io: outcomes.length === 0 ? io : { ...io, err() {} },
           log,
           interrupt,
+          gdb: options.gdb,
           note,
           // What the recorded program printed is known; only what calls print is asked for.
           output: () => {},
         });
-        const run = new CallRun(opened.target, interrupt, options, log);
+        await opened.expressions.prepare(expressions);
+        const run = new CallRun(opened, interrupt, options, log);
         const journey = new Journey(opened, interrupt);
         if (outcomes.length === 0) for (const { place } of places) await journey.check(place);
         for (const { text, place, expression } of wanted.slice(outcomes.length)) {
@@ -85,7 +89,7 @@ export async function callCommand(
       }
     }
     if (options.json) io.out(`${JSON.stringify({ trace: folder, calls: outcomes }, jsonValue)}\n`);
-    return outcomes.some(({ error }) => error !== null) ? ExitCode.diversion : ExitCode.ok;
+    return exitCodeOf(outcomes);
   } finally {
     opened?.close();
     interrupt.dispose();
@@ -101,18 +105,30 @@ function closeLost(opened: OpenedTarget | null): void {
   }
 }
 
+function exitCodeOf(outcomes: readonly Outcome[]): number {
+  const failed = (code: ErrorCode): boolean => outcomes.some(({ error }) => error?.code === code);
+  if (failed('E_DIVERSION')) return ExitCode.diversion;
+  return failed('E_EXPRESSION') ? ExitCode.usage : ExitCode.ok;
+}
+
 function print(outcome: Outcome, named: boolean, io: CommandIo): void {
   if (outcome.stdout !== '') io.out(outcome.stdout);
   if (outcome.stderr !== '') io.err(outcome.stderr);
   const where = named ? `${outcome.at}: ` : '';
-  if (outcome.error) io.err(`revenant: ${where}${outcome.expression}: ${outcome.error.message}\n`);
+  const { error } = outcome;
+  if (error) io.err(`revenant: ${where}${outcome.expression}: ${error.message}\n`);
   else io.out(`${where}${outcome.expression} = ${outcome.result}\n`);
+  if (error?.code === 'E_EXPRESSION' && error.hint) io.err(`revenant: ${error.hint}\n`);
 }
+
+/** What is the expression's own fault: others can be evaluated. */
+const isOwn = (error: unknown): error is RevenantError =>
+  error instanceof RevenantError && ['E_DIVERSION', 'E_EXPRESSION'].includes(error.code);
 
 /** Calls where the replay stands. */
 class CallRun {
   constructor(
-    private readonly target: TravelTarget,
+    private readonly opened: OpenedTarget,
     private readonly interrupt: Interrupt,
     private readonly options: CallOptions,
     private readonly log: Logger,
@@ -121,28 +137,31 @@ class CallRun {
   async call(at: string, tid: number, expression: string): Promise<Outcome> {
     const { timeLimit, outputLimit, memoryLimit, allowWrites, allowNet, clock } = this.options;
     const limits = { seconds: timeLimit, outputBytes: outputLimit, memoryBytes: memoryLimit };
+    const { target, expressions } = this.opened;
     const options: DivertOptions = {
+      expressions,
       allowWrites,
       allowNet,
       clock,
       limits,
       turn: () => this.interrupt.turn(),
     };
-    const base = { at, frame: this.target.frameTime, tid, expression };
-    const source = { ...this.target.session.stand(), tid };
+    const base = { at, frame: target.frameTime, tid, expression };
+    const source = { ...target.session.stand(), tid };
     return divert(
       source,
       async (diversion) => {
         try {
-          const { value, text } = await diversion.evaluate(expression);
+          const { value, type, text } = await diversion.evaluate(expression);
           const { stdout, stderr } = diversion;
-          return { ...base, result: text, value: BigInt.asIntN(64, value.bits), error: null, stdout, stderr };
+          return { ...base, result: text, type, value, error: null, stdout, stderr };
         } catch (error) {
-          if (!(error instanceof RevenantError) || error.code !== 'E_DIVERSION') throw error;
+          if (!isOwn(error)) throw error;
           this.log.info({ expression, error: error.message }, 'a call failed');
           const { stdout, stderr } = diversion;
-          const failure = { code: error.code, message: error.message };
-          return { ...base, result: null, value: null, error: failure, stdout, stderr };
+          const { code, message, hint } = error;
+          const failure = { code, message, hint };
+          return { ...base, result: null, type: null, value: null, error: failure, stdout, stderr };
         }
       },
       options,

@@ -3,9 +3,10 @@ import type { Logger } from '../../engine/base/log.js';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
 import type { StartDiversion } from '../../engine/debug/target.js';
 import { DebugServer, parseAddress } from '../../debugger/server.js';
-import { gdbScript } from '../debug/gdb-script.js';
+import { gdbScript } from '../../expressions/gdb-scripts.js';
 import { openSession, type DebugOptions } from '../debug/opening.js';
-import { makeSysroot, type Sysroot } from '../debug/sysroot.js';
+import { gdbSetup, pythonText } from '../../expressions/gdb-setup.js';
+import { makeSysroot, type Sysroot } from '../../expressions/sysroot.js';
 import { reportFailure } from '../failure.js';
 import { Interrupt, onSignals } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
@@ -14,14 +15,6 @@ export interface GdbOptions extends DebugOptions {
   /** The debugger to run. */
   gdb: string;
 }
-
-/** A literal of Python: those of JSON are. */
-const pythonText = (text: string): string => JSON.stringify(text);
-
-/** gdb ends with us, however we end: PR_SET_PDEATHSIG with SIGTERM. */
-const END_WITH_PARENT = 'python import ctypes; ctypes.CDLL(None).prctl(1, 15)';
-/** A gdb that loses terminal and server at once fails inside; nobody wants its core file in the working folder. */
-const LEAVE_NO_CORE = 'maintenance set internal-error corefile no';
 
 /**
  * `revenant gdb TRACE [-- ARGS]`: a server for one gdb and that gdb, connected. Returns gdb's exit code; 11 for its 1.
@@ -85,13 +78,7 @@ function runGdb(
   sysroot: Sysroot | null,
   more: readonly string[],
 ): Promise<number> {
-  const first = [END_WITH_PARENT, LEAVE_NO_CORE, `source ${gdbScript}`, 'set remotetimeout 600'];
-  if (sysroot)
-    first.push(
-      `python revenant_gdb.revenant_sysroot(${pythonText(sysroot.folder)}, ${pythonText(sysroot.names)})`,
-    );
-  first.push('python revenant_gdb.rust_printers()');
-  const ours = ['-q', ...first.flatMap((line) => ['-iex', line])];
+  const ours = ['-q', ...gdbSetup(gdbScript, sysroot).flatMap((line) => ['-iex', line])];
   const connect = [
     '-ex',
     `python revenant_gdb.revenant_connect(${pythonText(endpoint)}${asRr ? ', as_rr=True' : ''})`,

@@ -3,7 +3,7 @@ import { ExitCode, RevenantError } from '../../engine/base/errors.js';
 import type { StartDiversion } from '../../engine/debug/target.js';
 import { DebugServer, isLocal, parseAddress } from '../../debugger/server.js';
 import { openSession, type DebugOptions } from '../debug/opening.js';
-import { gdbScript } from '../debug/gdb-script.js';
+import { gdbScript } from '../../expressions/gdb-scripts.js';
 import { reportFailure } from '../failure.js';
 import { Interrupt } from '../interrupt.js';
 import type { CommandIo } from '../output.js';

@@ -1,6 +1,13 @@
 /** What debugging needs to know of a trace before it runs: read once, front to back, without a machine. */
 import { RecordingScan } from '../../api/recording-scan.js';
-import { birthOf, execOf, jointEnd, lastExit, type JointEnd } from '../../engine/trace/landmarks.js';
+import {
+  birthOf,
+  execOf,
+  jointEnd,
+  lastExit,
+  mappedFiles,
+  type JointEnd,
+} from '../../engine/trace/landmarks.js';
 import { frameOfTicks } from '../../engine/trace/ticks.js';
 import type { MMapRecord } from '../../engine/trace/records.js';
 import { frameLine } from '../frame-text.js';
@@ -60,16 +67,8 @@ export class TraceScan extends RecordingScan {
     });
   }
 
-  /** Mapping records that have a file, the first of each path: what symbols can be read from. */
+  /** See `mappedFiles` of landmarks. */
   mappedFiles(): Map<string, MMapRecord> {
-    return this.scan((reader) => {
-      const found = new Map<string, MMapRecord>();
-      for (;;) {
-        const frameTime = reader.peekMapping()?.frameTime;
-        const record = frameTime === undefined ? null : reader.nextMapping(frameTime);
-        if (!record) return found;
-        if (record.source.kind === 'file' && !found.has(record.fsname)) found.set(record.fsname, record);
-      }
-    });
+    return this.scan(mappedFiles);
   }
 }

@@ -7,6 +7,7 @@ import type { Interrupt } from '../interrupt.js';
 import { Machines } from '../machines.js';
 import { archiveOf } from '../checkpoint-folders.js';
 import type { CommandIo } from '../output.js';
+import { Expressions } from '../../expressions/expressions.js';
 import { TraceScan } from './facts.js';
 
 export interface OpenTargetOptions {
@@ -15,6 +16,8 @@ export interface OpenTargetOptions {
   readonly io: CommandIo;
   readonly log: Logger;
   readonly interrupt: Interrupt;
+  /** The gdb that evaluates expressions with types. */
+  readonly gdb?: string;
   /** That a machine is started; for people. */
   readonly note: (text: string) => void;
   /** What the recorded program prints while it is replayed. */
@@ -28,6 +31,7 @@ export interface OpenedTarget {
   readonly target: TravelTarget;
   readonly trace: TraceReader;
   readonly scan: TraceScan;
+  readonly expressions: Expressions;
   close(): void;
 }
 
@@ -49,15 +53,18 @@ export async function openTarget(context: OpenTargetOptions): Promise<OpenedTarg
       output: context.output,
       repeatsOutput: context.repeatsOutput,
     });
+    const { gdb = 'gdb', note } = context;
+    const expressions = new Expressions({ replay: target, trace, gdb, log, note });
     const close = (): void => {
       try {
+        expressions.close();
         target.close();
       } finally {
         trace.close();
         machines.close();
       }
     };
-    return { target, trace, scan: new TraceScan(() => TraceReader.open(folder)), close };
+    return { target, trace, expressions, scan: new TraceScan(() => TraceReader.open(folder)), close };
   } catch (error) {
     trace.close();
     machines.close();

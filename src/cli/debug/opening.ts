@@ -12,8 +12,8 @@ import type { CommandIo } from '../output.js';
 import { visitPlace } from '../../api/journey.js';
 import { openTarget } from './open-target.js';
 import { goToPlace, type PlaceOptions } from './places.js';
-import { programFiles, recordedFiles } from './recorded-files.js';
-import { makeSysroot, type RecordedFile, type Sysroot } from './sysroot.js';
+import { programFiles, recordedFiles } from '../../expressions/recorded-files.js';
+import { makeSysroot, type RecordedFile, type Sysroot } from '../../expressions/sysroot.js';
 
 export interface DebugOptions extends ReplayCommandOptions, PlaceOptions {
   /** See `SessionOptions.asRr`. */

@@ -172,6 +172,27 @@ class Parser {
   }
 }
 
+/** Whether a register is named in it. */
+export function usesRegister(expression: Expression): boolean {
+  switch (expression.kind) {
+    case 'register':
+      return true;
+    case 'cast':
+    case 'negative':
+      return usesRegister(expression.operand);
+    case 'sum':
+      return usesRegister(expression.left) || usesRegister(expression.right);
+    case 'call':
+      return [expression.callee, ...expression.arguments].some(usesRegister);
+    default:
+      return false;
+  }
+}
+
+/** A call with a cast before it that says what it returns. */
+export const isTypedCall = (expression: Expression): boolean =>
+  expression.kind === 'cast' && expression.operand.kind === 'call';
+
 /** @throws RevenantError E_USAGE */
 export function parseExpression(text: string): Expression {
   return new Parser(tokens(text) ?? [], text).whole();

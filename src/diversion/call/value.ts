@@ -31,6 +31,15 @@ function truncated(float: number): bigint {
   return BigInt.asUintN(64, fits ? BigInt(Math.trunc(float)) : -(1n << 63n));
 }
 
+const NAMES: Partial<Record<ValueType, string>> = {
+  unsigned: 'unsigned long',
+  pointer: 'void *',
+  string: 'char *',
+};
+
+/** As C writes it. */
+export const typeName = (type: ValueType): string => NAMES[type] ?? type;
+
 const WIDTH: Partial<Record<ValueType, readonly [bits: number, isSigned: boolean]>> = {
   long: [64, true],
   int: [32, true],

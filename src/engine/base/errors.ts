@@ -10,7 +10,7 @@ export const EXITS = {
     code: 1,
     meaning: 'the replay diverged from the recording, or a trace of `--all` or `ci` is not as expected',
   },
-  usage: { code: 2, meaning: 'the command line is wrong' },
+  usage: { code: 2, meaning: 'the command line is wrong, or an expression on it' },
   trace: {
     code: 3,
     meaning: 'the trace is missing, damaged, of another version than 85, or names files it must not',
@@ -31,7 +31,7 @@ export const EXITS = {
   debugger: {
     code: 11,
     meaning:
-      '`gdb`: gdb cannot be started, or ended with 1 or by a signal; other statuses of its are passed on',
+      'gdb cannot be started; `gdb`: it ended with 1 or by a signal (other statuses of its are passed on)',
   },
   queue: { code: 69, meaning: '`--queue`, `--store`: it cannot be reached, or refuses' },
   internal: { code: 70, meaning: 'a defect in Revenant' },
@@ -56,6 +56,7 @@ export const ExitCode = Object.fromEntries(Object.entries(EXITS).map(([name, { c
 
 const exitCodeOf = {
   E_USAGE: ExitCode.usage,
+  E_EXPRESSION: ExitCode.usage,
   E_MANIFEST: ExitCode.manifest,
   E_TRACE_MISSING: ExitCode.trace,
   E_TRACE_VERSION: ExitCode.trace,

@@ -39,14 +39,7 @@ export class MappedSymbols {
 
   /** Those of the first file that has any: by the name in the symbol table, else by the demangled one. */
   all(name: string): readonly FoundSymbol[] {
-    const files = new Map<string, Vma>();
-    for (const vma of this.mappings) if (vma.file && !files.has(vma.file.path)) files.set(vma.file.path, vma);
-    const ordered = [...files.values()].sort((a, b) => this.rank(a) - this.rank(b));
-    const mappings = ordered.map(({ start, file }) => ({
-      start,
-      fileOffset: file?.offset ?? 0,
-      name: file?.path ?? '',
-    }));
+    const mappings = this.files();
     for (const mapping of mappings) {
       const exact = this.named(mapping, name, name, null);
       if (!exact) continue;
@@ -60,6 +53,36 @@ export class MappedSymbols {
       if (mapped.length > 0) return mapped;
     }
     return [];
+  }
+
+  /** Names of the program's own file, for those who look for one that is near. */
+  programNames(): readonly string[] {
+    const own = this.files().find(({ name }) => name === this.program);
+    return own ? this.symbolizer.names(own) : [];
+  }
+
+  /** Whether any file but the recorder's library says what types its functions and variables have. */
+  haveTypes(): boolean {
+    return this.files().some(
+      (mapping) => !isRecorders(mapping.name) && this.symbolizer.hasDebugInfo(mapping),
+    );
+  }
+
+  /** Build id of the program's own file, or null. */
+  programBuildId(): string | null {
+    return this.program === null ? null : this.symbolizer.buildId(this.program);
+  }
+
+  /** The first mapping of each file, the program's own before all others. */
+  private files(): FileMapping[] {
+    const files = new Map<string, Vma>();
+    for (const vma of this.mappings) if (vma.file && !files.has(vma.file.path)) files.set(vma.file.path, vma);
+    const ordered = [...files.values()].sort((a, b) => this.rank(a) - this.rank(b));
+    return ordered.map(({ start, file }) => ({
+      start,
+      fileOffset: file?.offset ?? 0,
+      name: file?.path ?? '',
+    }));
   }
 
   private named(
@@ -77,7 +100,7 @@ export class MappedSymbols {
   /** The recorder's library comes last: it has functions of common names. */
   private rank({ file }: Vma): number {
     if (file?.path === this.program) return 0;
-    return file?.path.includes('librr') ? 2 : 1;
+    return file && isRecorders(file.path) ? 2 : 1;
   }
 
   private isCode(address: Gva): boolean {
@@ -85,3 +108,5 @@ export class MappedSymbols {
     return vma !== undefined && (vma.prot & Prot.exec) !== 0;
   }
 }
+
+const isRecorders = (file: string): boolean => file.includes('librr');

@@ -104,6 +104,25 @@ export class Symbolizer {
     return this.guarded(() => this.fileOf(name)?.buildId ?? null);
   }
 
+  /** Whether a file says what types its functions and variables have. */
+  hasDebugInfo({ name }: FileMapping): boolean {
+    const found = this.guarded(() => {
+      const sections = this.fileOf(name)?.sections ?? [];
+      return sections.some((section) => section.name === '.debug_info' && section.size > 0);
+    });
+    return found ?? false;
+  }
+
+  /** All names of a file's symbols, as they are and as their author wrote them. */
+  names(mapping: FileMapping): readonly string[] {
+    this.namesOf(mapping, '');
+    const found = this.guarded(() => {
+      const symbols = this.fileOf(mapping.name)?.symbols.names() ?? [];
+      return [...symbols, ...(this.demangled.get(mapping.name)?.titles() ?? [])];
+    });
+    return found ?? [];
+  }
+
   private fileOf(name: string): ElfFile | null {
     let file = this.files.get(name);
     if (file === undefined) {

@@ -1,6 +1,7 @@
 /** Where things begin and end in a recording. Each reads a fresh reader from its beginning. */
 import { EventKind } from './frame.js';
 import type { TraceReader } from './reader.js';
+import type { MMapRecord } from './records.js';
 
 /** clone(2): the new task is of its parent's process. */
 const CLONE_THREAD = 0x10000;
@@ -85,5 +86,16 @@ function firstTaskEvent(reader: TraceReader, wanted: (kind: string, tid: number)
     const event = next && reader.nextTaskEvent(next.frameTime);
     if (!event) return null;
     if (wanted(event.kind, event.tid)) return event.frameTime;
+  }
+}
+
+/** Mapping records that have a file, the first of each path: what symbols can be read from. */
+export function mappedFiles(reader: TraceReader): Map<string, MMapRecord> {
+  const found = new Map<string, MMapRecord>();
+  for (;;) {
+    const frameTime = reader.peekMapping()?.frameTime;
+    const record = frameTime === undefined ? null : reader.nextMapping(frameTime);
+    if (!record) return found;
+    if (record.source.kind === 'file' && !found.has(record.fsname)) found.set(record.fsname, record);
   }
 }

@@ -10,8 +10,8 @@ export interface Answer {
 export interface QuestionAnswerer {
   /**
    * Goes to a place and answers there; cheapest in the order of the trace.
-   * Throws RevenantError. E_USAGE and E_DIVERSION are the question's own (a place that is never reached, a wrong
-   * expression, a call that does not return): others can be asked. After any other nothing can be asked any more.
+   * Throws RevenantError. E_USAGE, E_EXPRESSION, E_DIVERSION and E_DEBUGGER are the question's own (a place that is
+   * never reached, an expression without meaning, a call that does not return, no gdb): others can be asked. After any other nothing can be asked any more.
    */
   answer(place: Place, ask: Ask): Promise<Answer>;
   close(): void;

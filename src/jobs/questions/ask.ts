@@ -21,7 +21,12 @@ export function inOrder(questions: readonly Question[]): Question[] {
 const RANK: Record<Place['kind'], number> = { frame: 0, symbol: 1, exit: 2 };
 
 /** What is the question's own fault; everything else is the replay's, and ends the asking. */
-const ANSWERABLE: ReadonlySet<string> = new Set<ErrorCode>(['E_USAGE', 'E_DIVERSION']);
+const ANSWERABLE: ReadonlySet<string> = new Set<ErrorCode>([
+  'E_USAGE',
+  'E_EXPRESSION',
+  'E_DIVERSION',
+  'E_DEBUGGER',
+]);
 
 /**
  * Adds a QuestionResult for each question, in the manifest's order, and a problem for each that fails. A question

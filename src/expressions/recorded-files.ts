@@ -1,8 +1,8 @@
-import { RevenantError } from '../../engine/base/errors.js';
-import type { ByteSource } from '../../engine/mm/backing.js';
-import type { BackingFile, TraceReader } from '../../engine/trace/reader.js';
-import type { MMapRecord } from '../../engine/trace/records.js';
-import { RecordedFiles } from '../../debugger/files/recorded.js';
+import { RevenantError } from '../engine/base/errors.js';
+import type { ByteSource } from '../engine/mm/backing.js';
+import type { BackingFile, TraceReader } from '../engine/trace/reader.js';
+import type { MMapRecord } from '../engine/trace/records.js';
+import { RecordedFiles } from '../debugger/files/recorded.js';
 import type { RecordedFile } from './sysroot.js';
 
 /**

@@ -6,8 +6,8 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { makeFolder } from '../../engine/base/folders.js';
-import { nameBytes } from '../../engine/base/names.js';
+import { makeFolder } from '../engine/base/folders.js';
+import { nameBytes } from '../engine/base/names.js';
 
 /** A file of the recording and the copy of it on this machine; names as base/names.ts has them. */
 export interface RecordedFile {

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { nameOf } from '../../engine/base/names.js';
+import { nameOf } from '../engine/base/names.js';
 import { makeSysroot, type Sysroot } from './sysroot.js';
 
 let below: string;

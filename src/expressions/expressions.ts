@@ -1,0 +1,181 @@
+/**
+ * Evaluates expressions in diversions, in one of two ways: simple calls by the symbol table alone, which needs nothing
+ * but the recording; everything else by gdb, which knows types.
+ */
+import fs from 'node:fs';
+import { RevenantError } from '../engine/base/errors.js';
+import type { MutableTarget } from '../engine/debug/target.js';
+import type { MappedSymbols } from '../engine/replay/mapped-symbols.js';
+import { nearMisses, nearText, ambiguous } from '../engine/symbols/near.js';
+import type { Evaluator } from '../diversion/call/evaluate.js';
+import { isTypedCall, parseExpression, usesRegister, type Expression } from '../diversion/call/expression.js';
+import { typeName, type Value } from '../diversion/call/value.js';
+import { GdbEvaluator, type GdbEvaluatorOptions, type Seat } from './gdb-evaluator.js';
+import { NoGdb, type GdbAnswer } from './gdb-process.js';
+import type { Evaluated } from './value.js';
+
+/** A diversion, and what its symbols are called. */
+export interface Place extends Seat {
+  readonly symbols: MappedSymbols;
+  /** Evaluates by the symbol table. */
+  readonly bySymbols: Evaluator;
+}
+
+export interface ExpressionsOptions extends GdbEvaluatorOptions {
+  /** Told what the user should know. */
+  readonly note: (text: string) => void;
+}
+
+const failed = (text: string, hint?: string): RevenantError => new RevenantError('E_EXPRESSION', text, hint);
+
+/** For one replay. */
+export class Expressions {
+  private readonly gdb: GdbEvaluator;
+  private told = false;
+
+  constructor(private readonly options: ExpressionsOptions) {
+    this.gdb = new GdbEvaluator(options);
+  }
+
+  /**
+   * Starts gdb if the expressions need it wherever they are evaluated.
+   * @throws RevenantError E_DEBUGGER: there is none
+   */
+  async prepare(expressions: readonly string[]): Promise<void> {
+    if (expressions.some((text) => simple(text) === null)) await this.gdb.prepare();
+  }
+
+  /**
+   * @throws RevenantError E_EXPRESSION where it has no meaning there; E_DIVERSION: a call did not return; E_DEBUGGER:
+   * gdb is needed and not there
+   */
+  async evaluate(text: string, place: Place): Promise<Evaluated> {
+    const expression = simple(text);
+    if (expression && !usesRegister(expression) && !haveTypes(place.symbols))
+      return evaluateBySymbols(text, place.bySymbols);
+    try {
+      const answer = await this.gdb.evaluate(asLine(text), place);
+      if (answer.said) this.options.note(`${text}: ${answer.said}`);
+      const isRefused = answer.error !== undefined && !answer.ran;
+      const other =
+        isRefused && expression && isTypedCall(expression) ? await bySymbolsIfAny(text, place) : null;
+      return other ?? finished(answer, place);
+    } catch (error) {
+      if (!(error instanceof NoGdb) || !expression) throw error;
+      this.tell(error);
+      return evaluateBySymbols(text, place.bySymbols);
+    }
+  }
+
+  /** Ends gdb. */
+  close(): void {
+    this.gdb.close();
+  }
+
+  private tell({ message, hint }: RevenantError): void {
+    if (this.told) return;
+    this.told = true;
+    this.options.note(`${message} Values are taken for what their size says. ${hint ?? ''}`.trim());
+  }
+}
+
+function simple(text: string): Expression | null {
+  try {
+    return parseExpression(text);
+  } catch {
+    return null;
+  }
+}
+
+/** Calls that gdb does not know how to make, but whose type is said: `(double)larger(1.5, 0.5)` of a template. */
+async function bySymbolsIfAny(text: string, { bySymbols }: Place): Promise<Evaluated | null> {
+  try {
+    return await evaluateBySymbols(text, bySymbols);
+  } catch (error) {
+    if (error instanceof RevenantError && error.code === 'E_EXPRESSION') return null;
+    throw error;
+  }
+}
+
+/** Without types; throws E_EXPRESSION for what that does not give. */
+export async function evaluateBySymbols(text: string, evaluator: Evaluator): Promise<Evaluated> {
+  try {
+    return evaluatedOf(await evaluator.evaluate(text), evaluator);
+  } catch (error) {
+    if (!(error instanceof RevenantError) || error.code !== 'E_USAGE') throw error;
+    throw new RevenantError('E_EXPRESSION', error.message, error.hint, { cause: error });
+  }
+}
+
+function evaluatedOf(value: Value, evaluator: Evaluator): Evaluated {
+  const text = evaluator.format(value);
+  const type = typeName(value.type);
+  const base = { text, type, address: null };
+  switch (value.type) {
+    case 'void':
+      return { ...base, value: null };
+    case 'float':
+    case 'double':
+      return { ...base, value: value.float };
+    case 'pointer':
+      return { ...base, value: BigInt(text) };
+    case 'string':
+      if (value.bits === 0n) return { ...base, value: null };
+      return { ...base, value: evaluator.readText(value.bits), address: value.bits };
+    default: {
+      const whole = BigInt(text);
+      return { ...base, value: Number.isSafeInteger(Number(whole)) ? Number(whole) : whole };
+    }
+  }
+}
+
+const MANGLED = /^_[ZR]/;
+
+/** A place for debug information that is in no recording (gdb manual, "Separate Debug Files"). */
+const debugFile = (id: string): string => `/usr/lib/debug/.build-id/${id.slice(0, 2)}/${id.slice(2)}.debug`;
+
+function haveTypes(symbols: MappedSymbols): boolean {
+  const id = symbols.programBuildId();
+  return symbols.haveTypes() || (id !== null && fs.existsSync(debugFile(id)));
+}
+
+/** One line is one command of gdb's; no literal has others in it. */
+function asLine(text: string): string {
+  if (text.trim() === '') throw failed('There is no expression.');
+  // eslint-disable-next-line no-control-regex
+  const strange = /[\x00-\x08\x0e-\x1f\x7f]/.exec(text);
+  if (strange) throw failed(`The expression ${JSON.stringify(text)} has a control character.`);
+  return text.replace(/\s/g, ' ').trim();
+}
+
+/** What gdb said, in our words. */
+function finished(answer: GdbAnswer, { symbols, bySymbols, diversion, tid }: Place): Evaluated {
+  if (answer.ambiguous) {
+    const { message, hint } = ambiguous(...answer.ambiguous);
+    throw failed(message, hint);
+  }
+  if (answer.error !== undefined) throw meaningless(answer, symbols);
+  const { textAt, text: shown = '', type = '', value = null } = answer;
+  if (textAt === undefined) return { text: shown, type, value, address: null };
+  const address = BigInt(textAt);
+  if (address === 0n) return { text: '0x0', type, value: null, address: null };
+  if (!isReadable(diversion, tid, address)) return { text: shown, type, value: null, address };
+  const whole = bySymbols.readText(address);
+  return { text: JSON.stringify(whole), type, value: whole, address };
+}
+
+const isReadable = (diversion: MutableTarget, tid: number, address: bigint): boolean =>
+  address < 1n << 47n && diversion.readMemory(tid, Number(address) as never, new Uint8Array(1)) === 1;
+
+function meaningless({ error = '', names = [] }: GdbAnswer, symbols: MappedSymbols): RevenantError {
+  const member = /^There is no member (?:or method )?named (.+)\.$/.exec(error)?.[1];
+  const symbol = /^No symbol "(.+)" in (?:current context|namespace ".*")\.$/.exec(error)?.[1];
+  const unknown = member ?? symbol;
+  const known =
+    symbol === undefined
+      ? names
+      : [...names, ...symbols.programNames().filter((name) => !MANGLED.test(name))];
+  const near = unknown === undefined ? '' : nearText(nearMisses(unknown, known));
+  const all = member !== undefined && near === '' ? nearText(names.slice(0, 12)) : near;
+  return failed(error, all || undefined);
+}
