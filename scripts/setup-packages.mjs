@@ -20,6 +20,8 @@ const needed = {
 const neededByTests = {
   rr: 'rr',
   gdb: 'gdb',
+  lldb: 'lldb',
+  'clang-format': 'clang-format',
   chromium: 'chromium',
   'redis-server': 'redis-server',
   xmllint: 'libxml2-utils',

@@ -1,4 +1,5 @@
-// The kernel's counter of events that this thread's guests retire at CPL 3 (perf_event_open(2), exclude_host).
+// The kernel's counter of events that this thread's guests retire at CPL 3 (perf_event_open(2),
+// exclude_host).
 #ifndef REVENANT_KVM_BRANCH_COUNTER_H_
 #define REVENANT_KVM_BRANCH_COUNTER_H_
 

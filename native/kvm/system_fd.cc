@@ -34,8 +34,8 @@ int SystemFd::get_supported_cpuid(CpuidPayload& out) const {
 }
 
 // Takes milliseconds and gives up for a signal: the service's own timer is one. The first VM switches the
-// processors' virtualisation on, which the last one's end may just be switching off: EBUSY for a moment, unless
-// another hypervisor has it.
+// processors' virtualisation on, which the last one's end may just be switching off: EBUSY for a moment,
+// unless another hypervisor has it.
 int SystemFd::create_vm() const {
   constexpr timespec kMoment = {0, 5'000'000};
   constexpr int kMoments = 40;

@@ -165,10 +165,11 @@ void VcpuService::destroy() {
   system_.close();
 }
 
-// QEMU's emulator puts a nested guest's breakpoints into lists of its own when the guest loads DR7, and takes them out
-// when the guest loads it again (target/i386/tcg/sysemu/bpt_helper.c). It does not when the guest ends: then the next
-// load of DR7, with other kinds of breakpoints, takes a watchpoint for a breakpoint and writes into freed memory.
-// So a guest does not end with debug registers on, whatever state its client left it in.
+// QEMU's emulator puts a nested guest's breakpoints into lists of its own when the guest loads DR7, and takes
+// them out when the guest loads it again (target/i386/tcg/sysemu/bpt_helper.c). It does not when the guest
+// ends: then the next load of DR7, with other kinds of breakpoints, takes a watchpoint for a breakpoint and
+// writes into freed memory. So a guest does not end with debug registers on, whatever state its client left
+// it in.
 void VcpuService::clear_debug_registers() {
   kvm_debugregs debug;
   kvm_sregs sregs;

@@ -31,7 +31,8 @@ class VcpuService {
   // Does not touch the sequence numbers.
   int execute();
 
-  // A run ends, as if kicked, when `counter` is due; once for each time that it was armed. It outlives the service.
+  // A run ends, as if kicked, when `counter` is due; once for each time that it was armed. It outlives the
+  // service.
   void stop_when_due(BranchCounter* counter) { counter_ = counter; }
 
   Control* control() const { return static_cast<Control*>(pool_); }

@@ -32,8 +32,8 @@ class Emulator {
   // The signal that ended the emulator, or 0. Precondition: drain_serial() returned false.
   int fatal_signal();
 
-  // Seconds that the emulator's busiest waiter was ready to run and had no processor, since its start: what it could not
-  // use of the time. 0 where the kernel does not tell.
+  // Seconds that the emulator's busiest waiter was ready to run and had no processor, since its start: what
+  // it could not use of the time. 0 where the kernel does not tell.
   double starved_seconds() const;
 
   // One byte on the serial line ends vcpud's sleep.

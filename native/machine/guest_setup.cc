@@ -39,7 +39,8 @@ uint64_t bar_address(const char* directory, int index) {
   FILE* const resources = fopen(path, "re");
   if (!resources) return 0;
   uint64_t address = 0;
-  for (int i = 0; i <= index && fgets(line, sizeof line, resources); ++i) address = strtoull(line, nullptr, 16);
+  for (int i = 0; i <= index && fgets(line, sizeof line, resources); ++i)
+    address = strtoull(line, nullptr, 16);
   fclose(resources);
   return address;
 }

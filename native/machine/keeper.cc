@@ -2,10 +2,12 @@
 // at a time, makes the machine clean in between, and ends when nobody needed it for a while. It leaves
 // nothing behind whatever dies: the pool is a memfd, the socket is abstract, QEMU dies with the keeper.
 //
-//   queued --a turn to start--> starting --vcpud serves--> cleaning --clean--> idle --lease--> leased --hang-up--> cleaning ...
-//   any --emulator died, stop request, idle too long, the machine comes no further--> end
+//   queued --a turn to start--> starting --vcpud serves--> cleaning --clean--> idle --lease--> leased
+//   --hang-up--> cleaning ... any --emulator died, stop request, idle too long, the machine comes no
+//   further--> end
 //
-// Waiting for the machine is bounded by what it could have done: time in which it had no processor does not count.
+// Waiting for the machine is bounded by what it could have done: time in which it had no processor does not
+// count.
 //
 // Invariant: single-threaded (see emulator.h).
 
@@ -222,7 +224,8 @@ void Keeper::check_boot() {
   if (__atomic_load_n(&pool_.area()->ready, __ATOMIC_ACQUIRE) == kReadyMagic) {
     start_cleaning();
   } else if (patience_.is_over(emulator_)) {
-    report_failure("not ready after " + std::to_string(options_.boot_seconds) + " s of having a processor", true);
+    report_failure("not ready after " + std::to_string(options_.boot_seconds) + " s of having a processor",
+                   true);
   }
 }
 
@@ -280,7 +283,8 @@ void Keeper::clean() {
   }
   if (cleaning_ == Cleaning::kClear) clean_memory();
   if (cleaning_ != Cleaning::kCreate || !mailbox_.is_quiet()) return;
-  // After a guest a machine that makes no other is broken. The first one is for the client to see: it can say why.
+  // After a guest a machine that makes no other is broken. The first one is for the client to see: it can say
+  // why.
   if (was_leased_ && mailbox_.result() != 0) return fail("the machine makes no more guests");
   become_idle();
 }

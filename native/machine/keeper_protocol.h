@@ -8,7 +8,8 @@
 //   'L'  lease of the vCPU. '+' comes with the pool's file descriptor (SCM_RIGHTS). The connection IS the
 //        lease: it ends when the client's end is closed, by whatever death. '-' when somebody else has
 //        it. Held back while the machine is made clean after the previous lease.
-//   'S'  status: '+' {"pid":..,"qemuPid":..,"cpu":..,"poolBytes":..,"state":"queued|starting|idle|leased|cleaning",
+//   'S'  status: '+'
+//   {"pid":..,"qemuPid":..,"cpu":..,"poolBytes":..,"state":"queued|starting|idle|leased|cleaning",
 //        "seconds": in that state,"client": pid or 0,"idleSeconds":..}
 //   'X'  stop: '+' {}, sent when the emulator is dead; then the keeper ends.
 //   'I'  the same unless somebody has it, waits for it or starts it: then '-' and its status.

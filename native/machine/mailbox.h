@@ -17,7 +17,8 @@ class Mailbox {
 
   // Whether the service has nothing to do.
   bool is_quiet() const;
-  // The number of the client's command that is not done yet, or 0. Not of `run`, which takes as long as the program does.
+  // The number of the client's command that is not done yet, or 0. Not of `run`, which takes as long as the
+  // program does.
   uint32_t pending_command() const;
   // Of the last request: 0 or -errno. Precondition: is_quiet().
   int result() const;

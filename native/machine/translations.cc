@@ -17,8 +17,8 @@ constexpr uint32_t kError = 1, kRead = 2, kSelect = 8;
 constexpr uint32_t kNoItem = 0x3fff;
 
 constexpr uint64_t kChunk = 4096;
-// A translation has at least one byte, so one store a word meets them all. Below this many bytes they cost less
-// than the device.
+// A translation has at least one byte, so one store a word meets them all. Below this many bytes they cost
+// less than the device.
 constexpr uint64_t kFewBytes = 64;
 
 void store_over(char* bytes, uint64_t length) {
@@ -44,7 +44,8 @@ bool Translations::try_device() {
   if (std::memcmp(signature, kSignature, sizeof signature) != 0) return false;
   transfer_->trial = ~0u;
   const uint64_t trial = kAreaOffset + offsetof(MachineArea, transfer) + offsetof(DeviceTransfer, trial);
-  return zero_by_device(trial, sizeof transfer_->trial) && *const_cast<volatile uint32_t*>(&transfer_->trial) == 0;
+  return zero_by_device(trial, sizeof transfer_->trial) &&
+         *const_cast<volatile uint32_t*>(&transfer_->trial) == 0;
 }
 
 bool Translations::zero_by_device(uint64_t gpa, uint64_t length) {

@@ -19,8 +19,9 @@ namespace {
 constexpr std::uint64_t kSpinNanos = 30'000;
 constexpr int kSpinsPerClockRead = 32;
 constexpr long kFirstSleepNanos = 10'000, kMaxSleepNanos = 1'000'000;
-// Commands other than `run` are short; the slowest makes a VM. The keeper ends a machine that comes no further
-// (kCommandSeconds), which does not count the time in which it has no processor: this is for a keeper that does not.
+// Commands other than `run` are short; the slowest makes a VM. The keeper ends a machine that comes no
+// further (kCommandSeconds), which does not count the time in which it has no processor: this is for a keeper
+// that does not.
 constexpr std::uint64_t kCommandNanos = 3'600'000'000'000;
 
 std::uint64_t now_nanos() {
@@ -67,7 +68,8 @@ void MailboxClient::post() {
 
 bool MailboxClient::machine_is_gone() const {
   pollfd connection = {socket_.get(), POLLIN | POLLRDHUP, 0};
-  // The keeper sends nothing during a lease. A signal (the host's vCPU has a timer) makes poll fail, which says nothing.
+  // The keeper sends nothing during a lease. A signal (the host's vCPU has a timer) makes poll fail, which
+  // says nothing.
   return poll(&connection, 1, 0) > 0;
 }
 

@@ -29,7 +29,8 @@ class Transport {
   // Ends the run in progress soon.
   void kick() { control()->kick.store(1, std::memory_order_release); }
 
-  // The processor's counter of events of this guest: see BranchCounter. Only where the vCPU is in this process.
+  // The processor's counter of events of this guest: see BranchCounter. Only where the vCPU is in this
+  // process.
   virtual int open_counter(std::uint64_t) { return -EOPNOTSUPP; }
   virtual int read_counter(std::uint64_t&) const { return -EOPNOTSUPP; }
   virtual int arm_counter(std::uint64_t) { return -EOPNOTSUPP; }

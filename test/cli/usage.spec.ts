@@ -21,7 +21,7 @@ describe('the command line', () => {
     ['a machine that is none', ['replay', 'x', '--machine', 'moon'], /host, emulated, auto/],
     ['a memory size that is none', ['replay', 'x', '--memory', 'lots'], /size/],
     ['too little memory', ['replay', 'x', '--memory', '4k'], /at least 4M/],
-    ['a frame that is none', ['replay', 'x', '--goto', '-1'], /positive number/],
+    ['a place that is none', ['replay', 'x', '--goto', '-1'], /-1 is no place/],
     [
       'a frame beyond the end',
       ['replay', 'traces/skylake-pku/tree', '--goto', '9999'],

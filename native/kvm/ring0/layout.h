@@ -59,11 +59,11 @@
 #define CTX_DR0 0x040         // u64 x 4: DR0 to DR3
 #define CTX_DR7 0x060         // u64
 // Leaving without an exit: see `leave_guest` in entry.S. Each side's word has a cache line of its own.
-#define CTX_EXIT_SEQ 0x080  // u32, the stub's: counts the times that the program left
-#define CTX_SPIN 0x084      // u32, how often to look at CTX_GO before `out`; 0: leave at once
+#define CTX_EXIT_SEQ 0x080     // u32, the stub's: counts the times that the program left
+#define CTX_SPIN 0x084         // u32, how often to look at CTX_GO before `out`; 0: leave at once
 #define CTX_STAGED_LEFT 0x088  // u32, staged calls that were not consumed yet; 0: none
 #define CTX_STAGED_NEXT 0x08c  // u32, offset of the next in R0_STAGED
-#define CTX_GO 0x0c0        // u32, the host's: CTX_EXIT_SEQ = go on; with CTX_GO_LEAVE = `out` now
+#define CTX_GO 0x0c0           // u32, the host's: CTX_EXIT_SEQ = go on; with CTX_GO_LEAVE = `out` now
 #define CTX_GO_LEAVE 0x80000000
 // Registers in user_regs_struct order. The address is 8 modulo 16, so that RSP0 = the end of `ss`
 // is aligned: the processor then pushes ss, rsp, eflags, cs, rip into their slots by itself.
