@@ -1,9 +1,9 @@
 /** Calls that gdb makes in a diversion, told from what the user changes there. */
 import type { Gva } from '../engine/base/address.js';
+import type { RevenantError } from '../engine/base/errors.js';
 import { Reg, getUnsigned, type RegisterWords } from '../engine/base/registers.js';
 import type { DebugStop, DebugTarget, MutableTarget } from '../engine/debug/target.js';
 import type { BreakpointTable } from './breakpoints.js';
-import type { Diversion } from './session.js';
 
 /** A call that gdb has prepared. */
 export interface PreparedCall {
@@ -21,6 +21,31 @@ export interface WrittenTask {
   readonly before: RegisterWords;
   /** The call that they were written for; null: the user's change, as far as is known. */
   call: PreparedCall | null;
+}
+
+export interface Lender {
+  /** The diversion has stopped; registers and memory are those of the stop. */
+  note(stop: DebugStop): void;
+  /** It cannot run on: the machine is lost, or a defect. */
+  failed(error: RevenantError): void;
+}
+
+export interface Diversion {
+  readonly target: MutableTarget;
+  /** Begun by a command, so that only a command ends it; else by a write, and over when nothing is left of that. */
+  explicit: boolean;
+  /** Why it cannot run on, once it cannot. */
+  over: string | null;
+  /** Memory has been written that no call of gdb's needs: by the user. */
+  changed: boolean;
+  /** Tasks whose registers gdb has written and not put back. */
+  readonly written: Map<number, WrittenTask>;
+  /** The task whose registers were written last and which has not stopped since. */
+  lastWritten: number | null;
+  /** Where gdb may write next for a call: what the last call returned is memory that gdb has allocated. */
+  allocated: bigint | null;
+  /** Set where the diversion is somebody else's: who closes it, takes its output, and wants to know how runs ended. */
+  readonly lent?: Lender;
 }
 
 /** Below the stack pointer of functions that call no others (System V ABI): what gdb pushes lies below that. */

@@ -1,6 +1,7 @@
 /** Stops and output of diversions. */
 import type { DebugStop } from '../engine/debug/target.js';
-import type { Diversion, Session } from './session.js';
+import type { Diversion } from './calls.js';
+import type { Session } from './session.js';
 import { endOf, exitReply, hereReply, replyOf } from './stops.js';
 
 const SIGKILL = 9;

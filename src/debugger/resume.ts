@@ -7,8 +7,8 @@ import { noteDivertedStop, takeOutput } from './diverted.js';
 import { changeAddress } from './modules.js';
 import { PacketError } from './packet/fields.js';
 import { programOf } from './program.js';
-import { callBegins, callReturned, hasChanges, isInCall } from './calls.js';
-import type { Diversion, Session } from './session.js';
+import { callBegins, callReturned, hasChanges, isInCall, type Diversion } from './calls.js';
+import type { Session } from './session.js';
 import { edgeReply, endOf, exitReply, hereReply, replyOf, vforkDoneReply } from './stops.js';
 
 /** Gives sockets and signals a turn. */

@@ -21,7 +21,7 @@ import type { RecordedFiles } from './files/recorded.js';
 import { FileTable } from './files/table.js';
 import { formatThreadId, PacketError, type ThreadId } from './packet/fields.js';
 import { programOf } from './program.js';
-import { sameRegisters, type WrittenTask } from './calls.js';
+import { sameRegisters, type Diversion, type Lender } from './calls.js';
 import { RegisterBank } from './registers/bank.js';
 import { describeTarget, type TargetDescription } from './registers/description.js';
 import { gdbSignal, linuxSignal } from './signals.js';
@@ -63,31 +63,6 @@ export interface SessionOptions {
   readonly log: Logger;
   /** Ends, calls that end their process and names of threads are told as rr tells them, for what was written for it. */
   readonly asRr?: boolean;
-}
-
-export interface Diversion {
-  readonly target: MutableTarget;
-  /** Begun by a command, so that only a command ends it; else by a write, and over when nothing is left of that. */
-  explicit: boolean;
-  /** Why it cannot run on, once it cannot. */
-  over: string | null;
-  /** Memory has been written that no call of gdb's needs: by the user. */
-  changed: boolean;
-  /** Tasks whose registers gdb has written and not put back. */
-  readonly written: Map<number, WrittenTask>;
-  /** The task whose registers were written last and which has not stopped since. */
-  lastWritten: number | null;
-  /** Where gdb may write next for a call: what the last call returned is memory that gdb has allocated. */
-  allocated: bigint | null;
-  /** Set where the diversion is somebody else's: who closes it, takes its output, and wants to know how runs ended. */
-  readonly lent?: Lender;
-}
-
-export interface Lender {
-  /** The diversion has stopped; registers and memory are those of the stop. */
-  note(stop: DebugStop): void;
-  /** It cannot run on: the machine is lost, or a defect. */
-  failed(error: RevenantError): void;
 }
 
 /** What the client said that it understands, and what it asked for. */
