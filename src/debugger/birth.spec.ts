@@ -19,3 +19,18 @@ it('history of a process begins where it does: the client stays with it', async 
   }
   expect(await ask('vCont;s:p64.64')).toMatch(/^T05thread:p64\.64;/);
 });
+
+it('frames before the first program are where its process begins, also to run from there', async () => {
+  const at = (rip: number): { tid: number; rip: number } => ({ tid: 100, rip });
+  const { session, target, said } = fakeSession([at(0x400000), at(0x400002), at(0x400004), at(0x400006)]);
+  const ask = (body: string): Promise<string> => handlePacket(session, body);
+  await ask('qSupported:multiprocess+;swbreak+');
+  for (const tid of [100, 101]) target.births.set(tid, 2);
+  for (const request of ['vKill;64', `vRun;;${Buffer.from('1').toString('hex')}`]) {
+    target.at = 3;
+    await ask(request);
+  }
+  expect(target.at).toBe(2);
+  expect(said()).toBe('[behind frame 1 there is no program yet: process 100 begins here]\n');
+  expect(await ask('vCont;c')).toMatch(/^T00thread:p64\.64;.*10:0400400000000000;/);
+});

@@ -216,13 +216,32 @@ async function edgeReached(session: Session, edge: 'begin' | 'end', tid: number)
 
 /** Before the processes that gdb holds there is nothing for it: it is left where the first of them begins to exist. */
 async function toBirth(session: Session): Promise<void> {
-  const births = [...session.attached].map((pid) => ({ pid, frame: session.facts.birthOf(pid) ?? Infinity }));
-  births.sort((a, b) => a.frame - b.frame);
-  const first = births.at(0);
-  if (!first || first.frame === Infinity) return;
+  const first = firstBirth(session);
+  if (!first) return;
   session.replay.beginGoto(first.frame);
   await poll(session, session.replay);
   session.select(first.pid);
+}
+
+/** Of the processes that gdb holds, the one that begins to exist first, and at which frame. */
+function firstBirth(session: Session): { pid: number; frame: number } | null {
+  let first: { pid: number; frame: number } | null = null;
+  for (const pid of session.attached) {
+    const frame = session.facts.birthOf(pid);
+    if (frame !== null && (!first || frame < first.frame)) first = { pid, frame };
+  }
+  return first;
+}
+
+/** Before the first program nobody exists: it goes on to where the first process that gdb holds begins. Whether it was there. */
+async function behindFirstBirth(session: Session): Promise<boolean> {
+  const { replay } = session;
+  const asked = replay.frameTime;
+  const first = firstBirth(session);
+  if (replay.tasks().length > 0 || !first || first.frame <= asked) return false;
+  await toBirth(session);
+  session.say(`[behind frame ${asked} there is no program yet: process ${first.pid} begins here]`);
+  return true;
 }
 
 function forked(session: Session, stop: DebugStop & { child: number }): string | null {
@@ -297,7 +316,8 @@ export async function jump(session: Session, begin: () => void): Promise<void> {
   begin();
   await poll(session, session.replay);
   session.select(session.replay.currentTid);
-  if ((await beforeLastEnd(session)) && session.asRr) session.edge = 'end';
+  const isEarly = await behindFirstBirth(session);
+  if (!isEarly && (await beforeLastEnd(session)) && session.asRr) session.edge = 'end';
   const task = session.taskOf(session.replay.currentTid);
   if (task && session.tasks().length === 0) session.attach(task.pid);
   announce(session);

@@ -189,6 +189,11 @@ where the program is: (replay 124), (diversion 124)."""
         gdb.execute("help revenant")
 
 
+# Commands that only answer. gdb prints what a server says letter by letter, and scripts that wait for a number on its
+# terminal take the first digits for it.
+ANSWERS = {"when", "when-ticks", "when-tid", "when-end", "elapsed-time", "absolute-time", "recording", "moment"}
+
+
 class Monitor(gdb.Command):
     """A command that is a monitor command."""
 
@@ -208,7 +213,11 @@ class Monitor(gdb.Command):
             # Only a process that gdb begins can be there again.
             gdb.execute(("run c" + argument) if argument else "run")
             return
-        gdb.execute("monitor " + (self.line + " " + argument).strip())
+        line = "monitor " + (self.line + " " + argument).strip()
+        if self.line in ANSWERS:
+            gdb.write(gdb.execute(line, to_string=True))
+        else:
+            gdb.execute(line)
         synchronize()
 
 

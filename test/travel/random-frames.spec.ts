@@ -38,12 +38,13 @@ function* random(): Generator<number> {
   }
 }
 
-const lastFrame = (): number => {
+/** The task of each frame, by its number. */
+const tidsOfFrames = (): number[] => {
   const trace = TraceReader.open(folder);
-  while (trace.advance());
-  const { frameTime } = trace;
+  const tids = [0];
+  for (let frame = trace.advance(); frame; frame = trace.advance()) tids.push(frame.tid);
   trace.close();
-  return frameTime;
+  return tids;
 };
 
 type Reference = Map<number, string>;
@@ -83,9 +84,10 @@ function straight(frames: readonly number[], notesFiles = true): Reference {
 describe(`${FRAMES} frames of ${path.basename(folder)} in random order`, () => {
   const numbers = random();
   const frames = new Set<number>();
+  const tids = tidsOfFrames();
   let reference: Reference;
   beforeAll(() => {
-    const last = lastFrame();
+    const last = tids.length - 1;
     while (frames.size < FRAMES) frames.add(1 + Math.floor((numbers.next().value as number) * (last - 1)));
     reference = straight([...frames]);
   });
@@ -100,6 +102,9 @@ describe(`${FRAMES} frames of ${path.basename(folder)} in random order`, () => {
       for (const frame of order) {
         goTo(target, frame);
         expect(target.frameTime).toBe(frame);
+        const next = tids[frame + 1];
+        if (target.tasks().some(({ tid }) => tid === next))
+          expect(target.currentTid, `frame ${frame}`).toBe(next);
         const states = target
           .tasks()
           .map(

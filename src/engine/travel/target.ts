@@ -444,7 +444,15 @@ export class TravelTarget implements ReplayTarget {
       const near = mover.atFrame(frameTime);
       if (near.checkpoint.frameTime > session.frameTime) mover.goTo(near);
     }
-    return this.stopOf(yield* mover.forward({ ...RUN, blind: true }, frameTime));
+    const event = yield* mover.forward({ ...RUN, blind: true }, frameTime);
+    return event.kind === 'frame' ? { kind: 'step', tid: this.nextTid } : this.stopOf(event);
+  }
+
+  /** Behind a frame, the task that runs next: what another journey looked at last must not be taken for it. */
+  private get nextTid(): number {
+    const { session, core } = this;
+    const next = session.inside?.task.tid ?? core.trace.peek(1)?.tid ?? -1;
+    return core.tasks.has(next) ? next : (core.current?.tid ?? this.currentTid);
   }
 
   // eslint-disable-next-line require-yield
@@ -452,7 +460,7 @@ export class TravelTarget implements ReplayTarget {
     const checkpoint = this.marks.get(mark);
     if (!checkpoint) throw new RevenantError('E_USAGE', `There is no mark ${mark}.`);
     this.mover.goToKept(checkpoint);
-    return this.standing();
+    return { kind: 'step', tid: this.nextTid };
   }
 
   private stopOf(event: TravelEvent): DebugStop {
