@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { gva } from '../../src/engine/base/address.js';
 import { Reg, getRegister } from '../../src/engine/base/registers.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { TravelTarget } from '../../src/engine/travel/target.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
-import { goTo, open, readInt, run, sample, symbol } from './open.js';
+import { recording } from '../collections.js';
+import { goTo, open, readInt, run, runUntil, sample, symbol } from './open.js';
 
 let transport: VcpuTransport;
 beforeAll(async () => {
@@ -114,6 +116,26 @@ it('race: writes by both threads, in mirror order', () => {
     expect(seen.map(() => write('forward'))).toEqual(seen);
     const names = target.tasks().map(({ tid, name }) => `${name} ${seen.some((one) => one.tid === tid)}`);
     expect(names.sort()).toEqual(['race false', 'race true', 'race true']);
+  } finally {
+    close();
+  }
+});
+
+it('a page of the program where the recorder has its thread locals stays what it is', () => {
+  const { target, close } = open(transport, recording('pages/own-page')!);
+  try {
+    const [MAPPED, LAST] = [16, 19];
+    const page = (): number => readInt(target, gva(0x7000_1000));
+    for (let frame = LAST; frame > MAPPED; frame--) {
+      goTo(target, frame);
+      target.mark();
+      expect(page(), `frame ${frame}`).toBe(42);
+    }
+    goTo(target, MAPPED);
+    expect(page()).toBe(0);
+    expect(runUntil(target, ['exited']).at(-1)).toMatchObject({ kind: 'exited', status: 42 << 8 });
+    expect(run(target, 'continue', 'backward').kind).toBe('history-end');
+    expect(runUntil(target, ['exited']).at(-1)).toMatchObject({ kind: 'exited', status: 42 << 8 });
   } finally {
     close();
   }
