@@ -1,4 +1,5 @@
 /** Stops and output of diversions. */
+import { Prot } from '../engine/mm/vma.js';
 import type { DebugStop } from '../engine/debug/target.js';
 import type { Diversion } from './calls.js';
 import type { Session } from './session.js';
@@ -45,20 +46,30 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
     case 'clone':
       return null;
     case 'signal':
+      noteMapped(session, stop.tid);
       if (session.wishes.passSignals.has(stop.signal)) return null;
       if (lent && (!isHeld(session, stop.tid) || diversion.target.handles(stop.tid, stop.signal)))
         return null;
       tellWayBack();
       return replyOf(session, stop);
     case 'interrupted':
+      noteMapped(session, stop.tid);
       tellWayBack();
       return replyOf(session, stop);
     case 'step':
     case 'breakpoint':
     case 'watchpoint':
     case 'syscall':
+      noteMapped(session, stop.tid);
       return replyOf(session, stop);
   }
+}
+
+/** Tells of the code that is mapped by now: libraries that a call has loaded are among it. */
+function noteMapped({ options, target }: Session, tid: number): void {
+  if (!options.mapped) return;
+  for (const { prot, file } of target.mappings(tid))
+    if ((prot & Prot.exec) !== 0 && file) options.mapped(file.path);
 }
 
 /**

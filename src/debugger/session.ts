@@ -52,6 +52,8 @@ export interface SessionOptions {
   readonly files: RecordedFiles;
   /** Where on this machine a client that reads files itself finds the trace's copy of one; null: nowhere. */
   readonly copyOf: (recorded: string) => string | null;
+  /** A diversion stands still and has this file mapped as code. Told of at every stop. */
+  readonly mapped?: (file: string) => void;
   readonly facts: RecordingFacts;
   /**
    * Goes to a place as people write it (base/place.ts), with turns in between; returns the task that it is of. Nothing

@@ -160,6 +160,7 @@ export class GdbEvaluator {
       layout: recordedLayout(header.cpuidRecords, header.xcr0),
       files: recordedFiles(trace, () => new Map()),
       copyOf: () => null,
+      mapped: (file) => this.alive?.sysroot?.add(file),
       facts,
       goTo: () => notAsked(),
       folder: path.resolve(trace.directory),

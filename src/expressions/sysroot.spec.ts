@@ -50,6 +50,26 @@ it('takes the first file of a name, and no longer name replaces one that was rec
   expect(leadsTo(folder, 'b/libx.so.1')).toBe('/copies/2');
 });
 
+it('takes libraries of this machine that a call loaded, but none that was recorded, and nothing that is no file', () => {
+  const library = path.join(below, 'libnew.so.1');
+  fs.writeFileSync(library, '');
+  const { folder, add } = make(['/lib/libold.so.2', '/copies/old']);
+  for (const file of [
+    library,
+    library,
+    '/lib/libold.so.2',
+    below,
+    '/dev/null',
+    'libnew.so.1',
+    '/nowhere/x.so',
+  ])
+    add(file);
+  expect(leadsTo(folder, library)).toBe(library);
+  expect(leadsTo(folder, 'lib/libold.so.2')).toBe('/copies/old');
+  for (const none of ['dev/null', 'libnew.so.1', 'nowhere/x.so'])
+    expect(fs.existsSync(path.join(folder, none))).toBe(false);
+});
+
 it('stays in its folder whatever names a trace has', () => {
   const before = fs.readdirSync(path.dirname(below)).length;
   const { folder } = make(

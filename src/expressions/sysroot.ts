@@ -25,6 +25,8 @@ export interface Sysroot {
    * folder. Null: there is no copy of it.
    */
   placeOf(recorded: string): string | null;
+  /** A file that is not the recording's was mapped, by a call that loads a library: it is there, too, from this machine. */
+  add(file: string): void;
   remove(): void;
 }
 
@@ -62,7 +64,14 @@ export function makeSysroot(files: Iterable<RecordedFile>, below = os.tmpdir()):
       if (place === undefined) places.set(recorded, (place = findPlace(folder, recorded)));
       return place;
     };
-    return { folder, names, placeOf, remove };
+    const added = new Set<string>();
+    const add = (file: string): void => {
+      if (added.has(file) || count >= MAX_FILES) return;
+      added.add(file);
+      count++;
+      if (isRegular(file)) addFile(folder, names, { recorded: file, copy: file });
+    };
+    return { folder, names, placeOf, add, remove };
   } catch {
     remove();
     return null;
@@ -75,6 +84,14 @@ function findPlace(folder: string, recorded: string): string | null {
   if (!fs.existsSync(nameBytes(place))) return null;
   return isSameFile(nameBytes(place), nameBytes(inside)) ? inside : place;
 }
+
+const isRegular = (file: string): boolean => {
+  try {
+    return path.isAbsolute(file) && fs.statSync(nameBytes(file)).isFile();
+  } catch {
+    return false; // not of this machine: the diversion's own
+  }
+};
 
 const CHUNK = 1 << 20;
 

@@ -72,7 +72,7 @@ async function ask(
         arguments: program.arguments.join(' '),
         moves,
         questions,
-        folders: [RECORDED_FOLDER, ...folders],
+        folders: [RECORDED_FOLDER, sources, ...folders],
       }),
     );
     const text = await run(command, [...args, '-nx', '-batch', '-x', driver], {

@@ -15,6 +15,7 @@ import gdb
 with open(os.environ["QUESTIONS"]) as file:
     task = json.load(file)
 live = task["live"] is not None
+MOST_ZEROS = 0x10000
 printed = 0
 
 
@@ -72,8 +73,9 @@ class Places:
             start, end, offset = (int(part, 16) for part in found.groups()[:3])
             what = os.path.basename(found.group(4).strip())
             if what.startswith("[") or what == "":
-                # What follows a file without a name is its zeros.
+                # What follows a file without a name is its zeros; a library has few, and memory may lie behind them.
                 bss = what == "" and self.areas and self.areas[-1][1] == start and not name.startswith("[")
+                bss = bss and (".so" not in name or end - start <= MOST_ZEROS)
                 name = name if bss and name else what or "[anon]"
                 base = self.areas[-1][3] if bss and name != "[anon]" else start
             elif what == name:
@@ -103,7 +105,7 @@ def normalize(text, places):
     text = re.sub(r"(/[^/\s]+)+/([^/\s]+\.so[.\d]*)\b", r"\2", text)
     for folder in task["folders"]:
         text = text.replace(folder + "/", "DIR/")
-    text = re.sub(r"(Thread|LWP|process) (<anon>|0x[0-9a-f]+|\d+(\.\d+)?)( \(LWP \d+\))?", "THREAD", text)
+    text = re.sub(r"(Thread|LWP|process) (<[^>]*>|0x[0-9a-f]+|\d+(\.\d+)?)( \(LWP \d+\))?", "THREAD", text)
     text = re.sub(r"\$\d+ = ", "$ = ", text)
     text = re.sub(r"(reakpoint|atchpoint) \d+", r"\1 N", text)
     text = re.sub(r"(thread 'main') \(\d+\)", r"\1", text)

@@ -255,7 +255,7 @@ const report: Program = {
     "print (int)PyRun_SimpleString(\"import subprocess; print(subprocess.run(['echo', 'sub'], capture_output=True), flush=True)\")",
     'print (int)PyRun_SimpleString("import socket; a, b = socket.socketpair(); a.send(b\'hi\'); print(b.recv(9), flush=True)")',
     'print (int)PyRun_SimpleString("import tempfile; f = tempfile.TemporaryFile(); f.write(b\'abc\'); f.seek(1); print(f.read(), flush=True)")',
-    'print (int)PyRun_SimpleString("import os; print(os.getcwd(), os.path.exists(\'report.py\'), sys.argv, flush=True)")',
+    'print (int)PyRun_SimpleString("import os; print(os.path.basename(sys.executable), sys.argv, flush=True)")',
     'print (int)PyRun_SimpleString("import gc; print(gc.collect() >= 0, gc.isenabled(), flush=True)")',
     'print (int)PyRun_SimpleString("print(sorted(sys.modules)[:5], sys.flags.isolated, flush=True)")',
     'print (char*)PyUnicode_AsUTF8((long)PyObject_Repr((long)PySys_GetObject("argv")))',
@@ -263,7 +263,7 @@ const report: Program = {
     'print (double)PyFloat_AsDouble((long)PyFloat_FromString((long)PyUnicode_FromString("2.5")))',
     'call (void)PyErr_SetString(*(long*)&PyExc_ValueError, "from gdb")\ncall (void)PyErr_Print()',
     'print (long)PyLong_AsLong((long)PyLong_FromLong(-5))',
-    'info registers rip rsp rdi\nx/2i $pc',
+    'info registers rip rsp\nx/2i $pc',
     'info sharedlibrary\ninfo threads',
   ],
 };

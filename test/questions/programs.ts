@@ -1,19 +1,14 @@
-/** The recordings of the programs: those beside this file, and others of the larger collection. */
+/** The recordings of the programs, in recordings/. */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Program } from './lists.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
-const shared = path.resolve(root, process.env.REVENANT_SHARED ?? '../shared');
 
-/** The folder of a program's trace, unpacked once, or null where it is not on this machine. */
-export function traceOf({ name }: Program): string | null {
-  const own = path.join(import.meta.dirname, 'recordings', `${name}.tar.xz`);
-  const group = path.join(shared, 'recordings/questions.tar.xz');
-  if (fs.existsSync(own)) return path.join(unpack(own, name), name);
-  return fs.existsSync(group) ? path.join(unpack(group, 'questions'), 'questions', name) : null;
-}
+/** The folder of a program's trace, unpacked once into build/. */
+export const traceOf = ({ name }: Program): string =>
+  path.join(unpack(path.join(import.meta.dirname, 'recordings', `${name}.tar.xz`), name), name);
 
 function unpack(archive: string, name: string): string {
   const { mtimeMs, size } = fs.statSync(archive);

@@ -42,7 +42,8 @@ export async function gdbCommand(
   );
   try {
     // Before gdb, so that what is wrong with the recording is said without one.
-    const opened = await openSession({ folder, options, io, log, interrupt, divert, note });
+    const mapped = (file: string): void => sysroot?.add(file);
+    const opened = await openSession({ folder, options, io, log, interrupt, divert, note, mapped });
     interrupt.dispose();
     sysroot = makeSysroot(opened.programFiles());
     const server = await DebugServer.listen({

@@ -27,6 +27,8 @@ export interface OpenContext {
   readonly log: Logger;
   readonly interrupt: Interrupt;
   readonly divert: StartDiversion | null;
+  /** See `SessionOptions.mapped`. */
+  readonly mapped?: (file: string) => void;
   /** What happens before a debugger is there; for people. */
   readonly note: (text: string) => void;
 }
@@ -65,6 +67,10 @@ export async function openSession(context: OpenContext): Promise<OpenedRecording
       copyOf: (recorded) => {
         if (sysroot === undefined) sysroot = makeSysroot(programs());
         return sysroot?.placeOf(recorded) ?? null;
+      },
+      mapped: (file) => {
+        sysroot?.add(file);
+        context.mapped?.(file);
       },
       facts: scan,
       goTo: (place, turn) => visitPlace(opened, requirePlace(place, 'goto'), turn),
