@@ -140,3 +140,26 @@ it('a page of the program where the recorder has its thread locals stays what it
     close();
   }
 });
+
+it('a watchpoint is stopped by what a call maps over it, in both directions', () => {
+  const { target, close } = open(transport, recording('pages/own-page')!);
+  try {
+    const [BEFORE, MAPPED] = [15, 16];
+    const [watch, other] = [0x7000_1000, 0x7000_2000].map((address) => ({
+      ...{ pid: null, address: gva(address), length: 4, access: 'write' as const },
+    }));
+    goTo(target, BEFORE);
+    target.addWatchpoint(watch);
+    target.addWatchpoint(other);
+    const seen = (direction: 'forward' | 'backward') =>
+      collect(target, 'watchpoint', direction, () => String(readInt(target, watch.address)));
+    expect(run(target).kind).toBe('watchpoint');
+    expect(target.frameTime).toBe(MAPPED);
+    goTo(target, BEFORE);
+    expect(seen('forward')).toEqual({ shown: ['0', '42'], end: 'exited' });
+    const { shown, end } = seen('backward');
+    expect([shown[0], shown.length, end]).toEqual(['0', 2, 'history-end']);
+  } finally {
+    close();
+  }
+});

@@ -45,7 +45,7 @@ export class ReplayCore extends GuestCore {
   /** Wait status of the first program's thread group leader, once recorded. */
   exitStatus: number | null = null;
   firstTid = 0;
-  /** Told of what is written to a task's memory on behalf of the kernel, before it is written. */
+  /** Told of what is written to a task's memory on behalf of the kernel, or mapped or unmapped there, before it is. */
   onWrite: ((task: Task, start: number, size: number) => void) | null = null;
   /** The recorder's clock at the last frame, in seconds. */
   recordedSec = 0;

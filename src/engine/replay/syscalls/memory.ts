@@ -43,6 +43,7 @@ export function mmap(core: ReplayCore, task: Task, frame: TraceFrame): void {
   if (range.start === range.end) {
     throw new RevenantError('E_TRACE_CORRUPT', `Frame ${frame.frameTime}: an mmap of no bytes succeeded.`);
   }
+  core.onWrite?.(task, range.start, range.end - range.start);
   const source = record.source.kind;
   const base = { ...range, prot, name: record.fsname, file: mappedFile(record) };
 
@@ -71,13 +72,14 @@ function mapFileRange(
   if (split < placed.end) space.map({ ...placed, start: split, backing: null, offset: 0 });
 }
 
-export function munmap(_core: ReplayCore, task: Task, frame: TraceFrame): void {
+export function munmap(core: ReplayCore, task: Task, frame: TraceFrame): void {
   const { start, end } = userRange(
     frame,
     getUnsigned(frame.registers, Reg.rdi),
     getUnsigned(frame.registers, Reg.rsi),
     'munmap',
   );
+  core.onWrite?.(task, start, end - start);
   task.space.unmap(start, end);
 }
 
@@ -177,6 +179,10 @@ export function mremap(core: ReplayCore, task: Task, frame: TraceFrame): void {
     return space.map({ ...vma, ...to, offset: vma.offset + (from.start - vma.start) });
   }
   const kept = Math.min(oldSize, newSize);
+  if (to.start !== from.start) {
+    core.onWrite?.(task, from.start, oldSize);
+    core.onWrite?.(task, to.start, newSize);
+  } else if (newSize !== oldSize) core.onWrite?.(task, from.start + kept, Math.abs(newSize - oldSize));
   const keepSource = (registers[2 * Reg.r10] & MremapFlag.dontUnmap) !== 0;
   if (to.start !== from.start) space.move(from.start, to.start, kept, keepSource);
   if (newSize < oldSize && !keepSource) space.unmap((from.start + kept) as Gva, from.end);
