@@ -99,7 +99,8 @@ describe.skipIf(lldb === null)('LLDB (skipped without it; Debian: apt install ll
     expect(kept).toMatch(/= 83\n/);
     expect(crashed).toMatch(/signal SIGSEGV[^]*returned to the state before/);
     expect(changed).toMatch(/= 7\n/);
-    expect(key).toMatch(/= 108\n/);
+    // What was changed stays, as on a live program, until the diversion is left.
+    expect(key).toMatch(/= 7\n/);
     expect(again).toMatch(/\$kept = 83\n/);
     expect(depth).toMatch(/= [2-9]\n/);
   });
