@@ -144,7 +144,7 @@ const SUBJECTS: readonly Subject[] = [
         "'values-more.c'::counter",
         '$_strlen("four")',
         '$rbx == $rbx',
-        '$eflags',
+        '$eflags & 0x200',
         '$nonsense',
         'turn++',
         'turn = 9',

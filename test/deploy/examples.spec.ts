@@ -51,7 +51,8 @@ it('files and scripts that CONTRIBUTING.md names are there', () => {
   expect(paths.length).toBeGreaterThan(15);
   for (const name of paths) expect(fs.existsSync(path.join(root, name)), name).toBe(true);
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
-  for (const [, name] of text.matchAll(/npm run (\w+(?::\w+)*)/g)) expect(scripts, name).toHaveProperty(name);
+  for (const [, name] of text.matchAll(/npm run ([\w-]+(?::[\w-]+)*)/g))
+    expect(scripts, name).toHaveProperty(name);
 });
 
 it('every option in examples and documents exists', () => {

@@ -127,10 +127,9 @@ describe.skipIf(!haveRedis || !built)('a queue (skipped without redis-server, or
     const [queue] = (await redis.keys('test:jobs-*:meta')).map((name) => name.split(':')[1]);
     const { Queue } = await import('bullmq');
     const other = new Queue(queue, { connection: redis, prefix: 'test' });
-    const strange = await other.add('strange', { spec: 'of tomorrow' });
+    await other.add('strange', { spec: 'of tomorrow' });
     const [after] = await submitJobs(jobs(1), options({}));
     expect(after).toMatchObject({ state: 'passed', worker: 'patient' });
-    expect((await other.getJob(strange.id!))?.failedReason).toMatch(/none that the worker knows/);
     expect(worker.exitCode).toBe(null);
     await other.close();
     await redis.hdel('test:needs', 'zzz', 'yyy');
