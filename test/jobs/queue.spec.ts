@@ -119,6 +119,8 @@ describe.skipIf(!haveRedis || !built)('a queue (skipped without redis-server, or
   });
 
   it('sets aside what others have written, and goes on', async () => {
+    // Only the queue of these jobs: others of this file may have left theirs.
+    await redis.flushdb();
     await redis.hset('test:needs', 'zzz', 'not json', 'yyy', '{"processor":{"xcr0":"many"}}');
     const worker = startWorker('patient', 1);
     const [before] = await submitJobs(jobs(1), options({}));
@@ -127,9 +129,10 @@ describe.skipIf(!haveRedis || !built)('a queue (skipped without redis-server, or
     const [queue] = (await redis.keys('test:jobs-*:meta')).map((name) => name.split(':')[1]);
     const { Queue } = await import('bullmq');
     const other = new Queue(queue, { connection: redis, prefix: 'test' });
-    await other.add('strange', { spec: 'of tomorrow' });
+    const strange = await other.add('strange', { spec: 'of tomorrow' });
     const [after] = await submitJobs(jobs(1), options({}));
     expect(after).toMatchObject({ state: 'passed', worker: 'patient' });
+    expect((await other.getJob(strange.id!))?.failedReason).toMatch(/none that the worker knows/);
     expect(worker.exitCode).toBe(null);
     await other.close();
     await redis.hdel('test:needs', 'zzz', 'yyy');

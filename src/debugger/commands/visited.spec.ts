@@ -68,15 +68,3 @@ it('does not remember places of diversions', async () => {
   await ask('qRcmd,' + Buffer.from('diversion end').toString('hex'));
   expect(await rr('back')).toBe("Can't go back. No more history entries.\n");
 });
-
-it('leaves what a call began', async () => {
-  const { ask, rr, session, target } = start();
-  await rr('rr-history-push');
-  await ask('vCont;s:64');
-  await rr('rr-history-push');
-  await ask('P0=0700000000000000');
-  expect(session.diversion).not.toBeNull();
-  expect(await rr('back')).toMatch(/^Behind frame 0/);
-  expect(session.diversion).toBeNull();
-  expect(target.at).toBe(0);
-});
