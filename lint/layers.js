@@ -24,6 +24,7 @@ export const layers = (() => {
   const diversion = 'src/diversion';
   const frontEnd = 'src/debugger';
   const expressions = 'src/expressions';
+  const recording = 'src/recording';
   const api = 'src/api';
   const jobs = 'src/jobs';
   const machine = 'src/machine';
@@ -47,11 +48,23 @@ export const layers = (() => {
     [frontEnd]: [base, x86, symbols, mm, debug],
     [machine]: [base, host, x86, trace, kvm],
     [expressions]: [...engine, diversion, frontEnd],
-    [api]: [...engine, machine, diversion, expressions],
-    [index]: [...engine, machine, diversion, expressions, api],
+    [recording]: [...engine, machine, diversion, expressions],
+    [api]: [...engine, machine, diversion, expressions, recording],
+    [index]: [...engine, machine, diversion, expressions, recording, api],
     [jobs]: [base, symbols, trace, machine, api, index],
-    'src/cli': [...engine, machine, diversion, frontEnd, expressions, api, jobs, index],
-    'src/bench': [...engine, machine, diversion, frontEnd, expressions, api, jobs, index, 'src/cli'],
+    'src/cli': [...engine, machine, diversion, frontEnd, expressions, recording, api, jobs, index],
+    'src/bench': [
+      ...engine,
+      machine,
+      diversion,
+      frontEnd,
+      expressions,
+      recording,
+      api,
+      jobs,
+      index,
+      'src/cli',
+    ],
   };
 })();
 

@@ -39,10 +39,10 @@ export {
   type StopPoint,
   type WatchOptions,
 } from './api/replay.js';
-export type { OpenReplayOptions } from './api/open.js';
-export type { Place } from './api/places.js';
+export type { OpenReplayOptions } from './recording/open.js';
+export type { Place } from './recording/symbols.js';
 export type { ValueOf, ValueType } from './api/values.js';
-export { divert, type DiversionHandle, type DivertOptions } from './api/divert.js';
+export { divert, type DiversionHandle, type DivertOptions } from './recording/divert.js';
 export type { Evaluated, ExpressionValue } from './expressions/value.js';
 export type { DebugStop, DebugTask, LifecycleKind, WatchAccess } from './engine/debug/target.js';
 export type { SourceLine } from './engine/symbols/line-table.js';

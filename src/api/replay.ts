@@ -26,11 +26,11 @@ import type { TraceHeader } from '../engine/trace/records.js';
 import type { TravelTarget } from '../engine/travel/target.js';
 import { momentText, requirePlace } from '../engine/base/place.js';
 import type { Evaluated } from '../expressions/value.js';
-import { divert, type DivertOptions, type DiversionHandle } from './divert.js';
-import { visitPlace } from './journey.js';
-import { openReplay, type OpenedReplay, type OpenReplayOptions } from './open.js';
+import { divert, type DivertOptions, type DiversionHandle } from '../recording/divert.js';
+import { visitPlace } from '../recording/navigator.js';
+import { openReplay, type OpenedReplay, type OpenReplayOptions } from '../recording/open.js';
 import type { Mark, PointOptions, StopPoint, WatchPointOptions } from './stop-points.js';
-import { codePlace, Places, type Place } from './places.js';
+import { codePlace, Places, type Place } from '../recording/symbols.js';
 import { VALUE_BYTES, decodeValue, readText, type ValueOf, type ValueType } from './values.js';
 
 export type { Mark, StopPoint } from './stop-points.js';

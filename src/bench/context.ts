@@ -6,8 +6,8 @@ import { tickStrategyFor } from '../engine/replay/ticks/choose.js';
 import { ReplaySession, type ReplayOptions } from '../engine/replay/session.js';
 import { TraceReader } from '../engine/trace/reader.js';
 import { TravelTarget, type TravelOptions } from '../engine/travel/target.js';
-import type { MachineForTrace, MachineOptions } from '../cli/machines.js';
-import { Machines } from '../cli/machines.js';
+import type { MachineForTrace, MachineOptions } from '../recording/machines.js';
+import { Machines } from '../recording/machines.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
 /** Where the larger recordings lie, if they do: beside the project; the samples that it brings are there always. */

@@ -2,7 +2,7 @@
 import type { Logger } from '../engine/base/log.js';
 import type { JobSpec } from '../jobs/spec.js';
 import type { ReplayCommandOptions } from './commands/replay.js';
-import { Journey } from '../api/journey.js';
+import { Journey } from '../recording/navigator.js';
 import { type OpenedTarget, openTarget } from './debug/open-target.js';
 import { Interrupt } from './interrupt.js';
 import type { CommandIo } from './output.js';

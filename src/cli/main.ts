@@ -3,7 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { EXITS, ExitCode } from '../engine/base/errors.js';
 import { requirePlace, type PlaceText } from '../engine/base/place.js';
 import { parseCount, parseSeconds, parseSize } from './args.js';
-import { addCi } from './ci-options.js';
+import { addCi } from './ci/options.js';
 import { checkpointFiles, checkpointOptions } from './checkpoint-options.js';
 import { callOptions, diversionOptions } from './call-options.js';
 import { reportFailure } from './failure.js';

@@ -1,5 +1,5 @@
 /** Answers a job's questions: by diversions of a replay, or by reading its memory. */
-import { type DiversionHandle, divert } from '../api/divert.js';
+import { type DiversionHandle, divert } from '../recording/divert.js';
 import type { Gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { parsePlace, parseSymbolOffset, PLACES_HINT, type PlaceText } from '../engine/base/place.js';

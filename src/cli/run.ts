@@ -7,8 +7,8 @@ import type { ReplayStats } from '../engine/replay/session.js';
 import { ReplaySession } from '../engine/replay/session.js';
 import type { TraceReader } from '../engine/trace/reader.js';
 import type { Interrupt } from './interrupt.js';
-import { isLoss, Losses, lostText, PrintedOnce } from './losses.js';
-import type { MachineFacts, Machines } from './machines.js';
+import { isLoss, Losses, lostText, PrintedOnce } from '../recording/losses.js';
+import type { MachineFacts, Machines } from '../recording/machines.js';
 import { OutputClosed } from './output.js';
 
 /** Frames between two turns of the event loop: some ten milliseconds, so that Ctrl-C feels immediate. */

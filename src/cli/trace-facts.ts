@@ -6,7 +6,7 @@ import { listFiles } from '../engine/trace/source.js';
 import { approximateCode, type ApproximateCode } from './approximate-code.js';
 import type { CpuModel } from './cpu-features.js';
 import { recordedFeatures, recordedModel } from './cpu-features.js';
-import { processorName } from './processor.js';
+import { processorName } from '../recording/processor.js';
 
 /** Everything `revenant info` says, as data; its JSON form is this object. */
 export interface TraceFacts {

@@ -1,7 +1,7 @@
 /** Diversions at any frame of recordings with several processes and threads: they come back from everywhere. */
 import fs from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { divert } from '../../src/api/divert.js';
+import { divert } from '../../src/recording/divert.js';
 import { RevenantError } from '../../src/engine/base/errors.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';

@@ -1,7 +1,7 @@
 /** Calls in diversions of a binary tree's replay: results, output, files, crashes, and the replay unharmed. */
 import fs from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { divert } from '../../src/api/divert.js';
+import { divert } from '../../src/recording/divert.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { frameBeforeExit, openReplay, standing, traceFolder, type Replay } from './fixtures.js';

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { divert, type DiversionHandle, type DivertOptions } from '../../src/api/divert.js';
+import { divert, type DiversionHandle, type DivertOptions } from '../../src/recording/divert.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { frameBeforeExit, openReplay, standing, traceFolder, type Replay } from './fixtures.js';

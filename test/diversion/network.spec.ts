@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import dgram from 'node:dgram';
 import net from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { divert, type DiversionHandle } from '../../src/api/divert.js';
+import { divert, type DiversionHandle } from '../../src/recording/divert.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { frameBeforeExit, openReplay, traceFolder, type Replay } from './fixtures.js';

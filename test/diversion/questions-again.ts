@@ -1,5 +1,5 @@
 /** Questions whose answers could differ from run to run: each is asked in a diversion of its own. */
-import type { DiversionHandle } from '../../src/api/divert.js';
+import type { DiversionHandle } from '../../src/recording/divert.js';
 
 export type Question = (d: DiversionHandle) => Promise<unknown>;
 export type Questions = Readonly<Record<string, Question>>;

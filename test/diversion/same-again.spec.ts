@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { divert } from '../../src/api/divert.js';
+import { divert } from '../../src/recording/divert.js';
 import type * as Libc from '../../src/engine/host/libc.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { Replay } from '../../src/index.js';

@@ -1,6 +1,6 @@
 /** Calls while other threads hold locks and stand in recorded calls, and from inside a signal handler. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { divert } from '../../src/api/divert.js';
+import { divert } from '../../src/recording/divert.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { openReplay, standing, traceFolder } from './fixtures.js';

@@ -1,4 +1,4 @@
-import { divert, type DiversionHandle } from '../../api/divert.js';
+import { divert, type DiversionHandle } from '../../recording/divert.js';
 import type { ReplaySession } from '../../engine/replay/session.js';
 import { TraceReader } from '../../engine/trace/reader.js';
 import { formatMicros, median } from '../statistics.js';

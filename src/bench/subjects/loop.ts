@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type { MachineForTrace } from '../../cli/machines.js';
+import type { MachineForTrace } from '../../recording/machines.js';
 import type { ReplaySession } from '../../engine/replay/session.js';
 import type { BenchContext } from '../context.js';
 import { copyWithTurns } from '../longer-loop.js';

@@ -2,13 +2,13 @@ import { type ErrorCode, ExitCode, RevenantError } from '../../engine/base/error
 import { requirePlace } from '../../engine/base/place.js';
 import type { Logger } from '../../engine/base/log.js';
 import type { ExpressionValue } from '../../expressions/value.js';
-import { divert, type DivertOptions } from '../../api/divert.js';
+import { divert, type DivertOptions } from '../../recording/divert.js';
 import type { ClockMode } from '../../diversion/clock.js';
 import { jsonValue } from '../failure.js';
-import { Journey } from '../../api/journey.js';
+import { Journey } from '../../recording/navigator.js';
 import { type OpenedTarget, openTarget } from '../debug/open-target.js';
 import { Interrupt } from '../interrupt.js';
-import { isLoss, Losses } from '../losses.js';
+import { isLoss, Losses } from '../../recording/losses.js';
 import type { CommandIo } from '../output.js';
 import type { ReplayCommandOptions } from './replay.js';
 

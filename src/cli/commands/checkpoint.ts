@@ -11,7 +11,7 @@ import { tickStrategyFor } from '../../engine/replay/ticks/choose.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
 import { cachedFolder, checkpointFolders, folderToWrite } from '../checkpoint-folders.js';
 import { Interrupt } from '../interrupt.js';
-import { Machines } from '../machines.js';
+import { Machines } from '../../recording/machines.js';
 import type { CommandIo } from '../output.js';
 import { Progress } from '../progress.js';
 import { formatTable } from '../table.js';

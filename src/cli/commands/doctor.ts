@@ -17,7 +17,7 @@ import type { Judgement, Needs } from '../../machine/requirements.js';
 import { traceNeeds, approximatesOtherwise } from '../../machine/requirements.js';
 import { jsonValue } from '../failure.js';
 import type { CommandIo } from '../output.js';
-import { processorName } from '../processor.js';
+import { processorName } from '../../recording/processor.js';
 
 export interface DoctorCommandOptions {
   trace?: string;

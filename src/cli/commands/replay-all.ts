@@ -16,11 +16,11 @@ import {
   uniqueFolders,
 } from '../../jobs/find-traces.js';
 import { Interrupt } from '../interrupt.js';
-import { Machines } from '../machines.js';
+import { Machines } from '../../recording/machines.js';
 import type { CommandIo } from '../output.js';
 import { OutputClosed } from '../output.js';
 import { printable } from '../printable.js';
-import { processorName } from '../processor.js';
+import { processorName } from '../../recording/processor.js';
 import { Progress } from '../progress.js';
 import type { RunResult } from '../run.js';
 import { runSession } from '../run.js';

@@ -1,4 +1,4 @@
-import { Journey } from '../../api/journey.js';
+import { Journey } from '../../recording/navigator.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { Logger } from '../../engine/base/log.js';
 import { formatPlace, type PlaceText } from '../../engine/base/place.js';

@@ -23,7 +23,7 @@ import { judge, traceNeeds } from '../../machine/requirements.js';
 import type { CommandIo } from '../output.js';
 import { cacheFolder } from '../cache-folder.js';
 import { printableLines } from '../printable.js';
-import type { CiEnvironment } from '../ci-environment.js';
+import type { CiEnvironment } from '../ci/environment.js';
 import { workerProgram } from './ci.js';
 
 export interface WorkerCommandOptions {

@@ -1,7 +1,7 @@
 import { invariant } from '../../engine/base/errors.js';
 import type { StartDiversion } from '../../engine/debug/target.js';
 import { TravelTarget } from '../../engine/travel/target.js';
-import { policyOf } from '../../api/divert.js';
+import { policyOf } from '../../recording/divert.js';
 import type { ClockMode } from '../../diversion/clock.js';
 import { startDiversion } from '../../diversion/start.js';
 

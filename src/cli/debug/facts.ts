@@ -1,5 +1,5 @@
 /** What debugging needs to know of a trace before it runs: read once, front to back, without a machine. */
-import { RecordingScan } from '../../api/recording-scan.js';
+import { RecordingScan } from '../../recording/trace-index.js';
 import {
   birthOf,
   execOf,

@@ -4,7 +4,7 @@ import { TraceReader } from '../../engine/trace/reader.js';
 import { TravelTarget } from '../../engine/travel/target.js';
 import { openTrace, type ReplayCommandOptions } from '../commands/replay.js';
 import type { Interrupt } from '../interrupt.js';
-import { Machines } from '../machines.js';
+import { Machines } from '../../recording/machines.js';
 import { archiveOf } from '../checkpoint-folders.js';
 import type { CommandIo } from '../output.js';
 import { Expressions } from '../../expressions/expressions.js';

@@ -9,7 +9,7 @@ import { Session } from '../../debugger/session.js';
 import type { ReplayCommandOptions } from '../commands/replay.js';
 import type { Interrupt } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
-import { visitPlace } from '../../api/journey.js';
+import { visitPlace } from '../../recording/navigator.js';
 import { openTarget } from './open-target.js';
 import { goToPlace, type PlaceOptions } from './places.js';
 import { programFiles, recordedFiles } from '../../expressions/recorded-files.js';

@@ -4,7 +4,7 @@ import type { PlaceText } from '../../engine/base/place.js';
 import type { DebugStop, ReplayTarget } from '../../engine/debug/target.js';
 import { readCheckpoint } from '../../engine/persist/file.js';
 import type { Interrupt } from '../interrupt.js';
-import { Journey } from '../../api/journey.js';
+import { Journey } from '../../recording/navigator.js';
 import type { OpenedTarget } from './open-target.js';
 
 export interface PlaceOptions {

@@ -1,10 +1,10 @@
-import type { JobResult } from '../jobs/result.js';
-import { headline } from '../jobs/report/problem-text.js';
-import type { Progress } from '../jobs/run/execute.js';
-import type { RunListener } from '../jobs/run/pool.js';
-import type { JobSpec } from '../jobs/spec.js';
-import type { CommandIo } from './output.js';
-import { printable } from './printable.js';
+import type { JobResult } from '../../jobs/result.js';
+import { headline } from '../../jobs/report/problem-text.js';
+import type { Progress } from '../../jobs/run/execute.js';
+import type { RunListener } from '../../jobs/run/pool.js';
+import type { JobSpec } from '../../jobs/spec.js';
+import type { CommandIo } from '../output.js';
+import { printable } from '../printable.js';
 
 const REDRAW_MS = 100;
 /** Running jobs are named in a log when nothing else was said for so long. */

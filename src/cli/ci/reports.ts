@@ -1,14 +1,14 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import type { RevenantError } from '../engine/base/errors.js';
-import { makeFolder } from '../engine/base/folders.js';
-import { unwritable } from '../engine/base/system-errors.js';
-import { annotations, stepSummary } from '../jobs/report/github.js';
-import { htmlReport } from '../jobs/report/html.js';
-import { junitXml } from '../jobs/report/junit.js';
-import type { RunReport } from '../jobs/report/run-report.js';
-import { reportJson } from '../jobs/report/run-report.js';
-import type { CommandIo } from './output.js';
+import type { RevenantError } from '../../engine/base/errors.js';
+import { makeFolder } from '../../engine/base/folders.js';
+import { unwritable } from '../../engine/base/system-errors.js';
+import { annotations, stepSummary } from '../../jobs/report/github.js';
+import { htmlReport } from '../../jobs/report/html.js';
+import { junitXml } from '../../jobs/report/junit.js';
+import type { RunReport } from '../../jobs/report/run-report.js';
+import { reportJson } from '../../jobs/report/run-report.js';
+import type { CommandIo } from '../output.js';
 
 export interface ReportFiles {
   junit?: string;

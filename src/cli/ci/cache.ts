@@ -2,13 +2,13 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ResultCache } from '../jobs/cache/cache.js';
-import { fileDigest, folderDigest, listDigest } from '../jobs/cache/digest.js';
-import { configure } from '../machine/launch.js';
-import { cacheFolder } from './cache-folder.js';
-import type { CiEnvironment } from './ci-environment.js';
+import { ResultCache } from '../../jobs/cache/cache.js';
+import { fileDigest, folderDigest, listDigest } from '../../jobs/cache/digest.js';
+import { configure } from '../../machine/launch.js';
+import { cacheFolder } from '../cache-folder.js';
+import type { CiEnvironment } from './environment.js';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** The cache of results, or null where none is wanted, or there is no place for it. */
 export function openCache(

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
-import { RevenantError } from '../engine/base/errors.js';
-import type { JobResult } from '../jobs/result.js';
-import type { RunListener } from '../jobs/run/pool.js';
-import type { JobSpec } from '../jobs/spec.js';
+import { RevenantError } from '../../engine/base/errors.js';
+import type { JobResult } from '../../jobs/result.js';
+import type { RunListener } from '../../jobs/run/pool.js';
+import type { JobSpec } from '../../jobs/spec.js';
 
 export interface QueueOptions {
   queuePrefix: string;
@@ -26,7 +26,7 @@ export interface QueueSurroundings {
 export async function checkStore(store: string, queue: string | undefined): Promise<void> {
   if (queue === undefined)
     throw new RevenantError('E_USAGE', '--store is for traces that travel to workers: it goes with --queue.');
-  const { requireStore } = await import('../jobs/store/open.js');
+  const { requireStore } = await import('../../jobs/store/open.js');
   await requireStore(store);
 }
 
@@ -39,9 +39,9 @@ export async function runQueued(
 ): Promise<JobResult[]> {
   if (jobs.length === 0) return [];
   const [{ connect }, { submitJobs }, { openStore, storeName }] = await Promise.all([
-    import('../jobs/queue/connection.js'),
-    import('../jobs/queue/submit.js'),
-    import('../jobs/store/open.js'),
+    import('../../jobs/queue/connection.js'),
+    import('../../jobs/queue/submit.js'),
+    import('../../jobs/store/open.js'),
   ]);
   const { queuePrefix, queuePatience, store, artifacts } = options;
   const redis = await connect(url, surroundings.say);

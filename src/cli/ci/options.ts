@@ -1,9 +1,9 @@
 /** The command lines of `revenant ci` and what belongs to it. */
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { parseCount, parseSeconds, parseSize, parseWhole } from './args.js';
-import type { CiEnvironment } from './ci-environment.js';
-import type { CommandIo } from './output.js';
+import { parseCount, parseSeconds, parseSize, parseWhole } from '../args.js';
+import type { CiEnvironment } from './environment.js';
+import type { CommandIo } from '../output.js';
 
 type Perform = (action: (io: CommandIo) => Promise<number | undefined>) => Promise<void>;
 
@@ -54,14 +54,14 @@ export function addCi(program: Command, io: CommandIo, perform: Perform, version
     .addHelpText('after', CI_EXIT_CODES)
     .action((target: string | undefined, options) =>
       perform(async () => {
-        const { ciCommand } = await import('./commands/ci.js');
+        const { ciCommand } = await import('../commands/ci.js');
         return ciCommand(target, options, io, surroundings(version));
       }),
     );
   addWorker(program, perform, io, version);
   program
     .command('job', { hidden: true })
-    .action(() => perform(async () => (await import('./commands/job-process.js')).jobCommand(io)));
+    .action(() => perform(async () => (await import('../commands/job-process.js')).jobCommand(io)));
 }
 
 const queuePrefix = (): Option =>
@@ -98,7 +98,7 @@ function addWorker(program: Command, perform: Perform, io: CommandIo, version: s
     .option('--cache <folder>', 'where fetched traces are kept')
     .action((options) =>
       perform(async () => {
-        const { workerCommand } = await import('./commands/worker.js');
+        const { workerCommand } = await import('../commands/worker.js');
         return workerCommand(options, io, surroundings(version));
       }),
     );

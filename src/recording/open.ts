@@ -9,7 +9,7 @@ import { chooseMachine, openTransport, type MachineKind } from '../machine/choos
 import { memoryForLimit } from '../machine/launch.js';
 import { Expressions } from '../expressions/expressions.js';
 import { recordingDoubt } from '../engine/trace/header.js';
-import { RecordingScan } from './recording-scan.js';
+import { RecordingScan } from './trace-index.js';
 
 export interface OpenReplayOptions {
   /** `auto` (the default): the host's KVM where it gives what the trace needs, else the emulated machine. */

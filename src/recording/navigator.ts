@@ -1,5 +1,5 @@
 /** Takes a replay from place to place, as people write places. */
-import { Places, type CodePlace } from './places.js';
+import { Places, type CodePlace } from './symbols.js';
 import type { Gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { formatPlace, type PlaceText, type SymbolPlace } from '../engine/base/place.js';
@@ -8,7 +8,7 @@ import type { DebugStop } from '../engine/debug/target.js';
 import { endsInstruction } from '../engine/x86/disassemble.js';
 import type { TravelTarget } from '../engine/travel/target.js';
 import type { TraceReader } from '../engine/trace/reader.js';
-import type { RecordingScan } from './recording-scan.js';
+import type { RecordingScan } from './trace-index.js';
 
 /** Code behind a symbol that is decoded to know where instructions begin. */
 const MAX_OFFSET = 1 << 16;
