@@ -2,13 +2,13 @@
 import type { Logger } from '../engine/base/log.js';
 import type { JobSpec } from '../jobs/spec.js';
 import type { ReplayCommandOptions } from './commands/replay.js';
-import { Journey } from '../recording/navigator.js';
+import { PlaceNavigator } from '../recording/navigator.js';
 import { type OpenedTarget, openTarget } from './debug/open-target.js';
 import { Interrupt } from './interrupt.js';
 import type { CommandIo } from './output.js';
 
 export interface JobTarget extends Pick<OpenedTarget, 'target' | 'expressions' | 'close'> {
-  readonly journey: Journey;
+  readonly navigator: PlaceNavigator;
   /** Gives the event loop a turn; throws after Ctrl-C. */
   turn(): Promise<void>;
 }
@@ -36,7 +36,7 @@ export async function openJobTarget(
     return {
       target: opened.target,
       expressions: opened.expressions,
-      journey: new Journey(opened, interrupt),
+      navigator: new PlaceNavigator(opened, interrupt),
       turn: () => interrupt.turn(),
       close: () => {
         opened.close();

@@ -22,7 +22,7 @@ export class ReplayAnswerer implements QuestionAnswerer {
   ) {}
 
   async answer(at: JobPlace, ask: Ask): Promise<Answer> {
-    const tid = await this.opened.journey.to(placeOf(at));
+    const tid = await this.opened.navigator.to(placeOf(at));
     const { target } = this.opened;
     if (ask.kind === 'memory') return { text: readValue(target, tid, ask.address, ask.type) };
     const source = { ...target.session.stand(), tid };

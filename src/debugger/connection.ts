@@ -149,7 +149,7 @@ export class Connection {
       this.leave();
       return;
     }
-    this.talking = MAY_TALK.test(body) && !(session.wishes.isLldb && REVERSE.test(body));
+    this.talking = MAY_TALK.test(body) && !(session.client.isLldb && REVERSE.test(body));
     if (this.talking) this.releaseHeld();
     let reply: string;
     try {

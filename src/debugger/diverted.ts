@@ -23,7 +23,7 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
   // gdb leaves its call standing where it is and keeps the registers that would end the diversion.
   const tellWayBack = (): void => {
     // LLDB leaves by itself, as a rule, and says so.
-    if (!diversion.explicit && !session.wishes.isLldb)
+    if (!diversion.explicit && !session.client.isLldb)
       say('this is inside of a call; back to the replay with: monitor diversion end');
   };
   switch (stop.kind) {
@@ -47,7 +47,7 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
       return null;
     case 'signal':
       noteMapped(session, stop.tid);
-      if (session.wishes.passSignals.has(stop.signal)) return null;
+      if (session.client.passSignals.has(stop.signal)) return null;
       if (lent && (!isHeld(session, stop.tid) || diversion.target.handles(stop.tid, stop.signal)))
         return null;
       tellWayBack();

@@ -16,7 +16,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 /** What gdb can be told of; a vfork's end shows in the child's exec. */
 function lifecycleKinds(session: Session): LifecycleKind[] {
-  const { features } = session.wishes;
+  const { features } = session.client;
   const kinds: LifecycleKind[] = [];
   if (features.has('fork-events')) kinds.push('fork');
   if (features.has('vfork-events')) kinds.push('vfork');
@@ -48,7 +48,7 @@ export async function resume(session: Session, request: RunRequest): Promise<str
   const { target } = session;
   session.breakpoints.sync(target);
   target.catchLifecycle(lifecycleKinds(session));
-  target.catchSyscalls(session.wishes.catchSyscalls);
+  target.catchSyscalls(session.client.catchSyscalls);
   let next = request;
   for (;;) {
     const stop = await runOnce(session, target, next);
@@ -165,7 +165,7 @@ function judge(
   const concerns = task !== undefined && session.attached.has(task.pid);
   switch (stop.kind) {
     case 'signal':
-      return concerns && !session.wishes.passSignals.has(stop.signal) ? replyOf(session, stop) : null;
+      return concerns && !session.client.passSignals.has(stop.signal) ? replyOf(session, stop) : null;
     case 'fork':
     case 'vfork':
       return backward ? birth(session, stop.child) : concerns ? forked(session, stop) : null;
@@ -195,7 +195,7 @@ function judge(
  * front ends send `bc` as a plain request.
  */
 function isOwnBreakpoint(session: Session, { tid, address }: DebugStop & { address: number }): boolean {
-  return session.wishes.isLldb && changeAddress(session.target, tid, session.pidOf(tid)) === address;
+  return session.client.isLldb && changeAddress(session.target, tid, session.pidOf(tid)) === address;
 }
 
 /** Backwards at a fork: if gdb holds nothing that lived before, its history begins here. */
@@ -245,7 +245,7 @@ async function behindFirstBirth(session: Session): Promise<boolean> {
 }
 
 function forked(session: Session, stop: DebugStop & { child: number }): string | null {
-  const { features } = session.wishes;
+  const { features } = session.client;
   if (!features.has(`${stop.kind}-events`)) return null;
   const parent = session.pidOf(stop.tid);
   const child = session.pidOf(stop.child);
@@ -272,7 +272,7 @@ function executed(
   const pid = session.pidOf(stop.tid);
   const done = backward ? null : vforkDone(session, pid);
   if (done !== null) return done;
-  if (!concerns || !session.wishes.features.has('exec-events')) return null;
+  if (!concerns || !session.client.features.has('exec-events')) return null;
   const path = programOf(session.target, pid);
   session.programs.set(pid, path);
   return replyOf(session, { ...stop, path });
@@ -378,7 +378,7 @@ export function announce(session: Session): void {
   const { pid, tid } = session.currentTask();
   const path = programOf(session.target, pid);
   const known = session.programs.get(pid);
-  if (known !== undefined && known !== path && session.wishes.features.has('exec-events')) {
+  if (known !== undefined && known !== path && session.client.features.has('exec-events')) {
     session.pending.push(() => replyOf(session, { kind: 'exec', tid, path }));
   }
   session.programs.set(pid, path);

@@ -68,7 +68,7 @@ export interface SessionOptions {
 }
 
 /** What the client said that it understands, and what it asked for. */
-export interface ClientWishes {
+export interface ClientFeatures {
   readonly features: Set<string>;
   /** Linux's numbers of signals that gdb does not want to be told of. */
   passSignals: ReadonlySet<number>;
@@ -100,7 +100,7 @@ export class Session {
   readonly facts: RecordingFacts;
   readonly folder: string;
   readonly log: Logger;
-  readonly wishes: ClientWishes = {
+  readonly client: ClientFeatures = {
     features: new Set(),
     passSignals: new Set(),
     catchSyscalls: 'none',
@@ -182,16 +182,16 @@ export class Session {
 
   /** A signal's number as the client has it; `linuxNumber` the other way. */
   signalNumber(linux: number): number {
-    return this.wishes.isLldb ? linux : gdbSignal(linux);
+    return this.client.isLldb ? linux : gdbSignal(linux);
   }
 
   linuxNumber(signal: number): number {
-    return this.wishes.isLldb ? signal : linuxSignal(signal);
+    return this.client.isLldb ? signal : linuxSignal(signal);
   }
 
   /** A thread's id as the client understands it. */
   threadId(pid: number, tid: number): string {
-    return this.wishes.features.has('multiprocess') ? formatThreadId(pid, tid) : tid.toString(16);
+    return this.client.features.has('multiprocess') ? formatThreadId(pid, tid) : tid.toString(16);
   }
 
   say(text: string): void {

@@ -27,18 +27,18 @@ export function stopReply(session: Session, signal: number, reason: string, tid:
 
 /** Its id, its name for LLDB, which asks nowhere else, and registers. */
 function aboutThread(session: Session, { pid, tid, name }: DebugTask): string {
-  const { registers, target, wishes } = session;
+  const { registers, target, client } = session;
   const values = EXPEDITED.map((register) => {
     const number = registers.numberOf(register);
     return `${number.toString(16)}:${registers.readHex(target, tid, number)};`;
   });
-  const named = wishes.isLldb && name !== '' ? `hexname:${textToHex(printable(name))};` : '';
+  const named = client.isLldb && name !== '' ? `hexname:${textToHex(printable(name))};` : '';
   return `thread:${session.threadId(pid, tid)};${named}${values.join('')}`;
 }
 
 /** All threads of the process and where they are, for clients that asked for that. */
 function threadLists(session: Session, pid: number): string {
-  if (!session.wishes.listThreads) return '';
+  if (!session.client.listThreads) return '';
   const threads = session.tasks().filter((task) => task.pid === pid);
   const rip = session.registers.numberOf('rip');
   const pcs = threads.map(({ tid }) =>
@@ -61,7 +61,7 @@ type Because = 'vforkdone' | 'trace' | 'breakpoint' | 'signal' | 'exec' | 'excep
  * to step expects.
  */
 function because(session: Session, kind: Because, text = ''): string {
-  if (!session.wishes.isLldb) return '';
+  if (!session.client.isLldb) return '';
   return `reason:${kind};${text === '' ? '' : `description:${textToHex(text)};`}`;
 }
 
@@ -85,7 +85,7 @@ export function threadReply(session: Session, tid: number): string {
 
 /** A process is gone: `W` with its status or `X` with the signal that ended it; `status` as from wait(2). */
 export function exitReply(session: Session, pid: number, status: number): string {
-  const process = session.wishes.features.has('multiprocess') ? `;process:${pid.toString(16)}` : '';
+  const process = session.client.features.has('multiprocess') ? `;process:${pid.toString(16)}` : '';
   const signal = status & 0x7f;
   return signal === 0
     ? `W${byte(status >> 8)}${process}`
@@ -98,7 +98,7 @@ function breakReason(session: Session, address: number): string {
     session.say('[a breakpoint inside of code that the recorder replaced: it stops behind that]');
     return '';
   }
-  return session.wishes.features.has(kind) ? `${kind}:;` : '';
+  return session.client.features.has(kind) ? `${kind}:;` : '';
 }
 
 const WATCH = { write: 'watch', read: 'rwatch', access: 'awatch' } as const;
@@ -155,9 +155,9 @@ export function replyOf(session: Session, stop: DebugStop): string {
 export function hereReply(session: Session, tid = session.target.currentTid): string {
   session.lastReported = null;
   const where = `${session.diversion ? 'a diversion from ' : ''}behind frame ${session.replay.frameTime}`;
-  const signal = session.wishes.isLldb ? GdbSignal.TRAP : GdbSignal.none;
+  const signal = session.client.isLldb ? GdbSignal.TRAP : GdbSignal.none;
   // `library`: what is loaded may be something else than at the last stop.
-  const loaded = session.wishes.isLldb ? 'library:;' : '';
+  const loaded = session.client.isLldb ? 'library:;' : '';
   return stopReply(session, signal, because(session, 'exception', where) + loaded, tid);
 }
 

@@ -15,7 +15,7 @@ const MAX_OFFSET = 1 << 16;
 
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
 
-export interface JourneyReplay {
+export interface NavigatedReplay {
   readonly target: TravelTarget;
   readonly trace: TraceReader;
   readonly scan: RecordingScan;
@@ -27,17 +27,17 @@ export interface JourneyReplay {
  * @throws RevenantError E_USAGE where there is no such place, E_INTERRUPTED: the replay then stands where it stood
  */
 export async function visitPlace(
-  replay: JourneyReplay,
+  replay: NavigatedReplay,
   place: PlaceText,
   turn: () => Promise<void>,
 ): Promise<number> {
   const { target } = replay;
-  const journey = new Journey(replay, { turn });
-  await journey.check(place);
+  const navigator = new PlaceNavigator(replay, { turn });
+  await navigator.check(place);
   const here = target.mark();
   const resume = target.suspendStops();
   try {
-    return await journey.to(place);
+    return await navigator.to(place);
   } catch (error) {
     if (error instanceof RevenantError && ['E_USAGE', 'E_INTERRUPTED'].includes(error.code)) {
       target.beginGotoMark(here);
@@ -50,7 +50,7 @@ export async function visitPlace(
   }
 }
 
-/** Where a journey has arrived. */
+/** Where a navigator has arrived. */
 interface Standing {
   readonly place: PlaceText;
   /** The task that the place is of. */
@@ -58,7 +58,7 @@ interface Standing {
 }
 
 /** One replay, taken from place to place in any order; those that follow each other in the recording are cheapest. */
-export class Journey {
+export class PlaceNavigator {
   private here: Standing | null = null;
   private firstPid = 0;
   /** By the name of a symbol whose function is chosen at run time. */
@@ -69,7 +69,7 @@ export class Journey {
 
   /** @param interrupt given a turn in between; may throw, or interrupt the target */
   constructor(
-    { target, scan, trace }: JourneyReplay,
+    { target, scan, trace }: NavigatedReplay,
     private readonly interrupt: { turn(): Promise<void> },
   ) {
     this.target = target;

@@ -13,11 +13,11 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 /** The cache of results, or null where none is wanted, or there is no place for it. */
 export function openCache(
   { cache }: { cache?: string | false },
-  { environment, date }: CiEnvironment,
+  { variables, date }: CiEnvironment,
   complain: (text: string) => void,
 ): ResultCache | null {
   if (cache === false) return null;
-  const base = cacheFolder(environment);
+  const base = cacheFolder(variables);
   const folder = cache ?? (base === null ? null : path.join(base, 'ci'));
   if (folder !== null) return new ResultCache(folder, buildDigest(), date);
   complain('results are not kept: this user has no home folder; --cache FOLDER names one');

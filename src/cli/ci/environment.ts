@@ -1,7 +1,7 @@
-/** What `ci` and `worker` take from their surroundings. */
+/** What `ci` and `worker` take from their environment. */
 export interface CiEnvironment {
   version: string;
-  environment: NodeJS.ProcessEnv;
+  variables: NodeJS.ProcessEnv;
   /** Milliseconds of the epoch. */
   date: () => number;
 }

@@ -55,7 +55,7 @@ export function addCi(program: Command, io: CommandIo, perform: Perform, version
     .action((target: string | undefined, options) =>
       perform(async () => {
         const { ciCommand } = await import('../commands/ci.js');
-        return ciCommand(target, options, io, surroundings(version));
+        return ciCommand(target, options, io, environment(version));
       }),
     );
   addWorker(program, perform, io, version);
@@ -99,7 +99,7 @@ function addWorker(program: Command, perform: Perform, io: CommandIo, version: s
     .action((options) =>
       perform(async () => {
         const { workerCommand } = await import('../commands/worker.js');
-        return workerCommand(options, io, surroundings(version));
+        return workerCommand(options, io, environment(version));
       }),
     );
 }
@@ -133,8 +133,8 @@ function addOverrides(command: Command): Command {
     );
 }
 
-const surroundings = (version: string): CiEnvironment => ({
+const environment = (version: string): CiEnvironment => ({
   version,
-  environment: process.env,
+  variables: process.env,
   date: () => Date.now(),
 });

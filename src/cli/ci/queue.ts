@@ -12,7 +12,7 @@ export interface QueueOptions {
   artifacts?: string;
 }
 
-export interface QueueSurroundings {
+export interface QueueEnvironment {
   listener: RunListener;
   signal: AbortSignal;
   say: (text: string) => void;
@@ -35,7 +35,7 @@ export async function runQueued(
   jobs: JobSpec[],
   url: string,
   options: QueueOptions,
-  surroundings: QueueSurroundings,
+  environment: QueueEnvironment,
 ): Promise<JobResult[]> {
   if (jobs.length === 0) return [];
   const [{ connect }, { submitJobs }, { openStore, storeName }] = await Promise.all([
@@ -44,7 +44,7 @@ export async function runQueued(
     import('../../jobs/store/open.js'),
   ]);
   const { queuePrefix, queuePatience, store, artifacts } = options;
-  const redis = await connect(url, surroundings.say);
+  const redis = await connect(url, environment.say);
   try {
     return await submitJobs(jobs, {
       redis,
@@ -54,7 +54,7 @@ export async function runQueued(
       storeName: store === undefined ? null : storeName(store),
       artifacts: artifacts === undefined ? null : path.resolve(artifacts),
       patienceSeconds: queuePatience,
-      ...surroundings,
+      ...environment,
     });
   } finally {
     redis.disconnect();

@@ -5,7 +5,7 @@ import type { ExpressionValue } from '../../expressions/value.js';
 import { divert, type DivertOptions } from '../../recording/divert.js';
 import type { ClockMode } from '../../diversion/clock.js';
 import { jsonValue } from '../failure.js';
-import { Journey } from '../../recording/navigator.js';
+import { PlaceNavigator } from '../../recording/navigator.js';
 import { type OpenedTarget, openTarget } from '../debug/open-target.js';
 import { Interrupt } from '../interrupt.js';
 import { isLoss, Losses } from '../../recording/losses.js';
@@ -73,10 +73,10 @@ export async function callCommand(
         });
         await opened.expressions.prepare(expressions);
         const run = new CallRun(opened, interrupt, options, log);
-        const journey = new Journey(opened, interrupt);
-        if (outcomes.length === 0) for (const { place } of places) await journey.check(place);
+        const navigator = new PlaceNavigator(opened, interrupt);
+        if (outcomes.length === 0) for (const { place } of places) await navigator.check(place);
         for (const { text, place, expression } of wanted.slice(outcomes.length)) {
-          const outcome = await run.call(text, await journey.to(place), expression);
+          const outcome = await run.call(text, await navigator.to(place), expression);
           outcomes.push(outcome);
           if (!options.json) print(outcome, places.length > 1, io);
         }

@@ -64,7 +64,7 @@ export async function ciCommand(
   target: string | undefined,
   options: CiCommandOptions,
   io: CommandIo,
-  surroundings: CiEnvironment,
+  environment: CiEnvironment,
 ): Promise<number> {
   const warn = (text: string): void => io.err(`revenant: warning: ${printable(text)}\n`);
   const { wanted, unchanged } = choose(target, options, warn);
@@ -80,8 +80,8 @@ export async function ciCommand(
       : (options.jobs ?? poolWidth(os.availableParallelism(), os.freemem(), wanted));
   const facts = {
     version: 1 as const,
-    revenant: surroundings.version,
-    started: new Date(surroundings.date()).toISOString(),
+    revenant: environment.version,
+    started: new Date(environment.date()).toISOString(),
     target: target ?? '.',
     strict: Boolean(options.strict),
     host: hostFacts(),
@@ -94,14 +94,14 @@ export async function ciCommand(
     counts: countStates(results),
     results,
   });
-  const run = new CiRun(wanted, width, options, io, surroundings, reportOf);
+  const run = new CiRun(wanted, width, options, io, environment, reportOf);
   let unwritten: RevenantError[] = [];
   let report: RunReport;
   const release = onSignals((reason) => run.interrupt(reason));
   try {
     report = reportOf(await run.perform());
     try {
-      unwritten = [...run.reports.finish(report, surroundings.environment), ...run.unkept];
+      unwritten = [...run.reports.finish(report, environment.variables), ...run.unkept];
     } finally {
       if (!options.quiet) io.err(ending(report, run.interruption));
       for (const { message } of unwritten) io.err(`revenant: ${message}\n`);
@@ -146,13 +146,13 @@ class CiRun {
     private readonly width: number,
     private readonly options: CiCommandOptions,
     private readonly io: CommandIo,
-    private readonly surroundings: CiEnvironment,
+    private readonly environment: CiEnvironment,
     reportOf: (results: JobResult[]) => RunReport,
   ) {
     this.progress = new CiProgress({
       io,
       quiet: Boolean(options.quiet),
-      columns: Number(surroundings.environment.COLUMNS) || 80,
+      columns: Number(environment.variables.COLUMNS) || 80,
       weights: new Map(jobs.map((job) => [job.name, weightOf(job)])),
     });
     this.artifacts = options.artifacts === undefined ? null : path.resolve(options.artifacts);
@@ -184,7 +184,7 @@ class CiRun {
     const { options, io } = this;
     const { signal } = this.abort;
     const complain = (text: string): void => this.warn(text);
-    const cache = openCache(options, this.surroundings, complain);
+    const cache = openCache(options, this.environment, complain);
     const cached = { fresh: Boolean(options.fresh), listener: this.listener(), complain, signal };
     const program = workerProgram(options.workerMemory);
     return runCached(this.jobs, cache, cached, (left, listener) => {

@@ -110,9 +110,9 @@ function localReplayer(io: CommandIo, log: Logger): Replayer {
     answerer: async (spec) =>
       new ReplayAnswerer(spec, await openJobTarget(spec, traceOptions(spec), io, log, note)),
     checkpoint: async (spec, frame, file) => {
-      const { journey, target, close } = await openJobTarget(spec, traceOptions(spec), io, log, note);
+      const { navigator, target, close } = await openJobTarget(spec, traceOptions(spec), io, log, note);
       try {
-        await journey.to({ kind: 'frame', frame });
+        await navigator.to({ kind: 'frame', frame });
         writeCheckpoint(target.session, file);
       } finally {
         close();

@@ -1,4 +1,4 @@
-import { Journey } from '../../recording/navigator.js';
+import { PlaceNavigator } from '../../recording/navigator.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { Logger } from '../../engine/base/log.js';
 import { formatPlace, type PlaceText } from '../../engine/base/place.js';
@@ -34,9 +34,9 @@ export async function replayToPlace(
   try {
     const opened = await openTarget({ folder, options, io, log, interrupt, note, output: write });
     try {
-      const journey = new Journey(opened, interrupt);
-      await journey.check(place);
-      await journey.to(place);
+      const navigator = new PlaceNavigator(opened, interrupt);
+      await navigator.check(place);
+      await navigator.to(place);
       const position = opened.target.session.describe();
       progress.clear();
       if (!output.captures) io.out(position ? formatPosition(position) : '');

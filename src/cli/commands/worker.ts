@@ -52,7 +52,7 @@ interface Found {
 export async function workerCommand(
   options: WorkerCommandOptions,
   io: CommandIo,
-  surroundings: CiEnvironment,
+  environment: CiEnvironment,
 ): Promise<number> {
   const say = (text: string): void => io.err(`revenant: ${printableLines(text)}\n`);
   const redis = await connect(options.queue, say);
@@ -64,8 +64,8 @@ export async function workerCommand(
   }
   // Of failures, until they are in the store.
   const kept = fs.mkdtempSync(path.join(os.tmpdir(), 'revenant-worker-'));
-  const cache = options.cache ?? path.join(cacheFolder(surroundings.environment) ?? kept, 'traces');
-  const about = announcement(options, machines, surroundings.version);
+  const cache = options.cache ?? path.join(cacheFolder(environment.variables) ?? kept, 'traces');
+  const about = announcement(options, machines, environment.version);
   const worker = new QueueWorker({
     redis,
     prefix: options.queuePrefix,

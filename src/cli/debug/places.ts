@@ -4,7 +4,7 @@ import type { PlaceText } from '../../engine/base/place.js';
 import type { DebugStop, ReplayTarget } from '../../engine/debug/target.js';
 import { readCheckpoint } from '../../engine/persist/file.js';
 import type { Interrupt } from '../interrupt.js';
-import { Journey } from '../../recording/navigator.js';
+import { PlaceNavigator } from '../../recording/navigator.js';
 import type { OpenedTarget } from './open-target.js';
 
 export interface PlaceOptions {
@@ -101,9 +101,9 @@ async function toPlace(
   task: number | null,
   interrupt: Interrupt,
 ): Promise<number> {
-  const journey = new Journey(opened, interrupt);
-  await journey.check(place);
-  const tid = await journey.to(place);
+  const navigator = new PlaceNavigator(opened, interrupt);
+  await navigator.check(place);
+  const tid = await navigator.to(place);
   // Behind a frame: the task that was there last, if it is not gone.
   return place.kind === 'frame' ? taskToLookAt(opened.target, task) : (task ?? tid);
 }

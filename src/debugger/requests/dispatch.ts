@@ -64,7 +64,7 @@ function ownMemory(session: Session, rest: string): string {
 
 /** A request about registers without the thread behind it, `;thread:ID;`, which is the current one then. */
 function withoutThread(session: Session, body: string): string {
-  const match = session.wishes.threadSuffix ? /^([gGpP][^;]*);thread:([^;]+);?$/.exec(body) : null;
+  const match = session.client.threadSuffix ? /^([gGpP][^;]*);thread:([^;]+);?$/.exec(body) : null;
   if (!match) return body;
   session.select(session.resolve(parseThreadId(match[2])).tid);
   return match[1];
@@ -118,11 +118,11 @@ export async function handlePacket(session: Session, body: string): Promise<stri
   } catch (error) {
     if (error instanceof PacketError) {
       session.log.debug({ packet: body.slice(0, 100), error: error.message }, 'request refused');
-      return errorReply(error.errno, session.wishes.errorText ? error.message : '');
+      return errorReply(error.errno, session.client.errorText ? error.message : '');
     }
     if (error instanceof RevenantError && error.code !== 'E_INTERNAL') {
       session.failure(error);
-      return errorReply(5, session.wishes.errorText ? error.message : '');
+      return errorReply(5, session.client.errorText ? error.message : '');
     }
     throw error;
   }

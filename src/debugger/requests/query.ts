@@ -63,8 +63,8 @@ const LLDBS = ['qXfer:libraries-svr4:read+'];
 const LLDB_REGISTERS = /(?:^|[:;])xmlRegisters=[^;]*,/;
 
 function supported(session: Session, text: string): string {
-  const { features } = session.wishes;
-  session.wishes.isLldb = LLDB_REGISTERS.test(text);
+  const { features } = session.client;
+  session.client.isLldb = LLDB_REGISTERS.test(text);
   features.clear();
   for (const feature of text.split(';')) if (feature.endsWith('+')) features.add(feature.slice(0, -1));
   // Without multiprocess a client cannot tell one process from another.
@@ -72,8 +72,8 @@ function supported(session: Session, text: string): string {
   if (!features.has('multiprocess'))
     for (const name of ['fork-events', 'vfork-events']) features.delete(name);
   // LLDB has no word for it in this request.
-  if (session.wishes.isLldb) features.add('exec-events');
-  const ours = session.wishes.isLldb ? [...OURS, ...LLDBS] : OURS;
+  if (session.client.isLldb) features.add('exec-events');
+  const ours = session.client.isLldb ? [...OURS, ...LLDBS] : OURS;
   return [`PacketSize=${(MAX_PACKET / 2).toString(16)}`, ...both.map((name) => `${name}+`), ...ours].join(
     ';',
   );
@@ -92,7 +92,7 @@ function threadsDocument(session: Session): string {
 
 function executed(session: Session, pid: number): string {
   const path = programOf(session.target, pid);
-  return session.wishes.isLldb ? fileOf(session, path) : path;
+  return session.client.isLldb ? fileOf(session, path) : path;
 }
 
 /** `OBJECT:read:ANNEX:OFFSET,LENGTH` */
@@ -150,14 +150,14 @@ const signalsOf = (session: Session, text: string): number[] =>
 
 function catchSyscalls(session: Session, text: string): string {
   const [on, ...numbers] = text.split(';');
-  const { wishes } = session;
-  if (on === '0') wishes.catchSyscalls = 'none';
-  else wishes.catchSyscalls = numbers.length === 0 ? 'all' : numbers.map(parseCount);
+  const { client } = session;
+  if (on === '0') client.catchSyscalls = 'none';
+  else client.catchSyscalls = numbers.length === 0 ? 'all' : numbers.map(parseCount);
   return OK;
 }
 
-function agree(session: Session, wish: 'threadSuffix' | 'listThreads' | 'errorText'): string {
-  session.wishes[wish] = true;
+function agree(session: Session, feature: 'threadSuffix' | 'listThreads' | 'errorText'): string {
+  session.client[feature] = true;
   return OK;
 }
 
@@ -195,7 +195,7 @@ const QUERIES: Readonly<Record<string, Answer>> = {
   'qRevenant.pending': (session) => String(session.pending.length),
   'qRevenant.state': (session) => textToHex(stateText(session)),
   QPassSignals: (session, text) => {
-    session.wishes.passSignals = new Set(signalsOf(session, text));
+    session.client.passSignals = new Set(signalsOf(session, text));
     return OK;
   },
   qHostInfo: hostInfo,

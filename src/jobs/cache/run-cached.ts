@@ -4,7 +4,7 @@ import type { RunListener } from '../run/pool.js';
 import type { JobSpec } from '../spec.js';
 import type { ResultCache } from './cache.js';
 
-/** What a run with a cache needs of its surroundings. */
+/** What a run with a cache needs of its environment. */
 export interface CachedRun {
   /** Everything is done, and kept. */
   fresh: boolean;

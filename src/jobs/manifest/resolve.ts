@@ -41,7 +41,7 @@ export function jobsOfFolder(
 /** Where texts that a manifest names are read from. */
 export type ReadText = (file: string) => Uint8Array;
 
-interface Surroundings {
+interface ManifestEnvironment {
   /** What names are relative to. */
   folder: string;
   readText: ReadText;
@@ -61,7 +61,7 @@ export function jobsOfManifest(
 ): JobSpec[] {
   const { file, manifest } = read;
   const folder = path.dirname(file);
-  const surroundings = { folder, readText };
+  const environment = { folder, readText };
   const jobs: JobSpec[] = [];
   manifest.traces.forEach((entry, index) => {
     const source = { file, line: read.lineOfEntry(index) };
@@ -73,11 +73,11 @@ export function jobsOfManifest(
     }
     const settings = { ...manifest.defaults, ...entry };
     const questions = (entry.questions ?? []).map((question, at) =>
-      located(read, [...keys, 'questions', String(at)], () => questionOf(question, surroundings)),
+      located(read, [...keys, 'questions', String(at)], () => questionOf(question, environment)),
     );
     for (const trace of traces) {
       const expect = located(read, [...keys, 'expect'], () =>
-        expectationOf(entry.expect ?? {}, trace, surroundings),
+        expectationOf(entry.expect ?? {}, trace, environment),
       );
       const name = nameOf(entry, trace, folder, traces.length);
       jobs.push(newJob(name, trace, settings, folder, { expect, questions, source }));
@@ -181,7 +181,7 @@ function newJob(
 }
 
 /** What the manifest says; where it is silent, the files beside the trace. */
-function expectationOf(source: ExpectSource, trace: string, surroundings: Surroundings): Expectation {
+function expectationOf(source: ExpectSource, trace: string, environment: ManifestEnvironment): Expectation {
   const beside = readExpectation(trace);
   const until = typeof source.replay === 'object' ? source.replay.until : null;
   const status = source.signal === undefined ? source.status : 128 + signalNumber(source.signal);
@@ -189,8 +189,8 @@ function expectationOf(source: ExpectSource, trace: string, surroundings: Surrou
   return {
     ...NO_EXPECTATION,
     until,
-    stdout: source.stdout === undefined ? besideStdout : textTest(source.stdout, surroundings),
-    stderr: source.stderr === undefined ? null : textTest(source.stderr, surroundings),
+    stdout: source.stdout === undefined ? besideStdout : textTest(source.stdout, environment),
+    stderr: source.stderr === undefined ? null : textTest(source.stderr, environment),
     status: status ?? (until === null ? beside.status : null),
     reaches: (source.reaches ?? []).map((reach) =>
       typeof reach === 'number'
@@ -213,7 +213,7 @@ function wholeText(content: Uint8Array): TextTest {
   return { digest: { bytes: content.length, sha256 } };
 }
 
-function textTest(source: TextTestSource, { folder, readText }: Surroundings): TextTest {
+function textTest(source: TextTestSource, { folder, readText }: ManifestEnvironment): TextTest {
   if (typeof source === 'string') return { equals: source };
   const { equals, file, contains, matches } = source;
   return {
@@ -244,12 +244,12 @@ function askOf({ expression, call, memory, type }: QuestionSource): Ask {
   return { kind: 'memory', address: memory!, type: type ?? 'i32' };
 }
 
-function questionOf(source: QuestionSource, surroundings: Surroundings): Question {
+function questionOf(source: QuestionSource, environment: ManifestEnvironment): Question {
   const ask = askOf(source);
   const test =
     ask.kind === 'call'
-      ? textTest(source.output!, surroundings)
-      : textTest({ equals: source.equals, contains: source.contains, matches: source.matches }, surroundings);
+      ? textTest(source.output!, environment)
+      : textTest({ equals: source.equals, contains: source.contains, matches: source.matches }, environment);
   return { name: source.name ?? askText(ask), at: placeOf(source.at), ask, test };
 }
 

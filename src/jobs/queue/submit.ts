@@ -19,7 +19,7 @@ const KEEP_SECONDS = 24 * 3600;
 /** Events tell of results at once; what a restart of Redis swallowed is found by looking. */
 const LOOK_MS = 2000;
 /** How long an end may wait for Redis. */
-const FAREWELL_MS = 700;
+const SHUTDOWN_GRACE_MS = 700;
 /** Jobs asked for in one look. */
 const LOOK_AT = 500;
 
@@ -70,7 +70,7 @@ class Submission {
   private readonly results: JobResult[] = [];
   private wake: () => void = () => {};
   /** When a key was first seen without a worker that can serve it. */
-  private readonly helpless = new Map<string, number>();
+  private readonly unservable = new Map<string, number>();
 
   constructor(private readonly options: SubmitOptions) {
     this.names = new Names(options.prefix);
@@ -91,7 +91,7 @@ class Submission {
     if (signal.aborted) {
       work.catch(() => {});
       this.wake();
-      await Promise.race([this.withdraw().catch(() => {}), sleep(FAREWELL_MS)]);
+      await Promise.race([this.withdraw().catch(() => {}), sleep(SHUTDOWN_GRACE_MS)]);
     }
     return jobs.map((spec, index) => this.results[index] ?? notRun(spec));
   }
@@ -125,7 +125,7 @@ class Submission {
 
   async close(): Promise<void> {
     const closing = [...this.queues.values()].flatMap(({ queue, events }) => [events.close(), queue.close()]);
-    await Promise.race([Promise.allSettled(closing), sleep(FAREWELL_MS)]);
+    await Promise.race([Promise.allSettled(closing), sleep(SHUTDOWN_GRACE_MS)]);
     for (const connection of this.connections) connection.disconnect();
   }
 
@@ -256,12 +256,12 @@ class Submission {
       const refusals = await this.options.redis.hgetall(this.names.refusals(key));
       const able = workers.some((id) => refusals[id] === undefined);
       if (able) {
-        this.helpless.delete(key);
+        this.unservable.delete(key);
         continue;
       }
-      const since = this.helpless.get(key) ?? now();
-      if (!this.helpless.has(key)) this.options.say(waitingText(workers.length));
-      this.helpless.set(key, since);
+      const since = this.unservable.get(key) ?? now();
+      if (!this.unservable.has(key)) this.options.say(waitingText(workers.length));
+      this.unservable.set(key, since);
       if (now() - since < patienceSeconds * 1000) continue;
       const reasons = workers.map((id) => refusals[id]);
       await this.giveUp(key, reasons);

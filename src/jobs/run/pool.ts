@@ -37,13 +37,13 @@ export async function runPool(options: PoolOptions): Promise<JobResult[]> {
   const running = new Set<RunningJob>();
   const cancel = (): void => running.forEach((job) => job.cancel());
   signal?.addEventListener('abort', cancel);
-  const lane = async (): Promise<void> => {
+  const runWorker = async (): Promise<void> => {
     for (let next = order.shift(); next !== undefined && !signal?.aborted; next = order.shift()) {
       results[next.index] = await runOne(next.spec, options, running);
     }
   };
   try {
-    await Promise.all(Array.from({ length: Math.max(1, Math.min(width, jobs.length)) }, lane));
+    await Promise.all(Array.from({ length: Math.max(1, Math.min(width, jobs.length)) }, runWorker));
   } finally {
     signal?.removeEventListener('abort', cancel);
   }

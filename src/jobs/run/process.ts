@@ -10,7 +10,7 @@ import { reproduceCommand } from './reproduce.js';
 
 const LOG_BYTES = 64 * 1024;
 /** After its result a worker gives its machine back and ends; a wedged one is killed after so long. */
-const FAREWELL_MS = 10_000;
+const SHUTDOWN_GRACE_MS = 10_000;
 const DEFAULT_HEAP_MIB = 1024;
 
 export interface WorkerProgram {
@@ -78,7 +78,7 @@ class Worker {
     // A timer of Node's fires at once when it is longer than 2^31 ms.
     this.deadline = setTimeout(() => this.stop(late), Math.min(timeoutSeconds * 1000, 0x7fff_ffff));
     child.stderr?.on('data', (bytes: Buffer) => this.keepLog(bytes));
-    child.on('message', (message: WorkerMessage) => this.hear(message));
+    child.on('message', (message: WorkerMessage) => this.onMessage(message));
     this.finished = new Promise((resolve) => {
       child.once('error', (error) => {
         this.reason ??= problem('worker', `The worker could not be started: ${error.message}.`);
@@ -97,7 +97,7 @@ class Worker {
     this.child.kill('SIGKILL');
   }
 
-  private hear(message: WorkerMessage): void {
+  private onMessage(message: WorkerMessage): void {
     const { listener } = this.options;
     if (message.kind === 'progress') listener.progress(message);
     else if (message.kind === 'note') listener.note(message.text);
@@ -105,7 +105,7 @@ class Worker {
     else {
       this.result = message.result;
       clearTimeout(this.deadline);
-      setTimeout(() => this.child.kill('SIGKILL'), FAREWELL_MS).unref();
+      setTimeout(() => this.child.kill('SIGKILL'), SHUTDOWN_GRACE_MS).unref();
     }
   }
 
