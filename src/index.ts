@@ -17,7 +17,7 @@ export type { MMapRecord, TaskEventRecord, TraceHeader } from './engine/trace/re
 export { Machine, type MachineConfig } from './engine/kvm/machine.js';
 export type { VcpuTransport } from './engine/kvm/transport.js';
 export { readCheckpoint, writeCheckpoint } from './engine/persist/file.js';
-export type { Position } from './engine/replay/position.js';
+export type { Position } from './engine/replay/state/position.js';
 export {
   type Progress,
   type ReplayOptions,
@@ -44,5 +44,5 @@ export type { Place } from './recording/symbols.js';
 export type { ValueOf, ValueType } from './api/values.js';
 export { divert, type DiversionHandle, type DivertOptions } from './recording/divert.js';
 export type { Evaluated, ExpressionValue } from './expressions/value.js';
-export type { DebugStop, DebugTask, LifecycleKind, WatchAccess } from './engine/debug/target.js';
+export type { DebugStop, DebugTask, LifecycleKind, WatchAccess } from './engine/target.js';
 export type { SourceLine } from './engine/symbols/line-table.js';

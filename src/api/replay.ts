@@ -17,7 +17,7 @@ import type {
   Direction,
   LifecycleKind,
   Watchpoint,
-} from '../engine/debug/target.js';
+} from '../engine/target.js';
 import { formatVma } from '../engine/mm/vma.js';
 import type { SourceLine } from '../engine/symbols/line-table.js';
 import { formatSymbol } from '../engine/symbols/symbolizer.js';

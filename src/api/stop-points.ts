@@ -1,5 +1,5 @@
 /** What scripts set and remember. */
-import type { WatchAccess } from '../engine/debug/target.js';
+import type { WatchAccess } from '../engine/target.js';
 
 /** `Replay` is the class of scripts. */
 export interface PointOptions<Replay> {

@@ -37,7 +37,7 @@ export async function reportFailure(
 
 /** The report of a divergence, as text and for JSON; null where the error has none. */
 async function divergence(error: RevenantError): Promise<{ text: string; document: unknown } | null> {
-  const { DivergenceError, formatReport, reportDocument } = await import('../engine/replay/report.js');
+  const { DivergenceError, formatReport, reportDocument } = await import('../engine/replay/report/report.js');
   if (!(error instanceof DivergenceError)) return null;
   return { text: `revenant: ${formatReport(error.report)}`, document: reportDocument(error.report) };
 }

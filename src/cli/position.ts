@@ -1,5 +1,5 @@
 import { hex } from '../engine/base/address.js';
-import type { Position } from '../engine/replay/position.js';
+import type { Position } from '../engine/replay/state/position.js';
 import { printable } from './printable.js';
 
 const COLUMNS = 3;

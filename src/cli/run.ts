@@ -1,7 +1,7 @@
 import { RevenantError } from '../engine/base/errors.js';
 import type { Logger } from '../engine/base/log.js';
 import type { CheckpointFiles } from '../engine/persist/archive.js';
-import type { Position } from '../engine/replay/position.js';
+import type { Position } from '../engine/replay/state/position.js';
 import { tickStrategyFor } from '../engine/replay/ticks/choose.js';
 import type { ReplayStats } from '../engine/replay/session.js';
 import { ReplaySession } from '../engine/replay/session.js';

@@ -4,7 +4,7 @@
  * use what they were given again, long after the diversion that it was for.
  */
 import { gva, type Gva } from '../engine/base/address.js';
-import type { DebugTarget, MutableTarget } from '../engine/debug/target.js';
+import type { DebugTarget, MutableTarget } from '../engine/target.js';
 import { PacketError } from './packet/fields.js';
 
 const PAGE = 0x1000;

@@ -3,7 +3,7 @@
  * before it goes on; so what is wanted is kept here, and the target is told of differences only, before it runs.
  */
 import { gva, USER_END } from '../engine/base/address.js';
-import type { Breakpoint, DebugTarget, WatchAccess, Watchpoint } from '../engine/debug/target.js';
+import type { Breakpoint, DebugTarget, WatchAccess, Watchpoint } from '../engine/target.js';
 import { parseConditions } from './agent/conditions.js';
 import { PacketError, parseCount, split } from './packet/fields.js';
 

@@ -2,7 +2,7 @@
 import type { Gva } from '../engine/base/address.js';
 import type { RevenantError } from '../engine/base/errors.js';
 import { Reg, getUnsigned, type RegisterWords } from '../engine/base/registers.js';
-import type { DebugStop, DebugTarget, MutableTarget } from '../engine/debug/target.js';
+import type { DebugStop, DebugTarget, MutableTarget } from '../engine/target.js';
 import type { BreakpointTable } from './breakpoints.js';
 
 /** A call that gdb has prepared. */

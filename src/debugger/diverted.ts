@@ -1,6 +1,6 @@
 /** Stops and output of diversions. */
 import { Prot } from '../engine/mm/vma.js';
-import type { DebugStop } from '../engine/debug/target.js';
+import type { DebugStop } from '../engine/target.js';
 import type { Diversion } from './calls.js';
 import type { Session } from './session.js';
 import { endOf, exitReply, hereReply, replyOf } from './stops.js';

@@ -3,7 +3,7 @@
  * places of its entries (System V ABI, "Program Header"; link.h: r_debug, link_map).
  */
 import { gva, USER_END } from '../engine/base/address.js';
-import type { DebugTarget } from '../engine/debug/target.js';
+import type { DebugTarget } from '../engine/target.js';
 import { Prot } from '../engine/mm/vma.js';
 import { auxiliary, AT_PHDR, programOf } from './program.js';
 

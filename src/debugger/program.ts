@@ -1,4 +1,4 @@
-import type { DebugTarget } from '../engine/debug/target.js';
+import type { DebugTarget } from '../engine/target.js';
 
 /** Type of the auxiliary vector's entry that tells where the program's headers are mapped (elf.h). */
 export const AT_PHDR = 3n;

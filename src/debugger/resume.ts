@@ -2,7 +2,7 @@
 import { gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { getRegister, Reg } from '../engine/base/registers.js';
-import type { DebugStop, DebugTarget, LifecycleKind, RunRequest } from '../engine/debug/target.js';
+import type { DebugStop, DebugTarget, LifecycleKind, RunRequest } from '../engine/target.js';
 import { noteDivertedStop, takeOutput } from './diverted.js';
 import { changeAddress } from './modules.js';
 import { PacketError } from './packet/fields.js';

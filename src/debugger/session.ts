@@ -11,7 +11,7 @@ import type {
   MutableTarget,
   ReplayTarget,
   StartDiversion,
-} from '../engine/debug/target.js';
+} from '../engine/target.js';
 import type { XstateLayout } from '../engine/x86/xstate-layout.js';
 import { Allocations } from './allocations.js';
 import { agentContext, anyHolds } from './agent/conditions.js';

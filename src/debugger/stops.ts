@@ -1,5 +1,5 @@
 /** Stops as stop replies (gdb manual, "Stop Reply Packets"). */
-import type { DebugStop, DebugTask } from '../engine/debug/target.js';
+import type { DebugStop, DebugTask } from '../engine/target.js';
 import { PacketError, textToHex } from './packet/fields.js';
 import type { Session } from './session.js';
 import { SIGNAL_NAMES } from '../engine/base/linux.js';

@@ -4,7 +4,7 @@
  */
 import type { Gva } from '../engine/base/address.js';
 import { Reg, getUnsigned } from '../engine/base/registers.js';
-import type { DebugTarget } from '../engine/debug/target.js';
+import type { DebugTarget } from '../engine/target.js';
 import { readWord } from './calls.js';
 import { PacketError } from './packet/fields.js';
 

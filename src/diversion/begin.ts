@@ -1,15 +1,15 @@
 import { type Gva } from '../engine/base/address.js';
 import { CloneFlag, Sys } from '../engine/base/linux.js';
 import { Reg, getSigned, getUnsigned, setSigned } from '../engine/base/registers.js';
-import type { ReplayCore } from '../engine/replay/core.js';
+import type { ReplayCore } from '../engine/replay/state/core.js';
 import {
   BufferHeader,
   RECORD_ONLY_CODE,
   RECORD_ONLY_EXITS,
   RR_PAGE_BREAKPOINT_VALUE,
   globalsBreakpointValue,
-} from '../engine/replay/layout.js';
-import { adoptBufferedMask, setRecordOnlyCode } from '../engine/replay/syscallbuf.js';
+} from '../engine/guest/rr-abi.js';
+import { adoptBufferedMask, setRecordOnlyCode } from '../engine/replay/program/syscallbuf.js';
 import { REAL_TIMER, type RecordedSignals, type RecordedTimer } from '../engine/task/recorded-signals.js';
 import { signalBit } from '../engine/task/signal-state.js';
 import type { Task, ThreadGroup } from '../engine/task/task.js';

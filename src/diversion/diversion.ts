@@ -12,7 +12,7 @@ import type {
   OpenDescriptor,
   RunRequest,
   Watchpoint,
-} from '../engine/debug/target.js';
+} from '../engine/target.js';
 import type { Vma } from '../engine/mm/vma.js';
 import { SIG_DFL, SIG_IGN } from '../engine/task/signal-state.js';
 import type { Task } from '../engine/task/task.js';

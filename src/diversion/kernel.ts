@@ -1,6 +1,6 @@
 import { RevenantError } from '../engine/base/errors.js';
 import type { Logger } from '../engine/base/log.js';
-import type { GuestCore } from '../engine/replay/guest-core.js';
+import type { GuestCore } from '../engine/guest/guest-core.js';
 import type { XstateLayout } from '../engine/x86/xstate-layout.js';
 import type { DiversionClock } from './clock.js';
 import { FileBacking } from '../engine/mm/backing.js';

@@ -5,8 +5,8 @@
  */
 import type { Gva } from '../engine/base/address.js';
 import { Reg, getSigned, getUnsigned } from '../engine/base/registers.js';
-import type { ReplayCore } from '../engine/replay/core.js';
-import { BufferHeader, BufferRecord } from '../engine/replay/layout.js';
+import type { ReplayCore } from '../engine/replay/state/core.js';
+import { BufferHeader, BufferRecord } from '../engine/guest/rr-abi.js';
 import { EventKind, SyscallState, type TraceFrame } from '../engine/trace/frame.js';
 import { TraceReader } from '../engine/trace/reader.js';
 

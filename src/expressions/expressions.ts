@@ -4,8 +4,8 @@
  */
 import fs from 'node:fs';
 import { RevenantError } from '../engine/base/errors.js';
-import type { MutableTarget } from '../engine/debug/target.js';
-import type { MappedSymbols } from '../engine/replay/mapped-symbols.js';
+import type { MutableTarget } from '../engine/target.js';
+import type { MappedSymbols } from '../engine/guest/mapped-symbols.js';
 import { nearMisses, nearText, ambiguous } from '../engine/symbols/near.js';
 import type { Evaluator } from '../diversion/call/evaluate.js';
 import { isTypedCall, parseExpression, usesRegister, type Expression } from '../diversion/call/expression.js';

@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { RevenantError } from '../engine/base/errors.js';
 import type { Logger } from '../engine/base/log.js';
-import type { DebugStop, MutableTarget, ReplayTarget } from '../engine/debug/target.js';
+import type { DebugStop, MutableTarget, ReplayTarget } from '../engine/target.js';
 import { mappedFiles } from '../engine/trace/landmarks.js';
 import { TraceReader } from '../engine/trace/reader.js';
 import { recordedLayout } from '../engine/x86/xstate-layout.js';

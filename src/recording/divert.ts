@@ -2,10 +2,10 @@
 import fs from 'node:fs';
 import { RevenantError } from '../engine/base/errors.js';
 import type { Gva } from '../engine/base/address.js';
-import type { DebugStop, MutableTarget } from '../engine/debug/target.js';
+import type { DebugStop, MutableTarget } from '../engine/target.js';
 import type { ClockMode } from '../diversion/clock.js';
 import { Evaluator } from '../diversion/call/evaluate.js';
-import { MappedSymbols } from '../engine/replay/mapped-symbols.js';
+import { MappedSymbols } from '../engine/guest/mapped-symbols.js';
 import { DEFAULT_POLICY, type DiversionLimits, type DiversionPolicy } from '../diversion/policy.js';
 import { startDiversion, type DiversionSource } from '../diversion/start.js';
 import { evaluateBySymbols, type Expressions } from '../expressions/expressions.js';

@@ -4,7 +4,7 @@ import type { Gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { formatPlace, type PlaceText, type SymbolPlace } from '../engine/base/place.js';
 import { Reg, getUnsigned } from '../engine/base/registers.js';
-import type { DebugStop } from '../engine/debug/target.js';
+import type { DebugStop } from '../engine/target.js';
 import { endsInstruction } from '../engine/x86/disassemble.js';
 import type { TravelTarget } from '../engine/travel/target.js';
 import type { TraceReader } from '../engine/trace/reader.js';

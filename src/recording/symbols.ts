@@ -2,7 +2,7 @@
 import { USER_END, type Gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import type { Vma } from '../engine/mm/vma.js';
-import type { ReplayCore } from '../engine/replay/core.js';
+import type { ReplayCore } from '../engine/replay/state/core.js';
 import type { SourceLine } from '../engine/symbols/line-table.js';
 import type { SymbolHit } from '../engine/symbols/symbolizer.js';
 import type { Task } from '../engine/task/task.js';
@@ -13,9 +13,9 @@ import {
   type LinePlace,
   type SymbolPlace,
 } from '../engine/base/place.js';
-import { MappedSymbols } from '../engine/replay/mapped-symbols.js';
+import { MappedSymbols } from '../engine/guest/mapped-symbols.js';
 import type { TraceReader } from '../engine/trace/reader.js';
-import { symbolHit } from '../engine/replay/symbols.js';
+import { symbolHit } from '../engine/replay/state/symbols.js';
 import { Lines } from './lines.js';
 import { RecordedSymbols } from './recorded-symbols.js';
 

@@ -15,7 +15,7 @@ import type {
   ReplayTarget,
   RunRequest,
   Watchpoint,
-} from '../../src/engine/debug/target.js';
+} from '../../src/engine/target.js';
 import type { Vma } from '../../src/engine/mm/vma.js';
 import { execImage } from '../../src/engine/x86/xstate-image.js';
 import type { XstateLayout } from '../../src/engine/x86/xstate-layout.js';

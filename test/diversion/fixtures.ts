@@ -1,5 +1,5 @@
 /** A replay that stands somewhere, and diversions of it. */
-import type { DebugStop, MutableTarget } from '../../src/engine/debug/target.js';
+import type { DebugStop, MutableTarget } from '../../src/engine/target.js';
 import { silentLogger, type Logger } from '../../src/engine/base/log.js';
 import { Machine } from '../../src/engine/kvm/machine.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { RevenantError } from '../../src/engine/base/errors.js';
-import type { ReplayCore } from '../../src/engine/replay/core.js';
+import type { ReplayCore } from '../../src/engine/replay/state/core.js';
 import { ReplaySession } from '../../src/engine/replay/session.js';
 import { DamagedTrace } from '../trace/damaged-trace.js';
 import type { Random } from '../trace/mutate.js';

@@ -8,7 +8,7 @@ import { silentLogger } from '../../src/engine/base/log.js';
 import { Machine, type MachineConfig } from '../../src/engine/kvm/machine.js';
 import { nativeConfig } from '../../src/engine/kvm/native-config.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { DivergenceError, formatReport } from '../../src/engine/replay/report.js';
+import { DivergenceError, formatReport } from '../../src/engine/replay/report/report.js';
 import { ReplaySession } from '../../src/engine/replay/session.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';

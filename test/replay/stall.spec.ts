@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Gva } from '../../src/engine/base/address.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import type { ReplayCore } from '../../src/engine/replay/core.js';
+import type { ReplayCore } from '../../src/engine/replay/state/core.js';
 import { TICK_STRATEGIES } from '../../src/engine/replay/ticks/strategy.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { openSession } from './open-session.js';

@@ -1,7 +1,7 @@
 /** Moments between frames have names, which lead to them from anywhere and in any replay. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import type { Moment } from '../../src/engine/debug/target.js';
+import type { Moment } from '../../src/engine/target.js';
 import type { TravelTarget } from '../../src/engine/travel/target.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { runCli } from '../cli/run-cli.js';

@@ -1,7 +1,7 @@
 /** What the specs of time travel share: a target over a sample trace, and symbols in it. */
 import type { Gva } from '../../src/engine/base/address.js';
 import { silentLogger } from '../../src/engine/base/log.js';
-import type { DebugStop, RunRequest } from '../../src/engine/debug/target.js';
+import type { DebugStop, RunRequest } from '../../src/engine/target.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { TravelTarget, type TravelOptions } from '../../src/engine/travel/target.js';

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect } from 'vitest';
 import type { Gva } from '../../src/engine/base/address.js';
 import { Reg, getRegister } from '../../src/engine/base/registers.js';
-import { isRecorders } from '../../src/engine/debug/patched-code.js';
+import { isRecorders } from '../../src/engine/guest/stops/patched-code.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { TravelTarget } from '../../src/engine/travel/target.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';

@@ -5,7 +5,7 @@ import type { Logger } from '../../engine/base/log.js';
 import { checkpointName, findCheckpoints, type Found } from '../../engine/persist/archive.js';
 import { writeCheckpoint } from '../../engine/persist/file.js';
 import { traceIdentity } from '../../engine/persist/identity.js';
-import type { Checkpoint } from '../../engine/replay/checkpoint.js';
+import type { Checkpoint } from '../../engine/replay/state/checkpoint.js';
 import { ReplaySession } from '../../engine/replay/session.js';
 import { tickStrategyFor } from '../../engine/replay/ticks/choose.js';
 import type { TraceReader } from '../../engine/trace/reader.js';

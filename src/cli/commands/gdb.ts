@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { Logger } from '../../engine/base/log.js';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
-import type { StartDiversion } from '../../engine/debug/target.js';
+import type { StartDiversion } from '../../engine/target.js';
 import { DebugServer, parseAddress } from '../../debugger/server.js';
 import { gdbScript } from '../../expressions/gdb-scripts.js';
 import { openSession, type DebugOptions } from '../debug/opening.js';

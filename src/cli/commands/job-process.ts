@@ -2,7 +2,7 @@
 import type { Logger } from '../../engine/base/log.js';
 import { hex } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
-import { DivergenceError, formatReport, reportDocument } from '../../engine/replay/report.js';
+import { DivergenceError, formatReport, reportDocument } from '../../engine/replay/report/report.js';
 import { shellStatus } from '../../jobs/find-traces.js';
 import type { DivergenceDocument, MachineFacts as JobMachineFacts } from '../../jobs/result.js';
 import type { Progress, Replayer, ReplayOutcome } from '../../jobs/run/execute.js';

@@ -1,6 +1,6 @@
 import type { Logger } from '../../engine/base/log.js';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
-import type { StartDiversion } from '../../engine/debug/target.js';
+import type { StartDiversion } from '../../engine/target.js';
 import { DebugServer, isLocal, parseAddress } from '../../debugger/server.js';
 import { openSession, type DebugOptions } from '../debug/opening.js';
 import { gdbScript } from '../../expressions/gdb-scripts.js';

@@ -1,5 +1,5 @@
 import { invariant } from '../../engine/base/errors.js';
-import type { StartDiversion } from '../../engine/debug/target.js';
+import type { StartDiversion } from '../../engine/target.js';
 import { TravelTarget } from '../../engine/travel/target.js';
 import { policyOf } from '../../recording/divert.js';
 import type { ClockMode } from '../../diversion/clock.js';

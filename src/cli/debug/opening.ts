@@ -2,7 +2,7 @@
 import path from 'node:path';
 import type { Logger } from '../../engine/base/log.js';
 import { requirePlace } from '../../engine/base/place.js';
-import type { StartDiversion } from '../../engine/debug/target.js';
+import type { StartDiversion } from '../../engine/target.js';
 import { recordedLayout } from '../../engine/x86/xstate-layout.js';
 import type { OpenedSession } from '../../debugger/server.js';
 import { Session } from '../../debugger/session.js';

@@ -1,7 +1,7 @@
 /** Where debugging begins. */
 import { RevenantError } from '../../engine/base/errors.js';
 import type { PlaceText } from '../../engine/base/place.js';
-import type { DebugStop, ReplayTarget } from '../../engine/debug/target.js';
+import type { DebugStop, ReplayTarget } from '../../engine/target.js';
 import { readCheckpoint } from '../../engine/persist/file.js';
 import type { Interrupt } from '../interrupt.js';
 import { PlaceNavigator } from '../../recording/navigator.js';

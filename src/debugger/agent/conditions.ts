@@ -1,5 +1,5 @@
 /** The conditions behind the address of a `Z` packet. */
-import type { DebugTarget } from '../../engine/debug/target.js';
+import type { DebugTarget } from '../../engine/target.js';
 import type { Gva } from '../../engine/base/address.js';
 import { USER_END } from '../../engine/base/address.js';
 import { fromHex, PacketError, parseCount } from '../packet/fields.js';

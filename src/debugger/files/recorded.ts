@@ -1,7 +1,7 @@
 /** Files as gdb may read them: those that the recording holds, and what /proc says of its processes. */
 import { posix } from 'node:path';
 import type { ByteSource } from '../../engine/mm/backing.js';
-import type { DebugTarget } from '../../engine/debug/target.js';
+import type { DebugTarget } from '../../engine/target.js';
 import { hex } from '../../engine/base/address.js';
 import { programOf } from '../program.js';
 import { isShared, Prot, type Vma } from '../../engine/mm/vma.js';

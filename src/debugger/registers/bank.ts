@@ -1,5 +1,5 @@
 /** Registers of tasks by gdb's numbers: reading and writing them one by one or all at once. */
-import type { DebugTarget, MutableTarget } from '../../engine/debug/target.js';
+import type { DebugTarget, MutableTarget } from '../../engine/target.js';
 import type { XstateLayout } from '../../engine/x86/xstate-layout.js';
 import { fromHex, PacketError, toHex } from '../packet/fields.js';
 import type { RegisterState } from './access.js';

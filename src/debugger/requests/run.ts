@@ -1,6 +1,6 @@
 /** Requests that make the program run, forwards and backwards, and those that end it. */
 import { gva, USER_END } from '../../engine/base/address.js';
-import type { RunRequest } from '../../engine/debug/target.js';
+import type { RunRequest } from '../../engine/target.js';
 import {
   errorReply,
   OK,

@@ -10,7 +10,7 @@ import {
   setSigned,
   type RegisterWords,
 } from '../../engine/base/registers.js';
-import type { DebugStop, MutableTarget } from '../../engine/debug/target.js';
+import type { DebugStop, MutableTarget } from '../../engine/target.js';
 import { roundDown } from './round.js';
 import type { Argument } from './value.js';
 

@@ -1,7 +1,7 @@
 import type { Gva } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
-import type { DebugStop, MutableTarget } from '../../engine/debug/target.js';
-import type { FoundSymbol } from '../../engine/replay/mapped-symbols.js';
+import type { DebugStop, MutableTarget } from '../../engine/target.js';
+import type { FoundSymbol } from '../../engine/guest/mapped-symbols.js';
 import { Caller, type Argument } from './caller.js';
 import { parseExpression, type Expression } from './expression.js';
 import { argumentsFor, overloadFor } from './overloads.js';

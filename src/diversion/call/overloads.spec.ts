@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Gva } from '../../engine/base/address.js';
-import type { FoundSymbol } from '../../engine/replay/mapped-symbols.js';
+import type { FoundSymbol } from '../../engine/guest/mapped-symbols.js';
 import { argumentsFor, overloadFor } from './overloads.js';
 import { long, real, type Value } from './value.js';
 

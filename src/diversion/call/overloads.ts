@@ -1,5 +1,5 @@
 /** Which function a call means, and how its arguments are passed, where the function's name tells types. Pure. */
-import type { FoundSymbol } from '../../engine/replay/mapped-symbols.js';
+import type { FoundSymbol } from '../../engine/guest/mapped-symbols.js';
 import { ambiguous } from '../../engine/symbols/near.js';
 import { asArgument, isReal, type Argument, type Value } from './value.js';
 

@@ -8,14 +8,14 @@ import {
   setSigned,
   type RegisterWords,
 } from '../../engine/base/registers.js';
-import { Lift, type GuestStops } from '../../engine/debug/guest-stops.js';
-import type { Watchpoint } from '../../engine/debug/target.js';
+import { Lift, type GuestStops } from '../../engine/guest/stops/guest-stops.js';
+import type { Watchpoint } from '../../engine/target.js';
 import { Exit } from '../../engine/kvm/exit.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
-import { answerCpuid, completeInstruction, type Completion } from '../../engine/replay/completion.js';
-import type { GuestCore } from '../../engine/replay/guest-core.js';
-import { readMemory } from '../../engine/replay/unraised.js';
-import { REPLAY_ASSIST_IP } from '../../engine/replay/layout.js';
+import { answerCpuid, completeInstruction, type Completion } from '../../engine/guest/completion.js';
+import type { GuestCore } from '../../engine/guest/guest-core.js';
+import { readMemory } from '../../engine/replay/perform/unraised.js';
+import { REPLAY_ASSIST_IP } from '../../engine/guest/rr-abi.js';
 import type { Task } from '../../engine/task/task.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../../engine/x86/decode.js';
 import { isWild, undoBranch, undoCall } from '../../engine/x86/wild-branch.js';
@@ -252,7 +252,7 @@ export class DiversionRunner {
       return WATCH;
     }
     if (this.stops.stopsAt(task, getUnsigned(registers, Reg.rip) as Gva)) return BREAKPOINT;
-    // Nobody's: see Runner.debug.
+    // Nobody's: see ReplayRunner.debug.
     registers[2 * Reg.eflags] |= EFLAGS_RESUME;
     return null;
   }

@@ -1,7 +1,7 @@
 import { invariant } from '../../engine/base/errors.js';
 import { Reg, getSigned, getUnsigned, setSigned } from '../../engine/base/registers.js';
 import type { Gva } from '../../engine/base/address.js';
-import type { DebugStop, LifecycleKind, RunRequest } from '../../engine/debug/target.js';
+import type { DebugStop, LifecycleKind, RunRequest } from '../../engine/target.js';
 import { DiversionEnded, isMemoryLimit, type Kernel } from '../kernel.js';
 import type { Process, Thread } from '../process.js';
 import { deliver, hasSignal, matters, takeSignal } from '../signals/deliver.js';

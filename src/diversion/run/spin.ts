@@ -1,6 +1,6 @@
 import { wordsToGva, type Gva } from '../../engine/base/address.js';
 import { Reg, getUnsigned, type RegisterWords } from '../../engine/base/registers.js';
-import type { GuestCore } from '../../engine/replay/guest-core.js';
+import type { GuestCore } from '../../engine/guest/guest-core.js';
 import type { Task } from '../../engine/task/task.js';
 import { MAX_INSTRUCTION_LENGTH } from '../../engine/x86/decode.js';
 import { storesOf, type Store } from '../../engine/x86/operands.js';

@@ -1,6 +1,6 @@
 import type { Gva } from '../../engine/base/address.js';
-import type { GuestStops } from '../../engine/debug/guest-stops.js';
-import type { Breakpoint, DebugStop, Watchpoint } from '../../engine/debug/target.js';
+import type { GuestStops } from '../../engine/guest/stops/guest-stops.js';
+import type { Breakpoint, DebugStop, Watchpoint } from '../../engine/target.js';
 import type { Thread } from '../process.js';
 
 /**

@@ -4,7 +4,7 @@ import { Reg, setSigned } from '../../engine/base/registers.js';
 import { SharedObject } from '../../engine/mm/backing.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
 import { Prot } from '../../engine/mm/vma.js';
-import { THREAD_LOCALS, ThreadLocals } from '../../engine/replay/layout.js';
+import { THREAD_LOCALS, ThreadLocals } from '../../engine/guest/rr-abi.js';
 import { FdTable } from '../../engine/task/fd-table.js';
 import { NO_ALT_STACK, SignalActions } from '../../engine/task/signal-state.js';
 import { Task, ThreadGroup } from '../../engine/task/task.js';

@@ -7,6 +7,8 @@
  * registers between them is one `set`.
  */
 
+import { wordsToGva, type Gva } from './address.js';
+
 // prettier-ignore
 export const REGISTER_NAMES = [
   'r15', 'r14', 'r13', 'r12', 'rbp', 'rbx', 'r11', 'r10', 'r9', 'r8', 'rax', 'rcx', 'rdx', 'rsi',
@@ -54,6 +56,9 @@ export function getSigned(words: RegisterWords, slot: number): number {
 export function getUnsigned(words: RegisterWords, slot: number): number {
   return words[2 * slot + 1] * 0x1_0000_0000 + words[2 * slot];
 }
+
+/** The instruction pointer, or -1 where it is not a user-space address. */
+export const ripOf = (words: RegisterWords): Gva => wordsToGva(words[2 * Reg.rip], words[2 * Reg.rip + 1]);
 
 /** Stores a signed integer with |value| < 2^53. */
 export function setSigned(words: RegisterWords, slot: number, value: number): void {

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { RevenantError } from '../base/errors.js';
-import type { Checkpoint } from '../replay/checkpoint.js';
+import type { Checkpoint } from '../replay/state/checkpoint.js';
 import type { ReplaySession } from '../replay/session.js';
 import type { TraceReader } from '../trace/reader.js';
 import type { Archive } from '../travel/archive.js';

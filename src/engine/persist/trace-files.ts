@@ -1,6 +1,6 @@
 import type { ByteSource, FileBacking } from '../mm/backing.js';
 import { RevenantError } from '../base/errors.js';
-import type { ReplayCore } from '../replay/core.js';
+import type { ReplayCore } from '../replay/state/core.js';
 import type { MMapRecord } from '../trace/records.js';
 import { damaged } from './shape.js';
 

@@ -1,7 +1,7 @@
 /** What goes into a replay session and what it tells. */
-import type { CoreOptions, ReplayCore } from './core.js';
-import type { Runner } from './runner.js';
-import type { StopListener } from './stop-listener.js';
+import type { CoreOptions, ReplayCore } from './state/core.js';
+import type { ReplayRunner } from './run/runner.js';
+import type { StopListener } from './run/stop-listener.js';
 import type { TickStrategies } from './ticks/strategies.js';
 import type { TickStrategyName } from './ticks/strategy.js';
 
@@ -46,7 +46,7 @@ export type Progress = 'more' | 'pending' | 'end' | 'stopped';
 /** What a debugger works with. */
 export interface SessionDebugging {
   readonly core: ReplayCore;
-  readonly runner: Runner;
+  readonly runner: ReplayRunner;
   readonly strategies: TickStrategies;
   stopFor(listener: StopListener | null): void;
 }

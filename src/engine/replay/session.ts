@@ -2,20 +2,21 @@ import { invariant, RevenantError } from '../base/errors.js';
 import { CounterLostError } from '../kvm/branch-counter.js';
 import { SyscallState, type TraceFrame, EventKind } from '../trace/frame.js';
 import type { Task } from '../task/task.js';
-import { ReplayCore } from './core.js';
-import { diverged, type DivergenceCause } from './diverge.js';
-import { hangs, isCutShort, noTask, unusedMapping } from './frame-errors.js';
-import { FrameHistory } from './history.js';
-import { isInCall, performFrame, prepareFrame, type PerformContext } from './perform.js';
-import { isBookkeeping, planStep, type PlanState } from './plan.js';
+import { ReplayCore } from './state/core.js';
+import { diverged, type DivergenceCause } from './report/diverge.js';
+import { hangs, isCutShort, noTask, unusedMapping } from './report/frame-errors.js';
+import { FrameHistory } from './report/history.js';
+import { isInCall, performFrame, prepareFrame } from './perform/perform.js';
+import type { ReplayContext } from './perform/context.js';
+import { isBookkeeping, planStep, type PlanState } from './plan/plan.js';
 import { OutputOnce } from './output-once.js';
-import { describePosition, type Position } from './position.js';
-import { reachGoal, type Reach } from './reach.js';
-import { Runner } from './runner.js';
-import { writeRseqCpu } from './signals.js';
+import { describePosition, type Position } from './state/position.js';
+import { reachGoal, type Reach } from './perform/reach.js';
+import { ReplayRunner } from './run/runner.js';
+import { writeRseqCpu } from './perform/signals.js';
 import { StallWatch } from './stall.js';
-import { Action, Goal, ReplayStep } from './step.js';
-import { Staging } from './staging.js';
+import { Action, Goal, ReplayStep } from './plan/step.js';
+import { Staging } from './perform/staging.js';
 import { TickCheck } from './ticks/check.js';
 import { isElidable } from './ticks/elide.js';
 import { TickStrategies } from './ticks/strategies.js';
@@ -26,11 +27,10 @@ import {
   takeCheckpoint,
   type Checkpoint,
   type CheckpointPlace,
-} from './checkpoint.js';
+} from './state/checkpoint.js';
 import { ExactRanges } from './ticks/exact-ranges.js';
 import type { Progress, ReplayOptions, ReplayStats, SessionDebugging } from './session-types.js';
 import { Timeline, endsByRegisters } from './timeline.js';
-
 export type { Progress, ReplayOptions, ReplayStats, SessionDebugging } from './session-types.js';
 
 /** What an exit counts for in the stall limit: its order of magnitude on a processor that emulates another. */
@@ -45,11 +45,11 @@ const NOMINAL_EXIT_MICROS = 50;
 export class ReplaySession {
   private readonly core: ReplayCore;
   readonly output: OutputOnce;
-  private readonly runner: Runner;
+  private readonly runner: ReplayRunner;
   private readonly history = new FrameHistory();
   private readonly step = new ReplayStep();
   private readonly planState = { started: false, entered: false, skipExecution: false, elidable: false };
-  private readonly context: PerformContext;
+  private readonly context: ReplayContext;
   /** The frame being replayed, while its goal is not reached yet. */
   private frame: TraceFrame | null = null;
   private task: Task | null = null;
@@ -72,7 +72,7 @@ export class ReplaySession {
   private constructor(options: ReplayOptions) {
     this.output = new OutputOnce(options.output);
     this.core = new ReplayCore({ ...options, output: (stream, bytes) => this.output.write(stream, bytes) });
-    this.runner = new Runner(this.core);
+    this.runner = new ReplayRunner(this.core);
     this.ticks = new TickStrategies(options.machine, this.runner);
     this.chosen = options.tickStrategy ?? (options.verifyTicks ? 'branches' : 'match');
     this.context = {

@@ -5,9 +5,9 @@ import {
   takeCheckpoint,
   type Checkpoint,
   type CheckpointPlace,
-} from './checkpoint.js';
-import type { ReplayCore } from './core.js';
-import { isFoundByRegisters } from './plan.js';
+} from './state/checkpoint.js';
+import type { ReplayCore } from './state/core.js';
+import { isFoundByRegisters } from './plan/plan.js';
 import { isElidable } from './ticks/elide.js';
 
 /** A wrong landing shows soon as a rule; pages that a checkpoint holds are memory. */

@@ -1,4 +1,4 @@
-import type { Checkpoint } from '../replay/checkpoint.js';
+import type { Checkpoint } from '../replay/state/checkpoint.js';
 
 /** Checkpoints that lie somewhere to be read: all between two frames, known by the FrameTime of the frame before. */
 export interface Archive {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Checkpoint } from '../replay/checkpoint.js';
+import type { Checkpoint } from '../replay/state/checkpoint.js';
 import { Stopovers, type Stopover } from './checkpoints.js';
 
 const LIMIT = 8;

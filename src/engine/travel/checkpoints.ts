@@ -1,4 +1,4 @@
-import type { Checkpoint } from '../replay/checkpoint.js';
+import type { Checkpoint } from '../replay/state/checkpoint.js';
 
 /** A checkpoint on the way through the recording. */
 export interface Stopover {

@@ -1,4 +1,4 @@
-import type { DebugStop } from '../debug/target.js';
+import type { DebugStop } from '../target.js';
 
 /** What ends a run of the travelling session. */
 export type TravelEvent =

@@ -1,9 +1,9 @@
 import { Sys } from '../base/linux.js';
 import { CloneFlag } from '../base/linux.js';
 import { Reg } from '../base/registers.js';
-import type { DebugStop, LifecycleKind } from '../debug/target.js';
-import type { ReplayCore } from '../replay/core.js';
-import { isExecExit } from '../replay/plan.js';
+import type { DebugStop, LifecycleKind } from '../target.js';
+import type { ReplayCore } from '../replay/state/core.js';
+import { isExecExit } from '../replay/plan/plan.js';
 import type { Task } from '../task/task.js';
 import { EventKind, SyscallState, type TraceFrame } from '../trace/frame.js';
 

@@ -1,14 +1,14 @@
 import { wordsToGva, type Gva } from '../base/address.js';
-import { Reg } from '../base/registers.js';
-import { Lift, type GuestStops } from '../debug/guest-stops.js';
-import type { Breakpoint, DebugStop, Watchpoint } from '../debug/target.js';
-import type { ReplayCore } from '../replay/core.js';
-import { Stop, ripOf, type Runner } from '../replay/runner.js';
-import { Goal, type ReplayStep } from '../replay/step.js';
-import type { StopListener } from '../replay/stop-listener.js';
+import { Reg, ripOf } from '../base/registers.js';
+import { Lift, type GuestStops } from '../guest/stops/guest-stops.js';
+import type { Breakpoint, DebugStop, Watchpoint } from '../target.js';
+import type { ReplayCore } from '../replay/state/core.js';
+import { Stop, type ReplayRunner } from '../replay/run/runner.js';
+import { Goal, type ReplayStep } from '../replay/plan/step.js';
+import type { StopListener } from '../replay/run/stop-listener.js';
 import type { Task } from '../task/task.js';
 import { EventKind, SyscallState, type TraceFrame } from '../trace/frame.js';
-import { isExecExit } from '../replay/plan.js';
+import { isExecExit } from '../replay/plan/plan.js';
 import type { TravelEvent } from './event.js';
 import type { FrameStops } from './frame-stops.js';
 
@@ -68,7 +68,7 @@ export class TravelListener implements StopListener {
 
   constructor(
     private readonly core: ReplayCore,
-    private readonly runner: Runner,
+    private readonly runner: ReplayRunner,
     private readonly stops: GuestStops,
     private readonly frames: FrameStops,
   ) {

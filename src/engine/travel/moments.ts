@@ -1,7 +1,7 @@
 import type { Gva } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
-import type { DebugStop, Moment } from '../debug/target.js';
-import { ripOf } from '../replay/runner.js';
+import type { DebugStop, Moment } from '../target.js';
+import { ripOf } from '../base/registers.js';
 import { RUN } from './listener.js';
 import { Interrupted, type Slices } from './mover.js';
 import type { Reverse } from './reverse.js';

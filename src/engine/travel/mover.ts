@@ -1,7 +1,7 @@
 import { invariant } from '../base/errors.js';
 import type { RegisterWords } from '../base/registers.js';
-import type { GuestStops } from '../debug/guest-stops.js';
-import type { Checkpoint } from '../replay/checkpoint.js';
+import type { GuestStops } from '../guest/stops/guest-stops.js';
+import type { Checkpoint } from '../replay/state/checkpoint.js';
 import type { ReplaySession } from '../replay/session.js';
 import type { Task } from '../task/task.js';
 import type { Archive } from './archive.js';

@@ -1,8 +1,8 @@
 import type { Gva } from '../base/address.js';
 import { invariant } from '../base/errors.js';
-import type { DebugStop } from '../debug/target.js';
-import { ripOf } from '../replay/runner.js';
-import { Goal } from '../replay/step.js';
+import type { DebugStop } from '../target.js';
+import { ripOf } from '../base/registers.js';
+import { Goal } from '../replay/plan/step.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 import { sameRegisters } from './same-state.js';
 import type { Stopover } from './checkpoints.js';

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { EFLAGS_RESUME, Reg, type RegisterWords } from '../base/registers.js';
 import { Content } from '../mm/content.js';
-import type { Checkpoint } from '../replay/checkpoint.js';
-import type { ReplayCore } from '../replay/core.js';
-import { hasThreadLocals, THREAD_LOCALS } from '../replay/layout.js';
+import type { Checkpoint } from '../replay/state/checkpoint.js';
+import type { ReplayCore } from '../replay/state/core.js';
+import { hasThreadLocals, THREAD_LOCALS } from '../guest/rr-abi.js';
 import type { Task } from '../task/task.js';
 import { PAGE_SIZE } from '../base/address.js';
 import { convertImage } from '../x86/xstate-image.js';

@@ -1,8 +1,8 @@
 import { type Gva } from '../base/address.js';
 import { RevenantError, invariant } from '../base/errors.js';
-import type { Breakpoint } from '../debug/target.js';
-import type { ReplayCore } from '../replay/core.js';
-import { ripOf } from '../replay/runner.js';
+import type { Breakpoint } from '../target.js';
+import type { ReplayCore } from '../replay/state/core.js';
+import { ripOf } from '../base/registers.js';
 import type { Task } from '../task/task.js';
 import type { Stopover } from './checkpoints.js';
 import type { StopEvent, TravelEvent } from './event.js';

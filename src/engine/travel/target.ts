@@ -1,8 +1,15 @@
 import { type Gva } from '../base/address.js';
 import { RevenantError, invariant } from '../base/errors.js';
-import { EFLAGS_RESUME, Reg, getRegister, newRegisters, type RegisterWords } from '../base/registers.js';
-import { GuestStops } from '../debug/guest-stops.js';
-import { isRecorders, patchAround, patchBefore, type Patch } from '../debug/patched-code.js';
+import {
+  EFLAGS_RESUME,
+  Reg,
+  getRegister,
+  newRegisters,
+  type RegisterWords,
+  ripOf,
+} from '../base/registers.js';
+import { GuestStops } from '../guest/stops/guest-stops.js';
+import { isRecorders, patchAround, patchBefore, type Patch } from '../guest/stops/patched-code.js';
 import type {
   Breakpoint,
   DebugStop,
@@ -14,12 +21,11 @@ import type {
   ReplayTarget,
   RunRequest,
   Watchpoint,
-} from '../debug/target.js';
+} from '../target.js';
 import type { Vma } from '../mm/vma.js';
-import type { Checkpoint } from '../replay/checkpoint.js';
-import type { ReplayCore } from '../replay/core.js';
-import { ripOf } from '../replay/runner.js';
-import { MappedSymbols } from '../replay/mapped-symbols.js';
+import type { Checkpoint } from '../replay/state/checkpoint.js';
+import type { ReplayCore } from '../replay/state/core.js';
+import { MappedSymbols } from '../guest/mapped-symbols.js';
 import { ReplaySession, type ReplayOptions } from '../replay/session.js';
 import { workingDirectory } from '../task/initial-stack.js';
 import type { Task } from '../task/task.js';

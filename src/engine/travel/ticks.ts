@@ -1,5 +1,5 @@
 import { RevenantError, invariant } from '../base/errors.js';
-import type { ReplayCore } from '../replay/core.js';
+import type { ReplayCore } from '../replay/state/core.js';
 import { TraceReader } from '../trace/reader.js';
 import { tickStart, type TickStart } from '../trace/ticks.js';
 import type { Stopover } from './checkpoints.js';

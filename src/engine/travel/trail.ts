@@ -1,4 +1,4 @@
-import type { DebugStop } from '../debug/target.js';
+import type { DebugStop } from '../target.js';
 import type { Stopover } from './checkpoints.js';
 import type { StopEvent } from './event.js';
 import type { Mover } from './mover.js';

@@ -3,8 +3,8 @@ import type { Gva } from '../../base/address.js';
 import { Reg, getUnsigned, setSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import { SyscallState, type TraceFrame } from '../../trace/frame.js';
-import type { ReplayCore } from '../core.js';
-import { noteAllMapped, noteMappedContents } from './mapped-facts.js';
+import type { ReplayCore } from '../state/core.js';
+import { noteAllMapped, noteMappedContents } from './facts/mapped.js';
 import { enterPtrace } from './ptrace.js';
 import { cloneTask, releaseTaskAreas } from './process.js';
 

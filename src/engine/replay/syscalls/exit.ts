@@ -3,12 +3,12 @@ import { MAX_ERRNO, RESTART_BLOCK, RESTART_RESULTS, Sys } from '../../base/linux
 import { Reg, getSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import type { TraceFrame } from '../../trace/frame.js';
-import type { ReplayCore } from '../core.js';
-import { writeLocalDescriptor, writeThreadDescriptor } from '../descriptor-tables.js';
-import { RrCall } from '../layout.js';
-import { initBuffers, initPreload } from '../syscallbuf.js';
-import { noteCall, noteSigreturn } from './facts.js';
-import { isNotedForFiles, noteFiles } from './file-facts.js';
+import type { ReplayCore } from '../state/core.js';
+import { writeLocalDescriptor, writeThreadDescriptor } from '../../guest/descriptor-tables.js';
+import { RrCall } from '../../guest/rr-abi.js';
+import { initBuffers, initPreload } from '../program/syscallbuf.js';
+import { noteCall, noteSigreturn } from './facts/state.js';
+import { isNotedForFiles, noteFiles } from './facts/files.js';
 import { trackDescriptors } from './io.js';
 import * as memory from './memory.js';
 import { exitPtrace } from './ptrace.js';

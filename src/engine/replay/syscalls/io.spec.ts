@@ -8,7 +8,7 @@ import { Prot } from '../../mm/vma.js';
 import { FdTable } from '../../task/fd-table.js';
 import { Task, ThreadGroup } from '../../task/task.js';
 import type { SyscallExtra } from '../../trace/frame.js';
-import type { ReplayCore } from '../core.js';
+import type { ReplayCore } from '../state/core.js';
 import { trackDescriptors } from './io.js';
 
 const BASE = 0x10_0000 as Gva;

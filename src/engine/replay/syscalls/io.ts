@@ -4,7 +4,7 @@ import { Reg, getSigned, getUnsigned, type RegisterWords } from '../../base/regi
 import type { Monitor } from '../../task/fd-table.js';
 import type { Task } from '../../task/task.js';
 import type { SyscallExtra } from '../../trace/frame.js';
-import type { ReplayCore } from '../core.js';
+import type { ReplayCore } from '../state/core.js';
 import { syscallName } from '../../base/syscalls.js';
 import { openedOutput, taskOf } from './output-paths.js';
 

@@ -8,7 +8,7 @@ import { Prot } from '../../mm/vma.js';
 import { FdTable } from '../../task/fd-table.js';
 import { Task, ThreadGroup } from '../../task/task.js';
 import { TraceFrame } from '../../trace/frame.js';
-import type { ReplayCore } from '../core.js';
+import type { ReplayCore } from '../state/core.js';
 import { growMap, mprotectFrame } from './memory.js';
 
 const PAGE = 4096;

@@ -2,14 +2,14 @@ import { PAGE_SIZE, USER_END, hex, pageCeil, pageFloor, type Gva } from '../../b
 import { RevenantError } from '../../base/errors.js';
 import { Madvise, MapFlag, MremapFlag, PROT_GROWSDOWN } from '../../base/linux.js';
 import { Reg, getSigned, getUnsigned, type RegisterWords } from '../../base/registers.js';
-import { SharedObject, type Backing } from '../../mm/backing.js';
+import type { Backing } from '../../mm/backing.js';
 import { Prot, STUBS_NAME, isShared, type Vma } from '../../mm/vma.js';
 import type { AddressSpace } from '../../mm/address-space.js';
 import type { Task } from '../../task/task.js';
 import type { TraceFrame } from '../../trace/frame.js';
 import type { MMapRecord } from '../../trace/records.js';
-import type { ReplayCore } from '../core.js';
-import { mappedFile, rangeOf } from '../exec.js';
+import type { ReplayCore } from '../state/core.js';
+import { mappedFile, rangeOf } from '../program/exec.js';
 
 const PROT_MASK = Prot.read | Prot.write | Prot.exec;
 const SHM_RDONLY = 0o10000;
@@ -319,19 +319,6 @@ export function mapPatchPages(core: ReplayCore, task: Task, frame: TraceFrame): 
       file: null,
     });
   }
-}
-
-/** A zero-filled object for a syscall buffer. */
-export function mapSyscallBuffer(core: ReplayCore, task: Task, record: MMapRecord): void {
-  const range = rangeOf(record);
-  task.space.map({
-    ...range,
-    prot: Prot.read | Prot.write,
-    backing: new SharedObject(core.memory, '[syscallbuf]'),
-    offset: 0,
-    name: '[syscallbuf]',
-    file: null,
-  });
 }
 
 /** Drops the part of a range that is mapped; used where a task gives up its recorder areas. */

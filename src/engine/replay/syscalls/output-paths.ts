@@ -2,8 +2,8 @@ import { OpenFlag, Sys } from '../../base/linux.js';
 import type { RegisterWords } from '../../base/registers.js';
 import type { StreamMonitor } from '../../task/fd-table.js';
 import type { Task } from '../../task/task.js';
-import type { ReplayCore } from '../core.js';
-import { ReturnedCall, normal } from './call-memory.js';
+import type { ReplayCore } from '../state/core.js';
+import { ReturnedCall, normal } from './facts/call-memory.js';
 
 const STANDARD: Readonly<Record<string, number>> = { '/dev/stdin': 0, '/dev/stdout': 1, '/dev/stderr': 2 };
 const OWN = /^\/(?:dev|proc\/(?:self|thread-self))\/fd\/(\d+)$/;

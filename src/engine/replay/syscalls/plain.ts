@@ -3,12 +3,12 @@ import { RESTART_RESULTS, Sys } from '../../base/linux.js';
 import { Reg, getSigned, newRegisters, type RegisterWords } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import { Arch, EventKind, SyscallState, type TraceFrame } from '../../trace/frame.js';
-import { UNTRACED_EXITS } from '../layout.js';
-import { registersMatch } from '../verify.js';
+import { UNTRACED_EXITS } from '../../guest/rr-abi.js';
+import { registersMatch } from '../plan/verify.js';
 import { hasEntryWork } from './enter.js';
 import { hasExitWork } from './exit.js';
-import { isNotedByMemory } from './facts.js';
-import { isNotedForFiles } from './file-facts.js';
+import { isNotedByMemory } from './facts/state.js';
+import { isNotedForFiles } from './facts/files.js';
 import { changesDescriptors } from './io.js';
 
 /** Calls from here on are rr's own; the kernel has none near it. */

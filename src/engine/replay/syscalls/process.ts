@@ -5,9 +5,9 @@ import { Reg, getUnsigned, setSigned, type RegisterWords } from '../../base/regi
 import { Task, ThreadGroup } from '../../task/task.js';
 import type { TraceFrame } from '../../trace/frame.js';
 import type { TaskEventRecord } from '../../trace/records.js';
-import type { ReplayCore } from '../core.js';
-import { mapScratch, mapThreadLocals } from '../exec.js';
-import { THREAD_LOCALS, ThreadLocals } from '../layout.js';
+import type { ReplayCore } from '../state/core.js';
+import { mapScratch, mapThreadLocals } from '../program/exec.js';
+import { THREAD_LOCALS, ThreadLocals } from '../../guest/rr-abi.js';
 import { unmapArea } from './memory.js';
 import { nameOf } from '../../base/names.js';
 

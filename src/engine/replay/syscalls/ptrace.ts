@@ -8,9 +8,9 @@ import { REGISTERS_BYTES, REGISTER_COUNT, Reg, type RegisterWords } from '../../
 import type { Task } from '../../task/task.js';
 import type { TraceFrame } from '../../trace/frame.js';
 import { setLegacyState } from '../../x86/xstate-image.js';
-import type { ReplayCore } from '../core.js';
-import { writeThreadDescriptor } from '../descriptor-tables.js';
-import { setBufferLock } from '../syscallbuf.js';
+import type { ReplayCore } from '../state/core.js';
+import { writeThreadDescriptor } from '../../guest/descriptor-tables.js';
+import { setBufferLock } from '../program/syscallbuf.js';
 
 /** include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h. */
 const Request = {

@@ -7,7 +7,7 @@ import { AddressSpace } from '../../mm/address-space.js';
 import { Prot } from '../../mm/vma.js';
 import { FdTable } from '../../task/fd-table.js';
 import { Task, ThreadGroup } from '../../task/task.js';
-import type { ReplayCore } from '../core.js';
+import type { ReplayCore } from '../state/core.js';
 import { warnOfReceived } from './received.js';
 
 const BASE = 0x10_0000 as Gva;

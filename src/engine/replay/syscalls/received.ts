@@ -1,9 +1,9 @@
 import { Sys } from '../../base/linux.js';
 import type { RegisterWords } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
-import type { ReplayCore } from '../core.js';
-import { RrCall } from '../layout.js';
-import { ReturnedCall } from './call-memory.js';
+import type { ReplayCore } from '../state/core.js';
+import { RrCall } from '../../guest/rr-abi.js';
+import { ReturnedCall } from './facts/call-memory.js';
 
 /** struct msghdr: where the control messages are, and how long. */
 const Header = { size: 56, control: 32, controlLength: 40 } as const;

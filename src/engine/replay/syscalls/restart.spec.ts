@@ -3,8 +3,8 @@ import { Sys } from '../../base/linux.js';
 import { Reg, getSigned, newRegisters, setSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import { EventKind, SyscallState, TraceFrame } from '../../trace/frame.js';
-import type { ReplayCore } from '../core.js';
-import { deliverSignal, enterHandler } from '../signals.js';
+import type { ReplayCore } from '../state/core.js';
+import { deliverSignal, enterHandler } from '../perform/signals.js';
 import { performExit } from './exit.js';
 import { isInterrupted, restartCall } from './restart.js';
 

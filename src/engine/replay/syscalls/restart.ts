@@ -6,7 +6,7 @@
 import { RESTART_BLOCK, RESTART_RESULTS, Sys } from '../../base/linux.js';
 import { Reg, getSigned, getUnsigned, setSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
-import type { ReplayCore } from '../core.js';
+import type { ReplayCore } from '../state/core.js';
 
 const SYSCALL_LENGTH = 2;
 

@@ -1,8 +1,8 @@
 import type { Gva } from '../../base/address.js';
-import { EFLAGS_RESUME, Reg } from '../../base/registers.js';
+import { EFLAGS_RESUME, Reg, ripOf } from '../../base/registers.js';
 import type { Machine } from '../../kvm/machine.js';
 import type { Task } from '../../task/task.js';
-import { Stop, ripOf, type Runner } from '../runner.js';
+import { Stop, type ReplayRunner } from '../run/runner.js';
 import { CodeMap, type NextStop } from './code-map.js';
 import { Flow } from './flow.js';
 import { watchByBreakpoints } from './register-match.js';
@@ -39,7 +39,7 @@ export class BranchStops implements TickStrategy {
 
   constructor(
     private readonly machine: Machine,
-    private readonly runner: Runner,
+    private readonly runner: ReplayRunner,
     private readonly stepper: SingleStep,
   ) {}
 

@@ -1,6 +1,6 @@
 import type { Task } from '../../task/task.js';
 import { EventKind, type TraceFrame } from '../../trace/frame.js';
-import { Action, Goal, type ReplayStep } from '../step.js';
+import { Action, Goal, type ReplayStep } from '../plan/step.js';
 import { hasExactTicks } from '../../trace/ticks.js';
 
 /** Compares the ticks that were counted with the recorded ones. */

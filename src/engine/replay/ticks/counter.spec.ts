@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { CounterLostError, type BranchCounter } from '../../kvm/branch-counter.js';
 import { EFLAGS_RESUME, REGISTERS_BYTES, Reg } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
-import { Stop } from '../runner.js';
+import { Stop } from '../run/runner.js';
 import { CounterTicks } from './counter.js';
 import { Aim, type TickStrategy } from './strategy.js';
 

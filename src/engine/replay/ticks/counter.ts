@@ -1,7 +1,7 @@
 import { CounterLostError, type BranchCounter } from '../../kvm/branch-counter.js';
-import { EFLAGS_RESUME, Reg, type RegisterWords } from '../../base/registers.js';
+import { EFLAGS_RESUME, Reg, type RegisterWords, ripOf } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
-import { Stop, ripOf, type Runner } from '../runner.js';
+import { Stop, type ReplayRunner } from '../run/runner.js';
 import { Aim, type TickStrategy } from './strategy.js';
 
 /** Passages of the event's address in one turn: some milliseconds. */
@@ -29,7 +29,7 @@ export class CounterTicks implements TickStrategy {
   /** @param rest counts exactly, however slowly */
   constructor(
     private readonly counter: BranchCounter,
-    private readonly runner: Pick<Runner, 'run' | 'interrupted' | 'holds'>,
+    private readonly runner: Pick<ReplayRunner, 'run' | 'interrupted' | 'holds'>,
     private readonly registers: RegisterWords,
     private readonly rest: TickStrategy,
   ) {}

@@ -1,7 +1,7 @@
 import type { Gva } from '../../base/address.js';
 import type { Machine } from '../../kvm/machine.js';
 import type { Task } from '../../task/task.js';
-import type { Runner, Stop } from '../runner.js';
+import type { ReplayRunner, Stop } from '../run/runner.js';
 import type { TickStrategy } from './strategy.js';
 
 /** Debug registers: two for what the caller watches, two for stops of the strategy's own. */
@@ -24,7 +24,7 @@ export class RegisterMatch implements TickStrategy {
 
   constructor(
     private readonly machine: Machine,
-    private readonly runner: Runner,
+    private readonly runner: ReplayRunner,
   ) {}
 
   watch(event: number, hook: number): void {

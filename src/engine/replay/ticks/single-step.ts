@@ -1,11 +1,11 @@
 import type { Gva } from '../../base/address.js';
 import { RevenantError } from '../../base/errors.js';
-import { EFLAGS_RESUME, Reg, getUnsigned, newRegisters } from '../../base/registers.js';
+import { EFLAGS_RESUME, Reg, getUnsigned, newRegisters, ripOf } from '../../base/registers.js';
 import type { Machine } from '../../kvm/machine.js';
 import type { Task } from '../../task/task.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH, isConditionalBranch } from '../../x86/decode.js';
 import { isWild, undoBranch } from '../../x86/wild-branch.js';
-import { Stop, ripOf, type Runner } from '../runner.js';
+import { Stop, type ReplayRunner } from '../run/runner.js';
 import type { TickStrategy } from './strategy.js';
 
 const EFLAGS_TRAP = 1 << 8;
@@ -39,7 +39,7 @@ export class SingleStep implements TickStrategy {
 
   constructor(
     private readonly machine: Machine,
-    private readonly runner: Runner,
+    private readonly runner: ReplayRunner,
   ) {}
 
   get settled(): boolean {

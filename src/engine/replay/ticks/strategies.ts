@@ -1,5 +1,5 @@
 import type { Machine } from '../../kvm/machine.js';
-import type { Runner } from '../runner.js';
+import type { ReplayRunner } from '../run/runner.js';
 import { CounterTicks } from './counter.js';
 import { BranchStops } from './branch-stops.js';
 import { RegisterMatch } from './register-match.js';
@@ -16,7 +16,7 @@ export class TickStrategies {
 
   constructor(
     private readonly machine: Machine,
-    runner: Runner,
+    runner: ReplayRunner,
   ) {
     this.stepper = new SingleStep(machine, runner);
     this.all = {

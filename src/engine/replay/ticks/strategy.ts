@@ -1,5 +1,5 @@
 import type { Task } from '../../task/task.js';
-import type { Stop } from '../runner.js';
+import type { Stop } from '../run/runner.js';
 
 /**
  * How tracee code runs to its event where there is no performance counter.

@@ -1,0 +1,367 @@
+import { hex, wordsToGva, type Gva } from '../../base/address.js';
+import { Signal } from '../../base/linux.js';
+import { EFLAGS_RESUME, Reg, ripOf, setSigned } from '../../base/registers.js';
+import { RevenantError } from '../../base/errors.js';
+import type { GuestStops } from '../../guest/stops/guest-stops.js';
+import { Exit } from '../../kvm/exit.js';
+import { Selector } from '../../kvm/layout.js';
+import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../../x86/decode.js';
+import type { Task } from '../../task/task.js';
+import { completeInstruction, isRecorded } from '../../guest/completion.js';
+import type { ReplayCore } from '../state/core.js';
+import { PERFORMED_EXITS, RECORD_ONLY_EXITS, REPLAY_ASSIST_IP } from '../../guest/rr-abi.js';
+import { assistReplay, noteBuffered, performUntraced } from './untraced.js';
+
+/** Why tracee code stopped, in terms of the program. */
+export const Stop = {
+  /** The guest is still running: the budget is used up. */
+  pending: 0,
+  /** A system call instruction; rip is after it. */
+  syscall: 1,
+  /** An instruction that the recorder traps (RDTSC, CPUID under faulting...); rip is on it. */
+  trap: 2,
+  /** A fault that is a signal; rip as the processor left it. */
+  fault: 3,
+  /** An execution breakpoint of ours; the instruction at rip has not run. */
+  breakpoint: 4,
+  /** The flush point of the preload library. */
+  flush: 5,
+  /** A single step of ours. */
+  step: 6,
+  /** Nothing happened that matters, but so often that others should have a turn; the guest stands. */
+  yielded: 7,
+  /** With `ReplayRunner.stopAfterService`: an instruction or system call was performed here; rip is behind it. */
+  served: 8,
+  /** Counting: right behind the branch that reaches the tick limit. */
+  ticks: 9,
+  /** Counting: on a branch that would pass the tick limit. */
+  overrun: 10,
+  // With `ReplayRunner.stops`, a debugger's:
+  /** On a breakpoint; the instruction at rip has not run. */
+  user: 11,
+  /** Behind an instruction that touched what debug registers watch: `ReplayRunner.watchHits`. */
+  watch: 12,
+  /** On an instruction that touches a watched page: to be executed alone (GuestStops.isGuard). */
+  guard: 13,
+  /** Staged calls were made; if the program did something else after that, the next run deals with it. */
+  staged: 14,
+} as const;
+export type Stop = (typeof Stop)[keyof typeof Stop];
+
+/** Exception vectors (SDM vol. 3, table 6-1). */
+const Vector = {
+  DE: 0,
+  DB: 1,
+  BP: 3,
+  OF: 4,
+  BR: 5,
+  UD: 6,
+  NP: 11,
+  SS: 12,
+  GP: 13,
+  PF: 14,
+  MF: 16,
+  AC: 17,
+  XM: 19,
+} as const;
+const INT80 = 0x80;
+/** The opcode of INT1, which raises #DB without a bit in DR6. */
+const INT1 = 0xf1;
+/** Vectors from here on: a fault in ring 0, caused by a state that no program can have. */
+const RING0_FAULT = 0x200;
+
+const SIGNAL_OF_VECTOR: Readonly<Record<number, number>> = {
+  [Vector.DE]: Signal.FPE,
+  [Vector.BP]: Signal.TRAP,
+  [Vector.OF]: Signal.SEGV,
+  [Vector.BR]: Signal.SEGV,
+  [Vector.UD]: Signal.ILL,
+  [Vector.NP]: Signal.BUS,
+  [Vector.SS]: Signal.BUS,
+  [Vector.GP]: Signal.SEGV,
+  [Vector.PF]: Signal.SEGV,
+  [Vector.MF]: Signal.FPE,
+  [Vector.AC]: Signal.BUS,
+  [Vector.XM]: Signal.FPE,
+};
+
+/**
+ * Exits served in one turn. A program may cause them as often as it likes (an instruction that is completed
+ * here, in a loop), so without a limit it could keep its caller from ever being interrupted.
+ */
+const EXITS_A_TURN = 512;
+
+/** DR6: single step (SDM vol. 3, 17.2.3). */
+const DR6_STEP = 1 << 14;
+
+/**
+ * Runs the task on the vCPU until something happens that the program or the recorder could notice.
+ * Page faults that only fill pages, instructions that the processor lacks and calls that leave no frame
+ * are served on the way.
+ */
+export class ReplayRunner {
+  /** An exit that came while the guest was being halted, to be served by the next run. */
+  private held: Exit | null = null;
+  /** Exits of the vCPU so far. */
+  exits = 0;
+  pageFaults = 0;
+  completed = 0;
+  /** After Stop.fault. */
+  signal = 0;
+  /** After Stop.fault: the address of a page fault, or -1. */
+  address = -1;
+  vector = 0;
+  /** After Stop.pending: the guest was interrupted and stands. */
+  interrupted = false;
+  /** Who counts wants to know of instructions that the guest did not execute. */
+  stopAfterService = false;
+  /** Who single-steps: the trap flag is ours, not the program's. */
+  stepping = false;
+  /** A debugger's breakpoints and watchpoints. */
+  stops: GuestStops | null = null;
+  /** Bits of DR6 for the data breakpoints met since this was zeroed. */
+  watchHits = 0;
+  private readonly code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
+  private readonly decoder = new InstructionDecoder();
+
+  constructor(private readonly core: ReplayCore) {}
+
+  /** Keeps an exit for the next run. */
+  hold(exit: Exit): void {
+    this.stops?.disarm();
+    if (exit !== Exit.Interrupted && exit !== Exit.Staged) this.held = exit;
+  }
+
+  /** Whether an exit is kept for the next run, which then begins with it. */
+  get holds(): boolean {
+    return this.held !== null;
+  }
+
+  /**
+   * An exit that was kept says that the guest did something that is not dealt with yet. A page fault may be
+   * forgotten: the instruction will fault again.
+   * @returns true if nothing is kept any more
+   */
+  forgetHeld(): boolean {
+    if (this.held === Exit.Exception && this.core.machine.context.vector === Vector.PF) this.held = null;
+    return this.held === null;
+  }
+
+  /** Forgets whatever is kept: the guest is about to be another. */
+  dropHeld(): void {
+    this.stops?.disarm();
+    this.held = null;
+  }
+
+  /** @param budgetMicros how long the guest may run before control comes back with Stop.pending */
+  run(task: Task, budgetMicros: number): Stop {
+    const { machine } = this.core;
+    const { stops } = this;
+    const context = machine.context;
+    if (stops && this.held === null && stops.stopsAt(task, ripOf(context.registers))) return Stop.user;
+    for (let served = 0; served < EXITS_A_TURN; served++) {
+      if (stops && this.held === null) stops.arm(task);
+      if (task.space.stale) {
+        context.requestFlush();
+        task.space.stale = false;
+      }
+      const exit = this.held ?? machine.run(budgetMicros);
+      this.interrupted = exit === Exit.Interrupted;
+      this.held = null;
+      if (exit === Exit.Pending) return Stop.pending;
+      stops?.disarm();
+      if (exit === Exit.Interrupted) return Stop.pending;
+      this.exits++;
+      const stop = this.serve(task, exit);
+      if (stop !== Stop.pending) return this.behindStaged(stop, exit);
+    }
+    return Stop.yielded;
+  }
+
+  /** Stop.pending: the program goes on as if nothing had happened. */
+  private serve(task: Task, exit: Exit): Stop {
+    if (exit === Exit.Staged) return Stop.staged;
+    if (exit === Exit.Exception) return this.exception(task);
+    if (exit !== Exit.Syscall) throw this.lost(task);
+    const rip = ripOf(this.core.machine.context.registers);
+    if (RECORD_ONLY_EXITS.includes(rip)) noteBuffered(this.core, task);
+    else if (!PERFORMED_EXITS.includes(rip) || !performUntraced(this.core, task)) return Stop.syscall;
+    return this.stopAfterService ? Stop.served : Stop.pending;
+  }
+
+  /** A stop among staged calls belongs to a frame that the caller does not know yet: it comes again. */
+  private behindStaged(stop: Stop, exit: Exit): Stop {
+    const { staged } = this.core.machine;
+    if (staged.staged === 0 || stop === Stop.staged) return stop;
+    if (staged.consumed === 0) {
+      staged.clear();
+      return stop;
+    }
+    this.held = exit;
+    return Stop.staged;
+  }
+
+  private exception(task: Task): Stop {
+    const context = this.core.machine.context;
+    const vector = context.vector;
+    this.vector = vector;
+    this.address = -1;
+    if (context.registers[2 * Reg.cs] !== Selector.userCs && vector < RING0_FAULT)
+      throw this.foreignCode(task);
+    if (vector === Vector.PF) return this.pageFault(task);
+    if (vector === Vector.DB) return this.debug(task);
+    if (vector === Vector.UD && this.isInt1(ripOf(context.registers))) {
+      // The emulator lacks it.
+      this.vector = Vector.DB;
+      setSigned(context.registers, Reg.rip, ripOf(context.registers) + 1);
+      return this.trapSignal();
+    }
+    if (vector === Vector.GP || vector === Vector.UD) {
+      const stop = this.trapped(task, vector);
+      if (stop !== Stop.fault) return stop;
+    }
+    if (vector === Vector.BP && this.isUserBreakpoint(task)) return Stop.user;
+    if (vector === Vector.BP && ripOf(context.registers) === REPLAY_ASSIST_IP) {
+      assistReplay(this.core, task);
+      return this.stopAfterService ? Stop.served : Stop.pending;
+    }
+    if (vector === INT80) {
+      throw new RevenantError(
+        'E_UNSUPPORTED',
+        `Task ${task.tid}: a 32-bit system call (int $0x80) at ${hex(ripOf(context.registers))}.`,
+        'Revenant replays 64-bit system calls only.',
+      );
+    }
+    const signal = SIGNAL_OF_VECTOR[this.vector];
+    if (signal === undefined) throw this.lost(task);
+    this.signal = signal;
+    return Stop.fault;
+  }
+
+  private pageFault(task: Task): Stop {
+    const context = this.core.machine.context;
+    const address = wordsToGva(context.cr2Low, context.cr2High);
+    if (this.stops?.isGuard(task, address, context.errorCode)) {
+      this.stops.beginAccess(task, address, context.errorCode);
+      return Stop.guard;
+    }
+    if (task.space.fault(address, context.errorCode)) {
+      this.pageFaults++;
+      return Stop.pending;
+    }
+    // The flush point's load is of address -16 (rr-traces.md 7.6, step 3).
+    if (address < 0 && isFlushPoint(task, ripOf(context.registers))) return Stop.flush;
+    this.signal = Signal.SEGV;
+    this.address = address;
+    return Stop.fault;
+  }
+
+  private debug(task: Task): Stop {
+    const { context } = this.core.machine;
+    const dr6 = context.dr6;
+    const watched = this.stops && !(dr6 & DR6_STEP) ? dr6 & context.dataBreakpoints : 0;
+    this.watchHits |= watched;
+    // The bits of debug registers that are off may be set too (SDM vol. 3, 17.2.3).
+    if (dr6 & DR6_STEP) return this.stepping ? Stop.step : this.trapSignal();
+    if (watched !== 0) return Stop.watch;
+    const { registers } = context;
+    const rip = ripOf(registers);
+    if (context.hasBreakpoint(rip)) return Stop.breakpoint;
+    if (this.stops?.stopsAt(task, rip)) return Stop.user;
+    if (this.isInt1((rip - 1) as Gva)) return this.trapSignal();
+    // Nobody's: the emulator keeps the breakpoints of a guest that was killed while they were armed.
+    registers[2 * Reg.eflags] |= EFLAGS_RESUME;
+    return Stop.pending;
+  }
+
+  /** A breakpoint instruction that is ours: back onto it. */
+  private isUserBreakpoint(task: Task): boolean {
+    const { registers } = this.core.machine.context;
+    const address = (ripOf(registers) - 1) as Gva;
+    if (!this.stops?.stopsAt(task, address)) return false;
+    setSigned(registers, Reg.rip, address);
+    return true;
+  }
+
+  private isInt1(at: Gva): boolean {
+    const task = this.core.current;
+    return task !== null && task.space.read(at, this.code.subarray(0, 1)) === 1 && this.code[0] === INT1;
+  }
+
+  /** A #DB of the program's own. */
+  trapSignal(): Stop {
+    this.signal = Signal.TRAP;
+    this.address = -1;
+    return Stop.fault;
+  }
+
+  /** A #GP that the machine did not raise. */
+  protectionFault(): Stop {
+    this.vector = Vector.GP;
+    this.signal = Signal.SEGV;
+    this.address = -1;
+    return Stop.fault;
+  }
+
+  /** #GP and #UD: trapped instructions, the flush point, instructions to complete; else a signal. */
+  private trapped(task: Task, vector: number): Stop {
+    const registers = this.core.machine.context.registers;
+    const rip = ripOf(registers);
+    if (vector === Vector.GP && isFlushPoint(task, rip)) return Stop.flush;
+    const length = task.space.read(rip, this.code);
+    switch (this.decoder.decode(this.code, 0, length)) {
+      case Insn.rdtsc:
+      case Insn.rdtscp:
+      case Insn.tpause:
+      case Insn.umwait:
+        return vector === Vector.GP ? Stop.trap : Stop.fault;
+      case Insn.cpuid:
+        if (!this.core.machine.config.cpuidInSoftware) return vector === Vector.GP ? Stop.trap : Stop.fault;
+        break;
+      default:
+        break;
+    }
+    const completion = completeInstruction(this.core, task, this.decoder);
+    if (completion === 'done') {
+      this.completed++;
+      return this.stopAfterService ? Stop.served : Stop.pending;
+    }
+    if (completion === 'unwritable')
+      this.address = wordsToGva(this.decoder.addressLow, this.decoder.addressHigh);
+    // The recorded processor would have executed it up to its operand: #GP or #PF, which are one signal.
+    if (this.core.vectors.differs && isRecorded(this.core.vectors, this.decoder.kind))
+      this.vector = Vector.GP;
+    return Stop.fault;
+  }
+
+  /** 32-bit code, by a far jump or in a segment of the program's own. */
+  private foreignCode(task: Task): RevenantError {
+    const selector = this.core.machine.context.registers[2 * Reg.cs];
+    return new RevenantError(
+      'E_UNSUPPORTED',
+      `Task ${task.tid} runs code in segment ${hex(selector)}, which is not that of 64-bit programs.`,
+      'Revenant replays 64-bit code only.',
+    );
+  }
+
+  private lost(task: Task): RevenantError {
+    const context = this.core.machine.context;
+    const vector = context.vector;
+    if (vector >= RING0_FAULT) {
+      return new RevenantError(
+        'E_TRACE_CORRUPT',
+        `Task ${task.tid}: the processor refused to enter the program with the recorded registers (vector ${vector - RING0_FAULT}).`,
+        'A recorded address is not canonical or a selector is not a user one: the trace is damaged.',
+      );
+    }
+    return new RevenantError(
+      'E_MACHINE_LOST',
+      `Task ${task.tid}: the vCPU stopped with ${this.core.machine.describeFailure()}.`,
+      'Run `revenant doctor` to see what this machine delivers, or try --machine emulated.',
+    );
+  }
+}
+
+function isFlushPoint(task: Task, rip: number): boolean {
+  return rip > 0 && rip === task.preload.breakpointInstruction;
+}
