@@ -33,20 +33,11 @@ export class ReplayAnswerer implements QuestionAnswerer {
     return { text };
   }
 
-  /**
-   * What a call prints: without what the program had in its buffers before, with what the call leaves in them. Where
-   * the buffers cannot be flushed (no C library, or the program stands in a function that has locked a stream), the
-   * output is what was written.
-   */
-  private async printed(source: DiversionSource, call: string): Promise<string> {
-    const flush = async (diversion: DiversionHandle): Promise<unknown> => diversion.call('fflush', 0);
-    const flushes = await this.divert(source, flush).then(() => true, refused);
+  /** What a call prints: without what the program had in its buffers before, with what the call leaves in them. */
+  private printed(source: DiversionSource, call: string): Promise<string> {
     return this.divert(source, async (diversion) => {
-      if (flushes) await flush(diversion);
-      const before = diversion.output.length;
       await diversion.evaluate(call);
-      if (flushes) await flush(diversion);
-      return diversion.output.slice(before);
+      return diversion.output;
     });
   }
 
@@ -80,16 +71,6 @@ function placeOf(place: JobPlace): PlaceText {
       throw new RevenantError('E_USAGE', `${place.symbol} is no symbol, line or address.`, PLACES_HINT);
     }
   }
-}
-
-/** False for what a diversion could not do; throws everything else. */
-function refused(error: unknown): false {
-  if (
-    error instanceof RevenantError &&
-    ['E_USAGE', 'E_EXPRESSION', 'E_DIVERSION', 'E_DEBUGGER'].includes(error.code)
-  )
-    return false;
-  throw error;
 }
 
 /** Reads memory at `symbol`, `symbol+offset` or a number. Throws E_USAGE. */

@@ -2,7 +2,7 @@
 import type { Gva } from '../engine/base/address.js';
 import type { RevenantError } from '../engine/base/errors.js';
 import { Reg, getUnsigned, type RegisterWords } from '../engine/base/registers.js';
-import type { DebugStop, DebugTarget, MutableTarget } from '../engine/target.js';
+import type { DebugStop, DebugTarget, MutableTarget, OutputBuffers } from '../engine/target.js';
 import type { BreakpointTable } from './breakpoints.js';
 
 /** A call that gdb has prepared. */
@@ -32,6 +32,8 @@ export interface Lender {
 
 export interface Diversion {
   readonly target: MutableTarget;
+  /** Where what calls print stays until they have returned; null: nobody looks. */
+  readonly buffers: OutputBuffers | null;
   /** Begun by a command, so that only a command ends it; else by a write, and over when nothing is left of that. */
   explicit: boolean;
   /** Why it cannot run on, once it cannot. */

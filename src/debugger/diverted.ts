@@ -1,7 +1,7 @@
 /** Stops and output of diversions. */
 import { Prot } from '../engine/mm/vma.js';
 import type { DebugStop } from '../engine/target.js';
-import type { Diversion } from './calls.js';
+import { isInCall, type Diversion } from './calls.js';
 import type { Session } from './session.js';
 import { endOf, exitReply, hereReply, replyOf } from './stops.js';
 
@@ -21,7 +21,8 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
   lent?.note(stop);
   const say = (text: string): void => (lent ? undefined : session.say(`[diversion: ${text}]`));
   // gdb leaves its call standing where it is and keeps the registers that would end the diversion.
-  const tellWayBack = (): void => {
+  const tellWayBack = (tid: number): void => {
+    if (!lent && isInCall(diversion)) diversion.buffers?.left(tid);
     // LLDB leaves by itself, as a rule, and says so.
     if (!diversion.explicit && !session.client.isLldb)
       say('this is inside of a call; back to the replay with: monitor diversion end');
@@ -29,6 +30,7 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
   switch (stop.kind) {
     case 'ended':
       diversion.over = stop.reason;
+      if (!lent && isInCall(diversion)) diversion.buffers?.left(stop.tid);
       say(stop.reason);
       return hereReply(session);
     case 'exited':
@@ -50,11 +52,11 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
       if (session.client.passSignals.has(stop.signal)) return null;
       if (lent && (!isHeld(session, stop.tid) || diversion.target.handles(stop.tid, stop.signal)))
         return null;
-      tellWayBack();
+      tellWayBack(stop.tid);
       return replyOf(session, stop);
     case 'interrupted':
       noteMapped(session, stop.tid);
-      tellWayBack();
+      tellWayBack(stop.tid);
       return replyOf(session, stop);
     case 'step':
     case 'breakpoint':

@@ -30,7 +30,7 @@ export async function resume(session: Session, request: RunRequest): Promise<str
   if (waiting) return remember(session, waiting());
   if (session.failed) return giveUp(session, session.failed);
   if (session.isDiversionSpent()) session.endDiversion();
-  if (session.diversion) beforeRun(session, session.diversion, request);
+  if (session.diversion) await beforeRun(session, session.diversion, request);
   const { diversion } = session;
   if (diversion && request.direction === 'backward')
     return refuse(session, `[diversion: it has no history, it cannot run backwards; ${WAY_BACK}]`);
@@ -53,7 +53,7 @@ export async function resume(session: Session, request: RunRequest): Promise<str
   for (;;) {
     const stop = await runOnce(session, target, next);
     if (!stop) return giveUp(session, null);
-    if (diversion) afterStop(diversion, stop);
+    if (diversion) await afterStop(session, diversion, stop);
     const reply = diversion ? noteDivertedStop(session, stop) : await judge(session, stop, request);
     if (reply !== null) return remember(session, reply);
     // A signal that gdb does not want to hear of is the program's all the same.
@@ -95,23 +95,42 @@ const WAY_BACK = 'back to the replay with: monitor diversion end';
  * A diversion is about to run: for a call that gdb has prepared, or on with what the user has changed, which is said once.
  * Backwards there is nothing in it: changes with which only calls have run are given up for that.
  */
-function beforeRun(session: Session, diversion: Diversion, { direction }: RunRequest): void {
+async function beforeRun(session: Session, diversion: Diversion, { direction }: RunRequest): Promise<void> {
   if (direction === 'backward') {
     if (diversion.explicit || isInCall(diversion)) return;
     session.say('[diversion: what was changed is gone, the replay goes back as recorded]');
     return session.endDiversion();
   }
-  if (callBegins(diversion, session.breakpoints) !== null || diversion.explicit || !hasChanges(diversion))
-    return;
-  diversion.explicit = true;
-  session.say(`[diversion: the program runs on with what was changed; ${WAY_BACK}]`);
+  const caller = callBegins(diversion, session.breakpoints);
+  if (caller !== null) return withBuffers(session, diversion, 'before', caller);
+  if (!diversion.explicit && hasChanges(diversion)) {
+    diversion.explicit = true;
+    session.say(`[diversion: the program runs on with what was changed; ${WAY_BACK}]`);
+  }
+  if (diversion.explicit && !diversion.lent && !isInCall(diversion)) diversion.buffers?.runsOn();
 }
 
-/** A call that has returned may have given gdb memory, which it then fills. */
-function afterStop(diversion: Diversion, stop: DebugStop): void {
+/** Ctrl-C ends what is done about buffers, not the call. */
+async function withBuffers(
+  session: Session,
+  { buffers, target, over }: Diversion,
+  when: 'before' | 'after',
+  tid: number,
+): Promise<void> {
+  if (!buffers || over !== null) return;
+  await buffers[when](tid, async () => {
+    await turn();
+    if (session.interruptRequested || session.closed) target.interrupt();
+  });
+  takeOutput(session);
+}
+
+/** A call that has returned may have given gdb memory, which it then fills; and have printed. */
+async function afterStop(session: Session, diversion: Diversion, stop: DebugStop): Promise<void> {
   if (stop.kind !== 'step' || stop.tid === diversion.lastWritten) diversion.lastWritten = null;
-  const call = callReturned(diversion, stop);
-  if (call) diversion.allocated = getRegister(diversion.target.registers(stop.tid), Reg.rax);
+  if (!callReturned(diversion, stop)) return;
+  diversion.allocated = getRegister(diversion.target.registers(stop.tid), Reg.rax);
+  await withBuffers(session, diversion, 'after', stop.tid);
 }
 
 /** One that a command began is left by a command; one that a call began has nothing more to give. */

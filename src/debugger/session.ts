@@ -9,8 +9,10 @@ import type {
   DebugTarget,
   DebugTask,
   MutableTarget,
+  OutputBuffers,
   ReplayTarget,
   StartDiversion,
+  StartedDiversion,
 } from '../engine/target.js';
 import type { XstateLayout } from '../engine/x86/xstate-layout.js';
 import { Allocations } from './allocations.js';
@@ -283,16 +285,16 @@ export class Session {
     }
     const { divert } = this.options;
     if (!divert) throw new PacketError('this session cannot make diversions', 1);
-    const target = divert(this.replay);
-    this.allocations.install(target);
-    this.diversion = newDiversion(target, explicit);
+    const started = divert(this.replay, (text) => this.say(`[diversion: ${text}]`));
+    this.allocations.install(started.target);
+    this.diversion = newDiversion(started, explicit);
     this.log.debug({ frame: this.replay.frameTime, explicit }, 'diversion begins');
     return this.diversion;
   }
 
   /** A diversion that was begun elsewhere is what gdb looks at, until `takeBack`. */
-  lend(target: MutableTarget, lent: Lender): void {
-    this.diversion = { ...newDiversion(target, true), lent };
+  lend(target: MutableTarget, buffers: OutputBuffers, lent: Lender): void {
+    this.diversion = { ...newDiversion({ target, buffers }, true), lent };
   }
 
   /** The lender goes on without gdb's breakpoints. */
@@ -347,8 +349,9 @@ export class Session {
   }
 }
 
-const newDiversion = (target: MutableTarget, explicit: boolean): Diversion => ({
+const newDiversion = ({ target, buffers }: StartedDiversion, explicit: boolean): Diversion => ({
   target,
+  buffers,
   explicit,
   over: null,
   changed: false,

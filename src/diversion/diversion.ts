@@ -10,6 +10,7 @@ import type {
   LifecycleKind,
   MutableTarget,
   OpenDescriptor,
+  OutputPart,
   RunRequest,
   Watchpoint,
 } from '../engine/target.js';
@@ -27,7 +28,7 @@ export interface DiversionParts {
   readonly kernel: Kernel;
   readonly scheduler: Scheduler;
   /** Output that nobody has taken yet. */
-  readonly output: { stream: 1 | 2; bytes: Uint8Array }[];
+  readonly output: OutputPart[];
   /** The task that the replay stood at. */
   readonly tid: number;
   /** Gives everything back to the replay. */
@@ -147,8 +148,12 @@ export class Diversion implements MutableTarget {
     return handler !== SIG_DFL && handler !== SIG_IGN;
   }
 
-  takeOutput(): { readonly stream: 1 | 2; readonly bytes: Uint8Array }[] {
+  takeOutput(): OutputPart[] {
     return this.parts.output.splice(0);
+  }
+
+  giveBackOutput(parts: readonly OutputPart[]): void {
+    this.parts.output.unshift(...parts);
   }
 
   addBreakpoint(breakpoint: Breakpoint): void {

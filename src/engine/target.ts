@@ -168,6 +168,28 @@ export interface DebugTarget {
   interrupt(): void;
 }
 
+/** What a program has written to its standard output (1) or error (2). */
+export interface OutputPart {
+  readonly stream: 1 | 2;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * What a diverted program has printed and keeps in buffers of its own: libraries write those out when they are full.
+ * Methods that take a task are about a call in it; they leave its registers as they are, and what lies on its stack above
+ * `floor` (default: its stack pointer). `turn` is called now and then, and may interrupt the target.
+ */
+export interface OutputBuffers {
+  /** Before a call: what was in the buffers already is not the call's, and is withheld. */
+  before(tid: number, turn: () => Promise<void>, floor?: number): Promise<void>;
+  /** The call is over: what it left in the buffers is written, or said to be there. */
+  after(tid: number, turn: () => Promise<void>, floor?: number): Promise<void>;
+  /** The call stands somewhere and has not returned: what it has left in the buffers by now is said to be there. */
+  left(tid: number): void;
+  /** From now on the program runs on in the diversion, by itself: what was withheld is its output, too. */
+  runsOn(): void;
+}
+
 /** A target whose state can be changed: a diversion. A replay refuses. */
 export interface MutableTarget extends DebugTarget {
   readonly kind: 'diversion';
@@ -183,13 +205,24 @@ export interface MutableTarget extends DebugTarget {
   /** Whether the task's process has a handler for a signal by now. */
   handles(tid: number, signal: number): boolean;
   /** What the diverted program wrote to its standard output and error since it was last asked. */
-  takeOutput(): { readonly stream: 1 | 2; readonly bytes: Uint8Array }[];
+  takeOutput(): OutputPart[];
+  /** It was taken, but comes first when somebody asks next. */
+  giveBackOutput(parts: readonly OutputPart[]): void;
   /** Ends it in any state, and gives back what it has; the replay stands where it stood. */
   close(): void;
 }
 
-/** Makes a diversion of a replay that stands. Until it is closed the replay must not run. */
-export type StartDiversion = (replay: ReplayTarget) => MutableTarget;
+/** A diversion, and how what calls in it print is brought out; null: it stays in the program's buffers. */
+export interface StartedDiversion {
+  readonly target: MutableTarget;
+  readonly buffers: OutputBuffers | null;
+}
+
+/**
+ * Makes a diversion of a replay that stands. Until it is closed the replay must not run.
+ * @param say tells the user something about it, in a sentence
+ */
+export type StartDiversion = (replay: ReplayTarget, say: (text: string) => void) => StartedDiversion;
 
 /** One instruction of a recording; `momentText` of base/place.ts writes it. */
 export interface Moment {

@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { RevenantError } from '../engine/base/errors.js';
 import type { Logger } from '../engine/base/log.js';
-import type { DebugStop, MutableTarget, ReplayTarget } from '../engine/target.js';
+import type { DebugStop, MutableTarget, OutputBuffers, ReplayTarget } from '../engine/target.js';
 import { mappedFiles } from '../engine/trace/landmarks.js';
 import { TraceReader } from '../engine/trace/reader.js';
 import { recordedLayout } from '../engine/x86/xstate-layout.js';
@@ -29,6 +29,7 @@ export interface GdbEvaluatorOptions {
 /** Where an expression is evaluated. */
 export interface Seat {
   readonly diversion: MutableTarget;
+  readonly buffers: OutputBuffers;
   /** The task whose innermost frame it is. */
   readonly tid: number;
   /** Called now and then while gdb works; what it throws ends that. */
@@ -171,8 +172,8 @@ export class GdbEvaluator {
     return session;
   }
 
-  private lend(session: Session, { diversion, tid }: Seat): void {
-    session.lend(diversion, {
+  private lend(session: Session, { diversion, buffers, tid }: Seat): void {
+    session.lend(diversion, buffers, {
       note: (stop) => this.note(diversion, tid, stop),
       failed: (error) => (this.failure = error),
     });

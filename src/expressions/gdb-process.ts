@@ -40,6 +40,8 @@ const SETTINGS = [
   'set target-charset UTF-8',
   // A call that does not return leaves the registers as they were.
   'set unwindonsignal on',
+  // It ends by its SIGABRT, with what the C++ library has to say.
+  'set unwind-on-terminating-exception off',
 ];
 /** Of what gdb says on its standard error, for the message of its end. */
 const MOST_COMPLAINT = 2000;

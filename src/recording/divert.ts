@@ -2,8 +2,10 @@
 import fs from 'node:fs';
 import { RevenantError } from '../engine/base/errors.js';
 import type { Gva } from '../engine/base/address.js';
-import type { DebugStop, MutableTarget } from '../engine/target.js';
+import type { DebugStop, MutableTarget, OutputPart, StartedDiversion } from '../engine/target.js';
 import type { ClockMode } from '../diversion/clock.js';
+import { ProgramBuffers } from '../diversion/call/buffers.js';
+import { CallFailed } from '../diversion/call/caller.js';
 import { Evaluator } from '../diversion/call/evaluate.js';
 import { MappedSymbols } from '../engine/guest/mapped-symbols.js';
 import { DEFAULT_POLICY, type DiversionLimits, type DiversionPolicy } from '../diversion/policy.js';
@@ -48,12 +50,32 @@ function realFolder(folder: string): string {
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+const symbolsOf = ({ core, tid }: DiversionSource, target: MutableTarget): MappedSymbols =>
+  new MappedSymbols(core.symbolizer, target.mappings(tid), core.tasks.get(tid)?.group.program?.file ?? null);
+
+const buffersOf = (
+  target: MutableTarget,
+  symbols: MappedSymbols,
+  say: (text: string) => void,
+): ProgramBuffers => new ProgramBuffers(target, (name) => symbols.exact(name), say);
+
+/** Makes a diversion of a replay that stands, for a debugger; `say` tells the user something about it. */
+export function startForDebugger(
+  source: DiversionSource,
+  policy: DiversionPolicy,
+  say: (text: string) => void,
+): StartedDiversion {
+  const target = startDiversion(source, policy);
+  return { target, buffers: buffersOf(target, symbolsOf(source, target), say) };
+}
+
 /** A live copy of a replay's state, for the time of a callback. */
 export class DiversionHandle {
   private readonly evaluator: Evaluator;
   private readonly symbols: MappedSymbols;
   private readonly tid: number;
-  private readonly written: { stream: 1 | 2; bytes: Uint8Array }[] = [];
+  private readonly buffers: ProgramBuffers;
+  private readonly written: OutputPart[] = [];
 
   constructor(
     /** For breakpoints, registers, memory, steps. */
@@ -62,14 +84,19 @@ export class DiversionHandle {
     private readonly turn: () => Promise<void>,
     private readonly expressions: Expressions | null,
   ) {
-    const { core, tid } = source;
-    const group = core.tasks.get(tid)?.group;
-    this.tid = tid;
-    this.symbols = new MappedSymbols(core.symbolizer, target.mappings(tid), group?.program?.file ?? null);
-    this.evaluator = new Evaluator(target, this.symbols, () => this.wait());
+    this.tid = source.tid;
+    this.symbols = symbolsOf(source, target);
+    this.buffers = buffersOf(target, this.symbols, (text) => source.core.log.warn({}, text));
+    this.evaluator = new Evaluator(target, this.symbols, () => this.wait(), {
+      before: (task, floor) => this.buffers.before(task, turn, floor),
+      after: (task, floor) => this.buffers.after(task, turn, floor),
+    });
   }
 
-  /** What the diverted program wrote to its standard output so far. */
+  /**
+   * What the diverted program wrote to its standard output so far. What a call has left in buffers of stdio, C++ streams
+   * and Python is written when it returns; what the recorded program had in them is not in it.
+   */
   get stdout(): string {
     return this.text(({ stream }) => stream === 1);
   }
@@ -84,7 +111,7 @@ export class DiversionHandle {
   }
 
   /** Decoded as a whole: a character may be written in parts. */
-  private text(wanted: (part: { stream: 1 | 2 }) => boolean): string {
+  private text(wanted: (part: OutputPart) => boolean): string {
     this.written.push(...this.target.takeOutput());
     return Buffer.concat(this.written.filter(wanted).map(({ bytes }) => bytes)).toString('utf8');
   }
@@ -95,7 +122,7 @@ export class DiversionHandle {
    * @throws RevenantError E_DIVERSION if the call crashes, exits or reaches a limit; E_USAGE: no such function
    */
   async call(name: string, ...values: (number | bigint | string)[]): Promise<bigint> {
-    return BigInt.asIntN(64, (await this.evaluator.call(name, values)).bits);
+    return this.settled(async () => BigInt.asIntN(64, (await this.evaluator.call(name, values)).bits));
   }
 
   /**
@@ -105,9 +132,23 @@ export class DiversionHandle {
    * E_DEBUGGER: it needs types, and there is no gdb
    */
   async evaluate(expression: string): Promise<Evaluated> {
-    const { expressions, evaluator: bySymbols, symbols, target: diversion, tid, turn } = this;
-    if (!expressions) return evaluateBySymbols(expression, bySymbols);
-    return expressions.evaluate(expression, { bySymbols, symbols, diversion, tid, turn });
+    const { expressions, evaluator: bySymbols, symbols, target: diversion, buffers, tid, turn } = this;
+    const place = { bySymbols, symbols, diversion, buffers, tid, turn };
+    return this.settled(() =>
+      expressions ? expressions.evaluate(expression, place) : evaluateBySymbols(expression, bySymbols),
+    );
+  }
+
+  /** What a call printed before it failed is output, too. */
+  private async settled<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const { target, buffers, evaluator, tid, turn } = this;
+      if (error instanceof CallFailed && target.tasks().some((task) => task.tid === tid))
+        await buffers.after(tid, turn, evaluator.floor);
+      throw error;
+    }
   }
 
   /** The NUL-terminated string at an address. */
@@ -127,6 +168,7 @@ export class DiversionHandle {
   /** Runs on to the next stop: a breakpoint, a signal, the end. */
   async continue(signal = 0): Promise<DebugStop> {
     const tid = this.target.currentTid;
+    this.buffers.runsOn();
     this.target.begin({ direction: 'forward', tid, mode: { kind: 'continue' }, signal });
     return this.wait();
   }

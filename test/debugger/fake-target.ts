@@ -296,7 +296,7 @@ export function fakeSession(program: readonly Instruction[], asRr = false): Fake
       const diversion = new FakeDiversion(program, Uint8Array.from(target.memory));
       diversion.at = target.at;
       diversions.push(diversion);
-      return diversion as unknown as MutableTarget;
+      return { target: diversion as unknown as MutableTarget, buffers: null };
     },
     layout,
     files: new RecordedFiles(

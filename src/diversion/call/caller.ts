@@ -51,16 +51,30 @@ export class CallFailed extends RevenantError {
   }
 }
 
-/** Calls functions in a diversion, on the stack of its current task. */
+/** Waits for the next stop of what is under way. */
+export type WaitForStop = () => Promise<DebugStop>;
+
+/** Calls functions in a diversion, on the stack of a task. */
 export class Caller {
   readonly tid: number;
-  /** Below it nothing is kept. */
-  private floor = Infinity;
   /** Registers and vector state from before the call that is under way. */
   private before: { registers: RegisterWords; vectors: Uint8Array } | null = null;
 
-  constructor(private readonly target: MutableTarget) {
-    this.tid = target.currentTid;
+  /**
+   * @param tid the task that the calls run in
+   * @param floor what lies above it on the stack is somebody's
+   */
+  constructor(
+    private readonly target: MutableTarget,
+    tid = target.currentTid,
+    private floor = Infinity,
+  ) {
+    this.tid = tid;
+  }
+
+  /** Nothing of what was placed lies below it. */
+  get freeBelow(): number {
+    return this.floor;
   }
 
   /** Puts bytes below the stack pointer, for as long as the diversion lasts; returns where. */
@@ -138,11 +152,35 @@ export class Caller {
     const [float, single] = [view.getFloat64(XMM0, true), view.getFloat32(XMM0, true)];
     const { before } = this;
     this.before = null;
-    if (before) {
-      this.target.setRegisters(this.tid, before.registers);
-      this.target.setVectorState(this.tid, before.vectors);
-    }
+    if (before) this.putBack(before);
     return { value: getRegister(registers, Reg.rax), float, single };
+  }
+
+  /**
+   * Calls a function and waits for its return.
+   * @throws CallFailed: the task stands then wherever the call has ended
+   */
+  async run(address: bigint, values: readonly Argument[], wait: WaitForStop): Promise<CallResult> {
+    this.enter(address, values);
+    this.start();
+    for (;;) {
+      const stop = await wait();
+      const result = this.returned(stop);
+      if (result) return result;
+      this.pass(stop);
+    }
+  }
+
+  /** A call that has failed is given up: its task stands where it stood before, if there still is one. */
+  abandon(): void {
+    const { before, target, tid } = this;
+    this.before = null;
+    if (before && target.tasks().some((task) => task.tid === tid)) this.putBack(before);
+  }
+
+  private putBack({ registers, vectors }: { registers: RegisterWords; vectors: Uint8Array }): void {
+    this.target.setRegisters(this.tid, registers);
+    this.target.setVectorState(this.tid, vectors);
   }
 
   /** Runs on after a stop that is the program's own business; throws what ends the call. */

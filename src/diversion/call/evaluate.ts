@@ -1,8 +1,8 @@
 import type { Gva } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
-import type { DebugStop, MutableTarget } from '../../engine/target.js';
+import type { MutableTarget } from '../../engine/target.js';
 import type { FoundSymbol } from '../../engine/guest/mapped-symbols.js';
-import { Caller, type Argument } from './caller.js';
+import { Caller, type Argument, type WaitForStop } from './caller.js';
 import { parseExpression, type Expression } from './expression.js';
 import { argumentsFor, overloadFor } from './overloads.js';
 import { cast, isReal, long, real, shortest, type Value } from './value.js';
@@ -15,10 +15,16 @@ export interface SymbolLookup {
   all(name: string): readonly FoundSymbol[];
 }
 
-export type { Value } from './value.js';
+/**
+ * Called around each call in its task, which stands: to bring out what calls leave in buffers. What lies above `floor` on
+ * the task's stack is to stay.
+ */
+export interface CallBuffers {
+  before(tid: number, floor: number): Promise<void>;
+  after(tid: number, floor: number): Promise<void>;
+}
 
-/** Waits for the next stop of what is under way. */
-export type WaitForStop = () => Promise<DebugStop>;
+export type { Value } from './value.js';
 
 const MAX_TEXT = 1 << 16;
 const TEXT_CHUNK = 256;
@@ -33,8 +39,14 @@ export class Evaluator {
     private readonly target: MutableTarget,
     private readonly symbols: SymbolLookup,
     private readonly wait: WaitForStop,
+    private readonly buffers: CallBuffers | null = null,
   ) {
     this.caller = new Caller(target);
+  }
+
+  /** What it has placed on the stack lies above. */
+  get floor(): number {
+    return this.caller.freeBelow;
   }
 
   /** @throws RevenantError E_USAGE for what cannot be evaluated, CallFailed for a call that does not return */
@@ -97,7 +109,7 @@ export class Evaluator {
     if (!isResolver) return BigInt(address);
     let chosen = this.resolved.get(address);
     if (chosen === undefined) {
-      chosen = (await this.run(BigInt(address), [])).bits;
+      chosen = (await this.caller.run(BigInt(address), [], this.wait)).value;
       this.resolved.set(address, chosen);
     }
     return chosen;
@@ -122,14 +134,11 @@ export class Evaluator {
   }
 
   private async run(address: bigint, values: readonly Argument[]): Promise<Value> {
-    this.caller.enter(address, values);
-    this.caller.start();
-    for (;;) {
-      const stop = await this.wait();
-      const result = this.caller.returned(stop);
-      if (result) return { type: 'long', bits: result.value, float: result.float, single: result.single };
-      this.caller.pass(stop);
-    }
+    const { caller, buffers, wait } = this;
+    await buffers?.before(caller.tid, caller.freeBelow);
+    const { value, float, single } = await caller.run(address, values, wait);
+    await buffers?.after(caller.tid, caller.freeBelow);
+    return { type: 'long', bits: value, float, single };
   }
 
   /** The string at an address of the program's. */

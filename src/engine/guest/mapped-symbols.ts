@@ -37,6 +37,15 @@ export class MappedSymbols {
     return found[0] ?? null;
   }
 
+  /** The first by its name in symbol tables, without a look at what names mean. */
+  exact(name: string): FoundSymbol | null {
+    for (const mapping of this.files()) {
+      const found = this.named(mapping, name, name, null);
+      if (found) return found;
+    }
+    return null;
+  }
+
   /** Those of the first file that has any: by the name in the symbol table, else by the demangled one. */
   all(name: string): readonly FoundSymbol[] {
     const mappings = this.files();

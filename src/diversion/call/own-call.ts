@@ -1,0 +1,64 @@
+import type { Gva } from '../../engine/base/address.js';
+import type { DebugStop, MutableTarget } from '../../engine/target.js';
+import { CallFailed, Caller } from './caller.js';
+import type { Argument } from './value.js';
+
+/** A turn is some 20 ms of work: what does not come back by then waits for somebody. */
+const MOST_TURNS = 200;
+
+/** Called between slices of work; may interrupt the target. */
+export type Turn = () => Promise<void>;
+
+/** Calls in a task of the diversion that the user did not ask for: short ones, which are given up where they wait. */
+export class OwnCall {
+  private readonly caller: Caller;
+
+  constructor(
+    private readonly target: MutableTarget,
+    tid: number,
+    private readonly turn: Turn,
+    floor?: number,
+  ) {
+    this.caller = new Caller(target, tid, floor);
+  }
+
+  /** The result, as a signed number. Throws CallFailed. */
+  async run(address: Gva, values: readonly Argument[]): Promise<bigint> {
+    const { value } = await this.caller.run(BigInt(address), values, () => this.wait());
+    return BigInt.asIntN(64, value);
+  }
+
+  /** Puts bytes on the task's stack. */
+  place(bytes: Uint8Array): bigint {
+    return BigInt(this.caller.place(bytes));
+  }
+
+  /** Whole numbers of the program's, as many as were placed. */
+  words(at: bigint, count: number): bigint[] {
+    const bytes = new Uint8Array(8 * count);
+    this.target.readMemory(this.caller.tid, Number(at) as Gva, bytes);
+    const view = new DataView(bytes.buffer);
+    return Array.from({ length: count }, (_, index) => view.getBigInt64(8 * index, true));
+  }
+
+  /** Why the work failed; null: it did not. The task stands where it stood. */
+  async tried(work: () => Promise<unknown>): Promise<string | null> {
+    try {
+      await work();
+      return null;
+    } catch (error) {
+      if (!(error instanceof CallFailed)) throw error;
+      this.caller.abandon();
+      return error.message;
+    }
+  }
+
+  private async wait(): Promise<DebugStop> {
+    for (let turns = 0; ; turns++) {
+      const stop = this.target.poll();
+      if (stop) return stop;
+      if (turns === MOST_TURNS) this.target.interrupt();
+      await this.turn();
+    }
+  }
+}
