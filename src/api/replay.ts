@@ -284,8 +284,7 @@ export class Replay {
       try {
         for (let hits = 0; ;) {
           const stop = await this.move('forward', 'continue');
-          const isHit = stop.kind === 'breakpoint' && addresses.includes(stop.address);
-          if (isHit && ++hits === wanted.hit) return stop;
+          if (this.target.isArrival(stop, addresses) && ++hits === wanted.hit) return stop;
           if (stop.kind === 'history-end')
             throw usage(`${String(place)} is not reached again in this recording.`);
         }

@@ -91,10 +91,21 @@ def fitting(text):
     )
 
 
+def said(command):
+    """What gdb says to a command. Names of files may be any bytes, and `to_string` fails at those that are not UTF-8."""
+    charset = gdb.parameter("host-charset")
+    gdb.execute("set host-charset ISO-8859-1")
+    try:
+        text = gdb.execute(command, to_string=True)
+    finally:
+        gdb.execute("set host-charset " + charset)
+    return text.encode("latin-1", "replace").decode(errors="backslashreplace")
+
+
 def revenant_connect(endpoint, as_rr=False):
     """Connects, and says in two lines where the program is and where help is; warnings and its output as they come."""
     with Captured() as captured:
-        text = gdb.execute("target extended-remote " + endpoint, to_string=True)
+        text = said("target extended-remote " + endpoint)
     lines = [line for line in captured.lines + text.splitlines() if line.strip() and not NOISE.match(line)]
     thread = gdb.selected_thread()
     if as_rr:
@@ -263,7 +274,7 @@ def place():
     """Where the innermost frame is: `0x... in main (argc=1) at tree.c:12`."""
     try:
         selected = gdb.selected_frame()
-        text = gdb.execute("frame 0", to_string=True)
+        text = said("frame 0")
         selected.select()
     except gdb.error:
         return ""

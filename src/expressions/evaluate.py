@@ -44,7 +44,7 @@ def connect(endpoint):
         gdb.execute("disconnect", to_string=True)
     except gdb.error:
         pass
-    gdb.execute("target extended-remote " + endpoint, to_string=True)
+    revenant_gdb.said("target extended-remote " + endpoint)
 
 
 def tokens(text):
@@ -103,6 +103,22 @@ def require_unambiguous(name, symbol):
     raise Ambiguous(name, ["'%s'::%s" % (os.path.basename(file), name) for file in sorted(files)])
 
 
+def require_one_function(name, symbol):
+    """A function that is named and not called: which one, where there are several, only its parameters tell."""
+    if symbol is None or not symbol.is_function or "(" not in symbol.print_name:
+        return
+    qualified = symbol.print_name.split("(")[0]
+    try:
+        places = gdb.decode_line(qualified)[1] or ()
+    except gdb.error:
+        return
+    functions = (gdb.block_for_pc(place.pc) for place in places)
+    titles = {block.function.print_name for block in functions if block and block.function}
+    overloads = sorted(title for title in titles if title.split("(")[0] == qualified)
+    if len(overloads) > 1:
+        raise Ambiguous(name, ["'%s'" % title for title in overloads])
+
+
 def with_results(text, found):
     """Functions without debug information return a long, as long as no cast says otherwise."""
     inserted = []
@@ -152,8 +168,10 @@ def evaluate(text):
     found = tokens(text) or []
     try:
         enter_body(found)
-        for name, _, _, _ in names(found):
+        for name, _, _, behind in names(found):
             require_unambiguous(name, symbol_of(name))
+            if behind != "(":
+                require_one_function(name, symbol_of(name))
         said = gdb.execute("print -- " + with_results(text, found), to_string=True)
     except Ambiguous as ambiguous:
         return {"ambiguous": ambiguous.args}

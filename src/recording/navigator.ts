@@ -197,8 +197,7 @@ export class PlaceNavigator {
         const stop = await this.continue();
         if (stop.kind === 'history-end')
           throw usage(`${name} is reached ${times(hits)} in this recording, not ${place.hit}.`);
-        if (stop.kind === 'breakpoint' && addresses.includes(stop.address) && ++hits === place.hit)
-          return stop.tid;
+        if (this.target.isArrival(stop, addresses) && ++hits === place.hit) return stop.tid;
       }
     } finally {
       for (const breakpoint of breakpoints) this.target.removeBreakpoint(breakpoint);

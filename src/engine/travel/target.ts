@@ -174,6 +174,14 @@ export class TravelTarget implements ReplayTarget {
     return ripOf(this.core.registers(this.task(tid)));
   }
 
+  /** Whether a stop is that of a breakpoint at one of these addresses: inside of code that the recorder replaced it is behind that. */
+  isArrival(stop: DebugStop, addresses: readonly Gva[]): boolean {
+    if (stop.kind !== 'breakpoint') return false;
+    if (addresses.includes(stop.address)) return true;
+    const patch = patchBefore(this.task(stop.tid).space, stop.address);
+    return patch !== null && addresses.some((address) => address > patch.start && address < patch.end);
+  }
+
   /** Where a symbol of the program or of a library is in the task's memory, or null. The program comes first. */
   symbol(tid: number, name: string): Gva | null {
     const { space, group } = this.task(tid);
