@@ -39,24 +39,16 @@ function whatRrSays(trace) {
   return words.slice(0, end < 0 ? 2 : end + 1).join(' ') || `exit status ${rr.status ?? rr.signal}`;
 }
 
-const clip = (text, width) => (text.length > width ? `${text.slice(0, width - 3)}...` : text);
-
-function showTable(rows) {
-  const widths = rows[0].map((_, at) => Math.max(...rows.map((row) => row[at].length)));
-  for (const row of rows)
-    print(
-      row
-        .map((cell, at) => cell.padEnd(widths[at]))
-        .join('  ')
-        .trimEnd(),
-    );
-}
-
 const CALLS = ['--at', 'insert:10', '--at', 'exit', '(int)tree_sum(root)', '(char*)describe(root)'];
 
 /** The table; rr's sentences are long and few, so they stand below it. */
-function showReplays(traces) {
-  const rows = [['trace', 'recorded on', 'XCR0 there', 'XCR0 here', 'rr', 'Revenant']];
+async function showReplays(traces) {
+  // Built by now, as this script's own imports need not be.
+  const { formatTable, hang } = await import('../dist/cli/table.js');
+  const { shortProcessorName } = await import('../dist/recording/processor.js');
+  const { durationText } = await import('../dist/engine/base/quantities.js');
+  const width = process.stdout.columns ?? 80;
+  const rows = [['trace', 'recorded on', 'XCR0', 'rr', 'Revenant']];
   const sentences = [];
   const rrCell = (trace) => {
     if (!hasCommand('rr')) return 'not installed';
@@ -68,17 +60,16 @@ function showReplays(traces) {
   for (const trace of traces) {
     rows.push([
       path.relative(path.join(root, 'traces'), path.resolve(root, trace.trace)),
-      clip(trace.recordedOn, 30),
+      shortProcessorName(trace.recordedOn),
       trace.xcr0.recorded,
-      trace.xcr0.machine ?? '?',
       rrCell(trace.trace),
-      trace.problem === null
-        ? `replays: ${trace.frames} frames, ${trace.seconds.toFixed(2)} s`
-        : clip(trace.problem, 60),
+      trace.problem === null ? `replays in ${durationText(trace.seconds)}` : trace.problem.split('\n', 1)[0],
     ]);
   }
-  showTable(rows);
-  sentences.forEach((words, at) => print(`[${at + 1}] rr says: ${words}`));
+  process.stdout.write(formatTable(rows, { width }));
+  const here = [...new Set(traces.map(({ xcr0 }) => xcr0.machine).filter(Boolean))].join(', ');
+  print(hang('', `XCR0 is that of the recording machine; the one that replays has ${here}.`, width));
+  sentences.forEach((words, at) => print(hang(`[${at + 1}] `, `rr says: ${words}`, width)));
 }
 
 /** Runs a command as a user would type it. Throws StepFailed if it fails. */
@@ -102,7 +93,7 @@ await script(async () => {
     const { stdout } = revenant(['replay', '--all', 'traces', '--machine', 'emulated', '--json']);
     const result = JSON.parse(stdout);
     print('');
-    showReplays(result.traces);
+    await showReplays(result.traces);
     // Programs that print what they see of the processor.
     show('bin/revenant', 'replay', 'traces/haswell/xcr0probe');
     show('bin/revenant', 'replay', 'traces/noavx/xcr0probe');
@@ -111,8 +102,9 @@ await script(async () => {
     print('\nWho wrote that? Backwards from the end, by a script:');
     show('node', 'examples/who-wrote.mjs');
     print(
-      '\nEach program ran again in a guest with the XCR0 and CPUID of the processor that it was recorded on,\n' +
-        'every frame compared with the recording, without a performance counter.',
+      '\nEach program ran again in a guest with the XCR0 and CPUID of the processor that\n' +
+        'it was recorded on, every frame compared with the recording, without a\n' +
+        'performance counter.',
     );
     print(`${result.passed} of ${result.traces.length} sample traces replayed as recorded.`);
     return result.failed > 0 ? 1 : 0;

@@ -11,4 +11,7 @@ it('writes times with the unit that fits', () => {
   expect(formatMicros(2.534)).toBe('2.53 us');
   expect(formatMicros(15_340)).toBe('15.3 ms');
   expect(formatMicros(4_200_000)).toBe('4.20 s');
+  expect(formatMicros(999.7)).toBe('1.00 ms');
+  expect(formatMicros(999_700)).toBe('1.00 s');
+  expect(formatMicros(1_234_000_000)).toBe('1234 s');
 });

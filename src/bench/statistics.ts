@@ -5,10 +5,9 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-/** "12.3 us", "1.23 ms", "4.56 s": three digits. */
+/** "12.3 us", "1.23 ms", "4.56 s", "1234 s": three digits, one more than people read, for they are compared. */
 export function formatMicros(micros: number): string {
-  if (micros < 1000) return `${micros.toPrecision(3)} us`;
-  return micros < 1e6 ? `${(micros / 1000).toPrecision(3)} ms` : `${(micros / 1e6).toPrecision(3)} s`;
+  const three = (value: number): string => (value < 999.5 ? value.toPrecision(3) : value.toFixed(0));
+  if (micros < 999.5) return `${three(micros)} us`;
+  return micros < 999.5e3 ? `${three(micros / 1000)} ms` : `${three(micros / 1e6)} s`;
 }
-
-export const formatMiB = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;

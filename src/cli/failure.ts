@@ -3,6 +3,7 @@ import { asFailure } from '../engine/base/system-errors.js';
 import type { CommandIo } from './output.js';
 import { OutputClosed } from './output.js';
 import { printableLines } from './printable.js';
+import { hang } from './table.js';
 
 export interface FailureOptions {
   json: boolean;
@@ -30,7 +31,7 @@ export async function reportFailure(
       // Standard output is what failed, or fails too: the text below tells.
     }
   }
-  io.err(report?.text ?? sentences(error));
+  io.err(report?.text ?? sentences(error, io.columns(2)));
   if (options.verbose) io.err(stackOf(error));
   return error.exitCode;
 }
@@ -42,9 +43,9 @@ async function divergence(error: RevenantError): Promise<{ text: string; documen
   return { text: `revenant: ${formatReport(error.report)}`, document: reportDocument(error.report) };
 }
 
-const sentences = (error: RevenantError): string =>
+const sentences = (error: RevenantError, width: number): string =>
   [error.message, ...(error.hint ? [error.hint] : [])]
-    .map((text) => `revenant: ${printableLines(text)}\n`)
+    .map((text) => `${hang('revenant: ', printableLines(text), width)}\n`)
     .join('');
 
 function stackOf(error: Error): string {

@@ -10,6 +10,8 @@ import { reportFailure } from './failure.js';
 import { createLogger } from './log.js';
 import type { CommandIo } from './output.js';
 import { processIo } from './output.js';
+import { hang } from './table.js';
+import { namesTrace, traceArgument } from './trace-argument.js';
 import { memoryOption, stallLimitOption, traceOptions } from './trace-options.js';
 
 interface Global {
@@ -26,11 +28,22 @@ type Action = (io: CommandIo, global: Global) => Promise<number | undefined> | n
 function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>): Command {
   const program = new Command('revenant')
     .description("Replays rr traces in a KVM guest that has the recording machine's XCR0 and CPUID.")
-    .version(versionOfPackage(), '--version', 'print the version')
+    .version(versionOfPackage(), '-V, --version', 'print the version')
     .option('--verbose', 'log what is done, and print stack traces of failures')
-    .addHelpText('after', exitCodesText)
+    .addHelpText('after', () => exitCodesText(helpWidth(io, 1)))
     .showSuggestionAfterError()
-    .configureOutput({ writeOut: io.out, writeErr: io.err })
+    .configureHelp({
+      minWidthToWrap: 20,
+      // As in the README: every command has options.
+      subcommandTerm: (command) =>
+        `${command.name()} ${command.usage().replace(/\[options\] ?/, '')}`.trimEnd(),
+    })
+    .configureOutput({
+      writeOut: io.out,
+      writeErr: io.err,
+      getOutHelpWidth: () => helpWidth(io, 1),
+      getErrHelpWidth: () => helpWidth(io, 2),
+    })
     .exitOverride();
   addReplay(program, io, perform);
   addTraceCommands(program, io, perform);
@@ -40,10 +53,14 @@ function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>):
   return program;
 }
 
+/** Help is read, whatever it is written to. */
+const helpWidth = (io: CommandIo, fd: 1 | 2): number =>
+  Number.isFinite(io.columns(fd)) ? io.columns(fd) : 80;
+
 /** The table of exit codes as `--help` ends with it. */
-function exitCodesText(): string {
-  const lines = Object.values(EXITS).map(
-    ({ code, meaning }) => `${String(code).padStart(3)}  ${meaning.replaceAll('`', '')}`,
+function exitCodesText(width: number): string {
+  const lines = Object.values(EXITS).map(({ code, meaning }) =>
+    hang(`${String(code).padStart(3)}  `, meaning.replaceAll('`', ''), width),
   );
   return `\nExit codes:\n${lines.join('\n')}\n`;
 }
@@ -56,6 +73,14 @@ const machineOption = (): Option =>
     .choices(['host', 'emulated', 'auto'])
     .default('auto', 'the host where its KVM gives what the trace needs, else the emulated machine');
 
+const TRACE = "trace folder, or rr's name of one; by default what rr recorded last";
+
+/** See `traceArgument`. */
+function meant(named: string | undefined, io: CommandIo, { quiet }: { quiet?: boolean } = {}): string {
+  const note = (text: string): void => (quiet ? undefined : io.err(`revenant: ${text}\n`));
+  return traceArgument(named, { environment: process.env, note });
+}
+
 const gotoPlace = (text: string): PlaceText => requirePlace(text, '--goto');
 
 type Perform = (action: Action) => Promise<void>;
@@ -64,7 +89,7 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
   traceOptions(
     checkpointFiles(program.command('replay'))
       .description("replay a trace; the program's output comes out on ours")
-      .argument('<trace...>', 'trace folder; with --all, folders to look for traces in')
+      .argument('[trace...]', `${TRACE}; with --all, folders to look for traces in`)
       .addOption(machineOption())
       .addOption(cpuOption())
       .addOption(memoryOption())
@@ -88,6 +113,7 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
         if (options.all) {
+          if (traces.length === 0) program.error("error: '--all' needs folders to look for traces in");
           const { replayAllCommand } = await import('./commands/replay-all.js');
           return replayAllCommand(traces, options, io, log);
         }
@@ -95,10 +121,10 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
         if (options.only) program.error("error: '--only' goes with '--all'");
         if (options.goto && options.goto.kind !== 'frame') {
           const { replayToPlace } = await import('./commands/replay-to.js');
-          return replayToPlace(traces[0], options.goto, options, io, log);
+          return replayToPlace(meant(traces[0], io, options), options.goto, options, io, log);
         }
         const { replayCommand } = await import('./commands/replay.js');
-        return replayCommand(traces[0], options, io, log);
+        return replayCommand(meant(traces[0], io, options), options, io, log);
       }),
     );
 }
@@ -145,43 +171,53 @@ function debugOptions(command: Command): Command {
 function addDebugCommands(program: Command, io: CommandIo, perform: Perform): void {
   diversionOptions(debugOptions(program.command('gdb')))
     .description('debug a recording in gdb, forwards and backwards')
-    .argument('<trace>', 'trace folder')
-    .argument('[gdb-arguments...]', 'after --: for gdb')
+    .argument('[trace]', TRACE)
+    .argument('[gdb-args...]', 'after --: for gdb')
     .option('--gdb <command>', 'the gdb to run', 'gdb')
     .option('--quiet', 'say nothing but failures')
-    .action((trace: string, gdbArguments: string[], options) =>
+    .action((trace: string | undefined, gdbArguments: string[], options) =>
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
         const { gdbCommand } = await import('./commands/gdb.js');
         const { diversions } = await import('./debug/diversions.js');
-        return gdbCommand(trace, gdbArguments, options, io, log, diversions(options));
+        // What follows -- may be all that there is.
+        const isGdbs = Boolean(trace?.startsWith('-'));
+        const more = isGdbs ? [trace!, ...gdbArguments] : gdbArguments;
+        return gdbCommand(
+          meant(isGdbs ? undefined : trace, io, options),
+          more,
+          options,
+          io,
+          log,
+          diversions(options),
+        );
       }),
     );
   diversionOptions(debugOptions(program.command('serve')))
     .description('let debuggers and editors connect to a recording by the gdb remote protocol')
-    .argument('<trace>', 'trace folder')
+    .argument('[trace]', TRACE)
     .option('--listen <address>', 'PORT, HOST:PORT or the path of a Unix socket; port 0: any', '127.0.0.1:0')
     .option('--allow-remote', 'listen where other machines can connect: they read all that was recorded')
     .option('--once', 'leave when the first debugger has gone')
-    .action((trace: string, options) =>
+    .action((trace: string | undefined, options) =>
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
         const { serveCommand } = await import('./commands/serve.js');
         const { diversions } = await import('./debug/diversions.js');
-        return serveCommand(trace, options, io, log, diversions(options));
+        return serveCommand(meant(trace, io, options), options, io, log, diversions(options));
       }),
     );
   addCall(program, io, perform);
   checkpointOptions(program.command('checkpoint'))
     .description('write checkpoint files, from where later replays and debuggers of the trace begin')
-    .argument('<trace>', 'trace folder')
+    .argument('[trace]', TRACE)
     .addOption(machineOption())
     .addOption(cpuOption())
-    .action((trace: string, options) =>
+    .action((trace: string | undefined, options) =>
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
         const { checkpointCommand } = await import('./commands/checkpoint.js');
-        return checkpointCommand(trace, options, io, log);
+        return checkpointCommand(meant(trace, io, options), options, io, log);
       }),
     );
 }
@@ -192,17 +228,23 @@ function addCall(program: Command, io: CommandIo, perform: Perform): void {
       .description(
         'evaluate expressions and call functions of the recorded program where it stood, in a live copy that vanishes',
       )
-      .argument('<trace>', 'trace folder')
-      .argument('<expression...>', "such as 'print_tree(root, 0)', '*root' or 'a[i].name'")
+      .usage('[options] [trace] <expression...>')
+      .argument(
+        '<arguments...>',
+        `${TRACE}; then expressions such as 'print_tree(root, 0)', '*root', 'a[i].name'`,
+      )
       .addOption(machineOption())
       .addOption(cpuOption())
       .addOption(memoryOption())
       .addOption(stallLimitOption()),
-  ).action((trace: string, expressions: string[], options) =>
+  ).action((words: string[], options) =>
     perform(async (_io, global) => {
       const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
+      const named = namesTrace(words[0], process.env);
+      if (named && words.length === 1) program.error("error: missing required argument 'expression'");
       const { callCommand } = await import('./commands/call.js');
-      return callCommand(trace, expressions, options, io, log);
+      const trace = meant(named ? words[0] : undefined, io, options);
+      return callCommand(trace, named ? words.slice(1) : words, options, io, log);
     }),
   );
 }
@@ -211,22 +253,31 @@ function addTraceCommands(program: Command, io: CommandIo, perform: Perform): vo
   program
     .command('info')
     .description('what was recorded, where, on what processor')
-    .argument('<trace>', 'trace folder')
+    .argument('[trace]', TRACE)
     .option('--json', 'as JSON')
-    .action((trace: string, options) =>
-      perform(async () => (await import('./commands/info.js')).infoCommand({ trace, ...options }, io)),
+    .action((trace: string | undefined, options) =>
+      perform(async () => {
+        const { infoCommand } = await import('./commands/info.js');
+        return infoCommand({ trace: meant(trace, io), ...options }, io);
+      }),
     );
   program
     .command('dump')
     .description('print frames')
-    .argument('<trace>', 'trace folder')
+    .argument('[trace]', TRACE)
     .argument('[range]', 'frames to print: FROM, FROM- or FROM-TO')
     .option('--json', 'one JSON object a line')
     .addOption(new Option('--task <tid>', 'only frames of this task').argParser(parseCount))
     .option('--event <kind>', 'only frames of this kind, or of this system call')
     .option('--registers', 'all registers below each frame')
-    .action((trace: string, range: string | undefined, options) =>
-      perform(async () => (await import('./commands/dump.js')).dumpCommand({ trace, range, ...options }, io)),
+    .action((first: string | undefined, second: string | undefined, options) =>
+      perform(async () => {
+        const { dumpCommand } = await import('./commands/dump.js');
+        const range = second === undefined && /^\d+(-\d*)?$/.test(first ?? '') ? first : undefined;
+        const named = range === undefined || namesTrace(range, process.env);
+        const trace = meant(named ? first : undefined, io);
+        return dumpCommand({ trace, range: named ? second : range, ...options }, io);
+      }),
     );
 }
 
@@ -238,7 +289,10 @@ function addMachineCommands(program: Command, io: CommandIo, perform: Perform): 
     .addOption(cpuOption())
     .option('--json', 'as JSON')
     .action((trace: string | undefined, options) =>
-      perform(async () => (await import('./commands/doctor.js')).doctorCommand({ trace, ...options }, io)),
+      perform(async () => {
+        const { doctorCommand } = await import('./commands/doctor.js');
+        return doctorCommand({ trace: trace === undefined ? trace : meant(trace, io), ...options }, io);
+      }),
     );
   const machine = program.command('machine').description('the emulated machine that is kept between replays');
   for (const [verb, text] of [

@@ -18,6 +18,8 @@ export interface CommandIo {
   /** Bytes to standard output (1) or standard error (2), exactly these and all of them. Throws OutputClosed, E_OUTPUT. */
   bytes(fd: 1 | 2, bytes: Uint8Array): void;
   isTerminal(fd: 1 | 2): boolean;
+  /** Characters of a line there; Infinity where lines may have any length. */
+  columns(fd: 1 | 2): number;
   /** Milliseconds since the command began, by a monotonic clock. */
   now(): number;
 }
@@ -51,6 +53,27 @@ function message(text: string): void {
   }
 }
 
+/** What terminals have that do not say. */
+const USUAL_COLUMNS = 80;
+
+/** The width of the terminal; elsewhere what COLUMNS says, else none. */
+function columnsOf(fd: 1 | 2): number {
+  const said = Number(process.env.COLUMNS);
+  if (!tty.isatty(fd)) return said > 0 ? said : Infinity;
+  let own = -1;
+  try {
+    // A descriptor of its own: the stream would make ours non-blocking for every holder.
+    own = fs.openSync(`/proc/self/fd/${fd}`, fs.constants.O_WRONLY | fs.constants.O_NOCTTY);
+    const stream = new tty.WriteStream(own);
+    const { columns } = stream;
+    stream.destroy();
+    if (columns > 0) return columns;
+  } catch {
+    if (own >= 0) fs.closeSync(own);
+  }
+  return said > 0 ? said : USUAL_COLUMNS;
+}
+
 /** The process's own streams and clock. */
 export const processIo: CommandIo = {
   out: (text) => writeAll(1, Buffer.from(text)),
@@ -58,5 +81,6 @@ export const processIo: CommandIo = {
   bytes: writeAll,
   // Not process.stdout.isTTY: making that stream turns the descriptor non-blocking for every holder.
   isTerminal: (fd) => tty.isatty(fd),
+  columns: columnsOf,
   now: () => performance.now(),
 };

@@ -1,7 +1,9 @@
+import { elapsedText } from '../engine/base/quantities.js';
 import type { CommandIo } from './output.js';
 
 const TERMINAL_INTERVAL_MS = 100;
 const PLAIN_INTERVAL_MS = 10_000;
+const TICK_MS = 1000;
 
 /**
  * Progress on standard error: one line that is rewritten on a terminal, a plain line now and then
@@ -11,6 +13,7 @@ export class Progress {
   readonly #terminal: boolean;
   #last: number;
   #shown = false;
+  #ticking: NodeJS.Timeout | null = null;
 
   constructor(
     private readonly io: CommandIo,
@@ -27,11 +30,25 @@ export class Progress {
     if (now - this.#last < (this.#terminal ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS)) return;
     this.#last = now;
     if (this.#terminal) {
-      this.io.err(`\r\x1b[K${text()}`);
-      this.#shown = true;
+      this.#stopTicking();
+      this.#draw(text());
     } else {
       this.io.err(`revenant: ${text()}\n`);
     }
+  }
+
+  /**
+   * Something is waited for, until anything else is said: on a terminal a line with the time that it takes, which goes
+   * on; elsewhere a line.
+   */
+  waiting(text: string): void {
+    if (!this.#terminal) return this.note(text);
+    if (this.quiet) return;
+    this.#stopTicking();
+    const begun = this.io.now();
+    const draw = (): void => this.#draw(`${text}, ${elapsedText((this.io.now() - begun) / 1000)}`);
+    draw();
+    this.#ticking = setInterval(draw, TICK_MS).unref();
   }
 
   /** Says something that stays, whatever the time, unless quiet. */
@@ -43,8 +60,24 @@ export class Progress {
 
   /** Removes the line, before other output comes to the terminal and at the end. */
   clear(): void {
+    this.#stopTicking();
     if (!this.#shown) return;
     this.#shown = false;
     this.io.err('\r\x1b[K');
   }
+
+  #draw(text: string): void {
+    this.io.err(`\r\x1b[K${fitText(text, this.io.columns(2))}`);
+    this.#shown = true;
+  }
+
+  #stopTicking(): void {
+    if (this.#ticking) clearInterval(this.#ticking);
+    this.#ticking = null;
+  }
+}
+
+/** A line that does not wrap: a wrapped one could not be rewritten. */
+export function fitText(line: string, columns: number): string {
+  return line.length < columns ? line : `${line.slice(0, columns - 2)}…`;
 }

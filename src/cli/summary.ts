@@ -1,6 +1,8 @@
 import { hex } from '../engine/base/address.js';
 import { SIGNAL_NAMES } from '../engine/base/linux.js';
+import { countText, durationText, paceText } from '../engine/base/quantities.js';
 import type { RunResult } from './run.js';
+import { hang } from './table.js';
 
 /** How the program ended, in words. */
 function endOf(wait: number | null): string {
@@ -9,8 +11,6 @@ function endOf(wait: number | null): string {
   if (signal === 0) return `the program exited with status ${(wait >> 8) & 0xff}`;
   return `the program died of ${SIGNAL_NAMES[signal] ?? `signal ${signal}`}`;
 }
-
-const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 /** Microseconds a frame, or 0 before the first. */
 export function microsPerFrame({ startFrame, frameTime, seconds }: RunResult): number {
@@ -21,26 +21,34 @@ export function microsPerFrame({ startFrame, frameTime, seconds }: RunResult): n
 /**
  * What a finished replay says on standard error.
  * @param seconds of the command so far: starting, finding a machine and giving it back are part of them
+ * @param width characters of a line
  */
-export function summary(result: RunResult, seconds: number): string {
-  const tasks = plural(result.stats?.tasks ?? 0, 'task');
-  const replaying = `${result.seconds.toFixed(2)} s replaying (${microsPerFrame(result).toFixed(0)} us a frame)`;
-  const time = `${seconds.toFixed(2)} s, of which ${replaying}`;
+export function summary(result: RunResult, seconds: number, width = Infinity): string {
+  const tasks = countText(result.stats?.tasks ?? 0, 'task');
+  const pace = paceText(result.seconds, result.frameTime - result.startFrame, 'frame');
+  const replaying = `${durationText(result.seconds)} replaying${pace === '' ? '' : ` (${pace})`}`;
+  const time = `${durationText(seconds)}, of which ${replaying}`;
   const ticks = result.stats?.verifiedTicks
-    ? `; ticks counted and equal at ${plural(result.stats.verifiedTicks, 'frame')}`
+    ? `; ticks counted and equal at ${countText(result.stats.verifiedTicks, 'frame')}`
     : '';
   const verb = result.outcome === 'end' ? 'replayed' : 'stopped after';
   const end = result.outcome === 'end' ? `; ${endOf(result.exitStatus)}` : '';
-  const machine = result.machine;
-  const where = machine
-    ? `revenant: machine: ${machine.description}; XCR0 ${hex(machine.guestXcr0)} in the guest, ${hex(machine.xcr0)} in the machine\n`
-    : '';
+  const { machine } = result;
   const lost = result.stats?.counterLostAt ?? -1;
-  const counter =
-    lost < 0
-      ? ''
-      : `revenant: another program took the processor's counter; from frame ${lost + 1} on ticks were counted by breakpoints\n`;
-  return `revenant: ${verb} ${plural(result.frameTime, 'frame')}, ${tasks}, ${time}${ticks}${end}\n${counter}${where}`;
+  const lines = [
+    `${verb} ${countText(result.frameTime, 'frame')}, ${tasks}, ${time}${ticks}${end}`,
+    ...(lost < 0
+      ? []
+      : [
+          `another program took the processor's counter; from frame ${lost + 1} on ticks were counted by breakpoints`,
+        ]),
+    ...(machine
+      ? [
+          `machine: ${machine.description}; XCR0 ${hex(machine.guestXcr0)} in the guest, ${hex(machine.xcr0)} in the machine`,
+        ]
+      : []),
+  ];
+  return lines.map((line) => `${hang('revenant: ', line, width)}\n`).join('');
 }
 
 /** The same for --json. */

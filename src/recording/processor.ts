@@ -21,3 +21,18 @@ export function processorName(header: TraceHeader): string {
   const vendor = leaf(0);
   return (vendor && text([vendor.ebx, vendor.edx, vendor.ecx])) || 'unknown processor';
 }
+
+/**
+ * The part of a brand string that tells one processor from the next: `i7-8650U`, `EPYC-Rome`, `Haswell`, `Ryzen 9
+ * 7950X`. QEMU's models have their name in parentheses.
+ */
+export function shortProcessorName(name: string): string {
+  const model = / \(([A-Z][\w-]+)[^()]*\)$/.exec(name);
+  if (model) return model[1];
+  const short = name
+    .replace(/\((R|TM|r|tm)\)/g, '')
+    .replace(/\bwith .*$| @.*$|\b(\d+-Core|Processor|CPU|Genuine|Core|Xeon|Intel|AMD)\b/g, '')
+    .replace(/\s+/g, ' ')
+    .trim();
+  return short === '' ? name : short;
+}

@@ -16,6 +16,7 @@ export async function runCli(...argv: string[]): Promise<CliResult> {
     err: (text) => bytes(2, Buffer.from(text)),
     bytes,
     isTerminal: () => false,
+    columns: () => Infinity,
     now: () => performance.now(),
   };
   const code = await main(argv, io);

@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
 import { runCli } from './run-cli.js';
 
 describe('the command line', () => {
@@ -10,12 +13,58 @@ describe('the command line', () => {
     const version = await runCli('--version');
     expect(version).toMatchObject({ code: 0, stderr: '' });
     expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    expect(await runCli('-V')).toEqual(version);
+    for (const command of ['', 'replay', 'gdb', 'call', 'ci', 'worker', 'doctor']) {
+      const { stdout } = await runCli(...command.split(' ').filter(Boolean), '--help');
+      for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
+    }
+  });
+
+  it.each(['replay', 'gdb', 'serve', 'checkpoint', 'info', 'dump', 'doctor'])(
+    '%s of a folder of traces names some, and --all',
+    async (command) => {
+      const { code, stdout, stderr } = await runCli(command, 'traces/zen2');
+      expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+      expect(stderr).toMatch(
+        /^revenant: traces\/zen2 is no trace, but holds traces: traces\/zen2\/ambiguous, .*\.\.\.\.\n/,
+      );
+      expect(stderr).toContain('`revenant replay --all traces/zen2` replays all of them.');
+    },
+  );
+
+  it("takes rr's latest trace where none is named", async () => {
+    vi.stubEnv('_RR_TRACE_DIR', fs.mkdtempSync(path.join(os.tmpdir(), 'usage-')));
+    const folder = process.env._RR_TRACE_DIR!;
+    try {
+      for (const words of [
+        ['info'],
+        ['dump', '1-2'],
+        ['call', '*root'],
+        ['gdb', '--', '-batch'],
+        ['replay'],
+      ]) {
+        const { code, stderr } = await runCli(...words);
+        expect({ code, stderr }).toMatchObject({
+          code: 3,
+          stderr: expect.stringMatching(/No trace is named, and rr has none here/) as string,
+        });
+      }
+      fs.symlinkSync(path.resolve('traces/zen2/crash'), path.join(folder, 'latest-trace'));
+      const { code, stdout, stderr } = await runCli('dump', '2');
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/^ +2 /);
+      expect(stderr).toBe(`revenant: rr's latest trace: ${path.resolve('traces/zen2/crash')}\n`);
+    } finally {
+      vi.unstubAllEnvs();
+      fs.rmSync(folder, { recursive: true });
+    }
   });
 
   it.each([
     ['no such command', ['replya', 'x'], /unknown command/],
     ['no such option', ['info', 'x', '--nope'], /unknown option/],
-    ['no trace', ['replay'], /missing required argument/],
+    ['--all of nothing', ['replay', '--all'], /needs folders/],
+    ['no expression', ['call', 'traces/zen2/crash'], /missing required argument 'expression'/],
     ['two traces without --all', ['replay', 'a', 'b'], /one trace/],
     ['--only without --all', ['replay', 'a', '--only', 'b'], /--all/],
     ['a machine that is none', ['replay', 'x', '--machine', 'moon'], /host, emulated, auto/],

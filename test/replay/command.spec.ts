@@ -12,7 +12,8 @@ describe('replay', () => {
     const { code, stdout, stderr } = await replay('zen2/hello-static');
     expect(stdout).toBe('hello from a recording\n');
     expect(stderr).toMatch(/replayed 46 frames, 1 task, .* status 0\n/);
-    expect(stderr).toMatch(/, \d+\.\d\d s, of which \d+\.\d\d s replaying \(\d+ us a frame\);/);
+    const time = String.raw`\d+(\.\d)? (us|ms|s|min( \d+ s)?)`;
+    expect(stderr).toMatch(new RegExp(`, ${time}, of which ${time} replaying \\(${time} a frame\\);`));
     expect(stderr).toMatch(/XCR0 0x7 in the guest/);
     expect(code).toBe(0);
   });
@@ -65,9 +66,7 @@ describe('replay --all', () => {
       '--machine',
       'emulated',
     );
-    expect(stdout).toMatch(
-      /^trace +recorded on +XCR0 there +XCR0 here +frames +seconds +us\/frame +result\n/,
-    );
+    expect(stdout).toMatch(/^trace +recorded on +XCR0 +here +frames +time +a frame +result\n/);
     expect(stdout).toMatch(/hello-static +AMD EPYC +0x7 .* 46 .* as recorded\n/);
     expect(stdout).toMatch(/\n1 as recorded, 0 not\n$/);
     expect(code).toBe(0);

@@ -1,3 +1,4 @@
+import { rateText } from '../../engine/base/quantities.js';
 import { divert, type DiversionHandle } from '../../recording/divert.js';
 import type { ReplaySession } from '../../engine/replay/session.js';
 import { TraceReader } from '../../engine/trace/reader.js';
@@ -57,7 +58,7 @@ async function measure(session: ReplaySession, frame: number, now: () => number)
   return [
     { what: `start and end (median of ${DIVERSIONS})`, measured: formatMicros(empty) },
     { what: '  with a call in between', measured: formatMicros(call) },
-    { what: 'system calls (getppid)', measured: `${(CALLS / seconds).toFixed(0)}/s` },
+    { what: 'system calls (getppid)', measured: rateText(CALLS, seconds) },
   ];
 }
 

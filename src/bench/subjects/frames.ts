@@ -1,7 +1,8 @@
 import path from 'node:path';
+import { rateText, sizeText } from '../../engine/base/quantities.js';
 import type { ReplaySession } from '../../engine/replay/session.js';
 import type { BenchContext } from '../context.js';
-import { formatMiB, formatMicros, median } from '../statistics.js';
+import { formatMicros, median } from '../statistics.js';
 import type { Row, Subject } from '../subject.js';
 
 const TRACES: readonly { name: string; aim?: string }[] = [
@@ -58,7 +59,7 @@ function timeAll(session: ReplaySession, now: () => number): Whole {
 
 function peakMemory(context: BenchContext, folder: string): string {
   const { document } = context.command(['replay', folder, '--json']);
-  return formatMiB((document as { peakResidentBytes: number }).peakResidentBytes);
+  return sizeText((document as { peakResidentBytes: number }).peakResidentBytes);
 }
 
 async function measure(context: BenchContext, folder: string, aim?: string): Promise<Row[]> {
@@ -78,7 +79,7 @@ async function measure(context: BenchContext, folder: string, aim?: string): Pro
     { what: '  without staged calls', measured: formatMicros(plain.micros / plain.frames) },
     { what: '  exits', measured: String(staged.exits) },
     { what: '  without staged calls', measured: String(plain.exits) },
-    { what: '  exits a second, without', measured: ((plain.exits / plain.micros) * 1e6).toFixed(0) },
+    { what: '  exits, without', measured: rateText(plain.exits, plain.micros / 1e6) },
     { what: '  median of a frame, without', measured: formatMicros(median(perFrame)) },
     { what: '  median of an exit, without', measured: formatMicros(median(perExit)) },
     { what: '  peak memory of the command', measured: peakMemory(context, folder) },

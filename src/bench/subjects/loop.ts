@@ -5,6 +5,7 @@ import type { MachineForTrace } from '../../recording/machines.js';
 import type { ReplaySession } from '../../engine/replay/session.js';
 import type { BenchContext } from '../context.js';
 import { copyWithTurns } from '../longer-loop.js';
+import { formatMicros } from '../statistics.js';
 import type { Row, Subject } from '../subject.js';
 
 const TURNS = 500_000_000;
@@ -49,9 +50,9 @@ export const loop: Subject = {
       );
       const instructions = (TURNS * INSTRUCTIONS_A_TURN) / 1e6;
       return [
-        { what: `loop of ${instructions} million instructions`, measured: `${seconds.toFixed(2)} s` },
+        { what: `loop of ${instructions} million instructions`, measured: formatMicros(seconds * 1e6) },
         { what: '  exits meanwhile', measured: String(exits), aim: '1' },
-        { what: '  the same outside of the guest', measured: `${native.toFixed(2)} s` },
+        { what: '  the same outside of the guest', measured: formatMicros(native * 1e6) },
         { what: '  ratio', measured: (seconds / native).toFixed(2), aim: '1' },
       ];
     } finally {

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { sizeText } from '../../engine/base/quantities.js';
 import { wordsToGva, type Gva } from '../../engine/base/address.js';
 import { Reg } from '../../engine/base/registers.js';
 import type { DebugStop, Direction } from '../../engine/target.js';
@@ -81,7 +82,7 @@ function checkpoints(context: BenchContext, session: ReplaySession, at: number):
       aim: '1 ms',
     },
     { what: '  of which the exit for the vector state', measured: formatMicros(median(exits)) },
-    { what: '  memory of one', measured: `${((pages * PAGE) / 1024).toFixed(0)} KiB` },
+    { what: '  memory of one', measured: sizeText(pages * PAGE) },
     { what: '  going back to one', measured: formatMicros(median(back)) },
   ];
 }
@@ -141,7 +142,7 @@ async function going(context: BenchContext, trace: string): Promise<Row[]> {
         what: `writing a checkpoint file (every ${FILES_EVERY} frames)`,
         measured: formatMicros(median(written)),
       },
-      { what: '  size of one', measured: `${(median(sizes) / 1024).toFixed(0)} KiB` },
+      { what: '  size of one', measured: sizeText(median(sizes)) },
       { what: `goto a random one of ${last} frames, at first`, measured: formatMicros(median(without)) },
       { what: '  with checkpoint files', measured: formatMicros(median(having)) },
       again,

@@ -8,9 +8,10 @@ import type { CommandIo } from '../output.js';
 type Perform = (action: (io: CommandIo) => Promise<number | undefined>) => Promise<void>;
 
 const CI_EXIT_CODES = `
-Exit codes: 0 all well; 1 a trace failed; 10 nothing failed, but nothing can be said of some traces; 7 nothing failed,
-but traces were skipped and --strict was given; 8 the manifest is missing or wrong; 69 the queue or store cannot be
-used; 74 a report or artifact could not be written; others as of other commands.
+Exit codes: 0 all well; 1 a trace failed; 10 nothing failed, but nothing can be
+said of some traces; 7 nothing failed, but traces were skipped and --strict was
+given; 8 the manifest is missing or wrong; 69 the queue or store cannot be used;
+74 a report or artifact could not be written; others as of other commands.
 `;
 
 /** Adds `ci` and the hidden `job`, which its workers run. */

@@ -1,3 +1,4 @@
+import { durationText, elapsedText } from '../../engine/base/quantities.js';
 import type { JobResult } from '../../jobs/result.js';
 import { headline } from '../../jobs/report/problem-text.js';
 import type { Progress } from '../../jobs/run/execute.js';
@@ -5,8 +6,10 @@ import type { RunListener } from '../../jobs/run/pool.js';
 import type { JobSpec } from '../../jobs/spec.js';
 import type { CommandIo } from '../output.js';
 import { printable } from '../printable.js';
+import { fitText } from '../progress.js';
 
 const REDRAW_MS = 100;
+const TICK_MS = 1000;
 /** Running jobs are named in a log when nothing else was said for so long. */
 const PLAIN_SILENCE_MS = 30_000;
 
@@ -19,8 +22,6 @@ interface Running {
 export interface CiProgressOptions {
   io: CommandIo;
   quiet: boolean;
-  /** Columns of the terminal; longer lines would wrap and spoil the redrawing. */
-  columns: number;
   /** Of every job, in any unit. */
   weights: ReadonlyMap<string, number>;
 }
@@ -39,6 +40,8 @@ export class CiProgress implements RunListener {
   private readonly allWeight: number;
   private drawn = 0;
   private last: number;
+  /** Times go on while nothing is heard of a job: a machine starts, a checkpoint is written. */
+  private ticking: NodeJS.Timeout | null = null;
 
   constructor(private readonly options: CiProgressOptions) {
     const { io, weights } = options;
@@ -51,6 +54,7 @@ export class CiProgress implements RunListener {
 
   started(spec: JobSpec): void {
     this.running.set(spec.name, { at: null, begun: this.options.io.now(), note: null });
+    if (this.terminal) this.ticking ??= setInterval(() => this.draw(), TICK_MS).unref();
     this.draw();
   }
 
@@ -84,11 +88,18 @@ export class CiProgress implements RunListener {
     this.draw(true);
   }
 
-  /** Removes what is drawn, before other output and at the end. */
-  clear(): void {
+  /** Removes what is drawn, before other output. */
+  private clear(): void {
     if (this.drawn === 0) return;
     this.options.io.err(`\x1b[${this.drawn}A\x1b[J`);
     this.drawn = 0;
+  }
+
+  /** Nothing more is to come. */
+  end(): void {
+    if (this.ticking) clearInterval(this.ticking);
+    this.ticking = null;
+    this.clear();
   }
 
   private draw(now = false): void {
@@ -99,7 +110,9 @@ export class CiProgress implements RunListener {
     const lines = [...this.running].map(([name, running]) => this.runningLine(name, running, time));
     if (this.running.size > 0) lines.push(this.wholeLine(time));
     const erase = this.drawn > 0 ? `\x1b[${this.drawn}A\x1b[J` : '';
-    this.options.io.err(erase + lines.map((line) => `${this.fit(line)}\n`).join(''));
+    this.options.io.err(
+      erase + lines.map((line) => `${fitText(line, this.options.io.columns(2))}\n`).join(''),
+    );
     this.drawn = lines.length;
   }
 
@@ -112,18 +125,17 @@ export class CiProgress implements RunListener {
   }
 
   private runningLine(name: string, { at, begun, note }: Running, time: number): string {
-    const seconds = ((time - begun) / 1000).toFixed(0);
     const bar = this.terminal ? `${barOf(at)} ` : '';
     const where = at && at.frames > 0 ? `frame ${at.frame} of ${at.frames}` : (note ?? 'starting');
     const what =
       at?.phase === 'asking' ? 'asking questions' : at?.phase === 'keeping' ? 'keeping a checkpoint' : where;
-    return `  ${bar}${printable(name)}: ${what}, ${seconds} s`;
+    return `  ${bar}${printable(name)}: ${what}, ${elapsedText((time - begun) / 1000)}`;
   }
 
   private wholeLine(time: number): string {
     const left = this.secondsLeft(time);
-    const rest = left === null ? '' : `, about ${duration(left)} left`;
-    return `${this.done} of ${this.total} done, ${duration((time - this.begun) / 1000)}${rest}`;
+    const rest = left === null ? '' : `, about ${elapsedText(left)} left`;
+    return `${this.done} of ${this.total} done, ${elapsedText((time - this.begun) / 1000)}${rest}`;
   }
 
   /** From the pace so far; null before there is one. */
@@ -136,11 +148,6 @@ export class CiProgress implements RunListener {
     const passed = (time - this.begun) / 1000;
     return (passed / done) * (this.allWeight - done);
   }
-
-  private fit(line: string): string {
-    const { columns } = this.options;
-    return line.length < columns ? line : `${line.slice(0, columns - 2)}…`;
-  }
 }
 
 const BAR = 10;
@@ -151,19 +158,13 @@ function barOf(at: Progress | null): string {
   return `[${'#'.repeat(full)}${'.'.repeat(BAR - full)}]`;
 }
 
-/** `45 s`, `3 min 20 s`. */
-export function duration(seconds: number): string {
-  const whole = Math.round(seconds);
-  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
-}
-
 const WORDS = { passed: 'pass', failed: 'FAIL', error: 'ERROR', skipped: 'skip' } as const;
 
 /** The line of a finished job. */
 export function resultLine(result: JobResult, done: number, total: number): string {
   const { state, name, seconds, cached, flaky, attempts, worker } = result;
   const notes = [
-    ...(cached ? ['cached'] : [`${seconds.toFixed(1)} s`]),
+    ...(cached ? ['cached'] : [durationText(seconds)]),
     ...(flaky ? [`FLAKY: passed at attempt ${attempts}`] : []),
     ...(worker === null ? [] : [worker]),
   ];

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import { countText, sizeText } from '../../engine/base/quantities.js';
 import type { Logger } from '../../engine/base/log.js';
 import { checkpointName, findCheckpoints, type Found } from '../../engine/persist/archive.js';
 import { writeCheckpoint } from '../../engine/persist/file.js';
@@ -35,7 +36,6 @@ const FRAMES_A_TURN = 256;
 const BUDGET_MICROS = 50_000;
 /** Checkpoints that wait to be believed: a replay that went wrong shows soon. */
 const MAX_WAITING = 8;
-const MIB = 2 ** 20;
 
 /** `revenant checkpoint TRACE`: writes, lists or removes checkpoint files. Throws RevenantError. */
 export async function checkpointCommand(
@@ -79,14 +79,15 @@ function show(found: readonly Found[], { json, remove }: CheckpointCommandOption
     return;
   }
   if (found.length === 0) io.err('revenant: no checkpoint files\n');
-  else if (remove) io.err(`revenant: ${found.length} checkpoint files removed\n`);
+  else if (remove) io.err(`revenant: ${countText(found.length, 'checkpoint file')} removed\n`);
   else {
     const rows = found.map(({ file, bytes, frameTime, problem }) => [
       problem === null ? String(frameTime) : '-',
-      `${(bytes / MIB).toFixed(1)} MiB`,
+      sizeText(bytes),
       problem === null ? file : `${file}: not used: ${problem}`,
     ]);
-    io.out(formatTable([['frame', 'size', 'file'], ...rows]));
+    const width = io.columns(1);
+    io.out(formatTable([['frame', 'size', 'file'], ...rows], { right: [0, 1], width }));
   }
 }
 
@@ -134,7 +135,7 @@ async function write(
 ): Promise<void> {
   const progress = new Progress(io, Boolean(options.quiet));
   const interrupt = new Interrupt();
-  const machines = new Machines(options, log, (text) => progress.note(text));
+  const machines = new Machines(options, log, (text) => progress.waiting(text));
   let writer: Writer | null = null;
   try {
     const { machine, memoryLimitBytes, attestation } = await interrupt.guard(machines.forTrace(trace));
@@ -149,7 +150,7 @@ async function write(
       tickStrategy: tickStrategyFor(attestation, false),
     });
     writer = new Writer(session, folder, (written) => {
-      progress.update(() => `frame ${session.frameTime}, ${written} checkpoints written`);
+      progress.update(() => `frame ${session.frameTime}, ${countText(written, 'checkpoint')} written`);
       return interrupt.turn();
     });
     const last = await writer.writeAll(frames);
@@ -246,6 +247,6 @@ function report(
   io.err(
     written.length === 0
       ? 'revenant: no checkpoints: the recording ends before the first\n'
-      : `revenant: ${written.length} checkpoints in ${folder} (${(bytes / MIB).toFixed(1)} MiB), behind frame ${behind}\n`,
+      : `revenant: ${countText(written.length, 'checkpoint')} in ${folder} (${sizeText(bytes)}), behind frame ${behind}\n`,
   );
 }

@@ -2,6 +2,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import { durationText } from '../../engine/base/quantities.js';
 import { unwritable } from '../../engine/base/system-errors.js';
 import { keepArtifacts } from '../../jobs/artifacts.js';
 import { runCached } from '../../jobs/cache/run-cached.js';
@@ -20,7 +21,7 @@ import type { JobSpec } from '../../jobs/spec.js';
 import { matches } from '../args.js';
 import { openCache } from '../ci/cache.js';
 import type { CiEnvironment } from '../ci/environment.js';
-import { CiProgress, duration } from '../ci/progress.js';
+import { CiProgress } from '../ci/progress.js';
 import { checkStore, runQueued } from '../ci/queue.js';
 import { Reports } from '../ci/reports.js';
 import { onSignals } from '../interrupt.js';
@@ -152,7 +153,6 @@ class CiRun {
     this.progress = new CiProgress({
       io,
       quiet: Boolean(options.quiet),
-      columns: Number(environment.variables.COLUMNS) || 80,
       weights: new Map(jobs.map((job) => [job.name, weightOf(job)])),
     });
     this.artifacts = options.artifacts === undefined ? null : path.resolve(options.artifacts);
@@ -176,7 +176,7 @@ class CiRun {
       this.reports.update();
       return await this.run();
     } finally {
-      this.progress.clear();
+      this.progress.end();
     }
   }
 
@@ -254,14 +254,14 @@ function ending(report: RunReport, interruption: RevenantError | null): string {
   const { counts, results, seconds, parallel, unchanged } = report;
   const bad = results.filter(({ state }) => state === 'failed' || state === 'error');
   const slow = slowest(results, SLOWEST).map(
-    ({ name, seconds: took }) => `  ${took.toFixed(1).padStart(7)} s  ${printable(name)}`,
+    ({ name, seconds: took }) => `  ${durationText(took).padStart(9)}  ${printable(name)}`,
   );
   const lines = [
     ...bad.map(
       (result) => `revenant: ${result.state}: ${printable(result.name)}: ${printable(headline(result))}`,
     ),
     ...(slow.length > 0 ? ['revenant: the slowest:', ...slow] : []),
-    `revenant: ${countsText(counts)} in ${duration(seconds)}, ${parallel > 0 ? `${parallel} at a time` : 'by the queue'}`,
+    `revenant: ${countsText(counts)} in ${durationText(seconds)}, ${parallel > 0 ? `${parallel} at a time` : 'by the queue'}`,
   ];
   if (interruption) lines.push(`revenant: ${interruption.message}`);
   if (unchanged > 0) lines.push(`revenant: ${unchanged} unchanged, not replayed`);

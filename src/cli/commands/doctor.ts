@@ -18,6 +18,9 @@ import { traceNeeds, approximatesOtherwise } from '../../machine/requirements.js
 import { jsonValue } from '../failure.js';
 import type { CommandIo } from '../output.js';
 import { processorName } from '../../recording/processor.js';
+import { printable } from '../printable.js';
+import { Progress } from '../progress.js';
+import { hang, wrapText } from '../table.js';
 
 export interface DoctorCommandOptions {
   trace?: string;
@@ -38,22 +41,29 @@ interface Report {
   judgement: Judgement | null;
 }
 
+/** Of the column of labels. */
+const LABEL = 14;
+/** Of one machine; a KVM that only pretends fails nearly everything. */
+const MOST_FAILURES = 8;
+
 const NAMES: Record<Kind, string> = { host: "the host's KVM", emulated: 'the emulated machine' };
 
 /** `revenant doctor [TRACE]`. 0 if some machine will do (for the trace, if given), else "machine cannot". */
 export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo): Promise<number> {
   const header = options.trace === undefined ? null : TraceReader.headerOf(options.trace);
   const approximate = options.trace === undefined ? [] : approximateCode(options.trace);
-  const note = (text: string): void => io.err(`revenant: ${text}\n`);
+  const progress = new Progress(io, false);
+  const width = io.columns(1);
   const reports = [
     await report('host', () => openHost(), header, approximate),
     await report(
       'emulated',
-      () => acquireEmulated({ cpu: options.cpu, onStarting: note }),
+      () => acquireEmulated({ cpu: options.cpu, onStarting: (text) => progress.waiting(text) }),
       header,
       approximate,
     ),
   ];
+  progress.clear();
   const needs = header && traceNeeds(header);
   if (options.json) {
     const trace = needs && {
@@ -63,8 +73,8 @@ export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo
     };
     io.out(`${JSON.stringify({ machines: reports.map(reportJson), trace }, jsonValue, 2)}\n`);
   } else {
-    io.out(reports.map(machineText).join('\n'));
-    if (needs) io.out(`\n${traceText(options.trace!, processorName(header), needs, reports)}`);
+    io.out(reports.map((each) => machineText(each, width)).join('\n'));
+    if (needs) io.out(`\n${traceText(options.trace!, processorName(header), needs, reports, width)}`);
   }
   const usable = reports.some(({ examination, judgement }) => (header ? judgement?.ok : examination?.passed));
   return usable ? ExitCode.ok : ExitCode.machine;
@@ -110,24 +120,34 @@ function failures(findings: Finding[]): string[] {
 
 const xcr0Text = (xcr0: bigint): string => `${hex(xcr0)} (${xcr0Names(xcr0).join(', ')})`;
 
-function machineText({ kind, problem, hint, examination }: Report): string {
-  if (!examination) return `${NAMES[kind]}: none\n  ${problem}\n${hint ? `  ${hint}\n` : ''}`;
+/** `  label         text`, the text wrapped into its column. */
+const fact = (label: string, text: string, width: number): string =>
+  hang(`  ${label.padEnd(LABEL)}`, text, width);
+
+function machineText({ kind, problem, hint, examination }: Report, width: number): string {
+  if (!examination) {
+    const why = [problem, hint].filter((text) => text !== null && text !== undefined);
+    return [`${NAMES[kind]}: none`, ...why.map((text) => hang('  ', text, width)), ''].join('\n');
+  }
   const { passed, description, xcr0, cpuid, findings, branchCounter, leftOut } = examination;
   const passes = findings.filter((finding) => finding.ok).length;
   const verdict = passed
     ? 'gives programs the processor that it is told to'
     : 'cannot be trusted: programs see something else than it is told';
-  const lines = [
-    `${NAMES[kind]}: ${verdict}`,
-    `  machine       ${description}`,
-    `  XCR0          ${xcr0Text(xcr0)}`,
-    `  instructions  ${announcedInstructions(cpuid).join(' ')}`,
-    `  ticks         ${ticksText(branchCounter)}`,
-    `  checks        ${passes} of ${findings.length} passed`,
-    ...(leftOut.length > 0 ? [`  exceptions    ${leftOutText(leftOut)}`] : []),
-    ...failures(findings).map((text) => `  FAILED        ${text}`),
+  const failed = failures(findings);
+  const more = failed.length - MOST_FAILURES;
+  const facts: [string, string][] = [
+    ['machine', description],
+    ['XCR0', xcr0Text(xcr0)],
+    ['instructions', announcedInstructions(cpuid).join(' ')],
+    ['ticks', ticksText(branchCounter)],
+    ['checks', `${passes} of ${findings.length} passed`],
+    ...(leftOut.length > 0 ? [['exceptions', leftOutText(leftOut)] as [string, string]] : []),
+    ...failed.slice(0, MOST_FAILURES).map((text): [string, string] => ['FAILED', text]),
+    ...(more > 0 ? [['', `and ${more} more, which --json lists`] as [string, string]] : []),
   ];
-  if (problem !== null) lines.push(`  ${problem}`);
+  const lines = [`${NAMES[kind]}: ${verdict}`, ...facts.map(([label, text]) => fact(label, text, width))];
+  if (problem !== null) lines.push(hang('  ', problem, width));
   return `${lines.join('\n')}\n`;
 }
 
@@ -147,19 +167,31 @@ function layoutText({ layout }: Needs): string {
   return [`${layout.size} bytes`, ...places].join(', ');
 }
 
-function traceText(directory: string, recordedOn: string, needs: Needs, reports: Report[]): string {
+function traceText(
+  directory: string,
+  recordedOn: string,
+  needs: Needs,
+  reports: Report[],
+  width: number,
+): string {
   const lines = [
-    `${directory}: recorded on ${recordedOn}; it needs`,
-    `  XCR0          ${xcr0Text(needs.xcr0)}`,
-    `  XSAVE area    ${layoutText(needs)}`,
-    `  CPUID         ${needs.cpuidFaulting ? 'trapped (it was recorded with CPUID faulting)' : 'as recorded'}`,
-    `  addresses     of ${needs.addressBits} bits`,
+    hang('', `${printable(directory)}: recorded on ${printable(recordedOn)}; it needs`, width),
+    fact('XCR0', xcr0Text(needs.xcr0), width),
+    fact('XSAVE area', layoutText(needs), width),
+    fact(
+      'CPUID',
+      needs.cpuidFaulting ? 'trapped (it was recorded with CPUID faulting)' : 'as recorded',
+      width,
+    ),
+    fact('addresses', `of ${needs.addressBits} bits`, width),
   ];
   for (const { kind, judgement, problem } of reports) {
     lines.push(`${NAMES[kind]} ${judgement?.ok ? 'can replay it' : 'cannot replay it'}`);
-    if (!judgement) lines.push(`  ${problem}`);
-    else lines.push(...(judgement.ok ? judgement.notes : judgement.reasons).map((text) => `  ${text}`));
-    if (judgement?.hint) lines.push(`  ${judgement.hint}`);
+    const why = judgement ? (judgement.ok ? judgement.notes : judgement.reasons) : [problem ?? ''];
+    for (const text of [...why, ...(judgement?.hint ? [judgement.hint] : [])]) {
+      const [first, ...rest] = wrapText(text, width - 4);
+      lines.push(`  ${first}`, ...rest.map((line) => `    ${line}`));
+    }
   }
   return `${lines.join('\n')}\n`;
 }

@@ -6,7 +6,7 @@ const sample = (name: string): string => path.resolve(import.meta.dirname, '../.
 
 function info(name: string, json = false): string {
   let text = '';
-  infoCommand({ trace: sample(name), json }, { out: (more) => (text += more) });
+  infoCommand({ trace: sample(name), json }, { out: (more) => (text += more), columns: () => Infinity });
   return text;
 }
 

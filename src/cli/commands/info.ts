@@ -1,5 +1,6 @@
 import { hex } from '../../engine/base/address.js';
 import { SIGNAL_NAMES } from '../../engine/base/linux.js';
+import { countText, durationText, sizeText } from '../../engine/base/quantities.js';
 import { TraceReader } from '../../engine/trace/reader.js';
 import { describeApproximate } from '../approximate-code.js';
 import { jsonValue } from '../failure.js';
@@ -15,17 +16,15 @@ export interface InfoOptions {
 }
 
 /** `revenant info TRACE`: what was recorded, where, on what processor. Reads the whole trace. */
-export function infoCommand(options: InfoOptions, io: Pick<CommandIo, 'out'>): undefined {
+export function infoCommand(options: InfoOptions, io: Pick<CommandIo, 'out' | 'columns'>): undefined {
   const reader = TraceReader.open(options.trace);
   try {
     const facts = gatherFacts(reader);
-    io.out(options.json ? `${JSON.stringify(facts, jsonValue, 2)}\n` : infoText(facts));
+    io.out(options.json ? `${JSON.stringify(facts, jsonValue, 2)}\n` : infoText(facts, io.columns(1)));
   } finally {
     reader.close();
   }
 }
-
-const count = (value: number, noun: string): string => `${value} ${noun}${value === 1 ? '' : 's'}`;
 
 /** As one would type it: quoted where a shell would split or expand. */
 const quoted = (word: string): string =>
@@ -48,7 +47,7 @@ function processorText(facts: TraceFacts): string[][] {
     ['features', processor.features.join(' ')],
     [
       'CPUID',
-      `${count(processor.cpuidRecords, 'record')}, ${processor.cpuidFaulting ? 'trapped while recording' : 'not trapped while recording'}`,
+      `${countText(processor.cpuidRecords, 'record')}, ${processor.cpuidFaulting ? 'trapped while recording' : 'not trapped while recording'}`,
     ],
   ];
 }
@@ -71,7 +70,7 @@ function unameText({ uname }: TraceFacts): string {
   return [uname.sysname, uname.release, uname.version, uname.machine, `(${uname.nodename})`].join(' ');
 }
 
-function infoText(facts: TraceFacts): string {
+function infoText(facts: TraceFacts, width: number): string {
   const bytes = facts.files.reduce((sum, file) => sum + file.size, 0);
   const exited = facts.tasks.filter((task) => task.events.includes('exit')).length;
   const rows = [
@@ -83,7 +82,7 @@ function infoText(facts: TraceFacts): string {
     ['system', unameText(facts)],
     ...processorText(facts),
     ['quirks', facts.quirks.join(', ') || 'none'],
-    ['frames', `${facts.frames} in ${facts.duration.toFixed(3)} s`],
+    ['frames', `${facts.frames} in ${durationText(facts.duration)}`],
     ...Object.entries(facts.framesByEvent).map(([kind, frames]) => [`  ${kind}`, String(frames)]),
     [
       'tasks',
@@ -97,8 +96,11 @@ function infoText(facts: TraceFacts): string {
       at === 0 ? 'approximate' : '',
       `${describeApproximate(code)}: results differ by processor`,
     ]),
-    ['writes', `${facts.memoryWrites}, ${count(facts.dataBytes, 'byte')}`],
-    ['files', `${facts.files.length}, ${count(bytes, 'byte')}`],
+    ['writes', `${facts.memoryWrites}, ${sizeText(facts.dataBytes)}`],
+    ['files', `${facts.files.length}, ${sizeText(bytes)}`],
   ];
-  return formatTable(rows.map((row) => row.map(printable)));
+  return formatTable(
+    rows.map((row) => row.map(printable)),
+    { width },
+  );
 }

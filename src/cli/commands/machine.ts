@@ -1,4 +1,5 @@
 import { RevenantError } from '../../engine/base/errors.js';
+import { durationText, elapsedText, sizeText } from '../../engine/base/quantities.js';
 import { acquireEmulated, status, stop, stopIdle } from '../../machine/emulated.js';
 import type { MachineStatus } from '../../machine/emulated.js';
 import { DEFAULT_POOL_MIB, runningLike } from '../../machine/launch.js';
@@ -41,7 +42,7 @@ async function start(options: MachineCommandOptions, io: CommandIo): Promise<voi
   }
   const seconds = (io.now() - begun) / 1000;
   if (options.json) io.out(`${JSON.stringify({ started, seconds, machine: running ?? null })}\n`);
-  else if (started) io.out(`started in ${seconds.toFixed(1)} s\n`);
+  else if (started) io.out(`started in ${durationText(seconds)}\n`);
   else io.out(`already runs (process ${running?.pid})\n`);
 }
 
@@ -71,10 +72,11 @@ function show(machines: MachineStatus[], options: MachineCommandOptions, io: Com
   const rows = machines.map((machine) => [
     String(machine.pid),
     machine.state === 'leased' ? `leased to ${machine.client}` : machine.state,
-    `${machine.seconds} s`,
-    machine.state === 'idle' ? `in ${Math.max(0, machine.idleSeconds - machine.seconds)} s` : '',
-    `${machine.poolBytes / MIB} MiB`,
+    elapsedText(machine.seconds),
+    machine.state === 'idle' ? `in ${elapsedText(Math.max(0, machine.idleSeconds - machine.seconds))}` : '',
+    sizeText(machine.poolBytes),
     machine.cpu,
   ]);
-  io.out(formatTable([['process', 'state', 'since', 'leaves', 'memory', 'cpu'], ...rows], [0, 2, 4]));
+  const table = [['process', 'state', 'since', 'leaves', 'memory', 'cpu'], ...rows];
+  io.out(formatTable(table, { right: [0, 2, 4], width: io.columns(1) }));
 }

@@ -1,9 +1,9 @@
-import path from 'node:path';
-import { hex } from '../../engine/base/address.js';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import { elapsedText } from '../../engine/base/quantities.js';
 import { asFailure } from '../../engine/base/system-errors.js';
 import type { Logger } from '../../engine/base/log.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
+import { AllTable, type Outcome } from '../all-table.js';
 import { matches } from '../args.js';
 import { Comparison } from '../capture.js';
 import { jsonValue } from '../failure.js';
@@ -24,23 +24,12 @@ import { processorName } from '../../recording/processor.js';
 import { Progress } from '../progress.js';
 import type { RunResult } from '../run.js';
 import { runSession } from '../run.js';
-import { microsPerFrame, resultDocument } from '../summary.js';
-import { formatTable } from '../table.js';
+import { resultDocument } from '../summary.js';
 import type { ReplayCommandOptions } from './replay.js';
 import { openTrace } from './replay.js';
 
 export interface ReplayAllOptions extends ReplayCommandOptions {
   only?: string;
-}
-
-/** One line of the table. `problem` is null if all is as recorded and as expected. */
-interface Outcome {
-  trace: string;
-  recordedOn: string;
-  recordedXcr0: bigint | null;
-  result: RunResult | null;
-  problem: string | null;
-  code: string | null;
 }
 
 interface Context {
@@ -69,13 +58,18 @@ export async function replayAllCommand(
     throw new RevenantError('E_TRACE_MISSING', `No trace below ${folders.join(', ')}.`);
   const progress = new Progress(io, Boolean(options.quiet));
   const interrupt = new Interrupt();
-  const machines = new Machines(options, log, (text) => progress.note(text));
+  const machines = new Machines(options, log, (text) => progress.waiting(text));
   const context: Context = { options, io, log, machines, progress, interrupt };
   const outcomes: Outcome[] = [];
+  const table = new AllTable(traces, io.columns(1));
   try {
+    if (!options.json) io.out(table.head());
     for (const trace of traces) {
       interrupt.check();
-      outcomes.push(await replayOne(trace, context));
+      const outcome = await replayOne(trace, context);
+      outcomes.push(outcome);
+      progress.clear();
+      if (!options.json) io.out(table.row(outcome));
     }
   } finally {
     progress.clear();
@@ -84,7 +78,7 @@ export async function replayAllCommand(
   }
   const failed = outcomes.filter((outcome) => outcome.problem !== null).length;
   if (options.json) io.out(`${JSON.stringify(document(outcomes, failed), jsonValue)}\n`);
-  else io.out(table(outcomes, failed));
+  else io.out(`\n${outcomes.length - failed} as recorded, ${failed} not\n`);
   // Not as recorded or not as expected; of the others nothing is known.
   if (outcomes.some(({ problem, code }) => problem !== null && (code === null || code === 'E_DIVERGED')))
     return ExitCode.diverged;
@@ -120,7 +114,7 @@ async function replayOne(folder: string, context: Context): Promise<Outcome> {
       now: () => io.now(),
       onLost: (text) => progress.note(text),
       onTurn: (session, seconds) =>
-        progress.update(() => `${folder}: frame ${session.frameTime}, ${seconds.toFixed(1)} s`),
+        progress.update(() => `${printable(folder)}: frame ${session.frameTime}, ${elapsedText(seconds)}`),
     });
     if (outcome.result.failure !== null) throw outcome.result.failure;
     outcome.problem = comparison?.problem() ?? statusProblem(outcome.result, expected);
@@ -143,23 +137,6 @@ function statusProblem(result: RunResult, expected: Expectation): string | null 
   return status === expected.status
     ? null
     : `exit status ${status ?? 'unknown'}, expected ${expected.status}`;
-}
-
-function table(outcomes: Outcome[], failed: number): string {
-  const rows = [
-    ['trace', 'recorded on', 'XCR0 there', 'XCR0 here', 'frames', 'seconds', 'us/frame', 'result'],
-    ...outcomes.map(({ trace, recordedOn, recordedXcr0, result, problem }) => [
-      printable(path.relative('', trace) || '.'),
-      recordedOn,
-      recordedXcr0 === null ? '?' : hex(recordedXcr0),
-      result?.machine ? hex(result.machine.xcr0) : '-',
-      String(result?.frameTime ?? 0),
-      (result?.seconds ?? 0).toFixed(2),
-      result ? microsPerFrame(result).toFixed(0) : '-',
-      problem === null ? 'as recorded' : printable(problem.split('\n', 1)[0]),
-    ]),
-  ];
-  return `${formatTable(rows, [4, 5, 6])}\n${outcomes.length - failed} as recorded, ${failed} not\n`;
 }
 
 function document(outcomes: Outcome[], failed: number): object {

@@ -29,7 +29,7 @@ export async function replayToPlace(
   const progress = new Progress(io, Boolean(options.quiet));
   const interrupt = new Interrupt();
   const output = new ProgramOutput(io, progress, Boolean(options.json));
-  const note = (text: string): void => progress.note(text);
+  const note = (text: string): void => progress.waiting(text);
   const write = (fd: 1 | 2, bytes: Uint8Array): void => output.write(fd, bytes);
   try {
     const opened = await openTarget({ folder, options, io, log, interrupt, note, output: write });

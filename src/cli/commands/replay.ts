@@ -1,4 +1,5 @@
 import type { PlaceText } from '../../engine/base/place.js';
+import { elapsedText } from '../../engine/base/quantities.js';
 import type { Logger } from '../../engine/base/log.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { ReplaySession } from '../../engine/replay/session.js';
@@ -59,7 +60,7 @@ export async function replayCommand(
   const until = options.goto?.kind === 'frame' ? options.goto.frame : undefined;
   const progress = new Progress(io, Boolean(options.quiet));
   const interrupt = new Interrupt();
-  const machines = new Machines(options, log, (text) => progress.note(text));
+  const machines = new Machines(options, log, (text) => progress.waiting(text));
   const trace = openTrace(folder, options, io);
   const output = new ProgramOutput(io, progress, Boolean(options.json));
   let result: RunResult;
@@ -135,7 +136,7 @@ export class ProgramOutput {
 }
 
 const progressText = (session: ReplaySession, seconds: number): string =>
-  `frame ${session.frameTime}, ${seconds.toFixed(1)} s`;
+  `frame ${session.frameTime}, ${elapsedText(seconds)}`;
 
 function report(
   folder: string,
@@ -161,5 +162,5 @@ function report(
     return;
   }
   if (position) io.out(formatPosition(position));
-  if (!options.quiet) io.err(summary(result, io.now() / 1000));
+  if (!options.quiet) io.err(summary(result, io.now() / 1000, io.columns(2)));
 }

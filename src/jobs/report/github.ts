@@ -1,5 +1,6 @@
 /** Workflow commands of GitHub Actions: annotations on standard output, and the job's summary as Markdown. */
 import path from 'node:path';
+import { durationText } from '../../engine/base/quantities.js';
 import type { JobResult } from '../result.js';
 import { headline, problemLines } from './problem-text.js';
 import type { RunReport } from './run-report.js';
@@ -51,9 +52,9 @@ export function stepSummary(report: RunReport): string {
     .filter(({ state, flaky }) => state !== 'passed' || flaky)
     .map(
       (result) =>
-        `| ${cell(result.name)} | ${result.flaky ? 'flaky' : result.state} | ${cell(headline(result))} | ${result.seconds.toFixed(1)} |`,
+        `| ${cell(result.name)} | ${result.flaky ? 'flaky' : result.state} | ${cell(headline(result))} | ${durationText(result.seconds)} |`,
     );
   const table =
-    rows.length === 0 ? [] : ['', '| trace | state | why | seconds |', '| --- | --- | --- | --- |', ...rows];
+    rows.length === 0 ? [] : ['', '| trace | state | why | time |', '| --- | --- | --- | --- |', ...rows];
   return [`### Replayed traces: ${countsText(report.counts)}`, ...table, '', ''].join('\n');
 }

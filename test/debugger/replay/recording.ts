@@ -33,6 +33,7 @@ const io: CommandIo = {
   err() {},
   bytes() {},
   isTerminal: () => false,
+  columns: () => Infinity,
   now: () => performance.now(),
 };
 
