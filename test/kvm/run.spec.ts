@@ -45,7 +45,10 @@ it('goes on exactly where it was interrupted', () => {
     expect(exit).toBe(Exit.Interrupted);
     const reached = getRegister(registers, Reg.rax);
     expect(reached).toBeLessThan(count);
-    expect(guest.go().vector).toBe(3);
+    // On a busy machine the rest takes longer than one go.
+    let outcome = guest.go();
+    while (outcome.exit === Exit.Interrupted) outcome = guest.go();
+    expect(outcome.vector).toBe(3);
     expect(getRegister(registers, Reg.rax)).toBe(count);
     expect(getRegister(registers, Reg.r15)).toBe(0x1234_5678_9abc_def0n);
   });

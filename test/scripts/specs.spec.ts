@@ -23,7 +23,13 @@ describe('runSpecs', () => {
     ]);
     expect(failures.join()).toContain('no such luck');
     expect(counts).toMatchObject({ failed: 3, skipped: 2 });
-    expect(counts.passed).toBeGreaterThanOrEqual(1);
+    expect(counts.passed).toBeGreaterThanOrEqual(2);
+  });
+
+  it('fails nothing because vitest was slow to answer its worker', async () => {
+    const { failures, ...counts } = await runSpecs({ args: [...args, 'late-news.fixture.ts'], output });
+    expect(failures).toEqual([]);
+    expect(counts).toEqual({ passed: 1, failed: 0, skipped: 0 });
   });
 
   it('gives up when its time is over', async () => {
