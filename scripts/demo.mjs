@@ -97,7 +97,7 @@ await script(async () => {
     // Programs that print what they see of the processor.
     show('bin/revenant', 'replay', 'traces/haswell/xcr0probe');
     show('bin/revenant', 'replay', 'traces/noavx/xcr0probe');
-    print('\nFunctions of a recorded program, called where it stood:');
+    print('\nFunctions of a recorded program, called where it was stopped:');
     show('bin/revenant', 'call', 'traces/skylake-pku/tree', ...CALLS);
     print('\nWho wrote that? Backwards from the end, by a script:');
     show('node', 'examples/who-wrote.mjs');

@@ -1,4 +1,4 @@
-/** A vitest reporter that tells the process that started vitest what happens, message by message: see specs.mjs. */
+/** A vitest reporter that reports to the process that started vitest, message by message: see specs.mjs. */
 
 const text = (error) => error?.stack ?? error?.message ?? String(error);
 

@@ -46,7 +46,7 @@ class Operation {
   Memory& memory() { return memory_; }
 
   // The operand's elements, of `width` bytes in memory (0: those of the row): the register's 64 bytes, or
-  // what memory has, repeated where it is broadcast, zero behind that. Masked-out elements of memory are not
+  // what memory has, repeated where it is broadcast, zero past that. Masked-out elements of memory are not
   // read unless the row says so. Returns false when the instruction faults.
   bool load(unsigned index, Vector& to, unsigned width = 0);
 

@@ -75,7 +75,7 @@ class Memory {
 };
 
 enum class Verdict : std::uint8_t {
-  kDone,               // executed; RIP is behind it
+  kDone,               // executed; RIP is at the next instruction
   kNotMine,            // a valid instruction, or none, that this library does not execute: nothing changed
   kUndefined,          // #UD
   kPageFault,          // #PF at fault.address

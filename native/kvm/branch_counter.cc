@@ -14,7 +14,7 @@
 namespace revenant {
 namespace {
 
-// Zero would make it a counter that can never be told to signal.
+// Zero would make it a counter that can never be made to signal.
 constexpr std::uint64_t kNever = std::uint64_t{1} << 46;
 constexpr std::uint64_t kSoon = 1;
 

@@ -242,7 +242,7 @@ int VcpuService::set_entry_msrs(std::uint32_t cpu_number) {
   const auto add = [&](std::uint32_t index, std::uint64_t data) {
     msrs.entries[msrs.count++] = {index, 0, data};
   };
-  // SYSCALL: cs from bits 47:32, ss 8 behind. SYSRET is not used; Linux's value all the same.
+  // SYSCALL: cs from bits 47:32, ss is the next selector. SYSRET is not used; Linux's value all the same.
   add(kStar, std::uint64_t{SEL_KERNEL_CS} << 32 | std::uint64_t{SEL_USER32_CS} << 48);
   add(kLstar, entries.syscall);
   add(kCstar, entries.syscall_compat);
@@ -259,7 +259,7 @@ int VcpuService::set_entry_msrs(std::uint32_t cpu_number) {
 
 int VcpuService::run() {
   Control* const c = control();
-  // A vCPU that failed while nobody looked (the stub was waiting) still says how.
+  // A vCPU that failed unobserved (the stub was waiting) still says how.
   if (!initialised_) return c->exit_kind == ExitKind::failed ? 0 : -ENXIO;
   c->exit_kind = ExitKind::none;
   const int ticking = ticks_.enter();

@@ -100,7 +100,7 @@ void mount_file_systems() {
   if (console > 2) close(console);
   termios settings = {};
   if (tcgetattr(STDIN_FILENO, &settings) == 0) {
-    // Bytes are wake-ups, not lines, and nobody wants their echo.
+    // Bytes are wake-ups, not lines, and must not be echoed.
     cfmakeraw(&settings);
     settings.c_oflag |= OPOST | ONLCR;
     tcsetattr(STDIN_FILENO, TCSANOW, &settings);

@@ -1,6 +1,6 @@
 // The keeper of one emulated machine: starts QEMU with the pool as a device, hands the pool to one client
-// at a time, makes the machine clean in between, and ends when nobody needed it for a while. It leaves
-// nothing behind whatever dies: the pool is a memfd, the socket is abstract, QEMU dies with the keeper.
+// at a time, makes the machine clean in between, and exits after a while without a lease. It leaves
+// no trace, whichever process dies: the pool is a memfd, the socket is abstract, QEMU dies with the keeper.
 //
 //   queued --a turn to start--> starting --vcpud serves--> cleaning --clean--> idle --lease--> leased
 //   --hang-up--> cleaning ... any --emulator died, stop request, idle too long, the machine comes no
@@ -154,7 +154,7 @@ void Keeper::enter(State state) {
   since_ = now_seconds();
 }
 
-// One JSON line to whoever started us; then standard output is closed.
+// One JSON line to the process that started us; then standard output is closed.
 void report_line(const std::string& line) {
   const std::string text = line + "\n";
   if (write(STDOUT_FILENO, text.data(), text.size()) < 0) {
@@ -236,7 +236,7 @@ void Keeper::check_lease() {
   if (gone) end_lease();
 }
 
-// A machine that does not answer its client is of no use to anybody: its end tells the client.
+// A machine that does not answer its client is useless: its end informs the client.
 void Keeper::check_command() {
   const uint32_t command = mailbox_.pending_command();
   if (command != command_) patience_.begin(emulator_, kCommandSeconds);
@@ -336,7 +336,7 @@ std::string Keeper::status_json() const {
 void Keeper::stop() {
   server_.stop_listening();  // first, so that the name is free when we answer
   emulator_.kill_and_wait();
-  if (!ready_reported_) return fail("it was told to stop");
+  if (!ready_reported_) return fail("it was asked to stop");
   enter(State::kEnd);
 }
 
@@ -369,7 +369,7 @@ void Keeper::answer_requests() {
   }
 }
 
-// When to leave if nobody comes. Whoever started us must have the time to come, on a busy system too.
+// When to exit without a first lease. The process that started us needs time to connect, on a busy system too.
 double Keeper::idle_end() const {
   const double seconds = static_cast<double>(options_.idle_seconds);
   return since_ + (was_leased_ ? seconds : std::max(seconds, kFirstLeaseSeconds));

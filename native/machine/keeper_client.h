@@ -10,7 +10,7 @@ namespace revenant::machine {
 // What a lease consists of. The caller owns both descriptors (close-on-exec).
 struct KeeperLease {
   int socket = -1;  // close it to give the lease back; POLLIN with 0 bytes or POLLHUP: the machine is gone
-  int pool = -1;    // memfd of the whole pool, control block first; fstat tells its size
+  int pool = -1;    // memfd of the whole pool, control block first; its size is fstat's
 };
 
 // Leases the vCPU of the keeper that listens at the abstract name (without the leading NUL).

@@ -1,4 +1,4 @@
-// The keeper's socket: who asks, and what they are told. See keeper_protocol.h.
+// The keeper's socket: requests and their answers. See keeper_protocol.h.
 #ifndef REVENANT_MACHINE_LEASE_SERVER_H
 #define REVENANT_MACHINE_LEASE_SERVER_H
 

@@ -24,7 +24,7 @@ struct PoolRange {
 inline constexpr uint32_t kMaxStale = 64;
 inline constexpr uint32_t kMaxClear = 128;
 
-// What the emulator's firmware-configuration device is told (translations.cc), and a word to try it with.
+// What the emulator's firmware-configuration device is given (translations.cc), and a word to try it with.
 struct DeviceTransfer {
   uint32_t control;
   uint32_t length;

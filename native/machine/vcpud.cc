@@ -2,7 +2,7 @@
 // into the pool's control block, with the very code that the addon uses for the host's KVM.
 //
 // It polls, because a device interrupt would cost more than the whole exit: eagerly for a moment after a
-// command, then with growing sleeps, and blocked on the serial line when nobody has the lease.
+// command, then with growing sleeps, and blocked on the serial line while there is no lease.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -99,7 +99,7 @@ void Server::drop_stale() {
 }
 
 // The keeper has a VM made as soon as the last one is gone, because that takes some 25 ms. The client's
-// own `create` then finds one that nobody used and has nothing to do.
+// own `create` then finds an unused one and has nothing to do.
 void Server::execute() {
   Control* control = service_.control();
   const Command command = control->command;

@@ -77,7 +77,7 @@ std::atomic<std::uint32_t>& MailboxClient::context(std::uint32_t offset) const {
   return *reinterpret_cast<std::atomic<std::uint32_t>*>(static_cast<char*>(pool()) + R0_CONTEXT + offset);
 }
 
-// 1 = over, 0 = not within the budget, -EPIPE = nobody is there any more.
+// 1 = over, 0 = not within the budget, -EPIPE = the machine is gone.
 template <typename Condition>
 int MailboxClient::wait(Clock budget, Condition is_over) {
   const Clock started = now_nanos();
@@ -163,7 +163,7 @@ int MailboxClient::run(std::uint32_t budget_micros) {
   for (;;) {
     Ended ended = Ended::no;
     const int waited = wait(Clock{budget_micros} * 1000, [&] { return (ended = look()) != Ended::no; });
-    if (waited < 0) running_ = false;  // what is asked for next finds nobody, too, and not a run under way
+    if (waited < 0) running_ = false;  // the next command must find the machine gone, too, not a run in progress
     if (waited <= 0) return waited;
     if (ended == Ended::by_stub) {
       running_ = false;

@@ -1,5 +1,5 @@
 // The vCPU of an emulated machine, leased from its keeper: commands go through the control block of the
-// shared pool (see control.h), the connection to the keeper tells whether the machine still lives.
+// shared pool (see control.h), the connection to the keeper lasts as long as the machine.
 //
 // A run seldom needs the service: when the program leaves, the ring-0 stub shows it in the context page
 // and waits there for a while (entry.S, leave_guest), and we answer in the same place. The service's

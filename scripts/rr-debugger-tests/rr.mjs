@@ -8,7 +8,7 @@ import path from 'node:path';
 const revenant = path.resolve(import.meta.dirname, '../../bin/revenant');
 const trace = process.env.RR_TEST_TRACE;
 
-/** The options behind `replay`, as names with values. */
+/** The options after `replay`, as names with values. */
 function* optionsOf(args) {
   const names = {
     g: 'goto',

@@ -64,7 +64,7 @@ void test_tss() {
   unsigned char tss[CTX_TSS_SIZE];
   ring0::write_tss(tss);
   const std::uint64_t rsp0 = word(tss, 4);
-  check("RSP0: behind ss", R0_BASE + R0_CONTEXT + CTX_REGISTERS + 8 * 21, rsp0);
+  check("RSP0: after ss", R0_BASE + R0_CONTEXT + CTX_REGISTERS + 8 * 21, rsp0);
   check("RSP0: aligned", 0, rsp0 % 16);
   check("first interrupt stack", R0_BASE + R0_STACKS + IST_STACK_SIZE, word(tss, 0x24));
   check("no I/O ports", CTX_TSS_SIZE, tss[0x66] | tss[0x67] << 8);

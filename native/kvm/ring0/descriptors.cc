@@ -64,7 +64,7 @@ void write_tss(void* tss) {
   for (int ist = IST_DEBUG; ist <= IST_FAULT; ist++) {
     put64(tss, ist1 + 8 * (static_cast<std::uint64_t>(ist) - 1), stack_top(ist));
   }
-  // An I/O map that begins at or behind the limit denies every port (SDM vol. 1, 19.5.2).
+  // An I/O map that begins at or past the limit denies every port (SDM vol. 1, 19.5.2).
   const std::uint16_t behind_limit = CTX_TSS_SIZE;
   std::memcpy(static_cast<char*>(tss) + io_map_base, &behind_limit, sizeof behind_limit);
 }

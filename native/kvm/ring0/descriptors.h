@@ -39,7 +39,7 @@ constexpr std::uint64_t kPtePresent = 1, kPteWritable = 2, kPteUser = 4, kPteAcc
 // `cpu_number` (Linux: arch/x86/include/asm/segment.h, vdso_encode_cpunode).
 void write_gdt(void* gdt, std::uint64_t tss_base, std::uint32_t cpu_number);
 
-// Writes the TSS: RSP0 behind the context page's `ss` slot, interrupt stacks, no I/O ports.
+// Writes the TSS: RSP0 at the end of the context page's `ss` slot, interrupt stacks, no I/O ports.
 void write_tss(void* tss);
 
 // Writes the IDT: gates 0 to 31 at `stubs` + 32 * vector, gate 0x80 at `int80`.

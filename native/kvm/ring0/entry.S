@@ -1,11 +1,11 @@
 // The ring-0 stub: from the program to the host and back.
 //
 // Every way in saves the registers into the context page and leaves by one `out`; the host continues
-// behind it (`ring0_resume`), where the requests of the context page are performed and the registers
+// after it (`ring0_resume`), where the requests of the context page are performed and the registers
 // loaded. Position: R0_BASE + R0_CODE; copied there, so only branches are relative and all data
 // addresses are sign-extended 32-bit displacements. layout.h must match.
 //
-// The registers of the context page are the stack: RSP0 lies behind its `ss` slot, so the processor
+// The registers of the context page are the stack: RSP0 is the end of its `ss` slot, so the processor
 // pushes ss, rsp, eflags, cs and rip into their places and an error code over orig_rax (restored from
 // its copy); the rest is pushed below, in user_regs_struct order.
 //
@@ -170,7 +170,7 @@ save_segments:
   movl %edx, REG(REG_GS_BASE) + 4
 
 // All is in the context page. On a processor of its own (the emulated machine's), the stub waits for the
-// answer there for a while: whoever shares the pool's memory sees CTX_EXIT_SEQ change, and CTX_GO lets the
+// answer there for a while: a process that shares the pool's memory sees CTX_EXIT_SEQ change, and CTX_GO lets the
 // program go on, without an exit, which costs an emulator fifty times more. PAUSE would be an exit as well.
 leave_guest:
   cmpl $0, CTX(CTX_STAGED_LEFT)

@@ -106,7 +106,7 @@
 #define VECTOR_XSAVED 0x101
 #define VECTOR_INTERRUPTED 0x102     // written by the service, not by the stub
 #define VECTOR_SYSCALL_COMPAT 0x103  // SYSCALL from 32-bit code (AMD)
-#define VECTOR_STAGED 0x104          // the last staged call was consumed; the program stands behind it
+#define VECTOR_STAGED 0x104          // the last staged call was consumed; RIP is after it
 #define VECTOR_RING0 0x200           // + vector: exception inside the stub; registers are untouched
 
 // ---- Selectors, as Linux's --------------------------------------------------------------------
@@ -127,7 +127,7 @@
 // CF PF AF ZF SF TF IF DF OF IOPL NT RF AC ID: cleared by SYSCALL.
 #define SYSCALL_FMASK 0x257fd5
 
-#define MSR_FS_BASE 0xc0000100  // and IA32_GS_BASE behind it
+#define MSR_FS_BASE 0xc0000100  // IA32_GS_BASE is the next
 
 // ---- user_regs_struct slots that entry.S names --------------------------------------------------
 #define REG_R11 6
