@@ -20,6 +20,7 @@ const machineSpecs = [
   'test/jobs/questions.spec.ts',
   'test/jobs/worker.spec.ts',
   'test/deploy/action.spec.ts',
+  'test/deploy/package.spec.ts',
 ];
 
 export default defineConfig({

@@ -3,34 +3,59 @@
  * machine's initramfs. `staleParts()` is cheap enough to be asked at every start of bin/revenant.
  */
 import fs from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { filesBelow, root, run, runQuietly, say, script, StepFailed } from './lib.mjs';
+import { filesBelow, isCheckout, ownFolder, root, run, runQuietly, say, script, StepFailed } from './lib.mjs';
+
+/** Compiles the addon and the programs of the emulated machine into build/native. Throws StepFailed. */
+export function buildNative() {
+  const manifest = createRequire(import.meta.url).resolve('cmake-js/package.json');
+  // A folder of its own: cmake-js empties it when a build fails.
+  runQuietly(process.execPath, [
+    ...[path.join(path.dirname(manifest), 'bin/cmake-js'), 'compile'],
+    ...['-l', 'error', '-O', 'build/native'],
+  ]);
+}
+
+/** tsc leaves the output of a source that was moved or removed. */
+function removeOrphans() {
+  for (const name of filesBelow(['dist'], (each) => /\.(js|d\.ts|js\.map|py)$/.test(each))) {
+    const source = name.replace(/^dist/, 'src').replace(/\.(js|d\.ts|js\.map)$/, '.ts');
+    if (!fs.existsSync(path.join(root, source))) fs.rmSync(path.join(root, name));
+  }
+}
+
+/** Only with this library the software execution of AVX-512 and its tests are built. */
+const zydis = fs.existsSync('/usr/include/Zydis/Zydis.h');
 
 /** part -> its sources, what must be there once it is built, the stamp of the last build, and how to build it. */
 const parts = {
   TypeScript: {
     sources: () => [
-      ...filesBelow(['src'], (name) => name.endsWith('.ts') && !name.endsWith('.spec.ts')),
+      ...filesBelow(['src'], (name) => /\.(ts|py)$/.test(name) && !name.endsWith('.spec.ts')),
       'tsconfig.json',
     ],
-    outputs: ['dist/cli/main.js'],
+    outputs: ['dist/cli/main.js', 'dist/debugger/revenant-gdb.py'],
     stamp: 'dist/.built',
-    build: () => run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json']),
+    build: () => {
+      run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json']);
+      // gdb is given the paths of these.
+      for (const name of filesBelow(['src'], (each) => each.endsWith('.py')))
+        fs.copyFileSync(path.join(root, name), path.join(root, name.replace(/^src/, 'dist')));
+      removeOrphans();
+    },
   },
   'native code': {
     sources: () => [
       ...filesBelow(['native', 'test/native'], (name) => /\.(cc|h|S|c|ld|txt)$/.test(name)),
       ...['CMakeLists.txt'].filter((name) => fs.existsSync(path.join(root, name))),
     ],
-    outputs: ['build/native/Release/revenant.node', 'build/native/Release/vcpud'],
+    outputs: ['revenant.node', 'vcpud', ...(zydis ? ['completion-tests'] : [])].map(
+      (name) => `build/native/Release/${name}`,
+    ),
     stamp: 'build/native/.built',
-    // A folder of its own: cmake-js empties it when a build fails.
-    build: () =>
-      runQuietly(process.execPath, [
-        ...['node_modules/cmake-js/bin/cmake-js', 'compile'],
-        ...['-l', 'error', '-O', 'build/native'],
-      ]),
+    build: buildNative,
   },
 };
 
@@ -38,7 +63,7 @@ const modified = (name) => fs.statSync(path.join(root, name), { throwIfNoEntry: 
 
 /** Names of the parts that are older than their sources; [] where there are no sources (installed package). */
 export function staleParts() {
-  if (!fs.existsSync(path.join(root, 'src'))) return [];
+  if (!isCheckout) return [];
   return Object.entries(parts)
     .filter(([, part]) => {
       const built = modified(part.stamp);
@@ -48,10 +73,9 @@ export function staleParts() {
     .map(([name]) => name);
 }
 
-/** Holds build/.lock while `work` runs, so that two first uses at once do not build into each other. */
+/** Holds a lock file while `work` runs, so that two first uses at once do not build into each other. */
 export async function locked(work) {
-  const lock = path.join(root, 'build/.lock');
-  fs.mkdirSync(path.dirname(lock), { recursive: true });
+  const lock = path.join(ownFolder(), '.lock');
   for (let said = false; ; said = true) {
     try {
       fs.writeFileSync(lock, String(process.pid), { flag: 'wx' });

@@ -1,6 +1,7 @@
 /** What the scripts share. Plain node: it must run before node_modules exists. */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 
 const [major, minor] = process.versions.node.split('.').map(Number);
@@ -10,6 +11,27 @@ if (major < 20 || (major === 20 && minor < 11)) {
 }
 
 export const root = path.resolve(import.meta.dirname, '..');
+
+/** Whether this is the project with its sources, not an installed package. */
+export const isCheckout = fs.existsSync(path.join(root, 'tsconfig.json'));
+
+/**
+ * Where what is made on demand goes: build/ of the project; where another user owns an installed package, this
+ * user's cache folder. src/machine/installation.ts looks in both.
+ */
+export function ownFolder() {
+  const own = path.join(root, 'build');
+  try {
+    fs.mkdirSync(own, { recursive: true });
+    fs.accessSync(own, fs.constants.W_OK);
+    return own;
+  } catch (error) {
+    if (isCheckout) throw error;
+    const cache = path.join(os.homedir(), '.cache/revenant');
+    fs.mkdirSync(cache, { recursive: true });
+    return cache;
+  }
+}
 
 /** A step of ours failed; the message is all there is to say. */
 export class StepFailed extends Error {}

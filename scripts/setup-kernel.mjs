@@ -1,15 +1,15 @@
 /**
  * A Debian kernel for the emulated machine: an installed one with kvm-amd, or the newest cloud kernel,
- * unpacked into build/kernel. Unpacking needs no root and leaves the boot loader alone.
+ * unpacked into build/kernel (an installed package of another user's: ~/.cache/revenant/kernel). Unpacking needs no root and leaves the boot loader alone.
  */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
-import { root, run, say, StepFailed } from './lib.mjs';
+import { ownFolder, root, run, say, StepFailed } from './lib.mjs';
 import { ensureAptLists } from './setup-packages.mjs';
 
 const META_PACKAGE = 'linux-image-cloud-amd64';
-const folder = path.join(root, 'build/kernel');
 const KVM_AMD = /^kvm-amd\.ko(\.\w+)?$/;
 
 /** What src/machine/kernel-modules.ts looks into; the rest of the modules is thrown away. */
@@ -42,11 +42,12 @@ function hasKernel(base) {
 }
 
 function kernelFound() {
-  const unpacked = list(folder).filter((name) => name.startsWith('linux-image-'));
-  return [...unpacked.map((name) => path.join(folder, name)), '/'].some(hasKernel);
+  const folders = [path.join(root, 'build/kernel'), path.join(os.homedir(), '.cache/revenant/kernel')];
+  const unpacked = folders.flatMap((folder) => list(folder).map((name) => path.join(folder, name)));
+  return [...unpacked.filter((name) => path.basename(name).startsWith('linux-image-')), '/'].some(hasKernel);
 }
 
-/** The concrete package behind the meta package, such as linux-image-6.1.0-56-cloud-amd64. */
+/** The concrete package that the meta package depends on, such as linux-image-6.1.0-56-cloud-amd64. */
 function concretePackage() {
   const { stdout } = spawnSync('apt-cache', ['depends', META_PACKAGE], {
     encoding: 'utf8',
@@ -83,7 +84,8 @@ export function ensureKernel() {
   if (kernelFound()) return false;
   ensureAptLists();
   const name = concretePackage();
-  say(`setup: unpacking ${name} into build/kernel`);
+  const folder = path.join(ownFolder(), 'kernel');
+  say(`setup: unpacking ${name} into ${folder}`);
   fs.mkdirSync(folder, { recursive: true });
   const work = fs.mkdtempSync(path.join(folder, 'unpacking-'));
   try {

@@ -4,28 +4,32 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { hasCommand, run, say, StepFailed } from './lib.mjs';
 
-/** command, or absolute path of a file -> the Debian package that has it. */
+/** For what -> command, or absolute path of a file -> the Debian package that has it. */
 const needed = {
-  'g++': 'g++',
-  make: 'make',
-  cmake: 'cmake',
-  'qemu-system-x86_64': 'qemu-system-x86',
-  // Modules of newer Debian kernels are compressed.
-  xz: 'xz-utils',
-  // A library: by its header.
-  '/usr/include/Zydis/Zydis.h': 'libzydis-dev',
-};
-
-/** What only tests need. */
-const neededByTests = {
-  rr: 'rr',
-  gdb: 'gdb',
-  lldb: 'lldb',
-  'clang-format': 'clang-format',
-  chromium: 'chromium',
-  'redis-server': 'redis-server',
-  xmllint: 'libxml2-utils',
-  capnp: 'capnproto',
+  machine: {
+    'qemu-system-x86_64': 'qemu-system-x86',
+    // Modules of newer Debian kernels are compressed.
+    xz: 'xz-utils',
+  },
+  build: {
+    'g++': 'g++',
+    make: 'make',
+    cmake: 'cmake',
+  },
+  tests: {
+    // A library: by its header.
+    '/usr/include/Zydis/Zydis.h': 'libzydis-dev',
+    rr: 'rr',
+    gdb: 'gdb',
+    lldb: 'lldb',
+    'clang-format': 'clang-format',
+    chromium: 'chromium',
+    'redis-server': 'redis-server',
+    xmllint: 'libxml2-utils',
+    capnp: 'capnproto',
+    zsh: 'zsh',
+    fish: 'fish',
+  },
 };
 
 const APT_OPTIONS = ['-q', '-y', '-o', 'DPkg::Lock::Timeout=300'];
@@ -62,15 +66,16 @@ export function ensureAptLists() {
 }
 
 /**
- * Installs the packages whose commands are missing. Returns whether anything was installed.
- * @param {boolean} forTests also those that only tests need. Where they cannot be had that is said, and no failure:
- *   the specs that need them are skipped or tell.
+ * Installs the packages whose commands are missing. Returns whether anything was installed. Throws StepFailed. Where
+ * what only tests need cannot be had that is said, and no failure: the specs that need it are skipped or tell.
+ * @param {readonly (keyof typeof needed)[]} uses
  */
-export function ensurePackages(forTests = false) {
-  const installed = install(needed);
-  if (!forTests) return installed;
+export function ensurePackages(...uses) {
+  const firm = uses.filter((use) => use !== 'tests');
+  const installed = install(Object.assign({}, ...firm.map((use) => needed[use])));
+  if (!uses.includes('tests')) return installed;
   try {
-    return install(neededByTests) || installed;
+    return install(needed.tests) || installed;
   } catch (error) {
     if (!(error instanceof StepFailed)) throw error;
     say(error.message);

@@ -40,6 +40,13 @@ export async function ensureInitramfs() {
   initramfs.removeOldInitramfs(folder, initramfs.ensureInitramfs(findInstallation()));
 }
 
+/** What the emulated machine needs but the build: for an installed package. Throws StepFailed. Returns whether it did anything. */
+export const ensureMachineParts = () =>
+  locked(() => {
+    const packages = ensurePackages('machine');
+    return ensureKernel() || packages;
+  });
+
 /**
  * All steps. Throws StepFailed with the exact line to run when one of them needs a right that we do
  * not have. Returns whether anything had to be done.
@@ -48,7 +55,7 @@ export async function ensureInitramfs() {
 export const ensureReady = ({ forTests = false } = {}) => locked(() => makeReady(forTests));
 
 async function makeReady(forTests) {
-  const packages = ensurePackages(forTests);
+  const packages = ensurePackages('machine', 'build', ...(forTests ? ['tests'] : []));
   const kernel = ensureKernel();
   const modules = ensureNodeModules();
   const built = ensureBuilt();

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { EXITS } from '../engine/base/errors.js';
 import { runCli } from '../../test/cli/run-cli.js';
 
-const readme = fs.readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+const usage = fs.readFileSync(new URL('../../docs/usage.md', import.meta.url), 'utf8');
 
 describe('the exit codes', () => {
   it('are each one thing', () => {
@@ -11,8 +11,8 @@ describe('the exit codes', () => {
     expect(new Set(codes).size).toBe(codes.length);
   });
 
-  it('are in README.md as in the table', () => {
-    const rows = [...readme.matchAll(/^\| (\d+) +\| (.*?) +\|$/gm)].map(([, code, meaning]) => ({
+  it('are in docs/usage.md as in the table', () => {
+    const rows = [...usage.matchAll(/^\| (\d+) +\| (.*?) +\|$/gm)].map(([, code, meaning]) => ({
       code: Number(code),
       meaning,
     }));

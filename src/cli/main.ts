@@ -7,9 +7,12 @@ import { addCi } from './ci/options.js';
 import { checkpointFiles, checkpointOptions } from './checkpoint-options.js';
 import { callOptions, diversionOptions } from './call-options.js';
 import { reportFailure } from './failure.js';
+import { withMachineParts } from './machine-parts.js';
 import { createLogger } from './log.js';
 import type { CommandIo } from './output.js';
 import { processIo } from './output.js';
+import { addManual } from './manual/command.js';
+import { type CommandFacts, describe } from './manual/describe.js';
 import { hang } from './table.js';
 import { namesTrace, traceArgument } from './trace-argument.js';
 import { memoryOption, stallLimitOption, traceOptions } from './trace-options.js';
@@ -50,6 +53,7 @@ function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>):
   addDebugCommands(program, io, perform);
   addMachineCommands(program, io, perform);
   addCi(program, io, perform, versionOfPackage());
+  addManual(program, io);
   return program;
 }
 
@@ -294,6 +298,10 @@ function addMachineCommands(program: Command, io: CommandIo, perform: Perform): 
         return doctorCommand({ trace: trace === undefined ? trace : meant(trace, io), ...options }, io);
       }),
     );
+  program
+    .command('setup')
+    .description('install what the emulated machine needs: QEMU (by apt) and a kernel')
+    .action(() => perform(async () => (await import('./commands/setup.js')).setupCommand(io)));
   const machine = program.command('machine').description('the emulated machine that is kept between replays');
   for (const [verb, text] of [
     ['start', 'start it, unless it runs'],
@@ -319,6 +327,12 @@ function versionOfPackage(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
+/** Everything that the command line takes, for the manual page. */
+export function commandLineFacts(): { program: CommandFacts; version: string } {
+  const program = commandLine(processIo, () => Promise.resolve());
+  return { program: describe(program), version: versionOfPackage() };
+}
+
 /**
  * Runs the command line.
  * @param argv arguments after the program's name
@@ -327,7 +341,8 @@ function versionOfPackage(): string {
 export async function main(argv: string[], io: CommandIo = processIo): Promise<number> {
   let exitCode: number = ExitCode.ok;
   const program = commandLine(io, async (action) => {
-    exitCode = (await action(io, program.opts<Global>())) ?? ExitCode.ok;
+    const run = (): ReturnType<Action> => action(io, program.opts<Global>());
+    exitCode = (await withMachineParts(run, io)) ?? ExitCode.ok;
   });
   try {
     await program.parseAsync(argv, { from: 'user' });

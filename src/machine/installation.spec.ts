@@ -14,6 +14,7 @@ beforeEach(() => {
     root: path.join(folder, 'project'),
     programs: [path.join(folder, 'bin')],
     system: path.join(folder, 'system'),
+    cache: path.join(folder, 'cache'),
   };
 });
 afterEach(() => {
@@ -55,6 +56,11 @@ describe('findKernel', () => {
     expect(findKernel(places)?.release).toBe('6.1.0-56-cloud-amd64');
   });
 
+  it('finds the one in the cache of a user who does not own the package', () => {
+    kernel('cache/kernel/linux-image-6.1.0-56-cloud-amd64', '6.1.0-56-cloud-amd64');
+    expect(findKernel(places)?.release).toBe('6.1.0-56-cloud-amd64');
+  });
+
   it('sorts releases by their numbers', () => {
     expect(['6.1.0-9', '6.1.0-56', '5.10.0-60'].sort(byRelease)).toEqual([
       '6.1.0-56',
@@ -75,5 +81,14 @@ describe('findInstallation', () => {
     file('project/build/native/Release/revenant-keeper', 0o755);
     file('project/build/native/Release/vcpud', 0o755);
     expect(findInstallation(places).kernel.release).toBe('6.1.0-56-amd64');
+  });
+
+  it('takes the compiled parts of a package where nothing was built', () => {
+    file('bin/qemu-system-x86_64', 0o755);
+    kernel('system', '6.1.0-56-amd64');
+    for (const name of ['revenant-keeper', 'vcpud']) file(`project/prebuilds/linux-x64/${name}`, 0o755);
+    expect(findInstallation(places).vcpud).toBe(path.join(folder, 'project/prebuilds/linux-x64/vcpud'));
+    for (const name of ['revenant-keeper', 'vcpud']) file(`project/build/native/Release/${name}`, 0o755);
+    expect(findInstallation(places).vcpud).toBe(path.join(folder, 'project/build/native/Release/vcpud'));
   });
 });

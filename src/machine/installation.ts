@@ -2,17 +2,14 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { RevenantError } from '../engine/base/errors.js';
 import { makeFolder } from '../engine/base/folders.js';
+import { nativeFolder, projectRoot } from '../engine/base/native-folder.js';
 import { findModule } from './kernel-modules.js';
-
-/** The project's folder: this file is src/machine/x.ts or dist/machine/x.js in it. */
-export const projectRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
 const APT_QEMU = 'apt-get install --no-install-recommends qemu-system-x86';
 const APT_KERNEL = 'apt-get install linux-image-cloud-amd64';
-const SETUP = 'or run `npm run setup`, which does it';
+const SETUP = 'or run `revenant setup`, which does it';
 
 export interface Kernel {
   release: string;
@@ -73,18 +70,40 @@ export interface Places {
   programs: readonly string[];
   /** What /boot and /lib/modules are below. */
   system: string;
+  /** Revenant's folder in the user's cache; null for a user without a home. */
+  cache: string | null;
 }
 
-const HERE: Places = { root: projectRoot, programs: ['/usr/local/bin', '/usr/bin', '/bin'], system: '/' };
+function userCache(): string | null {
+  try {
+    return path.join(os.homedir(), '.cache/revenant');
+  } catch {
+    return null;
+  }
+}
+
+const HERE: Places = {
+  root: projectRoot,
+  programs: ['/usr/local/bin', '/usr/bin', '/bin'],
+  system: '/',
+  cache: userCache(),
+};
+
+/** Where what is made on demand may be, the best first: scripts/lib.mjs chooses in the same way. */
+const ownFolders = ({ root, cache }: Pick<Places, 'root' | 'cache'>, name: string): string[] => [
+  path.join(root, 'build', name),
+  ...(cache === null ? [] : [path.join(cache, name)]),
+];
 
 /** The kernel that set-up unpacked, else the newest installed one. */
-export function findKernel({ root, system }: Places = HERE): Kernel | null {
-  const unpacked = path.join(root, 'build/kernel');
-  const roots = list(unpacked)
-    .filter((name) => name.startsWith('linux-image-'))
-    .sort(byRelease)
-    .map((name) => path.join(unpacked, name));
-  for (const folder of [...roots, system]) {
+export function findKernel(places: Places = HERE): Kernel | null {
+  const roots = ownFolders(places, 'kernel').flatMap((unpacked) =>
+    list(unpacked)
+      .filter((name) => name.startsWith('linux-image-'))
+      .sort(byRelease)
+      .map((name) => path.join(unpacked, name)),
+  );
+  for (const folder of [...roots, places.system]) {
     const [newest] = kernelsBelow(folder);
     if (newest) return newest;
   }
@@ -92,8 +111,7 @@ export function findKernel({ root, system }: Places = HERE): Kernel | null {
 }
 
 /** The keeper, which is also the program that asks running ones. */
-export const keeperProgram = (root = projectRoot): string =>
-  path.join(root, 'build/native/Release/revenant-keeper');
+export const keeperProgram = (root = projectRoot): string => path.join(nativeFolder(root), 'revenant-keeper');
 
 /** Finds all parts. Throws E_MACHINE_START with what to install or run when one is missing. */
 export function findInstallation(places: Places = HERE): Installation {
@@ -112,31 +130,27 @@ export function findInstallation(places: Places = HERE): Installation {
     );
   }
   const keeper = keeperProgram(root);
-  const vcpud = path.join(root, 'build/native/Release/vcpud');
+  const vcpud = path.join(nativeFolder(root), 'vcpud');
   for (const file of [keeper, vcpud]) {
     if (!isReadable(file, fs.constants.X_OK)) throw missing(`${file} is not built`, 'npm run build');
   }
   return { qemu, kernel, keeper, vcpud };
 }
 
+/** Something that a package manager or `revenant setup` provides is not installed. */
+export class MachinePartMissing extends RevenantError {}
+
 function missing(what: string, todo: string): RevenantError {
-  return new RevenantError(
+  return new MachinePartMissing(
     'E_MACHINE_START',
     `The emulated machine cannot be started: ${what}.`,
     `Run: ${todo}`,
   );
 }
 
-/** Where what is made on demand may be, the best first. */
-export function machineFolders(root = projectRoot): string[] {
-  const choices = [path.join(root, 'build/machine')];
-  try {
-    choices.push(path.join(os.homedir(), '.cache/revenant/machine'));
-  } catch {
-    // This user has no home folder.
-  }
-  return choices;
-}
+/** Where the file system of the emulated machine may be, the best first. */
+export const machineFolders = (root = projectRoot): string[] =>
+  ownFolders({ root, cache: userCache() }, 'machine');
 
 /**
  * The folder for what is made on demand: build/machine of the project, or the user's cache folder

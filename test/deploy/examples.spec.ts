@@ -59,6 +59,7 @@ it('every option in examples and documents exists', () => {
   const lines = [
     'README.md',
     'CONTRIBUTING.md',
+    'docs/usage.md',
     'docs/ci.md',
     'docs/examples/gitlab-ci.yml',
     'deploy/Containerfile',

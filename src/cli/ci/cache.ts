@@ -1,14 +1,12 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { nativeFolder, projectRoot } from '../../engine/base/native-folder.js';
 import { ResultCache } from '../../jobs/cache/cache.js';
 import { fileDigest, folderDigest, listDigest } from '../../jobs/cache/digest.js';
 import { configure } from '../../machine/launch.js';
 import { cacheFolder } from '../cache-folder.js';
 import type { CiEnvironment } from './environment.js';
-
-const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** The cache of results, or null where none is wanted, or there is no place for it. */
 export function openCache(
@@ -26,11 +24,11 @@ export function openCache(
 
 /** Everything that decides how a trace replays here but the trace: our code, the emulated machine, the processor. */
 function buildDigest(): string {
-  const native = path.join(ROOT, 'build/native/Release');
+  const native = nativeFolder();
   const addon = fs.existsSync(native)
     ? fs.readdirSync(native).filter((name) => name.startsWith('revenant.'))
     : [];
-  const code = folderDigest(path.join(ROOT, 'dist')).filter(({ name }) => name.endsWith('.js'));
+  const code = folderDigest(path.join(projectRoot, 'dist')).filter(({ name }) => name.endsWith('.js'));
   return listDigest([
     ...code,
     ...addon.map((name) => ({ name, ...fileDigest(path.join(native, name)) })),

@@ -2,7 +2,7 @@
 
 /**
  * What each exit code of the command says; a code says one thing only. `--help` is made from this table, and
- * README.md's is compared with it.
+ * docs/usage.md's is compared with it.
  */
 export const EXITS = {
   ok: { code: 0, meaning: 'replayed to the last frame; or done, for other commands' },

@@ -1,8 +1,9 @@
 /** The only file that loads the native addon; its whole contract is here. */
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import path from 'node:path';
 import { RevenantError } from '../base/errors.js';
+import { nativeFolder } from '../base/native-folder.js';
 
 /** One leased vCPU. Methods report kernel errors as negative numbers and throw only for misuse. */
 export interface NativeHandle {
@@ -32,30 +33,22 @@ interface Native {
   layout(): Record<string, number>;
 }
 
-const addonPath = fileURLToPath(new URL('../../../build/native/Release/revenant.node', import.meta.url));
+const BUILD = 'Run: npm run build (an installed package: npm rebuild revenant)';
 let loaded: Native | undefined;
 
 function native(): Native {
   if (loaded) return loaded;
+  const addonPath = path.join(nativeFolder(), 'revenant.node');
   if (!fs.existsSync(addonPath)) {
-    throw new RevenantError(
-      'E_MACHINE_CANNOT',
-      `The native addon ${addonPath} is missing.`,
-      'Run: npm run build',
-    );
+    throw new RevenantError('E_MACHINE_CANNOT', `The native addon ${addonPath} is missing.`, BUILD);
   }
   try {
     loaded = createRequire(import.meta.url)(addonPath) as Native;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new RevenantError(
-      'E_MACHINE_CANNOT',
-      `The native addon does not load: ${reason}`,
-      'Run: npm run build',
-      {
-        cause,
-      },
-    );
+    throw new RevenantError('E_MACHINE_CANNOT', `The native addon does not load: ${reason}`, BUILD, {
+      cause,
+    });
   }
   return loaded;
 }

@@ -1,0 +1,27 @@
+/** What `npm pack` needs beside the sources: a fresh build, the compiled parts without symbols, the manual page. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { buildStale, locked } from './build.mjs';
+import { root, run, script } from './lib.mjs';
+
+const load = (name) => import(pathToFileURL(path.join(root, 'dist', name)).href);
+
+async function manual() {
+  const { commandLineFacts } = await load('cli/main.js');
+  const { manPage } = await load('cli/manual/man-page.js');
+  const { ENVIRONMENT } = await load('cli/manual/environment.js');
+  const { EXITS } = await load('engine/base/errors.js');
+  return manPage({ ...commandLineFacts(), exits: Object.values(EXITS), environment: ENVIRONMENT });
+}
+
+await script(async () => {
+  await locked(buildStale);
+  const prebuilt = path.join(root, 'prebuilds', `${process.platform}-${process.arch}`);
+  fs.rmSync(path.join(root, 'prebuilds'), { recursive: true, force: true });
+  fs.mkdirSync(prebuilt, { recursive: true });
+  for (const name of ['revenant.node', 'revenant-keeper', 'vcpud'])
+    run('strip', ['-o', path.join(prebuilt, name), path.join(root, 'build/native/Release', name)]);
+  fs.mkdirSync(path.join(root, 'man'), { recursive: true });
+  fs.writeFileSync(path.join(root, 'man/revenant.1'), await manual());
+});
