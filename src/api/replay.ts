@@ -27,7 +27,7 @@ import type { TravelTarget } from '../engine/travel/target.js';
 import { momentText, requirePlace } from '../engine/base/place.js';
 import type { Evaluated } from '../expressions/value.js';
 import { divert, type DivertOptions, type DiversionHandle } from '../recording/divert.js';
-import { visitPlace } from '../recording/navigator.js';
+import { PlaceNavigator, visitPlace } from '../recording/navigator.js';
 import { openReplay, type OpenedReplay, type OpenReplayOptions } from '../recording/open.js';
 import type { Mark, PointOptions, StopPoint, WatchPointOptions } from './stop-points.js';
 import { codePlace, Places, type Place } from '../recording/symbols.js';
@@ -44,6 +44,7 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(reso
 export class Replay {
   private readonly target: TravelTarget;
   private readonly places: Places;
+  private readonly navigator: PlaceNavigator;
   private readonly marks = new Map<Mark, number>();
   private selected = -1;
   private busy = false;
@@ -55,6 +56,7 @@ export class Replay {
   ) {
     this.target = opened.target;
     this.places = new Places(opened.target.session.debugging.core, opened.trace);
+    this.navigator = new PlaceNavigator(opened, { turn: () => this.turn() });
   }
 
   /**
@@ -204,8 +206,10 @@ export class Replay {
    */
   async breakAt(place: Place, options: BreakpointOptions = {}): Promise<StopPoint> {
     return this.exclusively(async () => {
-      const addresses = await this.places.recordedAddresses(this.task(), codePlace(place));
-      if (addresses.length === 0) throw this.unknown(place);
+      const wanted = codePlace(place);
+      const mapped = await this.places.recordedAddresses(this.task(), wanted);
+      if (mapped.length === 0) throw this.unknown(place);
+      const addresses = (await this.navigator.implementation(this.task(), wanted, mapped)) ?? mapped;
       const condition = this.asked(options);
       const points = addresses.map((address): Breakpoint => ({
         pid: options.pid ?? null,
@@ -279,6 +283,7 @@ export class Replay {
         await this.advanceFrame(place);
         addresses = await this.places.addresses(this.task(), wanted);
       }
+      addresses = (await this.navigator.implementation(this.task(), wanted, addresses)) ?? addresses;
       const points = addresses.map((address): Breakpoint => ({ pid: null, address }));
       for (const point of points) this.target.addBreakpoint(point);
       try {

@@ -5,6 +5,7 @@ import { RevenantError } from '../engine/base/errors.js';
 import { formatPlace, type PlaceText, type SymbolPlace } from '../engine/base/place.js';
 import { Reg, getUnsigned } from '../engine/base/registers.js';
 import type { DebugStop } from '../engine/target.js';
+import type { Task } from '../engine/task/task.js';
 import { endsInstruction } from '../engine/x86/disassemble.js';
 import type { TravelTarget } from '../engine/travel/target.js';
 import type { TraceReader } from '../engine/trace/reader.js';
@@ -227,9 +228,9 @@ export class PlaceNavigator {
     for (;;) {
       const task = this.target.session.debugging.core.tasks.get(this.target.currentTid);
       const addresses = task ? await this.places.addresses(task, place) : [];
-      if (task && place.kind === 'symbol' && addresses.length > 0 && this.places.isResolver(task, place.name))
-        return [((await this.chosen(place, addresses[0])) + place.offset) as Gva];
-      if (addresses.length > 0) {
+      if (task && addresses.length > 0) {
+        const chosen = await this.implementation(task, place, addresses);
+        if (chosen) return chosen;
         if (place.kind === 'symbol' && place.offset > 0)
           this.requireInstruction(place, (addresses[0] - place.offset) as Gva);
         return addresses;
@@ -242,6 +243,16 @@ export class PlaceNavigator {
   }
 
   /**
+   * Where the addresses of a place are those of a resolver (IFUNC: `strlen`), those of the function that it chose in the
+   * recording; else null. Throws E_USAGE if it never chose one. The replay stands where it stood.
+   */
+  async implementation(task: Task, place: CodePlace, addresses: readonly Gva[]): Promise<Gva[] | null> {
+    if (place.kind !== 'symbol' || addresses.length === 0) return null;
+    if (!this.places.isResolver(task, place.name)) return null;
+    return [((await this.chosen(place, addresses[0])) + place.offset) as Gva];
+  }
+
+  /**
    * The function that the resolver of a symbol (IFUNC: `strlen`) chose in the recording: what it returned when it was
    * first called. The replay stands again where it stood.
    */
@@ -250,6 +261,7 @@ export class PlaceNavigator {
     if (known !== undefined) return known;
     const { target } = this;
     const here = target.mark();
+    const resume = target.suspendStops();
     const resolver = (entry - offset) as Gva;
     try {
       target.beginGotoArrival(this.firstExec(), [resolver], 1);
@@ -277,6 +289,7 @@ export class PlaceNavigator {
         'Name the function itself, or an address.',
       );
     } finally {
+      resume();
       target.beginGotoMark(here);
       await this.arrive();
       target.forget(here);

@@ -103,3 +103,32 @@ describe('Replay.runTo', () => {
     expect(replay.registers()).toEqual(there);
   });
 });
+
+describe('places in scripts', () => {
+  it('are in the function that a resolver chose, not in the resolver', async () => {
+    const replay = await Replay.open(tree, { machine: 'emulated' });
+    try {
+      await replay.runTo('main');
+      const { addresses } = await replay.breakAt('strlen');
+      expect(addresses).toHaveLength(1);
+      expect(addresses[0]).not.toBe(replay.symbol('strlen')?.address);
+      // The search for it has left everything where it was.
+      expect(replay.symbolAt(replay.rip)).toBe('main');
+      await replay.toStart();
+      const stop = await replay.runTo('strlen');
+      expect(stop).toMatchObject({ kind: 'breakpoint', address: addresses[0] });
+    } finally {
+      await replay.close();
+    }
+  });
+
+  itOn(caseTrace('asmcall'), 'stop behind code that the recorder replaced', async (folder) => {
+    const replay = await Replay.open(folder, { machine: 'emulated' });
+    try {
+      await replay.runTo('raw_getpid+7');
+      expect(replay.symbolAt(replay.rip)).toMatch(/^raw_getpid\+/);
+    } finally {
+      await replay.close();
+    }
+  });
+});
