@@ -14,6 +14,7 @@ const machineSpecs = [
   'test/debugger/replay/**/*.spec.ts',
   'test/api/**/*.spec.ts',
   'test/cli/hostile.spec.ts',
+  'test/cli/cases.spec.ts',
   'test/jobs/ci.spec.ts',
   'test/jobs/ci-faults.spec.ts',
   'test/faults/**/*.spec.ts',

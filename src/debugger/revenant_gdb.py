@@ -57,8 +57,7 @@ NOISE = re.compile(
 
 class Captured:
     """
-    What gdb prints meanwhile, on both of its streams: `to_string` of gdb.execute misses BFD's warnings and where a
-    program has stopped.
+    What gdb prints meanwhile, on both of its streams: `to_string` of gdb.execute misses BFD's warnings.
     """
 
     def __enter__(self):
@@ -92,21 +91,24 @@ def fitting(text):
 
 
 def said(command):
-    """What gdb says to a command. Names of files may be any bytes, and `to_string` fails at those that are not UTF-8."""
-    charset = gdb.parameter("host-charset")
-    gdb.execute("set host-charset ISO-8859-1")
+    """
+    The lines that gdb says to a command. Names of files may be any bytes, and `to_string` of gdb.execute fails at those
+    that are not UTF-8.
+    """
+    pagination = gdb.parameter("pagination")
+    gdb.execute("set pagination off")
     try:
-        text = gdb.execute(command, to_string=True)
+        with Captured() as captured:
+            gdb.execute(command)
     finally:
-        gdb.execute("set host-charset " + charset)
-    return text.encode("latin-1", "replace").decode(errors="backslashreplace")
+        gdb.execute("set pagination " + ("on" if pagination else "off"))
+    return captured.lines
 
 
 def revenant_connect(endpoint, as_rr=False):
     """Connects, and says in two lines where the program is and where help is; warnings and its output as they come."""
-    with Captured() as captured:
-        text = said("target extended-remote " + endpoint)
-    lines = [line for line in captured.lines + text.splitlines() if line.strip() and not NOISE.match(line)]
+    said_lines = said("target extended-remote " + endpoint)
+    lines = [line for line in said_lines if line.strip() and not NOISE.match(line)]
     thread = gdb.selected_thread()
     if as_rr:
         gdb.prompt_hook = lambda current: "(rr) "
@@ -274,11 +276,11 @@ def place():
     """Where the innermost frame is: `0x... in main (argc=1) at tree.c:12`."""
     try:
         selected = gdb.selected_frame()
-        text = said("frame 0")
+        lines = said("frame 0")
         selected.select()
     except gdb.error:
         return ""
-    return re.sub(r"^#0 +", "", text).splitlines()[0]
+    return re.sub(r"^#0 +", "", lines[0])
 
 
 def install():

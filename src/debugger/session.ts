@@ -146,6 +146,8 @@ export class Session {
   reborn = false;
   /** Text for the debugger's console; set by the connection while one may be sent. */
   console: (text: Uint8Array) => void = () => {};
+  /** The user was told that there are breakpoints in the program's code. */
+  toldInCode = false;
   /** What ended the replay before its time: it can be looked at, but does not run any more. */
   failed: RevenantError | null = null;
   /** The programs that gdb has read symbols for, by pid. */
@@ -204,6 +206,10 @@ export class Session {
   failure(error: RevenantError): void {
     this.say(`revenant: ${error.message}`);
     if (error.hint) this.say(`revenant: ${error.hint}`);
+    if (error.code === 'E_DIVERGED' && this.replay.hadBreakpointsInCode)
+      this.say(
+        'revenant: If the program reads its own code, breakpoints may be why: see whether it happens with fewer than four.',
+      );
   }
 
   /** Throws PacketError if the recording ends before a frame. */

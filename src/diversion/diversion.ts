@@ -156,6 +156,10 @@ export class Diversion implements MutableTarget {
     this.parts.output.unshift(...parts);
   }
 
+  get hadBreakpointsInCode(): boolean {
+    return this.parts.scheduler.stops.hadOverlays;
+  }
+
   addBreakpoint(breakpoint: Breakpoint): void {
     this.parts.scheduler.stops.add(breakpoint);
   }

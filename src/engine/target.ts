@@ -148,6 +148,11 @@ export interface DebugTarget {
   /** The signal that the task stands at, if the last stop was one. */
   siginfo(tid: number): Uint8Array | null;
 
+  /**
+   * There were more breakpoints than debug registers at some time when the program ran: the others were bytes in its code,
+   * which a program that reads its code sees.
+   */
+  readonly hadBreakpointsInCode: boolean;
   addBreakpoint(breakpoint: Breakpoint): void;
   removeBreakpoint(breakpoint: Breakpoint): void;
   addWatchpoint(watchpoint: Watchpoint): void;

@@ -44,7 +44,8 @@ def connect(endpoint):
         gdb.execute("disconnect", to_string=True)
     except gdb.error:
         pass
-    revenant_gdb.said("target extended-remote " + endpoint)
+    # Not to_string, which fails at names of files that are not UTF-8; nobody reads it here.
+    gdb.execute("target extended-remote " + endpoint)
 
 
 def tokens(text):

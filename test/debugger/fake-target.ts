@@ -186,6 +186,7 @@ export class FakeTarget implements ReplayTarget {
   begin(request: RunRequest): void {
     this.request = request;
   }
+  readonly hadBreakpointsInCode = false;
   interrupt(): void {
     this.interrupted = true;
   }

@@ -13,6 +13,10 @@ export class Stops {
 
   constructor(private readonly guest: GuestStops) {}
 
+  get hadOverlays(): boolean {
+    return this.guest.hadOverlays;
+  }
+
   add(breakpoint: Breakpoint): void {
     this.guest.addBreakpoint(breakpoint);
   }

@@ -189,6 +189,10 @@ export class TravelTarget implements ReplayTarget {
     return new MappedSymbols(this.core.symbolizer, [...space.vmas], program).find(name)?.address ?? null;
   }
 
+  get hadBreakpointsInCode(): boolean {
+    return this.stops.hadOverlays;
+  }
+
   addBreakpoint(breakpoint: Breakpoint): void {
     this.stops.addBreakpoint(breakpoint);
   }

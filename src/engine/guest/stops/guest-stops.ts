@@ -66,6 +66,8 @@ interface Access {
  * return to). One inside of an instruction that the recorder has made longer is behind that instead.
  */
 export class GuestStops {
+  /** INT3 was in code that the program might read. */
+  hadOverlays = false;
   lift: Lift = Lift.nothing;
   private readonly breakpoints = new Set<Breakpoint>();
   private readonly watchpoints = new Set<Watchpoint>();
@@ -326,6 +328,7 @@ export class GuestStops {
     const { words } = this.memory;
     const original = (((words[entry] & ~0xfff) >>> 0) + (words[entry + 1] & 0xf_ffff) * 2 ** 32) as Gpa;
     const page = this.overlays.of(original, offsets);
+    this.hadOverlays = true;
     words[entry] = ((page % 2 ** 32) | (words[entry] & 0xfff & ~Pte.writable)) >>> 0;
     words[entry + 1] = ((words[entry + 1] & ~0xf_ffff) | Math.floor(page / 2 ** 32)) >>> 0;
   }
