@@ -1,6 +1,7 @@
 /** What is shown of one trace. */
 import { run, streamText, unpackTimeline } from './data.js';
-import { el, facts, grouped, mono, row, seconds, table } from './dom.js';
+/* global durationText, paceText, sizeText */
+import { el, facts, grouped, mono, row, table } from './dom.js';
 import { EventList } from './events.js';
 import { TimelineView } from './timeline.js';
 
@@ -9,6 +10,7 @@ export function detail(result) {
   return [
     problems(result),
     questions(result),
+    stacks(result),
     divergence(result),
     timeline(result),
     output('Standard output', result.stdout),
@@ -65,6 +67,51 @@ function questions({ questions: list }) {
   );
   return [el('h2', {}, 'Questions'), table('Questions', heads, rows, 'stacked'), ...commands];
 }
+
+function stacks({ stacks: list, opening }) {
+  return list.flatMap(({ what, place: where, frames }) => [
+    el('h2', {}, `Stack: ${what}, at ${where}`),
+    el(
+      'ol',
+      { class: 'stack', start: 0 },
+      ...frames.map((frame, depth) => el('li', {}, stackFrame(frame, depth))),
+    ),
+    copied(`revenant gdb ${opening} --goto ${shellWord(where)}`),
+  ]);
+}
+
+/** The innermost one is open. */
+function stackFrame({ function: name, address, file, line, source, variables }, depth) {
+  const where = file === null ? address : `${file}${line === null ? '' : `:${line}`}`;
+  const lines = source.map(({ number, text, current }) =>
+    el(
+      'div',
+      { class: current ? 'here' : null, 'aria-current': current },
+      `${String(number).padStart(5)}  ${text}`,
+    ),
+  );
+  const rows = variables.map(({ name: variable, value, argument }) =>
+    row([
+      mono(variable),
+      mono(value, 'answer'),
+      el('td', { class: 'quiet' }, argument ? 'argument' : 'local'),
+    ]),
+  );
+  const more = [
+    lines.length > 0
+      ? el('pre', { tabindex: 0, title: 'As the file is where revenant ci was started' }, ...lines)
+      : null,
+    rows.length > 0 ? table(`Variables of ${name ?? address}`, ['name', 'value', ''], rows) : null,
+  ].filter((part) => part !== null);
+  const title = [
+    el('span', { class: 'mono' }, name ?? 'no symbol'),
+    el('span', { class: 'quiet' }, `  ${where}`),
+  ];
+  if (more.length === 0) return el('div', {}, ...title);
+  return el('details', { open: depth === 0 }, el('summary', {}, ...title), ...more);
+}
+
+const shellWord = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
 function divergence({ divergence: report }) {
   if (!report) return [];
@@ -152,32 +199,75 @@ function timeline(result) {
   const { timeline: data, divergence: report } = result;
   if (!data || data.entries === 0) return [];
   const merged = data.entries < data.frames ? ', drawn in runs of frames' : '';
-  const note = `${grouped(data.frames)} frames, ${data.tasks.length} tasks, ${seconds(data.duration)} recorded${merged}`;
+  const note = `${grouped(data.frames)} frames, ${data.tasks.length} ${data.tasks.length === 1 ? 'task' : 'tasks'}, ${durationText(data.duration)} recorded${merged}`;
   const box = el('div', {}, el('p', { class: 'quiet' }, note));
   void unpackTimeline(data).then((columns) => {
     let list = null;
+    const commands = el('div', { class: 'here-commands' });
     const marks = report ? [{ frame: report.frameTime }] : [];
-    const view = new TimelineView(data, columns, marks, (index) => list?.reveal(index));
+    const view = new TimelineView(data, columns, marks, (index) => {
+      list?.reveal(index);
+      commands.replaceChildren(...commandsAt(result, columns.first[index]));
+    });
     list = new EventList(data, columns, (index) => view.choose(index));
-    box.append(view.element, list.element);
+    box.append(view.element, finder(list, view), list.element, commands);
     view.draw();
     if (report) view.choose(view.entryOfFrame(report.frameTime));
   });
   return [el('h2', {}, 'Timeline'), box];
 }
 
+/** Looks for events by name, argument, result or file. */
+function finder(list, view) {
+  const said = el('span', { class: 'quiet', role: 'status' });
+  const go = (step) => {
+    const index = input.value === '' ? -1 : list.find(input.value, step);
+    said.textContent = index < 0 && input.value !== '' ? 'No event is like that.' : '';
+    if (index >= 0) view.choose(index);
+  };
+  const input = el('input', {
+    type: 'search',
+    placeholder: 'Find an event: name, argument, file',
+    'aria-label': 'Find an event; Enter goes to the next, Shift and Enter to the one before',
+    onkeydown: (event) => {
+      if (event.key !== 'Enter') return;
+      event.preventDefault();
+      go(event.shiftKey ? -1 : 1);
+    },
+  });
+  const button = (text, label, step) =>
+    el('button', { type: 'button', 'aria-label': label, title: label, onclick: () => go(step) }, text);
+  return el(
+    'div',
+    { class: 'tools find', role: 'search' },
+    input,
+    button('\u2191', 'The event before', -1),
+    button('\u2193', 'The next event', 1),
+    said,
+  );
+}
+
+/** What to paste in order to stand there: right behind the frame. */
+function commandsAt({ opening }, frame) {
+  return [
+    el('p', { class: 'quiet' }, `To stand behind frame ${grouped(frame)}, or to ask there:`),
+    copied(`revenant gdb ${opening} --goto ${frame}`),
+    copied(`revenant call ${opening} --at ${frame} '$rip'`),
+  ];
+}
+
 function output(title, stream) {
   if (!stream || stream.bytes === 0) return [];
   const cut = stream.truncated ? ', the beginning is shown' : '';
   return [
-    el('h2', {}, `${title} (${grouped(stream.bytes)} bytes${cut})`),
+    el('h2', {}, `${title} (${sizeText(stream.bytes)}${cut})`),
     el('pre', { tabindex: 0 }, streamText(stream)),
   ];
 }
 
 function machine(result) {
   const { summary, machine: facts_, stats } = result;
-  const microseconds = result.frames > 0 ? (result.replaySeconds * 1e6) / result.frames : null;
+  const pace = paceText(result.replaySeconds, result.frames, 'frame');
   const recorded = summary
     ? [
         ['command', summary.commandLine.join(' ')],
@@ -197,13 +287,8 @@ function machine(result) {
       ...recorded,
       ...replayed,
       ['exit status', result.status === null ? null : String(result.status)],
-      [
-        'replay',
-        microseconds === null
-          ? null
-          : `${seconds(result.replaySeconds)}, ${microseconds.toFixed(0)} us a frame`,
-      ],
-      ['guest memory', stats ? `${grouped(stats.peakPages * 4)} KiB at most` : null],
+      ['replay', pace === '' ? null : `${durationText(result.replaySeconds)}, ${pace}`],
+      ['guest memory', stats ? `${sizeText(stats.peakPages * 4096)} at most` : null],
       ['exits', stats ? `${grouped(stats.exits)}, of them ${grouped(stats.pageFaults)} page faults` : null],
       ['went back to count ticks', stats && stats.fallbacks > 0 ? grouped(stats.fallbacks) : null],
       ['attempts', result.attempts > 1 ? String(result.attempts) : null],

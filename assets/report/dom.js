@@ -44,9 +44,3 @@ export function facts(pairs) {
 
 /** Whole numbers with separators. */
 export const grouped = (value) => value.toLocaleString('en');
-
-/** Seconds for people. */
-export function seconds(value) {
-  if (value >= 60) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
-  return value >= 0.1 || value === 0 ? `${value.toFixed(1)} s` : `${(value * 1000).toFixed(1)} ms`;
-}

@@ -1,4 +1,5 @@
 /** The list of events: only the rows that can be seen exist. */
+/* global durationText */
 import { el } from './dom.js';
 
 const ROW = 22;
@@ -59,8 +60,20 @@ export class EventList {
   text(index) {
     const { first, time, task, name } = this.columns;
     const { tid } = this.timeline.tasks[task[index]];
-    const when = (time[index] * 1000).toFixed(3);
-    return `${String(first[index]).padStart(8)}  ${String(tid).padStart(7)}  ${when.padStart(12)} ms  ${this.timeline.names[name[index]].text}`;
+    const event = this.timeline.names[name[index]].text;
+    const call = this.columns.calls.get(first[index]);
+    const what = call ? `${event.replace(/^\S+/, '').trim()} ${call}` : event;
+    return `${String(first[index]).padStart(8)}  ${String(tid).padStart(7)}  ${durationText(time[index]).padStart(11)}  ${what}`;
+  }
+
+  /** The next row, from the chosen one on and around, whose text contains this; -1 if none does. */
+  find(text, step) {
+    const wanted = text.toLowerCase();
+    for (let away = 1; away <= this.rows; away++) {
+      const index = (this.chosen + away * step + this.rows * 2) % this.rows;
+      if (this.text(index).toLowerCase().includes(wanted)) return index;
+    }
+    return -1;
   }
 
   /** Shows a row as chosen, and scrolls it into view. */

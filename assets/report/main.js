@@ -1,7 +1,8 @@
 /** The list of traces, filters, and what is open. */
 import { run } from './data.js';
 import { detail } from './detail.js';
-import { el, grouped, seconds } from './dom.js';
+/* global durationText */
+import { el, grouped } from './dom.js';
 
 const STATES = {
   passed: ['\u2713', 'passed'],
@@ -26,11 +27,11 @@ const items = [];
 function item(result, index) {
   const state = shownState(result);
   const [icon, word] = STATES[state];
-  const why = result.problems[0]?.message.split('\n')[0];
+  const why = result.headline;
   const panel = el('div', { class: 'detail', id: `detail-${index}`, hidden: true });
   const numbers = [
     ...(result.frames > 0 ? [`${grouped(result.frames)} frames`] : []),
-    result.cached ? 'cached' : seconds(result.seconds),
+    result.cached ? 'cached' : durationText(result.seconds),
   ];
   const button = el(
     'button',
@@ -72,7 +73,8 @@ function applyFilter() {
   const text = filter.text.toLowerCase();
   let shown = 0;
   for (const { result, state, element } of items) {
-    const hit = (filter.state === null || filter.state === state) && result.name.toLowerCase().includes(text);
+    const told = `${result.name}\n${result.headline}\n${result.summary?.commandLine.join(' ') ?? ''}`;
+    const hit = (filter.state === null || filter.state === state) && told.toLowerCase().includes(text);
     element.hidden = !hit;
     if (hit) shown++;
   }
@@ -103,8 +105,8 @@ function filters() {
   };
   const search = el('input', {
     type: 'search',
-    placeholder: 'Name',
-    'aria-label': 'Only traces whose name contains',
+    placeholder: 'Name, problem or command',
+    'aria-label': 'Only traces whose name, problem or command contains',
     oninput: () => {
       filter.text = search.value;
       applyFilter();
@@ -138,7 +140,7 @@ function headerOf() {
   const when = new Date(run.started);
   return [
     el('h1', {}, 'Replayed traces'),
-    el('p', {}, `${run.target}, ${when.toLocaleString()}, ${seconds(run.seconds)}`),
+    el('p', {}, `${run.target}, ${when.toLocaleString()}, ${durationText(run.seconds)}`),
     el(
       'p',
       { class: 'quiet' },

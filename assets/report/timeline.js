@@ -1,9 +1,12 @@
 /** The drawing of what happened when: a lane a task, zoomed and panned by mouse, fingers and keys. */
-import { el, grouped, seconds } from './dom.js';
+/* global durationText */
+import { el, grouped } from './dom.js';
 
 const LANE = 24;
 const AXIS = 22;
 const MARGIN = 8;
+/** Entries a pixel from which on they are counted instead of drawn one by one. */
+const DENSE = 1.5;
 
 /** Colours of the kinds of events, for light and dark. */
 export const COLOURS = {
@@ -182,10 +185,54 @@ export class TimelineView {
     }
   }
 
+  /** Whether more entries are shown than pixels can tell apart. */
+  isDense(begin) {
+    const end = this.entryAt(this.to);
+    return end - begin > this.width * DENSE;
+  }
+
+  /**
+   * For each pixel and lane a bar, as high as there are many events in it, in the colour of most of them; signals and
+   * exits are never lost among others.
+   */
+  paintDense(context, begin, palette) {
+    const { columns, timeline } = this;
+    const lanes = timeline.tasks.length;
+    const pixels = Math.ceil(this.width) + 1;
+    const counts = new Uint32Array(lanes * pixels);
+    const kinds = new Map();
+    const notable = [];
+    for (let index = begin; index < columns.count && this.at(index) <= this.to; index++) {
+      const task = columns.task[index];
+      const { category } = timeline.names[columns.name[index]];
+      const x = Math.max(0, Math.min(pixels - 1, Math.round(this.x(this.at(index)))));
+      if (category === 'signal' || category === 'exit') notable.push({ x, task, name: columns.name[index] });
+      const cell = task * pixels + x;
+      counts[cell]++;
+      const of = kinds.get(cell) ?? kinds.set(cell, new Map()).get(cell);
+      of.set(category, (of.get(category) ?? 0) + 1);
+    }
+    const most = counts.reduce((high, count) => Math.max(high, count), 1);
+    const colourOf = new Map(timeline.names.map(({ category }, name) => [category, palette[name]]));
+    for (const [cell, of] of kinds) {
+      const [kind] = [...of].reduce((best, each) => (each[1] > best[1] ? each : best));
+      const height = Math.max(3, Math.round((LANE - 6) * Math.sqrt(counts[cell] / most)));
+      const bottom = AXIS + Math.floor(cell / pixels) * LANE + LANE - 3;
+      context.fillStyle = colourOf.get(kind);
+      context.fillRect(cell % pixels, bottom - height, 1, height);
+    }
+    for (const { x, task, name } of notable) {
+      context.fillStyle = palette[name];
+      context.fillRect(x - 1, AXIS + task * LANE + 3, 3, LANE - 6);
+    }
+  }
+
   paintEntries(context) {
     const { columns, timeline } = this;
     const shade = dark.matches ? 1 : 0;
     const palette = timeline.names.map(({ category }) => COLOURS[category][shade]);
+    if (this.isDense(Math.max(0, this.entryAt(this.from))))
+      return this.paintDense(context, Math.max(0, this.entryAt(this.from)), palette);
     const last = new Float64Array(timeline.tasks.length).fill(-Infinity);
     const begin = Math.max(0, this.entryAt(this.from));
     for (let index = begin; index < columns.count && this.at(index) <= this.to; index++) {
@@ -275,7 +322,9 @@ export class TimelineView {
     const frames =
       next - first[index] > 1 ? `frames ${first[index]} to ${next - 1}` : `frame ${first[index]}`;
     const { tid } = this.timeline.tasks[task[index]];
-    return `${frames}, task ${tid}: ${this.timeline.names[name[index]].text}, ${seconds(time[index])}`;
+    const call = this.columns.calls.get(first[index]);
+    const what = call ?? this.timeline.names[name[index]].text;
+    return `${frames}, task ${tid}: ${what}, ${durationText(time[index])}`;
   }
 
   choose(index) {

@@ -8,7 +8,9 @@ import { DEFAULT_POLICY } from '../diversion/policy.js';
 import type { DiversionSource } from '../diversion/start.js';
 import type { Answer, QuestionAnswerer } from '../jobs/questions/answerer.js';
 import type { Ask, JobSpec, MemoryType, Place as JobPlace } from '../jobs/spec.js';
+import type { StackFrame } from '../jobs/report/stack.js';
 import type { JobTarget } from './job-target.js';
+import { sourceLines } from './sources.js';
 
 /** Longest string that is read; what is longer is cut. */
 const MAX_STRING = 1 << 16;
@@ -39,6 +41,18 @@ export class ReplayAnswerer implements QuestionAnswerer {
       await diversion.evaluate(call);
       return diversion.output;
     });
+  }
+
+  async stack(at: JobPlace | { kind: 'crash' }): Promise<StackFrame[] | null> {
+    const tid = await this.opened.navigator.to(at.kind === 'crash' ? at : placeOf(at));
+    const source = { ...this.opened.target.session.stand(), tid };
+    const frames = await this.divert(source, (diversion) => diversion.stack());
+    if (!frames) return null;
+    return frames.map((frame) => ({
+      ...frame,
+      variables: [...frame.variables],
+      source: frame.file === null || frame.line === null ? [] : sourceLines('.', frame.file, frame.line),
+    }));
   }
 
   close(): void {

@@ -17,7 +17,7 @@ import { Diversion } from './diversion.js';
 import { randomOf } from './random.js';
 import { recordedOffsets, standingTime } from './recorded-clocks.js';
 import { FileSystem } from './files/file-system.js';
-import { HostFiles, HostHandles } from './files/host-files.js';
+import { HostFiles, HostHandles, RealFolder } from './files/host-files.js';
 import type { FileLayer } from './files/node.js';
 import { Overlay } from './files/overlay.js';
 import { RecordedDescriptors } from './files/recorded.js';
@@ -201,7 +201,12 @@ function newKernel(
     owner: { uid: 0, gid: 0 },
     now: () => clock.wall(),
   });
-  const files = new FileSystem(overlay, policy.allowWrites, log, handles);
+  const files = new FileSystem(
+    overlay,
+    policy.allowWrites.map((folder) => new RealFolder(folder)),
+    log,
+    handles,
+  );
   const kernel: Kernel = new Kernel({
     core,
     files,

@@ -339,6 +339,62 @@ def members(value, kind, left, depth):
     return found
 
 
+MOST_FRAMES = 16
+MOST_VARIABLES = 24
+MOST_SHOWN = 200
+
+
+def variable(frame, block, symbol):
+    try:
+        value = frame.read_var(symbol, block)
+        shown = value.format_string(max_elements=32)
+    except (gdb.error, RuntimeError, ValueError) as error:
+        shown = "<%s>" % error
+    if len(shown) > MOST_SHOWN:
+        shown = shown[: MOST_SHOWN - 3] + "..."
+    return {"name": symbol.name, "value": shown, "argument": symbol.is_argument}
+
+
+def variables(frame):
+    """Arguments, then locals, the innermost block's first; a name that an inner block has hides others."""
+    found = {}
+    try:
+        block = frame.block()
+    except RuntimeError:
+        return []
+    while block:
+        for symbol in block:
+            if is_local(symbol) and symbol.name not in found and len(found) < MOST_VARIABLES:
+                found[symbol.name] = variable(frame, block, symbol)
+        if block.function:
+            break
+        block = block.superblock
+    return sorted(found.values(), key=lambda each: not each["argument"])
+
+
+def stack():
+    """Frames of the task that is looked at, innermost first."""
+    found = []
+    frame = gdb.newest_frame()
+    while frame is not None and len(found) < MOST_FRAMES:
+        place = frame.find_sal()
+        symtab = place.symtab
+        found.append(
+            {
+                "function": frame.name(),
+                "address": "0x%x" % frame.pc(),
+                "file": symtab.filename if symtab else None,
+                "line": place.line if symtab and place.line > 0 else None,
+                "variables": variables(frame),
+            }
+        )
+        try:
+            frame = frame.older()
+        except gdb.error:
+            break
+    return {"frames": found}
+
+
 def serve():
     """Answers requests until nobody asks any more."""
     answers = os.fdopen(3, "w")
@@ -354,6 +410,8 @@ def serve():
                 if request["synchronize"] == "moved":
                     gdb.execute("sharedlibrary", to_string=True)
                 answer = {}
+            elif "stack" in request:
+                answer = stack()
             else:
                 answer = evaluate(request["evaluate"])
         except Exception as error:

@@ -11,7 +11,7 @@ import type { Evaluator } from '../diversion/call/evaluate.js';
 import { isTypedCall, parseExpression, usesRegister, type Expression } from '../diversion/call/expression.js';
 import { typeName, type Value } from '../diversion/call/value.js';
 import { GdbEvaluator, type GdbEvaluatorOptions, type Seat } from './gdb-evaluator.js';
-import { NoGdb, type GdbAnswer } from './gdb-process.js';
+import { NoGdb, type GdbAnswer, type GdbFrame } from './gdb-process.js';
 import type { Evaluated } from './value.js';
 
 /** A diversion, and what its symbols are called. */
@@ -64,6 +64,19 @@ export class Expressions {
       if (!(error instanceof NoGdb) || !expression) throw error;
       this.tell(error);
       return evaluateBySymbols(text, place.bySymbols);
+    }
+  }
+
+  /**
+   * The stack with arguments and locals as gdb shows them; null where there is no gdb.
+   * @throws RevenantError E_EXPRESSION: gdb cannot look at the program
+   */
+  async stack(seat: Seat): Promise<readonly GdbFrame[] | null> {
+    try {
+      return await this.gdb.stack(seat);
+    } catch (error) {
+      if (error instanceof NoGdb) return null;
+      throw error;
     }
   }
 

@@ -14,7 +14,7 @@ import { DebugServer, type Address } from '../debugger/server.js';
 import { Session, type RecordingFacts } from '../debugger/session.js';
 import { programOf } from '../debugger/program.js';
 import { announce } from '../debugger/resume.js';
-import { GdbProcess, type GdbAnswer, type GdbRequest } from './gdb-process.js';
+import { GdbProcess, type GdbAnswer, type GdbFrame, type GdbRequest } from './gdb-process.js';
 import { programFiles, recordedFiles } from './recorded-files.js';
 import { makeSysroot, type Sysroot } from './sysroot.js';
 
@@ -93,13 +93,22 @@ export class GdbEvaluator {
    * @throws RevenantError E_EXPRESSION: gdb is not there any more; E_DIVERSION: a call did not return; E_DEBUGGER (NoGdb); what
    * `turn` throws
    */
-  async evaluate(text: string, seat: Seat): Promise<GdbAnswer & { readonly ran: boolean }> {
+  evaluate(text: string, seat: Seat): Promise<GdbAnswer & { readonly ran: boolean }> {
+    return this.request({ evaluate: text }, seat);
+  }
+
+  /** The stack of the task. Throws as `evaluate`. */
+  async stack(seat: Seat): Promise<readonly GdbFrame[]> {
+    return (await this.request({ stack: true }, seat)).frames ?? [];
+  }
+
+  private async request(request: GdbRequest, seat: Seat): Promise<GdbAnswer & { readonly ran: boolean }> {
     const { gdb, server } = await this.start();
     this.failure = null;
     try {
       await this.show(gdb, server, seat);
       this.ran = false;
-      const answer = await this.ask(gdb, { evaluate: text }, seat);
+      const answer = await this.ask(gdb, request, seat);
       const { failure } = this;
       if (answer.error !== undefined && failure) {
         this.shown = null;

@@ -11,7 +11,23 @@ export type GdbRequest =
   | { readonly connect: string }
   /** `moved`: it is another moment, at which other libraries may be loaded. */
   | { readonly synchronize: 'moved' | 'changed' }
-  | { readonly evaluate: string };
+  | { readonly evaluate: string }
+  | { readonly stack: true };
+
+/** A frame of a stack. */
+export interface GdbFrame {
+  readonly function: string | null;
+  readonly address: string;
+  /** As the debug information names it. */
+  readonly file: string | null;
+  readonly line: number | null;
+  /** Arguments first. */
+  readonly variables: readonly {
+    readonly name: string;
+    readonly value: string;
+    readonly argument: boolean;
+  }[];
+}
 
 /** Members are there as far as they fit the request; see evaluate.py. */
 export interface GdbAnswer {
@@ -27,6 +43,8 @@ export interface GdbAnswer {
   readonly value?: ExpressionValue;
   /** Of a pointer to characters: the address, in decimal. */
   readonly textAt?: string;
+  /** Of the task that is looked at, innermost first. */
+  readonly frames?: readonly GdbFrame[];
 }
 
 /** gdb's own words must not depend on the user's language, nor what it finds on the user's settings. */

@@ -1,4 +1,5 @@
 /** What became of a job. Plain data, as JSON holds it: 64-bit numbers are hexadecimal strings. */
+import type { ProgramStack } from './report/stack.js';
 import type { Timeline } from './report/timeline.js';
 
 /**
@@ -147,8 +148,12 @@ export interface JobResult {
   /** The divergence as people read it. */
   divergenceText: string | null;
   timeline: Timeline | null;
+  /** Where the program stood at wrong answers and at its crash. */
+  stacks: ProgramStack[];
   /** The command that does the same here. */
   reproduce: string;
+  /** The trace and options as `revenant gdb` and `revenant call` take them. */
+  opening: string;
   /** The command that begins right before a divergence, in the folder of artifacts; null where no checkpoint was kept. */
   debug: string | null;
   artifacts: Artifact[];
@@ -182,7 +187,9 @@ export function newResult(spec: { name: string; trace: string; source: JobResult
     divergence: null,
     divergenceText: null,
     timeline: null,
+    stacks: [],
     reproduce: '',
+    opening: '',
     debug: null,
     artifacts: [],
     log: '',

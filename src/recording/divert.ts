@@ -11,6 +11,7 @@ import { MappedSymbols } from '../engine/guest/mapped-symbols.js';
 import { DEFAULT_POLICY, type DiversionLimits, type DiversionPolicy } from '../diversion/policy.js';
 import { startDiversion, type DiversionSource } from '../diversion/start.js';
 import { evaluateBySymbols, type Expressions } from '../expressions/expressions.js';
+import type { GdbFrame } from '../expressions/gdb-process.js';
 import type { Evaluated } from '../expressions/value.js';
 
 export interface DivertOptions {
@@ -149,6 +150,12 @@ export class DiversionHandle {
         await buffers.after(tid, turn, evaluator.floor);
       throw error;
     }
+  }
+
+  /** The task's stack by gdb, innermost first; null where there is none to ask. Throws E_EXPRESSION. */
+  async stack(): Promise<readonly GdbFrame[] | null> {
+    const { target: diversion, buffers, tid, turn } = this;
+    return this.expressions ? this.expressions.stack({ diversion, buffers, tid, turn }) : null;
   }
 
   /** The NUL-terminated string at an address. */

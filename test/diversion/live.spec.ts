@@ -149,6 +149,25 @@ it('no link, no .. and no rename leads writes out of the allowed folder', async 
   for (const folder of [box, outside]) fs.rmSync(folder, { recursive: true });
 });
 
+it('writes to what may be a file elsewhere, too, stay in the diversion', async () => {
+  const box = path.join(scratch, 'box');
+  const outside = path.join(scratch, 'outside');
+  fs.mkdirSync(box);
+  fs.writeFileSync(outside, 'kept\n');
+  fs.linkSync(outside, `${box}/second`);
+  await within(
+    async (d) => {
+      await d.call('system', `echo own > ${box}/own; echo bad > ${box}/second; cat ${box}/second`);
+      expect(d.stdout).toBe('bad\n');
+    },
+    { allowWrites: [box] },
+  );
+  expect(fs.readFileSync(outside, 'utf8')).toBe('kept\n');
+  expect(fs.readFileSync(`${box}/own`, 'utf8')).toBe('own\n');
+  fs.rmSync(box, { recursive: true });
+  fs.rmSync(outside);
+});
+
 it('two hundred diversions leave no descriptor and no page behind', async () => {
   const count = (): number => fs.readdirSync('/proc/self/fd').length;
   const once = (): Promise<bigint> => within((d) => d.call('count_lines', '/etc/passwd'));

@@ -41,7 +41,27 @@ function fullReport() {
           again: 'revenant call zen2/asked --at exit tree_sum',
         },
       ],
-      problems: [problem('question', 'Question sum (at exit): is wrong.')],
+      problems: [
+        problem('question', 'Question sum (at exit): is wrong.', { expected: '1234567', found: '7654321' }),
+      ],
+      opening: "'/traces/as ked' --unpacked",
+      stacks: [
+        {
+          what: 'Question sum',
+          place: 'tree.c:65:2',
+          frames: [
+            {
+              function: 'insert',
+              address: '0x401136',
+              file: 'tree.c',
+              line: 12,
+              source: [{ number: 12, text: '  insert(n, key); /* <b> */', current: true }],
+              variables: [{ name: 'key', value: '108', argument: true }],
+            },
+            { function: null, address: '0x2', file: null, line: null, source: [], variables: [] },
+          ],
+        },
+      ],
     }),
     sampleResult(NASTY),
   );
@@ -95,6 +115,38 @@ describe.skipIf(chromiumProgram === null)('the HTML report in Chromium (skipped 
     await close();
   });
 
+  it('shows the stack of a wrong answer, and both answers in the overview', async () => {
+    const { page, complaints, close } = await openFile(browser, file);
+    const asked = page.locator('.trace', { hasText: 'asked' });
+    expect(await asked.innerText()).toContain('is wrong: expected 1234567, found 7654321');
+    await asked.click();
+    const stack = page.locator('.stack');
+    expect(await stack.innerText()).toMatch(
+      /insert\s+tree\.c:12\s+12 +insert\(n, key\); \/\* <b> \*\/[\s\S]*key\s+108\s+argument[\s\S]*no symbol\s+0x2/,
+    );
+    const command = "revenant gdb '/traces/as ked' --unpacked --goto tree.c:65:2";
+    expect(await page.getByText(command).isVisible()).toBe(true);
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  it('finds events by what calls were given, and gives the commands to stand there', async () => {
+    const { page, close } = await openFile(browser, file);
+    await page.locator('.trace', { hasText: 'asked' }).click();
+    const find = page.locator('.find input').first();
+    await find.fill('exit_group(0)');
+    await find.press('Enter');
+    const said = page.locator('[aria-live="polite"]').first();
+    expect(await said.innerText()).toMatch(/^frame \d+, task \d+: exit_group\(0\), /);
+    const frame = /\d+/.exec(await said.innerText())![0];
+    for (const command of [`gdb '/traces/as ked' --unpacked --goto ${frame}`, `--at ${frame} '$rip'`])
+      expect(await page.locator('.here-commands', { hasText: command }).isVisible()).toBe(true);
+    await find.fill('nothing is like this');
+    await find.press('Enter');
+    expect(await page.locator('.find').first().innerText()).toContain('No event is like that.');
+    await close();
+  });
+
   it('works with the keyboard alone', async () => {
     const { page, complaints, close } = await openFile(browser, file);
     await page.locator('.trace').first().focus();
@@ -115,7 +167,8 @@ describe.skipIf(chromiumProgram === null)('the HTML report in Chromium (skipped 
     expect(await said.innerText()).toMatch(/^frame 314, /);
     await page.keyboard.press('+');
     await page.keyboard.press('0');
-    await page.keyboard.press('Tab');
+    // The search and its buttons come between.
+    for (let tabs = 0; tabs < 4; tabs++) await page.keyboard.press('Tab');
     await page.keyboard.press('Home');
     expect(await said.innerText()).toMatch(/^frame 1, /);
     expect(await page.locator('.events .row.chosen').innerText()).toMatch(/^\s+1 /);
@@ -137,7 +190,7 @@ describe.skipIf(chromiumProgram === null)('the HTML report in Chromium (skipped 
       .click();
     expect(await page.locator('.trace:visible').count()).toBe(1);
     await page.getByRole('button', { name: /^all/ }).click();
-    await page.getByRole('searchbox').fill('zen2/f');
+    await page.getByRole('searchbox', { name: /Only traces/ }).fill('zen2/f');
     expect(await page.locator('.trace:visible').allInnerTexts()).toHaveLength(1);
     await close();
   });

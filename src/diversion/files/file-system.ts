@@ -1,7 +1,7 @@
 import type { Logger } from '../../engine/base/log.js';
 import { hostCall, hostStat } from '../../engine/host/libc.js';
 import { check, E, fail } from '../errno.js';
-import { WritableHostFile, type HostHandles } from './host-files.js';
+import { WritableHostFile, type HostHandles, type RealFolder } from './host-files.js';
 import type { MemoryFile } from './memory-file.js';
 import type { Overlay } from './overlay.js';
 import { Mode, Open, type DirectoryEntry, type FileContent, type Node } from './node.js';
@@ -31,7 +31,7 @@ export class FileSystem {
 
   constructor(
     private readonly overlay: Overlay,
-    private readonly writable: readonly string[],
+    private readonly writable: readonly RealFolder[],
     private readonly log: Logger,
     private readonly handles: HostHandles,
   ) {}
@@ -118,37 +118,45 @@ export class FileSystem {
 
   private create(path: string, mode: number, pid: number): FileContent {
     this.requireParent(path, pid);
-    if (!this.isReal(path)) return this.overlay.create(path, mode);
-    const fd = check(
-      hostCall(
-        'open',
-        path,
-        Open.readWrite | Open.create | Open.exclusive | Open.noFollow,
-        mode & PERMISSIONS,
-      ),
-    );
+    const folder = this.realFolder(path);
+    if (!folder) return this.overlay.create(path, mode);
+    const flags = Open.readWrite | Open.create | Open.exclusive | Open.noFollow;
+    const fd = this.really(folder, path, (name) => hostCall('open', name, flags, mode & PERMISSIONS));
     hostCall('close', fd);
-    return this.openReal(path);
+    return this.openReal(folder, path);
   }
 
   private forWriting(path: string, content: FileContent, pid: number): FileContent {
     if (this.special(path, pid)) return content.write ? content : fail(E.EACCES);
-    if (this.isReal(path)) return this.openReal(path);
+    const folder = this.realFolder(path);
+    if (folder?.owns(path)) return this.openReal(folder, path);
+    // It is, or may be, a file elsewhere, too: the diversion writes to a copy.
+    if (folder)
+      this.log.warn({ path }, 'has another name or mount: what is written to it stays in the diversion');
     return this.overlay.writable(path);
   }
 
-  private openReal(path: string): FileContent {
+  private openReal(folder: RealFolder, path: string): FileContent {
     const stat = hostStat(path);
     if (typeof stat === 'number') return fail(-stat);
     if ((stat.mode & Mode.typeMask) !== Mode.regular) fail(E.EACCES);
-    const file = new WritableHostFile(path, stat, this.handles);
+    const file = new WritableHostFile(path, stat, this.handles, folder);
     this.log.info({ path }, 'the diversion writes a file of this machine');
     return file;
   }
 
-  /** Writes here reach the host. The folders themselves stay what and where they are. */
+  /** Writes here reach the host. */
   private isReal(path: string): boolean {
-    return this.writable.some((folder) => path !== folder && isInside(path, folder));
+    return this.realFolder(path) !== null;
+  }
+
+  private realFolder(path: string): RealFolder | null {
+    return this.writable.find((folder) => folder.holds(path)) ?? null;
+  }
+
+  /** Does it on the host. Throws EXDEV where the path leads out of the folder by now, and what the call fails with. */
+  private really(folder: RealFolder, path: string, work: (name: string) => number): number {
+    return check(folder.at(path, work) ?? -E.EXDEV);
   }
 
   private requireParent(path: string, pid: number): void {
@@ -163,7 +171,8 @@ export class FileSystem {
     const found = this.walk(directory, path, false, pid);
     if (found.node) fail(E.EEXIST);
     this.requireParent(found.path, pid);
-    if (this.isReal(found.path)) check(hostCall('mkdir', found.path, mode & PERMISSIONS));
+    const folder = this.realFolder(found.path);
+    if (folder) this.really(folder, found.path, (name) => hostCall('mkdir', name, mode & PERMISSIONS));
     else this.overlay.makeDirectory(found.path, mode);
   }
 
@@ -172,7 +181,8 @@ export class FileSystem {
     if (!node) fail(E.ENOENT);
     if (node.kind === 'directory') fail(E.EISDIR);
     if (this.special(at, pid)) fail(E.EPERM);
-    if (this.isReal(at)) check(hostCall('unlink', at));
+    const folder = this.realFolder(at);
+    if (folder) this.really(folder, at, (name) => hostCall('unlink', name));
     else this.overlay.unlink(at);
   }
 
@@ -181,7 +191,8 @@ export class FileSystem {
     if (!node) fail(E.ENOENT);
     if (node.kind !== 'directory') fail(E.ENOTDIR);
     if (at === '/' || this.specialList(at, pid)) fail(E.EBUSY);
-    if (this.isReal(at)) check(hostCall('rmdir', at));
+    const folder = this.realFolder(at);
+    if (folder) this.really(folder, at, (name) => hostCall('rmdir', name));
     else this.overlay.removeDirectory(at);
   }
 
@@ -196,8 +207,14 @@ export class FileSystem {
     if (source.path === target.path) return;
     this.requireParent(target.path, pid);
     if (this.special(source.path, pid) || this.special(target.path, pid)) fail(E.EPERM);
-    if (this.isReal(source.path) !== this.isReal(target.path)) fail(E.EXDEV);
-    if (this.isReal(source.path)) return void check(hostCall('rename', source.path, target.path));
+    const [leaving, entering] = [this.realFolder(source.path), this.realFolder(target.path)];
+    if ((leaving === null) !== (entering === null)) fail(E.EXDEV);
+    if (leaving && entering) {
+      this.really(leaving, source.path, (old) =>
+        this.really(entering, target.path, (name) => hostCall('rename', old, name)),
+      );
+      return;
+    }
     if (isInside(target.path, source.path)) fail(E.EINVAL);
     if (target.node?.kind === 'directory') {
       if (source.node.kind !== 'directory') fail(E.EISDIR);

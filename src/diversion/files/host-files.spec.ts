@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { HostFiles, HostHandles, listDirectory } from './host-files.js';
+import { E } from '../errno.js';
+import { HostFiles, HostHandles, listDirectory, RealFolder } from './host-files.js';
 
 const descriptors = (): number => fs.readdirSync('/proc/self/fd').length;
 
@@ -53,5 +55,40 @@ it('finds and lists files whose names are no UTF-8', () => {
     expect(read(`${folder}/caf\udce9`)).toBe('content');
   } finally {
     fs.rmSync(folder, { recursive: true });
+  }
+});
+
+it('writes only to what is in a folder and nowhere else, whatever its name', () => {
+  const root = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'real-')));
+  const [box, outside] = [path.join(root, 'box'), path.join(root, 'outside')];
+  fs.mkdirSync(box);
+  fs.mkdirSync(outside);
+  for (const file of [`${box}/own`, `${outside}/kept`]) fs.writeFileSync(file, 'kept');
+  fs.linkSync(`${outside}/kept`, `${box}/second`);
+  fs.symlinkSync(`${outside}/kept`, `${box}/link`);
+  // Where a folder was when it was looked at, somebody has put a link.
+  fs.symlinkSync(outside, `${box}/swapped`);
+  execFileSync('mkfifo', [`${box}/pipe`]);
+  try {
+    const folder = new RealFolder(box);
+    const before = descriptors();
+    const own = folder.open(`${box}/own`);
+    expect(own).toBeGreaterThan(0);
+    fs.closeSync(own);
+    for (const name of ['second', 'link', 'pipe', 'swapped/kept']) {
+      expect(folder.open(`${box}/${name}`), name).toBe(-E.EXDEV);
+      expect(folder.owns(`${box}/${name}`), name).toBe(false);
+    }
+    expect(folder.open(`${box}/absent`)).toBe(-E.ENOENT);
+    expect(folder.at(`${box}/swapped/new`, () => 1)).toBeNull();
+    expect(folder.at(`${box}/new`, () => 1)).toBe(1);
+    expect([folder.holds(box), folder.holds(`${box}/x`), folder.holds(`${box}x`)]).toEqual([
+      false,
+      true,
+      false,
+    ]);
+    expect(descriptors()).toBe(before);
+  } finally {
+    fs.rmSync(root, { recursive: true });
   }
 });

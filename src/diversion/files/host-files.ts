@@ -1,7 +1,8 @@
-import { hostCall, hostFstat, hostStat, type HostStat } from '../../engine/host/libc.js';
+import { hostCall, hostFstat, hostMount, hostStat, type HostStat } from '../../engine/host/libc.js';
 import { check, E, fail } from '../errno.js';
 import { Mode, Open, type DirectoryEntry, type FileContent, type FileLayer, type Node } from './node.js';
 import { nameOf } from '../../engine/base/names.js';
+import { isInside, parentOf } from './paths.js';
 
 const O_NOFOLLOW = Open.noFollow | Open.closeOnExec | Open.nonblock;
 const MAX_LINK = 4096;
@@ -64,7 +65,7 @@ class HostFile implements FileContent {
 
   private handle(): number {
     if (this.fd >= 0) return this.fd;
-    const fd = check(hostCall('open', this.path, this.flags | O_NOFOLLOW, 0));
+    const fd = check(this.open());
     const now = hostFstat(fd);
     // Between looking and opening it may have become something else.
     const isFile = typeof now !== 'number' && (now.mode & Mode.typeMask) === Mode.regular;
@@ -74,6 +75,10 @@ class HostFile implements FileContent {
     }
     this.handles.add(this);
     return (this.fd = fd);
+  }
+
+  protected open(): number {
+    return hostCall('open', this.path, this.flags | O_NOFOLLOW, 0);
   }
 
   stat(): HostStat {
@@ -107,10 +112,89 @@ class HostFile implements FileContent {
   }
 }
 
+/** O_PATH: a place in the file system, which is looked at before anything is opened. */
+const O_PLACE = Open.path | Open.closeOnExec | Open.noFollow;
+
+/**
+ * A folder of this machine below which writes are real. What is written to is decided by what a file is, not by its
+ * name: between the look at a path and its use, links may be put into its way, and mounts and second names lead out of
+ * the folder without any link.
+ */
+export class RealFolder {
+  private readonly mount: number;
+
+  /** @param path without links */
+  constructor(readonly path: string) {
+    const fd = hostCall('open', path, O_PLACE | Open.directory, 0);
+    this.mount = fd < 0 ? -1 : hostMount(fd);
+    if (fd >= 0) hostCall('close', fd);
+  }
+
+  /** The folder itself stays what and where it is. */
+  holds(path: string): boolean {
+    return path !== this.path && isInside(path, this.path);
+  }
+
+  /**
+   * Does something with a path below, by a name that goes through the descriptor of its folder.
+   * @returns the result of `work`; null where the path is not, or not any more, in this folder and its mount
+   */
+  at<T>(path: string, work: (name: string) => T): T | null {
+    const parent = parentOf(path);
+    const fd = hostCall('open', parent, O_PLACE | Open.directory, 0);
+    if (fd < 0) return null;
+    try {
+      const reached = `/proc/self/fd/${fd}`;
+      if (hostMount(fd) !== this.mount || readLink(reached) !== parent) return null;
+      return work(`${reached}/${path.slice(parent === '/' ? 1 : parent.length + 1)}`);
+    } finally {
+      hostCall('close', fd);
+    }
+  }
+
+  /** The file at a path, opened to be written; -EXDEV where it is something else than a file of this folder alone. */
+  open(path: string): number {
+    const opened = this.at(path, (name) => {
+      const place = hostCall('open', name, O_PLACE, 0);
+      if (place < 0) return place;
+      try {
+        if (!this.isOwn(place)) return -E.EXDEV;
+        return hostCall('open', `/proc/self/fd/${place}`, Open.readWrite | Open.closeOnExec, 0);
+      } finally {
+        hostCall('close', place);
+      }
+    });
+    return opened ?? -E.EXDEV;
+  }
+
+  /** A regular file without another name, which could be anywhere, and not mounted over one. */
+  private isOwn(fd: number): boolean {
+    const stat = hostFstat(fd);
+    if (typeof stat === 'number' || hostMount(fd) !== this.mount) return false;
+    return (stat.mode & Mode.typeMask) === Mode.regular && stat.links === 1;
+  }
+
+  /** Whether `open` would open it. */
+  owns(path: string): boolean {
+    const fd = this.open(path);
+    if (fd >= 0) hostCall('close', fd);
+    return fd !== -E.EXDEV;
+  }
+}
+
 /** A file in a folder where writes are allowed to be real. */
 export class WritableHostFile extends HostFile {
-  constructor(path: string, facts: HostStat, handles: HostHandles) {
+  constructor(
+    path: string,
+    facts: HostStat,
+    handles: HostHandles,
+    private readonly folder: RealFolder,
+  ) {
     super(path, facts, Open.readWrite, handles);
+  }
+
+  protected override open(): number {
+    return this.folder.open(this.path);
   }
 
   write(offset: number, bytes: Uint8Array): number {

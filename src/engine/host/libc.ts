@@ -84,6 +84,16 @@ export function hostStat(path: string): HostStat | number {
   return result < 0 ? result : readStatx(new DataView(bytes.buffer));
 }
 
+const STATX_MNT_ID = 0x1000;
+const MNT_ID_OFFSET = 0x90;
+
+/** Which mount an open file is reached by (Linux 5.8); 0 where the kernel does not tell; a negative errno. */
+export function hostMount(fd: number): number {
+  const bytes = new Uint8Array(STATX_BYTES);
+  const result = hostCall('statx', fd, '', AT_EMPTY_PATH, STATX_MNT_ID, bytes);
+  return result < 0 ? result : Number(new DataView(bytes.buffer).getBigUint64(MNT_ID_OFFSET, true));
+}
+
 export function hostFstat(fd: number): HostStat | number {
   const bytes = new Uint8Array(STATX_BYTES);
   const result = hostCall('statx', fd, '', AT_EMPTY_PATH, STATX_BASIC, bytes);

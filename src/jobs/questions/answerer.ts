@@ -1,4 +1,5 @@
 /** Who answers questions at points of a trace. The runner knows only this. */
+import type { StackFrame } from '../report/stack.js';
 import type { Ask, Place } from '../spec.js';
 
 export interface Answer {
@@ -14,5 +15,7 @@ export interface QuestionAnswerer {
    * never reached, an expression without meaning, a call that does not return, no gdb): others can be asked. After any other nothing can be asked any more.
    */
   answer(place: Place, ask: Ask): Promise<Answer>;
+  /** The stack where a question is asked, or at the first signal that ends a process; null where nobody can tell. Throws as `answer`. */
+  stack(place: Place | { kind: 'crash' }): Promise<StackFrame[] | null>;
   close(): void;
 }

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { JobResult } from '../result.js';
+import type { StackFrame } from '../report/stack.js';
 import { newResult } from '../result.js';
 import { NO_EXPECTATION, type Ask, type JobSpec, type Place, type TextTest } from '../spec.js';
 import type { QuestionAnswerer } from './answerer.js';
@@ -47,6 +48,12 @@ class Parrot implements QuestionAnswerer {
     return this.failures[text] ? Promise.reject(this.failures[text]) : Promise.resolve({ text });
   }
 
+  stack(): Promise<StackFrame[]> {
+    return Promise.resolve([
+      { function: 'main', address: '0x1', file: null, line: null, source: [], variables: [] },
+    ]);
+  }
+
   close(): void {
     this.closed = true;
   }
@@ -65,7 +72,7 @@ async function ask(asked: Asked[], parrot: Parrot): Promise<JobResult> {
 it('asks in the order of the recording and answers in that of the manifest', async () => {
   const parrot = new Parrot();
   const equals = (text: string): TextTest => ({ equals: text });
-  const { questions, problems } = await ask(
+  const { questions, problems, stacks } = await ask(
     [
       [exit, '1', equals('0x1')],
       [insert(10), '2', equals('2')],
@@ -84,6 +91,7 @@ it('asks in the order of the recording and answers in that of the manifest', asy
     '6 passed',
   ]);
   expect(problems).toHaveLength(1);
+  expect(stacks).toMatchObject([{ what: 'Question 3', place: '200', frames: [{ function: 'main' }] }]);
   expect(problems[0]).toMatchObject({ kind: 'question', expected: '4', found: '3' });
   expect(problems[0].message).toBe('Question 3 (after frame 200): is another value than expected.');
   expect(problems[0].hint).toMatch(/revenant call \/traces\/tree --at 200 3 --machine auto/);

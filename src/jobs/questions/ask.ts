@@ -4,7 +4,7 @@ import { describeTest, streamOf, testStream, testValue } from '../checks/text.js
 import { askText, placeText } from '../manifest/resolve.js';
 import type { JobResult, Problem, QuestionResult } from '../result.js';
 import { problem } from '../result.js';
-import { askCommand } from '../run/reproduce.js';
+import { askCommand, placeWords } from '../run/reproduce.js';
 import type { JobSpec, Place, Question } from '../spec.js';
 import type { QuestionAnswerer } from './answerer.js';
 
@@ -44,7 +44,12 @@ export async function askQuestions(
   result.questions.push(...answers.values());
   const answerer = await open();
   try {
-    for (const question of inOrder(spec.questions)) await askOne(question, answers.get(question)!, answerer);
+    for (const question of inOrder(spec.questions)) {
+      const answer = answers.get(question)!;
+      await askOne(question, answer, answerer);
+      if (answer.state === 'failed')
+        await keepStack(result, `Question ${question.name}`, question.at, answerer);
+    }
   } finally {
     answerer.close();
     for (const answer of answers.values()) {
@@ -82,6 +87,21 @@ async function askOne(
     if (!(error instanceof RevenantError) || !ANSWERABLE.has(error.code)) throw error;
     result.state = 'error';
     result.problem = error.hint ? `${error.message} ${error.hint}` : error.message;
+  }
+}
+
+/** Adds where the program stands to what a report shows. Nothing fails for want of it. */
+export async function keepStack(
+  result: JobResult,
+  what: string,
+  at: Place | { kind: 'crash' },
+  answerer: QuestionAnswerer,
+): Promise<void> {
+  try {
+    const frames = await answerer.stack(at);
+    if (frames && frames.length > 0) result.stacks.push({ what, place: placeWords(at), frames });
+  } catch (error) {
+    if (!(error instanceof RevenantError) || !ANSWERABLE.has(error.code)) throw error;
   }
 }
 

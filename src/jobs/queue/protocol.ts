@@ -75,6 +75,7 @@ export const isResult = (value: unknown): value is JobResult =>
   ['passed', 'failed', 'error', 'skipped'].includes(value.state) &&
   Array.isArray(value.problems) &&
   Array.isArray(value.questions) &&
+  Array.isArray(value.stacks) &&
   Array.isArray(value.artifacts);
 
 /** Answers of a Redis that is there but will not do it now: it is full, starts, or has no master. */

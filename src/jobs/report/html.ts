@@ -1,6 +1,8 @@
 /** The report as one HTML file: style, script and data in it, nothing from elsewhere. */
 import fs from 'node:fs';
 import type { JobResult, StreamFacts } from '../result.js';
+import { durationText, elapsedText, paceText, shortNumber, sizeText } from '../../engine/base/quantities.js';
+import { headline } from './problem-text.js';
 import type { RunReport } from './run-report.js';
 import { countsText } from './run-report.js';
 
@@ -11,6 +13,10 @@ const SCRIPTS = ['dom.js', 'data.js', 'timeline.js', 'events.js', 'detail.js', '
 /** Of a program's output; a report of many traces must stay small. */
 const MOST_OUTPUT = 64 * 1024;
 const MOST_OUTPUT_OF_PASSED = 8 * 1024;
+/** Of packed texts of system calls of a trace that passed. */
+const MOST_CALLS_OF_PASSED = 64 * 1024;
+/** Used by the scripts as they are here, so that amounts read the same everywhere. */
+const SHARED = [shortNumber, durationText, elapsedText, sizeText, paceText];
 
 export function htmlReport(report: RunReport): string {
   const title = `Replayed traces: ${countsText(report.counts)}`;
@@ -49,21 +55,31 @@ const inScript = (value: unknown): string => JSON.stringify(value).replace(/</g,
  * `import` and `export` away is all there is to bundling; their top-level names are each other's.
  */
 function joinScripts(): string {
+  const shared = SHARED.map(String).join('\n');
   const parts = SCRIPTS.map((name) =>
     fs
       .readFileSync(new URL(name, ASSETS), 'utf8')
       .replace(/^import [^;]*;\n/gm, '')
       .replace(/^export /gm, ''),
   );
-  return `(() => {\n'use strict';\n${parts.join('\n')}})();\n`;
+  return `(() => {\n'use strict';\n${shared}\n${parts.join('\n')}})();\n`;
 }
 
-function shortened(result: JobResult): JobResult {
+function shortened(result: JobResult): JobResult & { headline: string } {
   const most = result.state === 'passed' ? MOST_OUTPUT_OF_PASSED : MOST_OUTPUT;
   const short = (stream: StreamFacts | null): StreamFacts | null => {
     const kept = stream && Buffer.from(stream.base64, 'base64');
     if (!stream || !kept || kept.length <= most) return stream;
     return { ...stream, base64: kept.subarray(0, most).toString('base64'), truncated: true };
   };
-  return { ...result, stdout: short(result.stdout), stderr: short(result.stderr), divergenceText: null };
+  const { timeline } = result;
+  const keepsCalls = result.state !== 'passed' || (timeline?.calls.length ?? 0) <= MOST_CALLS_OF_PASSED;
+  return {
+    ...result,
+    headline: headline(result),
+    timeline: timeline && (keepsCalls ? timeline : { ...timeline, calls: '' }),
+    stdout: short(result.stdout),
+    stderr: short(result.stderr),
+    divergenceText: null,
+  };
 }

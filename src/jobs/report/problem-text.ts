@@ -33,5 +33,21 @@ export function resultText(result: JobResult): string {
   ].join('\n');
 }
 
-/** One line: the first problem's first line. */
-export const headline = ({ problems }: JobResult): string => problems[0]?.message.split('\n', 1)[0] ?? '';
+/** Of what was expected or found, in a line with other things. */
+const MOST_IN_LINE = 60;
+
+/** One line: the first problem's first line, with what was expected and found. */
+export function headline({ problems }: JobResult): string {
+  const [first] = problems;
+  if (first === undefined) return '';
+  const { message, expected, found } = first;
+  const text = message.split('\n', 1)[0];
+  if (expected === null || found === null || (text.includes(expected) && text.includes(found))) return text;
+  return `${text.replace(/\.$/, '')}: expected ${inLine(expected)}, found ${inLine(found)}`;
+}
+
+/** A text of any length and number of lines in one line. */
+function inLine(text: string): string {
+  const line = text.trimEnd().replaceAll('\n', '\\n');
+  return line.length > MOST_IN_LINE ? `${line.slice(0, MOST_IN_LINE - 1)}…` : line;
+}

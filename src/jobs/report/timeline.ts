@@ -4,13 +4,17 @@
  */
 import { deflateRawSync } from 'node:zlib';
 import { SIGNAL_NAMES } from '../../engine/base/linux.js';
+import { printable } from '../../engine/base/names.js';
 import { syscallName } from '../../engine/base/syscalls.js';
 import type { TraceFrame } from '../../engine/trace/frame.js';
 import { EventKind, SyscallState } from '../../engine/trace/frame.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
+import { callText, returnText } from './syscall-text.js';
 
 /** More entries than these are merged. */
 const MOST_ENTRIES = 60_000;
+/** Characters of the texts of calls. */
+const MOST_CALLS = 8 << 20;
 
 export type Category = 'syscall' | 'signal' | 'switch' | 'trap' | 'buffer' | 'exit' | 'mixed';
 
@@ -37,6 +41,11 @@ export interface Timeline {
    * frame, n u16 of tasks, n u16 of names. An entry ends where the next begins.
    */
   packed: string;
+  /**
+   * System calls with arguments, results and files: a line a frame, `FRAME TEXT`, deflated (raw), base64; '' where there
+   * are too many to keep.
+   */
+  calls: string;
 }
 
 /** What a trace holds, gathered in one pass over its frames. */
@@ -176,6 +185,8 @@ class Scan {
   private readonly taskOf = new Map<number, number>();
   private readonly nameOf = new Map<string, number>();
   private readonly kept: boolean[] = [];
+  private calls: string[] = [];
+  private callsLength = 0;
 
   constructor(private readonly reader: TraceReader) {
     this.entries = new Entries(
@@ -192,7 +203,9 @@ class Scan {
     for (let frame = reader.advance(); frame !== null; frame = reader.advance()) {
       if (frames++ === 0) begin = frame.monotonicSec;
       now = frame.monotonicSec;
-      this.taskEvents(frame.frameTime);
+      const programs = this.taskEvents(frame.frameTime);
+      const mapped = this.mappedFiles(frame.frameTime);
+      this.noteCall(frame, [...programs, ...mapped]);
       const text = eventName(frame, reader.header.rrcallBase);
       if (wanted.has(frame.frameTime)) this.events.set(frame.frameTime, text);
       const category = CATEGORIES[frame.kind] ?? 'buffer';
@@ -204,7 +217,9 @@ class Scan {
     return { frames, duration: now - begin };
   }
 
-  private taskEvents(frameTime: number): void {
+  /** Returns programs that were executed. */
+  private taskEvents(frameTime: number): string[] {
+    const programs: string[] = [];
     for (
       let event = this.reader.nextTaskEvent(frameTime);
       event;
@@ -220,8 +235,37 @@ class Scan {
       } else if (event.kind === 'exec') {
         if (this.commandLine.length === 0) this.commandLine = event.cmdLine;
         this.tasks[this.taskIndex(event.tid, frameTime)].program = event.fileName;
+        programs.push(event.fileName);
       }
     }
+    return programs;
+  }
+
+  private mappedFiles(frameTime: number): string[] {
+    const files: string[] = [];
+    for (let map = this.reader.nextMapping(frameTime); map; map = this.reader.nextMapping(frameTime))
+      if (map.fsname.startsWith('/') && !map.fsname.endsWith(' (deleted)')) files.push(map.fsname);
+    return files;
+  }
+
+  /** @param files that the recording names beside the frame */
+  private noteCall(frame: TraceFrame, files: readonly string[]): void {
+    if (frame.kind !== EventKind.syscall || !frame.hasRegisters || this.callsLength > MOST_CALLS) return;
+    const { rrcallBase } = this.reader.header;
+    const opened = frame.extra.kind === 'openedFds' ? frame.extra.fds.map(({ path }) => path) : [];
+    const names = [...new Set([...opened, ...files])];
+    const text =
+      frame.syscallState === SyscallState.exiting
+        ? returnText(frame, rrcallBase, names)
+        : callText(frame, rrcallBase);
+    const line = `${frame.frameTime} ${printable(text)}\n`;
+    this.callsLength += line.length;
+    this.calls.push(line);
+  }
+
+  packCalls(): string {
+    if (this.callsLength > MOST_CALLS || this.calls.length === 0) return '';
+    return deflateRawSync(Buffer.from(this.calls.join(''))).toString('base64');
   }
 
   private taskIndex(tid: number, frameTime: number): number {
@@ -256,8 +300,9 @@ export function scanTrace(reader: TraceReader, wanted: ReadonlySet<number> = new
   const { frames, duration } = scan.run(wanted);
   const { tasks, names, entries, commandLine, events, exitFrame } = scan;
   const packed = entries.pack();
+  const calls = scan.packCalls();
   return {
-    timeline: { tasks, names, frames, duration, entries: entries.count, packed },
+    timeline: { tasks, names, frames, duration, entries: entries.count, packed, calls },
     commandLine,
     events,
     exitFrame,

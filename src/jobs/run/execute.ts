@@ -2,18 +2,19 @@
  * One job in its worker process: replay, compare, ask. How a trace is replayed on which machine is the caller's
  * affair (`Replayer`); what a result means is decided here.
  */
+import { SIGNAL_NAMES } from '../../engine/base/linux.js';
 import { asFailure } from '../../engine/base/system-errors.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
 import { checkpointFile } from '../artifacts.js';
 import { StreamCapture, testStream } from '../checks/text.js';
 import type { QuestionAnswerer } from '../questions/answerer.js';
-import { askQuestions } from '../questions/ask.js';
+import { askQuestions, keepStack } from '../questions/ask.js';
 import type { TraceScan } from '../report/timeline.js';
 import { scanTrace } from '../report/timeline.js';
 import type { DivergenceDocument, JobResult, MachineFacts, Problem } from '../result.js';
 import { newResult, problem, stateOf } from '../result.js';
 import type { JobSpec } from '../spec.js';
-import { reproduceCommand } from './reproduce.js';
+import { openingWords, reproduceCommand } from './reproduce.js';
 
 /** What a replay was. */
 export interface ReplayOutcome {
@@ -74,6 +75,7 @@ export async function executeJob(
   const progress = observer.progress.bind(observer);
   const result = newResult(spec);
   result.reproduce = reproduceCommand(spec);
+  result.opening = openingWords(spec);
   try {
     progress({ phase: 'reading', frame: 0, frames: 0 });
     const scan = look(spec, replayer, result);
@@ -85,6 +87,10 @@ export async function executeJob(
       progress({ phase: 'asking', frame: frames, frames });
       await askQuestions(spec, result, () => replayer.answerer(spec));
     }
+    if (result.problems.length > 0 && (result.status ?? 0) > 128) {
+      progress({ phase: 'asking', frame: frames, frames });
+      await lookAtCrash(spec, replayer, result);
+    }
   } catch (error) {
     result.problems.push(problemOf(error));
   }
@@ -94,6 +100,17 @@ export async function executeJob(
     await keepCheckpoint(spec, replayer, result, observer.artifacts, observer);
   }
   return result;
+}
+
+/** Where the program died, for the report of what is wrong with it. */
+async function lookAtCrash(spec: JobSpec, replayer: Replayer, result: JobResult): Promise<void> {
+  const answerer = await replayer.answerer(spec);
+  try {
+    const signal = SIGNAL_NAMES[result.status! - 128] ?? `signal ${result.status! - 128}`;
+    await keepStack(result, signal, { kind: 'crash' }, answerer);
+  } finally {
+    answerer.close();
+  }
 }
 
 /** Where a debugger begins: behind the last frame that was as recorded. A job does not fail for want of it. */

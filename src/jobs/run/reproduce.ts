@@ -21,10 +21,19 @@ export function debugCommand({ trace, artifacts }: JobResult): string | null {
   return ['revenant', 'gdb', trace, '--from', checkpoint.path].map(shellQuoted).join(' ');
 }
 
+/** A place as --at and --goto take it. */
+export function placeWords(at: Question['at'] | { kind: 'crash' }): string {
+  if (at.kind === 'symbol') return `${at.symbol}:${at.hit}`;
+  return at.kind === 'frame' ? String(at.frame) : at.kind;
+}
+
+/** What follows `revenant gdb` and `revenant call` for this trace, before places and expressions. */
+export const openingWords = (spec: JobSpec): string =>
+  [spec.trace, ...machineWords(spec)].map(shellQuoted).join(' ');
+
 /** The command that asks one question again, or null: memory is read by `revenant ci` only, unless it has a name. */
 export function askCommand(spec: JobSpec, { at, ask }: Question): string | null {
-  const place =
-    at.kind === 'symbol' ? `${at.symbol}:${at.hit}` : at.kind === 'frame' ? String(at.frame) : 'exit';
+  const place = placeWords(at);
   const expression = expressionOf(ask);
   if (expression === null) return null;
   const words = ['revenant', 'call', spec.trace, '--at', place, expression, ...machineWords(spec)];
