@@ -19,7 +19,7 @@ const table = {
   'engine/task': 'engine/{base,mm}',
   'engine/target.ts': 'engine/{base,mm}',
   'engine/guest/stops': 'engine/{base,x86,kvm,mm,target.ts}',
-  'engine/guest': 'engine/{base,trace,x86,symbols,kvm,mm,task}',
+  'engine/guest': 'engine/{base,trace,x86,symbols,kvm,mm,task} engine/guest/stops',
   'engine/replay/plan': 'engine/{base,trace,x86,guest}',
   'engine/replay/state': 'engine/{base,host,trace,symbols,kvm,mm,task,guest} engine/replay/plan',
   'engine/replay/program': 'engine/{base,trace,mm,task,guest} engine/replay/state',
@@ -28,7 +28,7 @@ const table = {
     'engine/{base,trace,x86,mm,task,guest} engine/replay/{plan,state,program} engine/replay/syscalls/facts',
   'engine/replay/run':
     'engine/{base,trace,x86,kvm,task,guest} engine/guest/stops engine/replay/{plan,state,program,syscalls} engine/replay/syscalls/facts',
-  'engine/replay/ticks': 'engine/{base,trace,x86,kvm,mm,task} engine/replay/{plan,run}',
+  'engine/replay/ticks': 'engine/{base,trace,x86,kvm,mm,task,guest} engine/replay/{plan,run}',
   'engine/replay/report': 'engine/{base,trace,x86,kvm,task} engine/replay/{plan,state}',
   'engine/replay/perform':
     'engine/{base,trace,x86,kvm,task,guest} engine/guest/stops engine/replay/{plan,state,program,syscalls,run,ticks,report} engine/replay/syscalls/facts',
@@ -37,7 +37,7 @@ const table = {
     'engine/{base,trace,x86,mm,task,target.ts,guest,replay} engine/guest/stops engine/replay/{plan,state,run,ticks}',
   'engine/persist': 'engine/{base,trace,x86,mm,task,guest,replay,travel} engine/replay/{plan,state}',
   diversion:
-    'engine/{base,host,trace,x86,symbols,kvm,mm,task,target.ts,guest} engine/guest/stops engine/replay/{state,program,perform} engine/replay/syscalls/facts',
+    'engine/{base,host,trace,x86,symbols,kvm,mm,task,target.ts,guest} engine/guest/stops engine/replay/{state,program} engine/replay/syscalls/facts',
   debugger: 'engine/{base,x86,mm,target.ts}',
   machine: 'engine/{base,trace,x86,kvm}',
   expressions: 'engine/{base,trace,x86,symbols,mm,target.ts,guest} diversion debugger',

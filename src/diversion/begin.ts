@@ -19,8 +19,8 @@ import type { Kernel } from './kernel.js';
 import { toNanos } from './recorded-clocks.js';
 import { waitForRelease } from './tasks/clone.js';
 import type { RecordedDescriptors } from './files/recorded.js';
+import { SYSCALL_LENGTH } from '../engine/x86/constants.js';
 
-const SYSCALL_LENGTH = 2;
 const LOCKED_BY_TRACER = 2;
 const IN_DIVERSION = 1;
 const NO_BREAKPOINT = new Uint8Array(8).fill(0xff);

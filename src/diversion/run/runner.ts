@@ -1,27 +1,32 @@
 import { PAGE_SIZE, hex, pageFloor, wordsToGva, type Gva } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
-import {
-  EFLAGS_RESUME,
-  Reg,
-  getRegister,
-  getUnsigned,
-  setSigned,
-  type RegisterWords,
-} from '../../engine/base/registers.js';
+import { SignalCode } from '../../engine/base/linux.js';
+import { Reg, getRegister, getUnsigned, setSigned, type RegisterWords } from '../../engine/base/registers.js';
 import { Lift, type GuestStops } from '../../engine/guest/stops/guest-stops.js';
 import type { Watchpoint } from '../../engine/target.js';
+import {
+  debugException,
+  enterGuest,
+  leaveInt3,
+  pageFault,
+  passInt1,
+  signalOfException,
+} from '../../engine/guest/exceptions.js';
+import { TrapFlag } from '../../engine/guest/trap-flag.js';
 import { Exit } from '../../engine/kvm/exit.js';
+import { Vector } from '../../engine/kvm/layout.js';
+import { EFLAGS_TRAP, Exception, PageFault, SYSCALL_LENGTH } from '../../engine/x86/constants.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
 import { answerCpuid, completeInstruction, type Completion } from '../../engine/guest/completion.js';
 import type { GuestCore } from '../../engine/guest/guest-core.js';
-import { readMemory } from '../../engine/replay/perform/unraised.js';
+import { readMemory } from '../../engine/guest/memory-reader.js';
 import { REPLAY_ASSIST_IP } from '../../engine/guest/rr-abi.js';
 import type { Task } from '../../engine/task/task.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../../engine/x86/decode.js';
-import { isWild, undoBranch, undoCall } from '../../engine/x86/wild-branch.js';
+import { isWild, undoCall } from '../../engine/x86/wild-branch.js';
 import type { DiversionClock } from '../clock.js';
 import type { FaultFacts } from '../process.js';
-import { Code, Sig, faultSignal, type Signal } from '../signals/pending.js';
+import { Sig, faultSignal, type Signal } from '../signals/pending.js';
 
 /** Why a task of a diversion stopped. */
 export type RunStop =
@@ -48,38 +53,10 @@ const BREAKPOINT: RunStop = { kind: 'breakpoint' };
 const WATCH: RunStop = { kind: 'watch' };
 const STEP: RunStop = { kind: 'step' };
 
-const EFLAGS_TRAP = 1 << 8;
-const DR6_STEP = 1 << 14;
 const EXITS_A_TURN = 2048;
 const STEP_BUDGET_MICROS = 1_000_000;
-const SYSCALL_LENGTH = 2;
 /** Length of the load at the flush point of the preload library. */
 const FLUSH_LOAD_LENGTH = 3;
-const SEGV_MAPERR = 1;
-const PF_PRESENT = 1;
-const PF_WRITE = 2;
-const PF_USER = 4;
-const PF_FETCH = 16;
-const PF_KEY = 32;
-/** Vectors from here on: a fault in ring 0, caused by registers that no program can have. */
-const RING0_FAULT = 0x200;
-
-/** si_code of each fault, and which signal it is (arch/x86/kernel/traps.c). */
-const FAULTS: Readonly<Record<number, readonly [signal: number, code: number, atRip: boolean]>> = {
-  0: [Sig.FPE, 1, true],
-  3: [Sig.TRAP, Code.kernel, false],
-  4: [Sig.SEGV, Code.kernel, false],
-  5: [Sig.SEGV, Code.kernel, false],
-  6: [Sig.ILL, 2, true],
-  11: [Sig.BUS, Code.kernel, false],
-  12: [Sig.BUS, Code.kernel, false],
-  13: [Sig.SEGV, Code.kernel, false],
-  16: [Sig.FPE, 0, true],
-  17: [Sig.BUS, 1, false],
-  19: [Sig.FPE, 0, true],
-};
-const Vector = { DB: 1, BP: 3, UD: 6, GP: 13, PF: 14, INT80: 0x80 } as const;
-
 /** Bits of CPUID: leaf 1 in ECX, leaf 7 in EBX. */
 const RDRAND = 1 << 30;
 const RDSEED = 1 << 18;
@@ -94,8 +71,8 @@ export class DiversionRunner {
   hits: Watchpoint[] = [];
   private readonly code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
   private readonly decoder = new InstructionDecoder();
+  private readonly flag = new TrapFlag();
   private stepping = false;
-  private programFlag = 0;
   /** The instruction at rip touches a watched page: it is to be executed alone. */
   private guarded = false;
 
@@ -125,20 +102,14 @@ export class DiversionRunner {
   /** One instruction, by the trap flag, which the program does not get to see. */
   private step(task: Task, lift: Lift): RunStop {
     const { registers } = this.core.machine.context;
-    const kind = this.kindAt(task);
-    this.programFlag = registers[2 * Reg.eflags] & EFLAGS_TRAP;
-    const before = registers.slice();
-    registers[2 * Reg.eflags] |= EFLAGS_TRAP | EFLAGS_RESUME;
+    this.flag.look(task, registers);
+    this.flag.set(registers);
     this.stepping = true;
     const stop = this.runOn(task, STEP_BUDGET_MICROS, lift);
     this.stepping = false;
-    // The emulator takes such a branch, and traps behind it. Processors fault on it.
-    if (stop === STEP && isWild(registers)) {
-      undoBranch(before, registers);
-      return this.protectionFault();
-    }
-    this.hideTrapFlag(task, kind, stop === STEP);
-    return stop;
+    if (!this.flag.clear(task, registers, stop === STEP)) return this.protectionFault();
+    // The program steps itself: this trap is its signal.
+    return stop === STEP && this.flag.isPrograms ? this.trap(SignalCode.trace) : stop;
   }
 
   private runOn(task: Task, budgetMicros: number, lift: Lift): RunStop {
@@ -146,12 +117,7 @@ export class DiversionRunner {
     this.stops.lift = lift;
     try {
       for (let served = 0; served < EXITS_A_TURN; served++) {
-        this.stops.arm(task);
-        if (task.space.stale) {
-          machine.context.requestFlush();
-          task.space.stale = false;
-        }
-        let exit = machine.run(budgetMicros);
+        let exit = enterGuest(this.core, this.stops, task, budgetMicros);
         if (exit === Exit.Pending) exit = machine.halt();
         this.stops.disarm();
         this.exits++;
@@ -172,43 +138,52 @@ export class DiversionRunner {
   private exception(task: Task): RunStop | null {
     const { context } = this.core.machine;
     const { vector, registers } = context;
-    if (vector === Vector.PF) return this.pageFault(task);
-    if (vector === Vector.DB) return this.debug(task);
+    if (vector === Exception.PF) return this.pageFault(task);
+    if (vector === Exception.DB) return this.debug(task);
+    if (vector === Exception.UD && passInt1(this.core, task)) return this.trap(SignalCode.breakpoint);
+    if (vector === Exception.BP && leaveInt3(this.core, this.stops, task)) return BREAKPOINT;
     const rip = getUnsigned(registers, Reg.rip);
-    if (vector === Vector.BP && this.stops.stopsAt(task, (rip - 1) as Gva)) {
-      setSigned(registers, Reg.rip, rip - 1);
-      return BREAKPOINT;
-    }
-    if (vector === Vector.BP && rip === REPLAY_ASSIST_IP) return null;
-    if (vector === Vector.GP || vector === Vector.UD) {
+    if (vector === Exception.BP && rip === REPLAY_ASSIST_IP) return null;
+    if (vector === Exception.GP || vector === Exception.UD) {
       if (rip === task.preload.breakpointInstruction && rip !== 0) {
         setSigned(registers, Reg.rip, rip + FLUSH_LOAD_LENGTH);
         return null;
       }
       const completion = this.emulated(task);
-      if (completion === 'done') return this.stepping ? STEP : null;
+      if (completion === 'done') return this.afterCompletion(registers);
       if (completion === 'unwritable') return this.unwritable();
     }
     // A 32-bit system call, which there is no kernel for.
-    if (vector === Vector.INT80) {
+    if (vector === Vector.int80) {
       setSigned(registers, Reg.rip, rip - SYSCALL_LENGTH);
       return this.protectionFault();
     }
     // The processor refused to go back to the program: IRET, or a base that is not canonical.
-    if (vector >= RING0_FAULT) {
+    if (vector >= Vector.ring0) {
       context.dropRequests();
       return this.protectionFault();
     }
-    if (vector === Vector.GP && isWild(registers)) undoCall(registers, readMemory(task));
-    const known = FAULTS[vector];
+    if (vector === Exception.GP && isWild(registers)) undoCall(registers, readMemory(task));
+    const known = signalOfException(vector);
     if (!known) throw this.lost(task);
-    const [signal, code, atRip] = known;
-    return this.fault(signal, code, atRip ? BigInt(rip) : 0n, vector);
+    return this.fault(known.signal, known.code, known.atRip ? BigInt(rip) : 0n, vector);
+  }
+
+  /** An instruction was executed here: a program that steps itself gets its trap as if the processor had done it. */
+  private afterCompletion(registers: RegisterWords): RunStop | null {
+    if (this.stepping) return STEP;
+    return registers[2 * Reg.eflags] & EFLAGS_TRAP ? this.trap(SignalCode.trace) : null;
+  }
+
+  /** A #DB of the program's own. */
+  private trap(code: number): RunStop {
+    const rip = getRegister(this.core.machine.context.registers, Reg.rip);
+    return this.fault(Sig.TRAP, code, rip, Exception.DB);
   }
 
   /** A #GP that the machine did not raise, or not with these registers. */
   private protectionFault(): RunStop {
-    return this.fault(Sig.SEGV, Code.kernel, 0n, Vector.GP);
+    return this.fault(Sig.SEGV, SignalCode.kernel, 0n, Exception.GP);
   }
 
   private fault(signal: number, code: number, address: bigint, trap: number): RunStop {
@@ -217,7 +192,7 @@ export class DiversionRunner {
     return {
       kind: 'signal',
       signal: faultSignal(signal, code, address),
-      fault: { trap, errorCode: context.errorCode, address: trap === Vector.PF ? cr2 : 0n },
+      fault: { trap, errorCode: context.errorCode, address: trap === Exception.PF ? cr2 : 0n },
     };
   }
 
@@ -226,35 +201,37 @@ export class DiversionRunner {
     const address = wordsToGva(context.cr2Low, context.cr2High);
     const { errorCode } = context;
     // A breakpoint where nothing can be executed: debuggers have calls return to the stack.
-    if (errorCode & PF_FETCH && this.stops.stopsAt(task, address)) return BREAKPOINT;
-    if (this.stops.isGuard(task, address, errorCode)) {
-      this.stops.beginAccess(task, address, errorCode);
+    if (errorCode & PageFault.fetch && this.stops.stopsAt(task, address)) return BREAKPOINT;
+    const cause = pageFault(this.core, this.stops, task);
+    if (cause === 'filled') return null;
+    if (cause === 'guard') {
       this.guarded = true;
       return MORE;
     }
-    if (task.space.fault(address, errorCode)) return null;
     if (address > 0 && growStack(task.space, address) && task.space.fault(address, errorCode)) return null;
     const full = (BigInt(context.cr2High) << 32n) | BigInt(context.cr2Low);
-    let code = address > 0 && task.space.vmas.find(address) ? 2 : 1;
-    if (errorCode & PF_KEY && errorCode & PF_PRESENT) code = 4;
-    return this.fault(Sig.SEGV, code, full, Vector.PF);
+    const isMapped = address > 0 && task.space.vmas.find(address) !== null;
+    let code: number = isMapped ? SignalCode.accessError : SignalCode.mapError;
+    if (errorCode & PageFault.key && errorCode & PageFault.present) code = SignalCode.protectionKey;
+    return this.fault(Sig.SEGV, code, full, Exception.PF);
   }
 
   private debug(task: Task): RunStop | null {
     const { context } = this.core.machine;
-    const { registers, dr6 } = context;
-    if (dr6 & DR6_STEP) {
-      if (this.stepping && this.programFlag === 0) return STEP;
-      return this.fault(Sig.TRAP, 2, getRegister(registers, Reg.rip), Vector.DB);
+    switch (debugException(this.core, this.stops, task)) {
+      case 'step':
+        return this.stepping ? STEP : this.trap(SignalCode.trace);
+      case 'watch':
+        this.hits.push(...this.stops.hitBy(context.dr6 & context.dataBreakpoints));
+        return WATCH;
+      case 'claimed':
+      case 'breakpoint':
+        return BREAKPOINT;
+      case 'int1':
+        return this.trap(SignalCode.breakpoint);
+      case 'stray':
+        return null;
     }
-    if (dr6 & context.dataBreakpoints) {
-      this.hits.push(...this.stops.hitBy(dr6 & context.dataBreakpoints));
-      return WATCH;
-    }
-    if (this.stops.stopsAt(task, getUnsigned(registers, Reg.rip) as Gva)) return BREAKPOINT;
-    // Nobody's: see ReplayRunner.debug.
-    registers[2 * Reg.eflags] |= EFLAGS_RESUME;
-    return null;
   }
 
   private kindAt(task: Task): number {
@@ -265,8 +242,8 @@ export class DiversionRunner {
   /** The kernel could not store what it answered for the program. */
   private unwritable(): RunStop {
     const address = (BigInt(this.decoder.addressHigh) << 32n) | BigInt(this.decoder.addressLow);
-    const fault = { trap: Vector.PF, errorCode: PF_USER | PF_WRITE, address };
-    return { kind: 'signal', signal: faultSignal(Sig.SEGV, SEGV_MAPERR, address), fault };
+    const fault = { trap: Exception.PF, errorCode: PageFault.user | PageFault.write, address };
+    return { kind: 'signal', signal: faultSignal(Sig.SEGV, SignalCode.mapError, address), fault };
   }
 
   /** Instructions that trap because the recording had them trap, and those that this processor lacks. */
@@ -302,19 +279,6 @@ export class DiversionRunner {
     answerCpuid(this.core.machine.config.cpuid, registers);
     if (leaf === 1) registers[2 * Reg.rcx] &= ~RDRAND;
     if (leaf === 7 && isFirst) registers[2 * Reg.rbx] &= ~RDSEED;
-  }
-
-  /** The trap flag is ours: PUSHF, SYSCALL's r11 and faults would show it. */
-  private hideTrapFlag(task: Task, kind: number, retired: boolean): void {
-    const { registers } = this.core.machine.context;
-    if (retired && kind === Insn.popf) return;
-    registers[2 * Reg.eflags] = (registers[2 * Reg.eflags] & ~EFLAGS_TRAP) | this.programFlag;
-    if (this.programFlag !== 0) return;
-    if (kind === Insn.syscall) registers[2 * Reg.r11] &= ~EFLAGS_TRAP;
-    if (!retired || kind !== Insn.pushf) return;
-    const at = (getUnsigned(registers, Reg.rsp) + 1) as Gva;
-    const byte = new Uint8Array(1);
-    if (task.space.read(at, byte) === 1) task.space.write(at, Uint8Array.of(byte[0] & ~(EFLAGS_TRAP >> 8)));
   }
 
   private lost(task: Task): RevenantError {

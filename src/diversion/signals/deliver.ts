@@ -1,6 +1,6 @@
 import { hex } from '../../engine/base/address.js';
 import { Reg, getUnsigned, setSigned } from '../../engine/base/registers.js';
-import { abortRestartableSequence } from '../../engine/replay/perform/signals.js';
+import { abortRestartableSequence } from '../../engine/guest/rseq.js';
 import {
   DEFAULT_ACTION,
   NO_ALT_STACK,

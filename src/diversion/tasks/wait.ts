@@ -3,8 +3,8 @@ import { Reg, getSigned, getUnsigned, setSigned } from '../../engine/base/regist
 import { E, Errno } from '../errno.js';
 import { isMemoryLimit, type Kernel } from '../kernel.js';
 import type { Thread, Wait } from '../process.js';
+import { SYSCALL_LENGTH } from '../../engine/x86/constants.js';
 
-const SYSCALL_LENGTH = 2;
 /** Offset of the result in a record of the syscall buffer. */
 const RECORD_RESULT = 0;
 /** Nested handlers that each interrupted a call. */

@@ -153,6 +153,20 @@ export const OpenFlag = { writeOnly: 1, accessMode: 3, closeOnExec: 0o2000000 } 
 export const PR_SET_NAME = 15;
 export const PROT_GROWSDOWN = 0x0100_0000;
 
+/** si_code (include/uapi/asm-generic/siginfo.h); which signal's, the number does not tell. */
+export const SignalCode = {
+  intDiv: 1,
+  breakpoint: 1,
+  alignment: 1,
+  mapError: 1,
+  accessError: 2,
+  illegalOperand: 2,
+  trace: 2,
+  protectionKey: 4,
+  underflow: 5,
+  invalid: 7,
+  kernel: 0x80,
+} as const;
 export const Signal = { ILL: 4, TRAP: 5, BUS: 7, FPE: 8, SEGV: 11 } as const;
 /** si_code of a protection-key fault. */
 export const SEGV_PKUERR = 4;

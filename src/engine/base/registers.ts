@@ -28,8 +28,6 @@ export const Reg = {
 export const REGISTER_COUNT = 27;
 /** Size of a register image in bytes, as frames store it. */
 export const REGISTERS_BYTES = REGISTER_COUNT * 8;
-/** RF of eflags: the instruction at rip runs despite a breakpoint on it (SDM vol. 3, 17.3.1.1). */
-export const EFLAGS_RESUME = 1 << 16;
 
 /** A register image: `REGISTER_COUNT` * 2 little-endian words. */
 export type RegisterWords = Uint32Array;

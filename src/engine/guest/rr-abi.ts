@@ -1,6 +1,7 @@
 import type { Gva } from '../base/address.js';
 import type { AddressSpace } from '../mm/address-space.js';
 import type { TraceHeader } from '../trace/records.js';
+import { SYSCALL_LENGTH } from '../x86/constants.js';
 
 /** Fixed addresses of the recorder in every tracee (rr: preload_interface.h, rr-traces.md 4.3 and 7.4). */
 export const RR_PAGE = 0x7000_0000 as Gva;
@@ -16,7 +17,6 @@ export const hasThreadLocals = ({ vmas }: AddressSpace): boolean =>
   vmas.find(THREAD_LOCALS)?.name === THREAD_LOCALS_NAME;
 
 const SLOT_SIZE = 3;
-const SYSCALL_LENGTH = 2;
 
 /** Instruction pointer after the system call instruction of slot `index` of the rr page. */
 const slotExit = (index: number): Gva => (RR_PAGE + SLOT_SIZE * index + SYSCALL_LENGTH) as Gva;

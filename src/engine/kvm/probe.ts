@@ -13,6 +13,7 @@ import { checkExceptions } from './probe-exceptions.js';
 import { CODE, DATA, ProbeGuest, type Outcome } from './probe-guest.js';
 import { programs } from './probe-programs.js';
 import type { Machine } from './machine.js';
+import { DR6_STEP, Exception } from '../x86/constants.js';
 
 export type { Finding } from './probe-checks.js';
 
@@ -42,11 +43,7 @@ export interface Attestation {
 /** `every`: each way into an exception that programs have. `watched`: only what replays ask for. */
 export type Exceptions = 'every' | 'watched';
 
-const DB = 1;
-const BP = 3;
-const UD = 6;
-const GP = 13;
-const DR6_STEP = 1 << 14;
+const { DB, BP, UD, GP } = Exception;
 const GP_AT_CODE = `#GP at 0x${CODE.toString(16)}`;
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 

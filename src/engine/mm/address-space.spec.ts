@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { gpa, type Gva } from '../base/address.js';
 import { GuestMemory } from '../kvm/guest-memory.js';
 import { Pte } from '../kvm/page-tables.js';
-import { AddressSpace, PageFault } from './address-space.js';
+import { AddressSpace } from './address-space.js';
+import { PageFault } from '../x86/constants.js';
 import { FileBacking, SharedObject } from './backing.js';
 import { Prot, type Vma } from './vma.js';
 

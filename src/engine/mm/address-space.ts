@@ -1,4 +1,5 @@
 import { PAGE_SIZE, USER_END, hex, pageFloor, type Gpa, type Gva } from '../base/address.js';
+import { PageFault } from '../x86/constants.js';
 import { RevenantError } from '../base/errors.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import { PageTables, Pte, type ShownPage } from '../kvm/page-tables.js';
@@ -9,7 +10,6 @@ import { clip, isShared, pageIndex, Prot, STUBS_NAME, type Vma } from './vma.js'
 import { VmaSet } from './vma-set.js';
 
 /** Error code of a page fault (SDM vol. 3, 4.7). */
-export const PageFault = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16, key: 32 } as const;
 
 /** The root entry of ring 0, which every tree of page tables carries. */
 export interface KernelEntry {

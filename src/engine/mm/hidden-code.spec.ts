@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { gpa, type Gva } from '../base/address.js';
 import { GuestMemory } from '../kvm/guest-memory.js';
-import { AddressSpace, PageFault } from './address-space.js';
+import { AddressSpace } from './address-space.js';
+import { PageFault } from '../x86/constants.js';
 import { Content } from './content.js';
 import { Prot } from './vma.js';
 

@@ -12,6 +12,7 @@ import { Trail, isUndone, type Passed } from './trail.js';
 import type { Slices } from './mover.js';
 import { MAX_WALK, SliceOver, lost, type End, type Searcher } from './search.js';
 import type { StopEvent } from './event.js';
+import { SYSCALL_LENGTH } from '../x86/constants.js';
 
 /** Guest time of one slice where nothing but time narrows the search. */
 const SLICE_MICROS = 200;
@@ -24,7 +25,6 @@ const NEAR = 48;
 /** Places kept on the last instructions of a walk, for those who go back step by step. */
 const TRAIL_STRIDE = 12;
 const TRAIL_LENGTH = 120;
-const SYSCALL_LENGTH = 2;
 /** Lengths of RDTSC and CPUID, and of RDTSCP, TPAUSE and UMWAIT. */
 const TRAP_LENGTHS = [2, 3, 4];
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { EFLAGS_RESUME, Reg, type RegisterWords } from '../base/registers.js';
+import { Reg, type RegisterWords } from '../base/registers.js';
+import { EFLAGS_RESUME } from '../x86/constants.js';
 import { Content } from '../mm/content.js';
 import type { Checkpoint } from '../replay/state/checkpoint.js';
 import type { ReplayCore } from '../replay/state/core.js';

@@ -1,13 +1,7 @@
 import { type Gva } from '../base/address.js';
 import { RevenantError, invariant } from '../base/errors.js';
-import {
-  EFLAGS_RESUME,
-  Reg,
-  getRegister,
-  newRegisters,
-  type RegisterWords,
-  ripOf,
-} from '../base/registers.js';
+import { Reg, getRegister, newRegisters, type RegisterWords, ripOf } from '../base/registers.js';
+import { EFLAGS_RESUME } from '../x86/constants.js';
 import { GuestStops } from '../guest/stops/guest-stops.js';
 import { isRecorders, patchAround, patchBefore, type Patch } from '../guest/stops/patched-code.js';
 import type {

@@ -34,19 +34,21 @@ export const Insn = {
   popf: 16,
   /** MOV SS: traps and breakpoints are held off until after the following instruction. */
   movSs: 17,
+  /** IRET, IRETD, IRETQ. */
+  iret: 18,
   // What CR4.UMIP forbids; the last three with a register (`immediate`) or memory (`hasMemory`).
-  sgdt: 18,
-  sidt: 19,
-  sldt: 20,
-  str: 21,
-  smsw: 22,
+  sgdt: 19,
+  sidt: 20,
+  sldt: 21,
+  str: 22,
+  smsw: 23,
   // With a memory operand and REX.W in `wide`, from here on.
-  xsave: 23,
-  xsavec: 24,
-  xsaveopt: 25,
-  xsaves: 26,
-  xrstor: 27,
-  xrstors: 28,
+  xsave: 24,
+  xsavec: 25,
+  xsaveopt: 26,
+  xsaves: 27,
+  xrstor: 28,
+  xrstors: 29,
 } as const;
 export type Insn = (typeof Insn)[keyof typeof Insn];
 
@@ -262,6 +264,8 @@ export class InstructionDecoder {
         this.immediate = this.at < this.end ? this.bytes[this.at] : 0;
         this.at++;
         return Insn.intN;
+      case 0xcf:
+        return Insn.iret;
       case 0xf1:
         return Insn.int1;
       default:

@@ -4,7 +4,7 @@
  * FWAIT. Processors execute an instruction at a recorded SIGILL that the recorded one lacked.
  */
 import type * as Iced from 'iced-x86';
-import { Signal } from '../base/linux.js';
+import { Signal, SignalCode } from '../base/linux.js';
 import { iced } from './iced.js';
 import { withInstruction } from './operands.js';
 
@@ -38,9 +38,6 @@ export type LeftOut = keyof typeof LEFT_OUT;
  * SIGBUS are met before they happen anyway, and a branch is undone afterwards.
  */
 export const WATCHED: ReadonlySet<LeftOut> = new Set(['clflush', 'fsgsbase', 'mxcsr', 'x87', 'simd']);
-
-/** si_code (include/uapi/asm-generic/siginfo.h). */
-export const SignalCode = { intDiv: 1, underflow: 5, invalid: 7, kernel: 0x80 } as const;
 
 /**
  * How the exception at this instruction, which became a signal, may be left out here.

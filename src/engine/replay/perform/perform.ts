@@ -4,7 +4,8 @@ import type { Task } from '../../task/task.js';
 import type { ReplayCore } from '../state/core.js';
 import type { ReplayContext } from './context.js';
 import { performExec } from '../program/exec.js';
-import { abortRestartableSequence, deliverSignal, enterHandler } from './signals.js';
+import { deliverSignal, enterHandler } from './signals.js';
+import { abortRestartableSequence } from '../../guest/rseq.js';
 import { Action, Goal, type ReplayStep } from '../plan/step.js';
 import { RrCall } from '../../guest/rr-abi.js';
 import {
@@ -20,6 +21,7 @@ import { growMap, mapPatchPages } from '../syscalls/memory.js';
 import { noteEnd } from '../syscalls/facts/signals.js';
 import { registersMatch, trapMatches } from '../plan/verify.js';
 import { EventKind, type TraceFrame } from '../../trace/frame.js';
+import { SYSCALL_LENGTH } from '../../x86/constants.js';
 
 /** What has to be in place before tracee code runs to the event. */
 export function prepareFrame(core: ReplayCore, task: Task, frame: TraceFrame, step: ReplayStep): void {
@@ -38,8 +40,6 @@ export const isInCall = (core: ReplayCore, task: Task | null, frame: TraceFrame)
   task.entered &&
   task.recTicks === frame.ticks &&
   registersMatch(frame.registers, core.registers(task));
-
-const SYSCALL_LENGTH = 2;
 
 /**
  * Applies a frame's effects at its event, then compares registers as rr would.

@@ -1,7 +1,8 @@
 import { USER_END, hex, type Gva } from '../../base/address.js';
 import { RevenantError } from '../../base/errors.js';
 import { SIGNAL_NAMES } from '../../base/linux.js';
-import { EFLAGS_RESUME, Reg, ripOf } from '../../base/registers.js';
+import { Reg, ripOf } from '../../base/registers.js';
+import { EFLAGS_RESUME, SYSCALL_LENGTH } from '../../x86/constants.js';
 import { isRepeatedString } from '../../x86/decode.js';
 import { EventKind, type TraceFrame } from '../../trace/frame.js';
 import { hasExactTicks } from '../../trace/ticks.js';
@@ -20,7 +21,6 @@ import { registersMatch, stateMatches } from '../plan/verify.js';
  */
 export type Reach = 'reached' | 'running' | 'yielded' | 'stopped' | 'staged';
 
-const SYSCALL_LENGTH = 2;
 /** Stops in one turn: some milliseconds at the emulated machine's exit cost, so that an interrupt is seen in time. */
 const STOPS_A_TURN = 32;
 /** A trapped instruction ends at most this far behind its start. */

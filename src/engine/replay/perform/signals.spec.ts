@@ -7,7 +7,8 @@ import { Prot } from '../../mm/vma.js';
 import { FdTable } from '../../task/fd-table.js';
 import { Task, ThreadGroup } from '../../task/task.js';
 import type { ReplayCore } from '../state/core.js';
-import { abortRestartableSequence, writeRseqCpu } from './signals.js';
+import { writeRseqCpu } from './signals.js';
+import { abortRestartableSequence } from '../../guest/rseq.js';
 
 const AREA = 0x10_0000 as Gva;
 const SECTION = (AREA + 64) as Gva;

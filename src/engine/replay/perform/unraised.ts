@@ -1,5 +1,5 @@
 import { hex, type Gva } from '../../base/address.js';
-import { Signal } from '../../base/linux.js';
+import { Signal, SignalCode } from '../../base/linux.js';
 import { Reg, getRegister, ripOf } from '../../base/registers.js';
 import { Lift } from '../../guest/stops/guest-stops.js';
 import type { Task } from '../../task/task.js';
@@ -9,14 +9,13 @@ import { iced } from '../../x86/iced.js';
 import { memoryAddress, withInstruction } from '../../x86/operands.js';
 import {
   FLOAT_FLAGS,
-  SignalCode,
   mxcsrOfFault,
   unraisedAt,
   usesMmx,
   x87Raises,
   type Unraised,
 } from '../../x86/unraised.js';
-import { isWild, leadsTo, undoBranch, type MemoryReader } from '../../x86/wild-branch.js';
+import { isWild, leadsTo, undoBranch } from '../../x86/wild-branch.js';
 import { xrstorFault } from '../../x86/xrstor.js';
 import { MXCSR, readU32, writeU32 } from '../../x86/xstate-image.js';
 import { EXTENDED_OFFSET } from '../../x86/xstate-layout.js';
@@ -25,6 +24,8 @@ import { signalOf } from '../plan/plan.js';
 import { Stop } from '../run/runner.js';
 import { Goal, type ReplayStep } from '../plan/step.js';
 import { registersMatch, stateMatches } from '../plan/verify.js';
+import { Exception } from '../../x86/constants.js';
+import { readMemory } from '../../guest/memory-reader.js';
 
 /**
  * Faults that this machine raises otherwise than a processor, or not at all. The frame names instruction and
@@ -34,8 +35,6 @@ import { registersMatch, stateMatches } from '../plan/verify.js';
 
 /** MXCSR's reserved bits, where no recorded image told them. */
 const DEFAULT_MXCSR_MASK = 0xffff;
-const VECTOR_UD = 6;
-const VECTOR_GP = 13;
 
 /** How the fault of this frame may be left out here; 'none' for frames that are not of faults. */
 export function unraisedOf(
@@ -181,7 +180,7 @@ export function stepLifted({ runner, stepper }: ReplayContext, task: Task): Stop
  */
 export function undoWildBranch({ core, runner }: ReplayContext, task: Task, frame: TraceFrame): void {
   const { registers } = core.machine.context;
-  if (runner.vector !== VECTOR_GP || !isWild(registers)) return;
+  if (runner.vector !== Exception.GP || !isWild(registers)) return;
   if (leadsTo(frame.registers, registers, readMemory(task))) undoBranch(frame.registers, registers);
 }
 
@@ -193,7 +192,7 @@ export function isOtherRefusal(
 ): boolean {
   const { registers } = core.machine.context;
   if (
-    runner.vector !== VECTOR_UD ||
+    runner.vector !== Exception.UD ||
     step.signal !== Signal.SEGV ||
     signalOf(frame).code !== SignalCode.kernel
   )
@@ -202,11 +201,6 @@ export function isOtherRefusal(
   core.log.debug({ frame: frame.frameTime, rip: hex(step.address) }, '#UD for a recorded #GP');
   return true;
 }
-
-export const readMemory =
-  (task: Task): MemoryReader =>
-  (address, into) =>
-    address < 0x8000_0000_0000n ? task.space.read(Number(address) as Gva, into) : 0;
 
 function codeAt(task: Task, address: number): Uint8Array {
   const code = new Uint8Array(MAX_INSTRUCTION_LENGTH);

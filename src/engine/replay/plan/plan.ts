@@ -1,13 +1,11 @@
 import { wordsToGva } from '../../base/address.js';
-import { SEGV_PKUERR, Signal, Sys, TRAP_HWBKPT } from '../../base/linux.js';
+import { SEGV_PKUERR, Signal, Sys, TRAP_HWBKPT, SignalCode } from '../../base/linux.js';
 import { Reg, getSigned } from '../../base/registers.js';
 import { Arch, EventKind, SyscallState, type TraceFrame } from '../../trace/frame.js';
 import { RevenantError } from '../../base/errors.js';
-import { SignalCode } from '../../x86/unraised.js';
 import { UNTRACED_EXITS } from '../../guest/rr-abi.js';
 import { Action, Goal, type ReplayStep } from './step.js';
-
-const SYSCALL_LENGTH = 2;
+import { SYSCALL_LENGTH } from '../../x86/constants.js';
 
 /** Frames of these kinds say nothing of where the task stands. */
 const BOOKKEEPING: ReadonlySet<number> = new Set<number>([

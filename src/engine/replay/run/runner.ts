@@ -1,12 +1,21 @@
-import { hex, wordsToGva, type Gva } from '../../base/address.js';
+import { hex, wordsToGva } from '../../base/address.js';
 import { Signal } from '../../base/linux.js';
-import { EFLAGS_RESUME, Reg, ripOf, setSigned } from '../../base/registers.js';
+import { Reg, ripOf } from '../../base/registers.js';
 import { RevenantError } from '../../base/errors.js';
 import type { GuestStops } from '../../guest/stops/guest-stops.js';
 import { Exit } from '../../kvm/exit.js';
-import { Selector } from '../../kvm/layout.js';
+import { Selector, Vector } from '../../kvm/layout.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../../x86/decode.js';
+import { Exception } from '../../x86/constants.js';
 import type { Task } from '../../task/task.js';
+import {
+  debugException,
+  enterGuest,
+  leaveInt3,
+  pageFault,
+  passInt1,
+  signalOfException,
+} from '../../guest/exceptions.js';
 import { completeInstruction, isRecorded } from '../../guest/completion.js';
 import type { ReplayCore } from '../state/core.js';
 import { PERFORMED_EXITS, RECORD_ONLY_EXITS, REPLAY_ASSIST_IP } from '../../guest/rr-abi.js';
@@ -48,51 +57,11 @@ export const Stop = {
 } as const;
 export type Stop = (typeof Stop)[keyof typeof Stop];
 
-/** Exception vectors (SDM vol. 3, table 6-1). */
-const Vector = {
-  DE: 0,
-  DB: 1,
-  BP: 3,
-  OF: 4,
-  BR: 5,
-  UD: 6,
-  NP: 11,
-  SS: 12,
-  GP: 13,
-  PF: 14,
-  MF: 16,
-  AC: 17,
-  XM: 19,
-} as const;
-const INT80 = 0x80;
-/** The opcode of INT1, which raises #DB without a bit in DR6. */
-const INT1 = 0xf1;
-/** Vectors from here on: a fault in ring 0, caused by a state that no program can have. */
-const RING0_FAULT = 0x200;
-
-const SIGNAL_OF_VECTOR: Readonly<Record<number, number>> = {
-  [Vector.DE]: Signal.FPE,
-  [Vector.BP]: Signal.TRAP,
-  [Vector.OF]: Signal.SEGV,
-  [Vector.BR]: Signal.SEGV,
-  [Vector.UD]: Signal.ILL,
-  [Vector.NP]: Signal.BUS,
-  [Vector.SS]: Signal.BUS,
-  [Vector.GP]: Signal.SEGV,
-  [Vector.PF]: Signal.SEGV,
-  [Vector.MF]: Signal.FPE,
-  [Vector.AC]: Signal.BUS,
-  [Vector.XM]: Signal.FPE,
-};
-
 /**
  * Exits served in one turn. A program may cause them as often as it likes (an instruction that is completed
  * here, in a loop), so without a limit it could keep its caller from ever being interrupted.
  */
 const EXITS_A_TURN = 512;
-
-/** DR6: single step (SDM vol. 3, 17.2.3). */
-const DR6_STEP = 1 << 14;
 
 /**
  * Runs the task on the vCPU until something happens that the program or the recorder could notice.
@@ -143,7 +112,7 @@ export class ReplayRunner {
    * @returns true if nothing is kept any more
    */
   forgetHeld(): boolean {
-    if (this.held === Exit.Exception && this.core.machine.context.vector === Vector.PF) this.held = null;
+    if (this.held === Exit.Exception && this.core.machine.context.vector === Exception.PF) this.held = null;
     return this.held === null;
   }
 
@@ -155,17 +124,11 @@ export class ReplayRunner {
 
   /** @param budgetMicros how long the guest may run before control comes back with Stop.pending */
   run(task: Task, budgetMicros: number): Stop {
-    const { machine } = this.core;
     const { stops } = this;
-    const context = machine.context;
-    if (stops && this.held === null && stops.stopsAt(task, ripOf(context.registers))) return Stop.user;
+    const { registers } = this.core.machine.context;
+    if (stops && this.held === null && stops.stopsAt(task, ripOf(registers))) return Stop.user;
     for (let served = 0; served < EXITS_A_TURN; served++) {
-      if (stops && this.held === null) stops.arm(task);
-      if (task.space.stale) {
-        context.requestFlush();
-        task.space.stale = false;
-      }
-      const exit = this.held ?? machine.run(budgetMicros);
+      const exit = this.held ?? enterGuest(this.core, stops, task, budgetMicros);
       this.interrupted = exit === Exit.Interrupted;
       this.held = null;
       if (exit === Exit.Pending) return Stop.pending;
@@ -206,49 +169,45 @@ export class ReplayRunner {
     const vector = context.vector;
     this.vector = vector;
     this.address = -1;
-    if (context.registers[2 * Reg.cs] !== Selector.userCs && vector < RING0_FAULT)
+    if (context.registers[2 * Reg.cs] !== Selector.userCs && vector < Vector.ring0)
       throw this.foreignCode(task);
-    if (vector === Vector.PF) return this.pageFault(task);
-    if (vector === Vector.DB) return this.debug(task);
-    if (vector === Vector.UD && this.isInt1(ripOf(context.registers))) {
-      // The emulator lacks it.
-      this.vector = Vector.DB;
-      setSigned(context.registers, Reg.rip, ripOf(context.registers) + 1);
+    if (vector === Exception.PF) return this.pageFault(task);
+    if (vector === Exception.DB) return this.debug(task);
+    if (vector === Exception.UD && passInt1(this.core, task)) {
+      this.vector = Exception.DB;
       return this.trapSignal();
     }
-    if (vector === Vector.GP || vector === Vector.UD) {
+    if (vector === Exception.GP || vector === Exception.UD) {
       const stop = this.trapped(task, vector);
       if (stop !== Stop.fault) return stop;
     }
-    if (vector === Vector.BP && this.isUserBreakpoint(task)) return Stop.user;
-    if (vector === Vector.BP && ripOf(context.registers) === REPLAY_ASSIST_IP) {
+    if (vector === Exception.BP && leaveInt3(this.core, this.stops, task)) return Stop.user;
+    if (vector === Exception.BP && ripOf(context.registers) === REPLAY_ASSIST_IP) {
       assistReplay(this.core, task);
       return this.stopAfterService ? Stop.served : Stop.pending;
     }
-    if (vector === INT80) {
+    if (vector === Vector.int80) {
       throw new RevenantError(
         'E_UNSUPPORTED',
         `Task ${task.tid}: a 32-bit system call (int $0x80) at ${hex(ripOf(context.registers))}.`,
         'Revenant replays 64-bit system calls only.',
       );
     }
-    const signal = SIGNAL_OF_VECTOR[this.vector];
-    if (signal === undefined) throw this.lost(task);
-    this.signal = signal;
+    const found = signalOfException(this.vector);
+    if (!found) throw this.lost(task);
+    this.signal = found.signal;
     return Stop.fault;
   }
 
   private pageFault(task: Task): Stop {
-    const context = this.core.machine.context;
-    const address = wordsToGva(context.cr2Low, context.cr2High);
-    if (this.stops?.isGuard(task, address, context.errorCode)) {
-      this.stops.beginAccess(task, address, context.errorCode);
-      return Stop.guard;
-    }
-    if (task.space.fault(address, context.errorCode)) {
+    const { context } = this.core.machine;
+    const cause = pageFault(this.core, this.stops, task);
+    if (cause === 'guard') return Stop.guard;
+    if (cause === 'filled') {
       this.pageFaults++;
       return Stop.pending;
     }
+    const address = wordsToGva(context.cr2Low, context.cr2High);
     // The flush point's load is of address -16 (rr-traces.md 7.6, step 3).
     if (address < 0 && isFlushPoint(task, ripOf(context.registers))) return Stop.flush;
     this.signal = Signal.SEGV;
@@ -258,34 +217,21 @@ export class ReplayRunner {
 
   private debug(task: Task): Stop {
     const { context } = this.core.machine;
-    const dr6 = context.dr6;
-    const watched = this.stops && !(dr6 & DR6_STEP) ? dr6 & context.dataBreakpoints : 0;
-    this.watchHits |= watched;
-    // The bits of debug registers that are off may be set too (SDM vol. 3, 17.2.3).
-    if (dr6 & DR6_STEP) return this.stepping ? Stop.step : this.trapSignal();
-    if (watched !== 0) return Stop.watch;
-    const { registers } = context;
-    const rip = ripOf(registers);
-    if (context.hasBreakpoint(rip)) return Stop.breakpoint;
-    if (this.stops?.stopsAt(task, rip)) return Stop.user;
-    if (this.isInt1((rip - 1) as Gva)) return this.trapSignal();
-    // Nobody's: the emulator keeps the breakpoints of a guest that was killed while they were armed.
-    registers[2 * Reg.eflags] |= EFLAGS_RESUME;
-    return Stop.pending;
-  }
-
-  /** A breakpoint instruction that is ours: back onto it. */
-  private isUserBreakpoint(task: Task): boolean {
-    const { registers } = this.core.machine.context;
-    const address = (ripOf(registers) - 1) as Gva;
-    if (!this.stops?.stopsAt(task, address)) return false;
-    setSigned(registers, Reg.rip, address);
-    return true;
-  }
-
-  private isInt1(at: Gva): boolean {
-    const task = this.core.current;
-    return task !== null && task.space.read(at, this.code.subarray(0, 1)) === 1 && this.code[0] === INT1;
+    switch (debugException(this.core, this.stops, task)) {
+      case 'step':
+        return this.stepping ? Stop.step : this.trapSignal();
+      case 'watch':
+        this.watchHits |= context.dr6 & context.dataBreakpoints;
+        return Stop.watch;
+      case 'claimed':
+        return Stop.breakpoint;
+      case 'breakpoint':
+        return Stop.user;
+      case 'int1':
+        return this.trapSignal();
+      case 'stray':
+        return Stop.pending;
+    }
   }
 
   /** A #DB of the program's own. */
@@ -297,7 +243,7 @@ export class ReplayRunner {
 
   /** A #GP that the machine did not raise. */
   protectionFault(): Stop {
-    this.vector = Vector.GP;
+    this.vector = Exception.GP;
     this.signal = Signal.SEGV;
     this.address = -1;
     return Stop.fault;
@@ -307,16 +253,17 @@ export class ReplayRunner {
   private trapped(task: Task, vector: number): Stop {
     const registers = this.core.machine.context.registers;
     const rip = ripOf(registers);
-    if (vector === Vector.GP && isFlushPoint(task, rip)) return Stop.flush;
+    if (vector === Exception.GP && isFlushPoint(task, rip)) return Stop.flush;
     const length = task.space.read(rip, this.code);
     switch (this.decoder.decode(this.code, 0, length)) {
       case Insn.rdtsc:
       case Insn.rdtscp:
       case Insn.tpause:
       case Insn.umwait:
-        return vector === Vector.GP ? Stop.trap : Stop.fault;
+        return vector === Exception.GP ? Stop.trap : Stop.fault;
       case Insn.cpuid:
-        if (!this.core.machine.config.cpuidInSoftware) return vector === Vector.GP ? Stop.trap : Stop.fault;
+        if (!this.core.machine.config.cpuidInSoftware)
+          return vector === Exception.GP ? Stop.trap : Stop.fault;
         break;
       default:
         break;
@@ -330,7 +277,7 @@ export class ReplayRunner {
       this.address = wordsToGva(this.decoder.addressLow, this.decoder.addressHigh);
     // The recorded processor would have executed it up to its operand: #GP or #PF, which are one signal.
     if (this.core.vectors.differs && isRecorded(this.core.vectors, this.decoder.kind))
-      this.vector = Vector.GP;
+      this.vector = Exception.GP;
     return Stop.fault;
   }
 
@@ -347,10 +294,10 @@ export class ReplayRunner {
   private lost(task: Task): RevenantError {
     const context = this.core.machine.context;
     const vector = context.vector;
-    if (vector >= RING0_FAULT) {
+    if (vector >= Vector.ring0) {
       return new RevenantError(
         'E_TRACE_CORRUPT',
-        `Task ${task.tid}: the processor refused to enter the program with the recorded registers (vector ${vector - RING0_FAULT}).`,
+        `Task ${task.tid}: the processor refused to enter the program with the recorded registers (vector ${vector - Vector.ring0}).`,
         'A recorded address is not canonical or a selector is not a user one: the trace is damaged.',
       );
     }

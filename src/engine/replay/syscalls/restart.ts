@@ -7,8 +7,7 @@ import { RESTART_BLOCK, RESTART_RESULTS, Sys } from '../../base/linux.js';
 import { Reg, getSigned, getUnsigned, setSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import type { ReplayCore } from '../state/core.js';
-
-const SYSCALL_LENGTH = 2;
+import { SYSCALL_LENGTH } from '../../x86/constants.js';
 
 /** Whether the task stands behind a call that it will make again, unless a frame says otherwise. */
 export function isInterrupted(core: ReplayCore, task: Task): boolean {

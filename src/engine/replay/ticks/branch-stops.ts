@@ -1,5 +1,6 @@
 import type { Gva } from '../../base/address.js';
-import { EFLAGS_RESUME, Reg, ripOf } from '../../base/registers.js';
+import { Reg, ripOf } from '../../base/registers.js';
+import { EFLAGS_RESUME } from '../../x86/constants.js';
 import type { Machine } from '../../kvm/machine.js';
 import type { Task } from '../../task/task.js';
 import { Stop, type ReplayRunner } from '../run/runner.js';

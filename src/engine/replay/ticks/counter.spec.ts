@@ -1,7 +1,8 @@
 import { constants } from 'node:os';
 import { expect, it } from 'vitest';
 import { CounterLostError, type BranchCounter } from '../../kvm/branch-counter.js';
-import { EFLAGS_RESUME, REGISTERS_BYTES, Reg } from '../../base/registers.js';
+import { REGISTERS_BYTES, Reg } from '../../base/registers.js';
+import { EFLAGS_RESUME } from '../../x86/constants.js';
 import type { Task } from '../../task/task.js';
 import { Stop } from '../run/runner.js';
 import { CounterTicks } from './counter.js';

@@ -1,5 +1,6 @@
 import { CounterLostError, type BranchCounter } from '../../kvm/branch-counter.js';
-import { EFLAGS_RESUME, Reg, type RegisterWords, ripOf } from '../../base/registers.js';
+import { Reg, type RegisterWords, ripOf } from '../../base/registers.js';
+import { EFLAGS_RESUME } from '../../x86/constants.js';
 import type { Task } from '../../task/task.js';
 import { Stop, type ReplayRunner } from '../run/runner.js';
 import { Aim, type TickStrategy } from './strategy.js';
