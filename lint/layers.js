@@ -32,9 +32,10 @@ const table = {
   'engine/replay/report': 'engine/{base,trace,x86,kvm,task} engine/replay/{plan,state}',
   'engine/replay/perform':
     'engine/{base,trace,x86,kvm,task,guest} engine/guest/stops engine/replay/{plan,state,program,syscalls,run,ticks,report} engine/replay/syscalls/facts',
-  'engine/replay': 'engine/{base,trace,kvm,task} engine/replay/{plan,state,run,ticks,report,perform}',
+  'engine/replay':
+    'engine/{base,trace,kvm,task} engine/guest/stops engine/replay/{plan,state,run,ticks,report,perform}',
   'engine/travel':
-    'engine/{base,trace,x86,mm,task,target.ts,guest,replay} engine/guest/stops engine/replay/{plan,state,run,ticks}',
+    'engine/{base,trace,x86,symbols,mm,task,target.ts,guest,replay} engine/guest/stops engine/replay/{plan,state,run,ticks}',
   'engine/persist': 'engine/{base,trace,x86,mm,task,guest,replay,travel} engine/replay/{plan,state}',
   diversion:
     'engine/{base,host,trace,x86,symbols,kvm,mm,task,target.ts,guest} engine/guest/stops engine/replay/{state,program} engine/replay/syscalls/facts',

@@ -55,7 +55,7 @@ export class Replay {
     private readonly signal: AbortSignal | undefined,
   ) {
     this.target = opened.target;
-    this.places = new Places(opened.target.session.debugging.core, opened.trace);
+    this.places = new Places(opened.target, opened.trace);
     this.navigator = new PlaceNavigator(opened, { turn: () => this.turn() });
   }
 
@@ -411,7 +411,7 @@ export class Replay {
   }
 
   private task(): Task {
-    const task = this.target.session.debugging.core.tasks.get(this.tid);
+    const task = this.target.findTask(this.tid);
     if (task) return task;
     throw usage(`No task stands behind frame ${this.frame}.`, 'Go to an earlier frame.');
   }

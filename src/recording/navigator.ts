@@ -75,7 +75,7 @@ export class PlaceNavigator {
   ) {
     this.target = target;
     this.scan = scan;
-    this.places = new Places(target.session.debugging.core, trace);
+    this.places = new Places(target, trace);
   }
 
   /** What can be known of a place before anything is replayed. Throws E_USAGE if the recording has no such place. */
@@ -226,7 +226,7 @@ export class PlaceNavigator {
   /** The program is not loaded at its first instruction: libraries' code appears as frames pass. */
   private async addresses(place: CodePlace): Promise<readonly Gva[]> {
     for (;;) {
-      const task = this.target.session.debugging.core.tasks.get(this.target.currentTid);
+      const task = this.target.findTask(this.target.currentTid);
       const addresses = task ? await this.places.addresses(task, place) : [];
       if (task && addresses.length > 0) {
         const chosen = await this.implementation(task, place, addresses);

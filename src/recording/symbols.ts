@@ -2,10 +2,10 @@
 import { USER_END, type Gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import type { Vma } from '../engine/mm/vma.js';
-import type { ReplayCore } from '../engine/replay/state/core.js';
 import type { SourceLine } from '../engine/symbols/line-table.js';
 import type { SymbolHit } from '../engine/symbols/symbolizer.js';
 import type { Task } from '../engine/task/task.js';
+import type { TravelTarget } from '../engine/travel/target.js';
 import {
   parsePlace,
   PLACES_HINT,
@@ -60,7 +60,7 @@ export class Places {
   private readonly recorded: RecordedSymbols;
 
   constructor(
-    private readonly core: ReplayCore,
+    private readonly replay: Pick<TravelTarget, 'symbolizer' | 'recordedFile'>,
     trace: TraceReader,
   ) {
     this.lines = new Lines(trace.directory);
@@ -81,7 +81,7 @@ export class Places {
 
   private mapped(task: Task): MappedSymbols {
     const program = task.group.program?.file ?? null;
-    return new MappedSymbols(this.core.symbolizer, [...task.space.vmas], program);
+    return new MappedSymbols(this.replay.symbolizer, [...task.space.vmas], program);
   }
 
   /** The name is that of a function which a resolver chooses at run time (IFUNC); `symbol` gives the resolver. */
@@ -90,7 +90,7 @@ export class Places {
   }
 
   symbolAt(task: Task, address: Gva): SymbolHit | null {
-    return symbolHit(this.core, task, address);
+    return symbolHit(this.replay.symbolizer, task, address);
   }
 
   /**
@@ -131,7 +131,7 @@ export class Places {
   async lineAt(task: Task, address: Gva): Promise<SourceLine | null> {
     const vma = task.space.vmas.find(address);
     const bias = vma && this.biasOf(vma);
-    const source = vma?.file && this.core.recordedFile(vma.file.path);
+    const source = vma?.file && this.replay.recordedFile(vma.file.path);
     if (!source || bias === null) return null;
     return (await this.lines.of(source.name)).lineAt(address - bias);
   }
@@ -148,13 +148,13 @@ export class Places {
   }
 
   private biasOf({ start, file }: Vma): number | null {
-    return file && this.core.symbolizer.bias({ start, fileOffset: file.offset, name: file.path });
+    return file && this.replay.symbolizer.bias({ start, fileOffset: file.offset, name: file.path });
   }
 
   /** In the first mapped file that has the line. */
   private async addressesOfLine(task: Task, wanted: string, line: number): Promise<Gva[]> {
     for (const [path, vma] of this.mappedFiles(task)) {
-      const source = this.core.recordedFile(path);
+      const source = this.replay.recordedFile(path);
       const bias = this.biasOf(vma);
       if (!source || bias === null) continue;
       const rows = (await this.lines.of(source.name)).find(wanted, line);

@@ -60,7 +60,7 @@ async function replay(tickStrategy: TickStrategyName, lostAt: number): Promise<E
     stallLimitMicros: 60e6,
     tickStrategy,
   });
-  session.onFallBack = (backTo) => void wentBack.push(backTo);
+  session.onFallBack((backTo) => void wentBack.push(backTo));
   try {
     await toEnd(session);
     expect(trial.machine.branchCounter === null).toBe(reads > lostAt);

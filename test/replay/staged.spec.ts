@@ -82,7 +82,7 @@ it.each([5, 6, 7, 12, 64])('stops at the same places, every %i frames', (stride)
   const folder = sample('zen2/xcr0probe');
   const states: (Uint32Array | undefined)[] = [];
   const registers = (session: ReplaySession): Uint32Array => {
-    const { core } = session.debugging;
+    const { core } = session;
     const task = [...core.tasks.values()][0];
     return task ? core.registers(task).slice() : new Uint32Array(0);
   };

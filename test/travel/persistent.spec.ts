@@ -192,7 +192,7 @@ describe('a file that is no good', () => {
   });
 
   it('may lie as it likes: it is refused or read, and gives all memory back', () => {
-    const { memory } = opened.target.session.debugging.core;
+    const { memory } = opened.target.session.core;
     // A first one fills caches of files.
     read(good);
     const before = memory.pagesInUse;

@@ -62,7 +62,7 @@ function straight(frames: readonly number[], notesFiles = true): Reference {
     ...{ memoryLimitBytes: 2 ** 29, stallLimitMicros: 60e6, notesFiles },
   });
   try {
-    const { core } = session.debugging;
+    const { core } = session;
     const found: Reference = new Map();
     for (const frame of frames.toSorted((a, b) => a - b)) {
       while (session.frameTime < frame) session.advance(frame - session.frameTime, 50_000);
@@ -97,7 +97,7 @@ describe(`${FRAMES} frames of ${path.basename(folder)} in random order`, () => {
     options: Parameters<typeof open>[2],
   ): { stopovers: number; peakPages: number } {
     const { target, close } = open(transport, folder, options);
-    const { core } = target.session.debugging;
+    const { core } = target.session;
     try {
       for (const frame of order) {
         goTo(target, frame);

@@ -35,7 +35,7 @@ function toBreakpoint(target: TravelTarget): void {
 }
 
 function seek(target: TravelTarget, ticks: number): void {
-  const trace = TraceReader.open(target.session.debugging.core.trace.directory);
+  const trace = TraceReader.open(target.session.core.trace.directory);
   const frame = frameOfTicks(trace, target.currentTid, target.frameTime, ticks);
   trace.close();
   expect(frame).not.toBeNull();

@@ -61,7 +61,7 @@ function times(context: BenchContext, count: number, turn: () => void): number[]
 function checkpoints(context: BenchContext, session: ReplaySession, at: number): Row[] {
   const kept: Checkpoint[] = [];
   const taken: number[] = [];
-  const { memory } = session.debugging.core;
+  const { memory } = session.core;
   while (session.frameTime < at && session.advance(64, 1e6) !== 'end');
   const before = memory.pagesInUse;
   for (let n = 0; n < CHECKPOINTS; n++) {
@@ -71,7 +71,7 @@ function checkpoints(context: BenchContext, session: ReplaySession, at: number):
     if (session.advance(4, 1e6) === 'end') break;
   }
   const pages = (memory.pagesInUse - before) / kept.length;
-  const { core } = session.debugging;
+  const { core } = session;
   const exits = times(context, 50, () => core.vectors.save(null));
   const back = times(context, 50, () => session.restore(kept[0]));
   for (const checkpoint of kept) session.drop(checkpoint);

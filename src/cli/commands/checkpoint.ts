@@ -177,7 +177,7 @@ class Writer {
     private readonly folder: string,
     private readonly turn: (written: number) => Promise<void>,
   ) {
-    session.onFallBack = (backTo) => this.forgetBehind(backTo);
+    session.onFallBack((backTo) => this.forgetBehind(backTo));
   }
 
   /** Returns the frame that the recording does not have, or null. */

@@ -28,7 +28,7 @@ export const gva = (value: number): Gva => value as Gva;
 export const gpa = (value: number): Gpa => value as Gpa;
 
 /** The address `bytes` after one (or before, if negative). */
-export const offset = (address: Gva, bytes: number): Gva => (address + bytes) as Gva;
+export const offsetBy = (address: Gva, bytes: number): Gva => (address + bytes) as Gva;
 
 /** A number that a program or a trace gave as an address, or -1 when it is not a user-space address. */
 export const userAddress = (value: number): Gva => (value >= 0 && value < USER_END ? value : -1) as Gva;

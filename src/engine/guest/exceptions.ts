@@ -2,7 +2,7 @@
  * What an exception of the guest is, whoever runs it: breakpoints and watched pages of a debugger, pages to fill, or a
  * signal of the program's.
  */
-import { offset, wordsToGva, type Gva } from '../base/address.js';
+import { offsetBy, wordsToGva, type Gva } from '../base/address.js';
 import { Signal, SignalCode } from '../base/linux.js';
 import { Reg, ripOf, setSigned } from '../base/registers.js';
 import type { Exit } from '../kvm/exit.js';
@@ -83,7 +83,7 @@ export function debugException(core: GuestCore, stops: GuestStops | null, task: 
   const rip = ripOf(registers);
   if (context.hasBreakpoint(rip)) return 'claimed';
   if (stops?.stopsAt(task, rip)) return 'breakpoint';
-  if (isInt1(task, offset(rip, -1))) return 'int1';
+  if (isInt1(task, offsetBy(rip, -1))) return 'int1';
   // The emulator keeps the breakpoints of a guest that was killed while they were armed.
   registers[2 * Reg.eflags] |= EFLAGS_RESUME;
   return 'stray';
@@ -101,7 +101,7 @@ export function passInt1(core: GuestCore, task: Task): boolean {
 /** After #BP: whether the instruction was a debugger's; the task is then back before it. */
 export function leaveInt3(core: GuestCore, stops: GuestStops | null, task: Task): boolean {
   const { registers } = core.machine.context;
-  const address = offset(ripOf(registers), -1);
+  const address = offsetBy(ripOf(registers), -1);
   if (!stops?.stopsAt(task, address)) return false;
   setSigned(registers, Reg.rip, address);
   return true;

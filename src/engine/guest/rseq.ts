@@ -1,5 +1,5 @@
 /** Restartable sequences, as the kernel keeps them (kernel/rseq.c). */
-import { wordsToGva, offset, type Gva } from '../base/address.js';
+import { wordsToGva, offsetBy, type Gva } from '../base/address.js';
 import { Reg, setSigned } from '../base/registers.js';
 import type { AddressSpace } from '../mm/address-space.js';
 import type { Task } from '../task/task.js';
@@ -41,7 +41,7 @@ export function abortRestartableSequence(core: GuestCore, task: Task, event: key
     section.getUint32(RseqCs.abortIp + 4, true),
   );
   if (abort < 4) return;
-  const signature = readView(task, offset(abort, -4), 4);
+  const signature = readView(task, offsetBy(abort, -4), 4);
   if (signature?.getUint32(0, true) !== registration.signature) return;
   setSigned(registers, Reg.rip, abort);
 }

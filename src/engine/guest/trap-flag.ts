@@ -1,4 +1,4 @@
-import { offset, type Gva } from '../base/address.js';
+import { offsetBy, type Gva } from '../base/address.js';
 import { Reg, getUnsigned, newRegisters, ripOf, type RegisterWords } from '../base/registers.js';
 import type { Task } from '../task/task.js';
 import { EFLAGS_RESUME, EFLAGS_TRAP } from '../x86/constants.js';
@@ -53,7 +53,7 @@ export class TrapFlag {
 
   /** Whether MOV SS was executed and what follows it was not. */
   isBeforeSecond(registers: RegisterWords): boolean {
-    return this.second > 0 && ripOf(registers) === offset(ripOf(this.before), this.second);
+    return this.second > 0 && ripOf(registers) === offsetBy(ripOf(this.before), this.second);
   }
 
   /**
@@ -79,7 +79,7 @@ export class TrapFlag {
   }
 
   private clearPushed(task: Task, registers: RegisterWords): void {
-    const at = offset(getUnsigned(registers, Reg.rsp) as Gva, 1);
+    const at = offsetBy(getUnsigned(registers, Reg.rsp) as Gva, 1);
     const byte = new Uint8Array(1);
     if (task.space.read(at, byte) === 1) task.space.write(at, Uint8Array.of(byte[0] & ~HIGH_BYTE_OF_TRAP));
   }

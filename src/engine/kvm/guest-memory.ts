@@ -28,8 +28,8 @@ export class GuestMemory {
   private zeros = 0 as Gpa;
   /** Pages that may be in use; lower for a while than the limit allows. */
   ceiling = Infinity;
-  /** Asked at the limit to release pages that can be done without; false = there are none. */
-  reclaim: () => boolean = () => false;
+  /** Asked in this order at the limit; see `reclaimFrom`. */
+  private readonly reclaimers: (() => boolean)[] = [];
 
   /**
    * @param pool the whole guest-physical pool
@@ -143,9 +143,14 @@ export class GuestMemory {
     return this.free.pop() ?? this.takeFresh();
   }
 
+  /** `release` gives up pages that can be done without where memory is short, before those who said so earlier; false: it has none. */
+  reclaimFrom(release: () => boolean): void {
+    this.reclaimers.unshift(release);
+  }
+
   private takeFresh(): Gpa {
     if (this.nextFresh >= this.endPage) {
-      if (this.reclaim()) return this.take();
+      if (this.reclaimers.some((release) => release())) return this.take();
       throw new RevenantError(
         'E_MEMORY_LIMIT',
         `The replay needs more guest memory than its limit of ${Math.floor(this.limitBytes / 2 ** 20)} MiB.`,

@@ -9,8 +9,6 @@ import { HiddenCode } from './hidden-code.js';
 import { clip, isShared, pageIndex, Prot, STUBS_NAME, type Vma } from './vma.js';
 import { VmaSet } from './vma-set.js';
 
-/** Error code of a page fault (SDM vol. 3, 4.7). */
-
 /** The root entry of ring 0, which every tree of page tables carries. */
 export interface KernelEntry {
   readonly low: number;

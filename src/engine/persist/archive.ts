@@ -63,7 +63,7 @@ export class CheckpointFiles implements Archive {
     private readonly session: ReplaySession,
     folders: readonly string[],
   ) {
-    const { core } = session.debugging;
+    const { core } = session;
     const identity = folders.length > 0 ? traceIdentity(core.trace) : null;
     for (const folder of identity ? folders : []) {
       for (const { file, frameTime, inside, problem } of findCheckpoints(folder, identity!)) {
@@ -80,7 +80,7 @@ export class CheckpointFiles implements Archive {
   }
 
   load(frameTime: number): Checkpoint | null {
-    const { log } = this.session.debugging.core;
+    const { log } = this.session.core;
     const file = this.files.get(frameTime);
     if (file === undefined) return null;
     try {

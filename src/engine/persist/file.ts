@@ -50,7 +50,7 @@ export interface Preamble extends TraceIdentity {
  * @returns bytes
  */
 export function writeCheckpoint(session: ReplaySession, file: string, checkpoint?: Checkpoint): number {
-  const { core } = session.debugging;
+  const { core } = session;
   const own = checkpoint ?? session.checkpoint();
   try {
     return writeFile(core, own, file);
@@ -212,7 +212,7 @@ export function mismatch(preamble: Preamble, identity: TraceIdentity): string | 
  * @throws RevenantError E_CHECKPOINT: missing, damaged, of another trace or version; E_MEMORY_LIMIT
  */
 export function readCheckpoint(session: ReplaySession, file: string): Checkpoint {
-  const { core } = session.debugging;
+  const { core } = session;
   return reading(file, () => {
     const content = checkedContent(file);
     const { preamble, end } = parsePreamble(content);

@@ -1,8 +1,5 @@
 /** What goes into a replay session and what it tells. */
-import type { CoreOptions, ReplayCore } from './state/core.js';
-import type { ReplayRunner } from './run/runner.js';
-import type { StopListener } from './run/stop-listener.js';
-import type { TickStrategies } from './ticks/strategies.js';
+import type { CoreOptions } from './state/core.js';
 import type { TickStrategyName } from './ticks/strategy.js';
 
 export interface ReplayOptions extends CoreOptions {
@@ -42,11 +39,3 @@ export interface ReplayStats {
  * listener wants control.
  */
 export type Progress = 'more' | 'pending' | 'end' | 'stopped';
-
-/** What a debugger works with. */
-export interface SessionDebugging {
-  readonly core: ReplayCore;
-  readonly runner: ReplayRunner;
-  readonly strategies: TickStrategies;
-  stopFor(listener: StopListener | null): void;
-}

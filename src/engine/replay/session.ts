@@ -4,7 +4,7 @@ import { SyscallState, type TraceFrame, EventKind } from '../trace/frame.js';
 import type { Task } from '../task/task.js';
 import { ReplayCore } from './state/core.js';
 import { diverged, type DivergenceCause } from './report/diverge.js';
-import { hangs, isCutShort, noTask, unusedMapping } from './report/frame-errors.js';
+import { hangs, isCutShort, noTask, requireMappingsTaken } from './report/frame-errors.js';
 import { FrameHistory } from './report/history.js';
 import { isInCall, performFrame, prepareFrame } from './perform/perform.js';
 import type { ReplayContext } from './perform/context.js';
@@ -29,9 +29,11 @@ import {
   type CheckpointPlace,
 } from './state/checkpoint.js';
 import { ExactRanges } from './ticks/exact-ranges.js';
-import type { Progress, ReplayOptions, ReplayStats, SessionDebugging } from './session-types.js';
-import { Timeline, endsByRegisters } from './timeline.js';
-export type { Progress, ReplayOptions, ReplayStats, SessionDebugging } from './session-types.js';
+import type { GuestStops } from '../guest/stops/guest-stops.js';
+import type { StopListener } from './run/stop-listener.js';
+import type { Progress, ReplayOptions, ReplayStats } from './session-types.js';
+import { Timeline } from './timeline.js';
+export type { Progress, ReplayOptions, ReplayStats } from './session-types.js';
 
 /** What an exit counts for in the stall limit: its order of magnitude on a processor that emulates another. */
 const NOMINAL_EXIT_MICROS = 50;
@@ -43,7 +45,8 @@ const NOMINAL_EXIT_MICROS = 50;
  * guest time, so that its caller can show progress and be interrupted.
  */
 export class ReplaySession {
-  private readonly core: ReplayCore;
+  /** Tasks, memory and the trace: to look at and to keep. What runs them is the session's own. */
+  readonly core: ReplayCore;
   readonly output: OutputOnce;
   private readonly runner: ReplayRunner;
   private readonly history = new FrameHistory();
@@ -62,6 +65,7 @@ export class ReplaySession {
   private readonly staging: Staging | null;
   private readonly tickCheck = new TickCheck();
   private readonly stall: StallWatch;
+  private readonly fallBackListeners: ((backTo: number, failedAt: number) => void)[] = [];
   private frames = 0;
   private finished = false;
   /** The guest was left running: nothing but another run or a halt may follow. */
@@ -86,7 +90,7 @@ export class ReplaySession {
     };
     this.staging = (options.stageCalls ?? true) ? new Staging(this.core) : null;
     this.stall = new StallWatch(options.stallLimitMicros);
-    this.core.memory.reclaim = () => this.timeline.dropOldest();
+    this.core.memory.reclaimFrom(() => this.timeline.dropOldest());
     this.timeline = new Timeline(this.core, this.checkpoint());
   }
 
@@ -192,7 +196,7 @@ export class ReplaySession {
     this.core.log.debug({ failedAt, to: checkpoint.frameTime, error: error.message }, 'once more');
     if (checkpoint !== this.timeline.beginning) this.exact.add(checkpoint.frameTime + 1, failedAt);
     this.resumeFrom(checkpoint);
-    this.onFallBack?.(checkpoint.frameTime, failedAt);
+    this.fellBack(checkpoint.frameTime, failedAt);
     return true;
   }
 
@@ -206,7 +210,7 @@ export class ReplaySession {
     this.context.strategy = this.home;
     this.core.log.warn({ failedAt, to: frameTime }, `${message} Breakpoints count from there`);
     this.resumeFrom(checkpoint);
-    this.onFallBack?.(frameTime, failedAt);
+    this.fellBack(frameTime, failedAt);
     return true;
   }
 
@@ -242,14 +246,14 @@ export class ReplaySession {
     this.chooseStrategy(frame.frameTime);
   }
 
-  /** What a debugger works with. */
-  get debugging(): SessionDebugging {
-    return {
-      core: this.core,
-      runner: this.runner,
-      strategies: this.ticks,
-      stopFor: (listener) => void (this.context.listener = listener),
-    };
+  /**
+   * Lets a debugger take part: its breakpoints and watchpoints hold whenever the program runs, and its listener is asked
+   * wherever the program stops for them. One at a time.
+   * @param listener made with what runs the tasks, which tells why they stopped
+   */
+  attach<L extends StopListener>(stops: GuestStops, listener: (runner: ReplayRunner) => L): L {
+    this.runner.stops = stops;
+    return (this.context.listener = listener(this.runner));
   }
 
   /** Ticks are counted from the next frame or restored checkpoint on, whatever strategy was chosen. */
@@ -260,8 +264,14 @@ export class ReplaySession {
     return this.home.counts;
   }
 
-  /** Told of each fall-back: the frame it went back to, and the one that failed. */
-  onFallBack: ((backTo: number, failedAt: number) => void) | null = null;
+  /** `told` hears of each time that the replay goes back by itself: to which frame, and which one failed. */
+  onFallBack(told: (backTo: number, failedAt: number) => void): void {
+    this.fallBackListeners.push(told);
+  }
+
+  private fellBack(backTo: number, failedAt: number): void {
+    for (const told of this.fallBackListeners) told(backTo, failedAt);
+  }
 
   /** Towards which frame tracee code is running, or null between two frames. */
   get inside(): { readonly task: Task; readonly frame: TraceFrame; readonly step: ReplayStep } | null {
@@ -330,6 +340,7 @@ export class ReplaySession {
   close(): void {
     try {
       this.halt();
+      this.runner.dropHeld();
     } finally {
       this.core.close();
     }
@@ -391,12 +402,7 @@ export class ReplaySession {
   /** Before an interval whose end will be found by registers. */
   private considerCheckpoint(): void {
     this.chooseStrategy(this.core.trace.frameTime + 1);
-    const { counts, name } = this.context.strategy;
-    const { timeline } = this;
-    const { exits } = this.runner;
-    if (name === 'counter' && timeline.isCountedDue(exits)) timeline.addCounted(exits, this.place());
-    if (counts || !timeline.isDue(exits) || !endsByRegisters(this.core)) return;
-    timeline.add(exits, this.place());
+    this.timeline.consider(this.context.strategy, this.runner.exits, () => this.place());
   }
 
   /** The one that the caller chose, but where it was found to be wrong. */
@@ -470,7 +476,7 @@ export class ReplaySession {
     this.task = performFrame(this.context, this.task, frame, this.step);
     if (this.task) this.previousTid = this.task.tid;
     if (this.core.header.clearFipFdp) this.clearX87Pointers();
-    this.requireNoMapping(frame);
+    if (this.step.action !== Action.skip) requireMappingsTaken(this.core.trace, frame);
     this.frames++;
     this.frame = null;
     if (frame.kind === EventKind.syscall && frame.syscallState === SyscallState.enteringPtrace && this.task)
@@ -484,13 +490,6 @@ export class ReplaySession {
    */
   private clearX87Pointers(): void {
     if (this.task && this.task === this.core.current) this.core.machine.context.requestClearFip();
-  }
-
-  /** A mapping record that nobody took means that the streams do not belong together. */
-  private requireNoMapping(frame: TraceFrame): void {
-    const record = this.core.trace.nextMapping(frame.frameTime);
-    if (!record || this.step.action === Action.skip) return;
-    throw unusedMapping(frame, record.start);
   }
 
   private diverge(cause: DivergenceCause): RevenantError {

@@ -9,6 +9,7 @@ import {
 import type { ReplayCore } from './state/core.js';
 import { isFoundByRegisters } from './plan/plan.js';
 import { isElidable } from './ticks/elide.js';
+import type { TickStrategy } from './ticks/strategy.js';
 
 /** A wrong landing shows soon as a rule; pages that a checkpoint holds are memory. */
 const MAX_CHECKPOINTS = 4;
@@ -44,25 +45,21 @@ export class Timeline {
     return this.checkpoints.length === 0 && !this.trustsFile;
   }
 
-  isDue(exits: number): boolean {
-    return this.checkpoints.length === 0 || exits - this.lastExits >= EXITS_BETWEEN;
-  }
-
-  add(exits: number, place: CheckpointPlace): void {
+  /**
+   * Before an interval: takes a checkpoint if its end will be found by registers, or the processor counts, and the last
+   * one is so many exits ago that it is worth it.
+   */
+  consider({ counts, name }: TickStrategy, exits: number, place: () => CheckpointPlace): void {
+    if (name === 'counter' && exits - this.countedExits >= EXITS_BETWEEN_COUNTED) {
+      this.dropCounted();
+      this.countedExits = exits;
+      this.counted = takeCheckpoint(this.core, place());
+    }
+    const isDue = this.checkpoints.length === 0 || exits - this.lastExits >= EXITS_BETWEEN;
+    if (counts || !isDue || !endsByRegisters(this.core)) return;
     this.lastExits = exits;
     if (this.checkpoints.length === MAX_CHECKPOINTS) this.dropOldest();
-    this.checkpoints.push(takeCheckpoint(this.core, place));
-  }
-
-  isCountedDue(exits: number): boolean {
-    return exits - this.countedExits >= EXITS_BETWEEN_COUNTED;
-  }
-
-  /** Instead of the one before. */
-  addCounted(exits: number, place: CheckpointPlace): void {
-    this.dropCounted();
-    this.countedExits = exits;
-    this.counted = takeCheckpoint(this.core, place);
+    this.checkpoints.push(takeCheckpoint(this.core, place()));
   }
 
   /** Puts the core back to the latest checkpoint, which is used up; null if there is none. */
@@ -148,7 +145,7 @@ export class Timeline {
  * Whether tracee code runs next, from known ticks, to an event that only registers identify: at once, or
  * after the buffered system calls that precede it.
  */
-export function endsByRegisters(core: ReplayCore): boolean {
+function endsByRegisters(core: ReplayCore): boolean {
   const { trace } = core;
   const first = trace.peek(1);
   const task = first && core.tasks.get(first.tid);

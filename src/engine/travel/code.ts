@@ -115,7 +115,7 @@ export class Code {
   }
 
   private functionAt(task: Task, address: Gva): FunctionCode | null {
-    const hit = symbolHit(this.core, task, address);
+    const hit = symbolHit(this.core.symbolizer, task, address);
     if (!hit || hit.size === 0 || hit.size > MAX_FUNCTION_BYTES || hit.offset >= hit.size) return null;
     const bytes = new Uint8Array(hit.size);
     const length = task.space.read(hit.address, bytes);

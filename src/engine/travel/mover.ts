@@ -77,7 +77,7 @@ export class Mover {
     this.stopovers = new Stopovers(MAX_STOPOVERS, (checkpoint) => session.drop(checkpoint));
     this.base_ = this.keep(null);
     this.stopovers.hold(this.base_);
-    session.onFallBack = (backTo) => this.fellBack(backTo);
+    session.onFallBack((backTo) => this.fellBack(backTo));
   }
 
   /** A stopover at or before the place where the session stands. */
@@ -89,7 +89,7 @@ export class Mover {
   registers(): RegisterWords {
     const { running, session } = this;
     invariant(running, 'a task runs');
-    return session.debugging.core.registers(running);
+    return session.core.registers(running);
   }
 
   /** The stopover at which it stands exactly, or null. */
@@ -126,7 +126,7 @@ export class Mover {
 
   /** Checkpoints hold pages that nothing else has any more: they get what is left of a half of guest memory. */
   private spareMemory(added: Stopover): void {
-    const { memory } = this.session.debugging.core;
+    const { memory } = this.session.core;
     const { stopovers } = this;
     stopovers.hold(added);
     while (memory.pagesInUse > memory.limitPages / 2 && stopovers.size > FEW_STOPOVERS)

@@ -16,12 +16,14 @@ import type {
   RunRequest,
   Watchpoint,
 } from '../target.js';
+import type { ByteSource } from '../mm/backing.js';
 import type { Vma } from '../mm/vma.js';
 import type { Checkpoint } from '../replay/state/checkpoint.js';
 import type { ReplayCore } from '../replay/state/core.js';
 import { MappedSymbols } from '../guest/mapped-symbols.js';
 import { ReplaySession, type ReplayOptions } from '../replay/session.js';
 import { workingDirectory } from '../task/initial-stack.js';
+import type { Symbolizer } from '../symbols/symbolizer.js';
 import type { Task } from '../task/task.js';
 import { convertImage } from '../x86/xstate-image.js';
 import type { Archive } from './archive.js';
@@ -74,20 +76,21 @@ export class TravelTarget implements ReplayTarget {
   ) {
     this.dataBreakpoints = options.dataBreakpoints;
     this.repeatsOutput = options.repeatsOutput ?? false;
-    const { core, runner, stopFor } = session.debugging;
+    const { core } = session;
     this.core = core;
     this.stops = new GuestStops(core.machine, core.memory, options.dataBreakpoints);
-    runner.stops = this.stops;
-    const listener = new TravelListener(core, runner, this.stops, new FrameStops(core, this.catching));
-    stopFor(listener);
+    const frameStops = new FrameStops(core, this.catching);
+    const listener = session.attach(
+      this.stops,
+      (runner) => new TravelListener(core, runner, this.stops, frameStops),
+    );
     this.mover = new Mover(session, listener, this.stops);
     this.mover.archive = options.archive?.(session) ?? null;
     const searcher = new Searcher(core, this.mover);
     this.reverse = new Reverse(searcher, () => [...this.stops.points, ...this.catching.points]);
     this.tickCounts = new Ticks(searcher, this.reverse);
     this.moments = new Moments(searcher, this.reverse);
-    const reclaim = core.memory.reclaim;
-    core.memory.reclaim = () => this.mover.stopovers.dropOne() || reclaim();
+    core.memory.reclaimFrom(() => this.mover.stopovers.dropOne());
   }
 
   /** Opens a replay that stands before its first frame. */
@@ -111,6 +114,21 @@ export class TravelTarget implements ReplayTarget {
   /** Checkpoints in memory. */
   get checkpointCount(): number {
     return this.mover.stopovers.size;
+  }
+
+  /** Names of addresses, from the trace's copies of the mapped files. */
+  get symbolizer(): Symbolizer {
+    return this.core.symbolizer;
+  }
+
+  /** The trace's copy of a file that was mapped, by its recorded path; or null. */
+  recordedFile(path: string): ByteSource | null {
+    return this.core.recordedFile(path);
+  }
+
+  /** A task that exists where the program stands, or null. */
+  findTask(tid: number): Task | null {
+    return this.core.tasks.get(tid) ?? null;
   }
 
   tasks(): readonly DebugTask[] {
@@ -308,7 +326,6 @@ export class TravelTarget implements ReplayTarget {
 
   /** Gives guest memory back. */
   close(): void {
-    this.session.debugging.runner.dropHeld();
     this.session.close();
   }
 

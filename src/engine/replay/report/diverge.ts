@@ -81,7 +81,7 @@ function codeOf(core: ReplayCore, task: Task): CodeSource {
     read: (address, into) => task.space.read(user(address), into),
     symbolAt: (address) => symbolOf(core, task, user(address)),
     functionAt: (address) => {
-      const hit = symbolHit(core, task, user(address));
+      const hit = symbolHit(core.symbolizer, task, user(address));
       return hit && BigInt(hit.address);
     },
   };

@@ -13,12 +13,16 @@ export const hangs = ({ frameTime, tid }: TraceFrame, seconds: number, cause: un
     { cause },
   );
 
-export const unusedMapping = ({ frameTime }: TraceFrame, start: number): RevenantError =>
-  new RevenantError(
+/** A mapping record that nobody took means that the streams do not belong together. */
+export function requireMappingsTaken(trace: TraceReader, { frameTime }: TraceFrame): void {
+  const record = trace.nextMapping(frameTime);
+  if (!record) return;
+  throw new RevenantError(
     'E_TRACE_CORRUPT',
-    `Frame ${frameTime} has a mapping record (${hex(start)}) that its event does not use.`,
+    `Frame ${frameTime} has a mapping record (${hex(record.start)}) that its event does not use.`,
     'Either the trace is damaged or its rr is newer than Revenant knows.',
   );
+}
 
 export const noTask = ({ frameTime, tid }: TraceFrame): RevenantError =>
   new RevenantError(
