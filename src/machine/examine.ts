@@ -20,7 +20,7 @@ export interface Examination {
   findings: Finding[];
   passed: boolean;
   /** Why the processor does not count the program's branches; null: it does. */
-  branchCounter: string | null;
+  branchCounterProblem: string | null;
   /** Exceptions that it does not raise, or otherwise, and that replays complete. */
   leftOut: LeftOut[];
 }
@@ -77,7 +77,7 @@ export function examine(transport: VcpuTransport): Examination {
   const xcr0 = supportedXcr0(native.cpuid);
   const {
     findings: own,
-    branchCounter,
+    branchCounterProblem,
     leftOut,
   } = attest(Machine.create(transport, withUmip(native)), 'every');
   const other = attest(Machine.create(transport, otherProcessor(native)), 'every').findings;
@@ -92,7 +92,7 @@ export function examine(transport: VcpuTransport): Examination {
     cpuid: cpuidRecords(native.cpuid),
     findings,
     passed: findings.every((finding) => finding.ok),
-    branchCounter,
+    branchCounterProblem,
     leftOut,
   };
 }

@@ -62,7 +62,7 @@ const attestation = (name: string): Attestation => ({
   cpuidHere: [],
   leftOut: [],
   dataBreakpoints: true,
-  branchCounter: 'none here',
+  branchCounterProblem: 'none here',
 });
 
 describe('judge', () => {

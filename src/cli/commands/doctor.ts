@@ -129,7 +129,7 @@ function machineText({ kind, problem, hint, examination }: Report, width: number
     const why = [problem, hint].filter((text) => text !== null && text !== undefined);
     return [`${NAMES[kind]}: none`, ...why.map((text) => hang('  ', text, width)), ''].join('\n');
   }
-  const { passed, description, xcr0, cpuid, findings, branchCounter, leftOut } = examination;
+  const { passed, description, xcr0, cpuid, findings, branchCounterProblem, leftOut } = examination;
   const passes = findings.filter((finding) => finding.ok).length;
   const verdict = passed
     ? 'gives programs the processor that it is told to'
@@ -140,7 +140,7 @@ function machineText({ kind, problem, hint, examination }: Report, width: number
     ['machine', description],
     ['XCR0', xcr0Text(xcr0)],
     ['instructions', announcedInstructions(cpuid).join(' ')],
-    ['ticks', ticksText(branchCounter)],
+    ['ticks', ticksText(branchCounterProblem)],
     ['checks', `${passes} of ${findings.length} passed`],
     ...(leftOut.length > 0 ? [['exceptions', leftOutText(leftOut)] as [string, string]] : []),
     ...failed.slice(0, MOST_FAILURES).map((text): [string, string] => ['FAILED', text]),
@@ -216,7 +216,7 @@ function reportJson({ kind, problem, hint, examination, judgement }: Report): ob
     xcr0: examination.xcr0,
     features: xcr0Names(examination.xcr0),
     instructions: announcedInstructions(examination.cpuid),
-    branchCounter: examination.branchCounter === null,
+    branchCounter: examination.branchCounterProblem === null,
     findings: examination.findings,
   };
   return { kind, problem, hint, delivers, trace: judgement && { canReplay: judgement.ok, ...judgement } };

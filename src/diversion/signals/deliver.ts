@@ -14,6 +14,7 @@ import {
   type SignalAction,
 } from '../../engine/task/signal-state.js';
 import { convertImage } from '../../engine/x86/xstate-image.js';
+import { Errno } from '../errno.js';
 import type { Kernel } from '../kernel.js';
 import { NO_FAULT, type Thread } from '../process.js';
 import { exitProcess } from '../tasks/exit.js';
@@ -139,7 +140,8 @@ function pushFrame(
     const memory = kernel.memoryOf(thread);
     memory.write(place.xstate, composeXstate(image, layout));
     memory.write(place.frame, frame);
-  } catch {
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
     return false;
   }
   core.setVectors(task, null);
@@ -167,7 +169,8 @@ export function sigreturn(kernel: Kernel, thread: Thread): void {
       core.setVectors(task, core.vectors.fromRecorded(parseXstate(area, layout)));
     }
     takeUp(kernel, thread);
-  } catch {
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
     sendFault(kernel, thread, faultSignal(Sig.SEGV, Code.kernel, 0n));
   }
 }

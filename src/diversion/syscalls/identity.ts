@@ -19,9 +19,9 @@ const RLIMITS = 16;
 const INFINITE = 0xffff_ffff_ffff_ffffn;
 const SYSINFO_BYTES = 112;
 const MIB = 2n ** 20n;
-/** A call gives less than was asked for, as it may. */
 /** Who yields waits for others; as long as a short turn of theirs. */
 const YIELD_NANOS = 50_000n;
+/** A call gives less than was asked for, as it may. */
 const MAX_RANDOM = 1 << 20;
 
 function uname(call: Call): number {
@@ -148,13 +148,17 @@ function affinity(call: Call): number {
   return 8;
 }
 
-/** Changing ids: to what they are already, or not. */
-function setIds(of: (process: Process) => readonly number[]) {
+/** As an id in calls that set several: it stays. */
+const UNCHANGED = 0xffff_ffff;
+
+/** Changing ids: to what they are already, or not. @param count of ids that the call has */
+function setIds(count: 1 | 2 | 3, of: (process: Process) => readonly number[]) {
   return (call: Call): number => {
-    const { process } = call.thread;
-    const known = of(process);
-    const wanted = call.args.slice(0, 1).map((id) => id | 0);
-    return wanted.every((id) => id === -1 || known.includes(id)) || known.includes(0) ? 0 : fail(E.EPERM);
+    const known = of(call.thread.process);
+    const wanted = call.args.slice(0, count).map((id) => id >>> 0);
+    if (count === 1 && wanted[0] === UNCHANGED) fail(E.EINVAL);
+    const isAllowed = known.includes(0) || wanted.every((id) => id === UNCHANGED || known.includes(id));
+    return isAllowed ? 0 : fail(E.EPERM);
   };
 }
 
@@ -177,12 +181,12 @@ export const identityCalls: Handlers = {
   getresuid: (call) => triple(call, users(call.thread.process)[0], users(call.thread.process)[1]),
   getresgid: (call) => triple(call, groups(call.thread.process)[0], groups(call.thread.process)[1]),
   getgroups: () => 0,
-  setuid: setIds(users),
-  setgid: setIds(groups),
-  setresuid: setIds(users),
-  setresgid: setIds(groups),
-  setreuid: setIds(users),
-  setregid: setIds(groups),
+  setuid: setIds(1, users),
+  setgid: setIds(1, groups),
+  setresuid: setIds(3, users),
+  setresgid: setIds(3, groups),
+  setreuid: setIds(2, users),
+  setregid: setIds(2, groups),
   setgroups: () => fail(E.EPERM),
   getpgrp: ({ thread }) => thread.process.group,
   getpgid: (call) => processOf(call, call.args[0]).group,

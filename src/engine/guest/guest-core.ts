@@ -90,7 +90,7 @@ export class GuestCore {
     this.current = null;
   }
 
-  /** The task's image as `Task.xstate` has it; costs an exit where the task is on the vCPU. */
+  /** The task's vector state as a standard image of the hardware's that is the caller's; costs an exit where the task is on the vCPU. */
   vectorState(task: Task): Uint8Array {
     if (task === this.current) return this.vectors.save(null);
     return this.vectors.copy(task.xstate);
@@ -121,17 +121,6 @@ export class GuestCore {
     const { current } = this;
     if (current && (task === current || task.space === current.space))
       loadDescriptors(this.machine.context, current);
-  }
-
-  /** Vector state of a task that may be on the vCPU, as a standard image of the hardware's that is the caller's. */
-  vectorImage(task: Task): Uint8Array {
-    return task === this.current ? this.vectors.save(null) : this.vectors.copy(task.xstate);
-  }
-
-  /** The counterpart of `vectorImage`. */
-  setVectorImage(task: Task, image: Uint8Array): void {
-    if (task === this.current) this.vectors.load(image);
-    else task.xstate = image;
   }
 
   /** What the recorder makes of a task that enters the kernel by a 64-bit system call instruction. */

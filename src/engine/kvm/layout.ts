@@ -1,6 +1,6 @@
 /**
  * The control block and the ring-0 image as TypeScript sees them. Must match native/kvm/control.h and
- * native/kvm/ring0/layout.h, where each field is explained; test/kvm/layout.spec.ts compares them.
+ * native/kvm/ring0/layout.h, where each field is explained; test/native/layout.spec.ts compares them.
  */
 
 /** Byte offsets into the control block, which begins the pool. */

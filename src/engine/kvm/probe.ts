@@ -33,7 +33,7 @@ export interface Attestation {
   /** Results of CPUID that are not as recorded here, so that it is answered in software. */
   cpuidHere: string[];
   /** Why the processor does not count the program's branches; null: it does. */
-  branchCounter: string | null;
+  branchCounterProblem: string | null;
   /** Debug registers stop accesses to data; where they do not, watched pages are protected. */
   dataBreakpoints: boolean;
   /** Exceptions that this machine leaves out, as far as was looked: those of WATCHED, or all. */
@@ -65,7 +65,7 @@ class Probe {
   readonly guest: ProbeGuest;
   private readonly findings: Finding[] = [];
   private xcr0Seen: bigint | null = null;
-  private branchCounter: string | null = 'not looked for';
+  private branchCounterProblem: string | null = 'not looked for';
   private cpuidHere: string[] = [];
   private has = { xsavec: false, xgetbv1: false, compactedXrstor: false, dataBreakpoints: false };
 
@@ -103,7 +103,7 @@ class Probe {
       xcr0Seen: this.xcr0Seen,
       findings: this.findings,
       passed: this.findings.every((finding) => finding.ok),
-      branchCounter: this.branchCounter,
+      branchCounterProblem: this.branchCounterProblem,
       cpuidHere: this.cpuidHere,
       leftOut: [...this.machine.leftOut],
       ...this.has,
@@ -114,7 +114,7 @@ class Probe {
   private countBranches(): void {
     const found = findBranchCounter(this.machine, this.guest);
     this.machine.branchCounter = typeof found === 'string' ? null : found;
-    this.branchCounter = typeof found === 'string' ? found : null;
+    this.branchCounterProblem = typeof found === 'string' ? found : null;
   }
 
   /** Nothing that a replay needs, where it completes what is left out. */

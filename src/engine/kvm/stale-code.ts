@@ -1,6 +1,6 @@
 import type { Gpa } from '../base/address.js';
 
-/** Byte offsets into the pool; must match native/machine/machine_area.h (test/kvm/layout.spec.ts). */
+/** Byte offsets into the pool; must match native/machine/machine_area.h (test/native/layout.spec.ts). */
 export const MachineArea = { stale_count: 0xf014, stale: 0xf020, transfer: 0xfc20, maxStale: 64 } as const;
 
 const STALE_COUNT = MachineArea.stale_count / 4;

@@ -98,6 +98,21 @@ export class ElfFile {
     return table && new ElfFile(reader, header, parseSegments(table, count));
   }
 
+  /** e_type: 2 for a program at fixed addresses, 3 for one, or a library, that may lie anywhere. */
+  get type(): number {
+    return this.header.getUint16(16, true);
+  }
+
+  /** Where in the file the program headers are (e_phoff). */
+  get headersAt(): number {
+    return readAddress(this.header, 32);
+  }
+
+  /** How many there are (e_phnum), broken ones too. */
+  get headerCount(): number {
+    return this.header.getUint16(56, true);
+  }
+
   /** e_entry, as linked. */
   get entry(): number {
     return readAddress(this.header, 24);

@@ -126,9 +126,9 @@ function setSlots(registers: RegisterWords, slot: number, words: Uint32Array): v
 }
 
 function setLegacyVectors({ core, caller, target }: Call, from: Gva): void {
-  const image = core.vectorImage(target);
+  const image = core.vectorState(target);
   setLegacyState(image, caller.space.readExactly(from, FXSAVE_BYTES, 'x87 and SSE registers for ptrace'));
-  core.setVectorImage(target, image);
+  core.setVectors(target, image);
 }
 
 function archPrctl({ core, target, frame }: Call): void {
@@ -151,5 +151,5 @@ function setRegisterSet(call: Call): void {
   if (address !== Note.x86Xstate) return;
   const image = new Uint8Array(core.vectors.recorded.size);
   caller.space.read(base, image.subarray(0, Math.min(size, image.length)));
-  core.setVectorImage(target, core.vectors.fromRecorded(image));
+  core.setVectors(target, core.vectors.fromRecorded(image));
 }

@@ -2,7 +2,10 @@ import { describe, expect, it } from 'vitest';
 import type { Attestation } from '../../kvm/probe.js';
 import { tickStrategyFor } from './choose.js';
 
-const seen = (findings: Record<string, boolean>, branchCounter: string | null = 'none'): Attestation => ({
+const seen = (
+  findings: Record<string, boolean>,
+  branchCounterProblem: string | null = 'none',
+): Attestation => ({
   kind: 'host',
   description: 'a machine',
   xcr0Seen: 7n,
@@ -14,7 +17,7 @@ const seen = (findings: Record<string, boolean>, branchCounter: string | null = 
   cpuidHere: [],
   leftOut: [],
   dataBreakpoints: true,
-  branchCounter,
+  branchCounterProblem,
 });
 
 describe('tickStrategyFor', () => {

@@ -14,7 +14,8 @@ const STEP = 'single step';
 export function tickStrategyFor(attestation: Attestation, verify: boolean): TickStrategyName {
   const has = (name: string): boolean =>
     attestation.findings.some((finding) => finding.name === name && finding.ok);
-  if (has(BREAKPOINT)) return !verify ? 'match' : attestation.branchCounter === null ? 'counter' : 'branches';
+  if (has(BREAKPOINT))
+    return !verify ? 'match' : attestation.branchCounterProblem === null ? 'counter' : 'branches';
   if (has(STEP)) return 'steps';
   throw new RevenantError(
     'E_MACHINE_CANNOT',
