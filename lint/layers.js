@@ -37,18 +37,29 @@ const table = {
   'engine/travel':
     'engine/{base,trace,x86,symbols,mm,task,target.ts,guest,replay} engine/guest/stops engine/replay/{plan,state,run,ticks}',
   'engine/persist': 'engine/{base,trace,x86,mm,task,guest,replay,travel} engine/replay/{plan,state}',
+  'diversion/base': 'engine/{base,host,mm}',
+  'diversion/files': 'engine/{base,host,kvm,mm,task} diversion/base',
+  'diversion/kernel': 'engine/{base,x86,mm,task,guest} diversion/{base,files}',
+  'diversion/devices': 'engine/{base,kvm,mm,task} diversion/{base,files,kernel}',
+  'diversion/signals': 'engine/{base,x86,task} diversion/kernel',
+  'diversion/tasks': 'engine/{base,x86,mm,task,guest} diversion/{base,kernel,signals}',
+  'diversion/exec': 'engine/{base,symbols,kvm,mm,task} diversion/{base,files,kernel,tasks}',
+  'diversion/syscalls': 'engine/{base,mm,task} diversion/{base,files,kernel,devices,signals,tasks,exec}',
+  'diversion/run':
+    'engine/{base,x86,kvm,mm,task,target.ts,guest} engine/guest/stops diversion/{base,files,kernel,signals,tasks,syscalls}',
+  'diversion/call': 'engine/{base,symbols,target.ts,guest}',
   diversion:
-    'engine/{base,host,trace,x86,symbols,kvm,mm,task,target.ts,guest} engine/guest/stops engine/replay/{state,program} engine/replay/syscalls/facts',
+    'engine/{base,trace,x86,mm,task,target.ts,guest} engine/guest/stops engine/replay/{state,program} engine/replay/syscalls/facts diversion/{base,files,kernel,devices,tasks,syscalls,run,call}',
   debugger: 'engine/{base,x86,mm,target.ts}',
   machine: 'engine/{base,trace,x86,kvm}',
-  expressions: 'engine/{base,trace,x86,symbols,mm,target.ts,guest} diversion debugger',
+  expressions: 'engine/{base,trace,x86,symbols,mm,target.ts,guest} diversion/call debugger',
   recording:
-    'engine/{base,host,trace,x86,symbols,kvm,mm,task,target.ts,guest,travel,persist} engine/replay/state diversion machine expressions',
+    'engine/{base,host,trace,x86,symbols,kvm,mm,task,target.ts,guest,travel,persist} engine/replay/state diversion/{base,call} diversion machine expressions',
   api: 'engine/{base,trace,symbols,mm,task,target.ts,travel} expressions recording',
   'index.ts':
     'engine/{base,trace,symbols,kvm,target.ts,replay,persist} engine/replay/state machine expressions recording api',
   jobs: 'engine/{base,trace,symbols}',
-  cli: 'engine/{base,trace,x86,kvm,target.ts,replay,travel,persist} engine/replay/{state,ticks,report} diversion debugger machine expressions recording jobs',
+  cli: 'engine/{base,trace,x86,kvm,target.ts,replay,travel,persist} engine/replay/{state,ticks,report} diversion/base diversion debugger machine expressions recording jobs',
   bench:
     'engine/{base,trace,target.ts,replay,travel,persist} engine/replay/{state,ticks} machine recording cli',
 };

@@ -4,7 +4,7 @@ import type { Gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { parsePlace, parseSymbolOffset, PLACES_HINT, type PlaceText } from '../engine/base/place.js';
 import type { TravelTarget } from '../engine/travel/target.js';
-import { DEFAULT_POLICY } from '../diversion/policy.js';
+import { DEFAULT_POLICY } from '../diversion/base/policy.js';
 import type { DiversionSource } from '../diversion/start.js';
 import type { Answer, QuestionAnswerer } from '../jobs/questions/answerer.js';
 import type { Ask, JobSpec, MemoryType, Place as JobPlace } from '../jobs/spec.js';

@@ -14,11 +14,11 @@ import { REAL_TIMER, type RecordedSignals, type RecordedTimer } from '../engine/
 import { signalBit } from '../engine/task/signal-state.js';
 import type { Task, ThreadGroup } from '../engine/task/task.js';
 import { readAuxv, workingDirectory } from '../engine/task/initial-stack.js';
-import { Process, Thread, type Credentials, type Place } from './process.js';
-import type { Kernel } from './kernel.js';
+import { Process, Thread, type Credentials, type Place } from './kernel/process.js';
+import type { Kernel } from './kernel/kernel.js';
 import { toNanos } from './recorded-clocks.js';
 import { waitForRelease } from './tasks/clone.js';
-import type { RecordedDescriptors } from './files/recorded.js';
+import type { RecordedDescriptors } from './devices/recorded.js';
 import { SYSCALL_LENGTH } from '../engine/x86/constants.js';
 
 const LOCKED_BY_TRACER = 2;

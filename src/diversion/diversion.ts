@@ -18,10 +18,10 @@ import type { Vma } from '../engine/mm/vma.js';
 import { SIG_DFL, SIG_IGN } from '../engine/task/signal-state.js';
 import type { Task } from '../engine/task/task.js';
 import { convertImage } from '../engine/x86/xstate-image.js';
-import type { Kernel } from './kernel.js';
-import type { Thread } from './process.js';
+import type { Kernel } from './kernel/kernel.js';
+import type { Thread } from './kernel/process.js';
 import type { Scheduler } from './run/scheduler.js';
-import { SIGINFO_BYTES, faultSignal, type Signal } from './signals/pending.js';
+import { SIGINFO_BYTES, faultSignal, type Signal } from './kernel/pending.js';
 import { putAside, takeUp } from './tasks/wait.js';
 
 export interface DiversionParts {

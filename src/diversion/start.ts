@@ -12,21 +12,21 @@ import { noteAllMapped } from '../engine/replay/syscalls/facts/mapped.js';
 import type { Task } from '../engine/task/task.js';
 import { adoptTasks } from './begin.js';
 import { RETURN_ADDRESS } from './call/caller.js';
-import { DiversionClock, type ClockMode } from './clock.js';
+import { DiversionClock, type ClockMode } from './base/clock.js';
 import { Diversion } from './diversion.js';
-import { randomOf } from './random.js';
+import { randomOf } from './base/random.js';
 import { recordedOffsets, standingTime } from './recorded-clocks.js';
 import { FileSystem } from './files/file-system.js';
 import { HostFiles, HostHandles, RealFolder } from './files/host-files.js';
 import type { FileLayer } from './files/node.js';
 import { Overlay } from './files/overlay.js';
-import { RecordedDescriptors } from './files/recorded.js';
-import { SpecialFiles } from './files/special.js';
+import { RecordedDescriptors } from './devices/recorded.js';
+import { SpecialFiles } from './devices/special.js';
 import { TraceFiles } from './files/trace-files.js';
 import { WorldFiles } from './files/world-files.js';
-import { DiversionEnded, Kernel, type RecordedFacts } from './kernel.js';
-import { DEFAULT_POLICY, type DiversionPolicy } from './policy.js';
-import { DiversionRunner } from './run/runner.js';
+import { DiversionEnded, Kernel, type RecordedFacts } from './kernel/kernel.js';
+import { DEFAULT_POLICY, type DiversionPolicy } from './base/policy.js';
+import { TaskRunner } from './run/task-runner.js';
 import { Scheduler } from './run/scheduler.js';
 import { Stops } from './run/stops.js';
 import { dispatcherFor } from './syscalls/table.js';
@@ -68,7 +68,7 @@ export function startDiversion(
     descriptors.settle();
     kernel.openTerminal = () => descriptors.terminal;
     const stops = new GuestStops(core.machine, core.memory, source.dataBreakpoints ?? false);
-    const runner = new DiversionRunner(core, kernel.clock, stops);
+    const runner = new TaskRunner(core, kernel.clock, stops);
     const scheduler = new Scheduler(kernel, runner, dispatcherFor(kernel), new Stops(stops));
     const end = (): void => {
       try {

@@ -3,7 +3,7 @@ import { requirePlace } from '../../engine/base/place.js';
 import type { Logger } from '../../engine/base/log.js';
 import type { ExpressionValue } from '../../expressions/value.js';
 import { divert, type DivertOptions } from '../../recording/divert.js';
-import type { ClockMode } from '../../diversion/clock.js';
+import type { ClockMode } from '../../diversion/base/clock.js';
 import { jsonValue } from '../failure.js';
 import { PlaceNavigator } from '../../recording/navigator.js';
 import { type OpenedTarget, openTarget } from '../debug/open-target.js';

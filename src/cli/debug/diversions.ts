@@ -2,7 +2,7 @@ import { invariant } from '../../engine/base/errors.js';
 import type { StartDiversion } from '../../engine/target.js';
 import { TravelTarget } from '../../engine/travel/target.js';
 import { policyOf, startForDebugger } from '../../recording/divert.js';
-import type { ClockMode } from '../../diversion/clock.js';
+import type { ClockMode } from '../../diversion/base/clock.js';
 
 export interface DiversionOptions {
   allowWrites?: string[];

@@ -1,6 +1,6 @@
 /** Program headers of an ELF64 executable as execve(2) reads them. */
 import type { FileContent } from '../files/node.js';
-import { E, fail } from '../errno.js';
+import { E, fail } from '../base/errno.js';
 import { nameOf } from '../../engine/base/names.js';
 import { ElfFile, PT_LOAD, type ElfSegment } from '../../engine/symbols/elf.js';
 

@@ -1,4 +1,4 @@
-import type { Credentials } from '../process.js';
+import type { Credentials } from '../kernel/process.js';
 import { nameBytes } from '../../engine/base/names.js';
 
 /** AT_* (include/uapi/linux/auxvec.h). */

@@ -1,4 +1,4 @@
-import { E, fail } from '../errno.js';
+import { E, fail } from '../base/errno.js';
 import type { OpenFile } from './open-file.js';
 
 interface Descriptor {

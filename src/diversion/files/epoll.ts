@@ -1,4 +1,4 @@
-import { E, fail } from '../errno.js';
+import { E, fail } from '../base/errno.js';
 import type { FileStat } from './node.js';
 import { deviceStat, OpenFile, Poll } from './open-file.js';
 

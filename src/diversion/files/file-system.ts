@@ -1,6 +1,6 @@
 import type { Logger } from '../../engine/base/log.js';
 import { hostCall, hostStat } from '../../engine/host/libc.js';
-import { check, E, fail } from '../errno.js';
+import { check, E, fail } from '../base/errno.js';
 import { WritableHostFile, type HostHandles, type RealFolder } from './host-files.js';
 import type { MemoryFile } from './memory-file.js';
 import type { Overlay } from './overlay.js';

@@ -1,5 +1,5 @@
 import { hostCall, hostFstat, hostMount, hostStat, type HostStat } from '../../engine/host/libc.js';
-import { check, E, fail } from '../errno.js';
+import { check, E, fail } from '../base/errno.js';
 import { Mode, Open, type DirectoryEntry, type FileContent, type FileLayer, type Node } from './node.js';
 import { nameOf } from '../../engine/base/names.js';
 import { isInside, parentOf } from './paths.js';

@@ -1,5 +1,5 @@
 import { hostCall } from '../../engine/host/libc.js';
-import { check, E, Errno, fail } from '../errno.js';
+import { check, E, Errno, fail } from '../base/errno.js';
 import { Mode, Open, type FileStat } from './node.js';
 import { deviceStat, OpenFile, Poll } from './open-file.js';
 

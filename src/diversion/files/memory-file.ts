@@ -1,7 +1,7 @@
 import { PAGE_SIZE } from '../../engine/base/address.js';
 import type { GuestMemory } from '../../engine/kvm/guest-memory.js';
 import { SharedObject } from '../../engine/mm/backing.js';
-import { E, fail } from '../errno.js';
+import { E, fail } from '../base/errno.js';
 import { Mode, type FileContent, type FileStat } from './node.js';
 
 /** Bytes that written files may hold together. */

@@ -1,4 +1,4 @@
-import { E, fail } from '../errno.js';
+import { E, fail } from '../base/errno.js';
 import { Mode, Open, type DirectoryEntry, type FileContent, type FileStat, type Node } from './node.js';
 
 /** POLL* of poll(2). */

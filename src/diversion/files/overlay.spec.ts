@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { gpa } from '../../engine/base/address.js';
 import { silentLogger } from '../../engine/base/log.js';
 import { GuestMemory } from '../../engine/kvm/guest-memory.js';
-import { Errno, E } from '../errno.js';
+import { Errno, E } from '../base/errno.js';
 import { FileSystem } from './file-system.js';
 import { HostHandles } from './host-files.js';
 import { Mode, Open, type FileContent, type FileLayer, type Node } from './node.js';

@@ -1,5 +1,5 @@
 import type { GuestMemory } from '../../engine/kvm/guest-memory.js';
-import { E, fail } from '../errno.js';
+import { E, fail } from '../base/errno.js';
 import { FileBudget, MemoryFile } from './memory-file.js';
 import {
   Mode,

@@ -1,4 +1,4 @@
-import { Errno, E, fail } from '../errno.js';
+import { Errno, E, fail } from '../base/errno.js';
 import { Mode, Open, type FileStat } from './node.js';
 import { OpenFile, Poll } from './open-file.js';
 

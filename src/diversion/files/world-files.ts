@@ -1,6 +1,6 @@
 import { RecordedContent } from '../../engine/task/recorded-content.js';
 import type { ListedName, RecordedWorld } from '../../engine/task/recorded-files.js';
-import { E, fail } from '../errno.js';
+import { E, fail } from '../base/errno.js';
 import {
   Mode,
   statOf,

@@ -2,13 +2,13 @@ import { invariant } from '../../engine/base/errors.js';
 import { Reg, getSigned, getUnsigned, setSigned } from '../../engine/base/registers.js';
 import type { Gva } from '../../engine/base/address.js';
 import type { DebugStop, LifecycleKind, RunRequest } from '../../engine/target.js';
-import { DiversionEnded, isMemoryLimit, type Kernel } from '../kernel.js';
-import type { Process, Thread } from '../process.js';
-import { deliver, hasSignal, matters, takeSignal } from '../signals/deliver.js';
-import { Sig, type Signal } from '../signals/pending.js';
+import { DiversionEnded, isMemoryLimit, type Kernel } from '../kernel/kernel.js';
+import type { Process, Thread } from '../kernel/process.js';
+import { deliver, hasSignal, matters, takeSignal } from '../tasks/deliver.js';
+import { Sig, type Signal } from '../kernel/pending.js';
 import { sendFault } from '../signals/send.js';
 import type { Dispatcher } from '../syscalls/dispatch.js';
-import type { DiversionRunner, RunStop } from './runner.js';
+import type { TaskRunner, RunStop } from './task-runner.js';
 import { SpinWatch } from './spin.js';
 import type { Stops } from './stops.js';
 import { fireTimers } from './timers.js';
@@ -46,7 +46,7 @@ export class Scheduler {
 
   constructor(
     private readonly kernel: Kernel,
-    private readonly runner: DiversionRunner,
+    private readonly runner: TaskRunner,
     private readonly calls: Dispatcher,
     readonly stops: Stops,
   ) {

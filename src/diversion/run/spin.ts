@@ -4,8 +4,8 @@ import type { GuestCore } from '../../engine/guest/guest-core.js';
 import type { Task } from '../../engine/task/task.js';
 import { MAX_INSTRUCTION_LENGTH } from '../../engine/x86/decode.js';
 import { storesOf, type Store } from '../../engine/x86/operands.js';
-import type { Spin } from '../process.js';
-import type { DiversionRunner, RunStop } from './runner.js';
+import type { Spin } from '../kernel/process.js';
+import type { TaskRunner, RunStop } from './task-runner.js';
 
 /** Instructions of the longest loop that is recognised. */
 const LONGEST = 1024;
@@ -25,7 +25,7 @@ export class SpinWatch {
 
   constructor(
     private readonly core: GuestCore,
-    private readonly runner: DiversionRunner,
+    private readonly runner: TaskRunner,
   ) {}
 
   /** Whether the task, which may be anywhere, is in such a loop; then it stands at the loop's own place. */

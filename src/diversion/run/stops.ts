@@ -1,7 +1,7 @@
 import type { Gva } from '../../engine/base/address.js';
 import type { GuestStops } from '../../engine/guest/stops/guest-stops.js';
 import type { Breakpoint, DebugStop, Watchpoint } from '../../engine/target.js';
-import type { Thread } from '../process.js';
+import type { Thread } from '../kernel/process.js';
 
 /**
  * Breakpoints and watchpoints of a diversion. GuestStops finds them while the guest runs; what the emulated kernel

@@ -1,5 +1,5 @@
-import type { Kernel } from '../kernel.js';
-import { Sig, timerSignal, userSignal, Code } from '../signals/pending.js';
+import type { Kernel } from '../kernel/kernel.js';
+import { Sig, timerSignal, userSignal, Code } from '../kernel/pending.js';
 import { send } from '../signals/send.js';
 
 /** Sends the signals of timers that are due. */

@@ -1,7 +1,7 @@
 import { TimerFd } from '../files/pipe.js';
-import type { Kernel } from '../kernel.js';
-import type { Thread } from '../process.js';
-import { hasSignal } from '../signals/deliver.js';
+import type { Kernel } from '../kernel/kernel.js';
+import type { Thread } from '../kernel/process.js';
+import { hasSignal } from '../tasks/deliver.js';
 import { pollWait } from '../tasks/wait.js';
 
 /**

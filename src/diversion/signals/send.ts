@@ -1,7 +1,7 @@
 import { DEFAULT_ACTION, SIG_DFL, SIG_IGN, signalBit } from '../../engine/task/signal-state.js';
-import type { Kernel } from '../kernel.js';
-import type { Process, Thread } from '../process.js';
-import { Sig, defaultAction, type Signal } from './pending.js';
+import type { Kernel } from '../kernel/kernel.js';
+import type { Process, Thread } from '../kernel/process.js';
+import { Sig, defaultAction, type Signal } from '../kernel/pending.js';
 
 /** Sends a signal to a process, or to one of its threads. Ignored ones are not kept. */
 export function send(kernel: Kernel, process: Process, signal: Signal, thread: Thread | null): void {

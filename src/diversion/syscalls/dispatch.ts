@@ -1,11 +1,11 @@
 import { syscallName } from '../../engine/base/syscalls.js';
 import { Reg, getSigned, getUnsigned, setSigned } from '../../engine/base/registers.js';
-import { E } from '../errno.js';
+import { E } from '../base/errno.js';
 import { Open } from '../files/node.js';
 import { EventFd } from '../files/pipe.js';
-import type { Kernel } from '../kernel.js';
-import type { Thread, Wait } from '../process.js';
-import type { UserMemory } from '../user-memory.js';
+import type { Kernel } from '../kernel/kernel.js';
+import type { Thread, Wait } from '../kernel/process.js';
+import type { UserMemory } from '../base/user-memory.js';
 import { attempt, finishCall, restoreMask } from '../tasks/wait.js';
 
 /** One system call of one thread. */

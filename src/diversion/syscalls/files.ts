@@ -1,6 +1,6 @@
 import { FcntlDup } from '../../engine/base/linux.js';
-import { E, fail } from '../errno.js';
-import { InotifyFd, PidFd, SignalFd } from '../files/event-files.js';
+import { E, fail } from '../base/errno.js';
+import { InotifyFd, PidFd, SignalFd } from '../devices/event-files.js';
 import { Mode, Open } from '../files/node.js';
 import { EventFd, TimerFd, makePipe } from '../files/pipe.js';
 import { OpenDirectory, RegularFile, type OpenFile } from '../files/open-file.js';

@@ -1,8 +1,8 @@
 import type { Gva } from '../../engine/base/address.js';
 import { Prot } from '../../engine/mm/vma.js';
-import { E, fail } from '../errno.js';
-import type { Wait } from '../process.js';
-import { ALL_BITS } from '../tasks/futex.js';
+import { E, fail } from '../base/errno.js';
+import type { Wait } from '../kernel/process.js';
+import { ALL_BITS } from '../kernel/futex.js';
 import { startOf, type Call, type Handlers, type Outcome } from './dispatch.js';
 import { readTimespec } from './time.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { E, Errno } from '../errno.js';
+import { E, Errno } from '../base/errno.js';
 import type { Call } from './dispatch.js';
 import { identityCalls } from './identity.js';
 

@@ -1,8 +1,8 @@
 import type { Gva } from '../../engine/base/address.js';
 import { ArchPrctl, PR_SET_NAME } from '../../engine/base/linux.js';
 import { Reg, getRegister, setRegister } from '../../engine/base/registers.js';
-import { E, fail } from '../errno.js';
-import type { Process } from '../process.js';
+import { E, fail } from '../base/errno.js';
+import type { Process } from '../kernel/process.js';
 import type { Call, Handlers } from './dispatch.js';
 import { nameBytes, nameOf } from '../../engine/base/names.js';
 

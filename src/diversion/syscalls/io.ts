@@ -1,8 +1,8 @@
-import { E, fail, Errno } from '../errno.js';
+import { E, fail, Errno } from '../base/errno.js';
 import { Open } from '../files/node.js';
 import type { OpenFile } from '../files/open-file.js';
-import type { Wait } from '../process.js';
-import { Sig, Code, userSignal } from '../signals/pending.js';
+import type { Wait } from '../kernel/process.js';
+import { Sig, Code, userSignal } from '../kernel/pending.js';
 import { send } from '../signals/send.js';
 import type { Call, Outcome } from './dispatch.js';
 

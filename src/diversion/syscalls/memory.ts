@@ -3,9 +3,9 @@ import { Madvise, MapFlag, MremapFlag, PROT_GROWSDOWN } from '../../engine/base/
 import { SharedObject, type Backing } from '../../engine/mm/backing.js';
 import { Prot, isShared, type MappedFile, type Vma } from '../../engine/mm/vma.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
-import { E, fail } from '../errno.js';
+import { E, fail } from '../base/errno.js';
 import type { OpenFile } from '../files/open-file.js';
-import { findGap } from '../memory/placement.js';
+import { findGap } from '../base/placement.js';
 import type { Call, Handlers } from './dispatch.js';
 
 const PROT_MASK = 7;

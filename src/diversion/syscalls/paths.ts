@@ -1,4 +1,4 @@
-import { E, fail } from '../errno.js';
+import { E, fail } from '../base/errno.js';
 import { Mode, Open, statOf, type FileStat, type Node } from '../files/node.js';
 import { OpenDirectory, RegularFile, openDevice, type OpenFile } from '../files/open-file.js';
 import type { Found } from '../files/file-system.js';

@@ -1,8 +1,8 @@
-import { E, fail } from '../errno.js';
+import { E, fail } from '../base/errno.js';
 import { EpollSet } from '../files/epoll.js';
 import { Open } from '../files/node.js';
 import { Poll } from '../files/open-file.js';
-import type { Wait } from '../process.js';
+import type { Wait } from '../kernel/process.js';
 import { startOf, type Call, type Handlers, type Outcome } from './dispatch.js';
 import { useMask } from './signals.js';
 import { deadlineAt, readTimeval } from './time.js';

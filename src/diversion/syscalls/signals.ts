@@ -10,10 +10,10 @@ import {
   writeAction,
   type SignalAction,
 } from '../../engine/task/signal-state.js';
-import { E, fail } from '../errno.js';
-import { PidFd } from '../files/event-files.js';
-import type { Process, Wait } from '../process.js';
-import { isOnAltStack, sigreturn } from '../signals/deliver.js';
+import { E, fail } from '../base/errno.js';
+import { PidFd } from '../devices/event-files.js';
+import type { Process, Wait } from '../kernel/process.js';
+import { isOnAltStack, sigreturn } from '../tasks/deliver.js';
 import {
   Code,
   HIGHEST_SIGNAL,
@@ -22,7 +22,7 @@ import {
   defaultAction,
   queuedSignal,
   userSignal,
-} from '../signals/pending.js';
+} from '../kernel/pending.js';
 import { send } from '../signals/send.js';
 import type { Call, Handlers, Outcome } from './dispatch.js';
 import { deadlineAt } from './time.js';

@@ -1,5 +1,5 @@
-import { E, fail } from '../errno.js';
-import { QuietSocket } from '../files/event-files.js';
+import { E, fail } from '../base/errno.js';
+import { QuietSocket } from '../devices/event-files.js';
 import { HostSocket } from '../files/host-socket.js';
 import { Mode, Open } from '../files/node.js';
 import type { OpenFile } from '../files/open-file.js';

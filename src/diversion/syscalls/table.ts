@@ -1,4 +1,4 @@
-import type { Kernel } from '../kernel.js';
+import type { Kernel } from '../kernel/kernel.js';
 import { Dispatcher } from './dispatch.js';
 import { fileCalls } from './files.js';
 import { futexCalls } from './futex.js';

@@ -1,7 +1,7 @@
 import { CloneFlag } from '../../engine/base/linux.js';
-import { E, fail } from '../errno.js';
-import type { Process, Wait } from '../process.js';
-import { HIGHEST_SIGNAL, childSignal, Sig } from '../signals/pending.js';
+import { E, fail } from '../base/errno.js';
+import type { Process, Wait } from '../kernel/process.js';
+import { HIGHEST_SIGNAL, childSignal, Sig } from '../kernel/pending.js';
 import { cloneThread, type CloneRequest } from '../tasks/clone.js';
 import { exitProcess, exitThread } from '../tasks/exit.js';
 import { executeProgram } from '../exec/execute.js';

@@ -1,9 +1,9 @@
-import { E, fail } from '../errno.js';
+import { E, fail } from '../base/errno.js';
 import { TimerFd } from '../files/pipe.js';
-import type { PosixTimer } from '../kernel.js';
-import type { Wait } from '../process.js';
-import { HIGHEST_SIGNAL, Sig } from '../signals/pending.js';
-import type { UserMemory } from '../user-memory.js';
+import type { PosixTimer } from '../kernel/kernel.js';
+import type { Wait } from '../kernel/process.js';
+import { HIGHEST_SIGNAL, Sig } from '../kernel/pending.js';
+import type { UserMemory } from '../base/user-memory.js';
 import { startOf, type Call, type Handlers } from './dispatch.js';
 
 const BILLION = 1_000_000_000n;

@@ -8,10 +8,10 @@ import { THREAD_LOCALS, ThreadLocals } from '../../engine/guest/rr-abi.js';
 import { FdTable } from '../../engine/task/fd-table.js';
 import { NO_ALT_STACK, SignalActions } from '../../engine/task/signal-state.js';
 import { Task, ThreadGroup } from '../../engine/task/task.js';
-import { E, fail } from '../errno.js';
-import type { Kernel } from '../kernel.js';
-import { findGap } from '../memory/placement.js';
-import { Process, Thread, type Wait } from '../process.js';
+import { E, fail } from '../base/errno.js';
+import type { Kernel } from '../kernel/kernel.js';
+import { findGap } from '../base/placement.js';
+import { Process, Thread, type Wait } from '../kernel/process.js';
 
 export interface CloneRequest {
   /** CLONE_*, without the signal. */

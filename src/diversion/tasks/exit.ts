@@ -1,7 +1,7 @@
 import type { Gva } from '../../engine/base/address.js';
-import type { Kernel } from '../kernel.js';
-import type { Process, Thread } from '../process.js';
-import { childSignal } from '../signals/pending.js';
+import type { Kernel } from '../kernel/kernel.js';
+import type { Process, Thread } from '../kernel/process.js';
+import { childSignal } from '../kernel/pending.js';
 import { send } from '../signals/send.js';
 import { SIG_IGN, SigAction } from '../../engine/task/signal-state.js';
 

@@ -1,8 +1,8 @@
 import type { Gva } from '../../engine/base/address.js';
 import { Reg, getSigned, getUnsigned, setSigned } from '../../engine/base/registers.js';
-import { E, Errno } from '../errno.js';
-import { isMemoryLimit, type Kernel } from '../kernel.js';
-import type { Thread, Wait } from '../process.js';
+import { E, Errno } from '../base/errno.js';
+import { isMemoryLimit, type Kernel } from '../kernel/kernel.js';
+import type { Thread, Wait } from '../kernel/process.js';
 import { SYSCALL_LENGTH } from '../../engine/x86/constants.js';
 
 /** Offset of the result in a record of the syscall buffer. */

@@ -1,8 +1,8 @@
-import type { Gva } from '../engine/base/address.js';
-import type { SignalActions } from '../engine/task/signal-state.js';
-import type { Program, Task } from '../engine/task/task.js';
-import type { Descriptors } from './files/descriptors.js';
-import { PendingSignals } from './signals/pending.js';
+import type { Gva } from '../../engine/base/address.js';
+import type { SignalActions } from '../../engine/task/signal-state.js';
+import type { Program, Task } from '../../engine/task/task.js';
+import type { Descriptors } from '../files/descriptors.js';
+import { PendingSignals } from './pending.js';
 
 /** What a thread waits for. */
 export interface Wait {

@@ -1,18 +1,18 @@
-import { RevenantError } from '../engine/base/errors.js';
-import type { Logger } from '../engine/base/log.js';
-import type { GuestCore } from '../engine/guest/guest-core.js';
-import type { XstateLayout } from '../engine/x86/xstate-layout.js';
-import type { DiversionClock } from './clock.js';
-import { FileBacking } from '../engine/mm/backing.js';
-import type { FileContent } from './files/node.js';
-import { E, fail } from './errno.js';
-import type { OpenFile } from './files/open-file.js';
-import { PipeMemory } from './files/pipe.js';
-import type { FileSystem } from './files/file-system.js';
-import type { DiversionPolicy } from './policy.js';
+import { RevenantError } from '../../engine/base/errors.js';
+import type { Logger } from '../../engine/base/log.js';
+import type { GuestCore } from '../../engine/guest/guest-core.js';
+import type { XstateLayout } from '../../engine/x86/xstate-layout.js';
+import type { DiversionClock } from '../base/clock.js';
+import { FileBacking } from '../../engine/mm/backing.js';
+import type { FileContent } from '../files/node.js';
+import { E, fail } from '../base/errno.js';
+import type { OpenFile } from '../files/open-file.js';
+import { PipeMemory } from '../files/pipe.js';
+import type { FileSystem } from '../files/file-system.js';
+import type { DiversionPolicy } from '../base/policy.js';
 import type { Process, Thread } from './process.js';
-import { FutexQueue } from './tasks/futex.js';
-import { UserMemory } from './user-memory.js';
+import { FutexQueue } from './futex.js';
+import { UserMemory } from '../base/user-memory.js';
 
 /** What a diversion takes over from the recording. */
 export interface RecordedFacts {

@@ -1,8 +1,8 @@
-import { PAGE_SIZE, USER_END, type Gva } from '../engine/base/address.js';
-import type { AddressSpace } from '../engine/mm/address-space.js';
-import { Prot } from '../engine/mm/vma.js';
+import { PAGE_SIZE, USER_END, type Gva } from '../../engine/base/address.js';
+import type { AddressSpace } from '../../engine/mm/address-space.js';
+import { Prot } from '../../engine/mm/vma.js';
 import { E, fail } from './errno.js';
-import { nameOf } from '../engine/base/names.js';
+import { nameOf } from '../../engine/base/names.js';
 
 const MAX_PATH = 4096;
 

@@ -1,10 +1,10 @@
-import type { Kernel } from '../kernel.js';
-import type { DeviceName, DirectoryEntry, Node } from './node.js';
-import { Mode } from './node.js';
-import { deviceStat } from './open-file.js';
+import type { Kernel } from '../kernel/kernel.js';
+import type { DeviceName, DirectoryEntry, Node } from '../files/node.js';
+import { Mode } from '../files/node.js';
+import { deviceStat } from '../files/open-file.js';
 import { MachineFiles } from './machine-files.js';
 import { ProcFiles, folder, generated } from './proc.js';
-import type { WorldFiles } from './world-files.js';
+import type { WorldFiles } from '../files/world-files.js';
 
 const DEVICES: ReadonlyMap<string, readonly [DeviceName, number]> = new Map([
   ['null', ['null', 0x103]],

@@ -2,10 +2,10 @@
  * Files of /proc and /sys that tell of the machine. The recording's own, where it read them; else made from what is
  * known of it: nothing of them is this machine's, which says something else every day.
  */
-import type { Kernel } from '../kernel.js';
+import type { Kernel } from '../kernel/kernel.js';
 import { cpuInfo } from './cpu-info.js';
-import type { DirectoryEntry } from './node.js';
-import { Mode } from './node.js';
+import type { DirectoryEntry } from '../files/node.js';
+import { Mode } from '../files/node.js';
 
 const CLOCK_BOOTTIME = 7;
 const CPUS = '/sys/devices/system/cpu';

@@ -1,8 +1,8 @@
 import type { Gva } from '../../engine/base/address.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
 import { SharedObject } from '../../engine/mm/backing.js';
-import { E, fail } from '../errno.js';
-import type { Wait } from '../process.js';
+import { E, fail } from '../base/errno.js';
+import type { Wait } from './process.js';
 
 /** What tells one futex from another: memory and place in it. */
 interface Key {

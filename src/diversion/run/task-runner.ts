@@ -24,9 +24,9 @@ import { REPLAY_ASSIST_IP } from '../../engine/guest/rr-abi.js';
 import type { Task } from '../../engine/task/task.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../../engine/x86/decode.js';
 import { isWild, undoCall } from '../../engine/x86/wild-branch.js';
-import type { DiversionClock } from '../clock.js';
-import type { FaultFacts } from '../process.js';
-import { Sig, faultSignal, type Signal } from '../signals/pending.js';
+import type { DiversionClock } from '../base/clock.js';
+import type { FaultFacts } from '../kernel/process.js';
+import { Sig, faultSignal, type Signal } from '../kernel/pending.js';
 
 /** Why a task of a diversion stopped. */
 export type RunStop =
@@ -65,7 +65,7 @@ const STACK_LIMIT = 8 << 20;
 const STACK_GUARD = 256 * PAGE_SIZE;
 
 /** Runs one task until something happens that the emulated kernel or the debugger must see. */
-export class DiversionRunner {
+export class TaskRunner {
   exits = 0;
   /** What the last run hit. */
   hits: Watchpoint[] = [];

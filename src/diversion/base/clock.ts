@@ -1,4 +1,4 @@
-import { hostClock, hostSleep } from '../engine/host/libc.js';
+import { hostClock, hostSleep } from '../../engine/host/libc.js';
 
 const REALTIME = 0;
 const MONOTONIC = 1;

@@ -1,9 +1,9 @@
 /** Descriptors that tell of events: signals, the ends of processes, changes of files; and sockets that nobody talks to. */
-import { E, fail } from '../errno.js';
-import type { Kernel } from '../kernel.js';
-import type { Process } from '../process.js';
-import { Mode, Open, type FileStat } from './node.js';
-import { deviceStat, OpenFile, Poll } from './open-file.js';
+import { E, fail } from '../base/errno.js';
+import type { Kernel } from '../kernel/kernel.js';
+import type { Process } from '../kernel/process.js';
+import { Mode, Open, type FileStat } from '../files/node.js';
+import { deviceStat, OpenFile, Poll } from '../files/open-file.js';
 
 const anonymous = (): FileStat => ({ ...deviceStat(0, 0o600), mode: 0o600 });
 /** struct signalfd_siginfo. */

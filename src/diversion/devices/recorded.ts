@@ -1,13 +1,13 @@
 import type { FdTable } from '../../engine/task/fd-table.js';
 import type { RecordedFile, RecordedInterest, RecordedWorld } from '../../engine/task/recorded-files.js';
 import type { Task } from '../../engine/task/task.js';
-import { Errno } from '../errno.js';
-import type { Kernel } from '../kernel.js';
-import { Descriptors } from './descriptors.js';
-import { EpollSet } from './epoll.js';
+import { Errno } from '../base/errno.js';
+import type { Kernel } from '../kernel/kernel.js';
+import { Descriptors } from '../files/descriptors.js';
+import { EpollSet } from '../files/epoll.js';
 import { InotifyFd, PidFd, QuietSocket, SignalFd } from './event-files.js';
-import type { MemoryFile } from './memory-file.js';
-import { Open, type FileContent } from './node.js';
+import type { MemoryFile } from '../files/memory-file.js';
+import { Open, type FileContent } from '../files/node.js';
 import {
   LostFile,
   OpenDirectory,
@@ -15,9 +15,9 @@ import {
   RegularFile,
   openDevice,
   type OpenFile,
-} from './open-file.js';
-import { EventFd, TimerFd, makePipe, makeSocketPair } from './pipe.js';
-import type { WorldFiles } from './world-files.js';
+} from '../files/open-file.js';
+import { EventFd, TimerFd, makePipe, makeSocketPair } from '../files/pipe.js';
+import type { WorldFiles } from '../files/world-files.js';
 
 const NOTHING = new Uint8Array(0);
 /** Flags of open(2) that make or change the file: done when the recording did it. */

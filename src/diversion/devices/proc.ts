@@ -1,8 +1,8 @@
 import { formatMaps } from './proc-maps.js';
-import type { Kernel } from '../kernel.js';
-import type { Process } from '../process.js';
+import type { Kernel } from '../kernel/kernel.js';
+import type { Process } from '../kernel/process.js';
 import { readEnvironment } from '../../engine/task/initial-stack.js';
-import { Mode, type DirectoryEntry, type FileContent, type FileStat, type Node } from './node.js';
+import { Mode, type DirectoryEntry, type FileContent, type FileStat, type Node } from '../files/node.js';
 import { nameBytes } from '../../engine/base/names.js';
 
 const stat = (mode: number, inode: number): FileStat => ({

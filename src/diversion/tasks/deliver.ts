@@ -14,11 +14,11 @@ import {
   type SignalAction,
 } from '../../engine/task/signal-state.js';
 import { convertImage } from '../../engine/x86/xstate-image.js';
-import { Errno } from '../errno.js';
-import type { Kernel } from '../kernel.js';
-import { NO_FAULT, type Thread } from '../process.js';
-import { exitProcess } from '../tasks/exit.js';
-import { cancelWait, takeUp } from '../tasks/wait.js';
+import { Errno } from '../base/errno.js';
+import type { Kernel } from '../kernel/kernel.js';
+import { NO_FAULT, type Thread } from '../kernel/process.js';
+import { exitProcess } from './exit.js';
+import { cancelWait, takeUp } from './wait.js';
 import {
   Frame,
   composeFrame,
@@ -27,9 +27,9 @@ import {
   parseXstate,
   placeFrame,
   restoreFrame,
-} from './frame.js';
-import { Code, Sig, defaultAction, faultSignal, type Signal } from './pending.js';
-import { isIgnored, sendFault } from './send.js';
+} from '../signals/frame.js';
+import { Code, Sig, defaultAction, faultSignal, type Signal } from '../kernel/pending.js';
+import { isIgnored, sendFault } from '../signals/send.js';
 
 /** SS_* */
 const ON_STACK = 1;
