@@ -36,7 +36,7 @@ export interface DiversionSource {
   readonly core: ReplayCore;
   /** The task that the user looks at. */
   readonly tid: number;
-  /** Debug registers stop data accesses on this machine (Attestation.dataBreakpoints); else pages are protected. */
+  /** Debug registers stop data accesses on this machine (ProbeReport.dataBreakpoints); else pages are protected. */
   readonly dataBreakpoints?: boolean;
 }
 
@@ -172,7 +172,7 @@ function newKernel(
 ): { kernel: Kernel; files: WorldFiles } {
   const { header } = replay;
   const clock = newClock(replay, policy.clock, () =>
-    kernel.sayOnce(
+    kernel.warnOnce(
       'wall clock',
       {},
       'the recording never read the time of day: the latest time of a file that it looked at is taken',
@@ -194,7 +194,7 @@ function newKernel(
   );
   const below: FileLayer[] = [traceFiles, new HostFiles(handles)];
   const worldFiles = new WorldFiles(world, below, (path, message) =>
-    kernel.sayOnce(`file ${path}`, { path }, message),
+    kernel.warnOnce(`file ${path}`, { path }, message),
   );
   const overlay = new Overlay([worldFiles, ...below], replay.memory, {
     fileBytes: policy.limits.fileBytes,

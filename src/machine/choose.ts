@@ -1,6 +1,6 @@
 /** Picks the machine for a trace, having looked at what it is really like. */
-import type { Attestation } from '../engine/kvm/probe.js';
-import { attest } from '../engine/kvm/probe.js';
+import type { ProbeReport } from '../engine/kvm/probe.js';
+import { probe } from '../engine/kvm/probe.js';
 import { Machine } from '../engine/kvm/machine.js';
 import { nativeConfig, supportedXcr0 } from '../engine/kvm/native-config.js';
 import { cpuidRecords } from '../engine/kvm/cpuid.js';
@@ -10,8 +10,8 @@ import type { TraceHeader } from '../engine/trace/records.js';
 import { acquireEmulated } from './emulated.js';
 import { hostKvmProblem, openHost } from './host.js';
 import type { EmulatedOptions } from './launch.js';
-import type { Gifts, Judgement } from './requirements.js';
-import { judge, machineConfig, refusal, traceNeeds } from './requirements.js';
+import type { MachineCapabilities, Compatibility } from './requirements.js';
+import { judge, machineConfig, incompatibleError, traceRequirements } from './requirements.js';
 
 export type MachineKind = 'host' | 'emulated';
 
@@ -28,26 +28,32 @@ export interface ChooseOptions extends EmulatedOptions {
 export interface Chosen {
   /** Made for the trace, fresh. */
   machine: Machine;
-  attestation: Attestation;
-  judgement: Judgement;
-  gifts: Gifts;
+  attestation: ProbeReport;
+  judgement: Compatibility;
+  gifts: MachineCapabilities;
   /** With `auto`: why the host was passed over; null if it was not. */
   hostProblem: string | null;
 }
 
 /** A machine made for a trace, or why there is none. */
 export type Trial =
-  | { ok: true; machine: Machine; attestation: Attestation; gifts: Gifts; judgement: Judgement }
-  | { ok: false; gifts: Gifts; judgement: Judgement };
+  | {
+      ok: true;
+      machine: Machine;
+      attestation: ProbeReport;
+      gifts: MachineCapabilities;
+      judgement: Compatibility;
+    }
+  | { ok: false; gifts: MachineCapabilities; judgement: Compatibility };
 
 /**
  * Makes the trace's machine over a transport and lets a program in it tell what it sees.
  * Does not close the transport. Throws E_MACHINE_CANNOT where not even a VM can be made, E_MACHINE_LOST.
  */
 export function tryMachine(transport: VcpuTransport, header: TraceHeader): Trial {
-  const needs = traceNeeds(header);
+  const needs = traceRequirements(header);
   const { cpuid } = nativeConfig(transport);
-  const gifts: Gifts = {
+  const gifts: MachineCapabilities = {
     kind: transport.kind,
     description: transport.description,
     xcr0: supportedXcr0(cpuid),
@@ -57,7 +63,7 @@ export function tryMachine(transport: VcpuTransport, header: TraceHeader): Trial
   const first = judge(needs, gifts);
   if (!first.ok) return { ok: false, gifts, judgement: first };
   const machine = Machine.create(transport, machineConfig(header, gifts));
-  const attestation = attest(machine);
+  const attestation = probe(machine);
   const seen = { ...gifts, attestation };
   const judgement = judge(needs, seen);
   if (!judgement.ok) return { ok: false, gifts: seen, judgement };
@@ -74,7 +80,7 @@ async function choose(kind: MachineKind, options: ChooseOptions): Promise<Chosen
   const transport = await lease(kind);
   try {
     const trial = tryMachine(transport, options.header);
-    if (!trial.ok) throw refusal(trial.judgement);
+    if (!trial.ok) throw incompatibleError(trial.judgement);
     return { ...trial, hostProblem: null };
   } catch (error) {
     if (!options.lease) transport.close();

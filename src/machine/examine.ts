@@ -5,7 +5,7 @@ import type { MachineConfig } from '../engine/kvm/machine.js';
 import { Machine } from '../engine/kvm/machine.js';
 import { nativeConfig, supportedXcr0 } from '../engine/kvm/native-config.js';
 import type { Finding } from '../engine/kvm/probe.js';
-import { attest } from '../engine/kvm/probe.js';
+import { probe } from '../engine/kvm/probe.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import type { LeftOut } from '../engine/x86/unraised.js';
 import type { CpuidRecord } from '../engine/trace/records.js';
@@ -79,8 +79,8 @@ export function examine(transport: VcpuTransport): Examination {
     findings: own,
     branchCounterProblem,
     leftOut,
-  } = attest(Machine.create(transport, withUmip(native)), 'every');
-  const other = attest(Machine.create(transport, otherProcessor(native)), 'every').findings;
+  } = probe(Machine.create(transport, withUmip(native)), 'every');
+  const other = probe(Machine.create(transport, otherProcessor(native)), 'every').findings;
   const findings = [
     ...own.map((finding) => ({ ...finding, name: `${finding.name} (all features)` })),
     ...other.map((finding) => ({ ...finding, name: `${finding.name} (another processor)` })),

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Attestation } from '../engine/kvm/probe.js';
+import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { CpuidRecord } from '../engine/trace/records.js';
-import type { Gifts, Needs } from './requirements.js';
-import { approximatesOtherwise, judge, refusal } from './requirements.js';
+import type { MachineCapabilities, TraceRequirements } from './requirements.js';
+import { approximatesOtherwise, judge, incompatibleError } from './requirements.js';
 
 const leaf = (eaxIn: number, ecxIn: number, eax = 0, ebx = 0, ecx = 0, edx = 0): CpuidRecord => ({
   eaxIn,
@@ -22,7 +22,7 @@ const cpuid = (pkru: number, xsavec = 0): CpuidRecord[] => [
   leaf(0x80000008, 0xffffffff, 0x3028),
 ];
 
-const needs = (change: Partial<Needs> = {}): Needs => ({
+const needs = (change: Partial<TraceRequirements> = {}): TraceRequirements => ({
   xcr0: 0x207n,
   layout: {
     xcr0: 0x207n,
@@ -38,7 +38,7 @@ const needs = (change: Partial<Needs> = {}): Needs => ({
   ...change,
 });
 
-const gifts = (change: Partial<Gifts> = {}): Gifts => ({
+const gifts = (change: Partial<MachineCapabilities> = {}): MachineCapabilities => ({
   kind: 'emulated',
   description: 'some machine',
   xcr0: 0x207n,
@@ -47,7 +47,7 @@ const gifts = (change: Partial<Gifts> = {}): Gifts => ({
   ...change,
 });
 
-const attestation = (name: string): Attestation => ({
+const attestation = (name: string): ProbeReport => ({
   kind: 'host',
   description: 'some machine',
   xcr0Seen: 7n,
@@ -76,7 +76,7 @@ describe('judge', () => {
       findings: [],
       passed: true,
       leftOut: ['simd', 'x87'],
-    } satisfies Attestation;
+    } satisfies ProbeReport;
     const { ok, notes } = judge(needs(), gifts({ attestation: seen }));
     expect(ok).toBe(true);
     expect(notes).toEqual([
@@ -90,7 +90,7 @@ describe('judge', () => {
     expect(judgement.reasons.join()).toContain('XCR0 bit 9 (PKRU, protection keys)');
     expect(judgement.hint).toContain('The default emulated machine has it');
     expect(judge(needs(), gifts({ xcr0: 7n, kind: 'host' })).hint).toContain('--machine emulated');
-    expect(refusal(judgement)).toMatchObject({ code: 'E_MACHINE_CANNOT', hint: judgement.hint });
+    expect(incompatibleError(judgement)).toMatchObject({ code: 'E_MACHINE_CANNOT', hint: judgement.hint });
   });
 
   it('does not promise what the emulator lacks', () => {

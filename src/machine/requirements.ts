@@ -4,7 +4,7 @@ import { RevenantError } from '../engine/base/errors.js';
 import { cpuidEntries, cr4FromTrace, umipAnswers } from '../engine/kvm/cpuid.js';
 import { xcr0BitNames } from '../engine/kvm/features.js';
 import type { MachineConfig } from '../engine/kvm/machine.js';
-import type { Attestation } from '../engine/kvm/probe.js';
+import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { CpuidRecord, TraceHeader } from '../engine/trace/records.js';
 import { LEFT_OUT } from '../engine/x86/unraised.js';
 import type { XstateComponent, XstateLayout } from '../engine/x86/xstate-layout.js';
@@ -19,7 +19,7 @@ const USUAL_ADDRESS_BITS = 48;
 /** Of the results of CPUID that differ, in a note. */
 const SHOWN_RESULTS = 3;
 
-export interface Needs {
+export interface TraceRequirements {
   /** XCR0 as recorded, or all that CPUID enumerates for traces that do not tell. */
   xcr0: bigint;
   /** Where the recorded XSAVE areas have their components. */
@@ -32,7 +32,7 @@ export interface Needs {
 }
 
 /** What is known of a machine. */
-export interface Gifts {
+export interface MachineCapabilities {
   kind: 'host' | 'emulated';
   description: string;
   /** Every XCR0 bit that its KVM offers. */
@@ -40,10 +40,10 @@ export interface Gifts {
   /** KVM_GET_SUPPORTED_CPUID. */
   cpuid: readonly CpuidRecord[];
   /** What a program saw in a VM made for this trace; null before that was tried. */
-  attestation: Attestation | null;
+  attestation: ProbeReport | null;
 }
 
-export interface Judgement {
+export interface Compatibility {
   ok: boolean;
   /** Why not: whole sentences. Empty if ok. */
   reasons: string[];
@@ -54,7 +54,7 @@ export interface Judgement {
 }
 
 /** Throws E_TRACE_CORRUPT when the recorded CPUID contradicts itself. */
-export function traceNeeds(header: TraceHeader): Needs {
+export function traceRequirements(header: TraceHeader): TraceRequirements {
   const layout = recordedLayout(header.cpuidRecords, header.xcr0);
   return {
     xcr0: layout.xcr0,
@@ -72,8 +72,8 @@ export function traceNeeds(header: TraceHeader): Needs {
  * other result that differs.
  * Throws E_MACHINE_CANNOT, E_TRACE_CORRUPT.
  */
-export function machineConfig(header: TraceHeader, gifts?: Gifts): MachineConfig {
-  const needs = traceNeeds(header);
+export function machineConfig(header: TraceHeader, gifts?: MachineCapabilities): MachineConfig {
+  const needs = traceRequirements(header);
   const moved = gifts !== undefined && movedComponents(needs, gifts).length > 0;
   const cr4 = cr4FromTrace(header.cpuidRecords, header.uname.release);
   return {
@@ -92,7 +92,10 @@ const addressBitsOf = (cpuid: readonly CpuidRecord[]): number => {
 };
 
 /** Components that lie elsewhere here, or are of another size. Precondition: the machine has them all. */
-function movedComponents(needs: Needs, gifts: Gifts): [there: XstateComponent, here: XstateComponent][] {
+function movedComponents(
+  needs: TraceRequirements,
+  gifts: MachineCapabilities,
+): [there: XstateComponent, here: XstateComponent][] {
   const here = hardwareLayout(gifts.cpuid, needs.xcr0).components;
   return needs.layout.components.flatMap((there, at) => {
     const moved = there.offset !== here[at].offset || there.size !== here[at].size;
@@ -106,7 +109,7 @@ const moved = (there: XstateComponent, here: XstateComponent): string =>
 const place = ({ offset, size }: XstateComponent): string => `at ${offset} (${size} bytes)`;
 
 /** What would give the missing XCR0 bits. */
-function xcr0Hint(missing: bigint, { kind }: Gifts): string {
+function xcr0Hint(missing: bigint, { kind }: MachineCapabilities): string {
   if ((missing & ~EMULATED_XCR0) !== 0n) {
     return (
       `Needs a computer whose processor has ${xcr0BitNames(missing & ~EMULATED_XCR0)} ` +
@@ -128,7 +131,7 @@ const MEANINGS: readonly [prefix: string, meaning: string][] = [
   ['XRSTOR', 'vector state cannot be restored'],
 ];
 
-function attestationReasons(attestation: Attestation): string[] {
+function attestationReasons(attestation: ProbeReport): string[] {
   const failed = attestation.findings.filter((finding) => !finding.ok);
   const told = new Set<string>();
   return failed.flatMap(({ name, expected, seen }) => {
@@ -141,7 +144,7 @@ function attestationReasons(attestation: Attestation): string[] {
 }
 
 /** Whether a trace with these needs can be replayed there, as far as is known. */
-export function judge(needs: Needs, gifts: Gifts): Judgement {
+export function judge(needs: TraceRequirements, gifts: MachineCapabilities): Compatibility {
   const reasons: string[] = [];
   let hint: string | undefined;
   const missing = needs.xcr0 & ~gifts.xcr0;
@@ -167,7 +170,7 @@ export function judge(needs: Needs, gifts: Gifts): Judgement {
 }
 
 /** Precondition: the machine has all components. */
-function notesOf(needs: Needs, gifts: Gifts): string[] {
+function notesOf(needs: TraceRequirements, gifts: MachineCapabilities): string[] {
   const { emulated, absent } = missingInstructions(needs.cpuid, gifts.cpuid);
   const notes: string[] = [];
   const elsewhere = movedComponents(needs, gifts);
@@ -199,12 +202,12 @@ function notesOf(needs: Needs, gifts: Gifts): string[] {
  * Whether RSQRT and RCP give other bits there than where the trace was recorded: another vendor's processor does, and
  * so does an emulated one, which computes exactly.
  */
-export function approximatesOtherwise(needs: Needs, gifts: Gifts): boolean {
+export function approximatesOtherwise(needs: TraceRequirements, gifts: MachineCapabilities): boolean {
   const vendor = (records: readonly CpuidRecord[]): number | undefined => findLeaf(records, 0, 0)?.ebx;
   return gifts.kind === 'emulated' || vendor(needs.cpuid) !== vendor(gifts.cpuid);
 }
 
 /** The judgement as the error that ends the command. Precondition: not ok. */
-export function refusal(judgement: Judgement): RevenantError {
+export function incompatibleError(judgement: Compatibility): RevenantError {
   return new RevenantError('E_MACHINE_CANNOT', judgement.reasons.join('\n'), judgement.hint);
 }

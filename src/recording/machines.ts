@@ -1,7 +1,7 @@
 import { RevenantError } from '../engine/base/errors.js';
 import type { Logger } from '../engine/base/log.js';
 import type { Machine } from '../engine/kvm/machine.js';
-import type { Attestation } from '../engine/kvm/probe.js';
+import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import type { TraceReader } from '../engine/trace/reader.js';
 import type { MachineKind } from '../machine/choose.js';
@@ -31,7 +31,7 @@ export interface MachineFacts {
 export interface MachineForTrace {
   machine: Machine;
   facts: MachineFacts;
-  attestation: Attestation;
+  attestation: ProbeReport;
   memoryLimitBytes: number;
 }
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ControlOffset } from '../../src/engine/kvm/layout.js';
-import { attest } from '../../src/engine/kvm/probe.js';
+import { probe } from '../../src/engine/kvm/probe.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { WATCHED } from '../../src/engine/x86/unraised.js';
 import { acquire, makeMachine } from './guest.js';
@@ -13,7 +13,7 @@ afterAll(() => transport?.close());
 
 it('finds the emulated machine faithful', () => {
   const machine = makeMachine(transport);
-  const attestation = attest(machine);
+  const attestation = probe(machine);
   expect(attestation.findings.filter((finding) => !finding.ok)).toEqual([]);
   expect(attestation.findings.length).toBeGreaterThan(15);
   expect(attestation.passed).toBe(true);
@@ -23,36 +23,36 @@ it('finds the emulated machine faithful', () => {
 it('finds every exception raised, or completed in replays', () => {
   const machine = makeMachine(transport);
   const before = runs(transport);
-  const { findings, leftOut } = attest(machine, 'every');
+  const { findings, leftOut } = probe(machine, 'every');
   expect(findings.filter((finding) => !finding.ok)).toEqual([]);
   expect(findings.length).toBeGreaterThan(120);
   expect(runs(transport) - before).toBeLessThan(250);
   expect(leftOut).toEqual(expect.arrayContaining([...WATCHED]));
   // Nothing of it stays: the same vCPU does as before.
-  expect(attest(machine).findings.filter((finding) => !finding.ok)).toEqual([]);
+  expect(probe(machine).findings.filter((finding) => !finding.ok)).toEqual([]);
 });
 
 it('looks before a replay at no more than it must', () => {
   const machine = makeMachine(transport);
   const before = runs(transport);
-  attest(machine);
+  probe(machine);
   expect(runs(transport) - before).toBeLessThan(60);
   expect([...machine.leftOut].sort()).toEqual([...WATCHED].sort());
 });
 
 it('does so again in the same VM, whose memory it left zeroed', () => {
   const machine = makeMachine(transport);
-  attest(machine);
+  probe(machine);
   const free = new Uint8Array(machine.pool, machine.firstFree, 0x10000);
   expect(free.every((byte) => byte === 0)).toBe(true);
-  expect(attest(machine).passed).toBe(true);
+  expect(probe(machine).passed).toBe(true);
 });
 
 it('finds out a machine that is not what was asked for', () => {
   const machine = makeMachine(transport);
   const lied = { ...machine.config, xcr0: 3n };
   vi.spyOn(machine, 'config', 'get').mockReturnValue(lied);
-  const attestation = attest(machine);
+  const attestation = probe(machine);
   expect(attestation.passed).toBe(false);
   expect(attestation.findings.find((finding) => finding.name === 'XCR0 by XGETBV')).toEqual({
     name: 'XCR0 by XGETBV',

@@ -9,7 +9,7 @@ import { silentLogger } from '../../src/engine/base/log.js';
 import type { CpuidEntry } from '../../src/engine/kvm/control.js';
 import type { Machine } from '../../src/engine/kvm/machine.js';
 import { nativeConfig } from '../../src/engine/kvm/native-config.js';
-import { attest } from '../../src/engine/kvm/probe.js';
+import { probe } from '../../src/engine/kvm/probe.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { ReplaySession } from '../../src/engine/replay/session.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
@@ -56,18 +56,18 @@ const computed: [name: string, (entry: CpuidEntry) => Partial<CpuidEntry> | null
 describe('what KVM computes', () => {
   it.each(computed)('%s: is answered in software', (name, change) => {
     const machine = changed(change);
-    expect(attest(machine)).toMatchObject({
+    expect(probe(machine)).toMatchObject({
       passed: true,
       cpuidHere: [expect.stringMatching(new RegExp(`^${name} is 0x[0-9a-f]+, recorded 0x`))],
     });
     expect(machine.config).toMatchObject({ cpuidFaulting: true, cpuidInSoftware: true });
     machine.restart();
-    expect(attest(machine).passed).toBe(true);
+    expect(probe(machine).passed).toBe(true);
   });
 
   it('is left to the processor where all of it is as recorded', () => {
     const machine = makeMachine(transport);
-    expect(attest(machine)).toMatchObject({ passed: true, cpuidHere: [] });
+    expect(probe(machine)).toMatchObject({ passed: true, cpuidHere: [] });
     expect(machine.config.cpuidFaulting).toBe(false);
   });
 
@@ -79,7 +79,7 @@ describe('what KVM computes', () => {
     const ignores = changed(computed[0][1]);
     ignores.answerCpuidInSoftware = () => {};
     for (const machine of [refuses, ignores]) {
-      const { passed, findings } = attest(machine);
+      const { passed, findings } = probe(machine);
       expect(passed).toBe(false);
       expect(findings.filter(({ ok }) => !ok).map(({ name }) => name)).toEqual(['CPUID', 'CPUID 0xd.1 EBX']);
     }

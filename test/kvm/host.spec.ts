@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { expect, it } from 'vitest';
 import { RevenantError } from '../../src/engine/base/errors.js';
 import { openHost } from '../../src/engine/kvm/native.js';
-import { attest } from '../../src/engine/kvm/probe.js';
+import { probe } from '../../src/engine/kvm/probe.js';
 import { nativeTransport } from '../../src/engine/kvm/transport.js';
 import { makeMachine } from './guest.js';
 
@@ -14,7 +14,7 @@ it.skipIf(!hasKvm)(`is attested${hasKvm ? '' : ' (skipped: there is no /dev/kvm)
     const transport = nativeTransport('host', 'host KVM', openHost(64 << 20));
     try {
       const started = process.hrtime.bigint();
-      const attestation = attest(makeMachine(transport, { xcr0 }));
+      const attestation = probe(makeMachine(transport, { xcr0 }));
       const millis = Number(process.hrtime.bigint() - started) / 1e6;
       const bad = attestation.findings.filter((finding) => !finding.ok);
       console.log(

@@ -13,8 +13,8 @@ import type { Examination } from '../../machine/examine.js';
 import { examine } from '../../machine/examine.js';
 import { openHost } from '../../machine/host.js';
 import { announcedInstructions } from '../../machine/instruction-sets.js';
-import type { Judgement, Needs } from '../../machine/requirements.js';
-import { traceNeeds, approximatesOtherwise } from '../../machine/requirements.js';
+import type { Compatibility, TraceRequirements } from '../../machine/requirements.js';
+import { traceRequirements, approximatesOtherwise } from '../../machine/requirements.js';
 import { jsonValue } from '../failure.js';
 import type { CommandIo } from '../output.js';
 import { processorName } from '../../recording/processor.js';
@@ -38,7 +38,7 @@ interface Report {
   hint?: string;
   examination: Examination | null;
   /** For the trace, if one was given and there is a machine. */
-  judgement: Judgement | null;
+  judgement: Compatibility | null;
 }
 
 /** Of the column of labels. */
@@ -64,7 +64,7 @@ export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo
     ),
   ];
   progress.clear();
-  const needs = header && traceNeeds(header);
+  const needs = header && traceRequirements(header);
   if (options.json) {
     const trace = needs && {
       directory: options.trace,
@@ -95,7 +95,7 @@ async function report(
     if (header) {
       const trial = tryMachine(transport, header);
       found.judgement = trial.judgement;
-      if (approximatesOtherwise(traceNeeds(header), trial.gifts)) {
+      if (approximatesOtherwise(traceRequirements(header), trial.gifts)) {
         const note = 'results differ here, and a replay that executes one may diverge';
         trial.judgement.notes.push(...approximate.map((code) => `${describeApproximate(code)}: ${note}.`));
       }
@@ -159,7 +159,7 @@ const ticksText = (problem: string | null): string =>
 const leftOutText = (kinds: readonly LeftOut[]): string =>
   `not all are raised here; completed in replays, most not in diversions: ${kinds.map((kind) => LEFT_OUT[kind]).join(', ')}`;
 
-function layoutText({ layout }: Needs): string {
+function layoutText({ layout }: TraceRequirements): string {
   const places = layout.components.map(({ offset, size }, at) => {
     const name = xcr0Names(1n << BigInt(layout.components[at].bit))[0];
     return `${name} at ${offset} (${size})`;
@@ -170,7 +170,7 @@ function layoutText({ layout }: Needs): string {
 function traceText(
   directory: string,
   recordedOn: string,
-  needs: Needs,
+  needs: TraceRequirements,
   reports: Report[],
   width: number,
 ): string {
@@ -196,7 +196,7 @@ function traceText(
   return `${lines.join('\n')}\n`;
 }
 
-function needsJson(needs: Needs): object {
+function needsJson(needs: TraceRequirements): object {
   const { xcr0, layout, cpuidFaulting, addressBits, cpuid } = needs;
   const components = layout.components.map(({ bit, offset, size }) => ({ bit, offset, size }));
   return {

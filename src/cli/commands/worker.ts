@@ -18,8 +18,8 @@ import type { MachineKind } from '../../machine/choose.js';
 import { acquireEmulated } from '../../machine/emulated.js';
 import { examine } from '../../machine/examine.js';
 import { openHost } from '../../machine/host.js';
-import type { Gifts } from '../../machine/requirements.js';
-import { judge, traceNeeds } from '../../machine/requirements.js';
+import type { MachineCapabilities } from '../../machine/requirements.js';
+import { judge, traceRequirements } from '../../machine/requirements.js';
 import type { CommandIo } from '../output.js';
 import { cacheFolder } from '../cache-folder.js';
 import { printableLines } from '../printable.js';
@@ -44,7 +44,7 @@ export interface WorkerCommandOptions {
 /** A machine here: what it gives, or why there is none. */
 interface Found {
   kind: MachineKind;
-  gifts: Gifts | null;
+  gifts: MachineCapabilities | null;
   problem: string | null;
 }
 
@@ -170,7 +170,7 @@ function refusal(needs: JobNeeds, machines: Found[], options: WorkerCommandOptio
     }
     // Another processor of the emulator: known only when it runs.
     if (kind === 'emulated' && needs.cpu !== null) return null;
-    const judgement = judge(traceNeeds(headerOf(needs)), gifts);
+    const judgement = judge(traceRequirements(headerOf(needs)), gifts);
     if (judgement.ok) return null;
     reasons.push(...judgement.reasons);
   }

@@ -9,7 +9,7 @@ import { InotifyFd, PidFd, QuietSocket, SignalFd } from './event-files.js';
 import type { MemoryFile } from '../files/memory-file.js';
 import { Open, type FileContent } from '../files/node.js';
 import {
-  LostFile,
+  UnavailableFile,
   OpenDirectory,
   OutputStream,
   RegularFile,
@@ -141,9 +141,9 @@ export class RecordedDescriptors {
     const nonblock = flags & Open.nonblock;
     const complain = (why: string): void => {
       const message = `descriptor ${fd} of the recorded program cannot be used in a diversion: it was ${file.path}${why}`;
-      kernel.sayOnce(`fd ${file.id}`, { fd, path: file.path }, message);
+      kernel.warnOnce(`fd ${file.id}`, { fd, path: file.path }, message);
     };
-    const lost = (why: string): OpenFile => new LostFile(file.path, () => complain(why));
+    const lost = (why: string): OpenFile => new UnavailableFile(file.path, () => complain(why));
     switch (kind) {
       case 'file':
         return this.reopenFile(task, file, lost);

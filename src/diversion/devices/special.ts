@@ -92,7 +92,7 @@ export class SpecialFiles {
     const stat = { ...folderStat, mode: Mode.link | 0o777 };
     if (target !== undefined) return { kind: 'link', target, stat };
     if (!name.startsWith('shm/'))
-      this.kernel.sayOnce(`device ${path}`, { path }, `${path} is not there for diversions`);
+      this.kernel.warnOnce(`device ${path}`, { path }, `${path} is not there for diversions`);
     return null;
   }
 

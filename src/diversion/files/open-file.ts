@@ -232,7 +232,7 @@ export class OutputStream extends OpenFile {
 }
 
 /** A descriptor that the recorded program had and whose content the trace does not have. */
-export class LostFile extends OpenFile {
+export class UnavailableFile extends OpenFile {
   constructor(
     readonly path: string,
     private readonly complain: () => void,

@@ -132,7 +132,7 @@ export class Kernel implements KernelParts {
   }
 
   /** Says something of the diversion once, however often it happens. */
-  sayOnce(key: string, details: object, message: string): void {
+  warnOnce(key: string, details: object, message: string): void {
     if (this.named.has(key) || this.named.size >= MAX_NAMED) return;
     this.named.add(key);
     this.log.warn(details, message);

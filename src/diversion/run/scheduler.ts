@@ -175,7 +175,7 @@ export class Scheduler {
     this.stoodAt = null;
     const stop = passing ? null : this.stops.at(thread, rip);
     if (stop) return this.stand(stop, rip);
-    const how = this.steps(thread, request) || this.stops.has(thread, rip) ? 'alone' : 'freely';
+    const how = this.steps(thread, request) || this.stops.has(thread, rip) ? 'singleStep' : 'freely';
     return this.ended(thread, request, this.runner.run(thread.task, BUDGET_MICROS, how));
   }
 
@@ -227,7 +227,7 @@ export class Scheduler {
       return null;
     }
     if (isRecorded)
-      kernel.sayOnce(
+      kernel.warnOnce(
         'computes',
         { tid: thread.tid },
         `task ${thread.tid} computes without a system call while others want to run: they are let in at a time that ` +

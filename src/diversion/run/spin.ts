@@ -88,7 +88,7 @@ export class SpinWatch {
   private step(task: Task): Look & { changed: boolean } {
     const stores = this.stores(task, this.core.registers(task));
     const before = stores?.map((store) => read(task, store));
-    const stop = this.runner.run(task, 0, 'alone');
+    const stop = this.runner.run(task, 0, 'singleStep');
     if (stop.kind !== 'step' || this.runner.hits.length > 0) return { spin: null, stop, changed: true };
     const changed = !stores || stores.some((store, index) => !read(task, store).equals(before![index]));
     return { spin: null, stop: null, changed };

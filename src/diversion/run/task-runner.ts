@@ -2,7 +2,7 @@ import { PAGE_SIZE, hex, pageFloor, wordsToGva, type Gva } from '../../engine/ba
 import { RevenantError } from '../../engine/base/errors.js';
 import { SignalCode } from '../../engine/base/linux.js';
 import { Reg, getRegister, getUnsigned, setSigned, type RegisterWords } from '../../engine/base/registers.js';
-import { Lift, type GuestStops } from '../../engine/guest/stops/guest-stops.js';
+import { Suppress, type GuestStops } from '../../engine/guest/stops/guest-stops.js';
 import type { Watchpoint } from '../../engine/target.js';
 import {
   debugException,
@@ -32,7 +32,7 @@ import { Sig, faultSignal, type Signal } from '../kernel/pending.js';
 export type RunStop =
   /** Its time is up; the guest stands. */
   | { readonly kind: 'slice' }
-  /** It has come out often, or the instruction that it stands at is to be executed alone: it goes on. */
+  /** It has come out often, or the instruction that it stands at is to be single-stepped: it goes on. */
   | { readonly kind: 'more' }
   /** rip is behind the instruction. */
   | { readonly kind: 'syscall' }
@@ -43,8 +43,8 @@ export type RunStop =
   | { readonly kind: 'watch' }
   | { readonly kind: 'step' };
 
-/** `alone`: one instruction, under a breakpoint or not. `freely`: to the next breakpoint. */
-export type RunHow = 'freely' | 'alone';
+/** `singleStep`: one instruction, under a breakpoint or not. `freely`: to the next breakpoint. */
+export type RunHow = 'freely' | 'singleStep';
 
 const SLICE: RunStop = { kind: 'slice' };
 const MORE: RunStop = { kind: 'more' };
@@ -73,7 +73,7 @@ export class TaskRunner {
   private readonly decoder = new InstructionDecoder();
   private readonly flag = new TrapFlag();
   private stepping = false;
-  /** The instruction at rip touches a watched page: it is to be executed alone. */
+  /** The instruction at rip touches a watched page: it is to be single-stepped. */
   private guarded = false;
 
   constructor(
@@ -88,9 +88,11 @@ export class TaskRunner {
     this.hits = [];
     this.guarded = false;
     let stop =
-      how === 'freely' ? this.runOn(task, budgetMicros, Lift.nothing) : this.step(task, Lift.breakpoints);
+      how === 'freely'
+        ? this.runOn(task, budgetMicros, Suppress.nothing)
+        : this.step(task, Suppress.breakpoints);
     if (!this.guarded) return stop;
-    stop = this.step(task, Lift.everything);
+    stop = this.step(task, Suppress.everything);
     const hits = this.stops.endAccess(task);
     // Not executed: it will be met again.
     if (stop === SLICE || stop === MORE) return stop;
@@ -100,21 +102,21 @@ export class TaskRunner {
   }
 
   /** One instruction, by the trap flag, which the program does not get to see. */
-  private step(task: Task, lift: Lift): RunStop {
+  private step(task: Task, suppress: Suppress): RunStop {
     const { registers } = this.core.machine.context;
     this.flag.look(task, registers);
     this.flag.set(registers);
     this.stepping = true;
-    const stop = this.runOn(task, STEP_BUDGET_MICROS, lift);
+    const stop = this.runOn(task, STEP_BUDGET_MICROS, suppress);
     this.stepping = false;
     if (!this.flag.clear(task, registers, stop === STEP)) return this.protectionFault();
     // The program steps itself: this trap is its signal.
     return stop === STEP && this.flag.isPrograms ? this.trap(SignalCode.trace) : stop;
   }
 
-  private runOn(task: Task, budgetMicros: number, lift: Lift): RunStop {
+  private runOn(task: Task, budgetMicros: number, suppress: Suppress): RunStop {
     const { machine } = this.core;
-    this.stops.lift = lift;
+    this.stops.suppress = suppress;
     try {
       for (let served = 0; served < EXITS_A_TURN; served++) {
         let exit = enterGuest(this.core, this.stops, task, budgetMicros);
@@ -130,7 +132,7 @@ export class TaskRunner {
       return MORE;
     } finally {
       this.stops.disarm();
-      this.stops.lift = Lift.nothing;
+      this.stops.suppress = Suppress.nothing;
     }
   }
 

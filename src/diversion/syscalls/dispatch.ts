@@ -92,7 +92,7 @@ export class Dispatcher {
     if (number === SYS_PERF_EVENT_OPEN && fromLibrary) return openCounter;
     return ({ kernel, thread }) => {
       const name = syscallName(number, kernel.facts.rrcallBase);
-      kernel.sayOnce(
+      kernel.warnOnce(
         `call ${number}`,
         { tid: thread.tid, call: name },
         `${name} is not emulated in diversions: ENOSYS`,

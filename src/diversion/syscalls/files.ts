@@ -246,7 +246,7 @@ function timerfd(call: Call): number {
 }
 
 function inotify(call: Call, flags: number): number {
-  call.kernel.sayOnce('inotify', {}, 'inotify tells of no changes in diversions');
+  call.kernel.warnOnce('inotify', {}, 'inotify tells of no changes in diversions');
   const file = new InotifyFd(flags & Open.nonblock);
   return call.thread.process.descriptors.add(file, (flags & Open.closeOnExec) !== 0);
 }

@@ -225,7 +225,7 @@ export const identityCalls: Handlers = {
   personality: (call) => (call.args[0] === 0xffff_ffff || call.args[0] === 0 ? 0 : fail(E.EINVAL)),
   // Nobody may look into or out of a diversion.
   ptrace: ({ kernel }) => {
-    kernel.sayOnce('ptrace', {}, 'ptrace is refused in diversions');
+    kernel.warnOnce('ptrace', {}, 'ptrace is refused in diversions');
     return fail(E.EPERM);
   },
   capget: () => fail(E.EPERM),

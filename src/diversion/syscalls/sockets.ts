@@ -35,7 +35,7 @@ function socket(call: Call): number {
     const file = HostSocket.open(domain, kind, protocol, type & Open.nonblock);
     return thread.process.descriptors.add(file, (type & Open.closeOnExec) !== 0);
   }
-  kernel.sayOnce('socket', { domain }, 'a socket is refused: the diversion has no network (--allow-net)');
+  kernel.warnOnce('socket', { domain }, 'a socket is refused: the diversion has no network (--allow-net)');
   return fail(E.EACCES);
 }
 

@@ -28,7 +28,7 @@ function clone(call: Call, request: CloneRequest): Outcome {
   if (request.flags & REFUSED_FLAGS) fail(E.EPERM);
   const { tasks } = kernel.policy.limits;
   if (kernel.threads.size >= tasks || kernel.processes.size >= tasks * ZOMBIES) {
-    kernel.sayOnce('tasks', {}, `the diversion has ${kernel.threads.size} tasks, which is its limit`);
+    kernel.warnOnce('tasks', {}, `the diversion has ${kernel.threads.size} tasks, which is its limit`);
     fail(E.EAGAIN);
   }
   return cloneThread(kernel, call.thread, request);

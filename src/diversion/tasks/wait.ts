@@ -17,7 +17,7 @@ export function attempt(kernel: Kernel, work: () => number | null): number | nul
   } catch (error) {
     if (error instanceof Errno) return -error.errno;
     if (isMemoryLimit(error)) {
-      kernel.sayOnce('memory', {}, "the diversion's memory limit is reached");
+      kernel.warnOnce('memory', {}, "the diversion's memory limit is reached");
       return -E.ENOMEM;
     }
     throw error;

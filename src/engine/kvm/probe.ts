@@ -18,7 +18,7 @@ import { DR6_STEP, Exception } from '../x86/constants.js';
 export type { Finding } from './probe-checks.js';
 
 /** Plain data. */
-export interface Attestation {
+export interface ProbeReport {
   kind: 'host' | 'emulated';
   description: string;
   /** What XGETBV(0) returned; null if it did not. */
@@ -51,7 +51,7 @@ const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
  * Runs the probe. The machine must be fresh; it is as fresh afterwards, its memory zeroed. Takes bounded
  * time and never throws for what the guest does; E_MACHINE_LOST if the emulated machine dies.
  */
-export function attest(machine: Machine, exceptions: Exceptions = 'watched'): Attestation {
+export function probe(machine: Machine, exceptions: Exceptions = 'watched'): ProbeReport {
   const probe = new Probe(machine, exceptions);
   try {
     probe.run();
@@ -95,7 +95,7 @@ class Probe {
     }
   }
 
-  result(): Attestation {
+  result(): ProbeReport {
     const { transport } = this.machine;
     return {
       kind: transport.kind,

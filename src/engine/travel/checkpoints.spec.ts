@@ -1,23 +1,23 @@
 import { describe, expect, it } from 'vitest';
 import type { Checkpoint } from '../replay/state/checkpoint.js';
-import { Stopovers, type Stopover } from './checkpoints.js';
+import { CheckpointCache, type TravelCheckpoint } from './checkpoints.js';
 
 const LIMIT = 8;
 
 /** At a place: of checkpoints, only it is looked at. */
-function at(frameTime: number, effort = frameTime, inside = false): Stopover {
+function at(frameTime: number, effort = frameTime, inside = false): TravelCheckpoint {
   const checkpoint = { frameTime, inside: inside ? {} : null } as unknown as Checkpoint;
   return { checkpoint, effort, tid: inside ? 1 : -1, counted: false };
 }
 
-function make(limit = LIMIT): { stopovers: Stopovers; dropped: Checkpoint[]; frames: () => number[] } {
+function make(limit = LIMIT): { stopovers: CheckpointCache; dropped: Checkpoint[]; frames: () => number[] } {
   const dropped: Checkpoint[] = [];
-  const stopovers = new Stopovers(limit, (checkpoint) => dropped.push(checkpoint));
+  const stopovers = new CheckpointCache(limit, (checkpoint) => dropped.push(checkpoint));
   const frames = (): number[] => [...stopovers].map(({ checkpoint }) => checkpoint.frameTime);
   return { stopovers, dropped, frames };
 }
 
-describe('Stopovers', () => {
+describe('CheckpointCache', () => {
   it('stay few, whatever comes, and thin out with the distance from the last', () => {
     const { stopovers, dropped, frames } = make();
     for (let frame = 0; frame <= 1000; frame++) {
@@ -40,15 +40,15 @@ describe('Stopovers', () => {
     const held = at(5);
     stopovers.add(at(0), null);
     stopovers.add(held, null);
-    stopovers.hold(held);
-    stopovers.hold(held);
+    stopovers.pin(held);
+    stopovers.pin(held);
     for (let frame = 6; frame < 200; frame++) stopovers.add(at(frame), null);
     expect(frames()).toContain(5);
-    stopovers.letGo(held);
+    stopovers.unpin(held);
     for (let frame = 200; frame < 300; frame++) stopovers.add(at(frame), null);
     expect(frames()).toContain(5);
-    stopovers.letGo(held);
-    while (stopovers.dropOne());
+    stopovers.unpin(held);
+    while (stopovers.evictOne());
     expect(frames()).toEqual([0]);
   });
 
@@ -73,7 +73,7 @@ describe('Stopovers', () => {
   it('forget what a pass between two places cannot have an opinion of', () => {
     const { stopovers, dropped } = make();
     const [first, a, b, c, d] = [at(10), ...[11, 12, 13, 14].map((effort) => at(10, effort, true))];
-    let behind: Stopover | null = null;
+    let behind: TravelCheckpoint | null = null;
     for (const stopover of [at(0), first, a, b, c, d, at(20)]) {
       stopovers.add(stopover, behind);
       behind = stopover;

@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../replay/state/checkpoint.js';
 
 /** A checkpoint on the way through the recording. */
-export interface Stopover {
+export interface TravelCheckpoint {
   readonly checkpoint: Checkpoint;
   /** About how much work lies between the beginning and it, in exits. */
   readonly effort: number;
@@ -18,9 +18,9 @@ export interface Stopover {
  * Between two frames the order is that of FrameTime. Within an interval nothing but having gone from one place
  * to another tells which comes first: who adds says behind which.
  */
-export class Stopovers {
-  private list: Stopover[] = [];
-  private readonly held = new Map<Stopover, number>();
+export class CheckpointCache {
+  private list: TravelCheckpoint[] = [];
+  private readonly held = new Map<TravelCheckpoint, number>();
 
   constructor(
     private readonly limit: number,
@@ -31,42 +31,42 @@ export class Stopovers {
     return this.list.length;
   }
 
-  [Symbol.iterator](): IterableIterator<Stopover> {
+  [Symbol.iterator](): IterableIterator<TravelCheckpoint> {
     return this.list[Symbol.iterator]();
   }
 
-  has(stopover: Stopover): boolean {
+  has(stopover: TravelCheckpoint): boolean {
     return this.list.includes(stopover);
   }
 
   /** While held (as often as it is let go later), it is not thinned out. */
-  hold(stopover: Stopover): void {
+  pin(stopover: TravelCheckpoint): void {
     this.held.set(stopover, (this.held.get(stopover) ?? 0) + 1);
   }
 
-  letGo(stopover: Stopover): void {
+  unpin(stopover: TravelCheckpoint): void {
     const left = (this.held.get(stopover) ?? 0) - 1;
     if (left > 0) this.held.set(stopover, left);
     else this.held.delete(stopover);
   }
 
-  get first(): Stopover {
+  get first(): TravelCheckpoint {
     return this.list[0];
   }
 
   /** The last one not behind the completion of frame `frameTime`, be it between two frames or in an interval before. */
-  atFrame(frameTime: number): Stopover | null {
-    const isBefore = ({ checkpoint }: Stopover): boolean =>
+  atFrame(frameTime: number): TravelCheckpoint | null {
+    const isBefore = ({ checkpoint }: TravelCheckpoint): boolean =>
       checkpoint.inside ? checkpoint.frameTime < frameTime : checkpoint.frameTime <= frameTime;
     return this.list.findLast(isBefore) ?? null;
   }
 
-  before(stopover: Stopover): Stopover | null {
+  before(stopover: TravelCheckpoint): TravelCheckpoint | null {
     return this.list[this.list.indexOf(stopover) - 1] ?? null;
   }
 
   /** Puts one in its place: by FrameTime, and within the interval right behind `behind` if that is there, too. */
-  add(stopover: Stopover, behind: Stopover | null): void {
+  add(stopover: TravelCheckpoint, behind: TravelCheckpoint | null): void {
     const { frameTime, inside } = stopover.checkpoint;
     let index = this.list.findIndex((other) => other.checkpoint.frameTime > frameTime);
     if (index < 0) index = this.list.length;
@@ -80,7 +80,7 @@ export class Stopovers {
   }
 
   /** Those in the interval behind frame `frameTime` that come later than `behind` (null: all of them). */
-  forgetInside(frameTime: number, behind: Stopover | null): void {
+  forgetInside(frameTime: number, behind: TravelCheckpoint | null): void {
     const from = behind ? this.list.indexOf(behind) : -1;
     this.remove(
       (stopover, index) =>
@@ -92,8 +92,8 @@ export class Stopovers {
    * Those in the interval behind frame `frameTime` between `behind` and `bound`, if these are in it; a run that passed
    * between the two cannot tell whether it passed them.
    */
-  forgetBetween(frameTime: number, behind: Stopover, bound: Stopover | null): void {
-    const within = (stopover: Stopover | null): boolean =>
+  forgetBetween(frameTime: number, behind: TravelCheckpoint, bound: TravelCheckpoint | null): void {
+    const within = (stopover: TravelCheckpoint | null): boolean =>
       stopover !== null && stopover.checkpoint.inside !== null && stopover.checkpoint.frameTime === frameTime;
     const from = within(behind) ? this.list.indexOf(behind) : -1;
     const end = bound && within(bound) ? this.list.indexOf(bound) : -1;
@@ -109,9 +109,9 @@ export class Stopovers {
   }
 
   /** Gives memory back: one that is least missed; false if only the beginning is left. */
-  dropOne(): boolean {
+  evictOne(): boolean {
     if (this.list.length < 2) return false;
-    return this.removeLeastMissed(null);
+    return this.evict(null);
   }
 
   clear(): void {
@@ -123,12 +123,12 @@ export class Stopovers {
     return checkpoint.frameTime === frameTime && checkpoint.inside !== null;
   }
 
-  private thin(added: Stopover): void {
-    if (this.list.length > this.limit) this.removeLeastMissed(added);
+  private thin(added: TravelCheckpoint): void {
+    if (this.list.length > this.limit) this.evict(added);
   }
 
   /** The gap that its removal leaves, the smaller the farther from `near`. The first one stays. */
-  private removeLeastMissed(near: Stopover | null): boolean {
+  private evict(near: TravelCheckpoint | null): boolean {
     let least = 0;
     let value = Infinity;
     const center = (near ?? this.list[this.list.length - 1]).effort;
@@ -148,7 +148,7 @@ export class Stopovers {
     return true;
   }
 
-  private remove(isGone: (stopover: Stopover, index: number) => boolean): void {
+  private remove(isGone: (stopover: TravelCheckpoint, index: number) => boolean): void {
     const gone = this.list.filter(isGone);
     if (gone.length === 0) return;
     this.list = this.list.filter((stopover) => !gone.includes(stopover));

@@ -15,7 +15,7 @@ export type TravelEvent =
   /** The trace ends here. */
   | { readonly kind: 'end' }
   | { readonly kind: 'interrupted' }
-  /** With `Mover.slice`: a little way farther. */
+  /** With `Navigator.slice`: a little way farther. */
   | { readonly kind: 'slice' };
 
 export type StopEvent = Extract<TravelEvent, { kind: 'stop' }>;

@@ -1,6 +1,6 @@
 import { wordsToGva, type Gva } from '../base/address.js';
 import { Reg, ripOf } from '../base/registers.js';
-import { Lift, type GuestStops } from '../guest/stops/guest-stops.js';
+import { Suppress, type GuestStops } from '../guest/stops/guest-stops.js';
 import type { Breakpoint, DebugStop, Watchpoint } from '../target.js';
 import type { ReplayCore } from '../replay/state/core.js';
 import { Stop, type ReplayRunner } from '../replay/run/runner.js';
@@ -24,7 +24,7 @@ export interface Moved {
 
 /** What a run is to stop at, besides the stops of frames. */
 export interface RunOrders {
-  /** Every instruction of this task is executed alone, and one ends the run. -1: none. */
+  /** Every instruction of this task is single-stepped, and one ends the run. -1: none. */
   readonly stepTid: number;
   /** This task stands where a stop was reported: a breakpoint there is not reported again. -1: none. */
   readonly skipTid: number;
@@ -49,7 +49,7 @@ export const RUN: RunOrders = {
 
 /** Decides at every stop of a session that is being debugged, and remembers the one that ended a run. */
 export class TravelListener implements StopListener {
-  alone = false;
+  singleStep = false;
   event: TravelEvent | null = null;
   /** Any instruction was executed since the orders were given. */
   executed = false;
@@ -85,8 +85,8 @@ export class TravelListener implements StopListener {
     this.executed = false;
     this.runner.watchHits = 0;
     this.written = [];
-    this.alone = false;
-    this.stops.lift = this.usual;
+    this.singleStep = false;
+    this.stops.suppress = this.usual;
     if (running) this.orderAlone(running);
   }
 
@@ -110,8 +110,8 @@ export class TravelListener implements StopListener {
   }
 
   private reset(): void {
-    this.alone = false;
-    this.stops.lift = this.usual;
+    this.singleStep = false;
+    this.stops.suppress = this.usual;
     this.written = [];
     this.runner.watchHits = 0;
     this.ranSinceFrame = false;
@@ -124,28 +124,28 @@ export class TravelListener implements StopListener {
 
   private orderAlone(task: Task): void {
     const { stepTid } = this.orders;
-    this.alone = stepTid === task.tid;
-    this.stops.lift = this.alone ? Lift.breakpoints : this.usual;
+    this.singleStep = stepTid === task.tid;
+    this.stops.suppress = this.singleStep ? Suppress.breakpoints : this.usual;
   }
 
-  /** What holds while nothing is executed alone. */
-  private get usual(): Lift {
-    return this.orders.blind && !this.orders.sentinel ? Lift.off : Lift.nothing;
+  /** What holds while nothing is single-stepped. */
+  private get usual(): Suppress {
+    return this.orders.blind && !this.orders.sentinel ? Suppress.off : Suppress.nothing;
   }
 
   stopped(stop: Stop, task: Task): boolean {
-    if (stop === Stop.guard) return this.executeAlone(Lift.everything);
+    if (stop === Stop.guard) return this.stepOnce(Suppress.everything);
     const skipped = this.skipTid === task.tid;
     if (skipped) this.skipTid = -1;
     const hits = this.takeHits(task);
     this.ranSinceFrame = true;
-    this.stops.lift = this.usual;
+    this.stops.suppress = this.usual;
     if (stop !== Stop.user) this.executed = true;
     if (hits.length > 0 && !this.orders.blind) return this.end(watchStop(task, hits[0]));
     if (stop === Stop.user) return this.arrived(task, skipped);
     if (this.orders.stepTid !== task.tid) return false;
     if (this.end({ kind: 'step', tid: task.tid })) return true;
-    return this.executeAlone(Lift.breakpoints);
+    return this.stepOnce(Suppress.breakpoints);
   }
 
   tickLimit({ tid }: Task): number {
@@ -163,7 +163,7 @@ export class TravelListener implements StopListener {
   ended(): void {
     this.executed = this.ranSinceFrame = true;
     this.skipTid = -1;
-    this.stops.lift = this.usual;
+    this.stops.suppress = this.usual;
   }
 
   arriving(frame: TraceFrame, task: Task): boolean {
@@ -211,9 +211,9 @@ export class TravelListener implements StopListener {
     this.followed = { frameTime: frame.frameTime, handler, goal: step.goal, address: step.address, rip };
   }
 
-  private executeAlone(lift: Lift): boolean {
-    this.stops.lift = lift;
-    this.alone = true;
+  private stepOnce(suppress: Suppress): boolean {
+    this.stops.suppress = suppress;
+    this.singleStep = true;
     return false;
   }
 
@@ -234,7 +234,7 @@ export class TravelListener implements StopListener {
   /** What the last instruction hit: by debug registers and, if it was executed for that, in watched pages. */
   private takeHits(task: Task): Watchpoint[] {
     const { stops, runner } = this;
-    const hits = stops.lift === Lift.everything ? stops.endAccess(task) : [];
+    const hits = stops.suppress === Suppress.everything ? stops.endAccess(task) : [];
     if (runner.watchHits !== 0) hits.push(...stops.hitBy(runner.watchHits));
     runner.watchHits = 0;
     return hits.filter((watch) => holds(watch, task.tid));
@@ -256,7 +256,7 @@ export class TravelListener implements StopListener {
         .find((breakpoint) => breakpoint !== sentinel?.breakpoint && holds(breakpoint, task.tid));
       if (hit && this.end({ kind: 'breakpoint', tid: task.tid, address })) return true;
     }
-    return this.executeAlone(Lift.breakpoints);
+    return this.stepOnce(Suppress.breakpoints);
   }
 }
 

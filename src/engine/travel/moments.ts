@@ -3,7 +3,7 @@ import { RevenantError } from '../base/errors.js';
 import type { DebugStop, Moment } from '../target.js';
 import { ripOf } from '../base/registers.js';
 import { RUN } from './listener.js';
-import { Interrupted, type Slices } from './mover.js';
+import { Interrupted, type Slices } from './navigator.js';
 import type { Reverse } from './reverse.js';
 import type { StopEvent } from './event.js';
 import type { Searcher } from './search.js';

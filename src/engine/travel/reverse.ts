@@ -5,11 +5,11 @@ import { ripOf } from '../base/registers.js';
 import { Goal } from '../replay/plan/step.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 import { sameRegisters } from './same-state.js';
-import type { Stopover } from './checkpoints.js';
+import type { TravelCheckpoint } from './checkpoints.js';
 import { Code } from './code.js';
 import { RUN, type Moved } from './listener.js';
 import { Trail, isUndone, type Passed } from './trail.js';
-import type { Slices } from './mover.js';
+import type { Slices } from './navigator.js';
 import { MAX_WALK, SliceOver, lost, type End, type Searcher } from './search.js';
 import type { StopEvent } from './event.js';
 import { SYSCALL_LENGTH } from '../x86/constants.js';
@@ -41,7 +41,7 @@ const countsBackwards = ({ stop }: StopEvent): boolean => stop.kind !== 'exited'
  * Where a search may end that looks for what is before `end`, if nothing is between that and the present: the frame
  * behind it, rather than the place itself, which may be in a loop and come a thousand times.
  */
-function endBefore(end: Stopover, present: Stopover): End {
+function endBefore(end: TravelCheckpoint, present: TravelCheckpoint): End {
   const { frameTime, inside } = end.checkpoint;
   const { frameTime: now, inside: within } = present.checkpoint;
   const isPassed = end !== present && inside !== null && (frameTime + 1 < now || (frameTime < now && within));
@@ -122,21 +122,21 @@ export class Reverse {
     for (;;) {
       const start = this.mover.before(end);
       if (!start) return null;
-      this.mover.stopovers.hold(start);
-      this.mover.stopovers.hold(end);
+      this.mover.stopovers.pin(start);
+      this.mover.stopovers.pin(end);
       try {
         const area = { start, end: endBefore(end, present), counts };
         const way = yield* this.search.last(area);
         if (way) return yield* this.search.follow(way, area);
       } finally {
-        this.mover.stopovers.letGo(end);
-        this.mover.stopovers.letGo(start);
+        this.mover.stopovers.unpin(end);
+        this.mover.stopovers.unpin(start);
       }
       end = start;
     }
   }
 
-  private standsBehind({ checkpoint }: Stopover): boolean {
+  private standsBehind({ checkpoint }: TravelCheckpoint): boolean {
     const { session } = this.mover;
     return !checkpoint.inside && !session.inside && session.frameTime === checkpoint.frameTime;
   }
@@ -169,7 +169,7 @@ export class Reverse {
   }
 
   /** To right behind a frame, blindly. */
-  *toFrame(frameTime: number): Slices<Stopover> {
+  *toFrame(frameTime: number): Slices<TravelCheckpoint> {
     const { mover } = this;
     mover.goTo(mover.atFrame(frameTime));
     const event = yield* mover.forward({ ...RUN, blind: true }, frameTime, true);
@@ -196,19 +196,19 @@ export class Reverse {
    * Goes to the place from which one instruction leads to `end`, which is inside an interval.
    * @returns false if `end` is where the interval begins
    */
-  private *predecessor(end: Stopover): Slices<boolean> {
+  private *predecessor(end: TravelCheckpoint): Slices<boolean> {
     const known = this.trail.wayTo(end);
     if (known) return yield* this.stepsBehind(known.from, known.steps - 1, end);
     const start = yield* this.startBefore(end);
-    this.mover.stopovers.hold(start);
+    this.mover.stopovers.pin(start);
     try {
       return yield* this.predecessorBehind(start, end);
     } finally {
-      this.mover.stopovers.letGo(start);
+      this.mover.stopovers.unpin(start);
     }
   }
 
-  private *predecessorBehind(start: Stopover, end: Stopover): Slices<boolean> {
+  private *predecessorBehind(start: TravelCheckpoint, end: TravelCheckpoint): Slices<boolean> {
     const { search } = this;
     const { frameTime } = end.checkpoint;
     if (!start.checkpoint.inside && (yield* this.beginsAt(start, end))) return false;
@@ -226,7 +226,7 @@ export class Reverse {
   }
 
   /** The last stopover of the interval that is really earlier than `end`: a place may have been kept twice. */
-  private *startBefore(end: Stopover): Slices<Stopover> {
+  private *startBefore(end: TravelCheckpoint): Slices<TravelCheckpoint> {
     const { mover } = this;
     const { frameTime } = end.checkpoint;
     for (
@@ -242,8 +242,8 @@ export class Reverse {
   }
 
   /** Whether the interval that begins at `start` has not executed anything at `end`. */
-  private *beginsAt(start: Stopover, end: Stopover): Slices<boolean> {
-    const registers = (stopover: Stopover) =>
+  private *beginsAt(start: TravelCheckpoint, end: TravelCheckpoint): Slices<boolean> {
+    const registers = (stopover: TravelCheckpoint) =>
       stopover.checkpoint.tasks.find(({ tid }) => tid === end.tid)?.registers;
     const [a, b] = [registers(start), registers(end)];
     if (!a || !b || !sameRegisters(a, b)) return false;
@@ -253,7 +253,7 @@ export class Reverse {
   }
 
   /** Keeps the place so many instructions behind a stopover, which is before `end`. */
-  private *stepsBehind(start: Stopover, steps: number, end: Stopover): Slices<true> {
+  private *stepsBehind(start: TravelCheckpoint, steps: number, end: TravelCheckpoint): Slices<true> {
     const { mover } = this;
     mover.goTo(start, end);
     let [from, behind] = [start, 0];
@@ -272,7 +272,7 @@ export class Reverse {
   }
 
   /** A stopover between start and end near the end, by the places from which control may have come. */
-  private *approach(start: Stopover, end: Stopover): Slices<Stopover> {
+  private *approach(start: TravelCheckpoint, end: TravelCheckpoint): Slices<TravelCheckpoint> {
     const task = end.checkpoint.tasks.find(({ tid }) => tid === end.tid);
     invariant(task, 'a checkpoint inside an interval has a task that runs');
     const { addresses, entry } = this.code.originsOf(task, ripOf(task.registers), task.registers);
@@ -292,7 +292,11 @@ export class Reverse {
   }
 
   /** The last arrival at one of these addresses, kept; null if there is none. */
-  private *lastArrival(start: Stopover, end: End, addresses: Iterable<Gva>): Slices<Stopover | null> {
+  private *lastArrival(
+    start: TravelCheckpoint,
+    end: End,
+    addresses: Iterable<Gva>,
+  ): Slices<TravelCheckpoint | null> {
     const { search, mover } = this;
     const area = { start, end, counts: isBreakpoint };
     return yield* search.withBreakpoints(addresses, function* () {
@@ -305,7 +309,7 @@ export class Reverse {
   }
 
   /** Where no symbols help: slices of time, the last of which ends at `end`. */
-  private *approachByTime(start: Stopover, end: Stopover): Slices<Stopover> {
+  private *approachByTime(start: TravelCheckpoint, end: TravelCheckpoint): Slices<TravelCheckpoint> {
     const { mover } = this;
     mover.goTo(start, end);
     let near = start;
@@ -388,7 +392,7 @@ export class Reverse {
   }
 
   /** The last stopover of the interval that begins at a stopover. */
-  private lastInside(begin: Stopover): Stopover {
+  private lastInside(begin: TravelCheckpoint): TravelCheckpoint {
     let last = begin;
     for (const stopover of this.mover.stopovers)
       if (stopover.checkpoint.frameTime === begin.checkpoint.frameTime) last = stopover;

@@ -4,16 +4,16 @@ import type { Breakpoint } from '../target.js';
 import type { ReplayCore } from '../replay/state/core.js';
 import { ripOf } from '../base/registers.js';
 import type { Task } from '../task/task.js';
-import type { Stopover } from './checkpoints.js';
+import type { TravelCheckpoint } from './checkpoints.js';
 import type { StopEvent, TravelEvent } from './event.js';
 import { RUN, type RunOrders } from './listener.js';
-import { Interrupted, type Mover, type Slices } from './mover.js';
+import { Interrupted, type Navigator, type Slices } from './navigator.js';
 import { isSameState } from './same-state.js';
 import type { Passed } from './trail.js';
 
 /** A way: from a stopover, over so many events. */
 export interface Way {
-  readonly from: Stopover;
+  readonly from: TravelCheckpoint;
   /** The task that stands at `from` where an event was counted already, or -1. */
   readonly skipTid: number;
   readonly count: number;
@@ -21,11 +21,11 @@ export interface Way {
 }
 
 /** The end of a search: a stopover, or the completion of a frame. */
-export type End = { readonly at: Stopover } | { readonly frameTime: number };
+export type End = { readonly at: TravelCheckpoint } | { readonly frameTime: number };
 
 /** Where to look for events. */
 export interface Search {
-  readonly start: Stopover;
+  readonly start: TravelCheckpoint;
   readonly end: End;
   readonly counts: (event: StopEvent) => boolean;
 }
@@ -48,11 +48,11 @@ export class SliceOver extends Error {}
 export class Searcher {
   constructor(
     readonly core: ReplayCore,
-    readonly mover: Mover,
+    readonly mover: Navigator,
   ) {}
 
   /** True if the session stands exactly where the checkpoint was taken. */
-  isAt({ checkpoint }: Stopover): boolean {
+  isAt({ checkpoint }: TravelCheckpoint): boolean {
     const { session } = this.mover;
     if (session.frameTime !== checkpoint.frameTime) return false;
     if (!checkpoint.inside) return session.inside === null;
@@ -76,7 +76,7 @@ export class Searcher {
     return event.kind === 'stop' ? event : null;
   }
 
-  private *toStopover(end: Stopover, orders: Partial<RunOrders>): Slices<TravelEvent> {
+  private *toStopover(end: TravelCheckpoint, orders: Partial<RunOrders>): Slices<TravelEvent> {
     const { mover } = this;
     const { session } = mover;
     const { frameTime, inside, tasks } = end.checkpoint;
@@ -106,7 +106,7 @@ export class Searcher {
     mover.goTo(start, boundOf(end));
     let way: Way | null = null;
     let [from, fromSkip, count, skipTid] = [start, -1, 0, -1];
-    mover.stopovers.hold(start);
+    mover.stopovers.pin(start);
     try {
       for (;;) {
         const event = yield* this.towards(end, { skipTid });
@@ -116,14 +116,14 @@ export class Searcher {
         if (!counts(event)) continue;
         way = { from, skipTid: fromSkip, count: ++count, event };
         if (mover.effort - from.effort < EFFORT_BETWEEN_EVENTS) continue;
-        mover.stopovers.letGo(from);
+        mover.stopovers.unpin(from);
         from = mover.keepHere();
-        mover.stopovers.hold(from);
+        mover.stopovers.pin(from);
         [fromSkip, count] = [skipTid, 0];
         way = { from, skipTid, count, event };
       }
     } finally {
-      mover.stopovers.letGo(from);
+      mover.stopovers.unpin(from);
     }
   }
 
@@ -154,7 +154,7 @@ export class Searcher {
    * Executes instructions of the task that runs at `start` one by one, to `end` in the same interval.
    * @returns how many; -1 if it is not reached within `limit`
    */
-  *walk(start: Stopover, end: Stopover, limit: number): Slices<number> {
+  *walk(start: TravelCheckpoint, end: TravelCheckpoint, limit: number): Slices<number> {
     const { mover } = this;
     const { session } = mover;
     mover.goTo(start, end);
@@ -184,7 +184,7 @@ export class Searcher {
   }
 }
 
-const boundOf = (end: End): Stopover | null => ('at' in end ? end.at : null);
+const boundOf = (end: End): TravelCheckpoint | null => ('at' in end ? end.at : null);
 
 export function lost(frameTime: number): RevenantError {
   return new RevenantError(

@@ -27,11 +27,11 @@ import type { Symbolizer } from '../symbols/symbolizer.js';
 import type { Task } from '../task/task.js';
 import { convertImage } from '../x86/xstate-image.js';
 import type { Archive } from './archive.js';
-import type { Stopover } from './checkpoints.js';
+import type { TravelCheckpoint } from './checkpoints.js';
 import type { TravelEvent } from './event.js';
 import { Catching, FrameStops } from './frame-stops.js';
 import { RUN, TravelListener } from './listener.js';
-import { Interrupted, Mover, type Slices } from './mover.js';
+import { Interrupted, Navigator, type Slices } from './navigator.js';
 import { Moments } from './moments.js';
 import { Reverse } from './reverse.js';
 import { memoryDigest } from './same-state.js';
@@ -39,7 +39,7 @@ import { Searcher } from './search.js';
 import { Ticks } from './ticks.js';
 
 export interface TravelOptions extends ReplayOptions {
-  /** Debug registers stop data accesses on this machine (Attestation.dataBreakpoints). */
+  /** Debug registers stop data accesses on this machine (ProbeReport.dataBreakpoints). */
   dataBreakpoints: boolean;
   /** The program's output appears whenever it runs, as for a debugger's user; else each byte once. */
   repeatsOutput?: boolean;
@@ -56,11 +56,11 @@ export class TravelTarget implements ReplayTarget {
   private readonly core: ReplayCore;
   private readonly stops: GuestStops;
   private readonly catching = new Catching();
-  private readonly mover: Mover;
+  private readonly mover: Navigator;
   private readonly reverse: Reverse;
   private readonly tickCounts: Ticks;
   private readonly moments: Moments;
-  private known: { readonly at: Stopover; readonly moment: Moment } | null = null;
+  private known: { readonly at: TravelCheckpoint; readonly moment: Moment } | null = null;
   private readonly marks = new Map<number, Checkpoint>();
   private nextMark = 1;
   private job: Slices<DebugStop> | null = null;
@@ -84,13 +84,13 @@ export class TravelTarget implements ReplayTarget {
       this.stops,
       (runner) => new TravelListener(core, runner, this.stops, frameStops),
     );
-    this.mover = new Mover(session, listener, this.stops);
+    this.mover = new Navigator(session, listener, this.stops);
     this.mover.archive = options.archive?.(session) ?? null;
     const searcher = new Searcher(core, this.mover);
     this.reverse = new Reverse(searcher, () => [...this.stops.points, ...this.catching.points]);
     this.tickCounts = new Ticks(searcher, this.reverse);
     this.moments = new Moments(searcher, this.reverse);
-    core.memory.reclaimFrom(() => this.mover.stopovers.dropOne());
+    core.memory.reclaimFrom(() => this.mover.stopovers.evictOne());
   }
 
   /** Opens a replay that stands before its first frame. */
@@ -436,7 +436,7 @@ export class TravelTarget implements ReplayTarget {
     const tid = this.currentTid;
     mover.beginJourney();
     const present = mover.keepHere();
-    mover.stopovers.hold(present);
+    mover.stopovers.pin(present);
     try {
       return yield* journey;
     } catch (error) {
@@ -446,7 +446,7 @@ export class TravelTarget implements ReplayTarget {
       if (isUsers) throw error;
       return { kind: 'interrupted', tid };
     } finally {
-      mover.stopovers.letGo(present);
+      mover.stopovers.unpin(present);
       mover.endJourney();
     }
   }

@@ -2,9 +2,9 @@ import { RevenantError, invariant } from '../base/errors.js';
 import type { ReplayCore } from '../replay/state/core.js';
 import { TraceReader } from '../trace/reader.js';
 import { tickStart, type TickStart } from '../trace/ticks.js';
-import type { Stopover } from './checkpoints.js';
+import type { TravelCheckpoint } from './checkpoints.js';
 import { RUN } from './listener.js';
-import { Interrupted, type Slices } from './mover.js';
+import { Interrupted, type Slices } from './navigator.js';
 import type { Reverse } from './reverse.js';
 import { lost, type Searcher } from './search.js';
 
@@ -13,7 +13,7 @@ const MAX_ATTEMPTS = 3;
 
 /**
  * Ticks inside of intervals. A replay that finds its way by registers does not count them: the way from the last frame at
- * which a task's ticks are known is gone once more, counting. Stopovers that are kept on it make the next way shorter.
+ * which a task's ticks are known is gone once more, counting. CheckpointCache that are kept on it make the next way shorter.
  */
 export class Ticks {
   constructor(
@@ -81,7 +81,11 @@ export class Ticks {
    * Does `work` with ticks counted, from a stopover at which those of the task are known.
    * @param end a stopover, or ticks of the task, that the stopover must not be behind
    */
-  private *counting(start: TickStart, end: Stopover | number, work: () => Slices<void>): Slices<void> {
+  private *counting(
+    start: TickStart,
+    end: TravelCheckpoint | number,
+    work: () => Slices<void>,
+  ): Slices<void> {
     const { mover } = this;
     const { session, stops } = mover;
     const resume = stops.suspend();
@@ -103,9 +107,12 @@ export class Ticks {
   }
 
   /** The last stopover behind the frame where ticks are known, and before `end`, up to which they were counted. */
-  private lastCounted({ tid, known, next }: TickStart, end: Stopover | number): Stopover | null {
+  private lastCounted(
+    { tid, known, next }: TickStart,
+    end: TravelCheckpoint | number,
+  ): TravelCheckpoint | null {
     const beyond = next?.frame ?? Infinity;
-    let last: Stopover | null = null;
+    let last: TravelCheckpoint | null = null;
     for (const stopover of this.mover.stopovers) {
       if (stopover === end) break;
       const { frameTime } = stopover.checkpoint;
@@ -117,7 +124,7 @@ export class Ticks {
   }
 }
 
-function ticksAt({ checkpoint }: Stopover, tid: number): number {
+function ticksAt({ checkpoint }: TravelCheckpoint, tid: number): number {
   return checkpoint.tasks.find((task) => task.tid === tid)?.ticks ?? Infinity;
 }
 

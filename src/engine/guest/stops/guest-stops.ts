@@ -29,7 +29,7 @@ interface Planned {
 const NO_PAGES: ReadonlyMap<Gva, readonly number[]> = new Map();
 
 /** What holds during the next run. */
-export const Lift = {
+export const Suppress = {
   nothing: 0,
   /** Breakpoints: to execute the instruction under one. */
   breakpoints: 1,
@@ -38,7 +38,7 @@ export const Lift = {
   /** All of it, debug registers too. */
   off: 3,
 } as const;
-export type Lift = (typeof Lift)[keyof typeof Lift];
+export type Suppress = (typeof Suppress)[keyof typeof Suppress];
 
 interface Armed {
   readonly entry: number;
@@ -69,7 +69,7 @@ interface Access {
 export class GuestStops {
   /** INT3 was in code that the program might read. */
   hadOverlays = false;
-  lift: Lift = Lift.nothing;
+  lift: Suppress = Suppress.nothing;
   private readonly breakpoints = new Set<Breakpoint>();
   private readonly watchpoints = new Set<Watchpoint>();
   private readonly overlays: CodeOverlays;
@@ -85,7 +85,7 @@ export class GuestStops {
   private overlaid = NO_PAGES;
   private access: Access | null = null;
 
-  /** @param hasDataBreakpoints debug registers stop data accesses on this machine (Attestation.dataBreakpoints) */
+  /** @param hasDataBreakpoints debug registers stop data accesses on this machine (ProbeReport.dataBreakpoints) */
   constructor(
     private readonly machine: Machine,
     private readonly memory: GuestMemory,
@@ -139,7 +139,7 @@ export class GuestStops {
 
   /** True if the task would stop at once at `address`. False while the guest runs: it is past that. */
   stopsAt(task: StoppableTask, address: Gva): boolean {
-    if (this.isArmed || this.lift !== Lift.nothing) return false;
+    if (this.isArmed || this.suppress !== Suppress.nothing) return false;
     return this.planOf(task).breakpoints.has(address);
   }
 
@@ -174,10 +174,14 @@ export class GuestStops {
 
   /**
    * After a page fault, disarmed: it happened only because the page is watched or holds breakpoints. The
-   * instruction is to be executed alone with Lift.everything.
+   * instruction is to be single-stepped with Suppress.everything.
    */
   isGuard(task: StoppableTask, address: Gva, errorCode: number): boolean {
-    if (address < 0 || this.lift >= Lift.everything || errorCode & (PageFault.reserved | PageFault.key))
+    if (
+      address < 0 ||
+      this.suppress >= Suppress.everything ||
+      errorCode & (PageFault.reserved | PageFault.key)
+    )
       return false;
     const page = pageFloor(address);
     const plan = this.planOf(task);
@@ -269,10 +273,10 @@ export class GuestStops {
   /** Gives debug registers to watchpoints, then to breakpoints. Watched pages that none was left for, or null. */
   private assignRegisters(plan: StopPlan): Map<Gva, number> | null {
     const { context } = this.machine;
-    const watches = this.lift >= Lift.everything ? [] : plan.watches;
+    const watches = this.suppress >= Suppress.everything ? [] : plan.watches;
     const free = ([3, 2, 1, 0] as const).filter((index) => !context.isClaimed(index));
     // Behind single steps an emulated processor reports watchpoints once more that were hit before.
-    const useRegisters = this.hasDataBreakpoints && this.lift === Lift.nothing;
+    const useRegisters = this.hasDataBreakpoints && this.suppress === Suppress.nothing;
     let used = 0;
     let denied: Map<Gva, number> | null = null;
     for (const { watch, pieces } of watches) {
@@ -294,7 +298,7 @@ export class GuestStops {
         denied.set(page, (denied.get(page) ?? 0) | deny);
     }
     let breaks = 0;
-    const count = this.lift === Lift.nothing ? plan.addresses.length : 0;
+    const count = this.suppress === Suppress.nothing ? plan.addresses.length : 0;
     for (; breaks < count && used < free.length; breaks++, used++) {
       this.assigned[free[used]] = null;
       context.setStop(free[used], plan.addresses[breaks]);
@@ -313,8 +317,9 @@ export class GuestStops {
     const high = words[entry + 1];
     this.armed.push({ entry, low, high });
     if (low & Pte.present) {
-      if (offsets && this.lift === Lift.nothing && this.isExecutable(entry)) this.showOverlay(entry, offsets);
-      if (this.lift < Lift.everything) words[entry] = (words[entry] & ~deny) >>> 0;
+      if (offsets && this.suppress === Suppress.nothing && this.isExecutable(entry))
+        this.showOverlay(entry, offsets);
+      if (this.suppress < Suppress.everything) words[entry] = (words[entry] & ~deny) >>> 0;
     }
     const seen = this.seen.get(page);
     if ((seen?.low ?? low) !== words[entry] || (seen?.high ?? high) !== words[entry + 1]) space.stale = true;

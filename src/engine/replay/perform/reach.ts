@@ -43,21 +43,21 @@ export function reachGoal(
   const limit = tickLimit(strategy, task, frame);
   if (!resuming && beginsThere(context, task, frame, step, limit)) return 'reached';
   for (let stops = 0; stops < STOPS_A_TURN; stops++) {
-    const alone = listener?.alone ?? false;
-    if (alone && context.stepper.settled && isLanding(context, task, frame, step, limit)) {
+    const isSingleStep = listener?.singleStep ?? false;
+    if (isSingleStep && context.stepper.settled && isLanding(context, task, frame, step, limit)) {
       listener?.ended();
       if (listener?.arriving(frame, task)) return 'stopped';
       return reached(strategy);
     }
-    let stop = alone
+    let stop = isSingleStep
       ? stepAlone(context, task, frame, step, limit, budgetMicros)
       : runCounted(context, task, frame, step, limit, budgetMicros);
     if (stop === Stop.pending) return 'running';
     if (stop === Stop.yielded) return 'yielded';
     if (stop === Stop.staged) return 'staged';
     if (listener) {
-      listener.alone = false;
-      if (isListeners(stop, alone)) {
+      listener.singleStep = false;
+      if (isListeners(stop, isSingleStep)) {
         if (isMatched(context, step) && task.ticks === limit) watch(context, frame, step);
         if (listener.stopped(stop, task)) return 'stopped';
         continue;
@@ -150,13 +150,13 @@ function tryHere(
 const toBreakpoint = (stop: Stop): Stop => (stop === Stop.step ? Stop.breakpoint : stop);
 
 /** Stops that only the listener knows of. */
-const isListeners = (stop: Stop, alone: boolean): boolean =>
+const isListeners = (stop: Stop, isSingleStep: boolean): boolean =>
   stop === Stop.user ||
   stop === Stop.watch ||
   stop === Stop.guard ||
-  (alone && (stop === Stop.step || stop === Stop.served));
+  (isSingleStep && (stop === Stop.step || stop === Stop.served));
 
-/** Where instructions are executed alone no breakpoint tells that this is the event's place. */
+/** Where instructions are single-stepped no breakpoint tells that this is the event's place. */
 function isLanding(
   context: ReplayContext,
   task: Task,

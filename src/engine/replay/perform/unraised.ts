@@ -1,7 +1,7 @@
 import { hex, type Gva } from '../../base/address.js';
 import { Signal, SignalCode } from '../../base/linux.js';
 import { Reg, getRegister, ripOf } from '../../base/registers.js';
-import { Lift } from '../../guest/stops/guest-stops.js';
+import { Suppress } from '../../guest/stops/guest-stops.js';
 import type { Task } from '../../task/task.js';
 import type { TraceFrame } from '../../trace/frame.js';
 import { MAX_INSTRUCTION_LENGTH } from '../../x86/decode.js';
@@ -167,10 +167,10 @@ function destination(task: Task, frame: TraceFrame): { at: Gva; bytes: Uint8Arra
 export function stepLifted({ runner, stepper }: ReplayContext, task: Task): Stop {
   const { stops } = runner;
   if (!stops) return stepper.stepNow(task);
-  const { lift } = stops;
-  stops.lift = Lift.breakpoints;
+  const { suppress } = stops;
+  stops.suppress = Suppress.breakpoints;
   const stop = stepper.stepNow(task);
-  stops.lift = lift;
+  stops.suppress = suppress;
   return stop;
 }
 

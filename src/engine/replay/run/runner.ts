@@ -50,7 +50,7 @@ export const Stop = {
   user: 11,
   /** Behind an instruction that touched what debug registers watch: `ReplayRunner.watchHits`. */
   watch: 12,
-  /** On an instruction that touches a watched page: to be executed alone (GuestStops.isGuard). */
+  /** On an instruction that touches a watched page: to be single-stepped (GuestStops.isGuard). */
   guard: 13,
   /** Staged calls were made; if the program did something else after that, the next run deals with it. */
   staged: 14,

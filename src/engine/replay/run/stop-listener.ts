@@ -5,13 +5,13 @@ import type { ReplayStep } from '../plan/step.js';
 
 /** Who debugs a replay: asked wherever the program stands for its sake. Nothing is asked while nobody debugs. */
 export interface StopListener {
-  /** The next instruction is to be executed alone. */
-  alone: boolean;
+  /** The next instruction is to be single-stepped. */
+  singleStep: boolean;
   /** Tracee code of this task is about to run from the beginning of an interval, or where it was put back to. */
   starts(task: Task): void;
   /**
-   * The program stopped inside an interval: Stop.user, watch or guard, or an instruction was executed alone.
-   * `alone` is false by now; to execute the next instruction alone, too, it is set again.
+   * The program stopped inside an interval: Stop.user, watch or guard, or an instruction was single-stepped.
+   * `singleStep` is false by now; to execute the next instruction alone, too, it is set again.
    * @returns true: control goes back to who advances the session; false: go on
    */
   stopped(stop: Stop, task: Task): boolean;

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { Attestation } from '../../kvm/probe.js';
+import type { ProbeReport } from '../../kvm/probe.js';
 import { tickStrategyFor } from './choose.js';
 
 const seen = (
   findings: Record<string, boolean>,
   branchCounterProblem: string | null = 'none',
-): Attestation => ({
+): ProbeReport => ({
   kind: 'host',
   description: 'a machine',
   xcr0Seen: 7n,

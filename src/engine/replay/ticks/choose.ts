@@ -1,5 +1,5 @@
 import { RevenantError } from '../../base/errors.js';
-import type { Attestation } from '../../kvm/probe.js';
+import type { ProbeReport } from '../../kvm/probe.js';
 import type { TickStrategyName } from './strategy.js';
 
 /** What the machine was seen to do, by the names of the probe's findings. */
@@ -11,7 +11,7 @@ const STEP = 'single step';
  * counted, by the processor where it can; single steps where there are no breakpoints.
  * @throws RevenantError E_MACHINE_CANNOT if the machine has neither
  */
-export function tickStrategyFor(attestation: Attestation, verify: boolean): TickStrategyName {
+export function tickStrategyFor(attestation: ProbeReport, verify: boolean): TickStrategyName {
   const has = (name: string): boolean =>
     attestation.findings.some((finding) => finding.name === name && finding.ok);
   if (has(BREAKPOINT))

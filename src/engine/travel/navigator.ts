@@ -5,7 +5,7 @@ import type { Checkpoint } from '../replay/state/checkpoint.js';
 import type { ReplaySession } from '../replay/session.js';
 import type { Task } from '../task/task.js';
 import type { Archive } from './archive.js';
-import { Stopovers, type Stopover } from './checkpoints.js';
+import { CheckpointCache, type TravelCheckpoint } from './checkpoints.js';
 import type { TravelEvent } from './event.js';
 import { RUN, type RunOrders, type TravelListener } from './listener.js';
 
@@ -36,9 +36,9 @@ const MAX_PAUSES = 1_000;
 
 export type Slices<T> = Generator<null, T, void>;
 
-/** Where the session stands, as far as it is known: so many instructions of `tid` executed alone behind `from`. */
+/** Where the session stands, as far as it is known: so many instructions of `tid` single-stepped behind `from`. */
 export interface Here {
-  readonly from: Stopover;
+  readonly from: TravelCheckpoint;
   /** -1: not known. */
   readonly steps: number;
 }
@@ -47,8 +47,8 @@ export interface Here {
 export class Interrupted extends Error {}
 
 /** Moves a session: forwards to events, and back to checkpoints. Takes checkpoints on the way. */
-export class Mover {
-  readonly stopovers: Stopovers;
+export class Navigator {
+  readonly stopovers: CheckpointCache;
   interruptRequested = false;
   /** Guest time after which runs end; 0: they do not. */
   slice = 0;
@@ -57,12 +57,12 @@ export class Mover {
   /** Checkpoints in files, or null. */
   archive: Archive | null = null;
   /** The stopover at or before the place where the session stands. */
-  private base_: Stopover;
+  private base_: TravelCheckpoint;
   /** The stopover at which it stands exactly. */
-  private standsAt: Stopover | null = null;
-  private journey: Stopover[] | null = null;
+  private standsAt: TravelCheckpoint | null = null;
+  private journey: TravelCheckpoint[] | null = null;
   /** A stopover that the way which began at the last `goTo` does not lead beyond. */
-  private bound: Stopover | null = null;
+  private bound: TravelCheckpoint | null = null;
   /** From the last `goTo` to the bound. */
   private wayLength = 0;
   effort = 0;
@@ -74,14 +74,14 @@ export class Mover {
     readonly listener: TravelListener,
     readonly stops: GuestStops,
   ) {
-    this.stopovers = new Stopovers(MAX_STOPOVERS, (checkpoint) => session.drop(checkpoint));
+    this.stopovers = new CheckpointCache(MAX_STOPOVERS, (checkpoint) => session.drop(checkpoint));
     this.base_ = this.keep(null);
-    this.stopovers.hold(this.base_);
+    this.stopovers.pin(this.base_);
     session.onFallBack((backTo) => this.fellBack(backTo));
   }
 
   /** A stopover at or before the place where the session stands. */
-  get base(): Stopover {
+  get base(): TravelCheckpoint {
     return this.from;
   }
 
@@ -93,17 +93,17 @@ export class Mover {
   }
 
   /** The stopover at which it stands exactly, or null. */
-  get stands(): Stopover | null {
+  get stands(): TravelCheckpoint | null {
     return this.standsAt;
   }
 
-  private get from(): Stopover {
+  private get from(): TravelCheckpoint {
     return this.base_;
   }
 
-  private set from(stopover: Stopover) {
-    this.stopovers.hold(stopover);
-    this.stopovers.letGo(this.base_);
+  private set from(stopover: TravelCheckpoint) {
+    this.stopovers.pin(stopover);
+    this.stopovers.unpin(this.base_);
     this.base_ = stopover;
   }
 
@@ -112,7 +112,7 @@ export class Mover {
   }
 
   /** A checkpoint of where the session stands, which is right behind `behind` or farther. */
-  keep(behind: Stopover | null): Stopover {
+  keep(behind: TravelCheckpoint | null): TravelCheckpoint {
     const tid = this.running?.tid ?? -1;
     if (behind && this.session.inside)
       this.stopovers.forgetBetween(this.session.frameTime, behind, this.bound);
@@ -120,29 +120,29 @@ export class Mover {
     const stopover = { checkpoint: this.session.checkpoint(), effort: this.effort, tid, counted };
     this.stopovers.add(stopover, behind);
     this.effortAtLast = this.effort;
-    this.spareMemory(stopover);
+    this.enforceMemoryBudget(stopover);
     return stopover;
   }
 
   /** Checkpoints hold pages that nothing else has any more: they get what is left of a half of guest memory. */
-  private spareMemory(added: Stopover): void {
+  private enforceMemoryBudget(added: TravelCheckpoint): void {
     const { memory } = this.session.core;
     const { stopovers } = this;
-    stopovers.hold(added);
+    stopovers.pin(added);
     while (memory.pagesInUse > memory.limitPages / 2 && stopovers.size > FEW_STOPOVERS)
-      if (!stopovers.dropOne()) break;
-    stopovers.letGo(added);
+      if (!stopovers.evictOne()) break;
+    stopovers.unpin(added);
   }
 
   /** The last checkpoint not behind the completion of a frame: one of the stopovers, or read from a file. */
-  atFrame(frameTime: number): Stopover {
+  atFrame(frameTime: number): TravelCheckpoint {
     const near = this.stopovers.atFrame(frameTime);
     invariant(near, 'the beginning is kept');
     return this.fromArchive(near, frameTime) ?? near;
   }
 
   /** The checkpoint before a stopover, likewise; null for the beginning. */
-  before(stopover: Stopover): Stopover | null {
+  before(stopover: TravelCheckpoint): TravelCheckpoint | null {
     const near = this.stopovers.before(stopover);
     if (!near) return null;
     const { frameTime, inside } = stopover.checkpoint;
@@ -150,7 +150,7 @@ export class Mover {
   }
 
   /** A checkpoint from a file that is well behind `near`, up to a frame; it is one of the stopovers then. */
-  private fromArchive(near: Stopover, frameTime: number): Stopover | null {
+  private fromArchive(near: TravelCheckpoint, frameTime: number): TravelCheckpoint | null {
     while (this.archive) {
       const latest = this.archive.latest(frameTime);
       const gain = latest - near.checkpoint.frameTime;
@@ -158,20 +158,20 @@ export class Mover {
       const checkpoint = this.archive.load(latest);
       if (!checkpoint) continue;
       const stopover = { checkpoint, effort: near.effort + gain * EXITS_A_FRAME, tid: -1, counted: false };
-      this.stopovers.hold(near);
+      this.stopovers.pin(near);
       this.stopovers.add(stopover, near);
-      this.spareMemory(stopover);
-      this.stopovers.letGo(near);
+      this.enforceMemoryBudget(stopover);
+      this.stopovers.unpin(near);
       return stopover;
     }
     return null;
   }
 
   /** The same, and the session is said to stand there from now on; it is part of the journey, if there is one. */
-  keepHere(): Stopover {
+  keepHere(): TravelCheckpoint {
     this.keepOnTheWay();
     if (this.journey) {
-      this.stopovers.hold(this.from);
+      this.stopovers.pin(this.from);
       this.journey.push(this.from);
     }
     return this.from;
@@ -197,12 +197,12 @@ export class Mover {
   }
 
   endJourney(): void {
-    for (const stopover of this.journey ?? []) this.stopovers.letGo(stopover);
+    for (const stopover of this.journey ?? []) this.stopovers.unpin(stopover);
     this.journey = null;
   }
 
   /** @param bound the way from there will not lead beyond this one, if it is in the same interval; null: nothing is said */
-  goTo(stopover: Stopover, bound: Stopover | null = null): void {
+  goTo(stopover: TravelCheckpoint, bound: TravelCheckpoint | null = null): void {
     invariant(this.stopovers.has(stopover), 'the checkpoint exists');
     this.bound = bound;
     this.wayLength = bound ? bound.effort - stopover.effort : 0;
@@ -256,7 +256,7 @@ export class Mover {
         const event = this.pause();
         if (event) return this.arrive(bounded, event);
       }
-      if (this.effort - this.effortAtLast >= this.effortBetween(bounded)) this.rest(bounded);
+      if (this.effort - this.effortAtLast >= this.effortBetween(bounded)) this.checkpointIfPossible(bounded);
       if (progress === 'pending' || left > FRAMES_A_TURN) yield null;
     }
   }
@@ -295,7 +295,7 @@ export class Mover {
   }
 
   /** A checkpoint on the way, if the program can be made to stand. */
-  private rest(bounded: boolean): void {
+  private checkpointIfPossible(bounded: boolean): void {
     // If not now: the next turn is another occasion.
     if (!this.session.pause()) return;
     this.advanceBase(bounded);
