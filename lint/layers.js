@@ -35,7 +35,7 @@ const table = {
   'engine/replay':
     'engine/{base,trace,kvm,task} engine/guest/stops engine/replay/{plan,state,run,ticks,report,perform}',
   'engine/travel':
-    'engine/{base,trace,x86,symbols,mm,task,target.ts,guest,replay} engine/guest/stops engine/replay/{plan,state,run,ticks}',
+    'engine/{base,trace,x86,mm,task,target.ts,guest,replay} engine/guest/stops engine/replay/{plan,state,run,ticks}',
   'engine/persist': 'engine/{base,trace,x86,mm,task,guest,replay,travel} engine/replay/{plan,state}',
   'diversion/base': 'engine/{base,host,mm}',
   'diversion/files': 'engine/{base,host,kvm,mm,task} diversion/base',

@@ -55,7 +55,7 @@ export class Replay {
     private readonly signal: AbortSignal | undefined,
   ) {
     this.target = opened.target;
-    this.places = new Places(opened.target, opened.trace);
+    this.places = new Places(opened.target.mappedFiles, opened.trace);
     this.navigator = new PlaceNavigator(opened, { turn: () => this.turn() });
   }
 

@@ -75,7 +75,7 @@ export class PlaceNavigator {
   ) {
     this.target = target;
     this.scan = scan;
-    this.places = new Places(target, trace);
+    this.places = new Places(target.mappedFiles, trace);
   }
 
   /** What can be known of a place before anything is replayed. Throws E_USAGE if the recording has no such place. */

@@ -60,7 +60,7 @@ export class Places {
   private readonly recorded: RecordedSymbols;
 
   constructor(
-    private readonly replay: Pick<TravelTarget, 'symbolizer' | 'recordedFile'>,
+    private readonly replay: TravelTarget['mappedFiles'],
     trace: TraceReader,
   ) {
     this.lines = new Lines(trace.directory);

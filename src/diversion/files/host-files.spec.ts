@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { E } from '../errno.js';
+import { E } from '../base/errno.js';
 import { HostFiles, HostHandles, listDirectory, RealFolder } from './host-files.js';
 
 const descriptors = (): number => fs.readdirSync('/proc/self/fd').length;

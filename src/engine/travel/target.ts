@@ -16,14 +16,12 @@ import type {
   RunRequest,
   Watchpoint,
 } from '../target.js';
-import type { ByteSource } from '../mm/backing.js';
 import type { Vma } from '../mm/vma.js';
 import type { Checkpoint } from '../replay/state/checkpoint.js';
 import type { ReplayCore } from '../replay/state/core.js';
 import { MappedSymbols } from '../guest/mapped-symbols.js';
 import { ReplaySession, type ReplayOptions } from '../replay/session.js';
 import { workingDirectory } from '../task/initial-stack.js';
-import type { Symbolizer } from '../symbols/symbolizer.js';
 import type { Task } from '../task/task.js';
 import { convertImage } from '../x86/xstate-image.js';
 import type { Archive } from './archive.js';
@@ -76,15 +74,11 @@ export class TravelTarget implements ReplayTarget {
   ) {
     this.dataBreakpoints = options.dataBreakpoints;
     this.repeatsOutput = options.repeatsOutput ?? false;
-    const { core } = session;
-    this.core = core;
-    this.stops = new GuestStops(core.machine, core.memory, options.dataBreakpoints);
-    const frameStops = new FrameStops(core, this.catching);
-    const listener = session.attach(
-      this.stops,
-      (runner) => new TravelListener(core, runner, this.stops, frameStops),
-    );
-    this.mover = new Navigator(session, listener, this.stops);
+    const core = (this.core = session.core);
+    const stops = (this.stops = new GuestStops(core.machine, core.memory, options.dataBreakpoints));
+    const frames = new FrameStops(core, this.catching);
+    const listener = session.attach(stops, (runner) => new TravelListener(core, runner, stops, frames));
+    this.mover = new Navigator(session, listener, stops);
     this.mover.archive = options.archive?.(session) ?? null;
     const searcher = new Searcher(core, this.mover);
     this.reverse = new Reverse(searcher, () => [...this.stops.points, ...this.catching.points]);
@@ -116,14 +110,9 @@ export class TravelTarget implements ReplayTarget {
     return this.mover.stopovers.size;
   }
 
-  /** Names of addresses, from the trace's copies of the mapped files. */
-  get symbolizer(): Symbolizer {
-    return this.core.symbolizer;
-  }
-
-  /** The trace's copy of a file that was mapped, by its recorded path; or null. */
-  recordedFile(path: string): ByteSource | null {
-    return this.core.recordedFile(path);
+  /** The trace's copies of mapped files, and the symbols in them. */
+  get mappedFiles(): Pick<ReplayCore, 'symbolizer' | 'recordedFile'> {
+    return this.core;
   }
 
   /** A task that exists where the program stands, or null. */

@@ -69,7 +69,7 @@ interface Access {
 export class GuestStops {
   /** INT3 was in code that the program might read. */
   hadOverlays = false;
-  lift: Suppress = Suppress.nothing;
+  suppress: Suppress = Suppress.nothing;
   private readonly breakpoints = new Set<Breakpoint>();
   private readonly watchpoints = new Set<Watchpoint>();
   private readonly overlays: CodeOverlays;
