@@ -38,7 +38,7 @@ build() {
   gcc $static -o "$objects/bin/tick0_less" "$tests/tick0.c"
   gcc $flags -shared -fPIC -o "$objects/lib/rr/libtest_lib.so" "$tests/test_lib.c"
   for program in constructor step_into_lib; do
-    [ -f "$tests/$program.c" ] && gcc $flags -o "$objects/bin/$program" "$tests/$program.c" -lrt -L"$objects/lib/rr" -ltest_lib
+    [ -f "$tests/$program.c" ] && gcc $flags -o "$objects/bin/$program" "$tests/$program.c" -lrt -L"$objects/lib/rr" -ltest_lib -Wl,-rpath,"$objects/lib/rr"
   done
   resources=$(dirname "$(dirname "$(command -v rr)")")
   for file in "$resources"/lib/rr/*; do ln -sf "$file" "$objects/lib/rr/"; done

@@ -81,6 +81,22 @@ describe('a call that ends its process', () => {
   });
 });
 
+it('a process goes no farther than to right before it executes another program', async () => {
+  const exec: Instruction = { tid: 100, rip: 0x500000, stop: { kind: 'exec', tid: 100, path: '/bin/fake' } };
+  const session = (asRr: boolean): FakeSession => fakeSession([...program.slice(0, 2), exec, END], asRr);
+  const { session: asRr, said, target } = session(true);
+  await handlePacket(asRr, 'qSupported:multiprocess+;swbreak+;exec-events+');
+  for (const action of ['c', 's:p64.64', 'c']) {
+    expect(await handlePacket(asRr, `vCont;${action}`)).toMatch(/^T00thread:p64\.64;/);
+    expect(target.at).toBe(1);
+  }
+  expect(said()).toMatch(/another program is executed here; to debug it: run 2\]/);
+  expect(await handlePacket(asRr, 'bc')).toMatch(/^T05replaylog:begin;/);
+  const { session: usual } = session(false);
+  await handlePacket(usual, 'qSupported:multiprocess+;swbreak+;exec-events+');
+  expect(await handlePacket(usual, 'vCont;c')).toMatch(/^T05exec:/);
+});
+
 it('names of threads are what gdb shows in parentheses, and Ctrl-C is no signal', async () => {
   const { ask, session, target } = await start();
   expect(await ask('qXfer:threads:read::0,1000')).toContain('<thread id="p64.65">worker</thread>');

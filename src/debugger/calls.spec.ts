@@ -1,5 +1,6 @@
 /** What a client changes in a diversion: for a call of its own, or for the user. */
 import { describe, expect, it } from 'vitest';
+import { Reg, setRegister } from '../engine/base/registers.js';
 import { fakeSession, type FakeSession, type Instruction } from '../../test/debugger/fake-target.js';
 import { handlePacket } from './requests/dispatch.js';
 
@@ -44,6 +45,19 @@ describe('diversions', () => {
     await ask('P0=6400000000000000');
     await ask('P7=78563412fc7f0000');
     await ask('P39=0000000000000000');
+    await ask('vCont;s:p64.64');
+    expect(diversions[0].closed).toBe(true);
+  });
+
+  it('are over, too, where they began behind a system call that the replay is inside of', async () => {
+    const { ask, diversions, target } = await start();
+    target.completed = target.registers(100);
+    setRegister(target.completed, Reg.rax, 101n);
+    await ask('P7=0000000000000000');
+    await ask('P0=ff00000000000000');
+    await ask('P0=6400000000000000');
+    await ask('P7=78563412fc7f0000');
+    expect(diversions[0].registers(100)).toEqual(target.completed);
     await ask('vCont;s:p64.64');
     expect(diversions[0].closed).toBe(true);
   });

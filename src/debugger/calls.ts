@@ -17,8 +17,10 @@ export interface PreparedCall {
 
 /** A task whose registers gdb has written. */
 export interface WrittenTask {
-  /** What they were before. */
+  /** What they were before, as gdb knows them. */
   readonly before: RegisterWords;
+  /** The same as the diversion had them: it has completed system calls that the replay is inside of. */
+  readonly own: RegisterWords;
   /** The call that they were written for; null: the user's change, as far as is known. */
   call: PreparedCall | null;
 }
@@ -38,6 +40,8 @@ export interface Diversion {
   explicit: boolean;
   /** Why it cannot run on, once it cannot. */
   over: string | null;
+  /** It has run and stopped: what gdb knows of registers is the diversion's, not the replay's any more. */
+  ran: boolean;
   /** Memory has been written that no call of gdb's needs: by the user. */
   changed: boolean;
   /** Tasks whose registers gdb has written and not put back. */
@@ -55,12 +59,25 @@ const RED_ZONE = 128;
 /** More than gdb ever pushes. */
 const PUSHED = 8 << 20;
 
-/** gdb has written registers of a task that had `before`: a call is over when it has put them back. */
-export function noteRegisters(diversion: Diversion, tid: number, before: RegisterWords): void {
+/** gdb writes registers of a task: a call is over when it has put them back as it knew them, from the replay at first. */
+export function writingRegisters(
+  diversion: Diversion,
+  replay: DebugTarget,
+  tid: number,
+  write: () => void,
+): void {
   const { written, target } = diversion;
-  const was = written.get(tid)?.before ?? before;
-  if (sameRegisters(was, target.registers(tid))) written.delete(tid);
-  else if (!written.has(tid)) written.set(tid, { before, call: null });
+  const inReplay = !diversion.ran && replay.tasks().some((task) => task.tid === tid);
+  const state = written.get(tid) ?? {
+    before: inReplay ? replay.registers(tid) : target.registers(tid),
+    own: target.registers(tid),
+    call: null,
+  };
+  write();
+  if (sameRegisters(state.before, target.registers(tid))) {
+    if (!sameRegisters(state.before, state.own)) target.setRegisters(tid, state.own);
+    written.delete(tid);
+  } else written.set(tid, state);
   diversion.lastWritten = tid;
 }
 

@@ -23,8 +23,8 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
   // gdb leaves its call standing where it is and keeps the registers that would end the diversion.
   const tellWayBack = (tid: number): void => {
     if (!lent && isInCall(diversion)) diversion.buffers?.left(tid);
-    // LLDB leaves by itself, as a rule, and says so.
-    if (!diversion.explicit && !session.client.isLldb)
+    // LLDB leaves by itself, as a rule, and says so, and so does gdb where rr has set it so.
+    if (!diversion.explicit && !session.client.isLldb && !session.asRr)
       say('this is inside of a call; back to the replay with: monitor diversion end');
   };
   switch (stop.kind) {

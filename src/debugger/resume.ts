@@ -11,8 +11,8 @@ import { callBegins, callReturned, hasChanges, isInCall, type Diversion } from '
 import type { Session } from './session.js';
 import { edgeReply, endOf, exitReply, hereReply, replyOf, vforkDoneReply } from './stops.js';
 
-/** Gives sockets and signals a turn. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+/** Lets what waits for the process be dealt with: packets, Ctrl-C. */
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** What gdb can be told of; a vfork's end shows in the child's exec. */
 function lifecycleKinds(session: Session): LifecycleKind[] {
@@ -49,6 +49,7 @@ export async function resume(session: Session, request: RunRequest): Promise<str
   session.breakpoints.sync(target);
   target.catchLifecycle(lifecycleKinds(session));
   target.catchSyscalls(session.client.catchSyscalls);
+  session.replay.passSignals(session.client.passSignals);
   let next = request;
   for (;;) {
     const stop = await runOnce(session, target, next);
@@ -135,6 +136,7 @@ async function withBuffers(
 
 /** A call that has returned may have given gdb memory, which it then fills; and have printed. */
 async function afterStop(session: Session, diversion: Diversion, stop: DebugStop): Promise<void> {
+  diversion.ran = true;
   if (stop.kind !== 'step' || stop.tid === diversion.lastWritten) diversion.lastWritten = null;
   if (!callReturned(diversion, stop)) return;
   diversion.allocated = getRegister(diversion.target.registers(stop.tid), Reg.rax);
@@ -192,7 +194,7 @@ function judge(
   const concerns = task !== undefined && session.attached.has(task.pid);
   switch (stop.kind) {
     case 'signal':
-      return concerns && !session.client.passSignals.has(stop.signal) ? replyOf(session, stop) : null;
+      return concerns ? replyOf(session, stop) : null;
     case 'fork':
     case 'vfork':
       return backward ? birth(session, stop.child) : concerns ? forked(session, stop) : null;
@@ -295,14 +297,27 @@ function executed(
   stop: DebugStop & { kind: 'exec' },
   concerns: boolean,
   backward: boolean,
-): string | null {
+): string | null | Promise<string> {
   const pid = session.pidOf(stop.tid);
   const done = backward ? null : vforkDone(session, pid);
   if (done !== null) return done;
   if (!concerns || !session.client.features.has('exec-events')) return null;
+  // What was executed before debugging began is gone over again, from where its process begins to exist.
+  const isNew = session.replay.frameTime > session.startFrame;
+  if (session.asRr && !backward && isNew) return beforeExec(session, stop.tid);
   const path = programOf(session.target, pid);
   session.programs.set(pid, path);
   return replyOf(session, { ...stop, path });
+}
+
+/** In rr's telling a process goes no farther than to right before it executes another program, however it is run. */
+async function beforeExec(session: Session, tid: number): Promise<string> {
+  const { replay } = session;
+  const frame = replay.frameTime;
+  replay.beginGoto(frame - 1);
+  await poll(session, replay);
+  session.say(`[another program is executed here; to debug it: run ${frame}]`);
+  return hereReply(session, tid);
 }
 
 /**

@@ -105,17 +105,28 @@ def said(command):
     return captured.lines
 
 
-def revenant_connect(endpoint, as_rr=False):
-    """Connects, and says in two lines where the program is and where help is; warnings and its output as they come."""
-    said_lines = said("target extended-remote " + endpoint)
+def revenant_connect(endpoint, as_rr=False, program=None):
+    """
+    Connects, and says in two lines where the program is and where help is; warnings and its output as they come.
+    `program`: its file, where gdb is not to ask for it and look for it below the sysroot.
+    """
+    said_lines = said("file " + re.sub(r"([^\w/.+-])", r"\\\1", program)) if program else []
+    said_lines += said("target extended-remote " + endpoint)
     lines = [line for line in said_lines if line.strip() and not NOISE.match(line)]
     thread = gdb.selected_thread()
     if as_rr:
-        gdb.prompt_hook = lambda current: "(rr) "
+        behave_as_rr()
     name = thread.name or "Replay"
     head = "%s, process %d, %s: " % (name, thread.ptid[0], state())
     gdb.write(fitting(head + "\n".join(lines)) + "\n")
     gdb.write('Type "help revenant" for the commands of recordings.\n')
+
+
+def behave_as_rr():
+    """The prompt and the settings that rr gives gdb (its launch_debugger.cc)."""
+    gdb.prompt_hook = lambda current: "(rr) "
+    gdb.execute("set unwindonsignal on")
+    gdb.execute("handle SIGURG stop", to_string=True)
 
 
 def scripts_directories():

@@ -130,6 +130,7 @@ export class Session {
   readonly visited = new VisitedPlaces((mark) => this.replay.forget(mark));
   /** Where debugging began. */
   startMark: number | null = null;
+  startFrame = 0;
   /** Where `run` goes back to: the last checkpoint that was gone back to, or where debugging began. */
   runMark: number | null = null;
   /** The stop that gdb was told of last; null behind a jump in time. */
@@ -223,6 +224,7 @@ export class Session {
     this.attach(this.pidOf(tid));
     this.select(tid);
     this.startMark = this.replay.mark();
+    this.startFrame = this.replay.frameTime;
     this.runMark = this.startMark;
   }
 
@@ -360,6 +362,7 @@ const newDiversion = ({ target, buffers }: StartedDiversion, explicit: boolean):
   buffers,
   explicit,
   over: null,
+  ran: false,
   changed: false,
   written: new Map(),
   lastWritten: null,

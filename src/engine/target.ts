@@ -49,6 +49,11 @@ export interface RunRequest {
     | { readonly kind: 'continue' }
     | { readonly kind: 'step' }
     | { readonly kind: 'range'; readonly start: Gva; readonly end: Gva };
+  /**
+   * Steps backwards: a signal right behind which the task stands is undone by itself, as a step that executes nothing, and
+   * is the stop; else the step before it is undone, too.
+   */
+  readonly stopAtSignals?: boolean;
   /** Diversions: the signal that `tid` gets as it goes on; 0 or absent: none. A replay has its own. */
   readonly signal?: number;
 }
@@ -265,6 +270,8 @@ export interface ReplayTarget extends DebugTarget {
   beginGotoArrival(frameTime: number, addresses: readonly Gva[], hit: number): void;
   /** Goes to right behind frame `frameTime`, in either direction; `poll` tells when it is there (kind `step`). */
   beginGoto(frameTime: number): void;
+  /** Signals that are nothing to stop at. At first none. */
+  passSignals(signals: ReadonlySet<number>): void;
   /** Takes breakpoints, watchpoints and what is caught out of the way; the function that is returned undoes that. */
   suspendStops(): () => void;
   /** Remembers where the program stands; the number names the place. */

@@ -32,6 +32,7 @@ export function policyOf({ allowWrites, allowNet, clock, limits }: DivertOptions
     allowWrites: allowWrites?.map(realFolder) ?? DEFAULT_POLICY.allowWrites,
     allowNet: allowNet ?? DEFAULT_POLICY.allowNet,
     clock: clock ?? DEFAULT_POLICY.clock,
+    ownKill: DEFAULT_POLICY.ownKill,
     limits: { ...DEFAULT_POLICY.limits, ...limits },
   };
 }

@@ -58,6 +58,7 @@ export class FakeTarget implements ReplayTarget {
   changes = 0;
   lifecycle: readonly LifecycleKind[] = [];
   caught: readonly number[] | 'all' | 'none' = 'none';
+  passed: ReadonlySet<number> = new Set();
   taskList: DebugTask[] = [
     { tid: 100, pid: 100, name: 'main' },
     { tid: 101, pid: 100, name: 'worker' },
@@ -67,6 +68,8 @@ export class FakeTarget implements ReplayTarget {
   firstEnd: number | null = null;
   /** Places at which tasks begin to exist, where that is not the beginning. */
   readonly births = new Map<number, number>();
+  /** Registers of the first task in its diversions, where they are others: a system call has been completed. */
+  completed: RegisterWords | null = null;
   /** A request that never ends by itself. */
   endless = false;
   private request: RunRequest | null = null;
@@ -147,6 +150,9 @@ export class FakeTarget implements ReplayTarget {
   catchLifecycle(kinds: readonly LifecycleKind[]): void {
     this.lifecycle = kinds;
   }
+  passSignals(signals: ReadonlySet<number>): void {
+    this.passed = signals;
+  }
   suspendStops(): () => void {
     const kept = [...this.breakpoints];
     this.breakpoints.clear();
@@ -225,7 +231,7 @@ export class FakeTarget implements ReplayTarget {
 
   private arrived(): DebugStop | null {
     const { rip, tid, stop } = this.program[this.at];
-    if (stop) return stop;
+    if (stop && !(stop.kind === 'signal' && this.passed.has(stop.signal))) return stop;
     for (const { address, condition } of this.breakpoints) {
       if (address === rip && (condition?.(tid) ?? true)) return { kind: 'breakpoint', tid, address };
     }
@@ -296,6 +302,7 @@ export function fakeSession(program: readonly Instruction[], asRr = false): Fake
     divert: () => {
       const diversion = new FakeDiversion(program, Uint8Array.from(target.memory));
       diversion.at = target.at;
+      if (target.completed) diversion.setRegisters(target.taskList[0].tid, target.completed);
       diversions.push(diversion);
       return { target: diversion as unknown as MutableTarget, buffers: null };
     },

@@ -121,6 +121,29 @@ it('race: writes by both threads, in mirror order', () => {
   }
 });
 
+it('a watchpoint stops behind the last turn of a repeated string instruction, and goes back before it', () => {
+  const { target, close } = open(transport, recording('strings/last-turns')!);
+  try {
+    const FIRST = 14;
+    goTo(target, FIRST);
+    const [copied, filled] = [symbol(target, 'copy') + 7, symbol(target, 'filled') + 8];
+    const show = (): string => `${readInt(target, gva(copied)) & 0xff} ${readInt(target, gva(filled))}`;
+    for (const [address, length] of [
+      [copied, 1],
+      [filled, 8],
+    ])
+      target.addWatchpoint({ pid: null, address: gva(address), length, access: 'write' });
+    const forth = collect(target, 'watchpoint', 'forward', show);
+    expect(forth).toEqual({ shown: ['97 0', '97 7'], end: 'exited' });
+    expect(collect(target, 'watchpoint', 'backward', show)).toEqual({
+      shown: ['97 0', '0 0'],
+      end: 'history-end',
+    });
+  } finally {
+    close();
+  }
+});
+
 it('a page of the program where the recorder has its thread locals stays what it is', () => {
   const { target, close } = open(transport, recording('pages/own-page')!);
   try {

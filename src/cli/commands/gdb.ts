@@ -2,9 +2,10 @@ import { spawn } from 'node:child_process';
 import type { Logger } from '../../engine/base/log.js';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
 import type { StartDiversion } from '../../engine/target.js';
+import { programOf } from '../../debugger/program.js';
 import { DebugServer, parseAddress } from '../../debugger/server.js';
 import { gdbScript } from '../../expressions/gdb-scripts.js';
-import { openSession, type DebugOptions } from '../debug/opening.js';
+import { openSession, type DebugOptions, type OpenedRecording } from '../debug/opening.js';
 import { gdbSetup, pythonText } from '../../expressions/gdb-setup.js';
 import { makeSysroot, type Sysroot } from '../../expressions/sysroot.js';
 import { reportFailure } from '../failure.js';
@@ -56,7 +57,8 @@ export async function gdbCommand(
       throw error;
     });
     try {
-      const code = await runGdb(options, server.endpoint, sysroot, gdbArguments);
+      const program = options.asRr ? programCopy(opened) : null;
+      const code = await runGdb(options, { endpoint: server.endpoint, program, sysroot }, gdbArguments);
       if (failed !== null) return await reportFailure(io, failed, { json: false, verbose: false });
       return code;
     } finally {
@@ -69,20 +71,32 @@ export async function gdbCommand(
   }
 }
 
-/**
- * Runs gdb on our terminal. Ctrl-C is gdb's: it asks the server to stop what runs.
- * @param sysroot files of the recording; null: gdb asks the server for them
- */
+/** The trace's copy of the program that is debugged: rr's gdb has that open. Null: there is none. */
+function programCopy({ session, programFiles }: OpenedRecording): string | null {
+  const name = programOf(session.target, session.currentTask().pid);
+  for (const { recorded, copy } of programFiles()) if (recorded === name) return copy;
+  return null;
+}
+
+interface Connection {
+  readonly endpoint: string;
+  /** The program's file; null: gdb finds it by itself. */
+  readonly program: string | null;
+  /** Files of the recording; null: gdb asks the server for them. */
+  readonly sysroot: Sysroot | null;
+}
+
+/** Runs gdb on our terminal. Ctrl-C is gdb's: it asks the server to stop what runs. */
 function runGdb(
   { gdb: command, asRr }: GdbOptions,
-  endpoint: string,
-  sysroot: Sysroot | null,
+  { endpoint, program, sysroot }: Connection,
   more: readonly string[],
 ): Promise<number> {
   const ours = ['-q', ...gdbSetup(gdbScript, sysroot).flatMap((line) => ['-iex', line])];
+  const named = [...(asRr ? ['as_rr=True'] : []), ...(program ? [`program=${pythonText(program)}`] : [])];
   const connect = [
     '-ex',
-    `python revenant_gdb.revenant_connect(${pythonText(endpoint)}${asRr ? ', as_rr=True' : ''})`,
+    `python revenant_gdb.revenant_connect(${[pythonText(endpoint), ...named].join(', ')})`,
   ];
   const ignore = (): void => {};
   process.on('SIGINT', ignore);

@@ -140,11 +140,13 @@ describe('running', () => {
 
   it('passes over signals that gdb does not want', async () => {
     const signal = { ...at(5), stop: { kind: 'signal', tid: 100, signal: 14, siginfo: null } as const };
-    const { ask } = await start([at(1), signal, at(9), at(10)]);
+    const { ask, target } = await start([at(1), signal, at(9), at(10)]);
     expect(await ask('vCont;c')).toMatch(/^T0e/);
     await ask('bc');
     expect(await ask('QPassSignals:e;14')).toBe('OK');
     expect(await ask('vCont;c')).toMatch(/^T05replaylog:end/);
+    // The replay itself does not stop at them: a program may have a million.
+    expect([...target.passed]).toEqual([14, 17]);
   });
 
   it('is interrupted', async () => {
@@ -288,6 +290,7 @@ describe('memory', () => {
     expect(await ask('mffffffffffffffff,4')).toBe('E0e');
     expect(await ask('qSearch:memory:1000;100;\x03\x24')).toBe('1,1012');
     expect(await ask('qSearch:memory:1000;100;xyz')).toBe('0');
+    expect(await ask('qSearch:memory:0;fffffffffffffff6;\x03\x24')).toBe('1,1012');
   });
 
   it('files are those of the recording', async () => {

@@ -11,7 +11,8 @@ import {
   split,
   toHex,
 } from '../packet/fields.js';
-import { noteMemory, noteRegisters } from '../calls.js';
+import { noteMemory, writingRegisters } from '../calls.js';
+import { turn } from '../resume.js';
 import type { Session } from '../session.js';
 
 /** Most bytes that one request reads; gdb asks for less than a packet, others may ask for anything. */
@@ -19,6 +20,8 @@ const MAX_READ = 0x20000;
 /** How much of memory a search holds at once. */
 const SEARCH_CHUNK = 0x10000;
 const EFAULT = 14;
+const EINTR = 4;
+const PAGE = 4096n;
 
 /** Up to `length` bytes from `address`; fewer where memory ends. */
 function read(session: Session, address: bigint, length: number): Uint8Array {
@@ -80,25 +83,69 @@ export function writeMemoryBinary(session: Session, text: string): string {
   return write(session, place(head).address, latin1Bytes(data));
 }
 
-/** `qSearch:memory:ADDRESS;LENGTH;PATTERN`: `1,ADDRESS` of the first match, or `0`. */
-export function searchMemory(session: Session, text: string): string {
+/**
+ * `qSearch:memory:ADDRESS;LENGTH;PATTERN`: `1,ADDRESS` of the first match, or `0`. What is not mapped is passed over: all
+ * memory can be searched at once.
+ */
+export async function searchMemory(session: Session, text: string): Promise<string> {
   const [addressText, rest] = split(text, ';');
   const [lengthText, patternText] = split(rest, ';');
   const start = parseHex(addressText);
-  const length = parseHex(lengthText);
+  const end = start + parseHex(lengthText);
   const pattern = Buffer.from(latin1Bytes(patternText));
   if (pattern.length === 0 || pattern.length > SEARCH_CHUNK) throw new PacketError('no such pattern');
-  const end = start + length;
-  const step = BigInt(SEARCH_CHUNK - pattern.length + 1);
-  for (let at = start; at + BigInt(pattern.length) <= end; at += step) {
-    const wanted = end - at < BigInt(SEARCH_CHUNK) ? Number(end - at) : SEARCH_CHUNK;
-    const bytes = read(session, at, wanted);
-    const found = Buffer.from(bytes).indexOf(pattern);
-    if (found >= 0) return `1,${(at + BigInt(found)).toString(16)}`;
-    if (bytes.length < wanted) return '0';
+  session.interruptRequested = false;
+  for (const area of mappedAreas(session)) {
+    const from = start > area.start ? start : BigInt(area.start);
+    const found = await searchArea(session, from, end < area.end ? end : BigInt(area.end), pattern);
+    if (found !== null) return `1,${found.toString(16)}`;
   }
   return '0';
 }
+
+interface Area {
+  readonly start: number;
+  end: number;
+}
+
+/** Memory of the current task that is mapped without a gap, in order; a client's own memory is part of it. */
+function mappedAreas(session: Session): readonly Area[] {
+  const { tid, pid } = session.currentTask();
+  const areas: Area[] = [];
+  const parts = [
+    ...session.target.mappings(tid),
+    ...(session.diversion ? [] : session.allocations.of(pid)),
+  ].sort((one, other) => one.start - other.start);
+  for (const { start, end } of parts) {
+    const last = areas.at(-1);
+    if (last && start <= last.end) last.end = Math.max(last.end, end);
+    else areas.push({ start, end });
+  }
+  return areas;
+}
+
+/** Where a pattern begins in [start, end), or null. Pages of a mapped file behind its end cannot be read. */
+async function searchArea(
+  session: Session,
+  start: bigint,
+  end: bigint,
+  pattern: Buffer,
+): Promise<bigint | null> {
+  const size = BigInt(pattern.length);
+  for (let at = start; at + size <= end;) {
+    const wanted = end - at < BigInt(SEARCH_CHUNK) ? Number(end - at) : SEARCH_CHUNK;
+    const bytes = read(session, at, wanted);
+    const found = Buffer.from(bytes).indexOf(pattern);
+    if (found >= 0) return at + BigInt(found);
+    const behind = at + BigInt(bytes.length);
+    at = bytes.length < wanted ? nextPage(behind) : behind - size + 1n;
+    await turn();
+    if (session.interruptRequested || session.closed) throw new PacketError('interrupted', EINTR);
+  }
+  return null;
+}
+
+const nextPage = (at: bigint): bigint => (at / PAGE + 1n) * PAGE;
 
 /** `g` */
 export const readRegisters = (session: Session): string =>
@@ -112,9 +159,9 @@ export const readRegister = (session: Session, text: string): string =>
 export function writeRegisters(session: Session, text: string): string {
   const { tid } = session.currentTask();
   const diversion = session.divertForWrite();
-  const before = diversion.target.registers(tid);
-  session.registers.writeAll(diversion.target, tid, text);
-  noteRegisters(diversion, tid, before);
+  writingRegisters(diversion, session.replay, tid, () =>
+    session.registers.writeAll(diversion.target, tid, text),
+  );
   return OK;
 }
 
@@ -125,8 +172,8 @@ export function writeRegister(session: Session, text: string): string {
   const number = parseCount(numberText);
   if (session.registers.isIdle(session.target, tid, number, value)) return OK;
   const diversion = session.divertForWrite();
-  const before = diversion.target.registers(tid);
-  session.registers.write(diversion.target, tid, number, value);
-  noteRegisters(diversion, tid, before);
+  writingRegisters(diversion, session.replay, tid, () =>
+    session.registers.write(diversion.target, tid, number, value),
+  );
   return OK;
 }

@@ -85,7 +85,8 @@ export function plainRun(session: Session, text: string): Promise<string> {
 export function reverse(session: Session, text: string): Promise<string> | string {
   if (text !== 'bc' && text !== 'bs') return UNSUPPORTED;
   const { tid } = session.currentTask();
-  return resume(session, { direction: 'backward', tid, mode: text === 'bs' ? STEP : CONTINUE });
+  const mode = text === 'bs' ? STEP : CONTINUE;
+  return resume(session, { direction: 'backward', tid, mode, stopAtSignals: session.asRr });
 }
 
 /**

@@ -8,6 +8,8 @@ export interface DiversionPolicy {
   readonly allowNet: boolean;
   /** Where clocks go on from. */
   readonly clock: ClockMode;
+  /** SIGKILL that a process sends to itself: done, or refused by ENOSYS, so that the diversion is not lost by a call. */
+  readonly ownKill: 'done' | 'refused';
   readonly limits: DiversionLimits;
 }
 
@@ -30,6 +32,7 @@ export const DEFAULT_POLICY: DiversionPolicy = {
   allowWrites: [],
   allowNet: false,
   clock: 'recorded',
+  ownKill: 'done',
   limits: {
     seconds: 60,
     memoryBytes: 512 * MIB,

@@ -132,6 +132,11 @@ function requireSignal(number: number): void {
   if (number < 0 || number > HIGHEST_SIGNAL) fail(E.EINVAL);
 }
 
+/** Throws where the policy refuses what a process sends to itself. */
+function allowOwn({ kernel }: Call, number: number): void {
+  if (number === Sig.KILL && kernel.policy.ownKill === 'refused') fail(E.ENOSYS);
+}
+
 /** Reaches processes of the diversion only, whatever the number means on the host. */
 function kill(call: Call): number {
   const pid = call.args[0] | 0;
@@ -145,6 +150,7 @@ function kill(call: Call): number {
   else if (pid === -1) targets = all.filter((each) => each !== process);
   else targets = all.filter((each) => each.group === (pid === 0 ? process.group : -pid));
   if (targets.length === 0) fail(E.ESRCH);
+  if (targets.includes(process)) allowOwn(call, number);
   if (number === 0) return 0;
   for (const target of targets)
     send(kernel, target, userSignal(number, Code.user, process.pid, process.credentials.uid), null);
@@ -157,6 +163,7 @@ function tgkill(call: Call, group: number, tid: number, number: number): number 
   const thread = kernel.threads.get(tid);
   if (!thread || (group !== 0 && thread.process.pid !== group)) fail(E.ESRCH);
   if (number === 0) return 0;
+  if (thread.process === call.thread.process) allowOwn(call, number);
   const { pid, credentials } = call.thread.process;
   send(kernel, thread.process, userSignal(number, Code.tkill, pid, credentials.uid), thread);
   return 0;

@@ -7,15 +7,19 @@ import { isExecExit } from '../replay/plan/plan.js';
 import type { Task } from '../task/task.js';
 import { EventKind, SyscallState, type TraceFrame } from '../trace/frame.js';
 
+type SignalStop = Extract<DebugStop, { kind: 'signal' }>;
+
 /** What of a program's doings besides signals and ends makes it stop. */
 export class Catching {
   lifecycle: ReadonlySet<LifecycleKind> = new Set();
   syscalls: ReadonlySet<number> | 'all' | null = null;
+  /** Signals that do not make it stop. */
+  passed: ReadonlySet<number> = new Set();
 
   /** All of that, to be compared. */
   get points(): readonly unknown[] {
-    const { lifecycle, syscalls } = this;
-    return [...lifecycle, '', ...(syscalls === 'all' ? [syscalls] : (syscalls ?? []))];
+    const { lifecycle, syscalls, passed } = this;
+    return [...lifecycle, '', ...(syscalls === 'all' ? [syscalls] : (syscalls ?? [])), '', ...passed];
   }
 
   catches(number: number): boolean {
@@ -57,8 +61,10 @@ export class FrameStops {
     const created = this.core.taskCount > this.taskCount;
     this.taskCount = this.core.taskCount;
     switch (frame.kind) {
-      case EventKind.signal:
-        return { kind: 'signal', tid: frame.tid, ...signalOf(frame) };
+      case EventKind.signal: {
+        const stop = signalStop(frame);
+        return stop && !this.catching.passed.has(stop.signal) ? stop : null;
+      }
       case EventKind.syscall:
         return this.afterSyscall(frame, task, created);
       default:
@@ -88,10 +94,12 @@ export class FrameStops {
   }
 }
 
-function signalOf(frame: TraceFrame): { signal: number; siginfo: Uint8Array | null } {
-  const siginfo = frame.siginfo.slice();
-  if (siginfo.length < 4) return { signal: 0, siginfo: null };
-  return { signal: new DataView(siginfo.buffer).getInt32(0, true), siginfo };
+/** The stop that a frame makes if it is a signal, else null. */
+export function signalStop({ kind, tid, siginfo: recorded }: TraceFrame): SignalStop | null {
+  if (kind !== EventKind.signal) return null;
+  const siginfo = recorded.slice();
+  if (siginfo.length < 4) return { kind: 'signal', tid, signal: 0, siginfo: null };
+  return { kind: 'signal', tid, signal: new DataView(siginfo.buffer).getInt32(0, true), siginfo };
 }
 
 function cloneKind(frame: TraceFrame): 'fork' | 'vfork' | 'clone' {

@@ -13,6 +13,7 @@ import type { Slices } from './navigator.js';
 import { MAX_WALK, SliceOver, lost, type End, type Searcher } from './search.js';
 import type { StopEvent } from './event.js';
 import { SYSCALL_LENGTH } from '../x86/constants.js';
+import { signalStop } from './frame-stops.js';
 
 /** Guest time of one slice where nothing but time narrows the search. */
 const SLICE_MICROS = 200;
@@ -369,26 +370,58 @@ export class Reverse {
     const { frameTime, goal } = moved;
     const begin = yield* this.toFrame(frameTime - 1);
     if (moved.handler) return true;
-    if (goal === Goal.address || goal === Goal.target) {
-      const event = yield* this.mover.forward({ ...RUN, blind: true, eventOf: frameTime }, frameTime, true);
-      if (event.kind === 'arrived') return yield* this.predecessor(this.mover.keepHere());
-      yield* this.toFrame(frameTime - 1);
-    }
+    const event = yield* this.eventOf(moved, begin);
+    if (event) return yield* this.predecessor(event);
+    if (goal === Goal.fault) return false;
     const task = this.search.core.tasks.get(tid);
     invariant(task, 'the task that moved exists');
-    let addresses = [moved.address];
+    let addresses: number[] = [];
     if (goal === Goal.syscall) addresses = [moved.address - SYSCALL_LENGTH];
     else if (goal === Goal.trap) addresses = this.trapsBefore(moved.address, tid);
     else if (goal === Goal.flush) addresses = [task.preload.breakpointInstruction];
-    else if (goal === Goal.fault) addresses = [moved.rip];
-    const start = this.lastInside(begin);
-    const last = yield* this.lastArrival(start, { frameTime }, addresses as Gva[]);
+    else addresses = [moved.address];
+    const last = yield* this.lastArrival(this.lastInside(begin), { frameTime }, addresses as Gva[]);
     if (!last) return false;
-    if (goal === Goal.syscall || goal === Goal.trap || goal === Goal.flush) {
-      this.mover.goTo(last);
-      return true;
+    if (goal === Goal.address || goal === Goal.target) return yield* this.predecessor(last);
+    this.mover.goTo(last);
+    return true;
+  }
+
+  /** Where the event of a frame comes, before anything of it is performed; null where no place is that. */
+  private *eventOf(
+    { frameTime, goal, rip }: Moved,
+    begin: TravelCheckpoint,
+  ): Slices<TravelCheckpoint | null> {
+    const { mover } = this;
+    if (goal === Goal.fault) return yield* this.lastArrival(this.lastInside(begin), { frameTime }, [rip]);
+    if (goal !== Goal.address && goal !== Goal.target) return null;
+    const event = yield* mover.forward({ ...RUN, blind: true, eventOf: frameTime }, frameTime, true);
+    if (event.kind === 'arrived') return mover.keepHere();
+    yield* this.toFrame(frameTime - 1);
+    return null;
+  }
+
+  /**
+   * Undoes the signal right behind which the task stands, which executes nothing: goes to where it came. Null, and nowhere,
+   * where it stands behind something else, or the signal is one of `passed`.
+   */
+  *undoSignal(tid: number, passed: ReadonlySet<number>): Slices<DebugStop | null> {
+    const { mover, search } = this;
+    const { frameTime } = mover.session;
+    if (mover.running || frameTime === 0) return null;
+    const present = mover.keepHere();
+    const begin = yield* this.toFrame(frameTime - 1);
+    const frame = search.core.trace.peek(1);
+    const stop = frame?.tid === tid ? signalStop(frame) : null;
+    if (!stop || passed.has(stop.signal)) {
+      mover.goTo(present);
+      return null;
     }
-    return yield* this.predecessor(last);
+    const moved = yield* this.lastMove(tid, frameTime);
+    mover.goTo(begin);
+    const event = moved?.frameTime === frameTime ? yield* this.eventOf(moved, begin) : null;
+    mover.goTo(event ?? begin);
+    return stop;
   }
 
   /** The last stopover of the interval that begins at a stopover. */

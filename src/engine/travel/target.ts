@@ -218,12 +218,15 @@ export class TravelTarget implements ReplayTarget {
     this.catching.lifecycle = new Set(kinds);
   }
 
+  passSignals(signals: ReadonlySet<number>): void {
+    this.catching.passed = signals;
+  }
+
   suspendStops(): () => void {
     const { catching } = this;
     const resume = this.stops.suspend();
     const { lifecycle, syscalls } = catching;
-    catching.lifecycle = new Set();
-    catching.syscalls = null;
+    Object.assign(catching, { lifecycle: new Set(), syscalls: null });
     return () => {
       Object.assign(catching, { lifecycle, syscalls });
       resume();
@@ -405,11 +408,12 @@ export class TravelTarget implements ReplayTarget {
     return [patchBefore(space, rip), after?.start === rip ? after : null];
   }
 
-  private *runBackward({ mode, tid }: RunRequest): Slices<DebugStop> {
+  private *runBackward({ mode, tid, stopAtSignals }: RunRequest): Slices<DebugStop> {
     if (mode.kind === 'continue') return yield* this.reverse.toLastStop(tid);
     for (;;) {
       this.mover.beginJourney();
-      const stop = yield* this.stepBack(tid);
+      const signal = stopAtSignals ? yield* this.reverse.undoSignal(tid, this.catching.passed) : null;
+      const stop = signal ?? (yield* this.stepBack(tid));
       if (stop.kind !== 'step' || mode.kind === 'step') return stop;
       const rip = this.rip(tid);
       if (rip < mode.start || rip >= mode.end) return stop;
@@ -442,10 +446,6 @@ export class TravelTarget implements ReplayTarget {
 
   private *thenStand(journey: Slices<void>): Slices<DebugStop> {
     yield* journey;
-    return this.standing();
-  }
-
-  private standing(): DebugStop {
     return { kind: 'step', tid: this.session.inside?.task.tid ?? this.currentTid };
   }
 

@@ -37,11 +37,14 @@ const io: CommandIo = {
   now: () => performance.now(),
 };
 
-export async function serveRecording(folder: string, place: PlaceOptions = {}): Promise<Recording> {
+export async function serveRecording(
+  folder: string,
+  place: PlaceOptions & { asRr?: boolean } = {},
+): Promise<Recording> {
   const interrupt = new Interrupt();
   const failures: unknown[] = [];
   const options = { machine: 'emulated' as const, stallLimit: 60, ...place };
-  const divert = diversions({});
+  const divert = diversions({ asRr: place.asRr });
   const server = await DebugServer.listen({
     address: parseAddress('0'),
     open: () => openSession({ folder, options, io, log: silentLogger, interrupt, divert, note() {} }),

@@ -229,6 +229,13 @@ export class GuestStops {
     return [...new Set(hit)] as Watchpoint[];
   }
 
+  /** Whether accesses of so many bytes at these addresses hit one of them. */
+  hitAt(dr6: number, addresses: readonly bigint[], size: number): boolean {
+    return this.hitBy(dr6).some(({ address, length }) =>
+      addresses.some((at) => at < address + length && address < at + BigInt(size)),
+    );
+  }
+
   /** The watchpoints that a write by the kernel (or who stands for it) to the task's memory hits. */
   hitByWrite(task: StoppableTask, start: number, size: number): Watchpoint[] {
     if (this.watchpoints.size === 0) return [];

@@ -1,12 +1,13 @@
 import { hex, wordsToGva } from '../../base/address.js';
 import { Signal } from '../../base/linux.js';
-import { Reg, ripOf } from '../../base/registers.js';
+import { Reg, ripOf, setSigned } from '../../base/registers.js';
 import { RevenantError } from '../../base/errors.js';
 import type { GuestStops } from '../../guest/stops/guest-stops.js';
 import { Exit } from '../../kvm/exit.js';
 import { Selector, Vector } from '../../kvm/layout.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../../x86/decode.js';
 import { Exception } from '../../x86/constants.js';
+import { lastTurn } from '../../x86/repeated-string.js';
 import type { Task } from '../../task/task.js';
 import {
   debugException,
@@ -221,8 +222,7 @@ export class ReplayRunner {
       case 'step':
         return this.stepping ? Stop.step : this.trapSignal();
       case 'watch':
-        this.watchHits |= context.dr6 & context.dataBreakpoints;
-        return Stop.watch;
+        return this.afterAccess(task, context.dr6 & context.dataBreakpoints);
       case 'claimed':
         return Stop.breakpoint;
       case 'breakpoint':
@@ -232,6 +232,20 @@ export class ReplayRunner {
       case 'stray':
         return Stop.pending;
     }
+  }
+
+  /**
+   * QEMU stops after the last turn of a repeated string instruction with rip still on it, where a processor is past the
+   * instruction: a place where no breakpoint and no single step arrives.
+   */
+  private afterAccess(task: Task, watched: number): Stop {
+    this.watchHits |= watched;
+    const { registers } = this.core.machine.context;
+    const length = task.space.read(ripOf(registers), this.code);
+    const turn = lastTurn(this.code.subarray(0, length), registers);
+    if (turn && this.stops?.hitAt(watched, turn.addresses, turn.size))
+      setSigned(registers, Reg.rip, ripOf(registers) + turn.length);
+    return Stop.watch;
   }
 
   /** A #DB of the program's own. */
