@@ -369,7 +369,8 @@ void Keeper::answer_requests() {
   }
 }
 
-// When to exit without a first lease. The process that started us needs time to connect, on a busy system too.
+// When to exit without a first lease. The process that started us needs time to connect, also on a busy
+// system.
 double Keeper::idle_end() const {
   const double seconds = static_cast<double>(options_.idle_seconds);
   return since_ + (was_leased_ ? seconds : std::max(seconds, kFirstLeaseSeconds));

@@ -163,7 +163,7 @@ int MailboxClient::run(std::uint32_t budget_micros) {
   for (;;) {
     Ended ended = Ended::no;
     const int waited = wait(Clock{budget_micros} * 1000, [&] { return (ended = look()) != Ended::no; });
-    if (waited < 0) running_ = false;  // the next command must find the machine gone, too, not a run in progress
+    if (waited < 0) running_ = false;  // the next command, too, must find the machine gone
     if (waited <= 0) return waited;
     if (ended == Ended::by_stub) {
       running_ = false;
