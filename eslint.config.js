@@ -47,6 +47,7 @@ export default tseslint.config(
     rules: {
       'revenant/direction': 'error',
       'revenant/no-ambient': 'error',
+      'revenant/through-middle': 'error',
       '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'separate-type-imports' }],
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/no-misused-promises': 'error',

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { addonFile, edges, importProblem, koffiFile } from './layers.js';
+import { addonFile, edges, importProblem, koffiFile, middleProblems } from './layers.js';
 
 const root = path.resolve(import.meta.dirname, '..');
 const relative = (file) => path.relative(root, file).split(path.sep).join('/');
@@ -66,4 +66,17 @@ const noAmbient = {
   },
 };
 
-export default { rules: { direction, 'no-ambient': noAmbient } };
+/** Front ends open recordings, go and look by src/recording. */
+const throughMiddle = {
+  meta: { type: 'problem', schema: [] },
+  create(context) {
+    const problems = middleProblems(relative(context.filename), context.sourceCode.text);
+    return {
+      Program(node) {
+        for (const message of problems) context.report({ node, message });
+      },
+    };
+  },
+};
+
+export default { rules: { direction, 'no-ambient': noAmbient, 'through-middle': throughMiddle } };

@@ -50,16 +50,30 @@ const table = {
   'diversion/call': 'engine/{base,symbols,target.ts,guest}',
   diversion:
     'engine/{base,trace,x86,mm,task,target.ts,guest} engine/guest/stops engine/replay/{state,program} engine/replay/syscalls/facts diversion/{base,files,kernel,devices,tasks,syscalls,run,call}',
-  debugger: 'engine/{base,x86,mm,target.ts}',
   machine: 'engine/{base,trace,x86,kvm}',
-  expressions: 'engine/{base,trace,x86,symbols,mm,target.ts,guest} diversion/call debugger',
   recording:
-    'engine/{base,host,trace,x86,symbols,kvm,mm,task,target.ts,guest,travel,persist} engine/replay/state diversion/{base,call} diversion machine expressions',
-  api: 'engine/{base,trace,symbols,mm,task,target.ts,travel} expressions recording',
+    'engine/{base,host,trace,x86,symbols,kvm,mm,task,target.ts,guest,replay,travel,persist} engine/replay/{state,ticks} diversion/{base,call} diversion machine',
+  debugger: 'engine/{base,trace,x86,mm,target.ts} recording',
+  expressions: 'engine/{base,trace,x86,symbols,target.ts,guest} diversion/call recording debugger',
+  api: 'engine/{base,trace,symbols,mm,target.ts,travel} diversion/call recording expressions',
   'index.ts':
-    'engine/{base,trace,symbols,kvm,target.ts,replay,persist} engine/replay/state machine expressions recording api',
-  jobs: 'engine/{base,trace,symbols}',
-  cli: 'engine/{base,trace,x86,kvm,target.ts,replay,travel,persist} engine/replay/{state,ticks,report} diversion/base diversion debugger machine expressions recording jobs',
+    'engine/{base,trace,symbols,kvm,target.ts,replay,persist} engine/replay/state diversion/call machine recording api',
+  'jobs/model': 'engine/{base,trace} engine/replay/report machine recording',
+  'jobs/checks': 'recording jobs/model',
+  'jobs/manifest': 'engine/{base,symbols} jobs/model',
+  'jobs/report': 'engine/base recording jobs/model',
+  'jobs/questions': 'engine/base jobs/{model,checks}',
+  'jobs/run':
+    'engine/{base,trace,persist} engine/replay/report diversion/base recording expressions jobs/{model,checks,report,questions}',
+  'jobs/cache': 'engine/base jobs/{model,run}',
+  'jobs/store': 'engine/base jobs/{model,report,cache}',
+  'jobs/queue': 'engine/{base,trace} machine jobs/{model,run,store}',
+  cli: 'engine/{base,trace,x86} engine/replay/{state,report} diversion/base machine recording debugger',
+  'cli/ci': 'engine/base machine cli jobs/{model,report,run,cache,store,queue}',
+  'cli/commands':
+    'engine/{base,trace,x86,kvm,replay,persist} diversion/{base,call} machine recording debugger expressions cli jobs/{model,manifest,report,run,cache,store,queue} cli/ci',
+  'cli/options': 'engine/base machine cli cli/{ci,commands}',
+  'cli/main.ts': 'engine/base machine recording cli cli/{commands,options}',
   bench:
     'engine/{base,trace,target.ts,replay,travel,persist} engine/replay/{state,ticks} machine recording cli',
 };
@@ -83,6 +97,27 @@ export const layers = Object.fromEntries(
   Object.entries(table).map(([layer, list]) => [`src/${layer}`, expand(list)]),
 );
 
+/** What front ends leave to the layer between them and the engine: see ARCHITECTURE.md, "A recording, opened". */
+export const middle = {
+  frontEnds: ['src/api', 'src/cli', 'src/debugger', 'src/expressions', 'src/jobs'],
+  rules: [
+    {
+      pattern: /\.poll\(\)|\bsession\.advance\(/,
+      message: 'polling is in src/recording: untilStop, arrival, advanceTo',
+    },
+    {
+      pattern:
+        /\b(?:openTransport|openHost|acquireEmulated|chooseMachine|tryMachine)\b|\b(?:Machine\.create|TravelTarget\.open|ReplaySession\.open)\(/,
+      message:
+        'machines are opened in src/recording (openRecording, Machines) and src/machine (surveyMachine)',
+    },
+    {
+      pattern: /\bparse(?:Place|SymbolOffset)\b/,
+      message: 'places are read in src/recording/place.ts: requirePlace, codePlace',
+    },
+  ],
+};
+
 /** The only file that may load the native addon. */
 export const addonFile = 'src/engine/kvm/native.ts';
 /** The only file that may import koffi. */
@@ -101,6 +136,17 @@ export function layerOf(file) {
     if (inside && (found === null || layer.length > found.length)) found = layer;
   }
   return found;
+}
+
+/**
+ * What of a file belongs into the middle, in words.
+ * @param {string} file path relative to the project
+ * @param {string} text its content
+ */
+export function middleProblems(file, text) {
+  if (file.endsWith('.spec.ts') || !middle.frontEnds.some((folder) => file.startsWith(`${folder}/`)))
+    return [];
+  return middle.rules.filter(({ pattern }) => pattern.test(text)).map(({ message }) => message);
 }
 
 /**

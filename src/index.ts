@@ -39,10 +39,10 @@ export {
   type StopPoint,
   type WatchOptions,
 } from './api/replay.js';
-export type { OpenReplayOptions } from './recording/open.js';
-export type { Place } from './recording/symbols.js';
-export type { ValueOf, ValueType } from './api/values.js';
+export type { OpenReplayOptions } from './api/options.js';
+export type { PlaceInput as Place } from './recording/place.js';
+export type { ValueOf, ValueType } from './recording/values.js';
 export { divert, type DiversionHandle, type DivertOptions } from './recording/divert.js';
-export type { Evaluated, ExpressionValue } from './expressions/value.js';
+export type { Evaluated, ExpressionValue } from './diversion/call/evaluated.js';
 export type { DebugStop, DebugTask, LifecycleKind, WatchAccess } from './engine/target.js';
 export type { SourceLine } from './engine/symbols/line-table.js';

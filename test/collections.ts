@@ -2,24 +2,20 @@
  * The traces that specs replay: the samples of traces/, the groups of test/recordings, and, where a larger collection
  * lies beside the project, its traces, recordings and cases. Archives are unpacked into build/recordings once.
  */
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { it } from 'vitest';
-import { findTraces } from '../src/jobs/find-traces.js';
+import { isFolder, unpack } from './unpack.js';
+import { findTraces } from '../src/jobs/manifest/find-traces.js';
 
 const root = path.resolve(import.meta.dirname, '..');
 const shared = path.resolve(root, process.env.REVENANT_SHARED ?? '../shared');
-const unpacked = path.join(root, 'build/recordings');
 
 /** The samples, which every clone has. */
 export const samples = path.join(root, 'traces');
 
 /** A sample's folder. */
 export const sample = (name: string): string => path.join(samples, name);
-
-const isFolder = (folder: string): boolean =>
-  fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
 /** The larger collection of plain trace folders, or null where it is not on this machine. */
 export const largerCollection: string | null = ((): string | null => {
@@ -36,30 +32,6 @@ export function larger(name: string): string | null {
 /** A sample or, where there is no sample of that name, a trace of the larger collection; null where neither is here. */
 export const traceFolder = (name: string): string | null =>
   isFolder(sample(name)) ? sample(name) : larger(name);
-
-/**
- * Unpacks an archive into build/recordings, once for each version of it: a folder is complete from its first
- * moment and never replaced, as other processes may do the same or be reading it.
- */
-function unpack(archive: string, name: string): string {
-  const { mtimeMs, size } = fs.statSync(archive);
-  const folder = path.join(
-    unpacked,
-    `${name}@${Math.trunc(mtimeMs / 1000).toString(36)}-${size.toString(36)}`,
-  );
-  if (isFolder(folder)) return folder;
-  fs.mkdirSync(path.dirname(folder), { recursive: true });
-  const beside = fs.mkdtempSync(path.join(unpacked, 'unpacking-'));
-  const done = spawnSync('tar', ['xJf', archive, '-C', beside], { encoding: 'utf8' });
-  if (done.status !== 0) throw new Error(`tar xJf ${archive}: ${done.error?.message ?? done.stderr}`);
-  try {
-    fs.renameSync(beside, folder);
-  } catch (error) {
-    if (!isFolder(folder)) throw error; // else another process was first
-    fs.rmSync(beside, { recursive: true });
-  }
-  return folder;
-}
 
 /** Archives below a folder, by name without `.tar.xz`, sorted. */
 function archives(at: string): Map<string, string> {

@@ -1,7 +1,15 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { addonFile, importProblem, koffiFile, layerOf, layers } from '../lint/layers.js';
+import {
+  addonFile,
+  importProblem,
+  koffiFile,
+  layerOf,
+  layers,
+  middle,
+  middleProblems,
+} from '../lint/layers.js';
 
 const root = path.resolve(import.meta.dirname, '..');
 
@@ -90,6 +98,24 @@ describe('the import graph', () => {
     expect(users(/['"]koffi['"]/).filter((file) => file !== koffiFile)).toEqual([]);
   });
 
+  it('opens, polls and reads places in the middle only', () => {
+    const frontEnds = sources.filter((file) =>
+      middle.frontEnds.some((folder) => file.startsWith(`${folder}/`)),
+    );
+    expect(frontEnds.length).toBeGreaterThan(50);
+    expect(
+      frontEnds.flatMap((file) =>
+        middleProblems(file, fs.readFileSync(path.join(root, file), 'utf8')).map(
+          (problem) => `${file}: ${problem}`,
+        ),
+      ),
+    ).toEqual([]);
+    expect(middleProblems('src/cli/x.ts', 'while (!target.poll());')).toHaveLength(1);
+    expect(middleProblems('src/api/x.ts', 'await openTransport(kind, {})')).toHaveLength(1);
+    expect(middleProblems('src/jobs/run/x.ts', 'parsePlace(text)')).toHaveLength(1);
+    expect(middleProblems('src/recording/stops.ts', 'target.poll()')).toEqual([]);
+  });
+
   it('says why an upward import is refused', () => {
     expect(importProblem('src/engine/trace/reader.ts', 'src/engine/kvm/machine.ts')).toContain(
       'may not import',
@@ -100,6 +126,7 @@ describe('the import graph', () => {
     expect(importProblem('src/engine/mm/vma.ts', 'src/engine/replay/plan/plan.ts')).toContain(
       'may not import',
     );
-    expect(importProblem('src/cli/main.ts', 'src/engine/replay/session.ts')).toBeNull();
+    expect(importProblem('src/jobs/model/spec.ts', 'src/jobs/run/pool.ts')).toContain('may not import');
+    expect(importProblem('src/cli/commands/replay.ts', 'src/engine/replay/session.ts')).toBeNull();
   });
 });

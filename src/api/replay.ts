@@ -9,6 +9,7 @@
  */
 import { hex, type Gva } from '../engine/base/address.js';
 import { RevenantError, invariant } from '../engine/base/errors.js';
+import { memoryOf, readText } from '../engine/base/memory-values.js';
 import { REGISTER_NAMES, Reg, getRegister, type RegisterName } from '../engine/base/registers.js';
 import type {
   Breakpoint,
@@ -21,29 +22,31 @@ import type {
 import { formatVma } from '../engine/mm/vma.js';
 import type { SourceLine } from '../engine/symbols/line-table.js';
 import { formatSymbol } from '../engine/symbols/symbolizer.js';
-import type { Task } from '../engine/task/task.js';
 import type { TraceHeader } from '../engine/trace/records.js';
 import type { TravelTarget } from '../engine/travel/target.js';
-import { momentText, requirePlace } from '../engine/base/place.js';
-import type { Evaluated } from '../expressions/value.js';
-import { divert, type DivertOptions, type DiversionHandle } from '../recording/divert.js';
+import type { Evaluated } from '../diversion/call/evaluated.js';
+import { openEvaluating, type EvaluatingRecording } from '../expressions/open.js';
+import type { CodePlaces } from '../recording/code-places.js';
+import { divert, sourceOf, type DivertOptions, type DiversionHandle } from '../recording/divert.js';
 import { PlaceNavigator, visitPlace } from '../recording/navigator.js';
-import { openReplay, type OpenedReplay, type OpenReplayOptions } from '../recording/open.js';
+import { codePlace, momentText, requirePlace, type PlaceInput } from '../recording/place.js';
+import { arrival, nextTurn } from '../recording/stops.js';
+import { VALUE_BYTES, decodeValue, type ValueOf, type ValueType } from '../recording/values.js';
+import { contextOf, type OpenReplayOptions } from './options.js';
 import type { Mark, PointOptions, StopPoint, WatchPointOptions } from './stop-points.js';
-import { codePlace, Places, type Place } from '../recording/symbols.js';
-import { VALUE_BYTES, decodeValue, readText, type ValueOf, type ValueType } from './values.js';
 
 export type { Mark, StopPoint } from './stop-points.js';
 export type BreakpointOptions = PointOptions<Replay>;
 export type WatchOptions = WatchPointOptions<Replay>;
 
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+/** Of a text that is read. */
+const MAX_TEXT = 1 << 20;
 
 /** One thing at a time: methods that return a promise must be awaited before anything else is asked of the replay. */
 export class Replay {
   private readonly target: TravelTarget;
-  private readonly places: Places;
+  private readonly places: CodePlaces;
   private readonly navigator: PlaceNavigator;
   private readonly marks = new Map<Mark, number>();
   private selected = -1;
@@ -51,12 +54,12 @@ export class Replay {
   private closed = false;
 
   private constructor(
-    private readonly opened: OpenedReplay,
+    private readonly opened: EvaluatingRecording,
     private readonly signal: AbortSignal | undefined,
   ) {
     this.target = opened.target;
-    this.places = new Places(opened.target.mappedFiles, opened.trace);
-    this.navigator = new PlaceNavigator(opened, { turn: () => this.turn() });
+    this.places = opened.places;
+    this.navigator = new PlaceNavigator(opened, { turn: () => this.turnWhileMoving() });
   }
 
   /**
@@ -64,7 +67,7 @@ export class Replay {
    * Throws RevenantError: the trace cannot be read, no machine here can carry it.
    */
   static async open(folder: string, options: OpenReplayOptions = {}): Promise<Replay> {
-    const replay = new Replay(await openReplay(folder, options), options.signal);
+    const replay = new Replay(await openEvaluating(contextOf(folder, options)), options.signal);
     try {
       await replay.toStart();
       return replay;
@@ -81,7 +84,7 @@ export class Replay {
 
   /** The machine that the replay runs on. */
   get machine(): string {
-    return this.opened.description;
+    return this.opened.machine.description;
   }
 
   /** FrameTime of the last frame that was replayed completely. */
@@ -141,7 +144,7 @@ export class Replay {
   }
 
   /** Bytes at an address or symbol. Throws E_USAGE if not all of them are mapped. */
-  readMemory(place: Place, size: number): Uint8Array {
+  readMemory(place: PlaceInput, size: number): Uint8Array {
     const at = this.address(place);
     const bytes = new Uint8Array(size);
     const count = this.target.readMemory(this.tid, at as Gva, bytes);
@@ -151,18 +154,22 @@ export class Replay {
   }
 
   /** A number at an address or symbol: `read('inserted', 'i32')`. */
-  read<T extends ValueType>(place: Place, type: T): ValueOf<T> {
+  read<T extends ValueType>(place: PlaceInput, type: T): ValueOf<T> {
     return decodeValue(this.readMemory(place, VALUE_BYTES[type]), type);
   }
 
   /** The pointer at an address or symbol. */
-  readPointer(place: Place): bigint {
+  readPointer(place: PlaceInput): bigint {
     return this.read(place, 'u64');
   }
 
   /** The NUL-terminated text at an address or symbol (not at a pointer to it), at most a MiB. */
-  readText(place: Place): string {
-    return readText(this.address(place), (at, size) => this.readMemory(at, size));
+  readText(place: PlaceInput): string {
+    const start = this.address(place);
+    const { bytes, end } = readText(memoryOf(this.target, this.tid), start, MAX_TEXT);
+    // Says what cannot be read.
+    if (end === 'unreadable') this.readMemory(start, bytes.length + 1);
+    return Buffer.from(bytes).toString('utf8');
   }
 
   /** A digest of all memory that the task sees. */
@@ -174,13 +181,13 @@ export class Replay {
   /** Where a symbol is and how large, or null while no file that has it is mapped. */
   symbol(name: string): { address: number; size: number } | null {
     this.requireStill();
-    return this.places.symbol(this.task(), name);
+    return this.places.symbol(this.tid, name);
   }
 
   /** `insert+0x1c`, or null where no symbol covers the address. */
   symbolAt(address: number | bigint): string | null {
     this.requireStill();
-    const hit = this.places.symbolAt(this.task(), Number(address) as Gva);
+    const hit = this.places.symbolAt(this.tid, Number(address) as Gva);
     return hit && formatSymbol(hit);
   }
 
@@ -189,27 +196,24 @@ export class Replay {
    * Throws E_UNSUPPORTED without binutils' readelf.
    */
   async line(address: number | bigint = this.rip): Promise<SourceLine | null> {
-    return this.exclusively(() => this.places.lineAt(this.task(), Number(address) as Gva));
+    return this.exclusively(() => this.places.lineAt(this.tid, Number(address) as Gva));
   }
 
   /** The address of a symbol, of `symbol+bytes` or of a number. Throws E_USAGE while it is not mapped. */
-  address(place: Place): number {
+  address(place: PlaceInput): number {
     this.requireStill();
-    const found = this.places.address(this.task(), place);
-    if (found === null) throw this.unknown(place);
-    return found;
+    return this.places.requireAddress(this.tid, place);
   }
 
   /**
    * Stops runs at an address, a symbol or a line (which may have several addresses). Throws E_USAGE while nothing
    * that is mapped has the place: libraries are, once the loader has run (`runTo('main')`).
    */
-  async breakAt(place: Place, options: BreakpointOptions = {}): Promise<StopPoint> {
+  async breakAt(place: PlaceInput, options: BreakpointOptions = {}): Promise<StopPoint> {
     return this.exclusively(async () => {
-      const wanted = codePlace(place);
-      const mapped = await this.places.recordedAddresses(this.task(), wanted);
-      if (mapped.length === 0) throw this.unknown(place);
-      const addresses = (await this.navigator.implementation(this.task(), wanted, mapped)) ?? mapped;
+      const mapped = await this.places.requireAddresses(this.tid, place);
+      const chosen = await this.navigator.implementation(this.tid, codePlace(place), mapped);
+      const addresses = chosen ?? mapped;
       const condition = this.asked(options);
       const points = addresses.map((address): Breakpoint => ({
         pid: options.pid ?? null,
@@ -222,7 +226,7 @@ export class Replay {
   }
 
   /** Stops runs at accesses to memory, of any length. */
-  watch(place: Place, options: WatchOptions = {}): StopPoint {
+  watch(place: PlaceInput, options: WatchOptions = {}): StopPoint {
     const address = this.address(place) as Gva;
     const symbol = typeof place === 'string' ? this.symbol(place.trim()) : null;
     const length = options.length ?? (symbol?.size || 8);
@@ -275,28 +279,10 @@ export class Replay {
    * loaded yet), a line; with `:HIT` to that arrival from here. What else would stop it is passed over. Throws E_USAGE if
    * nothing in the recording has the place, or the recording ends before.
    */
-  async runTo(place: Place): Promise<DebugStop> {
-    return this.exclusively(async () => {
-      const wanted = codePlace(place);
-      let addresses = await this.places.recordedAddresses(this.task(), wanted);
-      while (addresses.length === 0) {
-        await this.advanceFrame(place);
-        addresses = await this.places.addresses(this.task(), wanted);
-      }
-      addresses = (await this.navigator.implementation(this.task(), wanted, addresses)) ?? addresses;
-      const points = addresses.map((address): Breakpoint => ({ pid: null, address }));
-      for (const point of points) this.target.addBreakpoint(point);
-      try {
-        for (let hits = 0; ;) {
-          const stop = await this.move('forward', 'continue');
-          if (this.target.isArrival(stop, addresses) && ++hits === wanted.hit) return stop;
-          if (stop.kind === 'history-end')
-            throw usage(`${String(place)} is not reached again in this recording.`);
-        }
-      } finally {
-        for (const point of points) this.target.removeBreakpoint(point);
-      }
-    });
+  async runTo(place: PlaceInput): Promise<DebugStop> {
+    return this.exclusively(() =>
+      this.moving(() => this.navigator.next(codePlace(place), this.tid, String(place))),
+    );
   }
 
   /**
@@ -305,19 +291,9 @@ export class Replay {
    */
   async goTo(place: number | string): Promise<void> {
     await this.exclusively(async () => {
-      const { opened, target } = this;
       const parsed = requirePlace(String(place), 'goTo');
-      if (parsed.kind !== 'frame') {
-        this.selected = await visitPlace(opened, parsed, async () => {
-          await nextTurn();
-          if (this.signal?.aborted) target.interrupt();
-        });
-        return;
-      }
-      if (parsed.frame < 1) throw usage(`${place} is no frame: they are numbered from 1.`);
-      opened.scan.requireFrame(parsed.frame);
-      target.beginGoto(parsed.frame);
-      await this.arrive();
+      if (parsed.kind === 'frame') await this.moving(() => this.navigator.toFrame(parsed.frame));
+      else this.selected = await visitPlace(this.opened, parsed, () => this.turnWhileMoving());
     });
   }
 
@@ -338,19 +314,7 @@ export class Replay {
 
   /** To right before the last process ends; where none does, to the end of the recording. */
   async toEnd(): Promise<DebugStop> {
-    return this.exclusively(async () => {
-      // Straight there, by what checkpoints there are; the end is met right before its frame.
-      const near = this.opened.scan.lastExit() - 1;
-      if (near > this.frame) {
-        this.target.beginGoto(near);
-        await this.arrive();
-      }
-      for (;;) {
-        const stop = await this.move('forward', 'continue');
-        const last = new Set(this.tasks().map(({ pid }) => pid)).size === 1;
-        if (stop.kind === 'history-end' || (stop.kind === 'exited' && last)) return stop;
-      }
-    });
+    return this.exclusively(() => this.moving(() => this.navigator.toEnd()));
   }
 
   /** Remembers where the replay stands, exactly. */
@@ -383,10 +347,8 @@ export class Replay {
    */
   async divert<T>(work: (diversion: DiversionHandle) => Promise<T>, options: DivertOptions = {}): Promise<T> {
     return this.exclusively(() => {
-      const { dataBreakpoints, session } = this.target;
-      const source = { ...session.stand(), tid: this.tid, dataBreakpoints };
-      const { expressions } = this.opened;
-      return divert(source, work, { turn: () => this.turn(), expressions, ...options });
+      const { expressions, target } = this.opened;
+      return divert(sourceOf(target, this.tid), work, { turn: () => this.turn(), expressions, ...options });
     });
   }
 
@@ -408,19 +370,6 @@ export class Replay {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  private task(): Task {
-    const task = this.target.findTask(this.tid);
-    if (task) return task;
-    throw usage(`No task stands behind frame ${this.frame}.`, 'Go to an earlier frame.');
-  }
-
-  private unknown(place: Place): RevenantError {
-    return usage(
-      `Nothing that task ${this.tid} has mapped behind frame ${this.frame} has ${JSON.stringify(String(place))}.`,
-      'Libraries come with the loader, and lines need a file with debug information: runTo waits for the former.',
-    );
   }
 
   /** A condition in the target's terms. */
@@ -474,26 +423,39 @@ export class Replay {
     return this.arrive();
   }
 
-  private async advanceFrame(place: Place): Promise<void> {
-    this.target.beginGoto(this.frame + 1);
-    const { kind } = await this.arrive();
-    if (kind === 'history-end' || this.tasks().length === 0)
-      throw usage(`Nothing that is mapped from here on has ${JSON.stringify(String(place))}.`);
+  /** Where it arrives selects the task. */
+  private arrive(): Promise<DebugStop> {
+    this.selected = -1;
+    if (this.signal?.aborted) this.target.interrupt();
+    return arrival(this.target, () => this.turnWhileMoving());
   }
 
-  private async arrive(): Promise<DebugStop> {
-    this.selected = -1;
-    for (;;) {
-      if (this.signal?.aborted) this.target.interrupt();
-      const stop = this.target.poll();
-      if (stop?.kind === 'interrupted') throw new RevenantError('E_INTERRUPTED', 'Interrupted.');
-      if (stop) return stop;
-      await nextTurn();
+  /** The same for what the navigator does; the selected task stays where it went nowhere. */
+  private async moving<T>(work: () => Promise<T>): Promise<T> {
+    this.checkSignal();
+    const { frame } = this;
+    try {
+      const result = await work();
+      this.selected = -1;
+      return result;
+    } catch (error) {
+      if (this.frame !== frame) this.selected = -1;
+      throw error;
     }
+  }
+
+  private checkSignal(): void {
+    if (this.signal?.aborted) throw new RevenantError('E_INTERRUPTED', 'Interrupted.');
   }
 
   private async turn(): Promise<void> {
     await nextTurn();
-    if (this.signal?.aborted) throw new RevenantError('E_INTERRUPTED', 'Interrupted.');
+    this.checkSignal();
+  }
+
+  /** The replay is interrupted where it can be gone on from. */
+  private async turnWhileMoving(): Promise<void> {
+    await nextTurn();
+    if (this.signal?.aborted) this.target.interrupt();
   }
 }

@@ -110,7 +110,9 @@ export class BenchContext {
    */
   command(args: readonly string[], onMachine = true): { seconds: number; document: unknown } {
     const { machine, cpu } = this.options;
-    const where = onMachine ? ['--machine', machine, ...(cpu === undefined ? [] : ['--cpu', cpu])] : [];
+    const where = onMachine
+      ? ['--machine', machine ?? 'auto', ...(cpu === undefined ? [] : ['--cpu', cpu])]
+      : [];
     this.close(); // a machine has one client at a time
     const begun = this.now();
     const done = spawnSync(process.execPath, [path.join(root, 'bin/revenant'), ...args, ...where], {

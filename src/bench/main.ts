@@ -4,7 +4,7 @@
  */
 import os from 'node:os';
 import { Command, Option } from 'commander';
-import type { MachineKind } from '../machine/choose.js';
+import type { MachineKind } from '../machine/kinds.js';
 import { formatTable } from '../cli/table.js';
 import { BenchContext } from './context.js';
 import { subjects } from './registry.js';

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { AllTable, type Outcome } from './all-table.js';
 import { replayAllCommand } from './commands/replay-all.js';
 import type { CommandIo } from './output.js';
-import type { RunResult } from './run.js';
+import type { RunResult } from '../recording/run.js';
 
 const traces = ['traces/skylake-pku/xcr0probe', 'traces/zen2/race'];
 

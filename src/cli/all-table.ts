@@ -4,7 +4,7 @@ import { hex } from '../engine/base/address.js';
 import { durationText } from '../engine/base/quantities.js';
 import { printable } from './printable.js';
 import { shortProcessorName } from '../recording/processor.js';
-import type { RunResult } from './run.js';
+import type { RunResult } from '../recording/run.js';
 import { type Column, formatRow, hang } from './table.js';
 
 /** One row. `problem` is null if all is as recorded and as expected. */

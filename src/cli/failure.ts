@@ -1,7 +1,7 @@
 import type { RevenantError } from '../engine/base/errors.js';
 import { asFailure } from '../engine/base/system-errors.js';
 import type { CommandIo } from './output.js';
-import { OutputClosed } from './output.js';
+import { OutputClosed } from '../engine/base/system-errors.js';
 import { printableLines } from './printable.js';
 import { hang } from './table.js';
 

@@ -4,8 +4,14 @@ import { syscallName } from '../engine/base/syscalls.js';
 import type { MemWrite, SyscallExtra, TraceFrame } from '../engine/trace/frame.js';
 import { EventKind } from '../engine/trace/frame.js';
 import type { MMapRecord, TaskEventRecord } from '../engine/trace/records.js';
-import { addressOf, DISPOSITION_NAMES, signalName, signalOf, STATE_NAMES } from './frame-text.js';
-import { KIND_NAMES } from './trace-facts.js';
+import {
+  addressOf,
+  DISPOSITION_NAMES,
+  KIND_NAMES,
+  signalName,
+  signalOf,
+  STATE_NAMES,
+} from '../recording/frame-text.js';
 
 /** A frame and its records as one JSON object, all fields. 64-bit values and bytes are hexadecimal strings. */
 

@@ -1,21 +1,31 @@
 import fs from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
-import { EXITS, ExitCode } from '../engine/base/errors.js';
-import { requirePlace, type PlaceText } from '../engine/base/place.js';
-import { parseCount, parseSeconds, parseSize } from './args.js';
-import { addCi } from './ci/options.js';
-import { checkpointFiles, checkpointOptions } from './checkpoint-options.js';
-import { callOptions, diversionOptions } from './call-options.js';
+import { ExitCode } from '../engine/base/errors.js';
+import { requirePlace, type Place } from '../recording/place.js';
+import { MACHINE_CHOICES } from '../machine/kinds.js';
+import { parseCount, parseSeconds, parseSize } from './options/args.js';
+import { addCi } from './options/ci.js';
+import { checkpointFiles, checkpointOptions } from './options/checkpoint.js';
+import { callOptions, diversionOptions } from './options/call.js';
+import { exitCodesText, helpWidth } from './options/exit-codes.js';
 import { reportFailure } from './failure.js';
 import { withMachineParts } from './machine-parts.js';
+import type { CallOptions } from './commands/call.js';
+import type { CheckpointCommandOptions } from './commands/checkpoint.js';
+import type { DoctorCommandOptions } from './commands/doctor.js';
+import type { DumpOptions } from './commands/dump.js';
+import type { GdbOptions } from './commands/gdb.js';
+import type { InfoOptions } from './commands/info.js';
+import type { MachineCommandOptions } from './commands/machine.js';
+import type { ReplayAllOptions } from './commands/replay-all.js';
+import type { ServeOptions } from './commands/serve.js';
 import { createLogger } from './log.js';
 import type { CommandIo } from './output.js';
 import { processIo } from './output.js';
 import { addManual } from './manual/command.js';
 import { type CommandFacts, describe } from './manual/describe.js';
-import { hang } from './table.js';
 import { namesTrace, traceArgument } from './trace-argument.js';
-import { memoryOption, stallLimitOption, traceOptions } from './trace-options.js';
+import { memoryOption, stallLimitOption, traceOptions } from './options/trace.js';
 
 interface Global {
   verbose: boolean;
@@ -33,7 +43,7 @@ function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>):
     .description("Replays rr traces in a KVM guest that has the recording machine's XCR0 and CPUID.")
     .version(versionOfPackage(), '-V, --version', 'print the version')
     .option('--verbose', 'log what is done, and print stack traces of failures')
-    .addHelpText('after', () => exitCodesText(helpWidth(io, 1)))
+    .addHelpText('after', () => exitCodesText(helpWidth(io.columns(1))))
     .showSuggestionAfterError()
     .configureHelp({
       minWidthToWrap: 20,
@@ -44,8 +54,8 @@ function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>):
     .configureOutput({
       writeOut: io.out,
       writeErr: io.err,
-      getOutHelpWidth: () => helpWidth(io, 1),
-      getErrHelpWidth: () => helpWidth(io, 2),
+      getOutHelpWidth: () => helpWidth(io.columns(1)),
+      getErrHelpWidth: () => helpWidth(io.columns(2)),
     })
     .exitOverride();
   addReplay(program, io, perform);
@@ -57,24 +67,12 @@ function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>):
   return program;
 }
 
-/** Help is read, whatever it is written to. */
-const helpWidth = (io: CommandIo, fd: 1 | 2): number =>
-  Number.isFinite(io.columns(fd)) ? io.columns(fd) : 80;
-
-/** The table of exit codes as `--help` ends with it. */
-function exitCodesText(width: number): string {
-  const lines = Object.values(EXITS).map(({ code, meaning }) =>
-    hang(`${String(code).padStart(3)}  `, meaning.replaceAll('`', ''), width),
-  );
-  return `\nExit codes:\n${lines.join('\n')}\n`;
-}
-
 const cpuOption = (): Option =>
   new Option('--cpu <model>', "processor of the emulated machine, as QEMU's -cpu names it");
 
 const machineOption = (): Option =>
   new Option('--machine <kind>', 'where to run')
-    .choices(['host', 'emulated', 'auto'])
+    .choices(MACHINE_CHOICES)
     .default('auto', 'the host where its KVM gives what the trace needs, else the emulated machine');
 
 const TRACE = "trace folder, or rr's name of one; by default what rr recorded last";
@@ -85,7 +83,7 @@ function meant(named: string | undefined, io: CommandIo, { quiet }: { quiet?: bo
   return traceArgument(named, { environment: process.env, note });
 }
 
-const gotoPlace = (text: string): PlaceText => requirePlace(text, '--goto');
+const gotoPlace = (text: string): Place => requirePlace(text, '--goto');
 
 type Perform = (action: Action) => Promise<void>;
 
@@ -113,7 +111,7 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
   )
     .option('--json', "result as JSON on standard output, with the program's output in it")
     .option('--quiet', 'no progress and no summary')
-    .action((traces: string[], options) =>
+    .action((traces: string[], options: ReplayAllOptions & { all?: boolean }) =>
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
         if (options.all) {
@@ -179,22 +177,14 @@ function addDebugCommands(program: Command, io: CommandIo, perform: Perform): vo
     .argument('[gdb-args...]', 'after --: for gdb')
     .option('--gdb <command>', 'the gdb to run', 'gdb')
     .option('--quiet', 'say nothing but failures')
-    .action((trace: string | undefined, gdbArguments: string[], options) =>
+    .action((trace: string | undefined, gdbArguments: string[], options: GdbOptions) =>
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
         const { gdbCommand } = await import('./commands/gdb.js');
-        const { diversions } = await import('./debug/diversions.js');
         // What follows -- may be all that there is.
         const isGdbs = Boolean(trace?.startsWith('-'));
         const more = isGdbs ? [trace!, ...gdbArguments] : gdbArguments;
-        return gdbCommand(
-          meant(isGdbs ? undefined : trace, io, options),
-          more,
-          options,
-          io,
-          log,
-          diversions(options),
-        );
+        return gdbCommand(meant(isGdbs ? undefined : trace, io, options), more, options, io, log);
       }),
     );
   diversionOptions(debugOptions(program.command('serve')))
@@ -203,12 +193,11 @@ function addDebugCommands(program: Command, io: CommandIo, perform: Perform): vo
     .option('--listen <address>', 'PORT, HOST:PORT or the path of a Unix socket; port 0: any', '127.0.0.1:0')
     .option('--allow-remote', 'listen where other machines can connect: they read all that was recorded')
     .option('--once', 'leave when the first debugger has gone')
-    .action((trace: string | undefined, options) =>
+    .action((trace: string | undefined, options: ServeOptions) =>
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
         const { serveCommand } = await import('./commands/serve.js');
-        const { diversions } = await import('./debug/diversions.js');
-        return serveCommand(meant(trace, io, options), options, io, log, diversions(options));
+        return serveCommand(meant(trace, io, options), options, io, log);
       }),
     );
   addCall(program, io, perform);
@@ -217,7 +206,7 @@ function addDebugCommands(program: Command, io: CommandIo, perform: Perform): vo
     .argument('[trace]', TRACE)
     .addOption(machineOption())
     .addOption(cpuOption())
-    .action((trace: string | undefined, options) =>
+    .action((trace: string | undefined, options: CheckpointCommandOptions) =>
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
         const { checkpointCommand } = await import('./commands/checkpoint.js');
@@ -241,7 +230,7 @@ function addCall(program: Command, io: CommandIo, perform: Perform): void {
       .addOption(cpuOption())
       .addOption(memoryOption())
       .addOption(stallLimitOption()),
-  ).action((words: string[], options) =>
+  ).action((words: string[], options: CallOptions) =>
     perform(async (_io, global) => {
       const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
       const named = namesTrace(words[0], process.env);
@@ -259,7 +248,7 @@ function addTraceCommands(program: Command, io: CommandIo, perform: Perform): vo
     .description('what was recorded, where, on what processor')
     .argument('[trace]', TRACE)
     .option('--json', 'as JSON')
-    .action((trace: string | undefined, options) =>
+    .action((trace: string | undefined, options: Omit<InfoOptions, 'trace'>) =>
       perform(async () => {
         const { infoCommand } = await import('./commands/info.js');
         return infoCommand({ trace: meant(trace, io), ...options }, io);
@@ -274,14 +263,19 @@ function addTraceCommands(program: Command, io: CommandIo, perform: Perform): vo
     .addOption(new Option('--task <tid>', 'only frames of this task').argParser(parseCount))
     .option('--event <kind>', 'only frames of this kind, or of this system call')
     .option('--registers', 'all registers below each frame')
-    .action((first: string | undefined, second: string | undefined, options) =>
-      perform(async () => {
-        const { dumpCommand } = await import('./commands/dump.js');
-        const range = second === undefined && /^\d+(-\d*)?$/.test(first ?? '') ? first : undefined;
-        const named = range === undefined || namesTrace(range, process.env);
-        const trace = meant(named ? first : undefined, io);
-        return dumpCommand({ trace, range: named ? second : range, ...options }, io);
-      }),
+    .action(
+      (
+        first: string | undefined,
+        second: string | undefined,
+        options: Omit<DumpOptions, 'trace' | 'range'>,
+      ) =>
+        perform(async () => {
+          const { dumpCommand } = await import('./commands/dump.js');
+          const range = second === undefined && /^\d+(-\d*)?$/.test(first ?? '') ? first : undefined;
+          const named = range === undefined || namesTrace(range, process.env);
+          const trace = meant(named ? first : undefined, io);
+          return dumpCommand({ trace, range: named ? second : range, ...options }, io);
+        }),
     );
 }
 
@@ -292,7 +286,7 @@ function addMachineCommands(program: Command, io: CommandIo, perform: Perform): 
     .argument('[trace]', 'trace folder')
     .addOption(cpuOption())
     .option('--json', 'as JSON')
-    .action((trace: string | undefined, options) =>
+    .action((trace: string | undefined, options: Omit<DoctorCommandOptions, 'trace'>) =>
       perform(async () => {
         const { doctorCommand } = await import('./commands/doctor.js');
         return doctorCommand({ trace: trace === undefined ? trace : meant(trace, io), ...options }, io);
@@ -315,7 +309,7 @@ function addMachineCommands(program: Command, io: CommandIo, perform: Perform): 
       .addOption(new Option('--memory <size>', 'its guest memory').argParser(parseSize))
       .addOption(new Option('--idle <seconds>', 'leave after so long without use').argParser(parseSeconds))
       .option('--json', 'as JSON')
-      .action((options) =>
+      .action((options: Omit<MachineCommandOptions, 'verb'>) =>
         perform(async () => (await import('./commands/machine.js')).machineCommand({ verb, ...options }, io)),
       );
     if (verb === 'stop') command.option('--force', 'also one that somebody uses');

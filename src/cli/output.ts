@@ -1,13 +1,6 @@
 import fs from 'node:fs';
 import tty from 'node:tty';
-import { ExitCode } from '../engine/base/errors.js';
-import { unwritable } from '../engine/base/system-errors.js';
-
-/** The reader of a pipe went away: nobody wants the rest. Ends the command quietly, as SIGPIPE would. */
-export class OutputClosed extends Error {
-  /** What a shell reports of a program that died of SIGPIPE. */
-  static readonly exitCode = ExitCode.outputClosed;
-}
+import { OutputClosed, unwritable } from '../engine/base/system-errors.js';
 
 /** What a command may do to the outside; commands take it as an argument so that tests can listen. */
 export interface CommandIo {

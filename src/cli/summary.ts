@@ -1,7 +1,7 @@
 import { hex } from '../engine/base/address.js';
 import { SIGNAL_NAMES } from '../engine/base/linux.js';
 import { countText, durationText, paceText } from '../engine/base/quantities.js';
-import type { RunResult } from './run.js';
+import type { RunResult } from '../recording/run.js';
 import { hang } from './table.js';
 
 /** How the program ended, in words. */

@@ -1,11 +1,11 @@
 import { componentName } from '../engine/x86/xstate-layout.js';
-import { EventKind } from '../engine/trace/frame.js';
 import type { TraceReader } from '../engine/trace/reader.js';
 import type { TaskEventRecord, TraceHeader } from '../engine/trace/records.js';
 import { listFiles } from '../engine/trace/source.js';
 import { approximateCode, type ApproximateCode } from './approximate-code.js';
 import type { CpuModel } from './cpu-features.js';
 import { recordedFeatures, recordedModel } from './cpu-features.js';
+import { KIND_NAMES } from '../recording/frame-text.js';
 import { processorName } from '../recording/processor.js';
 
 /** Everything `revenant info` says, as data; its JSON form is this object. */
@@ -46,10 +46,6 @@ export interface TraceFacts {
   dataBytes: number;
   files: { name: string; size: number }[];
 }
-
-export const KIND_NAMES = Object.fromEntries(
-  Object.entries(EventKind).map(([name, kind]) => [kind, name]),
-) as Record<number, string>;
 
 /** What the frames, mappings and tasks of a trace add up to. */
 class Tally {

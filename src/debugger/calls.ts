@@ -1,5 +1,5 @@
 /** Calls that gdb makes in a diversion, told from what the user changes there. */
-import type { Gva } from '../engine/base/address.js';
+import { memoryOf, readWord } from '../engine/base/memory-values.js';
 import type { RevenantError } from '../engine/base/errors.js';
 import { Reg, getUnsigned, type RegisterWords } from '../engine/base/registers.js';
 import type { DebugStop, DebugTarget, MutableTarget, OutputBuffers } from '../engine/target.js';
@@ -105,7 +105,7 @@ export function callBegins(diversion: Diversion, breakpoints: BreakpointTable): 
   const { call } = state;
   if (call && (call.stack <= rsp + 8 || call.address === address)) return null;
   if (getUnsigned(state.before, Reg.rip) === address) return null;
-  const returnsTo = readWord(diversion.target, tid, rsp as Gva);
+  const returnsTo = readWord(memoryOf(diversion.target, tid), rsp);
   if (returnsTo === null || breakpoints.kindAt(Number(returnsTo)) === null) return null;
   state.call = { returnsTo: Number(returnsTo), stack: rsp + 8, address };
   return tid;
@@ -125,13 +125,6 @@ export const isInCall = ({ written }: Diversion): boolean =>
 /** What the user has changed is to stay: memory, or registers of a task that is in no call. */
 export const hasChanges = ({ changed, written }: Diversion): boolean =>
   changed || [...written.values()].some(({ call }) => call === null);
-
-/** An unsigned 64-bit number of the task's memory; null: it cannot be read. */
-export function readWord(target: DebugTarget | MutableTarget, tid: number, at: Gva): bigint | null {
-  const bytes = new Uint8Array(8);
-  if (target.readMemory(tid, at, bytes) < 8) return null;
-  return new DataView(bytes.buffer).getBigUint64(0, true);
-}
 
 /** Bits of eflags that stepping leaves: TF and RF. */
 const STEPPING_FLAGS = 0x1_0100;

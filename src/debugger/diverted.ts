@@ -13,6 +13,16 @@ export function takeOutput(session: Session): void {
   for (const { bytes } of session.diversion.target.takeOutput()) session.console(bytes);
 }
 
+/** Stops of a task that stands where it can be looked at. */
+const STANDS: ReadonlySet<DebugStop['kind']> = new Set([
+  'signal',
+  'interrupted',
+  'step',
+  'breakpoint',
+  'watchpoint',
+  'syscall',
+]);
+
 /** The reply to a stop of a diversion, or null where it runs on. */
 export function noteDivertedStop(session: Session, stop: DebugStop): string | null {
   const { diversion } = session;
@@ -27,6 +37,7 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
     if (!diversion.explicit && !session.client.isLldb && !session.asRr)
       say('this is inside of a call; back to the replay with: monitor diversion end');
   };
+  if (STANDS.has(stop.kind)) noteMapped(session, stop.tid);
   switch (stop.kind) {
     case 'ended':
       diversion.over = stop.reason;
@@ -48,21 +59,18 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
     case 'clone':
       return null;
     case 'signal':
-      noteMapped(session, stop.tid);
       if (session.client.passSignals.has(stop.signal)) return null;
       if (lent && (!isHeld(session, stop.tid) || diversion.target.handles(stop.tid, stop.signal)))
         return null;
       tellWayBack(stop.tid);
       return replyOf(session, stop);
     case 'interrupted':
-      noteMapped(session, stop.tid);
       tellWayBack(stop.tid);
       return replyOf(session, stop);
     case 'step':
     case 'breakpoint':
     case 'watchpoint':
     case 'syscall':
-      noteMapped(session, stop.tid);
       return replyOf(session, stop);
   }
 }

@@ -2,7 +2,8 @@
  * The programs and libraries that a process has loaded: what is mapped, and where the dynamic linker has listed it, the
  * places of its entries (System V ABI, "Program Header"; link.h: r_debug, link_map).
  */
-import { gva, USER_END } from '../engine/base/address.js';
+import { USER_END } from '../engine/base/address.js';
+import { memoryOf, readView } from '../engine/base/memory-values.js';
 import type { DebugTarget } from '../engine/target.js';
 import { Prot } from '../engine/mm/vma.js';
 import { auxiliary, AT_PHDR, programOf } from './program.js';
@@ -31,11 +32,8 @@ const [MOST_HEADERS, MOST_ENTRIES, MOST_LIBRARIES] = [64, 256, 4096];
 type Read = (address: number, length: number) => DataView | null;
 
 function reader(target: DebugTarget, tid: number): Read {
-  return (address, length) => {
-    if (!(address > 0 && address + length <= USER_END)) return null;
-    const bytes = new Uint8Array(length);
-    return target.readMemory(tid, gva(address), bytes) === length ? new DataView(bytes.buffer) : null;
-  };
+  const memory = memoryOf(target, tid);
+  return (address, length) => (address === 0 ? null : readView(memory, address, length));
 }
 
 /** A 64-bit value that is an address of the program, else 0. */

@@ -3,6 +3,7 @@ import { gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { getRegister, Reg } from '../engine/base/registers.js';
 import type { DebugStop, DebugTarget, LifecycleKind, RunRequest } from '../engine/target.js';
+import { nextTurn, untilStop } from '../recording/stops.js';
 import { noteDivertedStop, takeOutput } from './diverted.js';
 import { changeAddress } from './modules.js';
 import { PacketError } from './packet/fields.js';
@@ -10,9 +11,6 @@ import { programOf } from './program.js';
 import { callBegins, callReturned, hasChanges, isInCall, type Diversion } from './calls.js';
 import type { Session } from './session.js';
 import { edgeReply, endOf, exitReply, hereReply, replyOf, vforkDoneReply } from './stops.js';
-
-/** Lets what waits for the process be dealt with: packets, Ctrl-C. */
-export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** What gdb can be told of; a vfork's end shows in the child's exec. */
 function lifecycleKinds(session: Session): LifecycleKind[] {
@@ -128,7 +126,7 @@ async function withBuffers(
 ): Promise<void> {
   if (!buffers || over !== null) return;
   await buffers[when](tid, async () => {
-    await turn();
+    await nextTurn();
     if (session.interruptRequested || session.closed) target.interrupt();
   });
   takeOutput(session);
@@ -153,13 +151,15 @@ function leaveOver(session: Session, explicit: boolean, over: string): string {
 
 /** Polls what is under way to its stop, with turns for Ctrl-C in between. */
 export async function poll(session: Session, target = session.target): Promise<DebugStop> {
-  for (;;) {
-    const stop = target.poll();
-    takeOutput(session);
-    if (stop) return stop;
-    await turn();
-    if (session.interruptRequested || session.closed) target.interrupt();
-  }
+  const stop = await untilStop(target, () => turnOf(session, target));
+  takeOutput(session);
+  return stop;
+}
+
+async function turnOf(session: Session, target: DebugTarget): Promise<void> {
+  takeOutput(session);
+  await nextTurn();
+  if (session.interruptRequested || session.closed) target.interrupt();
 }
 
 const edgeOf = ({ direction }: RunRequest): 'begin' | 'end' => (direction === 'forward' ? 'end' : 'begin');
@@ -373,13 +373,8 @@ export async function jumpTo(session: Session, place: string): Promise<void> {
   const { replay } = session;
   leaveCall(session);
   session.interruptRequested = false;
-  const between = async (): Promise<void> => {
-    takeOutput(session);
-    await turn();
-    if (session.interruptRequested || session.closed) replay.interrupt();
-  };
   try {
-    const tid = await session.options.goTo(place, between);
+    const tid = await session.options.goTo(place, () => turnOf(session, replay));
     session.edge = null;
     session.vforks.clear();
     session.select(tid);

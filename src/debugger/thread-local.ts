@@ -3,9 +3,9 @@
  * that glibc carries for it (nptl_db/structs.def: three words each, the size in bits, the number of elements, the offset).
  */
 import type { Gva } from '../engine/base/address.js';
+import { memoryOf, readView, readWord } from '../engine/base/memory-values.js';
 import { Reg, getUnsigned } from '../engine/base/registers.js';
 import type { DebugTarget } from '../engine/target.js';
-import { readWord } from './calls.js';
 import { PacketError } from './packet/fields.js';
 
 /** What the C library calls things. */
@@ -33,15 +33,13 @@ class ThreadLocals {
 
   private field(name: string): Field {
     const at = this.symbolOf(`_thread_db_${name}`);
-    const bytes = new Uint8Array(12);
-    if (at === null || this.target.readMemory(this.tid, at, bytes) < bytes.length)
-      throw new PacketError(`the C library does not tell of ${name}`);
-    const words = new Uint32Array(bytes.buffer);
-    return { size: words[0] / 8, offset: words[2] };
+    const view = at === null ? null : readView(memoryOf(this.target, this.tid), at, 12);
+    if (!view) throw new PacketError(`the C library does not tell of ${name}`);
+    return { size: view.getUint32(0, true) / 8, offset: view.getUint32(8, true) };
   }
 
   private word(at: number): bigint {
-    const value = readWord(this.target, this.tid, at as Gva);
+    const value = readWord(memoryOf(this.target, this.tid), at);
     if (value === null) throw new PacketError(`thread-local storage cannot be read at 0x${at.toString(16)}`);
     return value;
   }

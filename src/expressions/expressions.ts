@@ -4,22 +4,15 @@
  */
 import fs from 'node:fs';
 import { RevenantError } from '../engine/base/errors.js';
+import { memoryOf } from '../engine/base/memory-values.js';
 import type { MutableTarget } from '../engine/target.js';
 import type { MappedSymbols } from '../engine/guest/mapped-symbols.js';
 import { nearMisses, nearText, ambiguous } from '../engine/symbols/near.js';
-import type { Evaluator } from '../diversion/call/evaluate.js';
 import { isTypedCall, parseExpression, usesRegister, type Expression } from '../diversion/call/expression.js';
-import { typeName, type Value } from '../diversion/call/value.js';
-import { GdbEvaluator, type GdbEvaluatorOptions, type Seat } from './gdb-evaluator.js';
-import { NoGdb, type GdbAnswer, type GdbFrame } from './gdb-process.js';
-import type { Evaluated } from './value.js';
-
-/** A diversion, and what its symbols are called. */
-export interface Place extends Seat {
-  readonly symbols: MappedSymbols;
-  /** Evaluates by the symbol table. */
-  readonly bySymbols: Evaluator;
-}
+import { GdbEvaluator, type GdbEvaluatorOptions } from './gdb-evaluator.js';
+import { NoGdb, type GdbAnswer } from './gdb-process.js';
+import { evaluateBySymbols, type Evaluated } from '../diversion/call/evaluated.js';
+import type { CallFrame, EvaluationSite, ExpressionEvaluator, Seat } from '../recording/divert.js';
 
 export interface ExpressionsOptions extends GdbEvaluatorOptions {
   /** Told what the user should know. */
@@ -29,7 +22,7 @@ export interface ExpressionsOptions extends GdbEvaluatorOptions {
 const failed = (text: string, hint?: string): RevenantError => new RevenantError('E_EXPRESSION', text, hint);
 
 /** For one replay. */
-export class Expressions {
+export class Expressions implements ExpressionEvaluator {
   private readonly gdb: GdbEvaluator;
   private told = false;
 
@@ -49,21 +42,21 @@ export class Expressions {
    * @throws RevenantError E_EXPRESSION where it has no meaning there; E_DIVERSION: a call did not return; E_DEBUGGER:
    * gdb is needed and not there
    */
-  async evaluate(text: string, place: Place): Promise<Evaluated> {
+  async evaluate(text: string, site: EvaluationSite): Promise<Evaluated> {
     const expression = simple(text);
-    if (expression && !usesRegister(expression) && !haveTypes(place.symbols))
-      return evaluateBySymbols(text, place.bySymbols);
+    if (expression && !usesRegister(expression) && !haveTypes(site.symbols))
+      return evaluateBySymbols(text, site.bySymbols);
     try {
-      const answer = await this.gdb.evaluate(asLine(text), place);
+      const answer = await this.gdb.evaluate(asLine(text), site);
       if (answer.said) this.options.note(`${text}: ${answer.said}`);
       const isRefused = answer.error !== undefined && !answer.ran;
       const other =
-        isRefused && expression && isTypedCall(expression) ? await bySymbolsIfAny(text, place) : null;
-      return other ?? finished(answer, place);
+        isRefused && expression && isTypedCall(expression) ? await bySymbolsIfAny(text, site) : null;
+      return other ?? finished(answer, site);
     } catch (error) {
       if (!(error instanceof NoGdb) || !expression) throw error;
       this.tell(error);
-      return evaluateBySymbols(text, place.bySymbols);
+      return evaluateBySymbols(text, site.bySymbols);
     }
   }
 
@@ -71,7 +64,7 @@ export class Expressions {
    * The stack with arguments and locals as gdb shows them; null where there is no gdb.
    * @throws RevenantError E_EXPRESSION: gdb cannot look at the program
    */
-  async stack(seat: Seat): Promise<readonly GdbFrame[] | null> {
+  async stack(seat: Seat): Promise<readonly CallFrame[] | null> {
     try {
       return await this.gdb.stack(seat);
     } catch (error) {
@@ -101,44 +94,12 @@ function simple(text: string): Expression | null {
 }
 
 /** Calls that gdb does not know how to make, but whose type is said: `(double)larger(1.5, 0.5)` of a template. */
-async function bySymbolsIfAny(text: string, { bySymbols }: Place): Promise<Evaluated | null> {
+async function bySymbolsIfAny(text: string, { bySymbols }: EvaluationSite): Promise<Evaluated | null> {
   try {
     return await evaluateBySymbols(text, bySymbols);
   } catch (error) {
     if (error instanceof RevenantError && error.code === 'E_EXPRESSION') return null;
     throw error;
-  }
-}
-
-/** Without types; throws E_EXPRESSION for what that does not give. */
-export async function evaluateBySymbols(text: string, evaluator: Evaluator): Promise<Evaluated> {
-  try {
-    return evaluatedOf(await evaluator.evaluate(text), evaluator);
-  } catch (error) {
-    if (!(error instanceof RevenantError) || error.code !== 'E_USAGE') throw error;
-    throw new RevenantError('E_EXPRESSION', error.message, error.hint, { cause: error });
-  }
-}
-
-function evaluatedOf(value: Value, evaluator: Evaluator): Evaluated {
-  const text = evaluator.format(value);
-  const type = typeName(value.type);
-  const base = { text, type, address: null };
-  switch (value.type) {
-    case 'void':
-      return { ...base, value: null };
-    case 'float':
-    case 'double':
-      return { ...base, value: value.float };
-    case 'pointer':
-      return { ...base, value: BigInt(text) };
-    case 'string':
-      if (value.bits === 0n) return { ...base, value: null };
-      return { ...base, value: evaluator.readText(value.bits), address: value.bits };
-    default: {
-      const whole = BigInt(text);
-      return { ...base, value: Number.isSafeInteger(Number(whole)) ? Number(whole) : whole };
-    }
   }
 }
 
@@ -162,7 +123,7 @@ function asLine(text: string): string {
 }
 
 /** What gdb said, in our words. */
-function finished(answer: GdbAnswer, { symbols, bySymbols, diversion, tid }: Place): Evaluated {
+function finished(answer: GdbAnswer, { symbols, bySymbols, diversion, tid }: EvaluationSite): Evaluated {
   if (answer.ambiguous) {
     const { message, hint } = ambiguous(...answer.ambiguous);
     throw failed(message, hint);
@@ -178,7 +139,7 @@ function finished(answer: GdbAnswer, { symbols, bySymbols, diversion, tid }: Pla
 }
 
 const isReadable = (diversion: MutableTarget, tid: number, address: bigint): boolean =>
-  address < 1n << 47n && diversion.readMemory(tid, Number(address) as never, new Uint8Array(1)) === 1;
+  memoryOf(diversion, tid)(Number(address), new Uint8Array(1)) === 1;
 
 function meaningless({ error = '', names = [] }: GdbAnswer, symbols: MappedSymbols): RevenantError {
   const member = /^There is no member (?:or method )?named (.+)\.$/.exec(error)?.[1];

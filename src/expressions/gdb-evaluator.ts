@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { RevenantError } from '../engine/base/errors.js';
 import type { Logger } from '../engine/base/log.js';
-import type { DebugStop, MutableTarget, OutputBuffers, ReplayTarget } from '../engine/target.js';
+import type { DebugStop, MutableTarget, ReplayTarget } from '../engine/target.js';
 import { mappedFiles } from '../engine/trace/landmarks.js';
 import { TraceReader } from '../engine/trace/reader.js';
 import { recordedLayout } from '../engine/x86/xstate-layout.js';
@@ -14,9 +14,11 @@ import { DebugServer, type Address } from '../debugger/server.js';
 import { Session, type RecordingFacts } from '../debugger/session.js';
 import { programOf } from '../debugger/program.js';
 import { announce } from '../debugger/resume.js';
-import { GdbProcess, type GdbAnswer, type GdbFrame, type GdbRequest } from './gdb-process.js';
-import { programFiles, recordedFiles } from './recorded-files.js';
-import { makeSysroot, type Sysroot } from './sysroot.js';
+import { GdbProcess, type GdbAnswer, type GdbRequest } from './gdb-process.js';
+import { recordedFiles } from '../debugger/files/trace-copies.js';
+import type { CallFrame, Seat } from '../recording/divert.js';
+import { programFiles } from '../recording/program-files.js';
+import { makeSysroot, type Sysroot } from '../recording/sysroot.js';
 
 export interface GdbEvaluatorOptions {
   readonly replay: ReplayTarget;
@@ -24,16 +26,6 @@ export interface GdbEvaluatorOptions {
   /** The gdb to run. */
   readonly gdb: string;
   readonly log: Logger;
-}
-
-/** Where an expression is evaluated. */
-export interface Seat {
-  readonly diversion: MutableTarget;
-  readonly buffers: OutputBuffers;
-  /** The task whose innermost frame it is. */
-  readonly tid: number;
-  /** Called now and then while gdb works; what it throws ends that. */
-  readonly turn: () => Promise<void>;
 }
 
 /** How often `turn` is called. */
@@ -98,7 +90,7 @@ export class GdbEvaluator {
   }
 
   /** The stack of the task. Throws as `evaluate`. */
-  async stack(seat: Seat): Promise<readonly GdbFrame[]> {
+  async stack(seat: Seat): Promise<readonly CallFrame[]> {
     return (await this.request({ stack: true }, seat)).frames ?? [];
   }
 

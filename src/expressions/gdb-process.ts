@@ -4,8 +4,9 @@ import type { Readable, Writable } from 'node:stream';
 import { RevenantError } from '../engine/base/errors.js';
 import { evaluateScript, gdbScript } from './gdb-scripts.js';
 import { gdbSetup } from './gdb-setup.js';
-import type { Sysroot } from './sysroot.js';
-import type { ExpressionValue } from './value.js';
+import type { CallFrame } from '../recording/divert.js';
+import type { Sysroot } from '../recording/sysroot.js';
+import type { ExpressionValue } from '../diversion/call/evaluated.js';
 
 export type GdbRequest =
   | { readonly connect: string }
@@ -13,21 +14,6 @@ export type GdbRequest =
   | { readonly synchronize: 'moved' | 'changed' }
   | { readonly evaluate: string }
   | { readonly stack: true };
-
-/** A frame of a stack. */
-export interface GdbFrame {
-  readonly function: string | null;
-  readonly address: string;
-  /** As the debug information names it. */
-  readonly file: string | null;
-  readonly line: number | null;
-  /** Arguments first. */
-  readonly variables: readonly {
-    readonly name: string;
-    readonly value: string;
-    readonly argument: boolean;
-  }[];
-}
 
 /** Members are there as far as they fit the request; see evaluate.py. */
 export interface GdbAnswer {
@@ -44,7 +30,7 @@ export interface GdbAnswer {
   /** Of a pointer to characters: the address, in decimal. */
   readonly textAt?: string;
   /** Of the task that is looked at, innermost first. */
-  readonly frames?: readonly GdbFrame[];
+  readonly frames?: readonly CallFrame[];
 }
 
 /** gdb's own words must not depend on the user's language, nor what it finds on the user's settings. */

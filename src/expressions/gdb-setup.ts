@@ -1,5 +1,5 @@
 /** How every gdb of ours begins. */
-import type { Sysroot } from './sysroot.js';
+import type { Sysroot } from '../recording/sysroot.js';
 
 /** A literal of Python: those of JSON are. */
 export const pythonText = (text: string): string => JSON.stringify(text);

@@ -9,14 +9,24 @@ import { RevenantError } from '../engine/base/errors.js';
 import type { TraceHeader } from '../engine/trace/records.js';
 import { acquireEmulated } from './emulated.js';
 import { hostKvmProblem, openHost } from './host.js';
+import { kindsOf, type MachineChoice, type MachineKind } from './kinds.js';
 import type { EmulatedOptions } from './launch.js';
 import type { MachineCapabilities, Compatibility } from './requirements.js';
 import { judge, machineConfig, incompatibleError, traceRequirements } from './requirements.js';
 
-export type MachineKind = 'host' | 'emulated';
+interface Opener {
+  /** Why there is none here, as far as can be said without trying; null: try. */
+  problem(): string | null;
+  open(options: EmulatedOptions): VcpuTransport | Promise<VcpuTransport>;
+}
+
+const OPENERS: Readonly<Record<MachineKind, Opener>> = {
+  host: { problem: hostKvmProblem, open: openHost },
+  emulated: { problem: () => null, open: acquireEmulated },
+};
 
 export interface ChooseOptions extends EmulatedOptions {
-  machine: MachineKind | 'auto';
+  machine: MachineChoice;
   header: TraceHeader;
   /**
    * Gives transports, for callers that keep them from trace to trace (closing is then theirs, too).
@@ -72,7 +82,7 @@ export function tryMachine(transport: VcpuTransport, header: TraceHeader): Trial
 
 /** A vCPU of that kind, the caller's to close. Throws E_MACHINE_CANNOT, E_MACHINE_START. */
 export async function openTransport(kind: MachineKind, options: EmulatedOptions): Promise<VcpuTransport> {
-  return kind === 'host' ? openHost(options) : acquireEmulated(options);
+  return OPENERS[kind].open(options);
 }
 
 async function choose(kind: MachineKind, options: ChooseOptions): Promise<Chosen> {
@@ -94,16 +104,18 @@ async function choose(kind: MachineKind, options: ChooseOptions): Promise<Chosen
  * Throws E_MACHINE_CANNOT with every reason, E_MACHINE_START, E_MACHINE_LOST.
  */
 export async function chooseMachine(options: ChooseOptions): Promise<Chosen> {
-  if (options.machine !== 'auto') return choose(options.machine, options);
-  let hostProblem = hostKvmProblem();
-  if (hostProblem === null) {
+  const kinds = kindsOf(options.machine);
+  let hostProblem: string | null = null;
+  for (const kind of kinds.slice(0, -1)) {
+    hostProblem = OPENERS[kind].problem();
+    if (hostProblem !== null) continue;
     try {
-      return await choose('host', options);
+      return await choose(kind, options);
     } catch (error) {
       if (!(error instanceof RevenantError)) throw error;
       hostProblem = error.message;
     }
   }
-  const chosen = await choose('emulated', options);
+  const chosen = await choose(kinds[kinds.length - 1], options);
   return { ...chosen, hostProblem };
 }

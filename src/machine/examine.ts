@@ -1,4 +1,5 @@
 /** What a machine delivers, without a trace: whether what KVM is told is what programs see. */
+import type { MachineKind } from './kinds.js';
 import type { CpuidEntry } from '../engine/kvm/control.js';
 import { Cr4, cpuidRecords, findEntry } from '../engine/kvm/cpuid.js';
 import type { MachineConfig } from '../engine/kvm/machine.js';
@@ -11,7 +12,7 @@ import type { LeftOut } from '../engine/x86/unraised.js';
 import type { CpuidRecord } from '../engine/trace/records.js';
 
 export interface Examination {
-  kind: 'host' | 'emulated';
+  kind: MachineKind;
   description: string;
   /** Every XCR0 bit that KVM offers. */
   xcr0: bigint;

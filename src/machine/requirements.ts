@@ -1,4 +1,5 @@
 /** What a trace needs of a machine, what a machine gives, and whether the one suits the other. Pure. */
+import type { MachineKind } from './kinds.js';
 import { hex } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { cpuidEntries, cr4FromTrace, umipAnswers } from '../engine/kvm/cpuid.js';
@@ -33,7 +34,7 @@ export interface TraceRequirements {
 
 /** What is known of a machine. */
 export interface MachineCapabilities {
-  kind: 'host' | 'emulated';
+  kind: MachineKind;
   description: string;
   /** Every XCR0 bit that its KVM offers. */
   xcr0: bigint;
@@ -112,7 +113,7 @@ const place = ({ offset, size }: XstateComponent): string => `at ${offset} (${si
 function xcr0Hint(missing: bigint, { kind }: MachineCapabilities): string {
   if ((missing & ~EMULATED_XCR0) !== 0n) {
     return (
-      `Needs a computer whose processor has ${xcr0BitNames(missing & ~EMULATED_XCR0)} ` +
+      `TraceRequirements a computer whose processor has ${xcr0BitNames(missing & ~EMULATED_XCR0)} ` +
       "and whose KVM gives it to guests; QEMU's emulator has it not."
     );
   }

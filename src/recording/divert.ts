@@ -1,18 +1,69 @@
 /** Diversions for scripts: `await divert(source, async (d) => { await d.call('tree_sum', root); })`. */
 import fs from 'node:fs';
-import { RevenantError } from '../engine/base/errors.js';
+import { RevenantError, invariant } from '../engine/base/errors.js';
 import type { Gva } from '../engine/base/address.js';
-import type { DebugStop, MutableTarget, OutputPart, StartedDiversion } from '../engine/target.js';
+import type {
+  DebugStop,
+  MutableTarget,
+  OutputBuffers,
+  OutputPart,
+  StartDiversion,
+  StartedDiversion,
+} from '../engine/target.js';
 import type { ClockMode } from '../diversion/base/clock.js';
 import { ProgramBuffers } from '../diversion/call/buffers.js';
 import { CallFailed } from '../diversion/call/caller.js';
 import { Evaluator } from '../diversion/call/evaluate.js';
-import { MappedSymbols } from '../engine/guest/mapped-symbols.js';
+import type { MappedSymbols } from '../engine/guest/mapped-symbols.js';
+import { mappedSymbols } from '../engine/replay/state/symbols.js';
+import { TravelTarget } from '../engine/travel/target.js';
+import { evaluateBySymbols, type Evaluated } from '../diversion/call/evaluated.js';
 import { DEFAULT_POLICY, type DiversionLimits, type DiversionPolicy } from '../diversion/base/policy.js';
 import { startDiversion, type DiversionSource } from '../diversion/start.js';
-import { evaluateBySymbols, type Expressions } from '../expressions/expressions.js';
-import type { GdbFrame } from '../expressions/gdb-process.js';
-import type { Evaluated } from '../expressions/value.js';
+import { nextTurn, untilStop } from './stops.js';
+
+/** A task of a diversion, to be looked at. */
+export interface Seat {
+  readonly diversion: MutableTarget;
+  readonly buffers: OutputBuffers;
+  /** The task whose innermost frame it is. */
+  readonly tid: number;
+  /** Called now and then while it takes; what it throws ends that. */
+  readonly turn: () => Promise<void>;
+}
+
+/** Where an expression is evaluated. */
+export interface EvaluationSite extends Seat {
+  readonly symbols: MappedSymbols;
+  /** Evaluates by the symbol table. */
+  readonly bySymbols: Evaluator;
+}
+
+/** A frame of a stack, as debug information has it. */
+export interface CallFrame {
+  readonly function: string | null;
+  readonly address: string;
+  /** As the debug information names it. */
+  readonly file: string | null;
+  readonly line: number | null;
+  /** Arguments first. */
+  readonly variables: readonly {
+    readonly name: string;
+    readonly value: string;
+    readonly argument: boolean;
+  }[];
+}
+
+/** Evaluates what needs types. */
+export interface ExpressionEvaluator {
+  /**
+   * @throws RevenantError E_EXPRESSION where it has no meaning there; E_DIVERSION: a call did not return; E_DEBUGGER: what
+   * knows types is needed and not there
+   */
+  evaluate(text: string, site: EvaluationSite): Promise<Evaluated>;
+  /** The stack of the task, innermost first; null where nobody can tell. Throws E_EXPRESSION. */
+  stack(seat: Seat): Promise<readonly CallFrame[] | null>;
+}
 
 export interface DivertOptions {
   /** Folders where writes are real. */
@@ -22,7 +73,7 @@ export interface DivertOptions {
   readonly clock?: ClockMode;
   readonly limits?: Partial<DiversionLimits>;
   /** What knows types; without it expressions are evaluated by the symbol table alone. */
-  readonly expressions?: Expressions;
+  readonly expressions?: ExpressionEvaluator;
   /** Called between slices of work: to give the event loop a turn, or to throw. */
   readonly turn?: () => Promise<void>;
 }
@@ -50,10 +101,11 @@ function realFolder(folder: string): string {
   }
 }
 
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-const symbolsOf = ({ core, tid }: DiversionSource, target: MutableTarget): MappedSymbols =>
-  new MappedSymbols(core.symbolizer, target.mappings(tid), core.tasks.get(tid)?.group.program?.file ?? null);
+function symbolsOf({ core, tid }: DiversionSource, target: MutableTarget): MappedSymbols {
+  const task = core.tasks.get(tid);
+  invariant(task, 'the task that is diverted exists');
+  return mappedSymbols(core.symbolizer, task, target.mappings(tid));
+}
 
 const buffersOf = (
   target: MutableTarget,
@@ -62,7 +114,7 @@ const buffersOf = (
 ): ProgramBuffers => new ProgramBuffers(target, (name) => symbols.exact(name), say);
 
 /** Makes a diversion of a replay that stands, for a debugger; `say` tells the user something about it. */
-export function startForDebugger(
+function startForDebugger(
   source: DiversionSource,
   policy: DiversionPolicy,
   say: (text: string) => void,
@@ -84,7 +136,7 @@ export class DiversionHandle {
     readonly target: MutableTarget,
     source: DiversionSource,
     private readonly turn: () => Promise<void>,
-    private readonly expressions: Expressions | null,
+    private readonly expressions: ExpressionEvaluator | null,
   ) {
     this.tid = source.tid;
     this.symbols = symbolsOf(source, target);
@@ -154,7 +206,7 @@ export class DiversionHandle {
   }
 
   /** The task's stack by gdb, innermost first; null where there is none to ask. Throws E_EXPRESSION. */
-  async stack(): Promise<readonly GdbFrame[] | null> {
+  async stack(): Promise<readonly CallFrame[] | null> {
     const { target: diversion, buffers, tid, turn } = this;
     return this.expressions ? this.expressions.stack({ diversion, buffers, tid, turn }) : null;
   }
@@ -181,12 +233,8 @@ export class DiversionHandle {
     return this.wait();
   }
 
-  private async wait(): Promise<DebugStop> {
-    for (;;) {
-      const stop = this.target.poll();
-      if (stop) return stop;
-      await this.turn();
-    }
+  private wait(): Promise<DebugStop> {
+    return untilStop(this.target, this.turn);
   }
 }
 
@@ -207,4 +255,23 @@ export async function divert<T>(
   } finally {
     target.close();
   }
+}
+
+/** What a task of a replay is diverted from. */
+export const sourceOf = (
+  { session, dataBreakpoints }: Pick<TravelTarget, 'session' | 'dataBreakpoints'>,
+  tid: number,
+): DiversionSource => ({ ...session.stand(), tid, dataBreakpoints });
+
+export interface DiversionStarterOptions
+  extends Omit<DivertOptions, 'expressions' | 'turn'>, Partial<Pick<DiversionPolicy, 'ownKill'>> {}
+
+/** How debuggers get diversions of replays that were opened here. */
+export function diversionStarter(options: DiversionStarterOptions = {}): StartDiversion {
+  const { ownKill = DEFAULT_POLICY.ownKill } = options;
+  const policy = { ...policyOf(options), ownKill };
+  return (replay, say) => {
+    invariant(replay instanceof TravelTarget, 'a replay that was opened by openRecording');
+    return startForDebugger(sourceOf(replay, replay.currentTid), policy, say);
+  };
 }

@@ -4,16 +4,17 @@ import type { Machine } from '../engine/kvm/machine.js';
 import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import type { TraceReader } from '../engine/trace/reader.js';
-import type { MachineKind } from '../machine/choose.js';
 import { chooseMachine, openTransport } from '../machine/choose.js';
+import type { MachineChoice, MachineKind } from '../machine/kinds.js';
 import { memoryForLimit } from '../machine/launch.js';
 
 export interface MachineOptions {
-  machine: MachineKind | 'auto';
-  /** QEMU's -cpu of the emulated machine. */
-  cpu?: string;
+  /** `auto` (the default): the host's KVM where it gives what the trace needs, else the emulated machine. */
+  readonly machine?: MachineChoice;
+  /** Processor of the emulated machine, as QEMU's -cpu names it. */
+  readonly cpu?: string;
   /** Most guest memory to use, in bytes. */
-  memory?: number;
+  readonly memory?: number;
 }
 
 /** What a replay says of the machine it ran on. */
@@ -49,7 +50,7 @@ export class Machines {
   async forTrace(trace: TraceReader): Promise<MachineForTrace> {
     if (trace.incomplete && trace.header.cpuidRecords.length === 0) throw unknownProcessor(trace.directory);
     const chosen = await chooseMachine({
-      machine: this.options.machine,
+      machine: this.options.machine ?? 'auto',
       header: trace.header,
       lease: (kind) => this.#lease(kind),
     });

@@ -1,25 +1,28 @@
 /** Takes a replay from place to place, as people write places. */
-import { Places, type CodePlace } from './symbols.js';
 import type { Gva } from '../engine/base/address.js';
+import { memoryOf, readWord } from '../engine/base/memory-values.js';
 import { RevenantError } from '../engine/base/errors.js';
-import { formatPlace, type PlaceText, type SymbolPlace } from '../engine/base/place.js';
 import { Reg, getUnsigned } from '../engine/base/registers.js';
 import type { DebugStop } from '../engine/target.js';
-import type { Task } from '../engine/task/task.js';
+import { readCheckpoint } from '../engine/persist/file.js';
 import { endsInstruction } from '../engine/x86/disassemble.js';
 import type { TravelTarget } from '../engine/travel/target.js';
-import type { TraceReader } from '../engine/trace/reader.js';
-import type { RecordingScan } from './trace-index.js';
+import type { CodePlaces } from './code-places.js';
+import { formatPlace, type CodePlace, type Place, type SymbolPlace } from './place.js';
+import { arrival, isLastProcess, nextTurn, untilStop } from './stops.js';
+import type { TraceIndex } from './trace-index.js';
 
 /** Code behind a symbol that is decoded to know where instructions begin. */
 const MAX_OFFSET = 1 << 16;
 
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
 
+/** As `openRecording` opens it. */
 export interface NavigatedReplay {
   readonly target: TravelTarget;
-  readonly trace: TraceReader;
-  readonly scan: RecordingScan;
+  readonly index: TraceIndex;
+  readonly places: CodePlaces;
+  readonly firstFrame: number;
 }
 
 /**
@@ -29,7 +32,7 @@ export interface NavigatedReplay {
  */
 export async function visitPlace(
   replay: NavigatedReplay,
-  place: PlaceText,
+  place: Place,
   turn: () => Promise<void>,
 ): Promise<number> {
   const { target } = replay;
@@ -42,7 +45,7 @@ export async function visitPlace(
   } catch (error) {
     if (error instanceof RevenantError && ['E_USAGE', 'E_INTERRUPTED'].includes(error.code)) {
       target.beginGotoMark(here);
-      while (!target.poll());
+      await untilStop(target, nextTurn);
     }
     throw error;
   } finally {
@@ -53,7 +56,7 @@ export async function visitPlace(
 
 /** Where a navigator has arrived. */
 interface Standing {
-  readonly place: PlaceText;
+  readonly place: Place;
   /** The task that the place is of. */
   readonly tid: number;
 }
@@ -64,26 +67,26 @@ export class PlaceNavigator {
   private firstPid = 0;
   /** By the name of a symbol whose function is chosen at run time. */
   private readonly implementations = new Map<string, Gva>();
-  private readonly places: Places;
   private readonly target: TravelTarget;
-  private readonly scan: RecordingScan;
+  private readonly index: TraceIndex;
+  private readonly places: CodePlaces;
 
-  /** @param interrupt given a turn in between; may throw, or interrupt the target */
+  /** @param turns given a turn in between; may throw, or interrupt the target */
   constructor(
-    { target, scan, trace }: NavigatedReplay,
-    private readonly interrupt: { turn(): Promise<void> },
+    private readonly replay: NavigatedReplay,
+    private readonly turns: { turn(): Promise<void> },
   ) {
-    this.target = target;
-    this.scan = scan;
-    this.places = new Places(target.mappedFiles, trace);
+    this.target = replay.target;
+    this.index = replay.index;
+    this.places = replay.places;
   }
 
   /** What can be known of a place before anything is replayed. Throws E_USAGE if the recording has no such place. */
-  async check(place: PlaceText): Promise<void> {
-    if (place.kind === 'frame' || place.kind === 'ticks') this.scan.requireFrame(place.frame);
-    else if (place.kind === 'crash') this.crash();
+  async check(place: Place): Promise<void> {
+    if (place.kind === 'frame' || place.kind === 'ticks') this.index.requireFrame(place.frame);
+    else if (place.kind === 'crash') this.crash(null);
     else if (place.kind !== 'exit') {
-      if (place.from !== undefined) this.scan.requireFrame(place.from);
+      if (place.from !== undefined) this.index.requireFrame(place.from);
       await this.places.requireRecorded(place);
     }
   }
@@ -92,7 +95,7 @@ export class PlaceNavigator {
    * Goes to a place; returns the task that it is of.
    * @throws RevenantError E_USAGE if the recording has no such place; what ends a replay
    */
-  async to(place: PlaceText): Promise<number> {
+  async to(place: Place): Promise<number> {
     const before = this.here;
     if (before && samePlace(before.place, place)) return before.tid;
     this.here = null;
@@ -101,38 +104,97 @@ export class PlaceNavigator {
     return tid;
   }
 
-  private async travel(place: PlaceText, before: Standing | null): Promise<number> {
+  /** Right after a frame, which must exist. */
+  async toFrame(frame: number): Promise<void> {
+    if (frame < 1) throw usage(`Invalid frame ${frame}: frames are numbered from 1.`);
+    this.index.requireFrame(frame);
+    this.here = null;
+    await this.seek(frame);
+  }
+
+  /** Where a checkpoint file was written. */
+  async toCheckpoint(file: string): Promise<void> {
+    this.here = null;
+    const mark = this.target.markOf(readCheckpoint(this.target.session, file));
+    this.target.beginGotoMark(mark);
+    await this.arrive();
+    this.target.forget(mark);
+  }
+
+  /** To the first signal that ends a process (or this task), and its task. Throws E_USAGE if none does. */
+  async toCrash(task: number | null): Promise<number> {
+    const { frameTime, tid } = this.crash(task);
+    this.here = null;
+    await this.seek(Math.max(this.replay.firstFrame, frameTime - 1));
+    await this.continueUntil((stop) => stop.kind === 'signal' && stop.tid === tid);
+    return tid;
+  }
+
+  /**
+   * To right before the last process ends, or that of a task; where none does, to the end of the recording. By what
+   * checkpoints there are, unless the replay is beyond them; the end is met right before its frame.
+   */
+  async toEnd(task: number | null = null): Promise<DebugStop> {
+    const { target, index } = this;
+    this.here = null;
+    const end = task === null ? index.lastExit() : index.jointEnd(index.exitOf(task)).frame;
+    const near = Math.max(this.replay.firstFrame, end - 1);
+    if (near > target.frameTime) await this.seek(near);
+    const pid = target.tasks().find(({ tid }) => tid === task)?.pid;
+    return this.continueUntil(
+      (stop) => stop.kind === 'exited' && (pid === undefined ? isLastProcess(target) : stop.pid === pid),
+    );
+  }
+
+  /**
+   * On from where the replay is to the next arrival of any task at a place in code, or to its `hit`th. Libraries that
+   * are not loaded yet are waited for. Throws E_USAGE if nothing in the recording has the place, or it ends before.
+   * @param tid the task whose memory has the place
+   * @param name of the place, for people
+   */
+  async next(place: CodePlace, tid: number, name: string): Promise<DebugStop> {
+    this.here = null;
+    let addresses = await this.places.recordedAddresses(tid, place);
+    while (addresses.length === 0) {
+      if (!(await this.advanceFrame()))
+        throw usage(`Nothing that is mapped from here on has ${JSON.stringify(name)}.`);
+      addresses = await this.places.addresses(this.target.currentTid, place);
+    }
+    const current = this.target.tasks().some((task) => task.tid === tid) ? tid : this.target.currentTid;
+    const wanted = (await this.implementation(current, place, addresses)) ?? addresses;
+    return this.countArrivals(wanted, 0, place.hit, () =>
+      usage(`${name} is not reached again in this recording.`),
+    );
+  }
+
+  private async travel(place: Place, before: Standing | null): Promise<number> {
     // On the way to everywhere, and only there the first process is known for certain.
     if (this.firstPid === 0) await this.toBeginning();
+    const first = this.replay.firstFrame;
     switch (place.kind) {
       case 'frame':
-        return this.toFrame(Math.max(this.firstExec(), place.frame));
+        this.index.requireFrame(place.frame);
+        return this.seek(Math.max(first, place.frame));
       case 'ticks':
-        this.scan.requireFrame(place.frame);
-        this.target.beginSeekTicks(Math.max(this.firstExec(), place.frame), place.ticks);
+        this.index.requireFrame(place.frame);
+        this.target.beginSeekTicks(Math.max(first, place.frame), place.ticks);
         return (await this.arrive()).tid;
       case 'symbol':
       case 'line':
       case 'address':
         return place.from === undefined
           ? this.toCode(place, before?.place ?? null)
-          : this.toCodeBehind(place, place.from);
+          : this.toCodeAfter(place, place.from);
       case 'crash':
-        return this.toCrash();
+        return this.toCrash(null);
       case 'exit':
         if (!before || !this.lives(this.firstPid)) await this.toBeginning();
         return this.toExit(place.of);
     }
   }
 
-  private firstExec(): number {
-    const first = this.scan.firstExec();
-    if (first === null) throw usage('The recording has no program: it ends before the first exec.');
-    return first;
-  }
-
   private async toBeginning(): Promise<void> {
-    const tid = await this.toFrame(this.firstExec());
+    const tid = await this.seek(this.replay.firstFrame);
     this.firstPid = this.target.tasks().find((task) => task.tid === tid)?.pid ?? tid;
   }
 
@@ -140,45 +202,32 @@ export class PlaceNavigator {
     return this.target.tasks().some((task) => task.pid === pid);
   }
 
-  private async toFrame(frame: number): Promise<number> {
-    this.scan.requireFrame(frame);
+  /** To a frame that exists; returns the task that is current there. */
+  private async seek(frame: number): Promise<number> {
     this.target.beginGoto(frame);
     await this.arrive();
     return this.target.currentTid;
   }
 
   private async toExit(of: 'first' | 'last'): Promise<number> {
-    const near = of === 'last' ? this.scan.lastExit() - 1 : 0;
-    if (near > this.target.frameTime) await this.toFrame(near);
-    for (;;) {
-      const stop = await this.continue();
-      if (stop.kind === 'history-end') throw usage('No process ends in this recording; name a frame.');
-      if (stop.kind !== 'exited') continue;
-      const wanted =
-        of === 'first'
-          ? stop.pid === this.firstPid
-          : new Set(this.target.tasks().map(({ pid }) => pid)).size === 1;
-      if (wanted) return stop.tid;
-    }
+    const stop =
+      of === 'last'
+        ? await this.toEnd()
+        : await this.continueUntil((each) => each.kind === 'exited' && each.pid === this.firstPid);
+    if (stop.kind === 'history-end') throw usage('No process ends in this recording; name a frame.');
+    return stop.tid;
   }
 
-  private crash(): { frameTime: number; tid: number } {
-    const crash = this.scan.firstFatalSignal(null);
-    if (!crash) throw usage('No task is ended by a signal in this recording.');
-    return crash;
-  }
-
-  private async toCrash(): Promise<number> {
-    const { frameTime, tid } = this.crash();
-    await this.toFrame(Math.max(this.firstExec(), frameTime - 1));
-    for (;;) {
-      const stop = await this.continue();
-      if (stop.kind === 'history-end' || (stop.kind === 'signal' && stop.tid === tid)) return tid;
-    }
+  private crash(task: number | null): { frameTime: number; tid: number } {
+    const crash = this.index.firstFatalSignal(task);
+    if (crash) return crash;
+    throw usage(
+      `${task === null ? 'No task is' : `Task ${task} is not`} ended by a signal in this recording.`,
+    );
   }
 
   /** Hits are counted from the beginning, or on from an earlier one of the same place. */
-  private async toCode(place: CodePlace, before: PlaceText | null): Promise<number> {
+  private async toCode(place: CodePlace, before: Place | null): Promise<number> {
     const name = formatPlace({ ...place, hit: 1 });
     const isSame = before !== null && 'hit' in before && formatPlace({ ...before, hit: 1 }) === name;
     const counted = isSame && before.hit < place.hit ? before.hit : 0;
@@ -191,24 +240,38 @@ export class PlaceNavigator {
     const stands = counted === 0 && addresses.includes(this.target.rip(this.target.currentTid));
     const arrived = stands ? 1 : counted;
     if (arrived === place.hit) return this.target.currentTid;
+    const stop = await this.countArrivals(addresses, arrived, place.hit, (hits) =>
+      usage(`${name} is reached ${times(hits)} in this recording, not ${place.hit}.`),
+    );
+    return stop.tid;
+  }
+
+  /** Continues to the arrival of that number at one of these addresses; other stops are passed over. */
+  private async countArrivals(
+    addresses: readonly Gva[],
+    counted: number,
+    hit: number,
+    tooFew: (hits: number) => RevenantError,
+  ): Promise<DebugStop> {
     const breakpoints = addresses.map((address) => ({ pid: null, address }));
     for (const breakpoint of breakpoints) this.target.addBreakpoint(breakpoint);
+    let hits = counted;
     try {
-      for (let hits = arrived; ;) {
-        const stop = await this.continue();
-        if (stop.kind === 'history-end')
-          throw usage(`${name} is reached ${times(hits)} in this recording, not ${place.hit}.`);
-        if (this.target.isArrival(stop, addresses) && ++hits === place.hit) return stop.tid;
-      }
+      const stop = await this.continueUntil(
+        (each) => this.target.isArrival(each, addresses) && ++hits === hit,
+      );
+      if (stop.kind === 'history-end') throw tooFew(hits);
+      return stop;
     } finally {
       for (const breakpoint of breakpoints) this.target.removeBreakpoint(breakpoint);
     }
   }
 
-  /** Hits are counted from behind a frame. */
-  private async toCodeBehind(place: CodePlace, from: number): Promise<number> {
+  /** Hits are counted from after a frame. */
+  private async toCodeAfter(place: CodePlace, from: number): Promise<number> {
     await this.places.requireRecorded(place);
-    await this.toFrame(Math.max(this.firstExec(), from));
+    this.index.requireFrame(from);
+    await this.seek(Math.max(this.replay.firstFrame, from));
     const addresses = await this.addresses(place);
     this.target.beginGotoArrival(this.target.frameTime, addresses, place.hit);
     return (await this.arrive()).tid;
@@ -225,30 +288,36 @@ export class PlaceNavigator {
 
   /** The program is not loaded at its first instruction: libraries' code appears as frames pass. */
   private async addresses(place: CodePlace): Promise<readonly Gva[]> {
+    const { places, target } = this;
     for (;;) {
-      const task = this.target.findTask(this.target.currentTid);
-      const addresses = task ? await this.places.addresses(task, place) : [];
-      if (task && addresses.length > 0) {
-        const chosen = await this.implementation(task, place, addresses);
+      const tid = target.tasks().some((task) => task.tid === target.currentTid) ? target.currentTid : null;
+      const addresses = tid === null ? [] : await places.addresses(tid, place);
+      if (tid !== null && addresses.length > 0) {
+        const chosen = await this.implementation(tid, place, addresses);
         if (chosen) return chosen;
         if (place.kind === 'symbol' && place.offset > 0)
           this.requireInstruction(place, (addresses[0] - place.offset) as Gva);
         return addresses;
       }
-      this.target.beginGoto(this.target.frameTime + 1);
-      const stop = await this.arrive();
-      if (stop.kind === 'history-end' || this.target.tasks().length === 0)
+      if (!(await this.advanceFrame()))
         throw usage(`${formatPlace(place)} is in a file of this recording that no program maps as code.`);
     }
+  }
+
+  /** False at the end of the recording, or where no task is left. */
+  private async advanceFrame(): Promise<boolean> {
+    this.target.beginGoto(this.target.frameTime + 1);
+    const stop = await this.arrive();
+    return stop.kind !== 'history-end' && this.target.tasks().length > 0;
   }
 
   /**
    * Where the addresses of a place are those of a resolver (IFUNC: `strlen`), those of the function that it chose in the
    * recording; else null. Throws E_USAGE if it never chose one. The replay stands where it stood.
    */
-  async implementation(task: Task, place: CodePlace, addresses: readonly Gva[]): Promise<Gva[] | null> {
+  async implementation(tid: number, place: CodePlace, addresses: readonly Gva[]): Promise<Gva[] | null> {
     if (place.kind !== 'symbol' || addresses.length === 0) return null;
-    if (!this.places.isResolver(task, place.name)) return null;
+    if (!this.places.isResolver(tid, place.name)) return null;
     return [((await this.chosen(place, addresses[0])) + place.offset) as Gva];
   }
 
@@ -264,14 +333,12 @@ export class PlaceNavigator {
     const resume = target.suspendStops();
     const resolver = (entry - offset) as Gva;
     try {
-      target.beginGotoArrival(this.firstExec(), [resolver], 1);
+      target.beginGotoArrival(this.replay.firstFrame, [resolver], 1);
       const { tid } = await this.arrive();
       const stack = getUnsigned(target.registers(tid), Reg.rsp);
-      const word = new Uint8Array(8);
-      target.readMemory(tid, stack as Gva, word);
-      const address = Number(new DataView(word.buffer).getBigUint64(0, true)) as Gva;
+      const address = Number(readWord(memoryOf(target, tid), stack)) as Gva;
       const returns = (who: number): boolean =>
-        who === tid && getUnsigned(target.registers(who), Reg.rsp) === stack + word.length;
+        who === tid && getUnsigned(target.registers(who), Reg.rsp) === stack + 8;
       const breakpoint = { pid: null, address, condition: returns };
       target.addBreakpoint(breakpoint);
       try {
@@ -296,22 +363,24 @@ export class PlaceNavigator {
     }
   }
 
+  /** Continues until `accept` takes a stop, or to the end. Returns the last stop. */
+  private async continueUntil(accept: (stop: DebugStop) => boolean): Promise<DebugStop> {
+    for (;;) {
+      const stop = await this.continue();
+      if (stop.kind === 'history-end' || accept(stop)) return stop;
+    }
+  }
+
   private continue(): Promise<DebugStop> {
     const tid = this.target.currentTid;
     this.target.begin({ direction: 'forward', tid, mode: { kind: 'continue' } });
     return this.arrive();
   }
 
-  private async arrive(): Promise<DebugStop> {
-    for (;;) {
-      const stop = this.target.poll();
-      if (stop?.kind === 'interrupted') throw new RevenantError('E_INTERRUPTED', 'Interrupted.');
-      if (stop) return stop;
-      await this.interrupt.turn();
-    }
+  private arrive(): Promise<DebugStop> {
+    return arrival(this.target, () => this.turns.turn());
   }
 }
 
-const samePlace = (left: PlaceText, right: PlaceText): boolean =>
-  JSON.stringify(left) === JSON.stringify(right);
+const samePlace = (left: Place, right: Place): boolean => JSON.stringify(left) === JSON.stringify(right);
 const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);

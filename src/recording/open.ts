@@ -1,123 +1,116 @@
-/** Opening a trace on a machine, for scripts. */
-import { RevenantError } from '../engine/base/errors.js';
+/** A trace, a machine for it, and a replay that goes anywhere: what every front end begins with. */
 import { type Logger, silentLogger } from '../engine/base/log.js';
-import type { VcpuTransport } from '../engine/kvm/transport.js';
-import { CheckpointFiles, folderBeside } from '../engine/persist/archive.js';
+import { recordingDoubt } from '../engine/trace/header.js';
 import { TraceReader } from '../engine/trace/reader.js';
 import { TravelTarget } from '../engine/travel/target.js';
-import { chooseMachine, openTransport, type MachineKind } from '../machine/choose.js';
-import { memoryForLimit } from '../machine/launch.js';
-import { Expressions } from '../expressions/expressions.js';
-import { recordingDoubt } from '../engine/trace/header.js';
-import { RecordingScan } from './trace-index.js';
+import { archiveOf, type CheckpointOptions } from './checkpoint-folders.js';
+import { CodePlaces } from './code-places.js';
+import { Machines, type MachineFacts, type MachineOptions } from './machines.js';
+import { uninterrupted, type Turns } from './stops.js';
+import { TraceIndex } from './trace-index.js';
 
-export interface OpenReplayOptions {
-  /** `auto` (the default): the host's KVM where it gives what the trace needs, else the emulated machine. */
-  readonly machine?: MachineKind | 'auto';
-  /** Processor of the emulated machine, as QEMU's -cpu names it. */
-  readonly cpu?: string;
-  /** Most guest memory to use, in bytes. */
-  readonly memory?: number;
+/** What a trace may need in order to be opened. */
+export interface TraceOptions {
   /** The trace was not packed: files of this machine that it names are used. */
   readonly unpacked?: boolean;
   /** Folders in which files may lie that the trace names or links to. */
   readonly files?: readonly string[];
   /** For a trace whose recorder was killed: the folder of another by the same rr and machine. */
   readonly like?: string;
-  /** Longest time in the guest without reaching the next frame. Default 60. */
-  readonly stallLimitSeconds?: number;
-  /** The gdb that evaluates expressions with types. Default: `gdb`. */
-  readonly gdb?: string;
-  /** Folders with checkpoint files of the trace. Default: the one beside it. */
-  readonly checkpoints?: readonly string[];
-  /** What the recorded program writes to its standard output and error, as the replay passes it for the first time. */
-  readonly output?: (stream: 1 | 2, bytes: Uint8Array) => void;
-  /** Told what the user should know: a machine is started, a file is not the recorded one. */
-  readonly onNote?: (text: string) => void;
-  readonly log?: Logger;
-  /** When it aborts, what is under way ends with E_INTERRUPTED; the replay can then be used on. */
-  readonly signal?: AbortSignal;
 }
 
-export interface OpenedReplay {
+export interface RecordingOptions extends MachineOptions, TraceOptions, CheckpointOptions {
+  /** Longest time in the guest without reaching the next frame, in seconds. Default 60. */
+  readonly stallLimit?: number;
+}
+
+export interface OpenContext {
+  /** The trace folder. */
+  readonly folder: string;
+  readonly options: RecordingOptions;
+  readonly log?: Logger;
+  /** Default: nothing interrupts. */
+  readonly turns?: Turns;
+  /** Told that a machine is started; for people. */
+  readonly note?: (text: string) => void;
+  /** Told what may be wrong with the trace: a file is not the recorded one, the recorder was killed. */
+  readonly warn?: (text: string) => void;
+  /** What the recorded program prints while it is replayed. */
+  readonly output?: (stream: 1 | 2, bytes: Uint8Array) => void;
+  /** See TravelOptions. */
+  readonly repeatsOutput?: boolean;
+}
+
+export interface OpenedRecording {
   readonly trace: TraceReader;
+  /** At first before the first frame. */
   readonly target: TravelTarget;
+  readonly index: TraceIndex;
+  readonly places: CodePlaces;
   /** The frame at which the first program begins. */
   readonly firstFrame: number;
-  readonly scan: RecordingScan;
-  readonly expressions: Expressions;
-  /** Of the machine. */
-  readonly description: string;
+  readonly machine: MachineFacts;
+  /** Gives the machine back. */
   close(): void;
 }
 
-const foldersOf = (trace: TraceReader, { checkpoints }: OpenReplayOptions): readonly string[] =>
-  checkpoints ?? [folderBeside(trace.directory)];
-
 const STALL_LIMIT_SECONDS = 60;
+const ignore = (): void => {};
 
-function openTrace(folder: string, { unpacked, files, like, onNote }: OpenReplayOptions): TraceReader {
-  return TraceReader.open(folder, {
-    header: like === undefined ? undefined : TraceReader.headerOf(like),
-    onForeignFile: unpacked ? (text) => onNote?.(text) : undefined,
+/**
+ * Opens a trace to be replayed.
+ * @param warn told of files of this machine that are not the recorded ones, and of what is doubtful about the trace
+ */
+export function openTrace(
+  folder: string,
+  { unpacked, files, like }: TraceOptions,
+  warn: (text: string) => void = ignore,
+): TraceReader {
+  const trace = TraceReader.open(folder, {
+    onForeignFile: unpacked ? warn : undefined,
     fileFolders: files,
+    header: like === undefined ? undefined : TraceReader.headerOf(like),
   });
+  if (trace.incomplete) warn(`the recorder of ${folder} was killed; what it had written is replayed`);
+  const doubt = recordingDoubt(trace.header);
+  if (doubt !== null) warn(doubt);
+  return trace;
 }
 
-/** Throws RevenantError: the trace cannot be read, no machine can carry it. Nothing is left open then. */
-export async function openReplay(folder: string, options: OpenReplayOptions): Promise<OpenedReplay> {
-  const { cpu, onNote, log = silentLogger } = options;
-  const scan = new RecordingScan(() => TraceReader.open(folder));
-  const firstFrame = scan.firstExec();
-  if (firstFrame === null)
-    throw new RevenantError('E_USAGE', `${folder} has no program: the recording ends before the first exec.`);
-  const trace = openTrace(folder, options);
-  const doubt = recordingDoubt(trace.header);
-  if (doubt !== null) onNote?.(doubt);
-  const transports: VcpuTransport[] = [];
+/**
+ * Throws RevenantError: the trace cannot be read, or has no program; no machine can carry it. Nothing is left open then.
+ */
+export async function openRecording(context: OpenContext): Promise<OpenedRecording> {
+  const { folder, options, log = silentLogger, turns = uninterrupted, note = ignore, output } = context;
+  const trace = openTrace(folder, options, context.warn);
+  const machines = new Machines(options, log, note);
   const release = (): void => {
-    for (const transport of transports) transport.close();
     trace.close();
-  };
-  const memoryMiB = memoryForLimit(options.memory);
-  const lease = async (kind: MachineKind): Promise<VcpuTransport> => {
-    const transport = await openTransport(kind, { cpu, memoryMiB, onStarting: onNote });
-    transports.push(transport);
-    return transport;
+    machines.close();
   };
   try {
-    const { machine: kind = 'auto' } = options;
-    const chosen = await chooseMachine({ machine: kind, header: trace.header, lease });
-    const { machine, attestation, gifts } = chosen;
+    const index = new TraceIndex(() => TraceReader.open(folder));
+    const firstFrame = index.requireProgram();
+    const { machine, memoryLimitBytes, attestation, facts } = await turns.guard(machines.forTrace(trace));
     const target = TravelTarget.open({
       trace,
       machine,
       log,
-      memoryLimitBytes: options.memory ?? machine.pool.byteLength,
-      stallLimitMicros: (options.stallLimitSeconds ?? STALL_LIMIT_SECONDS) * 1e6,
+      memoryLimitBytes,
+      stallLimitMicros: (options.stallLimit ?? STALL_LIMIT_SECONDS) * 1e6,
       dataBreakpoints: attestation.dataBreakpoints,
-      archive: (session) => new CheckpointFiles(session, foldersOf(trace, options)),
-      output: options.output ?? (() => {}),
+      archive: archiveOf(trace, options),
+      output: output ?? ignore,
+      repeatsOutput: context.repeatsOutput,
     });
-    const note = (text: string): void => onNote?.(text);
-    const expressions = new Expressions({ replay: target, trace, gdb: options.gdb ?? 'gdb', log, note });
     const close = (): void => {
       try {
-        expressions.close();
         target.close();
       } finally {
         release();
       }
     };
-    return {
-      trace,
-      target,
-      expressions,
-      firstFrame,
-      scan,
-      description: gifts.description,
-      close,
-    };
+    return { trace, target, index, places: new CodePlaces(target, trace), firstFrame, machine: facts, close };
   } catch (error) {
     release();
     throw error;

@@ -6,6 +6,7 @@ import { ElfFile } from '../engine/symbols/elf.js';
 import { nearMisses, nearText } from '../engine/symbols/near.js';
 import type { SymbolTable } from '../engine/symbols/symbol-table.js';
 import { TraceReader, type BackingFile } from '../engine/trace/reader.js';
+import { openIfThere } from './program-files.js';
 import type { Lines } from './lines.js';
 
 interface RecordedProgram {
@@ -92,19 +93,6 @@ function* allNames(files: readonly RecordedProgram[]): Generator<string> {
   for (const { symbols, names } of files) {
     yield* symbols.names();
     yield* names.titles();
-  }
-}
-
-/** A trace that was not packed may name a file that is not here any more: then it has no symbols. */
-function openIfThere(
-  trace: TraceReader,
-  record: Parameters<TraceReader['openBacking']>[0],
-): BackingFile | null {
-  try {
-    return trace.openBacking(record);
-  } catch (error) {
-    if (error instanceof RevenantError) return null;
-    throw error;
   }
 }
 

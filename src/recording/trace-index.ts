@@ -2,14 +2,27 @@
 import { RevenantError } from '../engine/base/errors.js';
 import { EventKind } from '../engine/trace/frame.js';
 import type { TraceFrame } from '../engine/trace/frame.js';
-import { firstExec, frameWithin, lastExit } from '../engine/trace/landmarks.js';
+import { printable } from '../engine/base/names.js';
+import {
+  birthOf,
+  execOf,
+  firstExec,
+  frameWithin,
+  jointEnd,
+  lastExit,
+  mappedFiles,
+  type JointEnd,
+} from '../engine/trace/landmarks.js';
 import type { TraceReader } from '../engine/trace/reader.js';
+import type { MMapRecord } from '../engine/trace/records.js';
+import { frameOfTicks } from '../engine/trace/ticks.js';
+import { frameLine } from './frame-text.js';
 
 /** Reads a trace of its own: `open` each time, so that the replay's position does not matter. */
-export class RecordingScan {
+export class TraceIndex {
   constructor(private readonly open: () => TraceReader) {}
 
-  protected scan<T>(visit: (reader: TraceReader) => T): T {
+  private scan<T>(visit: (reader: TraceReader) => T): T {
     const reader = this.open();
     try {
       return visit(reader);
@@ -21,6 +34,13 @@ export class RecordingScan {
   /** The frame at which the first program begins, or null if none does. */
   firstExec(): number | null {
     return this.scan(firstExec);
+  }
+
+  /** As `firstExec`; throws E_USAGE if no program begins. */
+  requireProgram(): number {
+    const first = this.firstExec();
+    if (first !== null) return first;
+    throw new RevenantError('E_USAGE', 'The recording has no program: it ends before the first exec.');
   }
 
   /** The frame at which the last task of the recording ends, or 0 if none does. */
@@ -36,8 +56,7 @@ export class RecordingScan {
   /** Throws E_USAGE if the recording ends before a frame. */
   requireFrame(frame: number): void {
     const last = this.frameWithin(frame);
-    if (last === frame) return;
-    throw new RevenantError('E_USAGE', `There is no frame ${frame}: the recording ends with frame ${last}.`);
+    if (last !== frame) throw noSuchFrame(frame, last);
   }
 
   /** The first frame whose signal ends a process (of `tid`, if given), and its task; or null. */
@@ -54,8 +73,69 @@ export class RecordingScan {
       return null;
     });
   }
+
+  /** The frame at which a task begins to exist, or null. */
+  birthOf(tid: number): number | null {
+    return this.scan((reader) => birthOf(reader, tid));
+  }
+
+  /** The frame at which a task ends, or 0. */
+  exitOf(tid: number): number {
+    return this.scan((reader) => lastExit(reader, tid));
+  }
+
+  /** See `execOf` of landmarks. */
+  execOf(process: string): { frame: number; tid: number } | null {
+    return this.scan((reader) => execOf(reader, process));
+  }
+
+  /** See `jointEnd` of landmarks. */
+  jointEnd(frame: number): JointEnd {
+    return this.scan((reader) => jointEnd(reader, frame));
+  }
+
+  /** See `frameOfTicks` of trace/ticks. */
+  frameOfTicks(tid: number, now: number, ticks: number): number | null {
+    return this.scan((reader) => frameOfTicks(reader, tid, now, ticks));
+  }
+
+  /** CLOCK_MONOTONIC of the recording, in seconds: when it began, and at a frame or the last before it. */
+  seconds(frame: number): { readonly begin: number; readonly at: number } {
+    return this.scan((reader) => {
+      let [begin, at] = [0, 0];
+      while (reader.frameTime < frame) {
+        const next = reader.advance();
+        if (!next) break;
+        if (next.frameTime === 1) begin = next.monotonicSec;
+        at = next.monotonicSec;
+      }
+      return { begin, at };
+    });
+  }
+
+  /** Lines of `revenant dump` for these frames. */
+  frameLines(from: number, to: number): string[] {
+    return this.scan((reader) => {
+      const lines: string[] = [];
+      while (reader.frameTime < to) {
+        const frame = reader.advance();
+        if (!frame) break;
+        if (frame.frameTime >= from) lines.push(printable(frameLine(frame, reader.header.rrcallBase)));
+      }
+      return lines;
+    });
+  }
+
+  /** See `mappedFiles` of landmarks. */
+  mappedFiles(): Map<string, MMapRecord> {
+    return this.scan(mappedFiles);
+  }
 }
 
 const FATAL = 0;
 const isFatal = (frame: TraceFrame): boolean =>
   (frame.kind === EventKind.signal || frame.kind === EventKind.signalDelivery) && frame.disposition === FATAL;
+
+/** @param last the recording's last frame, which comes before the one that was asked for */
+export const noSuchFrame = (frame: number, last: number): RevenantError =>
+  new RevenantError('E_USAGE', `There is no frame ${frame}: the recording ends with frame ${last}.`);

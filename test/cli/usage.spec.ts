@@ -70,7 +70,7 @@ describe('the command line', () => {
     ['a machine that is none', ['replay', 'x', '--machine', 'moon'], /host, emulated, auto/],
     ['a memory size that is none', ['replay', 'x', '--memory', 'lots'], /size/],
     ['too little memory', ['replay', 'x', '--memory', '4k'], /at least 4M/],
-    ['a place that is none', ['replay', 'x', '--goto', '-1'], /-1 is no place/],
+    ['a place that is none', ['replay', 'x', '--goto', '-1'], /Invalid --goto value .-1./],
     [
       'a frame beyond the end',
       ['replay', 'traces/skylake-pku/tree', '--goto', '9999'],

@@ -5,8 +5,8 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { htmlReport } from '../../src/jobs/report/html.js';
-import { scanTrace } from '../../src/jobs/report/timeline.js';
-import { problem } from '../../src/jobs/result.js';
+import { scanTrace } from '../../src/jobs/model/timeline.js';
+import { problem } from '../../src/jobs/model/result.js';
 import { chromiumProgram, launchChromium, openFile } from './browser.js';
 import { NASTY, sampleReport, sampleResult, sampleResults } from './sample-report.js';
 

@@ -1,11 +1,12 @@
 /** Results in every state, for tests of what reports make of them. */
-import type { DivergenceDocument, JobResult } from '../../src/jobs/result.js';
-import { newResult, problem, stateOf } from '../../src/jobs/result.js';
+import type { DivergenceDocument } from '../../src/engine/replay/report/report.js';
+import type { JobResult } from '../../src/jobs/model/result.js';
+import { newResult, problem, stateOf } from '../../src/jobs/model/result.js';
 import type { RunReport } from '../../src/jobs/report/run-report.js';
 import { countStates } from '../../src/jobs/report/run-report.js';
 import { streamOf } from '../../src/jobs/checks/text.js';
-import type { JobSpec } from '../../src/jobs/spec.js';
-import { NO_EXPECTATION } from '../../src/jobs/spec.js';
+import type { JobSpec } from '../../src/jobs/model/spec.js';
+import { NO_EXPECTATION } from '../../src/jobs/model/spec.js';
 
 /** A job that expects only that its trace replays. */
 export const sampleSpec = (name: string, more: Partial<JobSpec> = {}): JobSpec => ({
@@ -35,6 +36,7 @@ export function sampleResult(name: string, more: Partial<JobResult> = {}): JobRe
 }
 
 export const divergence: DivergenceDocument = {
+  trace: '/traces/tree',
   frameTime: 120,
   tid: 4711,
   taskName: 'tree',
@@ -50,8 +52,8 @@ export const divergence: DivergenceDocument = {
   rip: { address: '0x401000', symbol: 'print_tree+0x1c', mapping: '401000-402000 r-xp tree' },
   rsp: null,
   instructions: [
-    { address: '0x400ffe', bytes: '4889c2', text: 'mov rdx, rax', current: false },
-    { address: '0x401001', bytes: '0f05', text: 'syscall', current: true },
+    { address: '0x400ffe', bytes: '4889c2', comment: '', text: 'mov rdx, rax', current: false },
+    { address: '0x401001', bytes: '0f05', comment: '', text: 'syscall', current: true },
   ],
   lastFrames: [{ frameTime: 119, tid: 4711, ticks: 4990, event: 'brk exiting' }],
   machine: 'QEMU emulator',

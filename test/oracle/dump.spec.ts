@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { findTraces } from '../../src/jobs/find-traces.js';
+import { findTraces } from '../../src/jobs/manifest/find-traces.js';
 import { BlockFile } from '../../src/engine/trace/chunk.js';
 import { FileSource } from '../../src/engine/trace/source.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';

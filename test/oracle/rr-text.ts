@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { protectionText } from '../../src/cli/frame-text.js';
+import { protectionText } from '../../src/recording/frame-text.js';
 import { SIGNAL_NAMES } from '../../src/engine/base/linux.js';
 import type { RegisterName } from '../../src/engine/base/registers.js';
 import { getRegister, Reg } from '../../src/engine/base/registers.js';

@@ -4,7 +4,7 @@
  */
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { findTraces } from '../../src/jobs/find-traces.js';
+import { findTraces } from '../../src/jobs/manifest/find-traces.js';
 import { runCli } from '../cli/run-cli.js';
 import {
   caseFolder,

@@ -1,9 +1,9 @@
 import { durationText, elapsedText } from '../../engine/base/quantities.js';
-import type { JobResult } from '../../jobs/result.js';
+import type { JobResult } from '../../jobs/model/result.js';
 import { headline } from '../../jobs/report/problem-text.js';
 import type { Progress } from '../../jobs/run/execute.js';
 import type { RunListener } from '../../jobs/run/pool.js';
-import type { JobSpec } from '../../jobs/spec.js';
+import type { JobSpec } from '../../jobs/model/spec.js';
 import type { CommandIo } from '../output.js';
 import { printable } from '../printable.js';
 import { fitText } from '../progress.js';

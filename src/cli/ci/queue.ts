@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { RevenantError } from '../../engine/base/errors.js';
-import type { JobResult } from '../../jobs/result.js';
+import type { JobResult } from '../../jobs/model/result.js';
 import type { RunListener } from '../../jobs/run/pool.js';
-import type { JobSpec } from '../../jobs/spec.js';
+import type { JobSpec } from '../../jobs/model/spec.js';
 
 export interface QueueOptions {
   queuePrefix: string;

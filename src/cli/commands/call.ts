@@ -1,16 +1,16 @@
 import { type ErrorCode, ExitCode, RevenantError } from '../../engine/base/errors.js';
-import { requirePlace } from '../../engine/base/place.js';
 import type { Logger } from '../../engine/base/log.js';
-import type { ExpressionValue } from '../../expressions/value.js';
-import { divert, type DivertOptions } from '../../recording/divert.js';
+import type { ExpressionValue } from '../../diversion/call/evaluated.js';
 import type { ClockMode } from '../../diversion/base/clock.js';
-import { jsonValue } from '../failure.js';
+import { openEvaluating, type EvaluatingRecording } from '../../expressions/open.js';
+import { divert, sourceOf, type DivertOptions } from '../../recording/divert.js';
 import { PlaceNavigator } from '../../recording/navigator.js';
-import { type OpenedTarget, openTarget } from '../debug/open-target.js';
+import { requirePlace } from '../../recording/place.js';
+import { jsonValue } from '../failure.js';
 import { Interrupt } from '../interrupt.js';
 import { isLoss, Losses } from '../../recording/losses.js';
 import type { CommandIo } from '../output.js';
-import type { ReplayCommandOptions } from './replay.js';
+import { recordingOptions, warner, type ReplayCommandOptions } from '../recordings.js';
 
 export interface CallOptions extends ReplayCommandOptions {
   /** Places as of `requirePlace`, in the order of the recording or not. */
@@ -51,29 +51,28 @@ export async function callCommand(
   const at = options.at.length > 0 ? options.at : ['end'];
   const places = at.map((text) => ({ text, place: requirePlace(text, '--at') }));
   const note = (text: string): unknown => options.quiet || io.err(`revenant: ${text}\n`);
-  const interrupt = new Interrupt();
+  const turns = new Interrupt();
   const outcomes: Outcome[] = [];
   const losses = new Losses();
   const wanted = places.flatMap((place) => expressions.map((expression) => ({ ...place, expression })));
-  let opened: OpenedTarget | null = null;
+  let opened: EvaluatingRecording | null = null;
   try {
     while (outcomes.length < wanted.length) {
       try {
-        opened = await openTarget({
+        // What the recorded program printed is known; only what calls print is asked for.
+        opened = await openEvaluating({
           folder,
-          options,
-          // What there is to warn about is said once.
-          io: outcomes.length === 0 ? io : { ...io, err() {} },
+          options: recordingOptions(options),
           log,
-          interrupt,
+          turns,
           gdb: options.gdb,
           note,
-          // What the recorded program printed is known; only what calls print is asked for.
-          output: () => {},
+          // Said once.
+          warn: outcomes.length === 0 ? warner(io) : undefined,
         });
         await opened.expressions.prepare(expressions);
-        const run = new CallRun(opened, interrupt, options, log);
-        const navigator = new PlaceNavigator(opened, interrupt);
+        const run = new CallRun(opened, turns, options, log);
+        const navigator = new PlaceNavigator(opened, turns);
         if (outcomes.length === 0) for (const { place } of places) await navigator.check(place);
         for (const { text, place, expression } of wanted.slice(outcomes.length)) {
           const outcome = await run.call(text, await navigator.to(place), expression);
@@ -92,12 +91,12 @@ export async function callCommand(
     return exitCodeOf(outcomes);
   } finally {
     opened?.close();
-    interrupt.dispose();
+    turns.dispose();
   }
 }
 
 /** A machine that is gone cannot give its memory back. */
-function closeLost(opened: OpenedTarget | null): void {
+function closeLost(opened: EvaluatingRecording | null): void {
   try {
     opened?.close();
   } catch (error) {
@@ -128,8 +127,8 @@ const isOwn = (error: unknown): error is RevenantError =>
 /** Calls where the replay stands. */
 class CallRun {
   constructor(
-    private readonly opened: OpenedTarget,
-    private readonly interrupt: Interrupt,
+    private readonly opened: EvaluatingRecording,
+    private readonly turns: Interrupt,
     private readonly options: CallOptions,
     private readonly log: Logger,
   ) {}
@@ -144,12 +143,11 @@ class CallRun {
       allowNet,
       clock,
       limits,
-      turn: () => this.interrupt.turn(),
+      turn: () => this.turns.turn(),
     };
     const base = { at, frame: target.frameTime, tid, expression };
-    const source = { ...target.session.stand(), tid };
     return divert(
-      source,
+      sourceOf(target, tid),
       async (diversion) => {
         try {
           const { value, type, text } = await diversion.evaluate(expression);

@@ -1,20 +1,16 @@
 import { approximateCode, describeApproximate, type ApproximateCode } from '../approximate-code.js';
 import { hex } from '../../engine/base/address.js';
-import { ExitCode, RevenantError } from '../../engine/base/errors.js';
-import type { VcpuTransport } from '../../engine/kvm/transport.js';
+import { ExitCode } from '../../engine/base/errors.js';
 import { TraceReader } from '../../engine/trace/reader.js';
 import type { Finding } from '../../engine/kvm/probe.js';
 import type { TraceHeader } from '../../engine/trace/records.js';
 import { LEFT_OUT, type LeftOut } from '../../engine/x86/unraised.js';
 import { xcr0Names } from '../../engine/x86/xstate-layout.js';
-import { tryMachine } from '../../machine/choose.js';
-import { acquireEmulated } from '../../machine/emulated.js';
-import type { Examination } from '../../machine/examine.js';
-import { examine } from '../../machine/examine.js';
-import { openHost } from '../../machine/host.js';
 import { announcedInstructions } from '../../machine/instruction-sets.js';
+import { MACHINE_KINDS, MACHINE_TITLES } from '../../machine/kinds.js';
 import type { Compatibility, TraceRequirements } from '../../machine/requirements.js';
 import { traceRequirements, approximatesOtherwise } from '../../machine/requirements.js';
+import { surveyMachine, type SurveyedMachine } from '../../machine/survey.js';
 import { jsonValue } from '../failure.js';
 import type { CommandIo } from '../output.js';
 import { processorName } from '../../recording/processor.js';
@@ -28,17 +24,10 @@ export interface DoctorCommandOptions {
   json?: boolean;
 }
 
-type Kind = 'host' | 'emulated';
-
 /** What was found out of one machine. */
-interface Report {
-  kind: Kind;
-  /** Why there is no machine at all. */
-  problem: string | null;
-  hint?: string;
-  examination: Examination | null;
+interface Report extends Omit<SurveyedMachine, 'trial'> {
   /** For the trace, if one was given and there is a machine. */
-  judgement: Compatibility | null;
+  readonly judgement: Compatibility | null;
 }
 
 /** Of the column of labels. */
@@ -46,23 +35,18 @@ const LABEL = 14;
 /** Of one machine; a KVM that only pretends fails nearly everything. */
 const MOST_FAILURES = 8;
 
-const NAMES: Record<Kind, string> = { host: "the host's KVM", emulated: 'the emulated machine' };
-
 /** `revenant doctor [TRACE]`. 0 if some machine will do (for the trace, if given), else "machine cannot". */
 export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo): Promise<number> {
   const header = options.trace === undefined ? null : TraceReader.headerOf(options.trace);
   const approximate = options.trace === undefined ? [] : approximateCode(options.trace);
   const progress = new Progress(io, false);
   const width = io.columns(1);
-  const reports = [
-    await report('host', () => openHost(), header, approximate),
-    await report(
-      'emulated',
-      () => acquireEmulated({ cpu: options.cpu, onStarting: (text) => progress.waiting(text) }),
-      header,
-      approximate,
-    ),
-  ];
+  const reports: Report[] = [];
+  for (const kind of MACHINE_KINDS) {
+    const onStarting = (text: string): void => progress.waiting(text);
+    const surveyed = await surveyMachine(kind, { cpu: options.cpu, onStarting }, header);
+    reports.push(reportOf(surveyed, header, approximate));
+  }
   progress.clear();
   const needs = header && traceRequirements(header);
   if (options.json) {
@@ -80,34 +64,18 @@ export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo
   return usable ? ExitCode.ok : ExitCode.machine;
 }
 
-/** Looks at one machine; what cannot be made or dies is a report, too. */
-async function report(
-  kind: Kind,
-  open: () => VcpuTransport | Promise<VcpuTransport>,
+function reportOf(
+  { trial, ...surveyed }: SurveyedMachine,
   header: TraceHeader | null,
   approximate: readonly ApproximateCode[],
-): Promise<Report> {
-  const found: Report = { kind, problem: null, examination: null, judgement: null };
-  let transport: VcpuTransport | null = null;
-  try {
-    transport = await open();
-    found.examination = examine(transport);
-    if (header) {
-      const trial = tryMachine(transport, header);
-      found.judgement = trial.judgement;
-      if (approximatesOtherwise(traceRequirements(header), trial.gifts)) {
-        const note = 'results differ here, and a replay that executes one may diverge';
-        trial.judgement.notes.push(...approximate.map((code) => `${describeApproximate(code)}: ${note}.`));
-      }
-    }
-  } catch (error) {
-    if (!(error instanceof RevenantError)) throw error;
-    found.problem = error.message;
-    found.hint = error.hint;
-  } finally {
-    transport?.close();
+): Report {
+  if (!trial || !header) return { ...surveyed, judgement: null };
+  const { judgement, gifts } = trial;
+  if (approximatesOtherwise(traceRequirements(header), gifts)) {
+    const note = 'results differ here, and a replay that executes one may diverge';
+    judgement.notes.push(...approximate.map((code) => `${describeApproximate(code)}: ${note}.`));
   }
-  return found;
+  return { ...surveyed, judgement };
 }
 
 /** Failed checks, each once; single CPUID registers are for --json. */
@@ -127,7 +95,7 @@ const fact = (label: string, text: string, width: number): string =>
 function machineText({ kind, problem, hint, examination }: Report, width: number): string {
   if (!examination) {
     const why = [problem, hint].filter((text) => text !== null && text !== undefined);
-    return [`${NAMES[kind]}: none`, ...why.map((text) => hang('  ', text, width)), ''].join('\n');
+    return [`${MACHINE_TITLES[kind]}: none`, ...why.map((text) => hang('  ', text, width)), ''].join('\n');
   }
   const { passed, description, xcr0, cpuid, findings, branchCounterProblem, leftOut } = examination;
   const passes = findings.filter((finding) => finding.ok).length;
@@ -146,7 +114,10 @@ function machineText({ kind, problem, hint, examination }: Report, width: number
     ...failed.slice(0, MOST_FAILURES).map((text): [string, string] => ['FAILED', text]),
     ...(more > 0 ? [['', `and ${more} more, which --json lists`] as [string, string]] : []),
   ];
-  const lines = [`${NAMES[kind]}: ${verdict}`, ...facts.map(([label, text]) => fact(label, text, width))];
+  const lines = [
+    `${MACHINE_TITLES[kind]}: ${verdict}`,
+    ...facts.map(([label, text]) => fact(label, text, width)),
+  ];
   if (problem !== null) lines.push(hang('  ', problem, width));
   return `${lines.join('\n')}\n`;
 }
@@ -186,7 +157,7 @@ function traceText(
     fact('addresses', `of ${needs.addressBits} bits`, width),
   ];
   for (const { kind, judgement, problem } of reports) {
-    lines.push(`${NAMES[kind]} ${judgement?.ok ? 'can replay it' : 'cannot replay it'}`);
+    lines.push(`${MACHINE_TITLES[kind]} ${judgement?.ok ? 'can replay it' : 'cannot replay it'}`);
     const why = judgement ? (judgement.ok ? judgement.notes : judgement.reasons) : [problem ?? ''];
     for (const text of [...why, ...(judgement?.hint ? [judgement.hint] : [])]) {
       const [first, ...rest] = wrapText(text, width - 4);

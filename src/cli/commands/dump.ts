@@ -5,7 +5,13 @@ import { EventKind } from '../../engine/trace/frame.js';
 import { TraceReader } from '../../engine/trace/reader.js';
 import type { MMapRecord, TaskEventRecord } from '../../engine/trace/records.js';
 import { frameDocument } from '../frame-json.js';
-import { frameLine, mappingLine, registersLine, taskEventLine, writeLine } from '../frame-text.js';
+import {
+  frameLine,
+  mappingLine,
+  registersLine,
+  taskEventLine,
+  writeLine,
+} from '../../recording/frame-text.js';
 import type { CommandIo } from '../output.js';
 import { printable } from '../printable.js';
 

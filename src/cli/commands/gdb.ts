@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
 import type { Logger } from '../../engine/base/log.js';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
-import type { StartDiversion } from '../../engine/target.js';
 import { programOf } from '../../debugger/program.js';
 import { DebugServer, parseAddress } from '../../debugger/server.js';
 import { gdbScript } from '../../expressions/gdb-scripts.js';
-import { openSession, type DebugOptions, type OpenedRecording } from '../debug/opening.js';
+import { openSession, type DebuggedRecording } from '../../debugger/open.js';
 import { gdbSetup, pythonText } from '../../expressions/gdb-setup.js';
-import { makeSysroot, type Sysroot } from '../../expressions/sysroot.js';
+import { debugContext, type DebugOptions } from '../debug-options.js';
+import { makeSysroot, type Sysroot } from '../../recording/sysroot.js';
 import { reportFailure } from '../failure.js';
 import { Interrupt, onSignals } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
@@ -27,7 +27,6 @@ export async function gdbCommand(
   options: GdbOptions,
   io: CommandIo,
   log: Logger,
-  divert: StartDiversion | null,
 ): Promise<number> {
   const interrupt = new Interrupt();
   const note = (text: string): void => (options.quiet ? undefined : io.err(`revenant: ${text}\n`));
@@ -44,7 +43,12 @@ export async function gdbCommand(
   try {
     // Before gdb, so that what is wrong with the recording is said without one.
     const mapped = (file: string): void => sysroot?.add(file);
-    const opened = await openSession({ folder, options, io, log, interrupt, divert, note, mapped });
+    const opened = await openSession({
+      ...debugContext(folder, options, io, log),
+      turns: interrupt,
+      note,
+      mapped,
+    });
     interrupt.dispose();
     sysroot = makeSysroot(opened.programFiles());
     const server = await DebugServer.listen({
@@ -72,7 +76,7 @@ export async function gdbCommand(
 }
 
 /** The trace's copy of the program that is debugged: rr's gdb has that open. Null: there is none. */
-function programCopy({ session, programFiles }: OpenedRecording): string | null {
+function programCopy({ session, programFiles }: DebuggedRecording): string | null {
   const name = programOf(session.target, session.currentTask().pid);
   for (const { recorded, copy } of programFiles()) if (recorded === name) return copy;
   return null;

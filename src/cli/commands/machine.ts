@@ -1,6 +1,6 @@
 import { RevenantError } from '../../engine/base/errors.js';
 import { durationText, elapsedText, sizeText } from '../../engine/base/quantities.js';
-import { acquireEmulated, status, stop, stopIdle } from '../../machine/emulated.js';
+import { startEmulated, status, stop, stopIdle } from '../../machine/emulated.js';
 import type { MachineStatus } from '../../machine/emulated.js';
 import { DEFAULT_POOL_MIB, runningLike } from '../../machine/launch.js';
 import { usersText } from '../../machine/holders.js';
@@ -36,8 +36,7 @@ async function start(options: MachineCommandOptions, io: CommandIo): Promise<voi
   let running = runningLike(wanted, status());
   const started = running === undefined;
   if (started) {
-    // A lease, given back at once, is a start that waits until the machine serves.
-    (await acquireEmulated({ ...wanted, onStarting: (text) => io.err(`revenant: ${text}\n`) })).close();
+    await startEmulated({ ...wanted, onStarting: (text) => io.err(`revenant: ${text}\n`) });
     running = runningLike(wanted, status());
   }
   const seconds = (io.now() - begun) / 1000;

@@ -4,29 +4,23 @@ import { asFailure } from '../../engine/base/system-errors.js';
 import type { Logger } from '../../engine/base/log.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
 import { AllTable, type Outcome } from '../all-table.js';
-import { matches } from '../args.js';
-import { Comparison } from '../capture.js';
+import { matches } from '../matches.js';
+import { Comparison } from '../comparison.js';
 import { jsonValue } from '../failure.js';
-import type { Expectation } from '../../jobs/find-traces.js';
-import {
-  findTraces,
-  readExpectation,
-  shellStatus,
-  traceName,
-  uniqueFolders,
-} from '../../jobs/find-traces.js';
+import type { Expectation } from '../../jobs/manifest/find-traces.js';
+import { findTraces, readExpectation, traceName, uniqueFolders } from '../../jobs/manifest/find-traces.js';
+import { shellStatus } from '../../jobs/model/result.js';
 import { Interrupt } from '../interrupt.js';
 import { Machines } from '../../recording/machines.js';
 import type { CommandIo } from '../output.js';
-import { OutputClosed } from '../output.js';
+import { OutputClosed } from '../../engine/base/system-errors.js';
 import { printable } from '../printable.js';
 import { processorName } from '../../recording/processor.js';
 import { Progress } from '../progress.js';
-import type { RunResult } from '../run.js';
-import { runSession } from '../run.js';
+import { openTrace } from '../../recording/open.js';
+import { runSession, type RunResult } from '../../recording/run.js';
 import { resultDocument } from '../summary.js';
-import type { ReplayCommandOptions } from './replay.js';
-import { openTrace } from './replay.js';
+import { warner, type ReplayCommandOptions } from '../recordings.js';
 
 export interface ReplayAllOptions extends ReplayCommandOptions {
   only?: string;
@@ -38,7 +32,7 @@ interface Context {
   log: Logger;
   machines: Machines;
   progress: Progress;
-  interrupt: Interrupt;
+  turns: Interrupt;
 }
 
 /** `revenant replay --all DIR...`: every trace below the folders. Returns the exit code. */
@@ -50,22 +44,22 @@ export async function replayAllCommand(
 ): Promise<number> {
   const { only } = options;
   const wanted = (name: string): boolean => only === undefined || matches(only, name);
-  const warn = (text: string): void => io.err(`revenant: warning: ${printable(text)}\n`);
+  const warn = warner(io);
   const traces = uniqueFolders(
     folders.flatMap((folder) => findTraces(folder, warn).filter((trace) => wanted(traceName(folder, trace)))),
   );
   if (traces.length === 0)
     throw new RevenantError('E_TRACE_MISSING', `No trace below ${folders.join(', ')}.`);
   const progress = new Progress(io, Boolean(options.quiet));
-  const interrupt = new Interrupt();
+  const turns = new Interrupt();
   const machines = new Machines(options, log, (text) => progress.waiting(text));
-  const context: Context = { options, io, log, machines, progress, interrupt };
+  const context: Context = { options, io, log, machines, progress, turns };
   const outcomes: Outcome[] = [];
   const table = new AllTable(traces, io.columns(1));
   try {
     if (!options.json) io.out(table.head());
     for (const trace of traces) {
-      interrupt.check();
+      turns.check();
       const outcome = await replayOne(trace, context);
       outcomes.push(outcome);
       progress.clear();
@@ -74,7 +68,7 @@ export async function replayAllCommand(
   } finally {
     progress.clear();
     machines.close();
-    interrupt.dispose();
+    turns.dispose();
   }
   const failed = outcomes.filter((outcome) => outcome.problem !== null).length;
   if (options.json) io.out(`${JSON.stringify(document(outcomes, failed), jsonValue)}\n`);
@@ -86,7 +80,7 @@ export async function replayAllCommand(
 }
 
 async function replayOne(folder: string, context: Context): Promise<Outcome> {
-  const { io, log, machines, options, progress, interrupt } = context;
+  const { io, log, machines, options, progress, turns } = context;
   const outcome: Outcome = {
     trace: folder,
     recordedOn: '?',
@@ -98,14 +92,14 @@ async function replayOne(folder: string, context: Context): Promise<Outcome> {
   let trace: TraceReader | null = null;
   try {
     const expected = readExpectation(folder);
-    trace = openTrace(folder, options, io);
+    trace = openTrace(folder, options, warner(io));
     outcome.recordedOn = processorName(trace.header);
     outcome.recordedXcr0 = trace.header.xcr0;
     const comparison = expected.stdout && new Comparison(expected.stdout);
     outcome.result = await runSession({
       trace,
       machines,
-      interrupt,
+      turns,
       log,
       output: (fd, bytes) => (fd === 1 ? comparison?.add(bytes) : undefined),
       stallLimit: options.stallLimit,

@@ -1,14 +1,15 @@
-import { PlaceNavigator } from '../../recording/navigator.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import type { Logger } from '../../engine/base/log.js';
-import { formatPlace, type PlaceText } from '../../engine/base/place.js';
-import { openTarget } from '../debug/open-target.js';
+import { PlaceNavigator } from '../../recording/navigator.js';
+import { openRecording } from '../../recording/open.js';
+import { formatPlace, type Place } from '../../recording/place.js';
 import { jsonValue } from '../failure.js';
 import { Interrupt } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
 import { formatPosition } from '../position.js';
+import { ProgramOutput } from '../program-output.js';
 import { Progress } from '../progress.js';
-import { ProgramOutput, type ReplayCommandOptions } from './replay.js';
+import { recordingOptions, warner, type ReplayCommandOptions } from '../recordings.js';
 
 /**
  * `revenant replay TRACE --goto PLACE` to a place that is no frame, with what debugging does: breakpoints, and going back to
@@ -16,7 +17,7 @@ import { ProgramOutput, type ReplayCommandOptions } from './replay.js';
  */
 export async function replayToPlace(
   folder: string,
-  place: PlaceText,
+  place: Place,
   options: ReplayCommandOptions,
   io: CommandIo,
   log: Logger,
@@ -27,14 +28,20 @@ export async function replayToPlace(
       `--verify-ticks goes with --goto FRAME, not with ${formatPlace(place)}.`,
     );
   const progress = new Progress(io, Boolean(options.quiet));
-  const interrupt = new Interrupt();
+  const turns = new Interrupt();
   const output = new ProgramOutput(io, progress, Boolean(options.json));
-  const note = (text: string): void => progress.waiting(text);
-  const write = (fd: 1 | 2, bytes: Uint8Array): void => output.write(fd, bytes);
   try {
-    const opened = await openTarget({ folder, options, io, log, interrupt, note, output: write });
+    const opened = await openRecording({
+      folder,
+      options: recordingOptions(options),
+      log,
+      turns,
+      note: (text) => progress.waiting(text),
+      warn: warner(io),
+      output: (fd, bytes) => output.write(fd, bytes),
+    });
     try {
-      const navigator = new PlaceNavigator(opened, interrupt);
+      const navigator = new PlaceNavigator(opened, turns);
       await navigator.check(place);
       await navigator.to(place);
       const position = opened.target.session.describe();
@@ -46,7 +53,7 @@ export async function replayToPlace(
     }
   } finally {
     progress.clear();
-    interrupt.dispose();
+    turns.dispose();
   }
   return 0;
 }

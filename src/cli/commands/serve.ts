@@ -1,9 +1,9 @@
 import type { Logger } from '../../engine/base/log.js';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
-import type { StartDiversion } from '../../engine/target.js';
 import { DebugServer, isLocal, parseAddress } from '../../debugger/server.js';
-import { openSession, type DebugOptions } from '../debug/opening.js';
+import { openSession } from '../../debugger/open.js';
 import { gdbScript } from '../../expressions/gdb-scripts.js';
+import { debugContext, type DebugOptions } from '../debug-options.js';
 import { reportFailure } from '../failure.js';
 import { Interrupt } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
@@ -23,7 +23,6 @@ export async function serveCommand(
   options: ServeOptions,
   io: CommandIo,
   log: Logger,
-  divert: StartDiversion | null,
 ): Promise<number> {
   const address = parseAddress(options.listen);
   if (!isLocal(address) && !options.allowRemote) {
@@ -40,7 +39,7 @@ export async function serveCommand(
   const server = await DebugServer.listen({
     address,
     once: Boolean(options.once),
-    open: () => openSession({ folder, options, io, log, interrupt, divert, note }),
+    open: () => openSession({ ...debugContext(folder, options, io, log), turns: interrupt, note }),
     onFailure: (error) => void reportFailure(io, error, { json: false, verbose: false }),
     onIdle: () => {
       if (options.once) leave();

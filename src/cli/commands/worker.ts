@@ -8,18 +8,15 @@ import { connect } from '../../jobs/queue/connection.js';
 import type { JobNeeds, QueuedJob, WorkerAnnouncement } from '../../jobs/queue/protocol.js';
 import { QueueWorker } from '../../jobs/queue/worker.js';
 import { startJob } from '../../jobs/run/process.js';
-import type { JobResult } from '../../jobs/result.js';
-import type { JobSpec } from '../../jobs/spec.js';
+import type { JobResult } from '../../jobs/model/result.js';
+import type { JobSpec } from '../../jobs/model/spec.js';
 import { uploadArtifacts } from '../../jobs/store/artifacts.js';
 import { openStore } from '../../jobs/store/open.js';
 import { downloadTrace } from '../../jobs/store/traces.js';
-import type { VcpuTransport } from '../../engine/kvm/transport.js';
-import type { MachineKind } from '../../machine/choose.js';
-import { acquireEmulated } from '../../machine/emulated.js';
-import { examine } from '../../machine/examine.js';
-import { openHost } from '../../machine/host.js';
+import { kindsOf, type MachineChoice, type MachineKind } from '../../machine/kinds.js';
 import type { MachineCapabilities } from '../../machine/requirements.js';
 import { judge, traceRequirements } from '../../machine/requirements.js';
+import { surveyMachine } from '../../machine/survey.js';
 import type { CommandIo } from '../output.js';
 import { cacheFolder } from '../cache-folder.js';
 import { printableLines } from '../printable.js';
@@ -34,7 +31,7 @@ export interface WorkerCommandOptions {
   /** Most guest memory of a job, in bytes. */
   memory?: number;
   workerMemory?: number;
-  machine: MachineKind | 'auto';
+  machine: MachineChoice;
   lockSeconds: number;
   /** Instead of the one that a job names. */
   store?: string;
@@ -99,40 +96,23 @@ export async function workerCommand(
   return ExitCode.ok;
 }
 
-async function findMachines(wanted: MachineKind | 'auto', say: (text: string) => void): Promise<Found[]> {
-  const kinds: MachineKind[] = wanted === 'auto' ? ['host', 'emulated'] : [wanted];
+async function findMachines(wanted: MachineChoice, say: (text: string) => void): Promise<Found[]> {
   const found: Found[] = [];
-  for (const kind of kinds) {
-    const open = (): VcpuTransport | Promise<VcpuTransport> =>
-      kind === 'host' ? openHost() : acquireEmulated({ onStarting: say });
-    const machine = await findMachine(kind, open);
+  for (const kind of kindsOf(wanted)) {
+    const machine = await findMachine(kind, say);
     say(`${kind}: ${machine.gifts?.description ?? machine.problem ?? ''}`);
     found.push(machine);
   }
   return found;
 }
 
-async function findMachine(
-  kind: MachineKind,
-  open: () => VcpuTransport | Promise<VcpuTransport>,
-): Promise<Found> {
-  let transport: VcpuTransport | null = null;
-  try {
-    transport = await open();
-    const { passed, description, xcr0, cpuid } = examine(transport);
-    if (!passed)
-      return {
-        kind,
-        gifts: null,
-        problem: `${description} shows programs another processor than it is told.`,
-      };
-    return { kind, gifts: { kind, description, xcr0, cpuid, attestation: null }, problem: null };
-  } catch (error) {
-    if (!(error instanceof RevenantError)) throw error;
-    return { kind, gifts: null, problem: error.message };
-  } finally {
-    transport?.close();
-  }
+async function findMachine(kind: MachineKind, say: (text: string) => void): Promise<Found> {
+  const { problem, examination } = await surveyMachine(kind, { onStarting: say });
+  if (!examination || problem !== null) return { kind, gifts: null, problem };
+  const { passed, description, xcr0, cpuid } = examination;
+  if (!passed)
+    return { kind, gifts: null, problem: `${description} shows programs another processor than it is told.` };
+  return { kind, gifts: { kind, description, xcr0, cpuid, attestation: null }, problem: null };
 }
 
 function announcement(

@@ -1,6 +1,6 @@
 /** Frames of the recording, and going to one. */
 import { PacketError } from '../packet/fields.js';
-import { momentText } from '../../engine/base/place.js';
+import { momentText } from '../../recording/place.js';
 import { jump, jumpTo, poll } from '../resume.js';
 import type { Session } from '../session.js';
 import { taskOf, whereNow } from './where.js';

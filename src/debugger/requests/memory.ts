@@ -12,7 +12,7 @@ import {
   toHex,
 } from '../packet/fields.js';
 import { noteMemory, writingRegisters } from '../calls.js';
-import { turn } from '../resume.js';
+import { nextTurn } from '../../recording/stops.js';
 import type { Session } from '../session.js';
 
 /** Most bytes that one request reads; gdb asks for less than a packet, others may ask for anything. */
@@ -139,7 +139,7 @@ async function searchArea(
     if (found >= 0) return at + BigInt(found);
     const behind = at + BigInt(bytes.length);
     at = bytes.length < wanted ? nextPage(behind) : behind - size + 1n;
-    await turn();
+    await nextTurn();
     if (session.interruptRequested || session.closed) throw new PacketError('interrupted', EINTR);
   }
   return null;

@@ -1,5 +1,6 @@
 import type { Gva } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
+import { memoryOf, readText } from '../../engine/base/memory-values.js';
 import type { MutableTarget } from '../../engine/target.js';
 import type { FoundSymbol } from '../../engine/guest/mapped-symbols.js';
 import { Caller, type Argument, type WaitForStop } from './caller.js';
@@ -27,7 +28,6 @@ export interface CallBuffers {
 export type { Value } from './value.js';
 
 const MAX_TEXT = 1 << 16;
-const TEXT_CHUNK = 256;
 
 /** Evaluates expressions in a diversion; the calls in them run there. */
 export class Evaluator {
@@ -143,15 +143,8 @@ export class Evaluator {
 
   /** The string at an address of the program's. */
   readText(at: bigint): string {
-    const parts: Uint8Array[] = [];
-    for (let done = 0; done < MAX_TEXT; done += TEXT_CHUNK) {
-      const chunk = new Uint8Array(TEXT_CHUNK);
-      const count = this.target.readMemory(this.caller.tid, (Number(at) + done) as Gva, chunk);
-      const end = chunk.subarray(0, count).indexOf(0);
-      parts.push(chunk.subarray(0, end < 0 ? count : end));
-      if (end >= 0 || count < TEXT_CHUNK) break;
-    }
-    return Buffer.concat(parts).toString('utf8');
+    const { bytes } = readText(memoryOf(this.target, this.caller.tid), Number(at), MAX_TEXT);
+    return Buffer.from(bytes).toString('utf8');
   }
 
   /** As a debugger prints it. */

@@ -1,5 +1,5 @@
 /** Tokens of expressions, with C's literals. Pure. */
-import { isSymbolName } from '../../engine/base/place.js';
+import { isSymbolName } from '../../engine/symbols/symbol-name.js';
 
 export type Token =
   | { readonly kind: 'number'; readonly value: bigint }

@@ -62,3 +62,9 @@ export function asFailure(thrown: unknown): RevenantError {
     { cause: thrown },
   );
 }
+
+/** The reader of a pipe that we write to went away: nobody wants the rest. Ends the command quietly, as SIGPIPE would. */
+export class OutputClosed extends Error {
+  /** What a shell reports of a program that died of SIGPIPE. */
+  static readonly exitCode = ExitCode.outputClosed;
+}

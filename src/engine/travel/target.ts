@@ -19,7 +19,7 @@ import type {
 import type { Vma } from '../mm/vma.js';
 import type { Checkpoint } from '../replay/state/checkpoint.js';
 import type { ReplayCore } from '../replay/state/core.js';
-import { MappedSymbols } from '../guest/mapped-symbols.js';
+import { mappedSymbols } from '../replay/state/symbols.js';
 import { ReplaySession, type ReplayOptions } from '../replay/session.js';
 import { workingDirectory } from '../task/initial-stack.js';
 import type { Task } from '../task/task.js';
@@ -185,9 +185,7 @@ export class TravelTarget implements ReplayTarget {
 
   /** Where a symbol of the program or of a library is in the task's memory, or null. The program comes first. */
   symbol(tid: number, name: string): Gva | null {
-    const { space, group } = this.task(tid);
-    const program = group.program?.file ?? null;
-    return new MappedSymbols(this.core.symbolizer, [...space.vmas], program).find(name)?.address ?? null;
+    return mappedSymbols(this.core.symbolizer, this.task(tid)).find(name)?.address ?? null;
   }
 
   get hadBreakpointsInCode(): boolean {

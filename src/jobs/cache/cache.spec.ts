@@ -3,8 +3,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sampleResult, sampleSpec } from '../../../test/jobs/sample-report.js';
-import { problem } from '../result.js';
-import type { JobSpec } from '../spec.js';
+import { problem } from '../model/result.js';
+import type { JobSpec } from '../model/spec.js';
 import { ResultCache } from './cache.js';
 import { runCached } from './run-cached.js';
 

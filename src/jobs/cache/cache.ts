@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { makeFolder } from '../../engine/base/folders.js';
-import type { JobResult } from '../result.js';
-import { reproduceCommand } from '../run/reproduce.js';
-import type { JobSpec } from '../spec.js';
+import type { JobResult } from '../model/result.js';
+import { reproduceCommand } from '../model/reproduce.js';
+import type { JobSpec } from '../model/spec.js';
 import { folderDigest, listDigest } from './digest.js';
 
 const FORMAT = 1;

@@ -1,7 +1,7 @@
 import { reasonOf } from '../../engine/base/system-errors.js';
-import type { JobResult } from '../result.js';
+import type { JobResult } from '../model/result.js';
 import type { RunListener } from '../run/pool.js';
-import type { JobSpec } from '../spec.js';
+import type { JobSpec } from '../model/spec.js';
 import type { ResultCache } from './cache.js';
 
 /** What a run with a cache needs of its environment. */

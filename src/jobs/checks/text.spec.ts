@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { describeTest, StreamCapture, streamOf, testStream, testValue } from './text.js';
+import { StreamCapture } from '../../recording/stream-capture.js';
+import { describeTest, streamOf, testStream, testValue } from './text.js';
 
 describe('a test of an output', () => {
   it('is of the whole, byte for byte', () => {

@@ -1,38 +1,10 @@
 /** Whether a text is as expected, and if not, what to say. */
 import { createHash } from 'node:crypto';
-import type { StreamFacts } from '../result.js';
-import type { TextTest } from '../spec.js';
+import { KEPT_BYTES, StreamCapture, type StreamFacts } from '../../recording/stream-capture.js';
+import type { TextTest } from '../model/spec.js';
 
-const KEEP_BYTES = 1024 ** 2;
 /** Of a text in a message. */
 const SHOWN = 400;
-
-/** Collects what a program writes: size, SHA-256 and the first MiB. */
-export class StreamCapture {
-  #size = 0;
-  readonly #hash = createHash('sha256');
-  readonly #kept: Buffer[] = [];
-  #keptBytes = 0;
-
-  add(bytes: Uint8Array): void {
-    this.#size += bytes.length;
-    this.#hash.update(bytes);
-    const room = Math.min(bytes.length, KEEP_BYTES - this.#keptBytes);
-    if (room <= 0) return;
-    this.#kept.push(Buffer.from(bytes.subarray(0, room)));
-    this.#keptBytes += room;
-  }
-
-  /** Ends the capture. */
-  facts(): StreamFacts {
-    return {
-      bytes: this.#size,
-      sha256: this.#hash.digest('hex'),
-      base64: Buffer.concat(this.#kept).toString('base64'),
-      truncated: this.#size > this.#keptBytes,
-    };
-  }
-}
 
 /** What a test has found. */
 export interface Mismatch {
@@ -56,7 +28,7 @@ export function testStream(test: TextTest, stream: StreamFacts): Mismatch | null
   const whole = expectedWhole(test);
   if (whole !== null && (whole.bytes !== stream.bytes || whole.sha256 !== stream.sha256))
     return wholeMismatch(whole, stream, kept);
-  const cut = stream.truncated ? ` in the first ${KEEP_BYTES} bytes` : '';
+  const cut = stream.truncated ? ` in the first ${KEPT_BYTES} bytes` : '';
   if (test.contains !== undefined && !text.includes(test.contains))
     return { message: `does not contain what is expected${cut}`, expected: shorten(test.contains), found };
   if (test.matches !== undefined && !new RegExp(test.matches, 'su').test(text))

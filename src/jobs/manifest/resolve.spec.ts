@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RevenantError } from '../../engine/base/errors.js';
-import type { JobSpec } from '../spec.js';
+import type { JobSpec } from '../model/spec.js';
 import { parseManifest } from './read.js';
 import { jobsOfFolder, jobsOfManifest } from './resolve.js';
 

@@ -6,9 +6,9 @@ import { globSync } from 'tinyglobby';
 import { RevenantError } from '../../engine/base/errors.js';
 import { SIGNAL_NAMES } from '../../engine/base/linux.js';
 import { reasonOf } from '../../engine/base/system-errors.js';
-import { findTraces, readExpectation, traceName, uniqueFolders } from '../find-traces.js';
-import type { Ask, Expectation, JobSpec, Place, Question, TextTest } from '../spec.js';
-import { NO_EXPECTATION } from '../spec.js';
+import { findTraces, readExpectation, traceName, uniqueFolders } from './find-traces.js';
+import type { Ask, Expectation, JobSpec, QuestionPlace, Question, TextTest } from '../model/spec.js';
+import { askText, NO_EXPECTATION } from '../model/spec.js';
 import { meant, type ReadManifest } from './read.js';
 import type { Entry, ExpectSource, PlaceSource, QuestionSource, Settings, TextTestSource } from './types.js';
 import { bytes, seconds } from './units.js';
@@ -232,7 +232,7 @@ function readExpected(file: string): Buffer {
   }
 }
 
-function placeOf(source: PlaceSource): Place {
+function placeOf(source: PlaceSource): QuestionPlace {
   if (source === 'exit') return { kind: 'exit' };
   if ('frame' in source) return { kind: 'frame', frame: source.frame };
   return { kind: 'symbol', symbol: source.symbol, hit: source.hit ?? 1 };
@@ -251,28 +251,4 @@ function questionOf(source: QuestionSource, environment: ManifestEnvironment): Q
       ? textTest(source.output!, environment)
       : textTest({ equals: source.equals, contains: source.contains, matches: source.matches }, environment);
   return { name: source.name ?? askText(ask), at: placeOf(source.at), ask, test };
-}
-
-/** What is asked, as the manifest says it. */
-export function askText(ask: Ask): string {
-  switch (ask.kind) {
-    case 'expression':
-      return ask.expression;
-    case 'call':
-      return ask.call;
-    case 'memory':
-      return `${ask.type} at ${ask.address}`;
-  }
-}
-
-/** Where it is asked, in words. */
-export function placeText(place: Place): string {
-  switch (place.kind) {
-    case 'exit':
-      return 'at exit';
-    case 'frame':
-      return `after frame ${place.frame}`;
-    case 'symbol':
-      return `at ${place.symbol}, hit ${place.hit}`;
-  }
 }

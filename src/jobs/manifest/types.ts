@@ -1,5 +1,5 @@
 /** A manifest as it is written; schema/ci-manifest.schema.json says what each field means. */
-import type { JobSpec, MemoryType } from '../spec.js';
+import type { JobSpec, MemoryType } from '../model/spec.js';
 
 export type TextTestSource =
   string | { equals?: string | number | boolean; file?: string; contains?: string; matches?: string };

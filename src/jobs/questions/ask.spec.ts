@@ -1,17 +1,17 @@
 import { expect, it } from 'vitest';
 import { RevenantError } from '../../engine/base/errors.js';
-import type { JobResult } from '../result.js';
-import type { StackFrame } from '../report/stack.js';
-import { newResult } from '../result.js';
-import { NO_EXPECTATION, type Ask, type JobSpec, type Place, type TextTest } from '../spec.js';
+import type { JobResult } from '../model/result.js';
+import { newResult } from '../model/result.js';
+import { NO_EXPECTATION, type Ask, type JobSpec, type QuestionPlace, type TextTest } from '../model/spec.js';
+import type { StackFrame } from '../model/stack.js';
 import type { QuestionAnswerer } from './answerer.js';
 import { askQuestions } from './ask.js';
 
-type Asked = [at: Place, expression: string, test: TextTest];
+type Asked = [at: QuestionPlace, expression: string, test: TextTest];
 
-const exit: Place = { kind: 'exit' };
-const frame = (number: number): Place => ({ kind: 'frame', frame: number });
-const insert = (hit: number): Place => ({ kind: 'symbol', symbol: 'insert', hit });
+const exit: QuestionPlace = { kind: 'exit' };
+const frame = (number: number): QuestionPlace => ({ kind: 'frame', frame: number });
+const insert = (hit: number): QuestionPlace => ({ kind: 'symbol', symbol: 'insert', hit });
 
 const jobAsking = (asked: Asked[]): JobSpec => ({
   name: 'tree',
@@ -42,7 +42,7 @@ class Parrot implements QuestionAnswerer {
 
   constructor(private readonly failures: Record<string, RevenantError> = {}) {}
 
-  answer(_place: Place, ask: Ask): Promise<{ text: string }> {
+  answer(_place: QuestionPlace, ask: Ask): Promise<{ text: string }> {
     const text = ask.kind === 'expression' ? ask.expression : '';
     this.asked.push(text);
     return this.failures[text] ? Promise.reject(this.failures[text]) : Promise.resolve({ text });

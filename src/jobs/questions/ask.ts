@@ -1,11 +1,10 @@
 /** Asks a job's questions, in the order of the trace, and compares the answers. */
 import { type ErrorCode, RevenantError } from '../../engine/base/errors.js';
 import { describeTest, streamOf, testStream, testValue } from '../checks/text.js';
-import { askText, placeText } from '../manifest/resolve.js';
-import type { JobResult, Problem, QuestionResult } from '../result.js';
-import { problem } from '../result.js';
-import { askCommand, placeWords } from '../run/reproduce.js';
-import type { JobSpec, Place, Question } from '../spec.js';
+import type { JobResult, Problem, QuestionResult } from '../model/result.js';
+import { problem } from '../model/result.js';
+import { askCommand, placeWords } from '../model/reproduce.js';
+import { askText, placeText, type JobSpec, type Question, type QuestionPlace } from '../model/spec.js';
 import type { QuestionAnswerer } from './answerer.js';
 
 /** Frames by number, then symbols by hit, then the end: few ways back for one replay. */
@@ -18,7 +17,7 @@ export function inOrder(questions: readonly Question[]): Question[] {
   });
 }
 
-const RANK: Record<Place['kind'], number> = { frame: 0, symbol: 1, exit: 2 };
+const RANK: Record<QuestionPlace['kind'], number> = { frame: 0, symbol: 1, exit: 2 };
 
 /** What is the question's own fault; everything else is the replay's, and ends the asking. */
 const ANSWERABLE: ReadonlySet<string> = new Set<ErrorCode>([
@@ -94,7 +93,7 @@ async function askOne(
 export async function keepStack(
   result: JobResult,
   what: string,
-  at: Place | { kind: 'crash' },
+  at: QuestionPlace | { kind: 'crash' },
   answerer: QuestionAnswerer,
 ): Promise<void> {
   try {

@@ -1,8 +1,9 @@
 /** What submitters and workers share in Redis, besides BullMQ's own keys. */
+import { MACHINE_CHOICES } from '../../machine/kinds.js';
 import { createHash } from 'node:crypto';
 import type { CpuidRecord, TraceHeader } from '../../engine/trace/records.js';
-import type { JobResult } from '../result.js';
-import type { JobSpec } from '../spec.js';
+import type { JobResult } from '../model/result.js';
+import type { JobSpec } from '../model/spec.js';
 
 /**
  * What a job needs of a worker. Jobs with the same needs are in one queue of BullMQ, and a worker takes jobs only
@@ -41,7 +42,7 @@ export function parseNeeds(text: string): JobNeeds | null {
     const needs = JSON.parse(text) as JobNeeds;
     const { xcr0, cpuidRecords } = needs.processor;
     BigInt(xcr0);
-    const isMachine = ['auto', 'host', 'emulated'].includes(needs.machine);
+    const isMachine = MACHINE_CHOICES.includes(needs.machine);
     const isMemory = needs.memoryBytes === null || typeof needs.memoryBytes === 'number';
     return isMachine && isMemory && Array.isArray(cpuidRecords) ? needs : null;
   } catch {

@@ -2,12 +2,12 @@
 import { Job, Queue, QueueEvents } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { TraceReader } from '../../engine/trace/reader.js';
-import type { JobResult } from '../result.js';
-import { newResult, notRun, problem, stateOf } from '../result.js';
+import type { JobResult } from '../model/result.js';
+import { newResult, notRun, problem, stateOf } from '../model/result.js';
 import { problemOf } from '../run/execute.js';
 import type { RunListener } from '../run/pool.js';
-import { reproduceCommand } from '../run/reproduce.js';
-import type { JobSpec } from '../spec.js';
+import { reproduceCommand } from '../model/reproduce.js';
+import type { JobSpec } from '../model/spec.js';
 import { downloadArtifacts } from '../store/artifacts.js';
 import type { Store } from '../store/store.js';
 import { uploadTrace } from '../store/traces.js';

@@ -3,13 +3,13 @@ import type { Job } from 'bullmq';
 import { Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { printable } from '../../engine/base/names.js';
-import type { JobResult } from '../result.js';
-import { newResult, stateOf, wasInterrupted } from '../result.js';
+import type { JobResult } from '../model/result.js';
+import { newResult, stateOf, wasInterrupted } from '../model/result.js';
 import { problemOf } from '../run/execute.js';
 import type { RunningJob } from '../run/process.js';
 import type { StartJob } from '../run/retries.js';
 import { retrying } from '../run/retries.js';
-import type { JobSpec } from '../spec.js';
+import type { JobSpec } from '../model/spec.js';
 import type { JobNeeds, QueuedJob, WorkerAnnouncement } from './protocol.js';
 import { isPassing, isQueuedJob, Names, parseNeeds, WORKER_TTL_SECONDS } from './protocol.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { sampleReport, sampleResult } from '../../../test/jobs/sample-report.js';
-import { problem } from '../result.js';
+import { problem } from '../model/result.js';
 import { annotations, stepSummary } from './github.js';
 
 describe("GitHub's annotations", () => {

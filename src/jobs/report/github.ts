@@ -1,7 +1,7 @@
 /** Workflow commands of GitHub Actions: annotations on standard output, and the job's summary as Markdown. */
 import path from 'node:path';
 import { durationText } from '../../engine/base/quantities.js';
-import type { JobResult } from '../result.js';
+import type { JobResult } from '../model/result.js';
 import { headline, problemLines } from './problem-text.js';
 import type { RunReport } from './run-report.js';
 import { countsText } from './run-report.js';

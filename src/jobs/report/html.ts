@@ -1,7 +1,8 @@
 /** The report as one HTML file: style, script and data in it, nothing from elsewhere. */
 import fs from 'node:fs';
-import type { JobResult, StreamFacts } from '../result.js';
 import { durationText, elapsedText, paceText, shortNumber, sizeText } from '../../engine/base/quantities.js';
+import type { StreamFacts } from '../../recording/stream-capture.js';
+import type { JobResult } from '../model/result.js';
 import { headline } from './problem-text.js';
 import type { RunReport } from './run-report.js';
 import { countsText } from './run-report.js';

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { NASTY, sampleReport, sampleResult } from '../../../test/jobs/sample-report.js';
-import { problem } from '../result.js';
+import { problem } from '../model/result.js';
 import { junitXml } from './junit.js';
 
 const schema = path.resolve(import.meta.dirname, '../../../test/jobs/junit.xsd');

@@ -1,5 +1,6 @@
 /** JUnit XML in the form that Jenkins, GitLab and GitHub's reporters read (the schema of Jenkins' xUnit plug-in). */
-import type { JobResult, StreamFacts } from '../result.js';
+import type { StreamFacts } from '../../recording/stream-capture.js';
+import type { JobResult } from '../model/result.js';
 import { headline, resultText } from './problem-text.js';
 import type { RunReport } from './run-report.js';
 

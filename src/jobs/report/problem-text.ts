@@ -1,4 +1,4 @@
-import type { JobResult, Problem } from '../result.js';
+import type { JobResult, Problem } from '../model/result.js';
 
 /** A problem as lines: what, expected and found, what to do. */
 export function problemLines(problem: Problem): string[] {

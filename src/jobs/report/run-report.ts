@@ -1,5 +1,5 @@
 /** What a whole run was: the JSON document, and what every other report is made from. */
-import { type JobResult, type JobState, wasInterrupted } from '../result.js';
+import { type JobResult, type JobState, wasInterrupted } from '../model/result.js';
 
 export interface RunReport {
   version: 1;

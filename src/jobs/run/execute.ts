@@ -4,17 +4,20 @@
  */
 import { SIGNAL_NAMES } from '../../engine/base/linux.js';
 import { asFailure } from '../../engine/base/system-errors.js';
+import type { DivergenceDocument } from '../../engine/replay/report/report.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
-import { checkpointFile } from '../artifacts.js';
-import { StreamCapture, testStream } from '../checks/text.js';
+import { checkpointFile } from '../report/artifacts.js';
+import { noSuchFrame } from '../../recording/trace-index.js';
+import { StreamCapture } from '../../recording/stream-capture.js';
+import { testStream } from '../checks/text.js';
 import type { QuestionAnswerer } from '../questions/answerer.js';
 import { askQuestions, keepStack } from '../questions/ask.js';
-import type { TraceScan } from '../report/timeline.js';
-import { scanTrace } from '../report/timeline.js';
-import type { DivergenceDocument, JobResult, MachineFacts, Problem } from '../result.js';
-import { newResult, problem, stateOf } from '../result.js';
-import type { JobSpec } from '../spec.js';
-import { openingWords, reproduceCommand } from './reproduce.js';
+import type { TraceScan } from '../model/timeline.js';
+import { scanTrace } from '../model/timeline.js';
+import type { JobResult, MachineFacts, Problem } from '../model/result.js';
+import { newResult, problem, stateOf } from '../model/result.js';
+import type { JobSpec } from '../model/spec.js';
+import { openingWords, reproduceCommand } from '../model/reproduce.js';
 
 /** What a replay was. */
 export interface ReplayOutcome {
@@ -204,8 +207,7 @@ function compare({ expect }: JobSpec, result: JobResult, scan: TraceScan): Probl
     }
   }
   if (expect.until !== null && result.frames < expect.until) {
-    const text = `There is no frame ${expect.until}: the trace ends with frame ${result.frames}.`;
-    problems.push(problem('reach', text));
+    problems.push(problem('reach', noSuchFrame(expect.until, result.frames).message));
   }
   return problems;
 }

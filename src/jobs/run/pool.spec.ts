@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { sampleResult, sampleSpec as spec } from '../../../test/jobs/sample-report.js';
-import { problem } from '../result.js';
-import type { JobSpec } from '../spec.js';
+import { problem } from '../model/result.js';
+import type { JobSpec } from '../model/spec.js';
 import type { PoolOptions } from './pool.js';
 import { poolWidth, runPool } from './pool.js';
 import type { RunningJob } from './process.js';

@@ -1,6 +1,6 @@
 /** Runs jobs in parallel, the longest first, and tries failed ones again where that was asked for. */
-import { type JobResult, notRun } from '../result.js';
-import type { JobSpec } from '../spec.js';
+import { type JobResult, notRun } from '../model/result.js';
+import type { JobSpec } from '../model/spec.js';
 import type { Progress } from './execute.js';
 import type { RunningJob } from './process.js';
 import type { StartJob } from './retries.js';

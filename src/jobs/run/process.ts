@@ -1,12 +1,12 @@
 /** Runs one job in a process of its own, which can be killed, run out of memory or crash without harm to the rest. */
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
-import type { JobResult, Problem } from '../result.js';
-import { newResult, NOT_RUN, problem, stateOf } from '../result.js';
-import type { JobSpec } from '../spec.js';
+import type { JobResult, Problem } from '../model/result.js';
+import { newResult, NOT_RUN, problem, stateOf } from '../model/result.js';
+import type { JobSpec } from '../model/spec.js';
 import type { Progress } from './execute.js';
 import type { RunMessage, WorkerMessage } from './protocol.js';
-import { reproduceCommand } from './reproduce.js';
+import { reproduceCommand } from '../model/reproduce.js';
 
 const LOG_BYTES = 64 * 1024;
 /** After its result a worker gives its machine back and ends; a wedged one is killed after so long. */

@@ -1,6 +1,6 @@
 /** What a worker process and its parent say to each other, as JSON over Node's IPC channel. */
-import type { JobResult } from '../result.js';
-import type { JobSpec } from '../spec.js';
+import type { JobResult } from '../model/result.js';
+import type { JobSpec } from '../model/spec.js';
 import type { Progress } from './execute.js';
 
 /** The only message to a worker: it does one job and ends. */

@@ -1,5 +1,5 @@
-import type { JobResult } from '../result.js';
-import type { JobSpec } from '../spec.js';
+import type { JobResult } from '../model/result.js';
+import type { JobSpec } from '../model/spec.js';
 import type { JobListener, RunningJob } from './process.js';
 
 export type StartJob = (spec: JobSpec, listener: JobListener) => RunningJob;

@@ -3,8 +3,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { makeFolder } from '../../engine/base/folders.js';
 import { fileDigest } from '../cache/digest.js';
-import { checkpointFile } from '../artifacts.js';
-import type { JobResult } from '../result.js';
+import { checkpointFile } from '../report/artifacts.js';
+import type { JobResult } from '../model/result.js';
 import type { Store } from './store.js';
 import { blob } from './traces.js';
 

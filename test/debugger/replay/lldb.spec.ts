@@ -1,7 +1,7 @@
 /** LLDB on recordings. Set-up does not install it: Debian's takes 450 MB. */
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { PlaceOptions } from '../../../src/cli/debug/places.js';
+import type { StartPlace } from '../../../src/recording/start-place.js';
 import { answers, lldb, runLldb } from '../lldb.js';
 import { available, sample, serveRecording } from './recording.js';
 
@@ -11,7 +11,7 @@ const guests = path.resolve(import.meta.dirname, '../../guests');
 async function debug(
   folder: string,
   commands: readonly string[],
-  place: PlaceOptions = {},
+  place: StartPlace = {},
   first: readonly string[] = [],
   connect = 'process connect connect://',
 ): Promise<string[]> {

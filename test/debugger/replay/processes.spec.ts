@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { PlaceText } from '../../../src/engine/base/place.js';
-import type { PlaceOptions } from '../../../src/cli/debug/places.js';
+import type { Place } from '../../../src/recording/place.js';
+import type { StartPlace } from '../../../src/recording/start-place.js';
 import { debugOnce, sample, type Session } from './recording.js';
 
 describe('processes and threads', () => {
@@ -45,14 +45,14 @@ it('the end, with --at-end, is where the last process still stands', async () =>
 });
 
 describe('--on-process', () => {
-  const frame = (number: number): PlaceText => ({ kind: 'frame', frame: number });
+  const frame = (number: number): Place => ({ kind: 'frame', frame: number });
   const commands = [
     'info proc exe',
     'monitor when',
     'monitor when-tid',
     'python print(gdb.selected_inferior().pid)',
   ];
-  const begin = (place: PlaceOptions): Promise<Session> =>
+  const begin = (place: StartPlace): Promise<Session> =>
     debugOnce(sample('zen2/spawn'), commands, undefined, place);
 
   it.each([

@@ -1,12 +1,9 @@
 /** Recordings that the real gdb connects to, in the emulated machine. */
 import path from 'node:path';
-import { silentLogger } from '../../../src/engine/base/log.js';
 import { DebugServer, parseAddress } from '../../../src/debugger/server.js';
-import type { PlaceOptions } from '../../../src/cli/debug/places.js';
-import { diversions } from '../../../src/cli/debug/diversions.js';
-import { openSession } from '../../../src/cli/debug/opening.js';
-import { Interrupt } from '../../../src/cli/interrupt.js';
-import type { CommandIo } from '../../../src/cli/output.js';
+import type { StartPlace } from '../../../src/recording/start-place.js';
+import { diversionStarter } from '../../../src/recording/divert.js';
+import { openSession } from '../../../src/debugger/open.js';
 import { larger, sample, traceFolder } from '../../collections.js';
 import { runGdb, type GdbResult } from '../gdb.js';
 
@@ -28,33 +25,20 @@ export interface Recording {
   close(): Promise<void>;
 }
 
-const io: CommandIo = {
-  out() {},
-  err() {},
-  bytes() {},
-  isTerminal: () => false,
-  columns: () => Infinity,
-  now: () => performance.now(),
-};
-
 export async function serveRecording(
   folder: string,
-  place: PlaceOptions & { asRr?: boolean } = {},
+  place: StartPlace & { readonly asRr?: boolean } = {},
 ): Promise<Recording> {
-  const interrupt = new Interrupt();
+  const { asRr, ...start } = place;
   const failures: unknown[] = [];
-  const options = { machine: 'emulated' as const, stallLimit: 60, ...place };
-  const divert = diversions({ asRr: place.asRr });
+  const options = { machine: 'emulated' as const };
+  const divert = diversionStarter({ ownKill: asRr ? 'refused' : 'done' });
   const server = await DebugServer.listen({
     address: parseAddress('0'),
-    open: () => openSession({ folder, options, io, log: silentLogger, interrupt, divert, note() {} }),
+    open: () => openSession({ folder, options, start, divert, asRr }),
     onFailure: (error) => failures.push(error),
   });
-  const close = async (): Promise<void> => {
-    await server.close();
-    interrupt.dispose();
-  };
-  return { endpoint: server.endpoint, failures, close };
+  return { endpoint: server.endpoint, failures, close: () => server.close() };
 }
 
 export interface Session extends GdbResult {
@@ -85,7 +69,7 @@ export async function debugOnce(
   folder: string,
   commands: readonly string[],
   scenario?: string,
-  place: PlaceOptions = {},
+  place: StartPlace = {},
 ): Promise<Session> {
   const recording = await serveRecording(folder, place);
   try {

@@ -67,6 +67,17 @@ export interface DivergenceReport {
   rerun: string;
 }
 
+/** A value as our JSON has it: 64-bit numbers are hexadecimal strings. */
+type InJson<T> = T extends bigint
+  ? string
+  : T extends readonly (infer Item)[]
+    ? InJson<Item>[]
+    : T extends object
+      ? { [Key in keyof T]: InJson<T[Key]> }
+      : T;
+
+export type DivergenceDocument = InJson<DivergenceReport>;
+
 /** The replay differs from the recording. The message is the headline; `formatReport` tells the rest. */
 export class DivergenceError extends RevenantError {
   constructor(
@@ -194,9 +205,9 @@ export function formatReport(report: DivergenceReport): string {
 }
 
 /** The report as a value that JSON holds: 64-bit numbers as hexadecimal strings. */
-export function reportDocument(report: DivergenceReport): unknown {
+export function reportDocument(report: DivergenceReport): DivergenceDocument {
   const text = JSON.stringify(report, (_key, value: unknown) =>
     typeof value === 'bigint' ? hex(value) : value,
   );
-  return JSON.parse(text) as unknown;
+  return JSON.parse(text) as DivergenceDocument;
 }

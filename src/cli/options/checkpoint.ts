@@ -1,0 +1,44 @@
+/** The command line of `revenant checkpoint`, and what other commands have to say of checkpoint files. */
+import { Option, type Command } from 'commander';
+import { parseCount } from './args.js';
+import { memoryOption, stallLimitOption, traceOptions } from './trace.js';
+
+const collect = (value: string, before: number[]): number[] => [...before, parseCount(value)];
+
+/** Which checkpoint files a command uses. */
+export function checkpointFiles(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--checkpoints <folder>',
+        'use the checkpoint files of this folder (default: beside the trace and in the cache)',
+      ),
+    )
+    .addOption(new Option('--no-checkpoints', 'use no checkpoint files'));
+}
+
+/** Options of `revenant checkpoint`. */
+export function checkpointOptions(command: Command): Command {
+  return traceOptions(
+    command
+      .addOption(
+        new Option('--at <frame>', 'behind this frame (repeatable)')
+          .argParser(collect)
+          .default([], 'ten of them, evenly'),
+      )
+      .addOption(new Option('--every <frames>', 'behind every so many frames').argParser(parseCount))
+      .option('--output <folder>', 'write there (list, remove there)')
+      .addOption(
+        new Option(
+          '--cache',
+          'write to revenant/checkpoints in $XDG_CACHE_HOME or ~/.cache, as where the trace cannot be written beside',
+        ).conflicts('output'),
+      )
+      .option('--list', 'list them, with those that cannot be used and why')
+      .addOption(new Option('--remove', 'remove them').conflicts('list'))
+      .addOption(memoryOption())
+      .addOption(stallLimitOption()),
+  )
+    .option('--json', 'as JSON')
+    .option('--quiet', 'no progress and no summary');
+}

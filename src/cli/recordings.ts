@@ -1,0 +1,30 @@
+/** What commands have in common that open recordings. */
+import type { Place } from '../recording/place.js';
+import type { RecordingOptions } from '../recording/open.js';
+import { cacheFolder } from './cache-folder.js';
+import type { CommandIo } from './output.js';
+import { printable } from './printable.js';
+
+/** Options of the command line. */
+export interface ReplayCommandOptions extends Omit<RecordingOptions, 'cache' | 'checkpoints' | 'stallLimit'> {
+  /** A folder instead of the usual ones; false: none are used. */
+  readonly checkpoints?: string | false;
+  /** Seconds the guest may run without reaching the next frame. */
+  readonly stallLimit: number;
+  readonly goto?: Place;
+  readonly verifyTicks?: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** The same for the recording, with the user's cache. */
+export const recordingOptions = (options: ReplayCommandOptions): RecordingOptions => ({
+  ...options,
+  cache: cacheFolder(process.env),
+});
+
+/** Says what may be wrong with a trace. */
+export const warner =
+  (io: CommandIo) =>
+  (text: string): void =>
+    io.err(`revenant: warning: ${printable(text)}\n`);

@@ -1,0 +1,79 @@
+/** A recording opened to be debugged: trace, machine, replay and what a debugger needs of them. */
+import path from 'node:path';
+import { silentLogger } from '../engine/base/log.js';
+import type { StartDiversion } from '../engine/target.js';
+import { recordedLayout } from '../engine/x86/xstate-layout.js';
+import { PlaceNavigator, visitPlace } from '../recording/navigator.js';
+import { openRecording, type OpenContext } from '../recording/open.js';
+import { requirePlace } from '../recording/place.js';
+import { programFiles } from '../recording/program-files.js';
+import { goToStart, type StartPlace } from '../recording/start-place.js';
+import { uninterrupted } from '../recording/stops.js';
+import { makeSysroot, type RecordedFile, type Sysroot } from '../recording/sysroot.js';
+import { recordedFiles } from './files/trace-copies.js';
+import type { OpenedSession } from './server.js';
+import { Session } from './session.js';
+
+/** `output` gets what the program prints before a debugger is there. */
+export interface OpenSessionContext extends Omit<OpenContext, 'repeatsOutput'> {
+  readonly start: StartPlace;
+  readonly divert: StartDiversion | null;
+  /** See `SessionOptions.asRr`. */
+  readonly asRr?: boolean;
+  /** See `SessionOptions.mapped`. */
+  readonly mapped?: (file: string) => void;
+}
+
+/** A session and the trace's copies of the programs and libraries in it. */
+export interface DebuggedRecording extends OpenedSession {
+  programFiles(): Iterable<RecordedFile>;
+}
+
+/**
+ * Opens a session of its own, with a machine of its own, at the place where debugging begins. What the program prints
+ * goes to the debugger's console, once it is there. Throws RevenantError.
+ */
+export async function openSession(context: OpenSessionContext): Promise<DebuggedRecording> {
+  const { start, turns = uninterrupted } = context;
+  let session: Session | null = null;
+  let sysroot: Sysroot | null | undefined;
+  const opened = await openRecording({
+    ...context,
+    repeatsOutput: true,
+    output: (stream, bytes) => (session ? session.console(bytes) : context.output?.(stream, bytes)),
+  });
+  const { target, trace, index } = opened;
+  const programs = (): Iterable<RecordedFile> => programFiles(trace, index.mappedFiles());
+  const close = (): void => {
+    sysroot?.remove();
+    opened.close();
+  };
+  try {
+    const tid = await goToStart(opened, new PlaceNavigator(opened, turns), start);
+    session = new Session({
+      replay: target,
+      divert: context.divert,
+      layout: recordedLayout(trace.header.cpuidRecords, trace.header.xcr0),
+      files: recordedFiles(trace, () => index.mappedFiles()),
+      copyOf: (recorded) => {
+        if (sysroot === undefined) sysroot = makeSysroot(programs());
+        return sysroot?.placeOf(recorded) ?? null;
+      },
+      mapped: (file) => {
+        sysroot?.add(file);
+        context.mapped?.(file);
+      },
+      facts: index,
+      goTo: (place, turn) => visitPlace(opened, requirePlace(place, 'goto'), turn),
+      folder: path.resolve(context.folder),
+      log: context.log ?? silentLogger,
+      asRr: context.asRr,
+    });
+    session.begin(tid);
+    if (start.atEnd) session.edge = 'end';
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { session, close, programFiles: programs };
+}

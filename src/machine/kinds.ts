@@ -1,0 +1,18 @@
+/** The kinds of machines that there are, by the names that options and documents have for them. Loads no machine. */
+
+/** What people call them; in the order in which `auto` tries them. `choose.ts` opens them. */
+export const MACHINE_TITLES = {
+  host: "the host's KVM",
+  emulated: 'the emulated machine',
+} as const;
+
+export type MachineKind = keyof typeof MACHINE_TITLES;
+/** What may be asked for. */
+export type MachineChoice = MachineKind | 'auto';
+
+export const MACHINE_KINDS = Object.keys(MACHINE_TITLES) as readonly MachineKind[];
+export const MACHINE_CHOICES: readonly MachineChoice[] = [...MACHINE_KINDS, 'auto'];
+
+/** Those that a choice leaves. */
+export const kindsOf = (choice: MachineChoice): readonly MachineKind[] =>
+  choice === 'auto' ? MACHINE_KINDS : [choice];

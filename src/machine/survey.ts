@@ -1,0 +1,40 @@
+/** What a machine of this computer is like, whoever wants to know: `doctor`, and workers before they take jobs. */
+import { RevenantError } from '../engine/base/errors.js';
+import type { VcpuTransport } from '../engine/kvm/transport.js';
+import type { TraceHeader } from '../engine/trace/records.js';
+import { openTransport, tryMachine, type Trial } from './choose.js';
+import { examine, type Examination } from './examine.js';
+import type { MachineKind } from './kinds.js';
+import type { EmulatedOptions } from './launch.js';
+
+export interface SurveyedMachine {
+  readonly kind: MachineKind;
+  /** Why there is no machine, or what it died of. */
+  readonly problem: string | null;
+  readonly hint?: string;
+  readonly examination: Examination | null;
+  /** For the trace, if one was given and there is a machine. */
+  readonly trial: Trial | null;
+}
+
+/** Looks at one machine and gives it back; what cannot be made or dies is a finding, too. */
+export async function surveyMachine(
+  kind: MachineKind,
+  options: EmulatedOptions,
+  header: TraceHeader | null = null,
+): Promise<SurveyedMachine> {
+  let transport: VcpuTransport | null = null;
+  let examination: Examination | null = null;
+  try {
+    transport = await openTransport(kind, options);
+    examination = examine(transport);
+    const trial = header && tryMachine(transport, header);
+    return { kind, problem: null, examination, trial };
+  } catch (error) {
+    if (!(error instanceof RevenantError)) throw error;
+    const { message: problem, hint } = error;
+    return { kind, problem, hint, examination, trial: null };
+  } finally {
+    transport?.close();
+  }
+}

@@ -1,0 +1,42 @@
+/** Where the checkpoint files of a trace are looked for, and written. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { CheckpointFiles, folderBeside, folderInCache } from '../engine/persist/archive.js';
+import type { ReplaySession } from '../engine/replay/session.js';
+import type { TraceReader } from '../engine/trace/reader.js';
+
+export interface CheckpointOptions {
+  /** Folders instead of the usual ones; false: none are used. */
+  readonly checkpoints?: string | readonly string[] | false;
+  /** The user's folder for what can be made anew; absent or null: there is none. */
+  readonly cache?: string | null;
+}
+
+/** In the user's cache; null where the user has none. */
+export const cachedFolder = (trace: TraceReader, cache: string | null | undefined): string | null =>
+  cache ? folderInCache(cache, trace) : null;
+
+/** Beside the trace and in the cache, unless others are named. */
+export function checkpointFolders(trace: TraceReader, { checkpoints, cache }: CheckpointOptions): string[] {
+  if (checkpoints === false) return [];
+  if (checkpoints !== undefined) return [checkpoints].flat();
+  return [folderBeside(trace.directory), cachedFolder(trace, cache)].filter((folder) => folder !== null);
+}
+
+/** For a session of the trace. */
+export const archiveOf =
+  (trace: TraceReader, options: CheckpointOptions) =>
+  (session: ReplaySession): CheckpointFiles =>
+    new CheckpointFiles(session, checkpointFolders(trace, options));
+
+/** Beside the trace where that can be written, else in the cache. */
+export function folderToWrite(trace: TraceReader, cache: string | null | undefined): string {
+  const beside = folderBeside(trace.directory);
+  const writable = fs.existsSync(beside) ? beside : path.dirname(beside);
+  try {
+    fs.accessSync(writable, fs.constants.W_OK);
+    return beside;
+  } catch {
+    return cachedFolder(trace, cache) ?? beside;
+  }
+}
