@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { root, say, script, StepFailed } from './lib.mjs';
+import { patientClock } from './patience.mjs';
 
 const rr = path.join(root, 'scripts/rr-debugger-tests/rr.mjs');
 
@@ -65,12 +66,13 @@ function runSession(session, source, limit, logs) {
     let said = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
     let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      child.kill('SIGTERM'); // pexpect's terminal closes with it, and what runs on it ends
-    }, limit * 1000);
+    const taken = patientClock();
+    const timer = setInterval(() => {
+      late = taken() > limit;
+      if (late) child.kill('SIGTERM'); // pexpect's terminal closes with it, and what runs on it ends
+    }, 1000);
     child.once('close', (code) => {
-      clearTimeout(timer);
+      clearInterval(timer);
       const log = path.join(cwd, 'gdb_rr.log');
       const text = fs.existsSync(log) ? fs.readFileSync(log, 'utf8') : '';
       if (logs)

@@ -23,17 +23,44 @@ void throw_errno(Napi::Env env, const char* operation, int error) {
 
 using SharedTransport = std::shared_ptr<Transport>;
 
+// What an ArrayBuffer of a pool holds.
+struct PoolOwner {
+  SharedTransport transport;
+  bool* is_gone;  // set when the owner goes, while somebody looks
+};
+
+void finalize_pool(napi_env, void*, void* data) {
+  auto* const owner = static_cast<PoolOwner*>(data);
+  if (owner->is_gone) *owner->is_gone = true;
+  delete owner;
+}
+
+// The pool as an ArrayBuffer that owns the transport, too. Empty, with an exception pending, where Node
+// cannot hold as much in one. Not by Napi::ArrayBuffer::New: Node finalizes what it refuses for its size, and
+// that function deletes the finalizer's data once more.
+Napi::ArrayBuffer pool_buffer(Napi::Env env, const SharedTransport& transport) {
+  bool is_gone = false;
+  auto* const owner = new PoolOwner{transport, &is_gone};
+  napi_value value = nullptr;
+  const napi_status status = napi_create_external_arraybuffer(env, transport->pool(), transport->pool_bytes(),
+                                                              finalize_pool, owner, &value);
+  if (!is_gone) owner->is_gone = nullptr;
+  if (status == napi_ok) return Napi::ArrayBuffer(env, value);
+  // Whether it is finalized later is not said.
+  if (!is_gone) owner->transport.reset();
+  if (!env.IsExceptionPending()) {
+    Napi::RangeError::New(env, "guest memory is larger than an ArrayBuffer can be")
+        .ThrowAsJavaScriptException();
+  }
+  return Napi::ArrayBuffer();
+}
+
 // The methods live on a plain object, as closures over the shared transport. The pool's ArrayBuffer owns
 // it as well: the mapping lasts as long as either, and close() detaches the buffer.
 class Handle {
  public:
-  Handle(Napi::Env env, SharedTransport transport) : transport_(std::move(transport)) {
-    auto* const owner = new SharedTransport(transport_);
-    Napi::ArrayBuffer pool = Napi::ArrayBuffer::New(
-        env, transport_->pool(), transport_->pool_bytes(),
-        [](Napi::Env, void*, SharedTransport* shared) { delete shared; }, owner);
-    pool_ = Napi::Persistent(pool);
-  }
+  Handle(SharedTransport transport, Napi::ArrayBuffer pool)
+      : transport_(std::move(transport)), pool_(Napi::Persistent(pool)) {}
 
   Napi::Value pool() const { return pool_.Value(); }
 
@@ -94,7 +121,9 @@ class Handle {
 };
 
 Napi::Value wrap(Napi::Env env, SharedTransport transport) {
-  auto handle = std::make_shared<Handle>(env, std::move(transport));
+  const Napi::ArrayBuffer pool = pool_buffer(env, transport);
+  if (pool.IsEmpty()) return env.Undefined();
+  auto handle = std::make_shared<Handle>(std::move(transport), pool);
   Napi::Object object = Napi::Object::New(env);
   object.Set("pool", handle->pool());
   const auto add = [&](const char* name, Napi::Value (Handle::*method)(const Napi::CallbackInfo&)) {

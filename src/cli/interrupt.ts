@@ -33,11 +33,11 @@ export function onSignals(
  */
 export class Interrupt {
   #requested = false;
-  #reject: (error: RevenantError) => void = () => {};
+  readonly #rejects = new Set<(error: RevenantError) => void>();
   readonly #listener = (): void => {
     if (this.#requested) process.exit(ExitCode.interrupted);
     this.#requested = true;
-    this.#reject(interrupted());
+    for (const reject of this.#rejects) reject(interrupted());
   };
 
   constructor() {
@@ -52,8 +52,8 @@ export class Interrupt {
   /** Waits for `work`, but no longer than until Ctrl-C; what `work` does then goes on unobserved. */
   guard<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#reject = reject;
-      work.then(resolve, reject);
+      this.#rejects.add(reject);
+      work.then(resolve, reject).finally(() => this.#rejects.delete(reject));
     });
   }
 

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { ExitCode } from '../engine/base/errors.js';
+import { requireProcesses } from '../engine/base/process-room.js';
 import { requirePlace, type Place } from '../recording/place.js';
 import { MACHINE_CHOICES } from '../machine/kinds.js';
 import { parseCount, parseSeconds, parseSize } from './options/args.js';
@@ -327,6 +328,9 @@ export function commandLineFacts(): { program: CommandFacts; version: string } {
   return { program: describe(program), version: versionOfPackage() };
 }
 
+/** Of Node's own for files and sockets (libuv's pool): it aborts where it cannot have them. */
+const THREADS_OF_NODE = 4;
+
 /**
  * Runs the command line.
  * @param argv arguments after the program's name
@@ -335,6 +339,7 @@ export function commandLineFacts(): { program: CommandFacts; version: string } {
 export async function main(argv: string[], io: CommandIo = processIo): Promise<number> {
   let exitCode: number = ExitCode.ok;
   const program = commandLine(io, async (action) => {
+    requireProcesses(THREADS_OF_NODE, 'Revenant');
     const run = (): ReturnType<Action> => action(io, program.opts<Global>());
     exitCode = (await withMachineParts(run, io)) ?? ExitCode.ok;
   });

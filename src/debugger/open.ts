@@ -4,7 +4,8 @@ import { silentLogger } from '../engine/base/log.js';
 import type { StartDiversion } from '../engine/target.js';
 import { recordedLayout } from '../engine/x86/xstate-layout.js';
 import { PlaceNavigator, visitPlace } from '../recording/navigator.js';
-import { openRecording, type OpenContext } from '../recording/open.js';
+import type { OpenContext } from '../recording/open.js';
+import { onTarget, openLasting } from '../recording/open-lasting.js';
 import { requirePlace } from '../recording/place.js';
 import { programFiles } from '../recording/program-files.js';
 import { goToStart, type StartPlace } from '../recording/start-place.js';
@@ -37,22 +38,28 @@ export async function openSession(context: OpenSessionContext): Promise<Debugged
   const { start, turns = uninterrupted } = context;
   let session: Session | null = null;
   let sysroot: Sysroot | null | undefined;
-  const opened = await openRecording({
+  const opened = await openLasting({
     ...context,
+    note: (text) => (session ? session.say(`[${text}]`) : context.note?.(text)),
     repeatsOutput: true,
     output: (stream, bytes) => (session ? session.console(bytes) : context.output?.(stream, bytes)),
   });
-  const { target, trace, index } = opened;
+  const { lasting, trace, index } = opened;
+  const { divert } = context;
   const programs = (): Iterable<RecordedFile> => programFiles(trace, index.mappedFiles());
   const close = (): void => {
     sysroot?.remove();
     opened.close();
   };
   try {
-    const tid = await goToStart(opened, new PlaceNavigator(opened, turns), start);
+    const tid = await lasting.travel((target) => {
+      const here = onTarget(opened, target);
+      return goToStart(here, new PlaceNavigator(here, turns), start);
+    });
     session = new Session({
-      replay: target,
-      divert: context.divert,
+      replay: lasting,
+      recover: (loss) => lasting.recover(loss),
+      divert: divert && ((_replay, say) => divert(lasting.replay, say)),
       layout: recordedLayout(trace.header.cpuidRecords, trace.header.xcr0),
       files: recordedFiles(trace, () => index.mappedFiles()),
       copyOf: (recorded) => {
@@ -64,12 +71,13 @@ export async function openSession(context: OpenSessionContext): Promise<Debugged
         context.mapped?.(file);
       },
       facts: index,
-      goTo: (place, turn) => visitPlace(opened, requirePlace(place, 'goto'), turn),
+      goTo: (place, turn) =>
+        lasting.travel((target) => visitPlace(onTarget(opened, target), requirePlace(place, 'goto'), turn)),
       folder: path.resolve(context.folder),
       log: context.log ?? silentLogger,
       asRr: context.asRr,
     });
-    session.begin(tid);
+    await lasting.attempt(() => session?.begin(tid));
     if (start.atEnd) session.edge = 'end';
   } catch (error) {
     close();

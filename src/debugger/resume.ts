@@ -82,12 +82,26 @@ async function runOnce(
     return await poll(session, target);
   } catch (error) {
     if (!(error instanceof RevenantError) || error.code === 'E_INTERNAL') throw error;
-    if (session.diversion) session.diversion.over = error.message;
+    const { diversion } = session;
+    if (error.code === 'E_MACHINE_LOST' && diversion && !diversion.lent) return leaveLost(session, error);
+    if (diversion) diversion.over = error.message;
     else session.failed = error;
-    session.diversion?.lent?.failed(error);
+    diversion?.lent?.failed(error);
     session.failure(error);
     return null;
   }
+}
+
+/** A diversion was lost with its machine: the replay stands where it was begun, on another machine. */
+async function leaveLost(session: Session, loss: RevenantError): Promise<null> {
+  try {
+    await session.recover(loss);
+  } catch (error) {
+    if (!(error instanceof RevenantError) || error.code === 'E_INTERNAL') throw error;
+    session.failed = error;
+    session.failure(error);
+  }
+  return null;
 }
 
 /** Where it stands is all that can be said. */
@@ -158,7 +172,7 @@ export async function poll(session: Session, target = session.target): Promise<D
 
 async function turnOf(session: Session, target: DebugTarget): Promise<void> {
   takeOutput(session);
-  await nextTurn();
+  await (target.waiting ?? nextTurn());
   if (session.interruptRequested || session.closed) target.interrupt();
 }
 

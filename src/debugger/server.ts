@@ -1,4 +1,5 @@
 /** Listens for debuggers; each connection is a session of its own. */
+import fs from 'node:fs';
 import net from 'node:net';
 import { RevenantError } from '../engine/base/errors.js';
 import { Connection } from './connection.js';
@@ -70,6 +71,7 @@ export class DebugServer {
   static async listen(options: ServerOptions): Promise<DebugServer> {
     const server = new DebugServer(options);
     const { address } = options;
+    if (address.kind === 'unix') await removeStale(address.path);
     await new Promise<void>((resolve, reject) => {
       server.server.once('error', (error) => {
         const where = address.kind === 'unix' ? address.path : `${address.host}:${address.port}`;
@@ -115,6 +117,17 @@ export class DebugServer {
       endSession(opened);
     }
   }
+}
+
+/** The file of a socket that nobody listens at: its owner was killed. */
+async function removeStale(path: string): Promise<void> {
+  if (!fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return;
+  const code = await new Promise<string | undefined>((resolve) => {
+    const socket = net.connect({ path }, () => resolve(undefined));
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+    socket.once('connect', () => socket.destroy());
+  });
+  if (code === 'ECONNREFUSED') fs.rmSync(path, { force: true });
 }
 
 function endSession(opened: OpenedSession | null): void {

@@ -3,7 +3,7 @@
  * looks at is the replay or a diversion of it.
  */
 import type { Logger } from '../engine/base/log.js';
-import type { RevenantError } from '../engine/base/errors.js';
+import { RevenantError } from '../engine/base/errors.js';
 import type {
   DebugStop,
   DebugTarget,
@@ -46,6 +46,11 @@ export interface RecordingFacts {
 
 export interface SessionOptions {
   readonly replay: ReplayTarget;
+  /**
+   * The machine of the replay, or of a diversion of it, was lost: the replay stands as before on another one afterwards.
+   * Throws RevenantError where there is none to be had. Absent: nothing can be done.
+   */
+  readonly recover?: (loss: RevenantError) => Promise<void>;
   /** How a diversion is made; null: writes are refused. */
   readonly divert: StartDiversion | null;
   /** Of the recording. */
@@ -320,6 +325,31 @@ export class Session {
       diversion.target.close();
     }
     this.log.debug({ frame: this.replay.frameTime }, 'diversion ends');
+  }
+
+  /** Asks something of the target; asked again on another machine where the one that it has is lost. */
+  async lasting<T>(ask: () => T | Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (!(error instanceof RevenantError) || error.code !== 'E_MACHINE_LOST') throw error;
+        await this.recover(error);
+      }
+    }
+  }
+
+  /** A diversion goes with its machine; a replay can be had again. Throws RevenantError. */
+  async recover(loss: RevenantError): Promise<void> {
+    const { diversion } = this;
+    const { recover } = this.options;
+    if (!recover || diversion?.lent) throw loss;
+    this.diversion = null;
+    if (diversion) {
+      this.allocations.keep(diversion.target);
+      this.say('[diversion: it is lost with its machine; back in the replay, as it was]');
+    }
+    await recover(loss);
   }
 
   /** Nothing is left of what gdb has written: no call is under way, no change is to stay. */

@@ -174,6 +174,8 @@ export interface DebugTarget {
    * Throws RevenantError; the target is then only good for reading and closing.
    */
   poll(): DebugStop | null;
+  /** Set while there is nothing to poll for before it is resolved: something is waited for that takes no work of ours. */
+  readonly waiting?: Promise<void> | null;
   /** What is under way ends with `interrupted` at the next poll. Not an error when nothing is. */
   interrupt(): void;
 }

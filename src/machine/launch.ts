@@ -3,6 +3,7 @@ import { constants } from 'node:buffer';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { RevenantError } from '../engine/base/errors.js';
+import { requireProcesses } from '../engine/base/process-room.js';
 import { ensureInitramfs, fingerprint } from './initramfs.js';
 import type { Installation } from './installation.js';
 import { findInstallation } from './installation.js';
@@ -123,6 +124,21 @@ export function runningLike(options: EmulatedOptions, machines: MachineStatus[])
 const KILLED = /^the emulator was killed by|^the keeper ended without a word$/;
 const MOST_KILLED = 4;
 
+/** The keeper, and QEMU with its threads. */
+const PROCESSES_OF_A_MACHINE = 6;
+/** What the system had too little of, in words of QEMU's, the keeper's and the C library's. */
+const TOO_LITTLE: readonly [RegExp, string][] = [
+  [
+    /Resource temporarily unavailable/,
+    'This user may not have more processes or threads: look at `ulimit -u`, and at pids of the container.',
+  ],
+  [
+    /Cannot allocate memory|cannot set up guest memory/,
+    'There is not enough memory: look at `ulimit -v`, at limits of the container, and at free memory.',
+  ],
+  [/Too many open files/, 'Raise the limit of open files: `ulimit -n 1024` is plenty.'],
+];
+
 /** The keeper's one line: ready, or why not. */
 type Report = { ready: true; milliseconds: number } | { ready: false; reason: string; log: string };
 
@@ -162,27 +178,27 @@ async function runKeeper(file: string, args: string[]): Promise<Report> {
 /**
  * Starts a keeper and its machine under this name and waits until it serves.
  * Returns the boot time in milliseconds, or null when another process has taken the name meanwhile.
- * Throws E_MACHINE_START with the last lines of the machine's console.
+ * Throws E_MACHINE_START with the last lines of the machine's console; E_SYSTEM where the system gives too little.
  */
 export async function startKeeper(configuration: Configuration, name: string): Promise<number | null> {
   let report: Report;
   let tries = 0;
+  requireProcesses(PROCESSES_OF_A_MACHINE, 'An emulated machine');
   do {
     report = await runKeeper(configuration.installation.keeper, keeperArguments(configuration, name));
   } while (!report.ready && KILLED.test(report.reason) && ++tries < MOST_KILLED);
   if (report.ready) return report.milliseconds;
   if (report.reason === 'name in use') return null;
   const log = report.log.trim().split('\n').slice(-LOG_LINES).join('\n');
-  throw new RevenantError(
-    'E_MACHINE_START',
-    `The emulated machine (${configuration.cpu}) did not start: ${report.reason}.` + (log && `\n${log}`),
-    hintFor(report.log),
-  );
+  const message = `The emulated machine (${configuration.cpu}) did not start: ${report.reason}.`;
+  const said = `${report.reason}\n${report.log}`;
+  const short = TOO_LITTLE.find(([words]) => words.test(said));
+  if (short) throw new RevenantError('E_SYSTEM', message + (log && `\n${log}`), short[1]);
+  throw new RevenantError('E_MACHINE_START', message + (log && `\n${log}`), hintFor(report.log));
 }
 
 function hintFor(log: string): string | undefined {
   if (/unable to find CPU model/.test(log)) return 'qemu-system-x86_64 -cpu help lists the models.';
   if (/kvm-amd\.ko: Operation not supported/.test(log)) return 'The model needs +svm,+npt for KVM.';
-  if (/Cannot allocate memory|cannot set up guest memory/.test(log)) return 'Choose less with --memory.';
   return undefined;
 }

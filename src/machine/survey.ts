@@ -1,5 +1,5 @@
 /** What a machine of this computer is like, whoever wants to know: `doctor`, and workers before they take jobs. */
-import { RevenantError } from '../engine/base/errors.js';
+import { type ErrorCode, RevenantError } from '../engine/base/errors.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import type { TraceHeader } from '../engine/trace/records.js';
 import { openTransport, tryMachine, type Trial } from './choose.js';
@@ -12,6 +12,8 @@ export interface SurveyedMachine {
   /** Why there is no machine, or what it died of. */
   readonly problem: string | null;
   readonly hint?: string;
+  /** Of the problem, if there is one. */
+  readonly code?: ErrorCode;
   readonly examination: Examination | null;
   /** For the trace, if one was given and there is a machine. */
   readonly trial: Trial | null;
@@ -32,8 +34,8 @@ export async function surveyMachine(
     return { kind, problem: null, examination, trial };
   } catch (error) {
     if (!(error instanceof RevenantError)) throw error;
-    const { message: problem, hint } = error;
-    return { kind, problem, hint, examination, trial: null };
+    const { message: problem, hint, code } = error;
+    return { kind, problem, hint, code, examination, trial: null };
   } finally {
     transport?.close();
   }

@@ -72,6 +72,11 @@ export class Machines {
     this.#transports.delete(kind);
   }
 
+  /** Whose machine was lost leases another one. The memory of the lost one can be read until it is closed. */
+  abandon({ transport }: Machine): void {
+    for (const [kind, known] of this.#transports) if (known === transport) this.#transports.delete(kind);
+  }
+
   /** Gives every lease back. */
   close(): void {
     for (const transport of this.#transports.values()) transport.close();

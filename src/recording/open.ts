@@ -5,6 +5,7 @@ import { TraceReader } from '../engine/trace/reader.js';
 import { TravelTarget } from '../engine/travel/target.js';
 import { archiveOf, type CheckpointOptions } from './checkpoint-folders.js';
 import { CodePlaces } from './code-places.js';
+import { isLoss } from './losses.js';
 import { Machines, type MachineFacts, type MachineOptions } from './machines.js';
 import { uninterrupted, type Turns } from './stops.js';
 import { TraceIndex } from './trace-index.js';
@@ -50,6 +51,12 @@ export interface OpenedRecording {
   /** The frame at which the first program begins. */
   readonly firstFrame: number;
   readonly machine: MachineFacts;
+  /**
+   * The machine was lost: a replay on another one, which also is before the first frame. Of `lost` memory and checkpoints
+   * can be read until it is released. Throws RevenantError.
+   */
+  another(lost: TravelTarget): Promise<TravelTarget>;
+  release(lost: TravelTarget): void;
   /** Gives the machine back. */
   close(): void;
 }
@@ -91,26 +98,43 @@ export async function openRecording(context: OpenContext): Promise<OpenedRecordi
   try {
     const index = new TraceIndex(() => TraceReader.open(folder));
     const firstFrame = index.requireProgram();
-    const { machine, memoryLimitBytes, attestation, facts } = await turns.guard(machines.forTrace(trace));
-    const target = TravelTarget.open({
-      trace,
-      machine,
-      log,
-      memoryLimitBytes,
-      stallLimitMicros: (options.stallLimit ?? STALL_LIMIT_SECONDS) * 1e6,
-      dataBreakpoints: attestation.dataBreakpoints,
-      archive: archiveOf(trace, options),
-      output: output ?? ignore,
-      repeatsOutput: context.repeatsOutput,
-    });
+    const open = async (): Promise<{ target: TravelTarget; facts: MachineFacts }> => {
+      const { machine, memoryLimitBytes, attestation, facts } = await turns.guard(machines.forTrace(trace));
+      trace.restore(trace.beginning);
+      const target = TravelTarget.open({
+        trace,
+        machine,
+        log,
+        memoryLimitBytes,
+        stallLimitMicros: (options.stallLimit ?? STALL_LIMIT_SECONDS) * 1e6,
+        dataBreakpoints: attestation.dataBreakpoints,
+        archive: archiveOf(trace, options),
+        output: output ?? ignore,
+        repeatsOutput: context.repeatsOutput,
+      });
+      return { target, facts };
+    };
+    const { target, facts } = await open();
+    let current = target;
     const close = (): void => {
       try {
-        target.close();
+        current.close();
+      } catch (error) {
+        // A machine that is gone cannot give its memory back.
+        if (!isLoss(error)) throw error;
       } finally {
         release();
       }
     };
-    return { trace, target, index, places: new CodePlaces(target, trace), firstFrame, machine: facts, close };
+    return {
+      ...{ trace, target, index, places: new CodePlaces(target, trace), firstFrame, machine: facts },
+      another: async (lost) => {
+        machines.abandon(lost.session.core.machine);
+        return (current = (await open()).target);
+      },
+      release: (lost) => lost.session.core.machine.close(),
+      close,
+    };
   } catch (error) {
     release();
     throw error;

@@ -10,8 +10,12 @@ const trace = (name: string): string => path.join(root, 'traces', name);
 export interface Tried {
   readonly name: string;
   readonly args: readonly string[];
-  /** For commands that do not end by themselves: called again and again, ends them when they have come to work. */
-  readonly attend?: (child: ChildProcess) => void;
+  /**
+   * For commands that do not end by themselves: called again and again, ends them when they have come to work.
+   * @param said on standard error, so far
+   * @param seconds fair ones since the beginning
+   */
+  readonly attend?: (child: ChildProcess, said: string, seconds: number) => void;
 }
 
 /** @param redis URL of a Redis @param folder for sockets */
@@ -23,11 +27,11 @@ export function commands(redis: string, folder: string): Tried[] {
     { name: '--all', args: ['replay', '--all', hello, trace('zen2/crash')] },
     { name: 'ci', args: ['ci', '--fresh', hello] },
     { name: 'call', args: ['call', trace('skylake-pku/tree'), '--at', 'exit', '(int)tree_sum(root)'] },
-    { name: 'gdb', args: ['gdb', hello, '--', '-nx', '-batch', '-ex', 'when'] },
+    { name: 'gdb', args: ['gdb', hello, '--', '-nx', '-batch', '-ex', 'when', '-ex', 'continue'] },
     { name: 'serve', args: ['serve', hello, '--once', '--listen', socket], attend: connectTo(socket) },
     { name: 'info', args: ['info', hello] },
     { name: 'doctor', args: ['doctor', hello] },
-    { name: 'worker', args: ['worker', '--queue', redis], attend: stopAfter(100) },
+    { name: 'worker', args: ['worker', '--queue', redis], attend: stopWorker },
   ];
 }
 
@@ -40,12 +44,14 @@ function connectTo(socket: string): (child: ChildProcess) => void {
   };
 }
 
-/** SIGTERM after so many looks, by which a worker has found its machines. */
-function stopAfter(looks: number): (child: ChildProcess) => void {
-  const seen = new WeakMap<ChildProcess, number>();
-  return (child) => {
-    const count = (seen.get(child) ?? 0) + 1;
-    seen.set(child, count);
-    if (count === looks) child.kill('SIGTERM');
-  };
+/** Where nothing that it says comes out, a worker has found its machines after so many fair seconds. */
+const QUIET_SECONDS = 30;
+
+const stopped = new WeakSet<ChildProcess>();
+
+/** SIGTERM once a worker takes jobs; a second one would end it at once. */
+function stopWorker(child: ChildProcess, said: string, seconds: number): void {
+  if (stopped.has(child) || !(/ takes jobs, /.test(said) || seconds > QUIET_SECONDS)) return;
+  stopped.add(child);
+  child.kill('SIGTERM');
 }

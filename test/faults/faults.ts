@@ -11,6 +11,12 @@ export interface Fault {
 const mounted = (folder: string, options: string, more = ''): string =>
   `exec unshare --mount bash -c 'mount -t tmpfs ${options} none ${folder}; ${more} exec "$@"' bash "$@"`;
 
+/** A user whose processes are counted, who owns nothing. */
+let nobody = 61234;
+/** Each a user of its own: machines that are kept count against limits, too. */
+const asNobody = (shell: string): string =>
+  `exec setpriv --reuid ${++nobody} --regid ${nobody} --clear-groups bash -c '${shell}' bash "$@"`;
+
 /** Where the full disk is mounted. */
 export const FULL = '/mnt';
 
@@ -20,6 +26,11 @@ export const faults: readonly Fault[] = [
     name: 'HOME below /proc',
     shell: '"$@"',
     environment: { HOME: '/proc/nowhere', XDG_CACHE_HOME: undefined },
+  },
+  {
+    name: 'HOME=/, of others',
+    shell: asNobody('exec "$@"'),
+    environment: { HOME: '/', XDG_CACHE_HOME: undefined },
   },
   { name: 'no HOME', shell: '"$@"', environment: { HOME: undefined, XDG_CACHE_HOME: undefined } },
   {
@@ -44,22 +55,29 @@ export const faults: readonly Fault[] = [
   { name: 'stdout full', shell: 'exec "$@" > /dev/full' },
   { name: 'stderr full', shell: 'exec "$@" 2> /dev/full' },
   { name: 'stdout a closed pipe', shell: 'exec "$@" > >(true)' },
+  { name: 'stderr a closed pipe', shell: 'exec "$@" 2> >(true)' },
   { name: 'stdin closed', shell: 'exec "$@" <&-' },
   { name: 'all closed', shell: 'exec "$@" <&- >&- 2>&-' },
   { name: 'ulimit -n 64', shell: 'ulimit -n 64; exec "$@"' },
   { name: 'ulimit -v 4000000', shell: 'ulimit -v 4000000; exec "$@"' },
   { name: 'ulimit -n 64 -v 4000000', shell: 'ulimit -n 64 -v 4000000; exec "$@"' },
-  {
-    name: 'ulimit -u 25',
-    shell: `exec setpriv --reuid 61234 --regid 61234 --clear-groups bash -c 'ulimit -u 25; exec "$@"' bash "$@"`,
+  ...[12, 20, 30].map((most) => ({
+    name: `ulimit -u ${most}`,
+    shell: asNobody(`ulimit -u ${most}; exec "$@"`),
     environment: { HOME: '/nonexistent', XDG_CACHE_HOME: undefined },
-  },
+  })),
   { name: 'no /dev/shm', shell: `exec unshare --mount bash -c 'umount -l /dev/shm; exec "$@"' bash "$@"` },
-  { name: '/tmp read-only', shell: mounted('/tmp', '-o ro') },
   {
-    name: '/tmp full',
-    shell: mounted('/tmp', '-o size=4k', 'head -c 9k /dev/zero > /tmp/zero 2>/dev/null;'),
+    name: 'TMPDIR read-only',
+    shell: mounted(FULL, '-o ro'),
+    environment: { TMPDIR: FULL },
   },
+  {
+    name: 'TMPDIR full',
+    shell: mounted(FULL, '-o size=4k', `head -c 9k /dev/zero > ${FULL}/zero 2>/dev/null;`),
+    environment: { TMPDIR: FULL },
+  },
+  { name: 'no TMPDIR', shell: 'exec "$@"', environment: { TMPDIR: '/proc/nowhere' } },
   {
     name: 'TERM=dumb LANG=C NO_COLOR=1',
     shell: '"$@"',
@@ -76,5 +94,6 @@ export const QUICK: readonly string[] = [
   'stderr full',
   'ulimit -n 64',
   'ulimit -v 4000000',
-  '/tmp full',
+  'TMPDIR full',
+  'ulimit -u 12',
 ];

@@ -38,6 +38,8 @@ async function main(): Promise<number> {
   const options = parse(process.argv.slice(2).filter((word) => !word.endsWith('main.ts')));
   spawnSync('ip', ['link', 'set', 'lo', 'up']);
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'faults-'));
+  // Others put sockets there, too.
+  fs.chmodSync(folder, 0o1777);
   process.env.XDG_CACHE_HOME = path.join(folder, 'cache');
   process.env.TMPDIR = folder;
   const redis = spawn('redis-server', ['--port', String(PORT), '--dir', folder, '--save', ''], {

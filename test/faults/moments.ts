@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { patientClock } from '../../scripts/patience.mjs';
 import { machineStatus } from '../../src/machine/keeper-client.js';
 import type { RunReport } from '../../src/jobs/report/run-report.js';
 import { root, type Tried } from './commands.js';
@@ -14,6 +15,8 @@ type Note = (cell: Cell) => void;
 
 const nothing: Fault = { name: 'nothing', shell: '"$@"' };
 const LONGEST_MS = 3000;
+const LOOK_MS = 100;
+const MOST_SECONDS_TO_FIRST = 120;
 const zen2 = path.join(root, 'traces/zen2');
 
 /** SIGTERM and SIGKILL at random moments. Whatever `ci` said that it had done is in its report. */
@@ -28,8 +31,7 @@ export async function interrupted(tried: readonly Tried[], moments: number, note
       await pause(Math.random() * LONGEST_MS * (isCi ? 4 : 1));
       child.kill(signal);
       const result = await ended;
-      await pause(500);
-      const judged = cell(name, signal, result, [signal]);
+      const judged = await cell(name, signal, result, [signal]);
       const lost = isCi && fs.existsSync(junit) ? missing(result.stderr, fs.readFileSync(junit, 'utf8')) : [];
       note({ ...judged, problems: [...judged.problems, ...lost] });
     }
@@ -45,7 +47,7 @@ function missing(said: string, report: string): string[] {
 
 /** Whichever machine is leased loses its emulator; the command goes on. */
 export async function killedMachines(tried: readonly Tried[], kills: number, note: Note): Promise<void> {
-  const using = tried.filter(({ name }) => ['replay', '--all', 'ci', 'call'].includes(name));
+  const using = tried.filter(({ name }) => ['replay', '--all', 'ci', 'call', 'gdb'].includes(name));
   for (let at = 0; at < kills; at++) {
     const tryIt = using[at % using.length];
     const watch = { killed: false };
@@ -77,7 +79,9 @@ export async function restartedRedis(
 ): Promise<void> {
   const worker = begin(['worker', '--queue', url, '--jobs', '1', '--lock-seconds', '5'], nothing);
   const ci = begin(['ci', zen2, '--fresh', '--queue', url, '--json'], nothing);
-  await pause(8000);
+  const waited = patientClock();
+  // In the middle: of some jobs the results are known.
+  while (!/^\[1\//m.test(ci.said()) && waited() < MOST_SECONDS_TO_FIRST) await pause(LOOK_MS);
   redis.kill('SIGKILL');
   await once(redis, 'exit');
   await pause(2000);
@@ -88,9 +92,9 @@ export async function restartedRedis(
   worker.child.kill('SIGTERM');
   const workerEnded = await worker.ended;
   again.kill('SIGKILL');
-  const judged = cell('ci', 'redis restarted', result);
+  const judged = await cell('ci', 'redis restarted', result);
   note({ ...judged, problems: [...judged.problems, ...resultProblems(result.stdout)] });
-  note(cell('worker', 'redis restarted', workerEnded));
+  note(await cell('worker', 'redis restarted', workerEnded));
 }
 
 function resultProblems(stdout: string): string[] {

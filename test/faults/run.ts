@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
+import { setTimeout as pause } from 'node:timers/promises';
 import { patientClock } from '../../scripts/patience.mjs';
 import { root, type Tried } from './commands.js';
 import type { Fault } from './faults.js';
@@ -11,6 +12,8 @@ import type { Fault } from './faults.js';
 const LOOK_MS = 100;
 /** Fair seconds after which a command hangs. */
 const MOST_SECONDS = 240;
+/** Fair seconds in which processes without a parent end; one that is being loaded sees that first when it is. */
+const MOST_FAREWELL_SECONDS = 10;
 const MOST_MESSAGE = 110;
 /** What is kept for the next command, or belongs to us. */
 const KEPT = /revenant-keeper|qemu-system|redis-server|vite-node|esbuild|faults/;
@@ -32,7 +35,10 @@ export interface Cell {
 }
 
 /** Begins a command as a process group of its own, below a shell that makes the fault. */
-export function begin(args: readonly string[], fault: Fault): { child: ChildProcess; ended: Promise<Ended> } {
+export function begin(
+  args: readonly string[],
+  fault: Fault,
+): { child: ChildProcess; said: () => string; ended: Promise<Ended> } {
   // Variables without a value are left out by spawn.
   const environment: NodeJS.ProcessEnv = { ...process.env, ...fault.environment };
   const command = [process.execPath, path.join(root, 'bin/revenant'), ...args];
@@ -48,32 +54,32 @@ export function begin(args: readonly string[], fault: Fault): { child: ChildProc
     ...text,
     hangs: false,
   }));
-  return { child, ended };
+  return { child, said: () => text.stderr, ended };
 }
 
 /** Runs a command to its end; one that hangs is killed. */
 export async function run(tried: Tried, fault: Fault): Promise<Cell> {
-  const { child, ended } = begin(tried.args, fault);
+  const { child, said, ended } = begin(tried.args, fault);
   const waited = patientClock();
   let hangs = false;
   const timer = setInterval(() => {
-    tried.attend?.(child);
+    tried.attend?.(child, said(), waited());
     if (waited() < MOST_SECONDS) return;
     hangs = true;
     child.kill('SIGKILL');
   }, LOOK_MS);
   const result = await ended;
   clearInterval(timer);
-  return cell(tried.name, fault.name, { ...result, hangs });
+  return await cell(tried.name, fault.name, { ...result, hangs });
 }
 
 /** Judges an end. @param allowed further signals that may have ended the command */
-export function cell(
+export async function cell(
   command: string,
   fault: string,
   ended: Ended,
   allowed: readonly NodeJS.Signals[] = [],
-): Cell {
+): Promise<Cell> {
   const { code, signal, stderr, hangs } = ended;
   const problems = [
     ...(hangs ? ['it hangs'] : []),
@@ -82,9 +88,19 @@ export function cell(
     ...(code === 1 ? ['1: nothing diverged'] : []),
     ...(signal !== null && !hangs && !allowed.includes(signal) ? [`ended by ${signal}`] : []),
     ...(/\n {4}at |Internal error|node:internal/.test(stderr) ? ['a bare stack'] : []),
-    ...leftProcesses(),
+    ...(await leftBehind()),
   ];
   return { command, fault, ended, problems };
+}
+
+/** What is left when whatever ends by itself had the time to. */
+async function leftBehind(): Promise<string[]> {
+  const waited = patientClock();
+  for (;;) {
+    const left = leftProcesses();
+    if (left.length === 0 || waited() > MOST_FAREWELL_SECONDS) return left;
+    await pause(LOOK_MS);
+  }
 }
 
 /** Processes that should not be there any more; all of this namespace are ours. */

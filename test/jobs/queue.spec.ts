@@ -32,6 +32,13 @@ describe.skipIf(!haveRedis || !built)('a queue (skipped without redis-server, or
     worker.once('exit', () => workers.delete(worker));
     return worker;
   };
+  /** One that takes jobs when this resolves. */
+  const readyWorker = async (name: string, milliseconds: number): Promise<ChildProcess> => {
+    const worker = startWorker(name, milliseconds);
+    while ((await redis.exists(`test:worker:${name}`)) === 0)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    return worker;
+  };
   const stopWorkers = async (): Promise<void> => {
     for (const worker of [...workers]) {
       worker.kill('SIGTERM');
@@ -95,8 +102,47 @@ describe.skipIf(!haveRedis || !built)('a queue (skipped without redis-server, or
     await stopWorkers();
   });
 
+  it.each([
+    ['is away for longer than jobs are held', () => server.stop(), 8_000],
+    ['is killed and comes back empty', () => server.lose(), 1_000],
+    ['answers after seconds', () => redis.client('PAUSE', 6_000, 'ALL'), 0],
+  ])('brings each result once, though Redis %s', async (_, disturb, milliseconds) => {
+    await redis.flushdb();
+    startWorker('a', 50);
+    startWorker('b', 50);
+    const finished: string[] = [];
+    let disturbed: Promise<unknown> = Promise.resolve();
+    const results = await submitJobs(
+      jobs(16),
+      options({
+        listener: {
+          started() {},
+          progress() {},
+          note() {},
+          finished: ({ name }) => {
+            finished.push(name);
+            if (finished.length !== 5) return;
+            disturbed = (async () => {
+              await disturb();
+              await new Promise((resolve) => setTimeout(resolve, milliseconds));
+              if (milliseconds > 0) await server.start();
+            })();
+          },
+        },
+      }),
+    );
+    await disturbed;
+    expect(finished).toHaveLength(16);
+    expect(new Set(finished).size).toBe(16);
+    expect(results.map(({ name, state }) => `${name} ${state}`)).toEqual(
+      jobs(16).map(({ name }) => `${name} passed`),
+    );
+    await stopWorkers();
+  });
+
   it('lets jobs land only where they can run, and gives up those that nobody can do', async () => {
-    startWorker('small', 1);
+    await redis.flushdb();
+    await readyWorker('small', 1);
     const limits = { timeoutSeconds: 9, memoryBytes: 5e9, stallSeconds: 9 };
     const [able, unable] = await submitJobs(
       [...jobs(1), sampleSpec('large', { trace, limits })],

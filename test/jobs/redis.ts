@@ -1,7 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
 import net from 'node:net';
+import path from 'node:path';
 
 export const haveRedis = spawnSync('redis-server', ['--version']).status === 0;
 
@@ -44,13 +46,24 @@ export class TestRedis {
   }
 
   /** As a service manager stops it; it writes what it holds. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    return this.end('SIGTERM');
+  }
+
+  /** It is killed, and what it held is gone. */
+  async lose(): Promise<void> {
+    await this.end('SIGKILL');
+    for (const name of fs.readdirSync(this.folder))
+      fs.rmSync(path.join(this.folder, name), { recursive: true });
+  }
+
+  private async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     const { server } = this;
     this.server = null;
     if (!server) return;
     server.stdout!.resume();
-    server.kill('SIGTERM');
-    if (server.exitCode === null) await once(server, 'exit');
+    server.kill(signal);
+    if (server.exitCode === null && server.signalCode === null) await once(server, 'exit');
   }
 }
 

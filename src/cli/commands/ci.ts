@@ -12,6 +12,7 @@ import { headline } from '../../jobs/report/problem-text.js';
 import type { RunReport } from '../../jobs/report/run-report.js';
 import { countsText, countStates, slowest } from '../../jobs/report/run-report.js';
 import type { RunListener } from '../../jobs/run/pool.js';
+import { processRoom } from '../../engine/base/process-room.js';
 import { poolWidth, runPool } from '../../jobs/run/pool.js';
 import type { WorkerProgram } from '../../jobs/run/process.js';
 import { startJob } from '../../jobs/run/process.js';
@@ -78,7 +79,7 @@ export async function ciCommand(
   const width =
     options.queue !== undefined
       ? 0
-      : (options.jobs ?? poolWidth(os.availableParallelism(), os.freemem(), wanted));
+      : (options.jobs ?? poolWidth(os.availableParallelism(), os.freemem(), wanted, processRoom()));
   const facts = {
     version: 1 as const,
     revenant: environment.version,

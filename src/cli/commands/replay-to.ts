@@ -1,7 +1,7 @@
 import { RevenantError } from '../../engine/base/errors.js';
 import type { Logger } from '../../engine/base/log.js';
 import { PlaceNavigator } from '../../recording/navigator.js';
-import { openRecording } from '../../recording/open.js';
+import { onTarget, openLasting } from '../../recording/open-lasting.js';
 import { formatPlace, type Place } from '../../recording/place.js';
 import { jsonValue } from '../failure.js';
 import { Interrupt } from '../interrupt.js';
@@ -31,7 +31,7 @@ export async function replayToPlace(
   const turns = new Interrupt();
   const output = new ProgramOutput(io, progress, Boolean(options.json));
   try {
-    const opened = await openRecording({
+    const opened = await openLasting({
       folder,
       options: recordingOptions(options),
       log,
@@ -41,10 +41,12 @@ export async function replayToPlace(
       output: (fd, bytes) => output.write(fd, bytes),
     });
     try {
-      const navigator = new PlaceNavigator(opened, turns);
-      await navigator.check(place);
-      await navigator.to(place);
-      const position = opened.target.session.describe();
+      const position = await opened.lasting.travel(async (target) => {
+        const navigator = new PlaceNavigator(onTarget(opened, target), turns);
+        await navigator.check(place);
+        await navigator.to(place);
+        return target.session.describe();
+      });
       progress.clear();
       if (!output.captures) io.out(position ? formatPosition(position) : '');
       else io.out(`${JSON.stringify({ trace: folder, ...output.documents(), position }, jsonValue)}\n`);

@@ -5,7 +5,7 @@ import { openSession } from '../../debugger/open.js';
 import { gdbScript } from '../../expressions/gdb-scripts.js';
 import { debugContext, type DebugOptions } from '../debug-options.js';
 import { reportFailure } from '../failure.js';
-import { Interrupt } from '../interrupt.js';
+import { Interrupt, onSignals } from '../interrupt.js';
 import type { CommandIo } from '../output.js';
 
 export interface ServeOptions extends DebugOptions {
@@ -35,7 +35,14 @@ export async function serveCommand(
   const interrupt = new Interrupt();
   const note = (text: string): void => io.err(`revenant: ${text}\n`);
   let leave: () => void = () => {};
-  const finished = new Promise<void>((resolve) => (leave = resolve));
+  let end: (reason: RevenantError) => void = () => {};
+  const finished = new Promise<void>((resolve, reject) => {
+    leave = resolve;
+    end = reject;
+  });
+  finished.catch(() => {});
+  // Sessions are ended and a socket's file removed, as by Ctrl-C.
+  const release = onSignals((reason) => end(reason), ['SIGTERM', 'SIGHUP']);
   const server = await DebugServer.listen({
     address,
     once: Boolean(options.once),
@@ -55,5 +62,6 @@ export async function serveCommand(
   } finally {
     await server.close();
     interrupt.dispose();
+    release();
   }
 }

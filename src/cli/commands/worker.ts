@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import { type ErrorCode, ExitCode, RevenantError } from '../../engine/base/errors.js';
 import type { TraceHeader } from '../../engine/trace/records.js';
 import { connect } from '../../jobs/queue/connection.js';
 import type { JobNeeds, QueuedJob, WorkerAnnouncement } from '../../jobs/queue/protocol.js';
@@ -43,6 +43,8 @@ interface Found {
   kind: MachineKind;
   gifts: MachineCapabilities | null;
   problem: string | null;
+  /** Of the problem, if there is one. */
+  code?: ErrorCode;
 }
 
 /** `revenant worker --queue URL`: does jobs until it is told to stop. Returns the exit code. */
@@ -57,7 +59,11 @@ export async function workerCommand(
   if (machines.every(({ gifts }) => gifts === null)) {
     redis.disconnect();
     const problems = machines.map(({ kind, problem }) => `${kind}: ${problem ?? ''}`).join(' ');
-    throw new RevenantError('E_MACHINE_START', `This worker has no machine. ${problems}`);
+    const isShort = machines.some(({ code }) => code === 'E_SYSTEM');
+    throw new RevenantError(
+      isShort ? 'E_SYSTEM' : 'E_MACHINE_START',
+      `This worker has no machine. ${problems}`,
+    );
   }
   // Of failures, until they are in the store.
   const kept = fs.mkdtempSync(path.join(os.tmpdir(), 'revenant-worker-'));
@@ -107,8 +113,8 @@ async function findMachines(wanted: MachineChoice, say: (text: string) => void):
 }
 
 async function findMachine(kind: MachineKind, say: (text: string) => void): Promise<Found> {
-  const { problem, examination } = await surveyMachine(kind, { onStarting: say });
-  if (!examination || problem !== null) return { kind, gifts: null, problem };
+  const { problem, code, examination } = await surveyMachine(kind, { onStarting: say });
+  if (!examination || problem !== null) return { kind, gifts: null, problem, code };
   const { passed, description, xcr0, cpuid } = examination;
   if (!passed)
     return { kind, gifts: null, problem: `${description} shows programs another processor than it is told.` };

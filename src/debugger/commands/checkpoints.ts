@@ -7,9 +7,10 @@ import { whereNow, whereText } from './where.js';
 export function checkpoint(session: Session, words: readonly string[]): string {
   if (session.diversion) throw new PacketError('A diversion is open; only the replay has checkpoints.');
   if (session.gone) throw new PacketError('The program is not being run.');
-  const id = session.nextMark++;
   const where = words.length > 0 ? words.join(' ') : whereText(session);
-  session.marks.set(id, { mark: session.replay.mark(), frameTime: session.replay.frameTime, where });
+  const mark = session.replay.mark();
+  const id = session.nextMark++;
+  session.marks.set(id, { mark, frameTime: session.replay.frameTime, where });
   return `Checkpoint ${id} at ${where}`;
 }
 

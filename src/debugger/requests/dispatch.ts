@@ -114,7 +114,7 @@ export async function handlePacket(session: Session, body: string): Promise<stri
   if (!handler) return UNSUPPORTED;
   try {
     const request = withoutThread(session, body);
-    return await handler(session, request.slice(1), request);
+    return await session.lasting(() => handler(session, request.slice(1), request));
   } catch (error) {
     if (error instanceof PacketError) {
       session.log.debug({ packet: body.slice(0, 100), error: error.message }, 'request refused');

@@ -62,7 +62,7 @@ export class TravelTarget implements ReplayTarget {
   private readonly marks = new Map<number, Checkpoint>();
   private nextMark = 1;
   private job: Slices<DebugStop> | null = null;
-  private last: DebugStop | null = null;
+  last: DebugStop | null = null; // not met again; set where another replay of the recording had stopped
 
   /** Debug registers stop data accesses on this machine. */
   readonly dataBreakpoints: boolean;

@@ -48,6 +48,18 @@ describe('the jobs of a manifest', () => {
     expect(until.expect).toMatchObject({ until: 9, stdout: null, status: null });
   });
 
+  it('fail one by one where what lies beside a trace cannot be read', () => {
+    file('odd/a/version');
+    file('odd/a/expected_status', 'many\n');
+    file('odd/b/version');
+    file('odd/b/expected_status', '4\n');
+    const [a, b] = jobsOfFolder(path.join(folder, 'odd'));
+    expect(a.expect.unreadable).toMatch(/a\/expected_status is not a number from 0 to 255/);
+    expect(b.expect).toMatchObject({ status: 4 });
+    expect(b.expect.unreadable).toBeUndefined();
+    fs.rmSync(path.join(folder, 'odd'), { recursive: true });
+  });
+
   it('may use files below folders, which are relative to the manifest, and clocks of this machine', () => {
     const text = 'version: 1\ndefaults: { clock: now, files: lib }\ntraces:\n';
     const [first, second] = jobs(

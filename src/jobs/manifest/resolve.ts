@@ -6,7 +6,13 @@ import { globSync } from 'tinyglobby';
 import { RevenantError } from '../../engine/base/errors.js';
 import { SIGNAL_NAMES } from '../../engine/base/linux.js';
 import { reasonOf } from '../../engine/base/system-errors.js';
-import { findTraces, readExpectation, traceName, uniqueFolders } from './find-traces.js';
+import {
+  findTraces,
+  readExpectation,
+  traceName,
+  uniqueFolders,
+  type Expectation as TraceExpectation,
+} from './find-traces.js';
 import type { Ask, Expectation, JobSpec, QuestionPlace, Question, TextTest } from '../model/spec.js';
 import { askText, NO_EXPECTATION } from '../model/spec.js';
 import { meant, type ReadManifest } from './read.js';
@@ -182,7 +188,7 @@ function newJob(
 
 /** What the manifest says; where it is silent, the files beside the trace. */
 function expectationOf(source: ExpectSource, trace: string, environment: ManifestEnvironment): Expectation {
-  const beside = readExpectation(trace);
+  const { unreadable, ...beside } = besideTrace(trace);
   const until = typeof source.replay === 'object' ? source.replay.until : null;
   const status = source.signal === undefined ? source.status : 128 + signalNumber(source.signal);
   const besideStdout = until === null && beside.stdout ? wholeText(beside.stdout) : null;
@@ -197,7 +203,18 @@ function expectationOf(source: ExpectSource, trace: string, environment: Manifes
         ? { frame: reach, event: null }
         : { frame: reach.frame, event: reach.event ?? null },
     ),
+    ...(unreadable === undefined ? {} : { unreadable }),
   };
+}
+
+/** Of one trace, which fails by itself where that cannot be read: others have nothing to do with it. */
+function besideTrace(trace: string): TraceExpectation & { unreadable?: string } {
+  try {
+    return readExpectation(trace);
+  } catch (error) {
+    if (!(error instanceof RevenantError) || error.code !== 'E_TRACE_CORRUPT') throw error;
+    return { stdout: null, status: null, unreadable: error.message };
+  }
 }
 
 function signalNumber(name: string): number {

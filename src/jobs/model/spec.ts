@@ -40,6 +40,8 @@ export interface Expectation {
   /** As a shell sees it: 128 + signal for a fatal one. */
   status: number | null;
   reaches: Reach[];
+  /** What lies beside the trace does not say what is expected; a sentence. */
+  unreadable?: string;
 }
 
 export type Ask =

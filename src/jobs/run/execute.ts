@@ -3,6 +3,7 @@
  * affair (`Replayer`); what a result means is decided here.
  */
 import { SIGNAL_NAMES } from '../../engine/base/linux.js';
+import { RevenantError } from '../../engine/base/errors.js';
 import { asFailure } from '../../engine/base/system-errors.js';
 import type { DivergenceDocument } from '../../engine/replay/report/report.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
@@ -83,6 +84,8 @@ export async function executeJob(
     progress({ phase: 'reading', frame: 0, frames: 0 });
     const scan = look(spec, replayer, result);
     const { frames } = scan.timeline;
+    const { unreadable } = spec.expect;
+    if (unreadable !== undefined) throw new RevenantError('E_TRACE_CORRUPT', unreadable);
     await replayAndCompare(spec, replayer, result, scan, (frame) =>
       progress({ phase: 'replaying', frame, frames }),
     );

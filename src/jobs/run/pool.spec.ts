@@ -83,6 +83,8 @@ describe('the width of a pool', () => {
     expect(poolWidth(4, 2.5 * gib, jobs)).toBe(2);
     expect(poolWidth(4, 64 * gib, jobs.slice(0, 1))).toBe(1);
     expect(poolWidth(4, 0, jobs)).toBe(1);
+    expect(poolWidth(4, 64 * gib, jobs, 40)).toBe(2);
+    expect(poolWidth(4, 64 * gib, jobs, 3)).toBe(1);
     const large = spec('large', {
       limits: { timeoutSeconds: 1, memoryBytes: 8 * gib, stallSeconds: 1 },
     });

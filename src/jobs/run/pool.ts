@@ -72,9 +72,21 @@ const WORKER_OVERHEAD_BYTES = 512 * 1024 ** 2;
 /** Guest memory of a job that says nothing: few recorded programs use more. */
 const USUAL_GUEST_BYTES = 512 * 1024 ** 2;
 
-/** Jobs that run at the same time without more of them than processors or than memory holds; at least one. */
-export function poolWidth(cores: number, freeBytes: number, jobs: readonly JobSpec[]): number {
+/** A worker's processes and threads, and those of its machine. */
+const PROCESSES_OF_A_JOB = 17;
+
+/**
+ * Jobs that run at the same time without more of them than processors, or than memory holds; at least one.
+ * @param room for processes and threads (base/process-room.ts)
+ */
+export function poolWidth(
+  cores: number,
+  freeBytes: number,
+  jobs: readonly JobSpec[],
+  room = Infinity,
+): number {
   const largest = Math.max(USUAL_GUEST_BYTES, ...jobs.map((job) => job.limits.memoryBytes ?? 0));
   const byMemory = Math.floor(freeBytes / (largest + WORKER_OVERHEAD_BYTES));
-  return Math.max(1, Math.min(cores, byMemory, jobs.length));
+  const byProcesses = room === Infinity ? Infinity : Math.floor(room / PROCESSES_OF_A_JOB);
+  return Math.max(1, Math.min(cores, byMemory, byProcesses, jobs.length));
 }

@@ -1,10 +1,11 @@
 /** Runs one job in a process of its own, which can be killed, run out of memory or crash without harm to the rest. */
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
+import { requireProcesses } from '../../engine/base/process-room.js';
 import type { JobResult, Problem } from '../model/result.js';
 import { newResult, NOT_RUN, problem, stateOf } from '../model/result.js';
 import type { JobSpec } from '../model/spec.js';
-import type { Progress } from './execute.js';
+import { problemOf, type Progress } from './execute.js';
 import type { RunMessage, WorkerMessage } from './protocol.js';
 import { reproduceCommand } from '../model/reproduce.js';
 
@@ -41,9 +42,18 @@ export interface StartOptions {
   now: () => number;
 }
 
+/** Node's threads: it aborts, or stands still, where it cannot have them. */
+const PROCESSES_OF_A_WORKER = 11;
+
 /** Starts a job's worker. */
 export function startJob(options: StartOptions): RunningJob {
   const { program, spec } = options;
+  try {
+    requireProcesses(PROCESSES_OF_A_WORKER, 'A worker');
+  } catch (error) {
+    const result = { ...newResult(spec), problems: [problemOf(error)], reproduce: reproduceCommand(spec) };
+    return { result: Promise.resolve({ ...result, state: stateOf(result.problems) }), cancel: () => {} };
+  }
   const heap = `--max-old-space-size=${program.heapMiB ?? DEFAULT_HEAP_MIB}`;
   const child = spawn(process.execPath, [heap, ...program.args], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -136,6 +146,11 @@ class Worker {
   }
 }
 
+const HINTS: Partial<Record<NodeJS.Signals, string>> = {
+  SIGKILL: 'A worker that nobody kills is killed by the kernel when memory runs out.',
+  SIGABRT: 'Node aborts where it gets no memory or no threads: look at `ulimit -v` and `ulimit -u`.',
+};
+
 function unexpectedEnd(code: number | null, signal: NodeJS.Signals | null, log: string): Problem {
   if (/heap out of memory|heap limit/i.test(log)) {
     return problem('memory', 'The worker ran out of memory of its own.', {
@@ -145,8 +160,7 @@ function unexpectedEnd(code: number | null, signal: NodeJS.Signals | null, log: 
   const how = signal === null ? `with exit status ${code ?? 'unknown'}` : `by ${signal}`;
   // A worker that cannot go on says why in its last words.
   const words = signal === null ? /^revenant: ([^\n]+)\n/m.exec(log) : null;
-  const hint =
-    signal === 'SIGKILL' ? 'A worker that nobody kills is killed by the kernel when memory runs out.' : null;
+  const hint = signal === null ? null : (HINTS[signal] ?? null);
   const why = words === null ? '.' : `: ${words[1]}`;
   return problem('worker', `The worker was ended ${how}${why}`, { hint });
 }

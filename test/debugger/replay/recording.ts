@@ -25,13 +25,14 @@ export interface Recording {
   close(): Promise<void>;
 }
 
+/** @param place where it begins, the processor of the emulated machine, and whether it answers as rr does */
 export async function serveRecording(
   folder: string,
-  place: StartPlace & { readonly asRr?: boolean } = {},
+  place: StartPlace & { readonly cpu?: string; readonly asRr?: boolean } = {},
 ): Promise<Recording> {
-  const { asRr, ...start } = place;
+  const { asRr, cpu, ...start } = place;
   const failures: unknown[] = [];
-  const options = { machine: 'emulated' as const };
+  const options = { machine: 'emulated' as const, cpu };
   const divert = diversionStarter({ ownKill: asRr ? 'refused' : 'done' });
   const server = await DebugServer.listen({
     address: parseAddress('0'),
@@ -53,7 +54,14 @@ export async function debug(
   scenario?: string,
   seconds = 240,
 ): Promise<Session> {
-  const connect = [`source ${script}`, 'set confirm off', `target extended-remote ${recording.endpoint}`];
+  // However long a busy machine takes; as `revenant gdb` has it.
+  const patient = 'set remotetimeout 600';
+  const connect = [
+    `source ${script}`,
+    'set confirm off',
+    patient,
+    `target extended-remote ${recording.endpoint}`,
+  ];
   const drive = scenario === undefined ? [] : [`source ${driver}`, `python ${scenario}`];
   const result = await runGdb([...connect, ...commands, ...drive], seconds);
   const lines = result.text.split('\n').filter((line) => line.startsWith('@@'));

@@ -1,0 +1,53 @@
+/** A recording opened for a session that outlives its machine: where one is lost, another is taken. */
+import type { TravelTarget } from '../engine/travel/target.js';
+import { CodePlaces } from './code-places.js';
+import { LastingTarget } from './lasting-target.js';
+import { Losses } from './losses.js';
+import { openRecording, type OpenContext, type OpenedRecording } from './open.js';
+
+export interface LastingRecording extends OpenedRecording {
+  /** Outlives the machine of `target`, which only it may move. */
+  readonly lasting: LastingTarget;
+}
+
+/** The recording as `target`, one of its replays, has it. */
+export const onTarget = <T extends OpenedRecording>(opened: T, target: TravelTarget): T => ({
+  ...opened,
+  target,
+  places: new CodePlaces(target, opened.trace),
+});
+
+/** As `openRecording`, for a front end that stays with one replay. */
+export async function openLasting(context: OpenContext): Promise<LastingRecording> {
+  for (const losses = new Losses(); ;) {
+    try {
+      return await openOnce(context);
+    } catch (error) {
+      if (!losses.mayGoOn(error, 0)) throw error;
+      context.note?.(`${(error as Error).message} Another machine is taken`);
+    }
+  }
+}
+
+async function openOnce(context: OpenContext): Promise<LastingRecording> {
+  const { output = (): void => {}, note = (): void => {} } = context;
+  let lasting: LastingTarget | null = null;
+  const opened = await openRecording({
+    ...context,
+    output: (stream, bytes) => (lasting ? lasting.print(stream, bytes) : output(stream, bytes)),
+  });
+  try {
+    const made: LastingTarget = new LastingTarget({
+      target: opened.target,
+      another: () => opened.another(made.replay),
+      release: opened.release,
+      output,
+      note,
+    });
+    lasting = made;
+    return { ...opened, lasting: made };
+  } catch (error) {
+    opened.close();
+    throw error;
+  }
+}
