@@ -113,7 +113,7 @@ const place = ({ offset, size }: XstateComponent): string => `at ${offset} (${si
 function xcr0Hint(missing: bigint, { kind }: MachineCapabilities): string {
   if ((missing & ~EMULATED_XCR0) !== 0n) {
     return (
-      `TraceRequirements a computer whose processor has ${xcr0BitNames(missing & ~EMULATED_XCR0)} ` +
+      `Needs a computer whose processor has ${xcr0BitNames(missing & ~EMULATED_XCR0)} ` +
       "and whose KVM gives it to guests; QEMU's emulator has it not."
     );
   }
