@@ -180,7 +180,7 @@ export class LastingTarget implements ReplayTarget {
     this.printed = new PrintedOnce(this.options.output);
     return this.attempt(async () => {
       const result = await way(this.inner);
-      this.keep();
+      this.keep(this.inner.last);
       return result;
     });
   }
