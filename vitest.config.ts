@@ -22,6 +22,7 @@ const machineSpecs = [
   'test/jobs/worker.spec.ts',
   'test/deploy/action.spec.ts',
   'test/deploy/package.spec.ts',
+  'test/docs/documents.spec.ts',
 ];
 
 export default defineConfig({

@@ -31,6 +31,23 @@ describe('the jobs of a manifest', () => {
     expect(jobs(text).map(({ name }) => name)).toEqual(['zen2/crash', 'zen2/hello']);
   });
 
+  it('are those that links name, by a plain path and by a glob', () => {
+    const elsewhere = fs.mkdtempSync(path.join(os.tmpdir(), 'resolve-linked-'));
+    try {
+      fs.mkdirSync(path.join(elsewhere, 'trace'));
+      fs.writeFileSync(path.join(elsewhere, 'trace/version'), '');
+      fs.mkdirSync(path.join(folder, 'links'));
+      fs.symlinkSync(path.join(elsewhere, 'trace'), path.join(folder, 'links/one'));
+      for (const paths of ['links/one', 'links/one/', '"links/*"'])
+        expect(jobs(`version: 1\ntraces:\n  - paths: ${paths}\n`).map(({ name }) => name)).toEqual([
+          'links/one',
+        ]);
+    } finally {
+      fs.rmSync(path.join(folder, 'links'), { recursive: true });
+      fs.rmSync(elsewhere, { recursive: true });
+    }
+  });
+
   it('expect what lies beside a trace unless the manifest says otherwise', () => {
     const [plain] = jobs('version: 1\ntraces:\n  - paths: zen2/hello\n');
     expect(plain.expect).toMatchObject({ stdout: { bytes: 'aGkK' }, status: 3, until: null });

@@ -109,15 +109,16 @@ const list = (value: string | string[] | undefined): string[] =>
 
 /** Trace folders that the globs name, or that lie below folders that they name; sorted, each once. */
 function tracesOf(entry: Entry, folder: string, complain: (text: string) => void): string[] {
-  const glob = (patterns: string[], ignore: string[] = []): string[] =>
-    globSync(patterns, {
-      cwd: folder,
-      ignore,
-      onlyDirectories: true,
-      absolute: true,
-      expandDirectories: false,
-      dot: true,
-    }).map((name) => path.resolve(name));
+  const glob = (patterns: string[], ignore: string[] = []): string[] => {
+    const options = { cwd: folder, ignore, absolute: true, expandDirectories: false, dot: true };
+    // The library lists no link to a folder, only what is in it.
+    const inside = patterns.map((pattern) => `${pattern.replace(/\/+$/, '')}/*`);
+    const found = [
+      ...globSync(patterns, { ...options, onlyDirectories: true }).map((name) => path.resolve(name)),
+      ...globSync(inside, { ...options, onlyFiles: false }).map((name) => path.dirname(path.resolve(name))),
+    ];
+    return [...new Set(found)];
+  };
   const exclude = list(entry.exclude);
   const excluded = new Set(exclude.length === 0 ? [] : glob(exclude));
   const traces = glob(list(entry.paths), exclude)
