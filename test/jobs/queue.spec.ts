@@ -27,7 +27,7 @@ describe.skipIf(!haveRedis || !built)('a queue (skipped without redis-server, or
 
   const startWorker = (name: string, milliseconds: number): ChildProcess => {
     const args = [program, server.url, name, String(milliseconds)];
-    const worker = spawn(process.execPath, args, { stdio: 'ignore' });
+    const worker = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
     workers.add(worker);
     worker.once('exit', () => workers.delete(worker));
     return worker;
@@ -35,8 +35,10 @@ describe.skipIf(!haveRedis || !built)('a queue (skipped without redis-server, or
   /** One that takes jobs when this resolves. */
   const readyWorker = async (name: string, milliseconds: number): Promise<ChildProcess> => {
     const worker = startWorker(name, milliseconds);
-    while ((await redis.exists(`test:worker:${name}`)) === 0)
+    while ((await redis.exists(`test:worker:${name}`)) === 0) {
+      expect(worker.exitCode, 'the worker runs').toBeNull();
       await new Promise((resolve) => setTimeout(resolve, 50));
+    }
     return worker;
   };
   const stopWorkers = async (): Promise<void> => {
