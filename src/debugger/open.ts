@@ -5,7 +5,7 @@ import type { StartDiversion } from '../engine/target.js';
 import { recordedLayout } from '../engine/x86/xstate-layout.js';
 import { PlaceNavigator, visitPlace } from '../recording/navigator.js';
 import type { OpenContext } from '../recording/open.js';
-import { onTarget, openLasting } from '../recording/open-lasting.js';
+import { openLasting } from '../recording/open-lasting.js';
 import { requirePlace } from '../recording/place.js';
 import { programFiles } from '../recording/program-files.js';
 import { goToStart, type StartPlace } from '../recording/start-place.js';
@@ -53,10 +53,10 @@ export async function openSession(context: OpenSessionContext): Promise<Debugged
   };
   try {
     const tid = await lasting.travel((target) => {
-      const here = onTarget(opened, target);
+      const here = opened.on(target);
       return goToStart(here, new PlaceNavigator(here, turns), start);
     });
-    session = new Session({
+    const made = new Session({
       replay: lasting,
       recover: (loss) => lasting.recover(loss),
       divert: divert && ((_replay, say) => divert(lasting.replay, say)),
@@ -72,13 +72,14 @@ export async function openSession(context: OpenSessionContext): Promise<Debugged
       },
       facts: index,
       goTo: (place, turn) =>
-        lasting.travel((target) => visitPlace(onTarget(opened, target), requirePlace(place, 'goto'), turn)),
+        lasting.travel((target) => visitPlace(opened.on(target), requirePlace(place, 'goto'), turn)),
       folder: path.resolve(context.folder),
       log: context.log ?? silentLogger,
       asRr: context.asRr,
     });
-    await lasting.attempt(() => session?.begin(tid));
-    if (start.atEnd) session.edge = 'end';
+    session = made;
+    await made.lasting(() => made.begin(tid));
+    if (start.atEnd) made.edge = 'end';
   } catch (error) {
     close();
     throw error;

@@ -3,7 +3,7 @@
  * looks at is the replay or a diversion of it.
  */
 import type { Logger } from '../engine/base/log.js';
-import { RevenantError } from '../engine/base/errors.js';
+import type { RevenantError } from '../engine/base/errors.js';
 import type {
   DebugStop,
   DebugTarget,
@@ -14,6 +14,7 @@ import type {
   StartDiversion,
   StartedDiversion,
 } from '../engine/target.js';
+import { isLoss } from '../recording/losses.js';
 import type { XstateLayout } from '../engine/x86/xstate-layout.js';
 import { Allocations } from './allocations.js';
 import { agentContext, anyHolds } from './agent/conditions.js';
@@ -333,7 +334,7 @@ export class Session {
       try {
         return await ask();
       } catch (error) {
-        if (!(error instanceof RevenantError) || error.code !== 'E_MACHINE_LOST') throw error;
+        if (!isLoss(error)) throw error;
         await this.recover(error);
       }
     }

@@ -18,6 +18,7 @@ import type { Checkpoint } from '../engine/replay/state/checkpoint.js';
 import { CheckpointTransfer } from '../engine/persist/transfer.js';
 import type { TravelTarget } from '../engine/travel/target.js';
 import { isLoss, Losses, lostText, PrintedOnce } from './losses.js';
+import { nextTurn, untilStop } from './stops.js';
 
 /** Work behind the last place that is kept, in exits, which is done again where the machine is lost. */
 const MOST_EXITS = 1_000;
@@ -103,15 +104,6 @@ export interface LastingOptions {
   readonly note: (text: string) => void;
 }
 
-/** Polls to the stop; sockets and signals are served in between. */
-async function arrive(target: TravelTarget): Promise<DebugStop> {
-  for (;;) {
-    const stop = target.poll();
-    if (stop) return stop;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
 /**
  * Where the program stands is known at any time as a place that is kept, and the runs from there. Where the machine is lost
  * the place is taken to another, the runs are made again, and what was under way begins again.
@@ -186,7 +178,7 @@ export class LastingTarget implements ReplayTarget {
   }
 
   /** Something that leaves the program where it stands; asked again if the machine is lost. */
-  async attempt<T>(ask: () => T | Promise<T>): Promise<T> {
+  private async attempt<T>(ask: () => T | Promise<T>): Promise<T> {
     for (;;) {
       try {
         return await ask();
@@ -223,12 +215,12 @@ export class LastingTarget implements ReplayTarget {
     this.isBack = true;
     try {
       next.beginGotoMark(base.mark);
-      await arrive(next);
+      await untilStop(next, nextTurn);
       if (base.stop) next.last = base.stop;
       for (const { request, stops, stop } of this.runs) {
         install(next, stops);
         next.begin(request);
-        const again = await arrive(next);
+        const again = await untilStop(next, nextTurn);
         withdraw(next, stops);
         const isSame = again.kind === stop.kind && again.tid === stop.tid;
         invariant(isSame, `a run that ended with ${stop.kind} of task ${stop.tid} does so again`);

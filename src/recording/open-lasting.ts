@@ -8,14 +8,9 @@ import { openRecording, type OpenContext, type OpenedRecording } from './open.js
 export interface LastingRecording extends OpenedRecording {
   /** Outlives the machine of `target`, which only it may move. */
   readonly lasting: LastingTarget;
+  /** The recording as a target of `lasting`, the last one, has it: what is known of its symbols stays known. */
+  on(target: TravelTarget): OpenedRecording;
 }
-
-/** The recording as `target`, one of its replays, has it. */
-export const onTarget = <T extends OpenedRecording>(opened: T, target: TravelTarget): T => ({
-  ...opened,
-  target,
-  places: new CodePlaces(target, opened.trace),
-});
 
 /** As `openRecording`, for a front end that stays with one replay. */
 export async function openLasting(context: OpenContext): Promise<LastingRecording> {
@@ -45,7 +40,12 @@ async function openOnce(context: OpenContext): Promise<LastingRecording> {
       note,
     });
     lasting = made;
-    return { ...opened, lasting: made };
+    let here: OpenedRecording = opened;
+    const on = (target: TravelTarget): OpenedRecording => {
+      if (target !== here.target) here = { ...opened, target, places: new CodePlaces(target, opened.trace) };
+      return here;
+    };
+    return { ...opened, lasting: made, on };
   } catch (error) {
     opened.close();
     throw error;

@@ -1,7 +1,7 @@
 import { RevenantError } from '../../engine/base/errors.js';
 import type { Logger } from '../../engine/base/log.js';
 import { PlaceNavigator } from '../../recording/navigator.js';
-import { onTarget, openLasting } from '../../recording/open-lasting.js';
+import { openLasting } from '../../recording/open-lasting.js';
 import { formatPlace, type Place } from '../../recording/place.js';
 import { jsonValue } from '../failure.js';
 import { Interrupt } from '../interrupt.js';
@@ -42,7 +42,7 @@ export async function replayToPlace(
     });
     try {
       const position = await opened.lasting.travel(async (target) => {
-        const navigator = new PlaceNavigator(onTarget(opened, target), turns);
+        const navigator = new PlaceNavigator(opened.on(target), turns);
         await navigator.check(place);
         await navigator.to(place);
         return target.session.describe();
