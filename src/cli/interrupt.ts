@@ -1,4 +1,5 @@
 import { ExitCode, RevenantError } from '../engine/base/errors.js';
+import { nextTurn } from '../recording/stops.js';
 
 const interrupted = (): RevenantError => new RevenantError('E_INTERRUPTED', 'Interrupted.');
 
@@ -59,7 +60,7 @@ export class Interrupt {
 
   /** Lets signals and sockets be served, then checks; for work that does not wait by itself. */
   async turn(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     this.check();
   }
 

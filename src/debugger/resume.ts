@@ -3,6 +3,7 @@ import { gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { getRegister, Reg } from '../engine/base/registers.js';
 import type { DebugStop, DebugTarget, LifecycleKind, RunRequest } from '../engine/target.js';
+import { isLoss } from '../recording/losses.js';
 import { nextTurn, untilStop } from '../recording/stops.js';
 import { noteDivertedStop, takeOutput } from './diverted.js';
 import { changeAddress } from './modules.js';
@@ -83,7 +84,7 @@ async function runOnce(
   } catch (error) {
     if (!(error instanceof RevenantError) || error.code === 'E_INTERNAL') throw error;
     const { diversion } = session;
-    if (error.code === 'E_MACHINE_LOST' && diversion && !diversion.lent) return leaveLost(session, error);
+    if (isLoss(error) && diversion && !diversion.lent) return leaveLost(session, error);
     if (diversion) diversion.over = error.message;
     else session.failed = error;
     diversion?.lent?.failed(error);

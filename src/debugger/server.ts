@@ -123,9 +123,11 @@ export class DebugServer {
 async function removeStale(path: string): Promise<void> {
   if (!fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return;
   const code = await new Promise<string | undefined>((resolve) => {
-    const socket = net.connect({ path }, () => resolve(undefined));
+    const socket = net.connect({ path }, () => {
+      socket.destroy();
+      resolve(undefined);
+    });
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
-    socket.once('connect', () => socket.destroy());
   });
   if (code === 'ECONNREFUSED') fs.rmSync(path, { force: true });
 }

@@ -8,7 +8,7 @@ import { PlaceNavigator } from '../../recording/navigator.js';
 import { requirePlace } from '../../recording/place.js';
 import { jsonValue } from '../failure.js';
 import { Interrupt } from '../interrupt.js';
-import { isLoss, Losses } from '../../recording/losses.js';
+import { Losses } from '../../recording/losses.js';
 import type { CommandIo } from '../output.js';
 import { recordingOptions, warner, type ReplayCommandOptions } from '../recordings.js';
 
@@ -83,7 +83,7 @@ export async function callCommand(
         // Calls change nothing: those that have no answer yet are made again.
         if (!losses.mayGoOn(error, outcomes.length)) throw error;
         note(`${(error as Error).message} Another machine goes on`);
-        closeLost(opened);
+        opened?.close();
         opened = null;
       }
     }
@@ -92,15 +92,6 @@ export async function callCommand(
   } finally {
     opened?.close();
     turns.dispose();
-  }
-}
-
-/** A machine that is gone cannot give its memory back. */
-function closeLost(opened: EvaluatingRecording | null): void {
-  try {
-    opened?.close();
-  } catch (error) {
-    if (!isLoss(error)) throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 /** Requests on memory and registers. */
-import { gva, USER_END } from '../../engine/base/address.js';
+import { gva, PAGE_SIZE, USER_END } from '../../engine/base/address.js';
 import {
   fromHex,
   latin1Bytes,
@@ -21,7 +21,7 @@ const MAX_READ = 0x20000;
 const SEARCH_CHUNK = 0x10000;
 const EFAULT = 14;
 const EINTR = 4;
-const PAGE = 4096n;
+const PAGE = BigInt(PAGE_SIZE);
 
 /** Up to `length` bytes from `address`; fewer where memory ends. */
 function read(session: Session, address: bigint, length: number): Uint8Array {

@@ -5,12 +5,23 @@ import type { Process } from '../kernel/process.js';
 import { Mode, Open, type FileStat } from '../files/node.js';
 import { deviceStat, OpenFile, Poll } from '../files/open-file.js';
 
-const anonymous = (): FileStat => ({ ...deviceStat(0, 0o600), mode: 0o600 });
+/** An open file that no file system has: what fstat tells of it, and its flags. */
+abstract class AnonymousFile extends OpenFile {
+  constructor(flags: number) {
+    super();
+    this.flags = Open.readWrite | flags;
+  }
+
+  stat(): FileStat {
+    return { ...deviceStat(0, 0o600), mode: 0o600 };
+  }
+}
+
 /** struct signalfd_siginfo. */
 const SIGNAL_BYTES = 128;
 
 /** signalfd(2): signals of one process that it blocks. */
-export class SignalFd extends OpenFile {
+export class SignalFd extends AnonymousFile {
   readonly path = 'anon_inode:[signalfd]';
   private taken = 0;
 
@@ -20,12 +31,7 @@ export class SignalFd extends OpenFile {
     public mask: bigint,
     flags: number,
   ) {
-    super();
-    this.flags = Open.readWrite | flags;
-  }
-
-  stat(): FileStat {
-    return anonymous();
+    super(flags);
   }
 
   private get queues(): Process['pending'][] {
@@ -70,7 +76,7 @@ function signalRecord(info: Uint8Array): Uint8Array {
 }
 
 /** pidfd_open(2): readable when the process has ended. */
-export class PidFd extends OpenFile {
+export class PidFd extends AnonymousFile {
   readonly path = 'anon_inode:[pidfd]';
 
   constructor(
@@ -78,12 +84,7 @@ export class PidFd extends OpenFile {
     readonly pid: number,
     flags: number,
   ) {
-    super();
-    this.flags = Open.readWrite | flags;
-  }
-
-  stat(): FileStat {
-    return anonymous();
+    super(flags);
   }
 
   override poll(): number {
@@ -93,19 +94,10 @@ export class PidFd extends OpenFile {
 }
 
 /** inotify(7): watches are taken, and nothing is told. */
-export class InotifyFd extends OpenFile {
+export class InotifyFd extends AnonymousFile {
   readonly path = 'anon_inode:inotify';
   /** The recording's are below. */
   private nextWatch = 1000;
-
-  constructor(flags: number) {
-    super();
-    this.flags = Open.readWrite | flags;
-  }
-
-  stat(): FileStat {
-    return anonymous();
-  }
 
   watch(): number {
     return this.nextWatch++;
