@@ -1,10 +1,10 @@
 /** The npm package, packed and installed as users do, without a compiler. */
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runProgram, type Finished } from '../run-program.js';
 import { root } from './options.js';
 
 interface Packed {
@@ -21,29 +21,9 @@ const programs = path.join(folder, 'bin');
 let packed: Packed;
 let tarball: string;
 
-interface Finished {
-  status: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-/** Without blocking this process, which vitest wants to hear from. */
-async function finished(
-  command: string,
-  args: string[],
-  options: { cwd: string; env?: NodeJS.ProcessEnv },
-): Promise<Finished> {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
-  const text = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const)
-    child[name].on('data', (bytes: Buffer) => (text[name] += bytes.toString('utf8')));
-  const [status] = (await once(child, 'close')) as [number | null];
-  return { status, ...text };
-}
-
 /** As the user, who has a home and no compiler. */
 const run = (command: string, args: string[]): Promise<Finished> =>
-  finished(command, args, {
+  runProgram(command, args, {
     cwd: user,
     env: { ...process.env, HOME: home, PATH: programs, npm_config_cache: npmCache },
   });
@@ -66,11 +46,11 @@ beforeAll(async () => {
     fs.mkdirSync(path.join(home, '.cache/revenant'), { recursive: true });
     fs.symlinkSync(kernel, path.join(home, '.cache/revenant/kernel'));
   }
-  const done = await finished('npm', ['pack', '--json', '--pack-destination', folder], {
+  const done = await runProgram('npm', ['pack', '--json', '--pack-destination', folder], {
     cwd: root,
     env: { ...process.env, npm_config_loglevel: 'error' },
   });
-  expect(done.status, done.stderr).toBe(0);
+  expect(done.code, done.stderr).toBe(0);
   [packed] = JSON.parse(done.stdout.slice(done.stdout.indexOf('['))) as [Packed];
   tarball = path.join(folder, packed.filename);
 });
@@ -92,7 +72,7 @@ describe('the package', () => {
   it('is installed, replays, is imported by TypeScript, and leaves nothing when it is removed', async () => {
     fs.writeFileSync(path.join(user, 'package.json'), '{ "name": "user", "type": "module" }\n');
     const installed = await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', tarball]);
-    expect(installed.status, installed.stderr).toBe(0);
+    expect(installed.code, installed.stderr).toBe(0);
     // The compiled parts of the package were used.
     expect(fs.existsSync(path.join(user, 'node_modules/revenant/build/native'))).toBe(false);
 
@@ -103,7 +83,7 @@ describe('the package', () => {
       path.join(root, 'traces/zen2/hello-static'),
     ]);
     expect(replayed.stderr).toBe('');
-    expect(replayed.status).toBe(0);
+    expect(replayed.code).toBe(0);
     const expected = path.join(root, 'traces/zen2/hello-static/expected_stdout');
     expect(replayed.stdout).toBe(fs.readFileSync(expected, 'utf8'));
 
@@ -128,13 +108,13 @@ try {
       ...['--module', 'nodenext', '--typeRoots', 'types', '--types', 'node', 'inserts.ts'],
     ]);
     expect(compiled.stdout).toBe('');
-    expect(compiled.status).toBe(0);
+    expect(compiled.code).toBe(0);
     const script = await run(process.execPath, ['inserts.js']);
     expect(script.stderr).toBe('');
     expect(script.stdout).toMatch(/^insert 0x?\d+\nE_[A-Z_]+\n$|^insert \d+\nE_[A-Z_]+\n$/);
 
     const removed = await run('npm', ['uninstall', '--no-audit', '--no-fund', 'revenant']);
-    expect(removed.status, removed.stderr).toBe(0);
+    expect(removed.code, removed.stderr).toBe(0);
     // npm leaves empty folders of scopes and its own list.
     const rest = fs.readdirSync(path.join(user, 'node_modules'), { recursive: true, withFileTypes: true });
     expect(rest.filter((each) => !each.isDirectory()).map(({ name }) => name)).toEqual([
@@ -150,13 +130,13 @@ try {
     spawnSync('tar', ['xzf', tarball, '-C', folder]);
     fs.symlinkSync(path.join(root, 'node_modules'), path.join(unpacked, 'node_modules'));
     const install = (): Promise<Finished> =>
-      finished(process.execPath, ['scripts/install.mjs'], { cwd: unpacked });
-    expect(await install()).toMatchObject({ status: 0, stderr: '' });
+      runProgram(process.execPath, ['scripts/install.mjs'], { cwd: unpacked });
+    expect(await install()).toMatchObject({ code: 0, stderr: '' });
 
     fs.writeFileSync(path.join(unpacked, 'prebuilds/linux-x64/revenant.node'), 'of another system');
     const built = await install();
     expect(built.stderr).toContain('the compiled parts of the package do not run here');
-    expect(built.status, built.stderr).toBe(0);
+    expect(built.code, built.stderr).toBe(0);
     for (const name of ['revenant.node', 'revenant-keeper', 'vcpud'])
       expect(fs.existsSync(path.join(unpacked, 'build/native/Release', name)), name).toBe(true);
   });
