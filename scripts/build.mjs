@@ -12,10 +12,20 @@ import { filesBelow, isCheckout, ownFolder, root, run, runQuietly, say, script, 
 export function buildNative() {
   const manifest = createRequire(import.meta.url).resolve('cmake-js/package.json');
   // A folder of its own: cmake-js empties it when a build fails.
-  runQuietly(process.execPath, [
-    ...[path.join(path.dirname(manifest), 'bin/cmake-js'), 'compile'],
-    ...['-l', 'error', '-O', 'build/native'],
-  ]);
+  const cmake = (command) =>
+    runQuietly(process.execPath, [
+      ...[path.join(path.dirname(manifest), 'bin/cmake-js'), command],
+      ...['-l', 'error', '-O', 'build/native'],
+    ]);
+  // CMake refuses a cache of another folder: this checkout was moved or copied.
+  const cache = path.join(root, 'build/native/CMakeCache.txt');
+  const home = fs.existsSync(cache)
+    ? /^CMAKE_HOME_DIRECTORY:\w+=(.*)$/m.exec(fs.readFileSync(cache, 'utf8'))
+    : null;
+  if (home && path.relative(home[1], root) !== '') fs.rmSync(path.dirname(cache), { recursive: true });
+  // What is built depends on the libraries that the last configuration found.
+  if (nativeOutputs().some((name) => modified(name) === 0)) cmake('configure');
+  cmake('compile');
 }
 
 /** tsc leaves the output of a source that was moved or removed. */
@@ -28,6 +38,11 @@ function removeOrphans() {
 
 /** Only with this library the software execution of AVX-512 and its tests are built. */
 const zydis = fs.existsSync('/usr/include/Zydis/Zydis.h');
+
+function nativeOutputs() {
+  const names = ['revenant.node', 'vcpud', ...(zydis ? ['completion-tests'] : [])];
+  return names.map((name) => `build/native/Release/${name}`);
+}
 
 /** part -> its sources, what must be there once it is built, the stamp of the last build, and how to build it. */
 const parts = {
@@ -51,9 +66,7 @@ const parts = {
       ...filesBelow(['native', 'test/native'], (name) => /\.(cc|h|S|c|ld|txt)$/.test(name)),
       ...['CMakeLists.txt'].filter((name) => fs.existsSync(path.join(root, name))),
     ],
-    outputs: ['revenant.node', 'vcpud', ...(zydis ? ['completion-tests'] : [])].map(
-      (name) => `build/native/Release/${name}`,
-    ),
+    outputs: nativeOutputs(),
     stamp: 'build/native/.built',
     build: buildNative,
   },

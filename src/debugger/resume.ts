@@ -52,7 +52,6 @@ export async function resume(session: Session, request: RunRequest): Promise<str
   let next = request;
   for (;;) {
     const stop = await runOnce(session, target, next);
-    tellInCode(session, target);
     if (!stop) return giveUp(session, null);
     if (diversion) await afterStop(session, diversion, stop);
     const reply = diversion ? noteDivertedStop(session, stop) : await judge(session, stop, request);
@@ -63,13 +62,6 @@ export async function resume(session: Session, request: RunRequest): Promise<str
       ...(stop.kind === 'signal' ? { tid: stop.tid, signal: stop.signal } : { signal: 0 }),
     };
   }
-}
-
-/** Debug registers are seen by nobody; beyond those a program that reads its code computes something else. */
-function tellInCode(session: Session, target: DebugTarget): void {
-  if (session.toldInCode || session.asRr || session.diversion?.lent || !target.hadBreakpointsInCode) return;
-  session.toldInCode = true;
-  session.say('[more breakpoints than debug registers: a program that reads its own code sees some of them]');
 }
 
 /** Runs to the target's next stop; null when it failed for good. */

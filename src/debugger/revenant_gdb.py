@@ -127,6 +127,7 @@ def behave_as_rr():
     gdb.prompt_hook = lambda current: "(rr) "
     gdb.execute("set unwindonsignal on")
     gdb.execute("handle SIGURG stop", to_string=True)
+    InCode.warned = True
 
 
 def scripts_directories():
@@ -261,6 +262,26 @@ class Visited:
             ask("qRRCmd:rr-history-push:-1")
 
 
+class InCode:
+    """Warns once when the user's own breakpoints exceed the debug registers. gdb's internal ones, for libraries, longjmp and
+    exceptions, come and go in files that no program reads as data; a report of a divergence mentions those, too."""
+
+    DEBUG_REGISTERS = 4
+    warned = False
+
+    @classmethod
+    def stop(cls, event):
+        if cls.warned:
+            return
+        kinds = (gdb.BP_BREAKPOINT, gdb.BP_HARDWARE_BREAKPOINT)
+        mine = [each for each in gdb.breakpoints() if each.enabled and each.type in kinds]
+        # gdb 12 does not list locations.
+        if sum(len(getattr(each, "locations", [each])) for each in mine) <= cls.DEBUG_REGISTERS or state() is None:
+            return
+        cls.warned = True
+        gdb.write("[more breakpoints than debug registers: a program that reads its own code sees some of them]\n")
+
+
 class Visit(Monitor):
     """Goes to a place that is remembered already."""
 
@@ -333,6 +354,7 @@ def install():
     # (linux_nat: lin_thread_get_thread_signals), not for remote ones.
     gdb.execute("handle SIG32 SIG33 nostop noprint pass", to_string=True)
     gdb.events.stop.connect(Visited.stop)
+    gdb.events.stop.connect(InCode.stop)
     gdb.events.before_prompt.connect(Visited.prompt)
     gdb.prompt_hook = prompt
 

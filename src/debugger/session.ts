@@ -153,8 +153,6 @@ export class Session {
   reborn = false;
   /** Text for the debugger's console; set by the connection while one may be sent. */
   console: (text: Uint8Array) => void = () => {};
-  /** The user was told that there are breakpoints in the program's code. */
-  toldInCode = false;
   /** What ended the replay before its time: it can be looked at, but does not run any more. */
   failed: RevenantError | null = null;
   /** The programs that gdb has read symbols for, by pid. */

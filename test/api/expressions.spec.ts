@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Replay } from '../../src/api/replay.js';
 import { runGdb } from '../debugger/gdb.js';
+import { type LiveGdb, prepareLiveGdb } from '../debugger/live/gdb.js';
 import { sample } from '../collections.js';
 
 interface Subject {
@@ -303,10 +304,15 @@ const settled = (text: string): string => text.replace(/0x7ff[0-9a-f]{9}/g, 'STA
 const withoutAddress = (text: string): string => text.replace(/^0x[0-9a-f]+ (?:<[^>]*> )?(?=")/, '');
 
 let folder: string;
+let liveGdb: LiveGdb;
 beforeAll(() => {
+  liveGdb = prepareLiveGdb();
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'expressions-'));
 });
-afterAll(() => fs.rmSync(folder, { recursive: true }));
+afterAll(() => {
+  liveGdb.close();
+  fs.rmSync(folder, { recursive: true });
+});
 
 /** What gdb prints of the live program there, without `$1 = `; errors too. */
 async function live({ trace, file, place, hit, expressions }: Subject): Promise<string[]> {
@@ -314,8 +320,9 @@ async function live({ trace, file, place, hit, expressions }: Subject): Promise<
   fs.copyFileSync(path.join(sample(trace), file), program);
   fs.chmodSync(program, 0o700);
   const prints = expressions.flatMap((text) => ['echo \\n@@@\\n', `print ${text}`]);
-  const { text } = await runGdb([
+  const commands = [
     `file ${program}`,
+    ...liveGdb.commands,
     'set unwindonsignal on',
     `break ${place}`,
     'run > /dev/null',
@@ -324,7 +331,8 @@ async function live({ trace, file, place, hit, expressions }: Subject): Promise<
     ...prints,
     'echo \\n@@@\\n',
     'kill',
-  ]);
+  ];
+  const { text } = await runGdb(commands, undefined, liveGdb.env);
   const parts = text.split('\n@@@\n').slice(1, -1);
   return parts.map((part) => part.trim().replace(/^(?:warning: .*\n)?\$\d+ = /, ''));
 }

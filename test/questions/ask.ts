@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { prepareLiveGdb } from '../debugger/live/gdb.js';
 import type { Program } from './lists.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -45,6 +46,7 @@ async function ask(
   program: Program,
   live: readonly string[] | null,
   folders: string[],
+  env: NodeJS.ProcessEnv = {},
 ): Promise<Answers> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'questions-'));
   try {
@@ -61,7 +63,7 @@ async function ask(
       'set print inferior-events off',
       'set breakpoint pending on',
     ];
-    const { stop, moves, questions } = program;
+    const { stop, flush, moves, questions } = program;
     fs.writeFileSync(
       file,
       JSON.stringify({
@@ -69,6 +71,7 @@ async function ask(
         live,
         output,
         stop,
+        flush,
         arguments: program.arguments.join(' '),
         moves,
         questions,
@@ -77,6 +80,7 @@ async function ask(
     );
     const text = await run(command, [...args, '-nx', '-batch', '-x', driver], {
       ...process.env,
+      ...env,
       QUESTIONS: file,
     });
     const said = text
@@ -121,15 +125,16 @@ export const askRecording = (trace: string, program: Program): Promise<Answers> 
 /** The program as it runs on this machine. */
 export async function askLive(trace: string, program: Program): Promise<Answers> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'questions-live-'));
+  const liveGdb = prepareLiveGdb();
   try {
     const file = path.join(folder, program.name === 'report' ? 'python3.11' : program.name);
     fs.copyFileSync(programFile(trace, program), file);
     fs.chmodSync(file, 0o755);
-    const live = [`file ${file}`, `set exec-wrapper env -i ${ENVIRONMENT.join(' ')}`];
-    return await ask(program.language === 'Rust' && hasRustGdb() ? 'rust-gdb' : 'gdb', [], program, live, [
-      folder,
-    ]);
+    const live = [`file ${file}`, ...liveGdb.commands, `set exec-wrapper env -i ${ENVIRONMENT.join(' ')}`];
+    const gdb = program.language === 'Rust' && hasRustGdb() ? 'rust-gdb' : 'gdb';
+    return await ask(gdb, [], program, live, [folder], liveGdb.env);
   } finally {
+    liveGdb.close();
     fs.rmSync(folder, { recursive: true, force: true });
   }
 }

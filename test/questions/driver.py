@@ -1,7 +1,8 @@
 """Asks a gdb a list of questions, of a live program or of a recording, and prints the answers as lines of `@@` and JSON.
 
 The environment's QUESTIONS names a JSON file: `begin` (commands), `live` (how to start, or null), `output` (file that the
-live program prints to), `stop` (a breakpoint), `moves` and `questions` (each one or several commands, by lines).
+live program prints to), `stop` (a breakpoint), `flush` (writes out what the live program has buffered before questions
+are asked), `moves` and `questions` (each one or several commands, by lines).
 Moves are asked at the first stop, questions at the second; of a recording again after going beyond and coming back."""
 
 import json
@@ -154,6 +155,8 @@ def main():
     if stop.hit_count < 2:
         there, more = run("continue")
     say(arrived=there)
+    if live:
+        execute(task["flush"])
     second = ask(task["questions"])
     say(pass_="forwards", moves=first, questions=second, seconds=seconds + more)
     if live:

@@ -7,6 +7,8 @@ export interface Program {
   /** Where questions are asked: a line of the source. */
   readonly stop: string;
   readonly arguments: readonly string[];
+  /** Writes out what the program has buffered: only a recording keeps that apart from what a call prints. */
+  readonly flush: string;
   /** Asked at the first stop: they make the program run. */
   readonly moves: readonly string[];
   /** Asked at the second. */
@@ -18,6 +20,7 @@ const shapes: Program = {
   language: 'C',
   stop: 'shapes.c:97',
   arguments: ['text'],
+  flush: 'call (int)fflush(0)',
   moves: [
     'finish',
     'next\nprint first\nprint action',
@@ -89,6 +92,7 @@ const shop: Program = {
   language: 'C++',
   stop: 'shop.cc:92',
   arguments: [],
+  flush: 'call (int)fflush(0)',
   moves: [
     'finish',
     'catch throw\ncontinue\nbacktrace 4\ndelete $bpnum',
@@ -113,10 +117,11 @@ const shop: Program = {
     'print first->times(3)\nprint first->times(2.5)',
     'print cheapest()\nprint total()',
     'print report()',
-    'call print()\ncall (int)fflush(0)',
+    'call print()',
     'call print_part()\ncall (int)fflush(0)',
     'call log_part()\ncall (int)fflush(0)',
-    'print tolerant("apple")\nprint tolerant("none")\ncall (int)fflush(0)',
+    'print tolerant("apple")',
+    'call (void)tolerant("none")\ncall (int)fflush(0)',
     'print look_up("none")\nbacktrace 1\nprint look_up("apple")',
     'print shop::larger<int>(3, 4)\nprint shop::larger(1.5, 0.5)',
     'print sales\nprint sales.sum()\nprint sales.at',
@@ -137,6 +142,7 @@ const ledger: Program = {
   language: 'Rust',
   stop: 'ledger.rs:71',
   arguments: [],
+  flush: 'call (int)fflush(0)',
   moves: [
     'finish',
     'break rust_panic\ncontinue\nbacktrace -3\ndelete $bpnum',
@@ -184,6 +190,7 @@ const loop: Program = {
   language: 'C, an event loop with threads',
   stop: 'loop.c:117',
   arguments: [],
+  flush: 'call (int)fflush(0)',
   moves: [
     'tbreak square\ncontinue\nbacktrace\nprint self->name',
     'finish',
@@ -230,6 +237,7 @@ const report: Program = {
   language: 'Python',
   stop: 'getppid',
   arguments: ['-S', '-E', 'report.py'],
+  flush: 'call (int)PyRun_SimpleString("import sys; sys.stdout.flush()")',
   moves: [],
   questions: [
     'backtrace 8',
