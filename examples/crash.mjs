@@ -19,7 +19,7 @@ try {
   program.remove();
 
   await replay.goBack(crash);
-  console.log(`and again where the signal came, behind frame ${replay.frame}`);
+  console.log(`and again where the signal came, after frame ${replay.frame}`);
   crash.forget();
 } finally {
   await replay.close();

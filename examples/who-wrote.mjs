@@ -11,7 +11,7 @@ try {
     const stop = await replay.reverseContinue();
     if (stop.kind !== 'watchpoint') break;
     const { file, line } = await replay.line();
-    console.log(`behind frame ${replay.frame} ${replay.symbolAt(replay.rip)} writes it (${file}:${line})`);
+    console.log(`after frame ${replay.frame} ${replay.symbolAt(replay.rip)} writes it (${file}:${line})`);
     console.log(`  before that it is ${replay.read('inserted', 'i32')}`);
   }
   watch.remove();

@@ -250,7 +250,7 @@ function finder(list, view) {
 /** What to paste in order to stand there: right behind the frame. */
 function commandsAt({ opening }, frame) {
   return [
-    el('p', { class: 'quiet' }, `To stand behind frame ${grouped(frame)}, or to ask there:`),
+    el('p', { class: 'quiet' }, `To stand after frame ${grouped(frame)}, or to ask there:`),
     copied(`revenant gdb ${opening} --goto ${frame}`),
     copied(`revenant call ${opening} --at ${frame} '$rip'`),
   ];

@@ -31,6 +31,6 @@ it('frames before the first program are where its process begins, also to run fr
     await ask(request);
   }
   expect(target.at).toBe(2);
-  expect(said()).toBe('[behind frame 1 there is no program yet: process 100 begins here]\n');
+  expect(said()).toBe('[after frame 1 there is no program yet: process 100 begins here]\n');
   expect(await ask('vCont;c')).toMatch(/^T00thread:p64\.64;.*10:0400400000000000;/);
 });

@@ -276,7 +276,7 @@ async function behindFirstBirth(session: Session): Promise<boolean> {
   const first = firstBirth(session);
   if (replay.tasks().length > 0 || !first || first.frame <= asked) return false;
   await toBirth(session);
-  session.say(`[behind frame ${asked} there is no program yet: process ${first.pid} begins here]`);
+  session.say(`[after frame ${asked} there is no program yet: process ${first.pid} begins here]`);
   return true;
 }
 
@@ -406,7 +406,7 @@ async function beforeLastEnd(session: Session): Promise<boolean> {
   if (replay.frameTime === asked) return false;
   const last = replay.tasks().at(0);
   if (last) await beforeEndOf(session, last);
-  session.say(`[behind frame ${asked} nothing is left of the program: it stands right before its end]`);
+  session.say(`[after frame ${asked} nothing is left of the program: it stands right before its end]`);
   return true;
 }
 

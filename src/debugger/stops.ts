@@ -154,7 +154,7 @@ export function replyOf(session: Session, stop: DebugStop): string {
 /** The client shows where the program stands now, whatever it had asked for: after a jump in time. */
 export function hereReply(session: Session, tid = session.target.currentTid): string {
   session.lastReported = null;
-  const where = `${session.diversion ? 'a diversion from ' : ''}behind frame ${session.replay.frameTime}`;
+  const where = `${session.diversion ? 'a diversion from ' : ''}after frame ${session.replay.frameTime}`;
   const signal = session.client.isLldb ? GdbSignal.TRAP : GdbSignal.none;
   // `library`: what is loaded may be something else than at the last stop.
   const loaded = session.client.isLldb ? 'library:;' : '';

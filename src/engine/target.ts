@@ -257,7 +257,7 @@ export interface ReplayTarget extends DebugTarget {
   /** Counts the ticks of the task that runs here; `poll` tells when that is done. The program stands where it stood. */
   beginCountTicks(): void;
   /**
-   * Goes to the first place behind frame `frameTime` at which the task of the next frame has so many ticks. `poll` throws
+   * Goes to the first place after frame `frameTime` at which the task of the next frame has so many ticks. `poll` throws
    * E_USAGE if it never has, and the program stands where it stood.
    */
   beginSeekTicks(frameTime: number, ticks: number): void;
@@ -270,7 +270,7 @@ export interface ReplayTarget extends DebugTarget {
    * the way. `poll` throws E_USAGE if there are not so many, and the program stands where it stood.
    */
   beginGotoArrival(frameTime: number, addresses: readonly Gva[], hit: number): void;
-  /** Goes to right behind frame `frameTime`, in either direction; `poll` tells when it is there (kind `step`). */
+  /** Goes to right after frame `frameTime`, in either direction; `poll` tells when it is there (kind `step`). */
   beginGoto(frameTime: number): void;
   /** Signals that are nothing to stop at. At first none. */
   passSignals(signals: ReadonlySet<number>): void;

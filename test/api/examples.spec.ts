@@ -22,7 +22,7 @@ const EXPECTED: Record<string, RegExp[]> = {
   ],
   'crash.mjs': [
     /^signal 11, reading at 0\nlast at handle, programs\/crash\.c:\d+, depth 0\nits request has the name 0$/m,
-    /^and again where the signal came, behind frame 123$/m,
+    /^and again where the signal came, after frame 123$/m,
   ],
   'threads.mjs': [/^1000 1000 2000 2000, by 2 threads\nmirrored: true\n$/],
   'divert.mjs': [

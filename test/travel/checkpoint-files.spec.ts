@@ -35,7 +35,7 @@ describe('revenant checkpoint', () => {
   it('writes beside the trace, where replays, debuggers and scripts find it', async () => {
     const { err } = await revenant('checkpoint', trace, '--at', '250', '--at', '150', '--every', '400');
     expect(err).toMatch(
-      /5 checkpoints in .*spawn\.checkpoints \(.*\), behind frame 150, 250, 400, 800, 1200/,
+      /5 checkpoints in .*spawn\.checkpoints \(.*\), after frame 150, 250, 400, 800, 1200/,
     );
     expect(names()).toEqual(
       ['0150', '0250', '0400', '0800', '1200'].map((n) => `frame-00000${n}.checkpoint`),
@@ -43,7 +43,7 @@ describe('revenant checkpoint', () => {
 
     const without = await revenant('replay', trace, '--goto', '290', '--json', '--no-checkpoints');
     const jumped = await revenant('replay', trace, '--goto', '290', '--json');
-    expect(jumped.err).toMatch(/from the checkpoint behind frame 250/);
+    expect(jumped.err).toMatch(/from the checkpoint after frame 250/);
     const position = ({ out }: { out: string }): unknown =>
       (JSON.parse(out) as { position: unknown }).position;
     expect(position(jumped)).toEqual(position(without));
@@ -90,7 +90,7 @@ describe('revenant checkpoint', () => {
     const { err } = await revenant('--verbose', 'replay', trace, '--goto', '290');
     expect(err).toMatch(/checkpoint not used/);
     expect(err).toMatch(/its digest does not agree/);
-    expect(err).toMatch(/from the checkpoint behind frame 150/);
+    expect(err).toMatch(/from the checkpoint after frame 150/);
 
     // Another recording of the same name.
     const other = path.join(folder, 'other');
@@ -109,7 +109,7 @@ describe('revenant checkpoint', () => {
     expect(written.file.startsWith(path.join(cache, 'revenant/checkpoints'))).toBe(true);
     expect(fs.statSync(written.file).size).toBe(written.bytes);
     const { err } = await revenant('replay', trace, '--goto', '130');
-    expect(err).toMatch(/from the checkpoint behind frame 120/);
+    expect(err).toMatch(/from the checkpoint after frame 120/);
     expect((await revenant('checkpoint', trace, '--remove')).err).toMatch(/6 checkpoint files removed/);
     expect(fs.existsSync(`${trace}.checkpoints`)).toBe(false);
     await expect(revenant('checkpoint', trace, '--at', '100000')).rejects.toThrow(/There is no frame 100000/);

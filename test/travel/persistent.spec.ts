@@ -45,7 +45,7 @@ const PLACES: [string, number][] = [
 ];
 
 describe('a checkpoint in a file', () => {
-  it.each(PLACES)('%s behind frame %i goes on to the same end', (name, frame) => {
+  it.each(PLACES)('%s after frame %i goes on to the same end', (name, frame) => {
     const file = path.join(folder, 'state');
     const written: string[] = [];
     let [there, end] = [null as unknown, 0];

@@ -162,6 +162,6 @@ function report(
   io.err(
     written.length === 0
       ? 'revenant: no checkpoints: the recording ends before the first\n'
-      : `revenant: ${countText(written.length, 'checkpoint')} in ${folder} (${sizeText(bytes)}), behind frame ${behind}\n`,
+      : `revenant: ${countText(written.length, 'checkpoint')} in ${folder} (${sizeText(bytes)}), after frame ${behind}\n`,
   );
 }

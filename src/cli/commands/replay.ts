@@ -47,7 +47,7 @@ export async function replayCommand(
         until === undefined || options.verifyTicks ? undefined : archiveOf(trace, recordingOptions(options)),
       onJump: (frame) =>
         progress.note(
-          `from the checkpoint behind frame ${frame}; what the program printed before is not repeated`,
+          `from the checkpoint after frame ${frame}; what the program printed before is not repeated`,
         ),
       onLost: (text) => progress.note(text),
       verifyTicks: options.verifyTicks,

@@ -14,7 +14,7 @@ export function diversionCommand(session: Session, [word]: readonly string[]): s
       if (!session.diversion) throw new PacketError('There is no diversion to end.');
       session.endDiversion();
       announce(session);
-      return `Back in the replay, behind frame ${frameTime}, as it was.`;
+      return `Back in the replay, after frame ${frameTime}, as it was.`;
     case 'status':
     case undefined:
       if (!session.diversion) return 'In the replay.';

@@ -21,7 +21,7 @@ it('goes back and forward between places that were looked at', async () => {
   await rr('rr-history-push');
   const places: number[] = [];
   for (const name of ['back', 'back', 'back', 'forward', 'back', 'back']) {
-    expect(await rr(name)).toMatch(/^Behind frame \d/);
+    expect(await rr(name)).toMatch(/^After frame \d/);
     places.push(target.at);
     // gdb hears of it when it next runs.
     expect(await ask('vCont;s:64')).toMatch(/^T00/);
@@ -37,7 +37,7 @@ it('leaves what a call began', async () => {
   await rr('rr-history-push');
   await ask('P0=0700000000000000');
   expect(session.diversion).not.toBeNull();
-  expect(await rr('back')).toMatch(/^Behind frame 0/);
+  expect(await rr('back')).toMatch(/^After frame 0/);
   expect(session.diversion).toBeNull();
   expect(target.at).toBe(0);
 });

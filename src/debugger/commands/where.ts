@@ -14,7 +14,7 @@ export function whereText(session: Session): string {
 
 /** After a jump. */
 export const whereNow = (session: Session): string =>
-  `Behind frame ${session.replay.frameTime}: ${whereText(session)}`;
+  `After frame ${session.replay.frameTime}: ${whereText(session)}`;
 
 /** The last event that was replayed completely. */
 export const when = (session: Session): string => `Completed event: ${session.replay.frameTime}`;

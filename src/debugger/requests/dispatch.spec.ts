@@ -405,12 +405,12 @@ describe('monitor commands', () => {
     expect(await say('elapsed-time')).toBe('Elapsed Time (s): 0.250000\n');
     expect(await say('absolute-time')).toBe('Absolute Time (s): 100.250000\n');
     expect(await say('recording')).toBe('Path of recording: "/traces/fake"\n');
-    expect(await say('goto 3')).toMatch(/^Behind frame 3: task 100 \(main\) at 0x400006\n/);
+    expect(await say('goto 3')).toMatch(/^After frame 3: task 100 \(main\) at 0x400006\n/);
     expect(target.at).toBe(3);
     expect(await ask('vCont;c')).toMatch(/^T00/);
     expect(await say('goto 99')).toMatch(/ends with frame 5/);
     expect(await say('goto')).toMatch(/Where to/);
-    expect(await say('seek-ticks 7')).toMatch(/^Behind frame 7/);
+    expect(await say('seek-ticks 7')).toMatch(/^After frame 7/);
     expect(await say('seek-ticks 1000')).toBe('No event found matching specified ticks target.\n');
   });
 
@@ -420,7 +420,7 @@ describe('monitor commands', () => {
     await say('goto 3');
     expect(await say('goto x')).toBe('x is no place.\n');
     expect(target.at).toBe(3);
-    expect(await say('goto insert:2')).toMatch(/^Behind frame 1: task 100/);
+    expect(await say('goto insert:2')).toMatch(/^After frame 1: task 100/);
     expect(await ask('vCont;c')).toMatch(/^T00/);
     expect(await say('moment')).toBe('1:0x400002:2\n');
   });
@@ -429,7 +429,7 @@ describe('monitor commands', () => {
     const { say, target, ask } = await commands();
     const tasks = target.taskList;
     Object.defineProperty(target, 'tasks', { value: () => (target.at >= 4 ? [] : tasks) });
-    expect(await say('goto 5')).toMatch(/behind frame 5 nothing is left.*\nBehind frame 3: task 100/);
+    expect(await say('goto 5')).toMatch(/after frame 5 nothing is left.*\nAfter frame 3: task 100/);
     expect(await ask('vCont;c')).toMatch(/^T00/);
   });
 

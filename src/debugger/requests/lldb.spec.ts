@@ -55,7 +55,7 @@ describe('LLDB', () => {
 
   it('gets a reason with every stop, and all threads', async () => {
     const { ask } = await start();
-    const where = hex('behind frame 0');
+    const where = hex('after frame 0');
     expect(await ask('?')).toMatch(
       new RegExp(`^T05reason:exception;description:${where};library:;thread:p64.64;hexname:${hex('main')};`),
     );

@@ -79,7 +79,7 @@ export class CheckpointCache {
     this.thin(stopover);
   }
 
-  /** Those in the interval behind frame `frameTime` that come later than `behind` (null: all of them). */
+  /** Those in the interval after frame `frameTime` that come later than `behind` (null: all of them). */
   forgetInside(frameTime: number, behind: TravelCheckpoint | null): void {
     const from = behind ? this.list.indexOf(behind) : -1;
     this.remove(
@@ -89,7 +89,7 @@ export class CheckpointCache {
   }
 
   /**
-   * Those in the interval behind frame `frameTime` between `behind` and `bound`, if these are in it; a run that passed
+   * Those in the interval after frame `frameTime` between `behind` and `bound`, if these are in it; a run that passed
    * between the two cannot tell whether it passed them.
    */
   forgetBetween(frameTime: number, behind: TravelCheckpoint, bound: TravelCheckpoint | null): void {

@@ -76,5 +76,5 @@ const isBreakpoint = ({ stop }: StopEvent): boolean => stop.kind === 'breakpoint
 const tooFew = (frame: number, found: number, hit: number): RevenantError =>
   new RevenantError(
     'E_USAGE',
-    `Behind frame ${frame} the place is reached ${found === 1 ? 'once' : `${found} times`} in this recording, not ${hit}.`,
+    `After frame ${frame} the place is reached ${found === 1 ? 'once' : `${found} times`} in this recording, not ${hit}.`,
   );

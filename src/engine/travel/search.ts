@@ -189,7 +189,7 @@ const boundOf = (end: End): TravelCheckpoint | null => ('at' in end ? end.at : n
 export function lost(frameTime: number): RevenantError {
   return new RevenantError(
     'E_INTERNAL',
-    `Going backwards, the place in the interval behind frame ${frameTime} was not found again.`,
+    `Going backwards, the place in the interval after frame ${frameTime} was not found again.`,
     'This is a bug: two passes over the same recording differ. Please report it with the trace.',
   );
 }

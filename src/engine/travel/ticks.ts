@@ -132,7 +132,7 @@ function outside(frame: number, ticks: number, { tid, known, next }: TickStart):
   const most = next ? ` to ${next.ticks}, until frame ${next.frame}` : ' or more';
   return new RevenantError(
     'E_USAGE',
-    `Behind frame ${frame} task ${tid} does not come to ${ticks} ticks: it has ${known.ticks}${most}.`,
+    `After frame ${frame} task ${tid} does not come to ${ticks} ticks: it has ${known.ticks}${most}.`,
   );
 }
 
@@ -145,5 +145,5 @@ export function startBehind({ trace }: ReplayCore, frameTime: number): TickStart
   } finally {
     reader.close();
   }
-  throw new RevenantError('E_USAGE', `No task runs behind frame ${frameTime}: the recording ends there.`);
+  throw new RevenantError('E_USAGE', `No task runs after frame ${frameTime}: the recording ends there.`);
 }

@@ -134,7 +134,7 @@ async function keepCheckpoint(
     await replayer.checkpoint(spec, frame, file);
     result.artifacts.push({ kind: 'checkpoint', path: file });
   } catch (error) {
-    observer.say(`no checkpoint behind frame ${frame} was kept: ${problemOf(error).message}`);
+    observer.say(`no checkpoint after frame ${frame} was kept: ${problemOf(error).message}`);
   }
 }
 

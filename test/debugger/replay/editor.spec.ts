@@ -34,5 +34,5 @@ it('an editor debugs a recording by the machine interface', async () => {
   expect(await gdb.run('-exec-next')).toMatch(/reason="end-stepping-range"/);
   const text = gdb.text.length;
   expect(await gdb.run('-interpreter-exec console "goto 30"')).toMatch(/\*stopped/);
-  expect(gdb.text.slice(text)).toMatch(/Behind frame 30/);
+  expect(gdb.text.slice(text)).toMatch(/After frame 30/);
 });

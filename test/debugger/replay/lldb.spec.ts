@@ -56,7 +56,7 @@ describe.skipIf(lldb === null)('LLDB (skipped without it; Debian: apt install ll
     ]);
     const [connect, target, , stop, stack, locals, next, instruction, , finish, , watch, , end, ...last] =
       said;
-    expect(connect).toMatch(/name = 'tree', stop reason = behind frame \d+\n.*ld-linux-x86-64\.so\.2`_start/);
+    expect(connect).toMatch(/name = 'tree', stop reason = after frame \d+\n.*ld-linux-x86-64\.so\.2`_start/);
     expect(target).toMatch(/target #0: \S+\/tree \( arch=x86_64-pc-linux-gnu, platform=remote-linux/);
     expect(stop).toMatch(/stop reason = breakpoint 1\.1\n.*insert\(.*key=78\) at tree\.c:12:/);
     expect(stop).toMatch(/\n-> 12 /);
@@ -136,13 +136,13 @@ describe.skipIf(lldb === null)('LLDB (skipped without it; Debian: apt install ll
       Buffer.from(/response: ([0-9a-f]+)/.exec(text)![1], 'hex').toString();
     expect(answer(old)).toMatch(/^Completed event: \d+\n$/);
     expect(answer(present)).toBe(answer(old));
-    expect(jump).toMatch(/Behind frame 20: task/);
-    expect(jumped).toMatch(/stop reason = behind frame 20\n/);
+    expect(jump).toMatch(/After frame 20: task/);
+    expect(jumped).toMatch(/stop reason = after frame 20\n/);
   });
 
   it('from the crash, and at the very end', async () => {
     const [connect, stack] = await debug(sample('zen2/crash'), ['bt'], { atCrash: true });
-    expect(connect).toMatch(/name = 'crash', stop reason = behind frame/);
+    expect(connect).toMatch(/name = 'crash', stop reason = after frame/);
     expect(stack).toMatch(/strlen[^]*handle[^]*main/);
     const said = await debug(tree, ['thread step-inst', 'expression (int)tree_depth(root)'], { atEnd: true });
     expect(said.slice(1)).toEqual([
