@@ -1,4 +1,4 @@
-/** What the report holds: the run as JSON, drawings packed. */
+/** The report's data: the run as JSON, timelines packed. */
 
 /** The run; see RunReport in src/jobs/report. */
 export const run = JSON.parse(document.getElementById('run').textContent);

@@ -45,7 +45,7 @@ const ANSWERS = {
   passed: '\u2713 right',
   failed: '\u2717 wrong',
   error: '! no answer',
-  unanswered: '! not asked',
+  unanswered: '! not evaluated',
 };
 
 function questions({ questions: list }) {
@@ -63,7 +63,9 @@ function questions({ questions: list }) {
     ]),
   );
   const commands = list.flatMap(({ state, name, again }) =>
-    state === 'passed' || !again ? [] : [el('p', { class: 'quiet' }, `To ask again: ${name}`), copied(again)],
+    state === 'passed' || !again
+      ? []
+      : [el('p', { class: 'quiet' }, `To evaluate again: ${name}`), copied(again)],
   );
   return [el('h2', {}, 'Questions'), table('Questions', heads, rows, 'stacked'), ...commands];
 }
@@ -217,7 +219,7 @@ function timeline(result) {
   return [el('h2', {}, 'Timeline'), box];
 }
 
-/** Looks for events by name, argument, result or file. */
+/** Searches events by name, argument, result or file. */
 function finder(list, view) {
   const said = el('span', { class: 'quiet', role: 'status' });
   const go = (step) => {
@@ -247,10 +249,10 @@ function finder(list, view) {
   );
 }
 
-/** What to paste in order to stand there: right behind the frame. */
+/** Commands that go to this place: right after the frame. */
 function commandsAt({ opening }, frame) {
   return [
-    el('p', { class: 'quiet' }, `To stand after frame ${grouped(frame)}, or to ask there:`),
+    el('p', { class: 'quiet' }, `To debug after frame ${grouped(frame)}, or to evaluate there:`),
     copied(`revenant gdb ${opening} --goto ${frame}`),
     copied(`revenant call ${opening} --at ${frame} '$rip'`),
   ];
@@ -293,7 +295,7 @@ function machine(result) {
       ['went back to count ticks', stats && stats.fallbacks > 0 ? grouped(stats.fallbacks) : null],
       ['attempts', result.attempts > 1 ? String(result.attempts) : null],
       ['worker', result.worker],
-      ['asked for in', result.source ? `${result.source.file}:${result.source.line}` : null],
+      ['defined in', result.source ? `${result.source.file}:${result.source.line}` : null],
       ['artifacts', result.artifacts.map(({ kind, path }) => `${kind}: ${path}`).join(', ')],
     ]),
   ];

@@ -36,7 +36,7 @@ export function row(cells, attributes = {}) {
 
 export const mono = (text, more = '') => el('td', { class: `mono ${more}` }, text);
 
-/** Pairs of a name and a text; pairs without a text are left out. */
+/** Pairs of a name and a text; pairs without a text are omitted. */
 export function facts(pairs) {
   const shown = pairs.filter(([, text]) => text !== null && text !== undefined && text !== '');
   return el('dl', {}, ...shown.flatMap(([name, text]) => [el('dt', {}, name), el('dd', {}, text)]));

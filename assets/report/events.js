@@ -1,13 +1,13 @@
-/** The list of events: only the rows that can be seen exist. */
+/** The list of events: only visible rows exist in the document. */
 /* global durationText */
 import { el } from './dom.js';
 
 const ROW = 22;
-/** Browsers cap the height of an element; beyond this the list shows a window around what is chosen. */
+/** Browsers cap the height of an element; beyond this the list shows a window around the selected event. */
 const MOST_ROWS = 600_000;
 
 export class EventList {
-  /** @param onChoose told of the row that was chosen */
+  /** @param onChoose called with the selected row */
   constructor(timeline, columns, onChoose) {
     Object.assign(this, { timeline, columns, onChoose });
     this.chosen = 0;
@@ -66,7 +66,7 @@ export class EventList {
     return `${String(first[index]).padStart(8)}  ${String(tid).padStart(7)}  ${durationText(time[index]).padStart(11)}  ${what}`;
   }
 
-  /** The next row, from the chosen one on and around, whose text contains this; -1 if none does. */
+  /** The next row after the selected one, wrapping around, whose text contains this; -1 if none does. */
   find(text, step) {
     const wanted = text.toLowerCase();
     for (let away = 1; away <= this.rows; away++) {

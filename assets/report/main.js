@@ -13,7 +13,7 @@ const STATES = {
 };
 
 const shownState = (result) => (result.flaky ? 'flaky' : result.state);
-/** Bad ones first, then by name. */
+/** Failures first, then by name. */
 const RANK = ['failed', 'error', 'flaky', 'skipped', 'passed'];
 
 /** From so many on, rows that are out of sight are not laid out. */

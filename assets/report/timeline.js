@@ -1,4 +1,4 @@
-/** The drawing of what happened when: a lane a task, zoomed and panned by mouse, fingers and keys. */
+/** The timeline: one lane per task, zoomed and panned by mouse, touch and keys. */
 /* global durationText */
 import { el, grouped } from './dom.js';
 
@@ -35,8 +35,7 @@ export class TimelineView {
   /**
    * @param timeline tasks, names, frames, duration
    * @param columns as of unpackTimeline
-   * @param marks `{ frame, label }` of places worth a line
-   * @param onChoose told of the entry that was chosen
+   * @param marks `{ frame, label }` of marked places @param onChoose called with the selected entry
    */
   constructor(timeline, columns, marks, onChoose) {
     Object.assign(this, { timeline, columns, marks, onChoose });
@@ -47,7 +46,7 @@ export class TimelineView {
       role: 'application',
       'aria-roledescription': 'timeline',
       'aria-label':
-        'Timeline of tasks and events. Left and right choose an event, plus and minus zoom, 0 shows all.',
+        'Timeline of tasks and events. Left and right select an event, plus and minus zoom, 0 shows all.',
     });
     this.tip = el('div', { class: 'tip', hidden: true });
     this.said = el('p', { class: 'quiet', 'aria-live': 'polite' });
@@ -185,15 +184,15 @@ export class TimelineView {
     }
   }
 
-  /** Whether more entries are shown than pixels can tell apart. */
+  /** Whether more entries are shown than there are pixels. */
   isDense(begin) {
     const end = this.entryAt(this.to);
     return end - begin > this.width * DENSE;
   }
 
   /**
-   * For each pixel and lane a bar, as high as there are many events in it, in the colour of most of them; signals and
-   * exits are never lost among others.
+   * For each pixel and lane a bar, whose height is the number of events and whose colour that of
+   * most of them; signals and exits are always visible.
    */
   paintDense(context, begin, palette) {
     const { columns, timeline } = this;
@@ -241,7 +240,7 @@ export class TimelineView {
       const left = Math.max(this.x(this.at(index)), MARGIN - 4);
       const right = Math.min(this.x(this.at(index + 1)), this.width);
       const notable = kind === 'signal' || kind === 'exit';
-      // What falls into the pixel that was painted last is not seen, but for what is worth seeing.
+      // Entries in the pixel that was painted last are skipped, except important ones.
       if (right - last[task] < 0.75 && !notable) continue;
       last[task] = right;
       context.fillStyle = palette[columns.name[index]];
@@ -299,7 +298,7 @@ export class TimelineView {
     return index;
   }
 
-  /** The entry under the pointer, in the lane that it points at. */
+  /** The entry under the pointer, in its lane. */
   entryUnder(event) {
     const box = this.canvas.getBoundingClientRect();
     const lane = Math.floor((event.clientY - box.top - AXIS) / LANE);

@@ -10,16 +10,16 @@ export interface OpenReplayOptions extends MachineOptions, TraceOptions {
   readonly gdb?: string;
   /** Folders with checkpoint files of the trace. Default: the one beside it. */
   readonly checkpoints?: readonly string[];
-  /** What the recorded program writes to its standard output and error, as the replay passes it for the first time. */
+  /** Gets what the recorded program writes to standard output and error when the replay first passes it. */
   readonly output?: (stream: 1 | 2, bytes: Uint8Array) => void;
-  /** Told what the user should know: a machine is started, a file is not the recorded one. */
+  /** Gets messages for the user: a machine is started, a file is not the recorded one. */
   readonly onNote?: (text: string) => void;
   readonly log?: Logger;
-  /** When it aborts, what is under way ends with E_INTERRUPTED; the replay can then be used on. */
+  /** When it aborts, the current operation ends with E_INTERRUPTED; the replay remains usable. */
   readonly signal?: AbortSignal;
 }
 
-/** The same for whoever opens recordings. */
+/** The options for `openRecording`. */
 export function contextOf(folder: string, options: OpenReplayOptions): EvaluatingContext {
   const { machine, cpu, memory, unpacked, files, like, checkpoints, gdb, log, output, onNote } = options;
   const { stallLimitSeconds: stallLimit } = options;

@@ -40,10 +40,10 @@ export type BreakpointOptions = PointOptions<Replay>;
 export type WatchOptions = WatchPointOptions<Replay>;
 
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
-/** Of a text that is read. */
+/** Maximum length of a text that is read. */
 const MAX_TEXT = 1 << 20;
 
-/** One thing at a time: methods that return a promise must be awaited before anything else is asked of the replay. */
+/** One operation at a time: await a method that returns a promise before calling another. */
 export class Replay {
   private readonly target: TravelTarget;
   private readonly places: CodePlaces;
@@ -63,8 +63,8 @@ export class Replay {
   }
 
   /**
-   * Opens a trace; the replay stands at the first instruction of its first program.
-   * Throws RevenantError: the trace cannot be read, no machine here can carry it.
+   * Opens a trace; the replay is then at the first instruction of its first program. Throws
+   * RevenantError: the trace cannot be read, no machine here can replay it.
    */
   static async open(folder: string, options: OpenReplayOptions = {}): Promise<Replay> {
     const replay = new Replay(await openEvaluating(contextOf(folder, options)), options.signal);
@@ -77,7 +77,7 @@ export class Replay {
     }
   }
 
-  /** What was recorded, where, on what processor. */
+  /** What was recorded, where, on which processor. */
   get header(): TraceHeader {
     return this.opened.trace.header;
   }
@@ -101,18 +101,18 @@ export class Replay {
     return this.target.tasks();
   }
 
-  /** The task that is looked at: that of the last stop, or the one selected since. */
+  /** The current task: that of the last stop, or the one selected since. */
   get tid(): number {
     return this.selected >= 0 ? this.selected : this.target.currentTid;
   }
 
-  /** Looks at another task, until the replay next moves. */
+  /** Selects another task, until the replay next moves. */
   select(tid: number): void {
     if (!this.tasks().some((task) => task.tid === tid)) throw usage(`There is no task ${tid} here.`);
     this.selected = tid;
   }
 
-  /** Where the task stands. */
+  /** The task's instruction pointer. */
   get rip(): number {
     this.requireStill();
     return this.target.rip(this.tid);
@@ -121,7 +121,7 @@ export class Replay {
   /** A register of the task as an unsigned 64-bit number. */
   register(name: RegisterName): bigint {
     if (!(name in Reg))
-      throw usage(`There is no register ${String(name)}; there are: ${REGISTER_NAMES.join(', ')}.`);
+      throw usage(`Unknown register ${String(name)}; registers are: ${REGISTER_NAMES.join(', ')}.`);
     this.requireStill();
     return getRegister(this.target.registers(this.tid), Reg[name]);
   }
@@ -148,8 +148,7 @@ export class Replay {
     const at = this.address(place);
     const bytes = new Uint8Array(size);
     const count = this.target.readMemory(this.tid, at as Gva, bytes);
-    if (count < size)
-      throw usage(`Of ${size} bytes at ${hex(at)} the program has ${count}: nothing is mapped behind.`);
+    if (count < size) throw usage(`Only ${count} of ${size} bytes at ${hex(at)} are mapped.`);
     return bytes;
   }
 
@@ -167,7 +166,7 @@ export class Replay {
   readText(place: PlaceInput): string {
     const start = this.address(place);
     const { bytes, end } = readText(memoryOf(this.target, this.tid), start, MAX_TEXT);
-    // Says what cannot be read.
+    // The error for memory that cannot be read.
     if (end === 'unreadable') this.readMemory(start, bytes.length + 1);
     return Buffer.from(bytes).toString('utf8');
   }
@@ -192,8 +191,8 @@ export class Replay {
   }
 
   /**
-   * The line of source at an address (by default: where the task stands), or null where the recorded file tells none.
-   * Throws E_UNSUPPORTED without binutils' readelf.
+   * The source line at an address (default: the task's instruction pointer), or null if the
+   * recorded file has none for it. Throws E_UNSUPPORTED without binutils' readelf.
    */
   async line(address: number | bigint = this.rip): Promise<SourceLine | null> {
     return this.exclusively(() => this.places.lineAt(this.tid, Number(address) as Gva));
@@ -206,8 +205,9 @@ export class Replay {
   }
 
   /**
-   * Stops runs at an address, a symbol or a line (which may have several addresses). Throws E_USAGE while nothing
-   * that is mapped has the place: libraries are, once the loader has run (`runTo('main')`).
+   * Stops runs at an address, a symbol or a line (which may have several addresses). Throws E_USAGE
+   * while no mapped file has the place: libraries are mapped once the loader has run
+   * (`runTo('main')`).
    */
   async breakAt(place: PlaceInput, options: BreakpointOptions = {}): Promise<StopPoint> {
     return this.exclusively(async () => {
@@ -231,7 +231,7 @@ export class Replay {
     const symbol = typeof place === 'string' ? this.symbol(place.trim()) : null;
     const length = options.length ?? (symbol?.size || 8);
     if (!Number.isInteger(length) || length < 1)
-      throw usage(`A watchpoint has at least one byte, not ${length}.`);
+      throw usage(`Invalid watchpoint length ${length}: at least one byte.`);
     const access = options.access ?? 'write';
     const watch: Watchpoint = {
       pid: options.pid ?? null,
@@ -244,27 +244,27 @@ export class Replay {
     return { addresses: [address], remove: () => this.target.removeWatchpoint(watch) };
   }
 
-  /** System calls to stop at, before and behind them, by number. */
+  /** Numbers of system calls to stop at, at entry and exit. */
   catchSyscalls(which: readonly number[] | 'all' | 'none'): void {
     this.target.catchSyscalls(which);
   }
 
-  /** Doings of processes to stop at. */
+  /** Process events to stop at. */
   catchEvents(kinds: readonly LifecycleKind[]): void {
     this.target.catchLifecycle(kinds);
   }
 
-  /** On to the next stop. The end of a process and of the recording always are; so are signals. */
+  /** Runs to the next stop. The exit of a process, the end of the recording and signals always stop. */
   async continue(): Promise<DebugStop> {
     return this.run('forward', 'continue');
   }
 
-  /** Back to the last stop before. A watchpoint's access is undone there. */
+  /** Runs back to the previous stop. At a watchpoint the access is undone. */
   async reverseContinue(): Promise<DebugStop> {
     return this.run('backward', 'continue');
   }
 
-  /** Instructions of the task, one unless said otherwise; or less, where something else stops it. */
+  /** Executes instructions of the task, one by default; fewer if something else stops it. */
   async step(count = 1): Promise<DebugStop> {
     return this.steps('forward', count);
   }
@@ -275,9 +275,10 @@ export class Replay {
   }
 
   /**
-   * On to the next time that a task comes to a place: an address, a symbol (which may come with a library that is not
-   * loaded yet), a line; with `:HIT` to that arrival from here. What else would stop it is passed over. Throws E_USAGE if
-   * nothing in the recording has the place, or the recording ends before.
+   * Runs to the next arrival of any task at a place: an address, a symbol (possibly of a library
+   * that is not loaded yet), a line; with `:HIT` to that arrival from here. Other stops are
+   * ignored. Throws E_USAGE if nothing in the recording has the place, or the recording ends
+   * before.
    */
   async runTo(place: PlaceInput): Promise<DebugStop> {
     return this.exclusively(() =>
@@ -286,8 +287,9 @@ export class Replay {
   }
 
   /**
-   * To a place, forwards or backwards: a number is a frame; text is read as for `--at`: `1203`, `insert:20`, what `moment`
-   * gave. Nothing stops on the way. Throws E_USAGE, and stays where it is, if the recording has no such place.
+   * Goes to a place, forwards or backwards: a number is a frame; text is parsed as for `--at`:
+   * `1203`, `insert:20`, a result of `moment`. Nothing stops on the way. Throws E_USAGE, without
+   * moving, if the recording has no such place.
    */
   async goTo(place: number | string): Promise<void> {
     await this.exclusively(async () => {
@@ -297,7 +299,7 @@ export class Replay {
     });
   }
 
-  /** Names the very instruction where the replay stands (`1203:0x401136:5`), for `goTo` in every replay of the recording. */
+  /** Names the current instruction (`1203:0x401136:5`), for `goTo` in any replay of the recording. */
   async moment(): Promise<string> {
     return this.exclusively(async () => {
       this.target.beginMoment();
@@ -307,17 +309,17 @@ export class Replay {
     });
   }
 
-  /** To the first instruction of the first program. */
+  /** Goes to the first instruction of the first program. */
   async toStart(): Promise<void> {
     await this.goTo(this.opened.firstFrame);
   }
 
-  /** To right before the last process ends; where none does, to the end of the recording. */
+  /** Goes to right before the last process ends; if none does, to the end of the recording. */
   async toEnd(): Promise<DebugStop> {
     return this.exclusively(() => this.moving(() => this.navigator.toEnd()));
   }
 
-  /** Remembers where the replay stands, exactly. */
+  /** Marks the exact current position. */
   mark(): Mark {
     this.requireStill();
     const number = this.target.mark();
@@ -331,19 +333,19 @@ export class Replay {
     return mark;
   }
 
-  /** To a place that was marked. */
+  /** Goes back to a mark. */
   async goBack(mark: Mark): Promise<void> {
     await this.exclusively(async () => {
       const number = this.marks.get(mark);
-      if (number === undefined) throw usage('The mark is not one of this replay, or was forgotten.');
+      if (number === undefined) throw usage('The mark belongs to another replay, or was forgotten.');
       this.target.beginGotoMark(number);
       await this.arrive();
     });
   }
 
   /**
-   * A live copy of the program as it stands, in which its code really runs, for the time of `work`; the replay stands
-   * then where it stood.
+   * A live copy of the program in its current state, in which its code really runs, for the duration of `work`; the
+   * replay does not move.
    */
   async divert<T>(work: (diversion: DiversionHandle) => Promise<T>, options: DivertOptions = {}): Promise<T> {
     return this.exclusively(() => {
@@ -353,15 +355,15 @@ export class Replay {
   }
 
   /**
-   * The value of an expression of C, C++ or Rust where the task stands: `*root`, `tree_sum(root)`, `a[i].name`. What it
-   * changes is gone afterwards, see `divert`; output of calls too.
-   * @throws RevenantError as DiversionHandle's
+   * The value of an expression of C, C++ or Rust at the current place: `*root`, `tree_sum(root)`,
+   * `a[i].name`. Its changes are discarded, see `divert`; so is the output of calls. @throws
+   * RevenantError as DiversionHandle's
    */
   async evaluate(expression: string, options: DivertOptions = {}): Promise<Evaluated> {
     return this.divert((diversion) => diversion.evaluate(expression), options);
   }
 
-  /** Gives the machine back. Nothing else can be done then; closing twice is no error. */
+  /** Releases the machine. No other method can be called afterwards; closing twice is not an error. */
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
@@ -372,7 +374,7 @@ export class Replay {
     await this.close();
   }
 
-  /** A condition in the target's terms. */
+  /** A condition for the target. */
   private asked({ condition }: BreakpointOptions): ((tid: number) => boolean) | undefined {
     if (!condition) return undefined;
     return (tid) => {
@@ -390,8 +392,7 @@ export class Replay {
 
   private requireStill(): void {
     if (this.closed) throw usage('The replay is closed.');
-    if (this.busy)
-      throw usage('The replay is under way.', 'Await what was asked of it before asking for more.');
+    if (this.busy) throw usage('Another operation of the replay is running.', 'Await its promise first.');
   }
 
   private async exclusively<T>(work: () => T | Promise<T>): Promise<T> {
@@ -410,7 +411,7 @@ export class Replay {
 
   private steps(direction: Direction, count: number): Promise<DebugStop> {
     return this.exclusively(async () => {
-      if (!Number.isInteger(count) || count < 1) throw usage(`${count} is no number of steps.`);
+      if (!Number.isInteger(count) || count < 1) throw usage(`Invalid number of steps ${count}.`);
       const { tid } = this;
       let stop = await this.move(direction, 'step', tid);
       for (let n = 1; n < count && stop.kind === 'step'; n++) stop = await this.move(direction, 'step', tid);
@@ -423,14 +424,14 @@ export class Replay {
     return this.arrive();
   }
 
-  /** Where it arrives selects the task. */
+  /** Selects the task of the stop. */
   private arrive(): Promise<DebugStop> {
     this.selected = -1;
     if (this.signal?.aborted) this.target.interrupt();
     return arrival(this.target, () => this.turnWhileMoving());
   }
 
-  /** The same for what the navigator does; the selected task stays where it went nowhere. */
+  /** The same for the navigator; the selection is kept if the replay did not move. */
   private async moving<T>(work: () => Promise<T>): Promise<T> {
     this.checkSignal();
     const { frame } = this;
@@ -453,7 +454,7 @@ export class Replay {
     this.checkSignal();
   }
 
-  /** The replay is interrupted where it can be gone on from. */
+  /** Interrupts the replay at a point from which it can continue. */
   private async turnWhileMoving(): Promise<void> {
     await nextTurn();
     if (this.signal?.aborted) this.target.interrupt();

@@ -1,11 +1,11 @@
-/** What scripts set and remember. */
+/** Breakpoints, watchpoints and marks of scripts. */
 import type { WatchAccess } from '../engine/target.js';
 
-/** `Replay` is the class of scripts. */
+/** `Replay` is the API's class. */
 export interface PointOptions<Replay> {
-  /** Thread group that it is for; null (the default): all. */
+  /** Only for this thread group; null (the default): all. */
   readonly pid?: number | null;
-  /** Asked at each hit, with the replay standing there and the task that has arrived selected; false: run on. */
+  /** Evaluated at each hit, with the replay stopped there and the arriving task selected; false: continue. */
   readonly condition?: (replay: Replay) => boolean;
 }
 
@@ -26,6 +26,6 @@ export interface StopPoint {
 export interface Mark {
   /** FrameTime of the last frame before it. */
   readonly frame: number;
-  /** Gives back what it costs to remember. */
+  /** Releases the checkpoint behind the mark. */
   forget(): void;
 }

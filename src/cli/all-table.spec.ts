@@ -35,7 +35,7 @@ it.each([60, 80, 100, 132])('fits into %d columns, and uses them', (width) => {
   expect(lines(width)[0].length).toBeGreaterThan(width * 0.6);
 });
 
-it('leaves out what matters least where there is no room', () => {
+it('leaves out the least important columns without room', () => {
   expect(lines(80)).toEqual([
     'trace                         recorded on   XCR0    frames     time  result',
     'traces/skylake-pku/xcr0probe  Ryzen 9 7950  0x2e7      254     24 s  as recorded',

@@ -1,4 +1,4 @@
-/** The table of `replay --all`, row by row as traces are done: its columns are known before the first. */
+/** The table of `replay --all`, printed row by row as traces finish; the columns are fixed before the first row. */
 import path from 'node:path';
 import { hex } from '../engine/base/address.js';
 import { durationText } from '../engine/base/quantities.js';
@@ -18,7 +18,7 @@ export interface Outcome {
 }
 
 const GOOD = 'as recorded';
-/** Of a processor's name where lines are as long as a terminal, and where they have any length. */
+/** Characters of a processor's name: on a terminal, and where lines may have any length. */
 const SHORT = 12;
 const LONG = 30;
 const INDENT = '    ';
@@ -57,14 +57,14 @@ const CELLS: readonly Cell[] = [
   },
   { head: 'a frame', width: 7, right: true, text: paceOf },
 ];
-/** As they stand from left to right. */
+/** From left to right. */
 const ORDER = ['recorded on', 'XCR0', 'here', 'frames', 'time', 'a frame'];
 
 export class AllTable {
   private readonly cells: readonly Cell[];
   private readonly columns: readonly Column[];
 
-  /** @param width characters of a line; what has no room is left out, the most important last */
+  /** @param width characters of a line; columns that do not fit are left out, the least important first */
   constructor(
     traces: readonly string[],
     private readonly width: number,
@@ -89,7 +89,7 @@ export class AllTable {
     return formatRow(['trace', ...this.cells.map(({ head }) => head), 'result'], this.columns);
   }
 
-  /** A problem stands below its row, indented. */
+  /** A problem is printed below its row, indented. */
   row(outcome: Outcome): string {
     const { trace, problem } = outcome;
     const result = problem === null ? GOOD : 'NOT';

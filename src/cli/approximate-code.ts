@@ -14,8 +14,9 @@ const PROT_EXEC = 4;
 const CHUNK = 1 << 20;
 
 /**
- * The executable mappings of a trace that hold RSQRT or RCP instructions. What the program makes at run time is not
- * looked at, nor are files that are not in the trace. A trace may map much: looked at is each part of a file once.
+ * The executable mappings of a trace that hold RSQRT or RCP instructions. Code generated at run
+ * time and files that are not in the trace are not scanned. Each part of a file is scanned once,
+ * however often it is mapped.
  */
 export function approximateCode(folder: string): ApproximateCode[] {
   const reader = TraceReader.open(folder);
@@ -49,7 +50,7 @@ function countIn(reader: TraceReader, record: MMapRecord): number {
       count += findApproximations(bytes.subarray(0, size), lead, Math.min(size, lead + CHUNK)).length;
     }
   } catch (error) {
-    if (!(error instanceof RevenantError)) throw error; // a file of the recording machine: not here
+    if (!(error instanceof RevenantError)) throw error; // a file of the recording machine that is not available
   }
   return count;
 }

@@ -1,7 +1,7 @@
 import os from 'node:os';
 import path from 'node:path';
 
-/** The user's folder for what can be made anew, or null where the user has none (no HOME, and no entry in passwd). */
+/** The user's cache folder, or null if there is none (no HOME, and no entry in passwd). */
 export function cacheFolder(environment: NodeJS.ProcessEnv): string | null {
   const { XDG_CACHE_HOME: base } = environment;
   if (base) return path.resolve(base, 'revenant');

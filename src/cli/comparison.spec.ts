@@ -19,7 +19,7 @@ describe('Comparison', () => {
     expect(problemOf('hello', 'he', 'lxo')).toBe('output differs at byte 3 (5 bytes, expected 5)');
   });
 
-  it('sees what is missing and what is too much', () => {
+  it('detects missing and excess output', () => {
     expect(problemOf('hello', 'hel')).toContain('at byte 3 (3 bytes, expected 5)');
     expect(problemOf('hello', 'hello', '!')).toContain('at byte 5 (6 bytes, expected 5)');
   });

@@ -1,4 +1,4 @@
-/** Compares a stream with what is expected of it, without keeping it. */
+/** Compares a stream with its expected content, without storing it. */
 export class Comparison {
   #size = 0;
   #differsAt = -1;
@@ -14,7 +14,7 @@ export class Comparison {
     this.#size += bytes.length;
   }
 
-  /** Why the stream is not what was expected, or null; call when it has ended. */
+  /** Why the stream is not as expected, or null; call at its end. */
   problem(): string | null {
     const at = this.#differsAt < 0 && this.#size < this.expected.length ? this.#size : this.#differsAt;
     if (at < 0) return null;

@@ -1,6 +1,6 @@
 import type { CpuidRecord, TraceHeader } from '../engine/trace/records.js';
 
-/** [leaf, subleaf, register, bit, name]: what programs and libraries choose their code by. */
+/** [leaf, subleaf, register, bit, name]: features by which programs and libraries select code. */
 type Feature = readonly [number, number, 'eax' | 'ebx' | 'ecx' | 'edx', number, string];
 
 const FEATURES: readonly Feature[] = [
@@ -47,7 +47,7 @@ export function cpuidLeaf(header: TraceHeader, eax: number, ecx: number): CpuidR
   return header.cpuidRecords.find((r) => r.eaxIn === eax && (r.ecxIn === ecx || r.ecxIn === 0xffff_ffff));
 }
 
-/** Features that the recorded CPUID announces, by Linux's names. */
+/** Features in the recorded CPUID, with Linux's names. */
 export function recordedFeatures(header: TraceHeader): string[] {
   return FEATURES.filter(([eax, ecx, register, bit]) => {
     const leaf = cpuidLeaf(header, eax, ecx);

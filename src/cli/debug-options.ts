@@ -1,4 +1,4 @@
-/** What commands have in common that debug a recording. */
+/** Shared by commands that debug a recording. */
 import type { Logger } from '../engine/base/log.js';
 import type { OpenSessionContext } from '../debugger/open.js';
 import type { ClockMode } from '../diversion/base/clock.js';
@@ -7,7 +7,7 @@ import type { StartPlace } from '../recording/start-place.js';
 import type { CommandIo } from './output.js';
 import { recordingOptions, warner, type ReplayCommandOptions } from './recordings.js';
 
-/** What diversions may do. */
+/** Permissions and limits of diversions. */
 export interface DiversionOptions {
   readonly allowWrites?: string[];
   readonly allowNet?: boolean;
@@ -20,7 +20,7 @@ export interface DebugOptions extends ReplayCommandOptions, Omit<StartPlace, 'go
   readonly asRr?: boolean;
 }
 
-/** For `openSession`, but for what is told while it opens. */
+/** For `openSession`, except its progress callbacks. */
 export function debugContext(
   folder: string,
   options: DebugOptions,

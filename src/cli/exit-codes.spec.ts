@@ -6,7 +6,7 @@ import { runCli } from '../../test/cli/run-cli.js';
 const usage = fs.readFileSync(new URL('../../docs/usage.md', import.meta.url), 'utf8');
 
 describe('the exit codes', () => {
-  it('are each one thing', () => {
+  it('are unique', () => {
     const codes = Object.values(EXITS).map(({ code }) => code);
     expect(new Set(codes).size).toBe(codes.length);
   });

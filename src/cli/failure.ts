@@ -10,11 +10,11 @@ export interface FailureOptions {
   verbose: boolean;
 }
 
-/** bigint has no JSON form: hexadecimal strings, as everywhere in our output. */
+/** JSON has no bigint: hexadecimal strings, as in all other output. */
 export const jsonValue = (_key: string, value: unknown): unknown =>
   typeof value !== 'bigint' ? value : value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`;
 
-/** Prints what went wrong and returns the exit code. */
+/** Prints an error and returns its exit code. */
 export async function reportFailure(
   io: CommandIo,
   failure: unknown,
@@ -28,7 +28,7 @@ export async function reportFailure(
     try {
       io.out(`${JSON.stringify({ error: { code, message, hint, report: report?.document } })}\n`);
     } catch {
-      // Standard output is what failed, or fails too: the text below tells.
+      // Writing standard output failed, possibly again; the text below reports the error.
     }
   }
   io.err(report?.text ?? sentences(error, io.columns(2)));

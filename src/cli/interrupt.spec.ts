@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Interrupt } from './interrupt.js';
 
-it('Ctrl-C ends everything that is waited for, not only what began last', async () => {
+it('Ctrl-C ends all pending waits, not only the last one', async () => {
   const interrupt = new Interrupt();
   try {
     const never = new Promise<void>(() => {});

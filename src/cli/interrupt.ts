@@ -6,8 +6,9 @@ const interrupted = (): RevenantError => new RevenantError('E_INTERRUPTED', 'Int
 const SAME_SIGNAL_MS = 500;
 
 /**
- * Tells once of the first signal that asks us to end: E_INTERRUPTED for Ctrl-C, E_TERMINATED for SIGTERM and SIGHUP.
- * A second one ends the process at once. Returns what gives signals their usual meaning back.
+ * Reports the first signal that requests termination, once: E_INTERRUPTED for Ctrl-C, E_TERMINATED
+ * for SIGTERM and SIGHUP. A second one ends the process immediately. Returns a function that
+ * restores the default actions.
  */
 export function onSignals(
   tell: (reason: RevenantError) => void,
@@ -18,7 +19,7 @@ export function onSignals(
     const reason =
       signal === 'SIGINT' ? interrupted() : new RevenantError('E_TERMINATED', `Ended by ${signal}.`);
     const now = performance.now();
-    // One that was sent to the group of processes may come a second time from our parent.
+    // A signal sent to the process group may arrive a second time from our parent.
     if (now - told < SAME_SIGNAL_MS) return;
     if (told >= 0) process.exit(reason.exitCode);
     told = now;
@@ -29,8 +30,8 @@ export function onSignals(
 }
 
 /**
- * Ctrl-C while something long runs: the first one asks, the work stops at the next turn of the event
- * loop and cleans up; a second one ends the process at once.
+ * Ctrl-C during long work: on the first one the work stops at the next turn of the event loop and
+ * cleans up; a second one ends the process immediately.
  */
 export class Interrupt {
   #requested = false;
@@ -50,7 +51,7 @@ export class Interrupt {
     if (this.#requested) throw interrupted();
   }
 
-  /** Waits for `work`, but no longer than until Ctrl-C; what `work` does then goes on unobserved. */
+  /** Waits for `work` or Ctrl-C; after Ctrl-C `work` continues, but its result is ignored. */
   guard<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#rejects.add(reject);
@@ -58,13 +59,13 @@ export class Interrupt {
     });
   }
 
-  /** Lets signals and sockets be served, then checks; for work that does not wait by itself. */
+  /** Yields to signals and sockets, then checks; for synchronous work. */
   async turn(): Promise<void> {
     await nextTurn();
     this.check();
   }
 
-  /** Gives Ctrl-C its usual meaning back. */
+  /** Restores the default action of Ctrl-C. */
   dispose(): void {
     process.off('SIGINT', this.#listener);
   }

@@ -4,7 +4,7 @@ import type { CommandIo } from './output.js';
 
 const LEVELS = ['silent', 'error', 'warn', 'info', 'debug', 'trace'];
 
-/** Warnings as plain lines: what is used unless somebody asks for a log. */
+/** Warnings as plain lines: the default. */
 function plainLogger(io: CommandIo): Logger {
   return { debug() {}, info() {}, warn: (_details, message) => io.err(`revenant: warning: ${message}\n`) };
 }

@@ -1,4 +1,4 @@
-/** What the emulated machine is made of, beside our own code: QEMU and a kernel. scripts/ provides them. */
+/** The external parts of the emulated machine: QEMU and a kernel, installed by scripts/. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { RevenantError } from '../engine/base/errors.js';
@@ -7,11 +7,11 @@ import type { CommandIo } from './output.js';
 
 /** scripts/setup.mjs: plain JavaScript, since it runs before anything is built. */
 interface SetUp {
-  /** Throws an Error whose message says what a person must run. Returns whether anything had to be done. */
+  /** Throws an Error whose message has the commands to run. Returns whether anything had to be done. */
   ensureMachineParts(): Promise<boolean>;
 }
 
-/** Installs them. Throws E_MACHINE_START with what has to be done by hand. Returns whether anything was missing. */
+/** Installs them. Throws E_MACHINE_START with the manual steps. Returns whether anything was missing. */
 export async function installMachineParts(): Promise<boolean> {
   const url = new URL('../../scripts/setup.mjs', import.meta.url);
   const { ensureMachineParts } = (await import(url.href)) as SetUp;
@@ -24,8 +24,9 @@ export async function installMachineParts(): Promise<boolean> {
 }
 
 /**
- * Runs an action. Of an installed package that finds a part of the emulated machine missing, installs it, once, and
- * runs the action again; REVENANT_SETUP=never forbids that. In the project itself bin/revenant has done so before.
+ * Runs an action. If a part of the emulated machine is missing, an installed package installs it,
+ * once, and runs the action again, unless REVENANT_SETUP=never. In a clone bin/revenant has
+ * installed it before.
  */
 export async function withMachineParts<T>(action: () => T | Promise<T>, io: CommandIo): Promise<T> {
   try {
@@ -35,7 +36,7 @@ export async function withMachineParts<T>(action: () => T | Promise<T>, io: Comm
     const isPackage = !fs.existsSync(path.join(projectRoot, 'tsconfig.json'));
     if (!(error instanceof MachinePartMissing) || !isPackage || process.env.REVENANT_SETUP === 'never')
       throw error;
-    io.err(`revenant: ${error.message} Installing what is missing, once.\n`);
+    io.err(`revenant: ${error.message} Installing it now.\n`);
     if (!(await installMachineParts())) throw error;
     return await action();
   }

@@ -43,12 +43,12 @@ function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>):
   const program = new Command('revenant')
     .description("Replays rr traces in a KVM guest that has the recording machine's XCR0 and CPUID.")
     .version(versionOfPackage(), '-V, --version', 'print the version')
-    .option('--verbose', 'log what is done, and print stack traces of failures')
+    .option('--verbose', 'log actions, and print stack traces of failures')
     .addHelpText('after', () => exitCodesText(helpWidth(io.columns(1))))
     .showSuggestionAfterError()
     .configureHelp({
       minWidthToWrap: 20,
-      // As in the README: every command has options.
+      // Every command has options.
       subcommandTerm: (command) =>
         `${command.name()} ${command.usage().replace(/\[options\] ?/, '')}`.trimEnd(),
     })
@@ -74,9 +74,9 @@ const cpuOption = (): Option =>
 const machineOption = (): Option =>
   new Option('--machine <kind>', 'where to run')
     .choices(MACHINE_CHOICES)
-    .default('auto', 'the host where its KVM gives what the trace needs, else the emulated machine');
+    .default('auto', 'the host if its KVM has what the trace needs, else the emulated machine');
 
-const TRACE = "trace folder, or rr's name of one; by default what rr recorded last";
+const TRACE = "trace folder, or a name as rr uses it; default: rr's latest trace";
 
 /** See `traceArgument`. */
 function meant(named: string | undefined, io: CommandIo, { quiet }: { quiet?: boolean } = {}): string {
@@ -91,20 +91,19 @@ type Perform = (action: Action) => Promise<void>;
 function addReplay(program: Command, io: CommandIo, perform: Perform): void {
   traceOptions(
     checkpointFiles(program.command('replay'))
-      .description("replay a trace; the program's output comes out on ours")
+      .description("replay a trace and print the program's output")
       .argument('[trace...]', `${TRACE}; with --all, folders to look for traces in`)
       .addOption(machineOption())
       .addOption(cpuOption())
       .addOption(memoryOption())
       .addOption(
-        new Option(
-          '--goto <place>',
-          'stop there (after a frame, at SYMBOL:HIT) and print where the program is',
-        ).argParser(gotoPlace),
+        new Option('--goto <place>', 'stop after a frame or at SYMBOL:HIT, and print the position').argParser(
+          gotoPlace,
+        ),
       )
       .addOption(stallLimitOption())
-      .option('--verify-ticks', "count every tick exactly, whatever it costs, and compare each frame's")
-      .option('--all', 'replay every trace below the folders and compare with what is expected of them')
+      .option('--verify-ticks', "count every tick exactly (slow), and compare each frame's")
+      .option('--all', 'replay every trace below the folders and compare with the expected results')
       .option(
         '--only <pattern>',
         'with --all: traces whose path below the folder contains this (or matches, with *)',
@@ -141,33 +140,33 @@ function debugOptions(command: Command): Command {
       .addOption(memoryOption())
       .addOption(stallLimitOption())
       .addOption(
-        new Option('--goto <place>', 'begin there: a frame, SYMBOL:HIT, a moment').argParser(gotoPlace),
+        new Option('--goto <place>', 'start at a place: a frame, SYMBOL:HIT, a moment').argParser(gotoPlace),
       )
       .addOption(
-        new Option('--task <tid>', 'the task to look at; by itself: begin where it does').argParser(
+        new Option('--task <tid>', 'the task to debug; without --goto: start where it starts').argParser(
           parseCount,
         ),
       )
       .addOption(
         new Option(
           '--on-process <process>',
-          "the process to look at, by number or command's name; by itself: begin where its program does",
+          'the process to debug, by number or command name; without --goto: start where its program starts',
         ).conflicts('task'),
       )
       .addOption(
         new Option(
           '--at-end',
-          'begin right before the last process ends; with a task or process: before that one does',
+          'start right before the last process ends; with a task or process: before that one ends',
         ).conflicts(['goto', 'atCrash']),
       )
-      .addOption(new Option('--at-crash', 'begin at the first signal that ends a process').conflicts('goto'))
+      .addOption(new Option('--at-crash', 'start at the first signal that ends a process').conflicts('goto'))
       .addOption(
         new Option(
           '--from <checkpoint>',
-          'begin where this file was written, such as an artifact of `ci`',
+          'start from a checkpoint file, such as an artifact of `ci`',
         ).conflicts(['goto', 'atEnd', 'atCrash']),
       )
-      .option('--as-rr', 'for scripts and front ends written for rr: its prompt, its end of a process'),
+      .option('--as-rr', "for scripts and front ends written for rr: rr's prompt and exit of a process"),
   );
 }
 
@@ -175,14 +174,14 @@ function addDebugCommands(program: Command, io: CommandIo, perform: Perform): vo
   diversionOptions(debugOptions(program.command('gdb')))
     .description('debug a recording in gdb, forwards and backwards')
     .argument('[trace]', TRACE)
-    .argument('[gdb-args...]', 'after --: for gdb')
+    .argument('[gdb-args...]', 'after --: arguments of gdb')
     .option('--gdb <command>', 'the gdb to run', 'gdb')
-    .option('--quiet', 'say nothing but failures')
+    .option('--quiet', 'print only failures')
     .action((trace: string | undefined, gdbArguments: string[], options: GdbOptions) =>
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
         const { gdbCommand } = await import('./commands/gdb.js');
-        // What follows -- may be all that there is.
+        // There may be only arguments after --.
         const isGdbs = Boolean(trace?.startsWith('-'));
         const more = isGdbs ? [trace!, ...gdbArguments] : gdbArguments;
         return gdbCommand(meant(isGdbs ? undefined : trace, io, options), more, options, io, log);
@@ -192,8 +191,11 @@ function addDebugCommands(program: Command, io: CommandIo, perform: Perform): vo
     .description('let debuggers and editors connect to a recording by the gdb remote protocol')
     .argument('[trace]', TRACE)
     .option('--listen <address>', 'PORT, HOST:PORT or the path of a Unix socket; port 0: any', '127.0.0.1:0')
-    .option('--allow-remote', 'listen where other machines can connect: they read all that was recorded')
-    .option('--once', 'leave when the first debugger has gone')
+    .option(
+      '--allow-remote',
+      'listen on an address that other machines can reach: clients can read the whole recording',
+    )
+    .option('--once', 'exit after the first client disconnects')
     .action((trace: string | undefined, options: ServeOptions) =>
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
@@ -203,7 +205,7 @@ function addDebugCommands(program: Command, io: CommandIo, perform: Perform): vo
     );
   addCall(program, io, perform);
   checkpointOptions(program.command('checkpoint'))
-    .description('write checkpoint files, from where later replays and debuggers of the trace begin')
+    .description('write checkpoint files, from which later replays and debuggers can start')
     .argument('[trace]', TRACE)
     .addOption(machineOption())
     .addOption(cpuOption())
@@ -220,7 +222,7 @@ function addCall(program: Command, io: CommandIo, perform: Perform): void {
   traceOptions(
     checkpointFiles(callOptions(program.command('call')))
       .description(
-        'evaluate expressions and call functions of the recorded program where it stood, in a live copy that vanishes',
+        'evaluate expressions and call functions of the recorded program at places of the replay, in a temporary live copy',
       )
       .usage('[options] [trace] <expression...>')
       .argument(
@@ -246,7 +248,7 @@ function addCall(program: Command, io: CommandIo, perform: Perform): void {
 function addTraceCommands(program: Command, io: CommandIo, perform: Perform): void {
   program
     .command('info')
-    .description('what was recorded, where, on what processor')
+    .description('print what was recorded, where, on which processor')
     .argument('[trace]', TRACE)
     .option('--json', 'as JSON')
     .action((trace: string | undefined, options: Omit<InfoOptions, 'trace'>) =>
@@ -260,7 +262,7 @@ function addTraceCommands(program: Command, io: CommandIo, perform: Perform): vo
     .description('print frames')
     .argument('[trace]', TRACE)
     .argument('[range]', 'frames to print: FROM, FROM- or FROM-TO')
-    .option('--json', 'one JSON object a line')
+    .option('--json', 'one JSON object per line')
     .addOption(new Option('--task <tid>', 'only frames of this task').argParser(parseCount))
     .option('--event <kind>', 'only frames of this kind, or of this system call')
     .option('--registers', 'all registers below each frame')
@@ -283,7 +285,7 @@ function addTraceCommands(program: Command, io: CommandIo, perform: Perform): vo
 function addMachineCommands(program: Command, io: CommandIo, perform: Perform): void {
   program
     .command('doctor')
-    .description("what this host's KVM and the emulated machine deliver, and which can replay a trace")
+    .description("what this host's KVM and the emulated machine support, and which can replay a trace")
     .argument('[trace]', 'trace folder')
     .addOption(cpuOption())
     .option('--json', 'as JSON')
@@ -299,21 +301,21 @@ function addMachineCommands(program: Command, io: CommandIo, perform: Perform): 
     .action(() => perform(async () => (await import('./commands/setup.js')).setupCommand(io)));
   const machine = program.command('machine').description('the emulated machine that is kept between replays');
   for (const [verb, text] of [
-    ['start', 'start it, unless it runs'],
-    ['status', 'print what runs'],
-    ['stop', 'stop it, unless somebody uses it'],
+    ['start', 'start it, unless it is running'],
+    ['status', 'print running machines'],
+    ['stop', 'stop it, unless it is in use'],
   ] as const) {
     const command = machine
       .command(verb)
       .description(text)
       .addOption(cpuOption())
       .addOption(new Option('--memory <size>', 'its guest memory').argParser(parseSize))
-      .addOption(new Option('--idle <seconds>', 'leave after so long without use').argParser(parseSeconds))
+      .addOption(new Option('--idle <seconds>', 'exit after this long without use').argParser(parseSeconds))
       .option('--json', 'as JSON')
       .action((options: Omit<MachineCommandOptions, 'verb'>) =>
         perform(async () => (await import('./commands/machine.js')).machineCommand({ verb, ...options }, io)),
       );
-    if (verb === 'stop') command.option('--force', 'also one that somebody uses');
+    if (verb === 'stop') command.option('--force', 'also machines in use');
   }
 }
 
@@ -322,19 +324,19 @@ function versionOfPackage(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** Everything that the command line takes, for the manual page. */
+/** The whole command line, for the manual page. */
 export function commandLineFacts(): { program: CommandFacts; version: string } {
   const program = commandLine(processIo, () => Promise.resolve());
   return { program: describe(program), version: versionOfPackage() };
 }
 
-/** Of Node's own for files and sockets (libuv's pool): it aborts where it cannot have them. */
+/** Threads of libuv's pool, for files and sockets: Node aborts if it cannot create them. */
 const THREADS_OF_NODE = 4;
 
 /**
  * Runs the command line.
  * @param argv arguments after the program's name
- * @returns the exit code; everything is written when it resolves
+ * @returns the exit code; all output is written when it resolves
  */
 export async function main(argv: string[], io: CommandIo = processIo): Promise<number> {
   let exitCode: number = ExitCode.ok;
@@ -355,7 +357,7 @@ export async function main(argv: string[], io: CommandIo = processIo): Promise<n
   }
 }
 
-/** Ends the process for what was thrown where nobody waits for it, in a timer or a socket's listener. */
+/** Ends the process after an uncaught exception, in a timer or a socket's listener. */
 export async function endWith(thrown: unknown): Promise<never> {
   const verbose = process.argv.includes('--verbose');
   process.exit(await reportFailure(processIo, thrown, { json: false, verbose }));

@@ -2,11 +2,11 @@ import fs from 'node:fs';
 import tty from 'node:tty';
 import { OutputClosed, unwritable } from '../engine/base/system-errors.js';
 
-/** What a command may do to the outside; commands take it as an argument so that tests can listen. */
+/** Output and clock of a command; an argument, so that tests can replace it. */
 export interface CommandIo {
-  /** Text to standard output, as it is (no newline added). Throws OutputClosed, E_OUTPUT. */
+  /** Text to standard output, unchanged (no newline added). Throws OutputClosed, E_OUTPUT. */
   out(text: string): void;
-  /** Text to standard error, as it is: messages, which are lost where they cannot be written. Throws nothing. */
+  /** Text to standard error, unchanged: messages, which are dropped if they cannot be written. Does not throw. */
   err(text: string): void;
   /** Bytes to standard output (1) or standard error (2), exactly these and all of them. Throws OutputClosed, E_OUTPUT. */
   bytes(fd: 1 | 2, bytes: Uint8Array): void;
@@ -20,8 +20,9 @@ export interface CommandIo {
 const waiter = new Int32Array(new SharedArrayBuffer(4));
 
 /**
- * Writes all of `bytes`, waiting where a pipe or terminal is full: what a replayed program printed
- * must come out whole and in order whatever the reader's speed. Throws OutputClosed on EPIPE, else E_OUTPUT.
+ * Writes all of `bytes`, waiting while a pipe or terminal is full: the output of a replayed program
+ * must be complete and in order, however slow the reader is. Throws OutputClosed on EPIPE, else
+ * E_OUTPUT.
  */
 export function writeAll(fd: number, bytes: Uint8Array): void {
   let done = 0;
@@ -42,20 +43,20 @@ function message(text: string): void {
   try {
     writeAll(2, Buffer.from(text));
   } catch {
-    // A full disk or a reader that left must not end what goes well; results do not go this way.
+    // A full disk or a closed pipe must not end a successful command; results are not written here.
   }
 }
 
-/** What terminals have that do not say. */
+/** Width of terminals that do not report one. */
 const USUAL_COLUMNS = 80;
 
-/** The width of the terminal; elsewhere what COLUMNS says, else none. */
+/** The width of the terminal; otherwise COLUMNS, else none. */
 function columnsOf(fd: 1 | 2): number {
   const said = Number(process.env.COLUMNS);
   if (!tty.isatty(fd)) return said > 0 ? said : Infinity;
   let own = -1;
   try {
-    // A descriptor of its own: the stream would make ours non-blocking for every holder.
+    // A separate descriptor: the stream would make ours non-blocking for every holder.
     own = fs.openSync(`/proc/self/fd/${fd}`, fs.constants.O_WRONLY | fs.constants.O_NOCTTY);
     const stream = new tty.WriteStream(own);
     const { columns } = stream;

@@ -4,7 +4,7 @@ import { printable } from './printable.js';
 
 const COLUMNS = 3;
 
-/** Where the program is, for people. */
+/** The current position as text. */
 export function formatPosition(position: Position): string {
   const registers = Object.entries(position.registers).map(
     ([name, value]) => `${name.padEnd(8)} ${value.toString(16).padStart(16, '0')}`,

@@ -1,6 +1,6 @@
 import { printable } from '../engine/base/names.js';
 
-/** Names in a trace are whatever bytes somebody chose: control characters must not reach a terminal. */
+/** Names in a trace are untrusted bytes: control characters must not reach a terminal. */
 export { printable };
 
 /** The same for text of several lines. */

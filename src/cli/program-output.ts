@@ -2,7 +2,7 @@ import { StreamCapture } from '../recording/stream-capture.js';
 import type { CommandIo } from './output.js';
 import type { Progress } from './progress.js';
 
-/** The program's output: through to ours byte for byte, or captured for the JSON document. */
+/** The program's output: passed through byte for byte, or captured for the JSON document. */
 export class ProgramOutput {
   readonly captures: { 1: StreamCapture; 2: StreamCapture } | null;
 
@@ -14,7 +14,7 @@ export class ProgramOutput {
     this.captures = json ? { 1: new StreamCapture(), 2: new StreamCapture() } : null;
   }
 
-  /** For a JSON document; null where the output went through. */
+  /** For a JSON document; null if the output was passed through. */
   documents(): { readonly stdout: unknown; readonly stderr: unknown } | null {
     const { captures } = this;
     return captures && { stdout: captures[1].facts(), stderr: captures[2].facts() };

@@ -29,7 +29,7 @@ describe('Progress', () => {
     expect(said).toEqual(['\r\x1b[Kframe 7', '\r\x1b[K', 'revenant: machine started\n']);
   });
 
-  it('goes on while something is waited for, and fits its line', () => {
+  it('is updated while something is waited for, and fits its line', () => {
     vi.useFakeTimers();
     try {
       const { io, said, pass } = listen(true);

@@ -6,8 +6,8 @@ const PLAIN_INTERVAL_MS = 10_000;
 const TICK_MS = 1000;
 
 /**
- * Progress on standard error: one line that is rewritten on a terminal, a plain line now and then
- * elsewhere, nothing when quiet.
+ * Progress on standard error: on a terminal one line that is rewritten, otherwise a plain line from time to time,
+ * nothing when quiet.
  */
 export class Progress {
   readonly #terminal: boolean;
@@ -23,7 +23,7 @@ export class Progress {
     this.#last = io.now();
   }
 
-  /** Shows `text()` if it is time to. Cheap otherwise. */
+  /** Shows `text()` if an update is due. Cheap otherwise. */
   update(text: () => string): void {
     if (this.quiet) return;
     const now = this.io.now();
@@ -38,8 +38,8 @@ export class Progress {
   }
 
   /**
-   * Something is waited for, until anything else is said: on a terminal a line with the time that it takes, which goes
-   * on; elsewhere a line.
+   * Shows that something is being waited for, until the next output: on a terminal a line with the
+   * elapsed time, which is updated; otherwise one line.
    */
   waiting(text: string): void {
     if (!this.#terminal) return this.note(text);
@@ -51,14 +51,14 @@ export class Progress {
     this.#ticking = setInterval(draw, TICK_MS).unref();
   }
 
-  /** Says something that stays, whatever the time, unless quiet. */
+  /** Prints a permanent line immediately, unless quiet. */
   note(text: string): void {
     if (this.quiet) return;
     this.clear();
     this.io.err(`revenant: ${text}\n`);
   }
 
-  /** Removes the line, before other output comes to the terminal and at the end. */
+  /** Removes the line, before other output to the terminal and at the end. */
   clear(): void {
     this.#stopTicking();
     if (!this.#shown) return;

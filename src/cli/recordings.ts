@@ -1,4 +1,4 @@
-/** What commands have in common that open recordings. */
+/** Shared by commands that open recordings. */
 import type { Place } from '../recording/place.js';
 import type { RecordingOptions } from '../recording/open.js';
 import { cacheFolder } from './cache-folder.js';
@@ -7,7 +7,7 @@ import { printable } from './printable.js';
 
 /** Options of the command line. */
 export interface ReplayCommandOptions extends Omit<RecordingOptions, 'cache' | 'checkpoints' | 'stallLimit'> {
-  /** A folder instead of the usual ones; false: none are used. */
+  /** Replaces the default folders; false: none are used. */
   readonly checkpoints?: string | false;
   /** Seconds the guest may run without reaching the next frame. */
   readonly stallLimit: number;
@@ -17,13 +17,13 @@ export interface ReplayCommandOptions extends Omit<RecordingOptions, 'cache' | '
   readonly quiet?: boolean;
 }
 
-/** The same for the recording, with the user's cache. */
+/** The options for `openRecording`, with the user's cache. */
 export const recordingOptions = (options: ReplayCommandOptions): RecordingOptions => ({
   ...options,
   cache: cacheFolder(process.env),
 });
 
-/** Says what may be wrong with a trace. */
+/** Prints warnings about a trace. */
 export const warner =
   (io: CommandIo) =>
   (text: string): void =>

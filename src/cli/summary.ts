@@ -4,7 +4,7 @@ import { countText, durationText, paceText } from '../engine/base/quantities.js'
 import type { RunResult } from '../recording/run.js';
 import { hang } from './table.js';
 
-/** How the program ended, in words. */
+/** How the program ended, as text. */
 function endOf(wait: number | null): string {
   if (wait === null) return 'the trace ends before the program does';
   const signal = wait & 0x7f;
@@ -12,16 +12,15 @@ function endOf(wait: number | null): string {
   return `the program died of ${SIGNAL_NAMES[signal] ?? `signal ${signal}`}`;
 }
 
-/** Microseconds a frame, or 0 before the first. */
+/** Microseconds per frame, or 0 before the first. */
 export function microsPerFrame({ startFrame, frameTime, seconds }: RunResult): number {
   const frames = frameTime - startFrame;
   return frames <= 0 ? 0 : (seconds * 1e6) / frames;
 }
 
 /**
- * What a finished replay says on standard error.
- * @param seconds of the command so far: starting, finding a machine and giving it back are part of them
- * @param width characters of a line
+ * The summary of a finished replay on standard error. @param seconds of the command so far,
+ * including starting, leasing a machine and releasing it @param width characters of a line
  */
 export function summary(result: RunResult, seconds: number, width = Infinity): string {
   const tasks = countText(result.stats?.tasks ?? 0, 'task');
@@ -40,7 +39,7 @@ export function summary(result: RunResult, seconds: number, width = Infinity): s
     ...(lost < 0
       ? []
       : [
-          `another program took the processor's counter; from frame ${lost + 1} on ticks were counted by breakpoints`,
+          `another program took the processor's counter; from frame ${lost + 1} on ticks were counted with breakpoints`,
         ]),
     ...(machine
       ? [

@@ -1,6 +1,6 @@
-/** Text in columns, as wide as there is room. */
+/** Text in aligned columns. */
 
-/** Columns that a wrapped cell must have at least; with less room it stands below, indented. */
+/** Minimum width of a wrapped cell; with less room it is printed below, indented. */
 const LEAST = 24;
 const BELOW = 4;
 
@@ -24,7 +24,7 @@ export function wrapText(text: string, width: number): string[] {
   return [...lines, line];
 }
 
-/** The same with what stands before the first line; the others are indented as far. */
+/** The same after a prefix; further lines are indented as far. */
 export function hang(before: string, text: string, width = Infinity): string {
   const indent = ' '.repeat(before.length);
   return wrapText(text, width - before.length)
@@ -49,7 +49,7 @@ export function formatTable(rows: string[][], { right = [], width }: TableOption
 
 export interface Column {
   readonly width: number;
-  /** Numbers stand at its right edge. */
+  /** Numbers are right-aligned. */
   readonly right: boolean;
 }
 

@@ -50,7 +50,7 @@ it("takes rr's latest trace where none is named, and says so", () => {
   const environment = { XDG_DATA_HOME: path.join(root, 'new') };
   expect(resolve(undefined, environment)).toEqual([latest, [`rr's latest trace: ${latest}`]]);
   expect(() => resolve(undefined, { HOME: path.join(root, 'empty') })).toThrow(
-    /No trace is named, and rr has none here: .*empty\/\.local\/share\/rr\/latest-trace/,
+    /No trace is given, and rr has none here: .*empty\/\.local\/share\/rr\/latest-trace/,
   );
 });
 
@@ -63,23 +63,24 @@ it("takes names of rr's traces, those of folders here first", () => {
   expect(resolve('ls-0', environment)[0]).toBe('ls-0');
 });
 
-it('names what lies below a folder that is no trace', () => {
+it('lists traces below a folder that is not a trace', () => {
   const many = path.join(root, 'many');
   expect(() => resolve(many, {})).toThrow(
     expect.objectContaining({
       code: 'E_TRACE_MISSING',
-      message: `${many} is no trace, but holds traces: ${many}/a, ${many}/b/c, ${many}/b/d, ....`.replace(
-        '....',
-        '...' + '.',
-      ),
+      message:
+        `${many} is not a trace, but contains traces: ${many}/a, ${many}/b/c, ${many}/b/d, ....`.replace(
+          '....',
+          '...' + '.',
+        ),
       hint: expect.stringContaining(`revenant replay --all ${many}`) as string,
     }),
   );
-  // Not a collection either: who opens it says what is wrong.
+  // Not a collection either: opening it reports the error.
   expect(resolve(path.join(root, 'empty'), {})[0]).toBe(path.join(root, 'empty'));
 });
 
-it('tells a trace from an expression', () => {
+it('distinguishes a trace from an expression', () => {
   const environment = { XDG_DATA_HOME: path.join(root, 'new') };
   for (const argument of ['traces/tree', './x', '/tmp/trace', '../a', 'bash-1', root])
     expect(namesTrace(argument, environment), argument).toBe(true);

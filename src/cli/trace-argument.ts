@@ -1,4 +1,4 @@
-/** What TRACE on a command line means: a folder, rr's name of one, or, left out, what rr recorded last. */
+/** Resolves TRACE on a command line: a folder, a name as rr uses it, or, if omitted, rr's latest trace. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { RevenantError } from '../engine/base/errors.js';
@@ -20,14 +20,14 @@ export function rrFolder(environment: NodeJS.ProcessEnv): string {
 
 export interface Surroundings {
   readonly environment: NodeJS.ProcessEnv;
-  /** Told which trace was chosen where none was named. */
+  /** Called with the chosen trace if none was named. */
   note(text: string): void;
 }
 
 /**
- * The folder that is meant. Without a name: rr's latest trace; a name without `/` that is no folder here is looked for
- * among rr's traces, as rr does. Throws E_TRACE_MISSING where rr has none, and where the folder holds traces but is
- * none.
+ * The trace folder. Without a name: rr's latest trace; a name without `/` that is not a folder here
+ * is searched among rr's traces, as rr does. Throws E_TRACE_MISSING if rr has none, and if the
+ * folder contains traces but is not one.
  */
 export function traceArgument(named: string | undefined, { environment, note }: Surroundings): string {
   const rr = rrFolder(environment);
@@ -36,8 +36,8 @@ export function traceArgument(named: string | undefined, { environment, note }: 
     if (!isFolder(latest))
       throw new RevenantError(
         'E_TRACE_MISSING',
-        `No trace is named, and rr has none here: there is no folder ${printable(latest)}.`,
-        'Name a trace folder. rr keeps its traces where _RR_TRACE_DIR says.',
+        `No trace is given, and rr has none here: there is no folder ${printable(latest)}.`,
+        'Name a trace folder. rr keeps its traces in _RR_TRACE_DIR.',
       );
     const folder = fs.realpathSync(latest);
     note(`rr's latest trace: ${printable(folder)}`);
@@ -51,24 +51,26 @@ export function traceArgument(named: string | undefined, { environment, note }: 
   return named;
 }
 
-/** Whether the first of several arguments is a trace; else it belongs to what follows, and rr's latest is meant. */
+/**
+ * Whether the first of several arguments is a trace; otherwise it is part of the rest, and the trace is rr's latest.
+ */
 export function namesTrace(argument: string, environment: NodeJS.ProcessEnv): boolean {
   const looksLikePath = /^(\.{0,2}|~|[\w.@+-]+)\/[\w.@+/-]*$/.test(argument);
   return looksLikePath || fs.existsSync(argument) || isFolder(path.join(rrFolder(environment), argument));
 }
 
-/** Folders that are looked into for a hint. */
+/** Folders that are searched for a hint. */
 const MOST_FOLDERS = 200;
 const MOST_NAMES = 3;
 
-/** Throws E_TRACE_MISSING if a folder is no trace but holds some. */
+/** Throws E_TRACE_MISSING if a folder is not a trace but contains some. */
 function refuseCollection(folder: string): void {
   const below = someTraces(folder);
   if (below.length === 0 || below[0] === folder) return;
   const some = below.slice(0, MOST_NAMES).map(printable).join(', ');
   throw new RevenantError(
     'E_TRACE_MISSING',
-    `${printable(folder)} is no trace, but holds traces: ${some}${below.length > MOST_NAMES ? ', ...' : ''}.`,
+    `${printable(folder)} is not a trace, but contains traces: ${some}${below.length > MOST_NAMES ? ', ...' : ''}.`,
     `Name one of them; \`revenant replay --all ${printable(folder)}\` replays all of them.`,
   );
 }

@@ -8,7 +8,7 @@ import { recordedFeatures, recordedModel } from './cpu-features.js';
 import { KIND_NAMES } from '../recording/frame-text.js';
 import { processorName } from '../recording/processor.js';
 
-/** Everything `revenant info` says, as data; its JSON form is this object. */
+/** Everything that `revenant info` prints; its JSON form is this object. */
 export interface TraceFacts {
   trace: string;
   traceVersion: number;
@@ -47,7 +47,7 @@ export interface TraceFacts {
   files: { name: string; size: number }[];
 }
 
-/** What the frames, mappings and tasks of a trace add up to. */
+/** Totals of the frames, mappings and tasks of a trace. */
 class Tally {
   frames = 0;
   first = 0;

@@ -1,14 +1,15 @@
 /**
- * Memory that a client asked for in the program: LLDB compiles expressions and puts code and data there (`_M` and `_m`
- * of its packets). A replay has none of it. It is part of every diversion, and kept here from one to the next: clients
- * use what they were given again, long after the diversion that it was for.
+ * Memory that a client allocated in the program: LLDB compiles expressions and stores code and data
+ * there (packets `_M` and `_m`). A replay does not contain it. It is mapped into every diversion,
+ * and kept here between diversions: clients use an allocation again long after the diversion that
+ * it was made for.
  */
 import { gva, type Gva } from '../engine/base/address.js';
 import type { DebugTarget, MutableTarget } from '../engine/target.js';
 import { PacketError } from './packet/fields.js';
 
 const PAGE = 0x1000;
-/** Where programs have nothing, as a rule: above their heap, below their libraries. */
+/** A range that is usually free: above a program's heap, below its libraries. */
 const LOWEST = 0x2000_0000_0000;
 const HIGHEST = 0x5000_0000_0000;
 /** Of all of a session together. */
@@ -28,8 +29,8 @@ export class Allocations {
   private list: Allocation[] = [];
 
   /**
-   * Zeros where the process has nothing mapped now. Throws PacketError where there is no room.
-   * @param diversion the one that is open, which gets it at once
+   * Zeroed memory in an unmapped range of the process. Throws PacketError if there is no room.
+   * @param diversion the open one, which maps it immediately
    */
   allocate(
     target: DebugTarget,
@@ -53,7 +54,7 @@ export class Allocations {
     return allocation.start;
   }
 
-  /** False: there is none at that address. What an open diversion has mapped of it stays until that ends. */
+  /** False: there is none at that address. An open diversion keeps its mapping until it ends. */
   release(pid: number, start: number): boolean {
     const before = this.list.length;
     this.list = this.list.filter((each) => each.pid !== pid || each.start !== start);

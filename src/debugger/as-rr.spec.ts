@@ -1,4 +1,4 @@
-/** Ends, calls and names as rr tells them, for scripts that were written for it. */
+/** Exits, calls and names as rr reports them, for scripts that were written for it. */
 import { describe, expect, it } from 'vitest';
 import { fakeSession, type FakeSession, type Instruction } from '../../test/debugger/fake-target.js';
 import { handlePacket } from './requests/dispatch.js';
@@ -20,7 +20,7 @@ async function start(asRr = true): Promise<FakeSession & { ask(body: string): Pr
 const RUN_TO_FRAME = `vRun;;${Buffer.from('1').toString('hex')}`;
 
 describe('the end of a process', () => {
-  it('is a signal that was not recorded, and then an exit, behind which nobody is there', async () => {
+  it('is a signal that was not recorded, and then an exit, after which no thread exists', async () => {
     const { ask } = await start();
     expect(await ask('vCont;c')).toMatch(/^T09thread:p64\.64;/);
     expect(await ask('qfThreadInfo')).toBe('mp64.64,p64.65');
@@ -63,7 +63,7 @@ describe('a call that ends its process', () => {
     return { ...session, reply: await session.ask('vCont;c') };
   };
 
-  it('leaves the replay where it stood', async () => {
+  it('does not move the replay', async () => {
     const { ask, reply, diversions, said } = await call(false);
     expect(reply).toMatch(/^T00thread:p64\.64;.*10:0000400000000000;/);
     expect(diversions[0].closed).toBe(true);
@@ -71,7 +71,7 @@ describe('a call that ends its process', () => {
     expect(await ask('p0')).toBe('6400000000000000');
   });
 
-  it('is a process that is gone, as rr tells it, and there again at its breakpoints', async () => {
+  it('is an exited process, as in rr, and exists again at its breakpoints', async () => {
     const { ask, reply } = await call(true);
     expect(reply).toBe('X09;process:64');
     expect(await ask('qfThreadInfo')).toBe('mp64.64,p64.65');
@@ -97,7 +97,7 @@ it('a process goes no farther than to right before it executes another program',
   expect(await handlePacket(usual, 'vCont;c')).toMatch(/^T05exec:/);
 });
 
-it('names of threads are what gdb shows in parentheses, and Ctrl-C is no signal', async () => {
+it('names of threads are shown by gdb in parentheses, and Ctrl-C is not a signal', async () => {
   const { ask, session, target } = await start();
   expect(await ask('qXfer:threads:read::0,1000')).toContain('<thread id="p64.65">worker</thread>');
   target.endless = true;

@@ -1,6 +1,7 @@
 /**
- * The breakpoints and watchpoints that gdb wants. gdb takes all of them out at each stop and puts them in again
- * before it goes on; so what is wanted is kept here, and the target is told of differences only, before it runs.
+ * The breakpoints and watchpoints that gdb has set. gdb removes all of them at each stop and
+ * inserts them again before it continues; so the wanted set is kept here, and the target gets only
+ * differences, before it runs.
  */
 import { gva, USER_END } from '../engine/base/address.js';
 import type { Breakpoint, DebugTarget, WatchAccess, Watchpoint } from '../engine/target.js';
@@ -19,7 +20,10 @@ interface Wanted {
   readonly length: number;
   /** null: a breakpoint. */
   readonly access: WatchAccess | null;
-  /** Asked for as a hardware breakpoint: how the target does it is its affair, but gdb wants the same word back. */
+  /**
+   * Requested as a hardware breakpoint: the target may implement it otherwise, but gdb expects the same type in stop
+   * replies.
+   */
   readonly hardware: boolean;
   readonly conditions: string;
 }
@@ -36,7 +40,7 @@ const ACCESS: Readonly<Record<string, WatchAccess | null>> = {
   4: 'access',
 };
 
-/** `TYPE,ADDRESS,KIND[;CONDITIONS]`, behind the letter of a `Z` or `z` packet. Throws PacketError. */
+/** `TYPE,ADDRESS,KIND[;CONDITIONS]`, after the letter of a `Z` or `z` packet. Throws PacketError. */
 function parseRequest(text: string, pid: number | null): Wanted | null {
   const [place, conditions] = split(text, ';');
   const [type, addressText, kindText] = place.split(',');
@@ -63,7 +67,7 @@ export class BreakpointTable {
     return true;
   }
 
-  /** A `z` packet's contents; to remove what is not there is no error. */
+  /** A `z` packet's contents; removing an absent one is not an error. */
   remove(text: string, pid: number | null): boolean {
     const wanted = parseRequest(text, pid);
     if (wanted) this.wanted.delete(keyOf(wanted));
@@ -79,7 +83,7 @@ export class BreakpointTable {
     this.wanted.clear();
   }
 
-  /** What a stop at a breakpoint there is called; null where gdb has none, and would not believe it. */
+  /** The stop reason for a breakpoint there; null if gdb has none, and would ignore it. */
   kindAt(address: number): 'swbreak' | 'hwbreak' | null {
     let kind: 'swbreak' | null = null;
     for (const wanted of this.wanted.values()) {
@@ -104,7 +108,7 @@ export class BreakpointTable {
     }
   }
 
-  /** Leaves a target without any; they are wanted all the same. */
+  /** Removes all from a target; they remain in the wanted set. */
   withdraw(target: DebugTarget): void {
     for (const item of this.installed.get(target)?.values() ?? []) withdraw(target, item);
     this.installed.delete(target);

@@ -1,4 +1,4 @@
-/** What a client changes in a diversion: for a call of its own, or for the user. */
+/** A client's changes in a diversion: for its own call, or for the user. */
 import { describe, expect, it } from 'vitest';
 import { Reg, setRegister } from '../engine/base/registers.js';
 import { fakeSession, type FakeSession, type Instruction } from '../../test/debugger/fake-target.js';
@@ -18,13 +18,13 @@ async function start(): Promise<FakeSession & { ask: Ask }> {
 const monitor = (text: string): string => `qRcmd,${Buffer.from(text).toString('hex')}`;
 
 describe('diversions', () => {
-  it('stay with what the user has changed, which is told once, and are given up for the way back', async () => {
+  it('are kept with the changes of the user, which is reported once, and discarded when running backwards', async () => {
     const { ask, diversions, said } = await start();
     await ask('M1000,2:abcd');
     await ask('vCont;s:p64.64');
     await ask('vCont;s:p64.64');
     expect(said()).toBe(
-      '[diversion: the program runs on with what was changed; back to the replay with: monitor diversion end]\n',
+      '[diversion: the program continues with the changes; back to the replay with: monitor diversion end]\n',
     );
     expect(await ask('m1000,2')).toBe('abcd');
     expect(await ask('bs')).toMatch(/^T00/);
@@ -33,11 +33,11 @@ describe('diversions', () => {
     await ask('vCont;s:p64.64');
     await ask('P0=ff00000000000000');
     await ask('bs');
-    expect(said()).toMatch(/what was changed is gone, the replay goes back/);
+    expect(said()).toMatch(/changes are discarded, the replay goes back/);
     expect(diversions.map(({ closed }) => closed)).toEqual([true, true]);
   });
 
-  it('are over when the registers are back as they were, whatever order they come in', async () => {
+  it('end when the registers are restored, in any order', async () => {
     const { ask, diversions } = await start();
     await ask('P7=0000000000000000');
     await ask('P0=ff00000000000000');
@@ -49,7 +49,7 @@ describe('diversions', () => {
     expect(diversions[0].closed).toBe(true);
   });
 
-  it('are over, too, where they began behind a system call that the replay is inside of', async () => {
+  it('end, too, if they began after a system call that the replay is inside of', async () => {
     const { ask, diversions, target } = await start();
     target.completed = target.registers(100);
     setRegister(target.completed, Reg.rax, 101n);

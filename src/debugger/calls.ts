@@ -1,4 +1,4 @@
-/** Calls that gdb makes in a diversion, told from what the user changes there. */
+/** Calls that gdb makes in a diversion, as distinguished from changes by the user. */
 import { memoryOf, readWord } from '../engine/base/memory-values.js';
 import type { RevenantError } from '../engine/base/errors.js';
 import { Reg, getUnsigned, type RegisterWords } from '../engine/base/registers.js';
@@ -17,44 +17,44 @@ export interface PreparedCall {
 
 /** A task whose registers gdb has written. */
 export interface WrittenTask {
-  /** What they were before, as gdb knows them. */
+  /** Their previous values, as read by gdb. */
   readonly before: RegisterWords;
   /** The same as the diversion had them: it has completed system calls that the replay is inside of. */
   readonly own: RegisterWords;
-  /** The call that they were written for; null: the user's change, as far as is known. */
+  /** The call that they were written for; null: presumably a change by the user. */
   call: PreparedCall | null;
 }
 
 export interface Lender {
   /** The diversion has stopped; registers and memory are those of the stop. */
   note(stop: DebugStop): void;
-  /** It cannot run on: the machine is lost, or a defect. */
+  /** It cannot continue: the machine was lost, or an internal error. */
   failed(error: RevenantError): void;
 }
 
 export interface Diversion {
   readonly target: MutableTarget;
-  /** Where what calls print stays until they have returned; null: nobody looks. */
+  /** Collects the output of calls until they return; null: not collected. */
   readonly buffers: OutputBuffers | null;
-  /** Begun by a command, so that only a command ends it; else by a write, and over when nothing is left of that. */
+  /** Begun by a command, so that only a command ends it; else by a write, and ended when that is undone. */
   explicit: boolean;
   /** Why it cannot run on, once it cannot. */
   over: string | null;
-  /** It has run and stopped: what gdb knows of registers is the diversion's, not the replay's any more. */
+  /** It has run and stopped: gdb's registers are now the diversion's, not the replay's. */
   ran: boolean;
   /** Memory has been written that no call of gdb's needs: by the user. */
   changed: boolean;
-  /** Tasks whose registers gdb has written and not put back. */
+  /** Tasks whose registers gdb has written and not restored. */
   readonly written: Map<number, WrittenTask>;
-  /** The task whose registers were written last and which has not stopped since. */
+  /** The task whose registers were written last, unless it has stopped since. */
   lastWritten: number | null;
   /** Where gdb may write next for a call: what the last call returned is memory that gdb has allocated. */
   allocated: bigint | null;
-  /** Set where the diversion is somebody else's: who closes it, takes its output, and wants to know how runs ended. */
+  /** Set if the diversion has another owner, which closes it, takes its output, and is notified how runs ended. */
   readonly lent?: Lender;
 }
 
-/** Below the stack pointer of functions that call no others (System V ABI): what gdb pushes lies below that. */
+/** Below the stack pointer of functions that call no others (System V ABI): gdb pushes below that. */
 const RED_ZONE = 128;
 /** More than gdb ever pushes. */
 const PUSHED = 8 << 20;
@@ -91,7 +91,7 @@ export function noteMemory(diversion: Diversion, tid: number, address: number, s
   if (!isPushed && !isAllocated) diversion.changed = true;
 }
 
-/** The task of the diversion that is to run first: gdb names none where all run, but it has prepared one. */
+/** The task of the diversion that must run first: gdb names none when it resumes all, but it has prepared one. */
 export const preparedTask = ({ lastWritten, written }: Diversion): number | null =>
   lastWritten !== null && written.has(lastWritten) ? lastWritten : null;
 
@@ -118,7 +118,7 @@ export function callReturned({ target, written }: Diversion, stop: DebugStop): P
   return getUnsigned(target.registers(stop.tid), Reg.rsp) === call.stack ? call : null;
 }
 
-/** A call has begun and not come back. */
+/** A call has begun and not returned. */
 export const isInCall = ({ written }: Diversion): boolean =>
   [...written.values()].some(({ call }) => call !== null);
 
@@ -129,7 +129,7 @@ export const hasChanges = ({ changed, written }: Diversion): boolean =>
 /** Bits of eflags that stepping leaves: TF and RF. */
 const STEPPING_FLAGS = 0x1_0100;
 
-/** orig_rax does not count: gdb writes -1 to it when it changes rip, so that no system call is restarted. */
+/** orig_rax is ignored: gdb writes -1 to it when it changes rip, so that no system call is restarted. */
 export function sameRegisters(a: RegisterWords, b: RegisterWords): boolean {
   for (let slot = 0; slot * 2 < a.length; slot++) {
     const ignored = slot === Reg.orig_rax ? ~0 : slot === Reg.eflags ? STEPPING_FLAGS : 0;

@@ -13,8 +13,8 @@ const MAY_TALK = /^(?:vCont;|[cCsS]$|[CS][0-9a-f]|b[cs]$|qRcmd,)/;
 /** LLDB sends these as plain requests, too, and would take console output for their answer. */
 const REVERSE = /^b[cs]$/;
 /**
- * How often a client that waits hears something. gdb gives up after two seconds of silence, but passes over what lies
- * between packets, and then waits anew.
+ * Interval of keep-alive bytes to a waiting client. gdb gives up after two seconds of silence, but
+ * ignores bytes between packets, and restarts its timeout.
  */
 const SIGN_OF_LIFE_MS = 1000;
 /** Bytes of console output a packet. */
@@ -27,7 +27,7 @@ export class Connection {
   private lastSent: Buffer | null = null;
   private busy = false;
   private talking = false;
-  /** Console output that came when none may be sent. */
+  /** Console output that is deferred while none may be sent. */
   private held: Uint8Array[] = [];
   private finish: (error?: unknown) => void = () => {};
 
@@ -38,8 +38,8 @@ export class Connection {
   constructor(private readonly stream: Duplex) {}
 
   /**
-   * Serves until the client goes. What it asks before the session is there waits for that.
-   * Rejects if the session cannot be opened, and with what is a defect of ours.
+   * Serves until the client disconnects. Requests before the session is open wait for it. Rejects
+   * if the session cannot be opened, and with internal errors.
    */
   serve(opening: Promise<Session>): Promise<void> {
     const alive = setInterval(() => this.giveSignOfLife(), SIGN_OF_LIFE_MS);
@@ -71,7 +71,7 @@ export class Connection {
     else void this.work(session);
   }
 
-  /** Nobody listens any more: what runs is to end. */
+  /** The client has disconnected: a running operation must end. */
   private leave(): void {
     this.closed = true;
     if (this.session) this.session.closed = true;

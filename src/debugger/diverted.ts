@@ -7,13 +7,13 @@ import { endOf, exitReply, hereReply, replyOf } from './stops.js';
 
 const SIGKILL = 9;
 
-/** What the diverted program printed goes to the debugger's console. */
+/** The diverted program's output goes to the debugger's console. */
 export function takeOutput(session: Session): void {
   if (!session.diversion || session.diversion.lent) return;
   for (const { bytes } of session.diversion.target.takeOutput()) session.console(bytes);
 }
 
-/** Stops of a task that stands where it can be looked at. */
+/** Stops at which the task can be inspected. */
 const STANDS: ReadonlySet<DebugStop['kind']> = new Set([
   'signal',
   'interrupted',
@@ -30,10 +30,10 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
   const { lent } = diversion;
   lent?.note(stop);
   const say = (text: string): void => (lent ? undefined : session.say(`[diversion: ${text}]`));
-  // gdb leaves its call standing where it is and keeps the registers that would end the diversion.
+  // gdb leaves its call unfinished and keeps the registers whose restoration would end the diversion.
   const tellWayBack = (tid: number): void => {
     if (!lent && isInCall(diversion)) diversion.buffers?.left(tid);
-    // LLDB leaves by itself, as a rule, and says so, and so does gdb where rr has set it so.
+    // LLDB usually unwinds the call itself, and reports it, and so does gdb with rr's settings.
     if (!diversion.explicit && !session.client.isLldb && !session.asRr)
       say('this is inside of a call; back to the replay with: monitor diversion end');
   };
@@ -75,7 +75,7 @@ export function noteDivertedStop(session: Session, stop: DebugStop): string | nu
   }
 }
 
-/** Tells of the code that is mapped by now: libraries that a call has loaded are among it. */
+/** Reports mapped code, including libraries that a call has loaded. */
 function noteMapped({ options, target }: Session, tid: number): void {
   if (!options.mapped) return;
   for (const { prot, file } of target.mappings(tid))
@@ -83,8 +83,8 @@ function noteMapped({ options, target }: Session, tid: number): void {
 }
 
 /**
- * A call has ended its process: nothing is left to look at. gdb gives the call up where it is told that the thread
- * stopped elsewhere, which is where the replay stands.
+ * A call has ended its process, so nothing is left to inspect. gdb abandons the call when the
+ * thread is reported as stopped elsewhere: at the position of the replay.
  */
 function callEnded(session: Session, { written }: Diversion, stop: DebugStop & { kind: 'exited' }): string {
   session.say(`[diversion: process ${stop.pid} ${endOf(stop.status)}; back in the replay, as it was]`);

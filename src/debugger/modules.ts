@@ -13,9 +13,9 @@ export interface LoadedModule {
   readonly path: string;
   /** What is added to the file's addresses. */
   readonly bias: number;
-  /** Address of its dynamic section; 0: it has none. */
+  /** Address of its dynamic section; 0: none. */
   readonly dynamic: number;
-  /** Address of its entry in the dynamic linker's list; 0: not there, or not yet. */
+  /** Address of its entry in the dynamic linker's list; 0: not in it, or not yet. */
   readonly linkMap: number;
   readonly isProgram: boolean;
 }
@@ -26,7 +26,7 @@ const PHDR_BYTES = 56;
 const PT = { load: 1, dynamic: 2, phdr: 6 } as const;
 const DT_DEBUG = 21;
 const DYNAMIC_BYTES = 16;
-/** More headers, entries or libraries than these are no program's. */
+/** Limits of headers, entries and libraries: more are not plausible. */
 const [MOST_HEADERS, MOST_ENTRIES, MOST_LIBRARIES] = [64, 256, 4096];
 
 type Read = (address: number, length: number) => DataView | null;
@@ -83,7 +83,7 @@ function programPlacement(target: DebugTarget, tid: number, pid: number): Placem
   return placement(reader(target, tid), Number(headers), Number(count), null);
 }
 
-/** Where the program's dynamic section holds the address of the dynamic linker's r_debug; 0: nowhere. */
+/** Where the program's dynamic section has the address of the dynamic linker's r_debug; 0: nowhere. */
 export function debugEntry(target: DebugTarget, tid: number, pid: number): number {
   const dynamic = programPlacement(target, tid, pid)?.dynamic ?? 0;
   const read = reader(target, tid);
@@ -96,7 +96,7 @@ export function debugEntry(target: DebugTarget, tid: number, pid: number): numbe
   return 0;
 }
 
-/** Where the dynamic linker tells debuggers of changes to its list (r_brk), if it has said so; 0: nowhere. */
+/** The address at which the dynamic linker notifies debuggers of changes to its list (r_brk); 0: not set yet. */
 export function changeAddress(target: DebugTarget, tid: number, pid: number): number {
   const read = reader(target, tid);
   const rDebug = read(debugEntry(target, tid, pid), 8);
@@ -124,7 +124,9 @@ function linkMaps(target: DebugTarget, tid: number, pid: number): Map<number, nu
   return found;
 }
 
-/** The program first, which clients take for it where they know of none; the others in order of their addresses. */
+/**
+ * The program first, since clients take the first for it if they know none; the others in order of their addresses.
+ */
 export function loadedModules(target: DebugTarget, tid: number, pid: number): LoadedModule[] {
   const mappings = target.mappings(tid);
   const code = new Set(mappings.filter(({ prot }) => prot & Prot.exec).map(({ file }) => file?.path));

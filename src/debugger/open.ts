@@ -31,8 +31,8 @@ export interface DebuggedRecording extends OpenedSession {
 }
 
 /**
- * Opens a session of its own, with a machine of its own, at the place where debugging begins. What the program prints
- * goes to the debugger's console, once it is there. Throws RevenantError.
+ * Opens a separate session, with its own machine, at the place where debugging begins. The
+ * program's output goes to the debugger's console, once it is connected. Throws RevenantError.
  */
 export async function openSession(context: OpenSessionContext): Promise<DebuggedRecording> {
   const { start, turns = uninterrupted } = context;

@@ -1,6 +1,6 @@
 import type { DebugTarget } from '../engine/target.js';
 
-/** Type of the auxiliary vector's entry that tells where the program's headers are mapped (elf.h). */
+/** Type of the auxiliary vector's entry with the address of the program's headers (elf.h). */
 export const AT_PHDR = 3n;
 
 /** The value of an entry of an auxiliary vector, or null. */
@@ -13,8 +13,8 @@ export function auxiliary(auxv: Uint8Array, type: bigint): bigint | null {
 }
 
 /**
- * The file that a process runs, as its mappings name it: what was executed may have been a link, such as
- * /proc/self/exe or /bin/sh. The name that was executed where the mappings do not tell.
+ * The file that a process runs, from its mappings: the executed name may have been a link, such as
+ * /proc/self/exe or /bin/sh. The executed name if the mappings do not contain it.
  */
 export function programOf(target: DebugTarget, pid: number): string {
   const { path, auxv } = target.executable(pid);

@@ -1,4 +1,4 @@
-/** Running: what gdb asks for, what the target does, and which of its stops gdb is told of. */
+/** Resuming: gdb's request, the target's run, and which of its stops are reported to gdb. */
 import { gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { getRegister, Reg } from '../engine/base/registers.js';
@@ -13,7 +13,7 @@ import { callBegins, callReturned, hasChanges, isInCall, type Diversion } from '
 import type { Session } from './session.js';
 import { edgeReply, endOf, exitReply, hereReply, replyOf, vforkDoneReply } from './stops.js';
 
-/** What gdb can be told of; a vfork's end shows in the child's exec. */
+/** Events that can be reported to gdb; the end of a vfork is implied by the child's exec. */
 function lifecycleKinds(session: Session): LifecycleKind[] {
   const { features } = session.client;
   const kinds: LifecycleKind[] = [];
@@ -56,7 +56,7 @@ export async function resume(session: Session, request: RunRequest): Promise<str
     if (diversion) await afterStop(session, diversion, stop);
     const reply = diversion ? noteDivertedStop(session, stop) : await judge(session, stop, request);
     if (reply !== null) return remember(session, reply);
-    // A signal that gdb does not want to hear of is the program's all the same.
+    // A signal that is not reported to gdb is still delivered to the program.
     next = {
       ...request,
       ...(stop.kind === 'signal' ? { tid: stop.tid, signal: stop.signal } : { signal: 0 }),
@@ -85,7 +85,7 @@ async function runOnce(
   }
 }
 
-/** A diversion was lost with its machine: the replay stands where it was begun, on another machine. */
+/** A diversion was lost with its machine: the replay is at its starting point, on another machine. */
 async function leaveLost(session: Session, loss: RevenantError): Promise<null> {
   try {
     await session.recover(loss);
@@ -97,7 +97,7 @@ async function leaveLost(session: Session, loss: RevenantError): Promise<null> {
   return null;
 }
 
-/** Where it stands is all that can be said. */
+/** Only the position can be reported. */
 function giveUp(session: Session, again: RevenantError | null): string {
   if (again) session.failure(again);
   return remember(session, hereReply(session));
@@ -106,20 +106,21 @@ function giveUp(session: Session, again: RevenantError | null): string {
 const WAY_BACK = 'back to the replay with: monitor diversion end';
 
 /**
- * A diversion is about to run: for a call that gdb has prepared, or on with what the user has changed, which is said once.
- * Backwards there is nothing in it: changes with which only calls have run are given up for that.
+ * A diversion is about to run: for a call that gdb has prepared, or with the user's changes, which
+ * is reported once. A diversion cannot run backwards: if only calls have run in it, the changes are
+ * discarded.
  */
 async function beforeRun(session: Session, diversion: Diversion, { direction }: RunRequest): Promise<void> {
   if (direction === 'backward') {
     if (diversion.explicit || isInCall(diversion)) return;
-    session.say('[diversion: what was changed is gone, the replay goes back as recorded]');
+    session.say('[diversion: changes are discarded, the replay goes back as recorded]');
     return session.endDiversion();
   }
   const caller = callBegins(diversion, session.breakpoints);
   if (caller !== null) return withBuffers(session, diversion, 'before', caller);
   if (!diversion.explicit && hasChanges(diversion)) {
     diversion.explicit = true;
-    session.say(`[diversion: the program runs on with what was changed; ${WAY_BACK}]`);
+    session.say(`[diversion: the program continues with the changes; ${WAY_BACK}]`);
   }
   if (diversion.explicit && !diversion.lent && !isInCall(diversion)) diversion.buffers?.runsOn();
 }
@@ -139,7 +140,7 @@ async function withBuffers(
   takeOutput(session);
 }
 
-/** A call that has returned may have given gdb memory, which it then fills; and have printed. */
+/** A call that has returned may have allocated memory, which gdb then fills, and may have printed. */
 async function afterStop(session: Session, diversion: Diversion, stop: DebugStop): Promise<void> {
   diversion.ran = true;
   if (stop.kind !== 'step' || stop.tid === diversion.lastWritten) diversion.lastWritten = null;
@@ -148,7 +149,7 @@ async function afterStop(session: Session, diversion: Diversion, stop: DebugStop
   await withBuffers(session, diversion, 'after', stop.tid);
 }
 
-/** One that a command began is left by a command; one that a call began has nothing more to give. */
+/** A diversion that a command began is ended by a command; one that a call began is no longer needed. */
 function leaveOver(session: Session, explicit: boolean, over: string): string {
   if (explicit)
     return refuse(session, `[diversion: it cannot go on: ${over} Leave it with: monitor diversion end]`);
@@ -156,7 +157,7 @@ function leaveOver(session: Session, explicit: boolean, over: string): string {
   return refuse(session, '[diversion: left; back in the replay, as it was]');
 }
 
-/** Polls what is under way to its stop, with turns for Ctrl-C in between. */
+/** Polls the current operation until it stops, with turns for Ctrl-C in between. */
 export async function poll(session: Session, target = session.target): Promise<DebugStop> {
   const stop = await untilStop(target, () => turnOf(session, target));
   takeOutput(session);
@@ -171,7 +172,7 @@ async function turnOf(session: Session, target: DebugTarget): Promise<void> {
 
 const edgeOf = ({ direction }: RunRequest): 'begin' | 'end' => (direction === 'forward' ? 'end' : 'begin');
 
-/** As rr tells it, a process has left when it is run beyond its end. */
+/** With rr's semantics, a process exits when it is run past its end. */
 function edgeAgain(session: Session): string {
   const { edge, target } = session;
   if (!session.asRr || edge !== 'end') return edgeReply(session, edge ?? 'begin', target.currentTid);
@@ -227,14 +228,14 @@ function judge(
 }
 
 /**
- * LLDB learns of libraries by a breakpoint in the dynamic linker, which it passes over by itself, but not where its
- * front ends send `bc` as a plain request.
+ * LLDB detects libraries by a breakpoint in the dynamic linker, which it continues over by itself,
+ * except when its front ends send `bc` as a raw packet.
  */
 function isOwnBreakpoint(session: Session, { tid, address }: DebugStop & { address: number }): boolean {
   return session.client.isLldb && changeAddress(session.target, tid, session.pidOf(tid)) === address;
 }
 
-/** Backwards at a fork: if gdb holds nothing that lived before, its history begins here. */
+/** Backwards at a fork: if gdb is attached to no process that existed before, its history begins here. */
 function birth(session: Session, childTid: number): Promise<string> | null {
   const child = session.taskOf(childTid);
   if (!child || !session.attached.has(child.pid)) return null;
@@ -242,7 +243,7 @@ function birth(session: Session, childTid: number): Promise<string> | null {
   return others ? null : edgeReached(session, 'begin', childTid);
 }
 
-/** Of a client that stood at the very end when it ran, nothing would be left: the program stays right before it. */
+/** For a client that was at the very end, nothing would be left: the program stays right before it. */
 async function edgeReached(session: Session, edge: 'begin' | 'end', tid: number): Promise<string> {
   if (session.tasks().length === 0) await (edge === 'end' ? beforeLastEnd(session) : toBirth(session));
   session.edge = edge;
@@ -250,7 +251,10 @@ async function edgeReached(session: Session, edge: 'begin' | 'end', tid: number)
   return session.tasks().length === 0 ? exitReply(session, pid, 0) : edgeReply(session, edge, tid);
 }
 
-/** Before the processes that gdb holds there is nothing for it: it is left where the first of them begins to exist. */
+/**
+ * Before the processes that gdb is attached to exist, there is nothing to show: stops where the first of them starts to
+ * exist.
+ */
 async function toBirth(session: Session): Promise<void> {
   const first = firstBirth(session);
   if (!first) return;
@@ -259,7 +263,7 @@ async function toBirth(session: Session): Promise<void> {
   session.select(first.pid);
 }
 
-/** Of the processes that gdb holds, the one that begins to exist first, and at which frame. */
+/** The attached process that starts to exist first, and its frame. */
 function firstBirth(session: Session): { pid: number; frame: number } | null {
   let first: { pid: number; frame: number } | null = null;
   for (const pid of session.attached) {
@@ -269,7 +273,9 @@ function firstBirth(session: Session): { pid: number; frame: number } | null {
   return first;
 }
 
-/** Before the first program nobody exists: it goes on to where the first process that gdb holds begins. Whether it was there. */
+/**
+ * Before the first program no task exists: runs to where the first attached process starts. Returns whether it had to.
+ */
 async function behindFirstBirth(session: Session): Promise<boolean> {
   const { replay } = session;
   const asked = replay.frameTime;
@@ -290,7 +296,10 @@ function forked(session: Session, stop: DebugStop & { child: number }): string |
   return replyOf(session, stop);
 }
 
-/** gdb waits with the parent of a vfork whose child it let go: it must hear that the child has left the memory. */
+/**
+ * gdb holds the parent of a vfork whose child it detached from: it must be notified when the child no longer shares the
+ * memory.
+ */
 function vforkDone(session: Session, child: number): string | null {
   const parent = session.vforks.get(child);
   session.vforks.delete(child);
@@ -298,7 +307,7 @@ function vforkDone(session: Session, child: number): string | null {
   return vforkDoneReply(session, parent.tid);
 }
 
-/** gdb is told in both directions which program a process now runs. */
+/** In both directions gdb is notified of the program that a process now runs. */
 function executed(
   session: Session,
   stop: DebugStop & { kind: 'exec' },
@@ -309,7 +318,7 @@ function executed(
   const done = backward ? null : vforkDone(session, pid);
   if (done !== null) return done;
   if (!concerns || !session.client.features.has('exec-events')) return null;
-  // What was executed before debugging began is gone over again, from where its process begins to exist.
+  // Execs before the start of debugging are found by another pass, from where the process starts to exist.
   const isNew = session.replay.frameTime > session.startFrame;
   if (session.asRr && !backward && isNew) return beforeExec(session, stop.tid);
   const path = programOf(session.target, pid);
@@ -317,7 +326,7 @@ function executed(
   return replyOf(session, { ...stop, path });
 }
 
-/** In rr's telling a process goes no farther than to right before it executes another program, however it is run. */
+/** With rr's semantics a process stops right before it executes another program. */
 async function beforeExec(session: Session, tid: number): Promise<string> {
   const { replay } = session;
   const frame = replay.frameTime;
@@ -328,8 +337,9 @@ async function beforeExec(session: Session, tid: number): Promise<string> {
 }
 
 /**
- * While gdb holds another process that lives, it is told of the exit. After the last one there is nothing left to
- * look at or to go back from: the program is left standing right before it, with all threads that end together.
+ * While gdb is attached to another live process, the exit is reported. After the last exit nothing
+ * could be inspected or run backwards: the program stops right before it, with all threads that end
+ * together.
  */
 async function exited(session: Session, stop: DebugStop & { kind: 'exited' }): Promise<string | null> {
   const done = vforkDone(session, stop.pid);
@@ -342,7 +352,7 @@ async function exited(session: Session, stop: DebugStop & { kind: 'exited' }): P
   return edgeReached(session, 'end', session.currentTask().tid);
 }
 
-/** Threads of a process that end together do so one by one: goes back to before the first of them. */
+/** Threads of a process that end together do so in several frames: goes back to before the first of them. */
 async function beforeEndOf(session: Session, { pid }: { pid: number }): Promise<void> {
   const { replay, facts } = session;
   const end = replay.frameTime + 1;
@@ -354,8 +364,8 @@ async function beforeEndOf(session: Session, { pid }: { pid: number }): Promise<
 }
 
 /**
- * Runs to a place that `begin` started towards: a jump in time, not a request of gdb's to run. gdb is told where it is
- * when it next runs: see `Session.pending`.
+ * Completes a run to a place that `begin` started: a jump in time, not a run requested by gdb. gdb
+ * gets the position when it next runs: see `Session.pending`.
  */
 export async function jump(session: Session, begin: () => void): Promise<void> {
   leaveCall(session);
@@ -373,8 +383,8 @@ export async function jump(session: Session, begin: () => void): Promise<void> {
 }
 
 /**
- * The same to a place as people write it. Throws PacketError where there is no such place, or Ctrl-C comes: the program
- * then stands where it stood.
+ * The same for a place in the user's notation. Throws PacketError if there is no such place, or on Ctrl-C: the program
+ * has then not moved.
  */
 export async function jumpTo(session: Session, place: string): Promise<void> {
   const { replay } = session;
@@ -393,8 +403,7 @@ export async function jumpTo(session: Session, place: string): Promise<void> {
 }
 
 /**
- * Behind the last end there is nothing that gdb could look at, or go back from: it is left right before that. Whether it
- * was there.
+ * After the last exit nothing could be inspected or run backwards: stops right before it. Returns whether it had to.
  */
 async function beforeLastEnd(session: Session): Promise<boolean> {
   const { replay } = session;
@@ -406,17 +415,17 @@ async function beforeLastEnd(session: Session): Promise<boolean> {
   if (replay.frameTime === asked) return false;
   const last = replay.tasks().at(0);
   if (last) await beforeEndOf(session, last);
-  session.say(`[after frame ${asked} nothing is left of the program: it stands right before its end]`);
+  session.say(`[after frame ${asked} nothing is left of the program: it is stopped right before its end]`);
   return true;
 }
 
-/** To go elsewhere leaves what a call or a change began. Throws PacketError where a command began it. */
+/** A jump ends a diversion that a call or a change began. Throws PacketError if a command began it. */
 export function leaveCall(session: Session): void {
   if (session.diversion?.explicit) throw new PacketError('a diversion is open: end it first');
   session.endDiversion();
 }
 
-/** gdb will be told where the program stands, and first, if it is another program, of that. */
+/** gdb will get the new position, and before it, if the program changed, that program. */
 export function announce(session: Session): void {
   session.pending.length = 0;
   const { pid, tid } = session.currentTask();
@@ -429,6 +438,6 @@ export function announce(session: Session): void {
   session.pending.push(() => arrivalReply(session, tid));
 }
 
-/** gdb shows where a jump in time has led; as rr tells it, an end is one also then. */
+/** gdb shows the place after a jump in time; with rr's semantics an end is reported then, too. */
 export const arrivalReply = (session: Session, tid: number): string =>
   session.edge === null ? hereReply(session, tid) : edgeReply(session, session.edge, tid);

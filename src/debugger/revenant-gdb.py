@@ -5,7 +5,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(os.path.expanduser(__file__))))
-# Nothing is written beside the sources.
+# Do not write bytecode beside the sources.
 written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
 try:
     sys.modules.pop("revenant_gdb", None)

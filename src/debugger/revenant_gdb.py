@@ -10,7 +10,7 @@ import gdb
 
 
 def ask(packet):
-    """The server's answer as text, or None where there is no Revenant at the other end or it is running."""
+    """The server's answer as text, or None if the peer is not Revenant or the program is running."""
     try:
         connection = gdb.selected_inferior().connection
         if not isinstance(connection, gdb.RemoteTargetConnection):
@@ -48,7 +48,7 @@ def prompt(current):
     return None if now is None else "(%s) " % now
 
 
-# What gdb says of every remote target: how files are read, and what the recorder's vDSO lacks.
+# Warnings of gdb for every remote target: file transfer, and missing symbols of rr's vDSO.
 NOISE = re.compile(
     r"Remote debugging using |Reading |warning: File transfers from remote targets|BFD: warning: system-supplied DSO"
     r"|\(No debugging symbols found in "
@@ -140,7 +140,7 @@ def scripts_directories():
 
 
 def script_for(recorded, extension, folders):
-    """The script that gdb would load on this machine for a file of that name, or None: beside it, or in a folder."""
+    """The script that gdb would auto-load on this machine for a file of that name, or None: beside it, or in a folder."""
     places = [recorded + extension] + [folder + recorded + extension for folder in folders]
     return next((place for place in places if os.path.isfile(place)), None)
 
@@ -172,7 +172,7 @@ def revenant_sysroot(sysroot, names):
 
 
 def rust_printers():
-    """What rust-gdb does: the scripts that Rust programs name in .debug_gdb_scripts are found and may be loaded."""
+    """As rust-gdb does: makes the scripts in .debug_gdb_scripts of Rust programs available and allows loading them."""
     homes = ["/usr/lib/rustlib", "/usr/local/lib/rustlib"]
     homes += glob.glob(os.path.expanduser("~/.rustup/toolchains/*/lib/rustlib"))
     for home in homes:
@@ -214,8 +214,8 @@ where the program is: (replay 124), (diversion 124)."""
         gdb.execute("help revenant")
 
 
-# Commands that only answer. gdb prints what a server says letter by letter, and scripts that wait for a number on its
-# terminal take the first digits for it.
+# Commands that only print. gdb prints a server's output character by character, and scripts that
+# wait for a number would take its first digits.
 ANSWERS = {"when", "when-ticks", "when-tid", "when-end", "elapsed-time", "absolute-time", "recording", "moment"}
 
 
@@ -247,7 +247,7 @@ class Monitor(gdb.Command):
 
 
 class Visited:
-    """Tells the server where the user looks around: at prompts behind a stop."""
+    """Notifies the server of places that the user visits: at prompts after a stop."""
 
     stopped = False
 
@@ -283,7 +283,7 @@ class InCode:
 
 
 class Visit(Monitor):
-    """Goes to a place that is remembered already."""
+    """Goes to a place that was saved before."""
 
     def invoke(self, argument, from_tty):
         super().invoke(argument, from_tty)
@@ -299,7 +299,7 @@ class SeekTicks(Monitor):
 
 
 def selected_tid():
-    """The server does not hear of each selection of a thread."""
+    """The server is not notified of each selection of a thread."""
     thread = gdb.selected_thread()
     return str(thread.ptid[1]) if thread else ""
 
@@ -324,7 +324,7 @@ def install():
     Monitor("elapsed-time", "elapsed-time", "Print the seconds since the recording began.")
     Monitor("absolute-time", "absolute-time", "Print the time of the recording by CLOCK_MONOTONIC, in seconds.")
     Monitor("info recording", "recording", "Print the recording's folder.")
-    Monitor("moment", "moment", "Print a name of this very instruction, to be given to goto, --goto or --at anywhere.")
+    Monitor("moment", "moment", "Print a name of the current instruction, for goto, --goto or --at in any replay.")
     Monitor(
         "goto",
         "goto",
@@ -332,7 +332,7 @@ def install():
         "FILE:LINE:HIT, FRAME:TICKS, what moment printed, exit, end or crash.",
     )
     SeekTicks("seek-ticks", "seek-ticks", "seek-ticks TICKS\nGo to the first place where the thread has so many ticks.")
-    Visit("back", "back", "Go to where the program stopped before this place, in the order in which you saw them.")
+    Visit("back", "back", "Go to where the program stopped before this place, in the order of your visits.")
     Visit("forward", "forward", "Go to where the last back went from.")
     Monitor("frames", "frames", "frames [FROM[-TO]]\nPrint what was recorded, around here or from FROM.")
     Monitor("tasks", "tasks", "List every task of the recording that exists here.")

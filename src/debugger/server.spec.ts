@@ -10,11 +10,11 @@ afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 const at = (file: string): ServerOptions => ({
   address: { kind: 'unix', path: file },
-  open: () => Promise.reject(new Error('nobody is to be served')),
+  open: () => Promise.reject(new Error('no client is expected')),
   onFailure: () => {},
 });
 
-it('a server that was killed leaves a socket that is no obstacle, one that lives is', async () => {
+it('the socket of a killed server is replaced, that of a running one is an error', async () => {
   const file = path.join(folder, 'socket');
   const script = `require('net').createServer().listen(${JSON.stringify(file)}, () => process.kill(process.pid, 'SIGKILL'))`;
   spawnSync(process.execPath, ['-e', script]);
@@ -25,7 +25,7 @@ it('a server that was killed leaves a socket that is no obstacle, one that lives
   expect(fs.existsSync(file)).toBe(false);
 });
 
-it('a file that is no socket is not touched', async () => {
+it('a file that is not a socket is not touched', async () => {
   const file = path.join(folder, 'file');
   fs.writeFileSync(file, 'mine');
   await expect(DebugServer.listen(at(file))).rejects.toThrow(/Cannot listen at/);

@@ -1,4 +1,4 @@
-/** Listens for debuggers; each connection is a session of its own. */
+/** Listens for debuggers; each connection has its own session. */
 import fs from 'node:fs';
 import net from 'node:net';
 import { RevenantError } from '../engine/base/errors.js';
@@ -11,7 +11,7 @@ export type Address =
 
 export interface OpenedSession {
   readonly session: Session;
-  /** Gives the replay and its machine back. */
+  /** Closes the replay and releases its machine. */
   close(): void;
 }
 
@@ -43,8 +43,8 @@ export function parseAddress(text: string): Address {
   if (!match || port > 65535) {
     throw new RevenantError(
       'E_USAGE',
-      `${JSON.stringify(text)} is no address to listen at.`,
-      'Give a port, HOST:PORT, or a path with a slash for a Unix socket.',
+      `Invalid address to listen on: ${JSON.stringify(text)}.`,
+      'Use a port, HOST:PORT, or a path with a slash for a Unix socket.',
     );
   }
   const host = (match[1] ?? '').replace(/^\[|\]$/g, '');
@@ -91,7 +91,7 @@ export class DebugServer {
     return at.family === 'IPv6' ? `[${at.address}]:${at.port}` : `${at.address}:${at.port}`;
   }
 
-  /** Ends every session and waits for their machines to be given back. */
+  /** Ends every session and waits until their machines are released. */
   async close(): Promise<void> {
     // Not an error when it has stopped listening already.
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
@@ -119,7 +119,7 @@ export class DebugServer {
   }
 }
 
-/** The file of a socket that nobody listens at: its owner was killed. */
+/** A stale socket file: its owner was killed. */
 async function removeStale(path: string): Promise<void> {
   if (!fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return;
   const code = await new Promise<string | undefined>((resolve) => {

@@ -1,6 +1,6 @@
 /**
- * What one debugger sees of one recording: which processes it holds, which task it talks about, and whether what it
- * looks at is the replay or a diversion of it.
+ * The state of one debugger on one recording: the processes it is attached to, the current task,
+ * and whether it sees the replay or a diversion of it.
  */
 import type { Logger } from '../engine/base/log.js';
 import type { RevenantError } from '../engine/base/errors.js';
@@ -29,27 +29,28 @@ import { RegisterBank } from './registers/bank.js';
 import { describeTarget, type TargetDescription } from './registers/description.js';
 import { gdbSignal, linuxSignal } from './signals.js';
 
-/** What the recording itself says, without replaying. */
+/** Facts from the recording, without replaying. */
 export interface RecordingFacts {
   /** Lines about frames `from` to `to`, both included; for people. */
   frameLines(from: number, to: number): string[];
   /** A frame, or the recording's last if that comes before it. */
   frameWithin(frame: number): number;
-  /** Of the tasks of a process that end together, the last at `frame`: the first one's end, and who was active last. */
+  /** For tasks of a process that end together, the last at `frame`: the first one's end, and the last active task. */
   jointEnd(frame: number): { readonly frame: number; readonly tid: number };
-  /** The frame behind which a task that exists at frame `now` has so many ticks, or null: see `trace/ticks.ts`. */
+  /** The frame after which a task that exists at frame `now` reaches a tick count, or null: see `trace/ticks.ts`. */
   frameOfTicks(tid: number, now: number, ticks: number): number | null;
   /** The frame at which a task begins to exist, or null. */
   birthOf(tid: number): number | null;
-  /** CLOCK_MONOTONIC of the recording, in seconds: when it began, and at a frame or the last before it. */
+  /** CLOCK_MONOTONIC of the recording, in seconds: at its beginning, and at a frame or the last before it. */
   seconds(frame: number): { readonly begin: number; readonly at: number };
 }
 
 export interface SessionOptions {
   readonly replay: ReplayTarget;
   /**
-   * The machine of the replay, or of a diversion of it, was lost: the replay stands as before on another one afterwards.
-   * Throws RevenantError where there is none to be had. Absent: nothing can be done.
+   * Handles the loss of the machine of the replay, or of its diversion: afterwards the replay is in
+   * the same state on another one. Throws RevenantError if none can be leased. Absent: not
+   * supported.
    */
   readonly recover?: (loss: RevenantError) => Promise<void>;
   /** How a diversion is made; null: writes are refused. */
@@ -58,30 +59,35 @@ export interface SessionOptions {
   readonly layout: XstateLayout;
   /** Files that symbols are read from. */
   readonly files: RecordedFiles;
-  /** Where on this machine a client that reads files itself finds the trace's copy of one; null: nowhere. */
+  /** The path of the trace's copy of a file on this machine, for a client that reads files itself; null: none. */
   readonly copyOf: (recorded: string) => string | null;
-  /** A diversion stands still and has this file mapped as code. Told of at every stop. */
+  /** Called at every stop of a diversion, for each file that is mapped as code. */
   readonly mapped?: (file: string) => void;
   readonly facts: RecordingFacts;
   /**
-   * Goes to a place as people write it (base/place.ts), with turns in between; returns the task that it is of. Nothing
-   * stops on the way. Throws RevenantError E_USAGE where there is no such place, E_INTERRUPTED: it stands where it stood.
+   * Goes to a place in the user's notation (recording/place.ts), with turns in between; returns its
+   * task. Nothing stops on the way. Throws RevenantError E_USAGE if there is no such place,
+   * E_INTERRUPTED: it has then not moved.
    */
   readonly goTo: (place: string, turn: () => Promise<void>) => Promise<number>;
   /** Of the recording: its absolute path. */
   readonly folder: string;
   readonly log: Logger;
-  /** Ends, calls that end their process and names of threads are told as rr tells them, for what was written for it. */
+  /**
+   * Exits, calls that end their process and names of threads are reported as by rr, for its scripts and front ends.
+   */
   readonly asRr?: boolean;
 }
 
-/** What the client said that it understands, and what it asked for. */
+/** The client's announced features and settings. */
 export interface ClientFeatures {
   readonly features: Set<string>;
-  /** Linux's numbers of signals that gdb does not want to be told of. */
+  /** Linux's numbers of signals that are not reported to gdb. */
   passSignals: ReadonlySet<number>;
   catchSyscalls: readonly number[] | 'all' | 'none';
-  /** It is LLDB: signals have Linux's numbers, stops have a reason in words, files are read by the client itself. */
+  /**
+   * The client is LLDB: signals have Linux's numbers, stops have a textual reason, files are read by the client itself.
+   */
   isLldb: boolean;
   /** Requests about registers name their thread (`QThreadSuffixSupported`). */
   threadSuffix: boolean;
@@ -122,14 +128,14 @@ export class Session {
   listedProgram = '';
   /** Memory of the client's own in the program. */
   readonly allocations = new Allocations();
-  /** Thread groups that gdb holds. Others run along unseen. */
+  /** Thread groups that gdb is attached to. Others run without being reported. */
   readonly attached = new Set<number>();
   diversion: Diversion | null = null;
   /** Stop replies that the next requests to run are answered with, without running: what happened besides. */
   readonly pending: (() => string)[] = [];
-  /** No more history in this direction for the processes that gdb holds. */
+  /** No more history in this direction for the attached processes. */
   edge: 'begin' | 'end' | null = null;
-  /** Parents of vforks whose children gdb let go: it waits for them to exec or exit. By the child's pid. */
+  /** Parents of vforks whose children gdb detached from: it waits for them to exec or exit. By the child's pid. */
   readonly vforks = new Map<number, { pid: number; tid: number }>();
   readonly marks = new Map<number, NamedMark>();
   nextMark = 1;
@@ -137,23 +143,23 @@ export class Session {
   /** Where debugging began. */
   startMark: number | null = null;
   startFrame = 0;
-  /** Where `run` goes back to: the last checkpoint that was gone back to, or where debugging began. */
+  /** Where `run` goes back to: the last checkpoint that was restored, or where debugging began. */
   runMark: number | null = null;
-  /** The stop that gdb was told of last; null behind a jump in time. */
+  /** The stop that was last reported to gdb; null after a jump in time. */
   lastReported: DebugStop | null = null;
   /** The reply to the last stop, for `?`, and the thread that the last reply was about. */
   lastStop = '';
   stoppedTid = 0;
-  /** Set by Ctrl-C, and when nobody listens any more. */
+  /** Set by Ctrl-C, and when the client has disconnected. */
   interruptRequested = false;
   closed = false;
-  /** gdb was told that the process is gone: there is nobody until it runs again. */
+  /** The exit of the process was reported: there is no thread until it runs again. */
   gone = false;
-  /** gdb was told that the process is gone although it stands here: it does not know at which breakpoint. */
+  /** The exit of the process was reported although it is stopped here: gdb does not know at which breakpoint. */
   reborn = false;
   /** Text for the debugger's console; set by the connection while one may be sent. */
   console: (text: Uint8Array) => void = () => {};
-  /** What ended the replay before its time: it can be looked at, but does not run any more. */
+  /** The error that ended the replay: it can be inspected, but cannot run any more. */
   failed: RevenantError | null = null;
   /** The programs that gdb has read symbols for, by pid. */
   readonly programs = new Map<number, string>();
@@ -179,7 +185,7 @@ export class Session {
     return this.options.asRr ?? false;
   }
 
-  /** What the debugger looks at. */
+  /** The current target: the diversion or the replay. */
   get target(): DebugTarget {
     return this.diversion?.target ?? this.replay;
   }
@@ -198,7 +204,7 @@ export class Session {
     return this.client.isLldb ? signal : linuxSignal(signal);
   }
 
-  /** A thread's id as the client understands it. */
+  /** A thread's id in the client's format. */
   threadId(pid: number, tid: number): string {
     return this.client.features.has('multiprocess') ? formatThreadId(pid, tid) : tid.toString(16);
   }
@@ -207,13 +213,13 @@ export class Session {
     this.console(Buffer.from(`${text}\n`));
   }
 
-  /** Tells what went wrong in full; the protocol has only numbers. */
+  /** Prints an error in full; the protocol has only numbers. */
   failure(error: RevenantError): void {
     this.say(`revenant: ${error.message}`);
     if (error.hint) this.say(`revenant: ${error.hint}`);
     if (error.code === 'E_DIVERGED' && this.replay.hadBreakpointsInCode)
       this.say(
-        'revenant: If the program reads its own code, breakpoints may be why: see whether it happens with fewer than four.',
+        'revenant: If the program reads its own code, breakpoints may be the cause: try with fewer than four.',
       );
   }
 
@@ -223,7 +229,7 @@ export class Session {
     if (last < frame) throw new PacketError(`The recording ends with frame ${last}.`);
   }
 
-  /** Debugging begins here, with the process of `tid`; `run` comes back to it. */
+  /** Debugging begins here, with the process of `tid`; `run` goes back here. */
   begin(tid: number): void {
     this.attach(this.pidOf(tid));
     this.select(tid);
@@ -232,14 +238,14 @@ export class Session {
     this.runMark = this.startMark;
   }
 
-  /** Takes a process: from now on gdb is told of what happens to it. */
+  /** Attaches to a process: its events are reported to gdb from now on. */
   attach(pid: number): void {
     this.gone = false;
     this.attached.add(pid);
     this.programs.set(pid, programOf(this.target, pid));
   }
 
-  /** Tasks of processes that gdb holds. */
+  /** Tasks of attached processes. */
   tasks(): DebugTask[] {
     if (this.gone) return [];
     return this.target.tasks().filter(({ pid }) => this.attached.has(pid));
@@ -256,7 +262,7 @@ export class Session {
     return task.pid;
   }
 
-  /** The task that requests without a thread id are about. Throws PacketError if gdb holds none. */
+  /** The task for requests without a thread id. Throws PacketError if there is none. */
   currentTask(): DebugTask {
     const tasks = this.tasks();
     const chosen =
@@ -285,7 +291,7 @@ export class Session {
     return task;
   }
 
-  /** The diversion, begun if there is none: whoever writes needs one. Throws PacketError if there is no way. */
+  /** The diversion, which is begun if there is none: writes need one. Throws PacketError if it cannot be made. */
   divertForWrite(): Diversion {
     return this.diversion ?? this.startDiversion(false);
   }
@@ -304,12 +310,12 @@ export class Session {
     return this.diversion;
   }
 
-  /** A diversion that was begun elsewhere is what gdb looks at, until `takeBack`. */
+  /** Shows gdb a diversion that was begun elsewhere, until `takeBack`. */
   lend(target: MutableTarget, buffers: OutputBuffers, lent: Lender): void {
     this.diversion = { ...newDiversion({ target, buffers }, true), lent };
   }
 
-  /** The lender goes on without gdb's breakpoints. */
+  /** The owner continues without gdb's breakpoints. */
   takeBack(): void {
     if (this.diversion) this.breakpoints.withdraw(this.diversion.target);
     this.diversion = null;
@@ -326,7 +332,7 @@ export class Session {
     this.log.debug({ frame: this.replay.frameTime }, 'diversion ends');
   }
 
-  /** Asks something of the target; asked again on another machine where the one that it has is lost. */
+  /** Runs a request on the target; if its machine is lost, again on another one. */
   async lasting<T>(ask: () => T | Promise<T>): Promise<T> {
     for (;;) {
       try {
@@ -338,7 +344,7 @@ export class Session {
     }
   }
 
-  /** A diversion goes with its machine; a replay can be had again. Throws RevenantError. */
+  /** A diversion is lost with its machine; a replay is restored. Throws RevenantError. */
   async recover(loss: RevenantError): Promise<void> {
     const { diversion } = this;
     const { recover } = this.options;
@@ -346,12 +352,12 @@ export class Session {
     this.diversion = null;
     if (diversion) {
       this.allocations.keep(diversion.target);
-      this.say('[diversion: it is lost with its machine; back in the replay, as it was]');
+      this.say('[diversion: lost with its machine; back in the replay]');
     }
     await recover(loss);
   }
 
-  /** Nothing is left of what gdb has written: no call is under way, no change is to stay. */
+  /** All of gdb's writes are undone: no call is running, no change remains. */
   isDiversionSpent(): boolean {
     const { diversion } = this;
     return diversion !== null && !diversion.explicit && !diversion.changed && diversion.written.size === 0;
@@ -364,20 +370,23 @@ export class Session {
     return sameRegisters(target.registers(tid), this.replay.registers(tid));
   }
 
-  /** A task of the replay whose process has the program and libraries of this one: itself, or who began the diversion. */
+  /**
+   * A task of the replay whose process has the program and libraries of this one: itself, or the task that began the
+   * diversion.
+   */
   replayed(tid: number): number {
     const known = this.replay.tasks().some((task) => task.tid === tid);
     return known ? tid : this.replay.currentTid;
   }
 
-  /** The signal that a task stands at, or null; behind a call that gdb made, that of the replay again. */
+  /** The signal that a task is stopped at, or null; after a call by gdb, that of the replay again. */
   siginfo(tid: number): Uint8Array | null {
     const { diversion } = this;
     const source = diversion && !this.standsAsReplay(diversion, tid) ? diversion.target : this.replay;
     return source.siginfo(tid);
   }
 
-  /** Gives everything back that is this session's own; the replay is its opener's. */
+  /** Releases this session's resources; the replay belongs to its opener. */
   close(): void {
     this.closed = true;
     this.endDiversion();

@@ -7,7 +7,7 @@ const GDB_OF_LINUX: readonly number[] = [
   32, 12,
 ];
 const UNKNOWN = 143;
-/** GDB_SIGNAL_REALTIME_32, _33 and _64 do not lie beside each other. */
+/** GDB_SIGNAL_REALTIME_32, _33 and _64 are not contiguous. */
 const REALTIME_32 = 77;
 const REALTIME_33 = 45;
 const REALTIME_64 = 78;

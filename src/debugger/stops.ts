@@ -8,7 +8,7 @@ import { printable } from '../engine/base/names.js';
 
 const byte = (value: number): string => (value & 0xff).toString(16).padStart(2, '0');
 
-/** Registers that gdb looks at after every stop: sent along, they save a round trip. */
+/** Registers that gdb reads after every stop: sending them with the stop saves a round trip. */
 const EXPEDITED = ['rbp', 'rsp', 'rip'];
 
 /**
@@ -17,7 +17,7 @@ const EXPEDITED = ['rbp', 'rsp', 'rip'];
  * @param reason such as `swbreak:;`
  */
 export function stopReply(session: Session, signal: number, reason: string, tid: number): string {
-  // After a jump in time the task may be gone; gdb must be told of one that there is.
+  // After a jump in time the task may not exist; gdb needs one that does.
   const task = session.tasks().find((candidate) => candidate.tid === tid) ?? session.currentTask();
   // gdb takes the thread of a stop for the one that later requests are about, without saying so.
   session.select(task.tid);
@@ -25,7 +25,7 @@ export function stopReply(session: Session, signal: number, reason: string, tid:
   return `T${byte(signal)}${reason}${aboutThread(session, task)}${threadLists(session, task.pid)}`;
 }
 
-/** Its id, its name for LLDB, which asks nowhere else, and registers. */
+/** Its id, its name for LLDB, which reads it only here, and registers. */
 function aboutThread(session: Session, { pid, tid, name }: DebugTask): string {
   const { registers, target, client } = session;
   const values = EXPEDITED.map((register) => {
@@ -36,7 +36,7 @@ function aboutThread(session: Session, { pid, tid, name }: DebugTask): string {
   return `thread:${session.threadId(pid, tid)};${named}${values.join('')}`;
 }
 
-/** All threads of the process and where they are, for clients that asked for that. */
+/** All threads of the process and their positions, for clients that enabled this. */
 function threadLists(session: Session, pid: number): string {
   if (!session.client.listThreads) return '';
   const threads = session.tasks().filter((task) => task.pid === pid);
@@ -57,8 +57,8 @@ export const vforkDoneReply = (session: Session, tid: number): string =>
 type Because = 'vforkdone' | 'trace' | 'breakpoint' | 'signal' | 'exec' | 'exception';
 
 /**
- * The reason in words, for LLDB: it runs on by itself from a stop without one, and `exception` is what none of its plans
- * to step expects.
+ * The textual reason for LLDB: it continues by itself from a stop without one, and none of its thread plans handles
+ * `exception`.
  */
 function because(session: Session, kind: Because, text = ''): string {
   if (!session.client.isLldb) return '';
@@ -67,7 +67,7 @@ function because(session: Session, kind: Because, text = ''): string {
 
 const EDGES = { begin: 'the recording begins here', end: 'the recording ends here' } as const;
 
-/** The history of what gdb holds ends here; as rr tells of an end: by a signal that was not recorded. */
+/** The history of the attached processes ends here; reported as rr does: by a signal that was not recorded. */
 export function edgeReply(session: Session, edge: 'begin' | 'end', tid: number): string {
   if (session.asRr && edge === 'end')
     return stopReply(session, GdbSignal.KILL, because(session, 'signal'), tid);
@@ -83,7 +83,7 @@ export function threadReply(session: Session, tid: number): string {
   return `T00${aboutThread(session, task)}`;
 }
 
-/** A process is gone: `W` with its status or `X` with the signal that ended it; `status` as from wait(2). */
+/** The exit of a process: `W` with its status or `X` with the signal that ended it; `status` as from wait(2). */
 export function exitReply(session: Session, pid: number, status: number): string {
   const process = session.client.features.has('multiprocess') ? `;process:${pid.toString(16)}` : '';
   const signal = status & 0x7f;
@@ -95,7 +95,7 @@ export function exitReply(session: Session, pid: number, status: number): string
 function breakReason(session: Session, address: number): string {
   const kind = session.breakpoints.kindAt(address);
   if (!kind) {
-    session.say('[a breakpoint inside of code that the recorder replaced: it stops behind that]');
+    session.say('[a breakpoint inside of code that rr patched: it stops after that]');
     return '';
   }
   return session.client.features.has(kind) ? `${kind}:;` : '';
@@ -103,7 +103,7 @@ function breakReason(session: Session, address: number): string {
 
 const WATCH = { write: 'watch', read: 'rwatch', access: 'awatch' } as const;
 
-/** The reply to a stop that gdb is to see. `exited` and `history-end` are told in other ways. */
+/** The reply for a stop that is reported to gdb. `exited` and `history-end` are reported otherwise. */
 export function replyOf(session: Session, stop: DebugStop): string {
   session.lastReported = stop;
   const trap = (why: Because, reason: string): string =>
@@ -114,7 +114,7 @@ export function replyOf(session: Session, stop: DebugStop): string {
     case 'breakpoint':
       return trap('breakpoint', breakReason(session, stop.address));
     case 'watchpoint':
-      // LLDB takes its reason from that word.
+      // LLDB derives its reason from this key.
       return stopReply(
         session,
         GdbSignal.TRAP,
@@ -151,7 +151,7 @@ export function replyOf(session: Session, stop: DebugStop): string {
   }
 }
 
-/** The client shows where the program stands now, whatever it had asked for: after a jump in time. */
+/** The client shows the current position, whatever it had requested: after a jump in time. */
 export function hereReply(session: Session, tid = session.target.currentTid): string {
   session.lastReported = null;
   const where = `${session.diversion ? 'a diversion from ' : ''}after frame ${session.replay.frameTime}`;
@@ -161,13 +161,13 @@ export function hereReply(session: Session, tid = session.target.currentTid): st
   return stopReply(session, signal, because(session, 'exception', where) + loaded, tid);
 }
 
-/** Of Linux's siginfo_t: where si_code lies. */
+/** Offset of si_code in Linux's siginfo_t. */
 const SIGINFO = { bytes: 128, code: 8 } as const;
 const SIGTRAP = 5;
 /** si_code of SIGTRAP for what a debugger stops by (sigaction(2)); SI_KERNEL for INT3, as Linux has it on x86. */
 const TRAP_CODE = { breakpoint: 0x80, step: 2, watchpoint: 4 } as const;
 
-/** The siginfo_t that a debugger's stop has on a live system: SIGTRAP's. Null for tasks and stops that have none. */
+/** The siginfo_t that a debugger's stop has on a live system: SIGTRAP's. Null for tasks and stops without one. */
 export function trapInfo(stop: DebugStop | null, tid: number): Uint8Array | null {
   if (stop?.tid !== tid || !(stop.kind in TRAP_CODE)) return null;
   const bytes = new Uint8Array(SIGINFO.bytes);
@@ -177,7 +177,7 @@ export function trapInfo(stop: DebugStop | null, tid: number): Uint8Array | null
   return bytes;
 }
 
-/** In gdb's words: `exited with code 03`; `status` as from wait(2). */
+/** As gdb prints it: `exited with code 03`; `status` as from wait(2). */
 export function endOf(status: number | null): string {
   if (status === null) return 'exited';
   const signal = status & 0x7f;

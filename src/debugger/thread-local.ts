@@ -1,6 +1,7 @@
 /**
- * Where thread-local variables are: what libthread_db tells gdb of a live program, by the descriptions of its structures
- * that glibc carries for it (nptl_db/structs.def: three words each, the size in bits, the number of elements, the offset).
+ * Addresses of thread-local variables, as libthread_db finds them for gdb in a live program, by the
+ * descriptions of its structures in glibc (nptl_db/structs.def: three words each, the size in bits,
+ * the number of elements, the offset).
  */
 import type { Gva } from '../engine/base/address.js';
 import { memoryOf, readView, readWord } from '../engine/base/memory-values.js';
@@ -8,7 +9,7 @@ import { Reg, getUnsigned } from '../engine/base/registers.js';
 import type { DebugTarget } from '../engine/target.js';
 import { PacketError } from './packet/fields.js';
 
-/** What the C library calls things. */
+/** Symbol names of the C library. */
 export type SymbolOf = (name: string) => Gva | null;
 
 interface Field {
@@ -17,9 +18,9 @@ interface Field {
   readonly offset: number;
 }
 
-/** A module's block is not made yet (dl-tls.h, TLS_DTV_UNALLOCATED). */
+/** A module's block is not allocated yet (dl-tls.h, TLS_DTV_UNALLOCATED). */
 const UNALLOCATED = 0xffff_ffff_ffff_ffffn;
-/** l_tls_offset of modules whose blocks are made when they are first used (NO_TLS_OFFSET, FORCED_DYNAMIC_TLS_OFFSET). */
+/** l_tls_offset of modules whose blocks are allocated on first use (NO_TLS_OFFSET, FORCED_DYNAMIC_TLS_OFFSET). */
 const DYNAMIC = [0n, UNALLOCATED];
 /** Modules of no program; a list in damaged memory may be a ring. */
 const MAX_LISTS = 4096;
@@ -34,7 +35,7 @@ class ThreadLocals {
   private field(name: string): Field {
     const at = this.symbolOf(`_thread_db_${name}`);
     const view = at === null ? null : readView(memoryOf(this.target, this.tid), at, 12);
-    if (!view) throw new PacketError(`the C library does not tell of ${name}`);
+    if (!view) throw new PacketError(`the C library does not describe ${name}`);
     return { size: view.getUint32(0, true) / 8, offset: view.getUint32(8, true) };
   }
 
@@ -55,7 +56,7 @@ class ThreadLocals {
     if (module === 0) throw new PacketError('the module has no thread-local storage');
     const block = this.block(thread, module);
     if (block !== null) return block + offset;
-    // In the room that every thread has, the vector of the thread need not know of it yet.
+    // A block in static TLS may not be in the thread's vector yet.
     const distance = linkMap === 0 ? 0n : this.word(linkMap + this.field('link_map_l_tls_offset').offset);
     if (DYNAMIC.includes(distance)) throw new PacketError('the thread has not used the module yet');
     return thread - Number(distance) + offset;
@@ -73,7 +74,7 @@ class ThreadLocals {
     return value === UNALLOCATED || value === 0n ? null : Number(value);
   }
 
-  /** When the module was loaded; vectors that are older know another under its number. */
+  /** The generation of the module; older vectors have another module under its number. */
   private generation(module: number): bigint {
     const global = this.symbolOf('_rtld_global') ?? this.symbolOf('_dl_tls_dtv_slotinfo_list');
     if (global === null) return 0n;
@@ -99,7 +100,7 @@ class ThreadLocals {
  * The address of a thread-local variable.
  * @param offset within its module's block
  * @param linkMap the module's `struct link_map`; 0: a static program
- * Throws PacketError where it has none, or a C library is there that does not describe itself (musl).
+ * Throws PacketError if it has none, or if the C library does not describe its structures (musl).
  */
 export const threadLocalAddress = (
   target: DebugTarget,

@@ -1,9 +1,9 @@
 /** Where a debugger's user has stopped, in the order of that. */
 
-/** Each holds what memory has changed since. */
+/** Each keeps the memory that has changed since. */
 const MOST_PLACES = 32;
 
-/** Marks of the replay: where the user is, and what lies behind and ahead of that, the nearest last. */
+/** Marks of the replay: the user's position, and the places before and after it, the nearest last. */
 export class VisitedPlaces {
   private current: number | null = null;
   private readonly behind: number[] = [];
@@ -11,7 +11,7 @@ export class VisitedPlaces {
 
   constructor(private readonly forget: (mark: number) => void) {}
 
-  /** The user has come here by running: what lay ahead does no longer. */
+  /** The user has come here by running: places ahead are discarded. */
   visit(mark: number): void {
     for (const left of this.ahead.splice(0)) this.forget(left);
     if (this.current !== null) this.behind.push(this.current);
@@ -19,7 +19,7 @@ export class VisitedPlaces {
     if (this.behind.length >= MOST_PLACES) this.forget(this.behind.shift() ?? mark);
   }
 
-  /** Where the user was before, who is taken to be there now; null where nothing is known. */
+  /** The previous place, which becomes the user's position; null if there is none. */
   back(): number | null {
     return this.move(this.behind, this.ahead);
   }

@@ -9,7 +9,7 @@ import sys
 import gdb
 import revenant_gdb
 
-# Of what a value is made of, at most: beyond it there is the text only.
+# Most elements of a value; with more there is only the text.
 MOST_PARTS = 10000
 MOST_DEPTH = 20
 MOST_TEXT = 4096
@@ -44,12 +44,12 @@ def connect(endpoint):
         gdb.execute("disconnect", to_string=True)
     except gdb.error:
         pass
-    # Not to_string, which fails at names of files that are not UTF-8; nobody reads it here.
+    # Not to_string, which fails for file names that are not UTF-8; the output is not needed.
     gdb.execute("target extended-remote " + endpoint)
 
 
 def tokens(text):
-    """Words of an expression with where they begin and end; None where something is no token."""
+    """Tokens of an expression with their positions; None if something is not a token."""
     found, at = [], 0
     text = text.rstrip()
     while at < len(text):
@@ -63,7 +63,7 @@ def tokens(text):
 
 
 def names(found):
-    """Of these, names that are looked up by themselves: no members, no parts of qualified names, no registers."""
+    """The tokens that are looked up as names: not members, parts of qualified names or registers."""
     for index, (kind, word, start, end) in enumerate(found):
         before = found[index - 1][1] if index > 0 else ""
         behind = found[index + 1][1] if index + 1 < len(found) else ""
@@ -80,7 +80,7 @@ def symbol_of(name):
 
 
 def current_file():
-    """The compilation unit that the program stands in, or None."""
+    """The current compilation unit, or None."""
     try:
         function = gdb.selected_frame().function()
         return function.symtab.filename if function else None
@@ -89,7 +89,7 @@ def current_file():
 
 
 def require_unambiguous(name, symbol):
-    """Several files may have a static function or variable of one name: gdb would take any of them."""
+    """Several files may have a static function or variable of the same name: gdb would take any of them."""
     if symbol is None or symbol.needs_frame or not (symbol.is_function or symbol.is_variable):
         return
     if not hasattr(gdb, "lookup_static_symbols"):
@@ -105,7 +105,7 @@ def require_unambiguous(name, symbol):
 
 
 def require_one_function(name, symbol):
-    """A function that is named and not called: which one, where there are several, only its parameters tell."""
+    """A function that is named but not called: among overloads it is identified only by its parameters."""
     if symbol is None or not symbol.is_function or "(" not in symbol.print_name:
         return
     qualified = symbol.print_name.split("(")[0]
@@ -121,7 +121,7 @@ def require_one_function(name, symbol):
 
 
 def with_results(text, found):
-    """Functions without debug information return a long, as long as no cast says otherwise."""
+    """Functions without debug information return a long unless the call is cast."""
     inserted = []
     for name, start, before, behind in names(found):
         if behind != "(" or before == ")" or symbol_of(name) is not None:
@@ -180,7 +180,7 @@ def evaluate(text):
         return {"error": str(error), "names": near(str(error), text)}
     shown = re.search(r"^\$\d+ = (.*)", said, re.DOTALL | re.MULTILINE)
     value = gdb.history(0)
-    # What gdb remarks goes before: that a shift is too wide for its type.
+    # gdb's warnings come first: that a shift is too wide for its type.
     answer = {"said": said[: shown.start()].strip() if shown else ""}
     answer.update(meaning(value, text, shown.group(1).rstrip("\n") if shown else said.strip()))
     return answer
@@ -198,7 +198,7 @@ def meaning(value, text, shown):
 
 
 def near(message, text):
-    """Names that somebody may have meant where there is no such symbol or member."""
+    """Similar names for an unknown symbol or member."""
     member = re.match(r"There is no member (?:or method )?named (\w+)\.", message)
     if member:
         path = re.search(r"([A-Za-z_][\w.]*(?:->\w+|\[\d+\]|\.\w+)*)\s*(?:->|\.)\s*%s\b" % member.group(1), text)
@@ -244,12 +244,12 @@ def is_text_pointer(kind):
 
 
 def whole(number):
-    """JSON's readers have 53 bits."""
+    """JSON readers keep 53 bits."""
     return number if abs(number) < 1 << 53 else {"#int": str(number)}
 
 
 def text_at(address):
-    """The text at an address, None where there is none to be read."""
+    """The text at an address, None if it cannot be read."""
     memory, read = gdb.selected_inferior(), b""
     while len(read) < MOST_TEXT:
         size = min(256, PAGE - (address + len(read)) % PAGE)
@@ -265,7 +265,7 @@ def text_at(address):
 
 
 def printed(value, left, depth):
-    """As a pretty-printer of the value takes it apart, or None where it has none."""
+    """The elements that the value's pretty-printer yields, or None without one."""
     printer = gdb.default_visualizer(value)
     if printer is None:
         return None
@@ -285,7 +285,7 @@ def printed(value, left, depth):
 
 
 def plain(value, left, depth):
-    """A value as JSON has it: numbers, texts, arrays, objects; None for what has no such form."""
+    """A value as JSON: numbers, texts, arrays, objects; None if it has no such form."""
     left[0] -= 1
     if left[0] < 0 or depth > MOST_DEPTH:
         raise OverflowError
@@ -356,7 +356,7 @@ def variable(frame, block, symbol):
 
 
 def variables(frame):
-    """Arguments, then locals, the innermost block's first; a name that an inner block has hides others."""
+    """Arguments, then locals, the innermost block's first; an inner block's name hides outer ones."""
     found = {}
     try:
         block = frame.block()
@@ -373,7 +373,7 @@ def variables(frame):
 
 
 def stack():
-    """Frames of the task that is looked at, innermost first."""
+    """Frames of the current task, innermost first."""
     found = []
     frame = gdb.newest_frame()
     while frame is not None and len(found) < MOST_FRAMES:
@@ -396,7 +396,7 @@ def stack():
 
 
 def serve():
-    """Answers requests until nobody asks any more."""
+    """Answers requests until the end of input."""
     answers = os.fdopen(3, "w")
     Shell()
     for line in sys.stdin:

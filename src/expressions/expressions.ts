@@ -1,6 +1,6 @@
 /**
- * Evaluates expressions in diversions, in one of two ways: simple calls by the symbol table alone, which needs nothing
- * but the recording; everything else by gdb, which knows types.
+ * Evaluates expressions in diversions, in one of two ways: simple calls with the symbol table
+ * alone, which needs only the recording; everything else by gdb, which knows types.
  */
 import fs from 'node:fs';
 import { RevenantError } from '../engine/base/errors.js';
@@ -15,7 +15,7 @@ import { evaluateBySymbols, type Evaluated } from '../diversion/call/evaluated.j
 import type { CallFrame, EvaluationSite, ExpressionEvaluator, Seat } from '../recording/divert.js';
 
 export interface ExpressionsOptions extends GdbEvaluatorOptions {
-  /** Told what the user should know. */
+  /** Gets messages for the user. */
   readonly note: (text: string) => void;
 }
 
@@ -31,16 +31,15 @@ export class Expressions implements ExpressionEvaluator {
   }
 
   /**
-   * Starts gdb if the expressions need it wherever they are evaluated.
-   * @throws RevenantError E_DEBUGGER: there is none
+   * Starts gdb if the expressions need it at any place. @throws RevenantError E_DEBUGGER: gdb is not installed
    */
   async prepare(expressions: readonly string[]): Promise<void> {
     if (expressions.some((text) => simple(text) === null)) await this.gdb.prepare();
   }
 
   /**
-   * @throws RevenantError E_EXPRESSION where it has no meaning there; E_DIVERSION: a call did not return; E_DEBUGGER:
-   * gdb is needed and not there
+   * @throws RevenantError E_EXPRESSION: it cannot be evaluated there; E_DIVERSION: a call did not
+   * return; E_DEBUGGER: gdb is needed and not installed
    */
   async evaluate(text: string, site: EvaluationSite): Promise<Evaluated> {
     const expression = simple(text);
@@ -61,8 +60,8 @@ export class Expressions implements ExpressionEvaluator {
   }
 
   /**
-   * The stack with arguments and locals as gdb shows them; null where there is no gdb.
-   * @throws RevenantError E_EXPRESSION: gdb cannot look at the program
+   * The stack with arguments and locals as gdb shows them; null without gdb. @throws RevenantError
+   * E_EXPRESSION: gdb cannot read the program
    */
   async stack(seat: Seat): Promise<readonly CallFrame[] | null> {
     try {
@@ -81,7 +80,7 @@ export class Expressions implements ExpressionEvaluator {
   private tell({ message, hint }: RevenantError): void {
     if (this.told) return;
     this.told = true;
-    this.options.note(`${message} Values are taken for what their size says. ${hint ?? ''}`.trim());
+    this.options.note(`${message} Types of values are guessed from their sizes. ${hint ?? ''}`.trim());
   }
 }
 
@@ -93,7 +92,7 @@ function simple(text: string): Expression | null {
   }
 }
 
-/** Calls that gdb does not know how to make, but whose type is said: `(double)larger(1.5, 0.5)` of a template. */
+/** Calls that gdb cannot make, but whose type is given: `(double)larger(1.5, 0.5)` of a template. */
 async function bySymbolsIfAny(text: string, { bySymbols }: EvaluationSite): Promise<Evaluated | null> {
   try {
     return await evaluateBySymbols(text, bySymbols);
@@ -105,7 +104,7 @@ async function bySymbolsIfAny(text: string, { bySymbols }: EvaluationSite): Prom
 
 const MANGLED = /^_[ZR]/;
 
-/** A place for debug information that is in no recording (gdb manual, "Separate Debug Files"). */
+/** A folder for debug information, which no recording contains (gdb manual, "Separate Debug Files"). */
 const debugFile = (id: string): string => `/usr/lib/debug/.build-id/${id.slice(0, 2)}/${id.slice(2)}.debug`;
 
 function haveTypes(symbols: MappedSymbols): boolean {
@@ -113,16 +112,16 @@ function haveTypes(symbols: MappedSymbols): boolean {
   return symbols.haveTypes() || (id !== null && fs.existsSync(debugFile(id)));
 }
 
-/** One line is one command of gdb's; no literal has others in it. */
+/** One line is one gdb command; no literal contains control characters. */
 function asLine(text: string): string {
-  if (text.trim() === '') throw failed('There is no expression.');
+  if (text.trim() === '') throw failed('The expression is empty.');
   // eslint-disable-next-line no-control-regex
   const strange = /[\x00-\x08\x0e-\x1f\x7f]/.exec(text);
   if (strange) throw failed(`The expression ${JSON.stringify(text)} has a control character.`);
   return text.replace(/\s/g, ' ').trim();
 }
 
-/** What gdb said, in our words. */
+/** gdb's error as a message of ours. */
 function finished(answer: GdbAnswer, { symbols, bySymbols, diversion, tid }: EvaluationSite): Evaluated {
   if (answer.ambiguous) {
     const { message, hint } = ambiguous(...answer.ambiguous);

@@ -1,6 +1,7 @@
 /**
- * Expressions by the types of debug information: gdb evaluates them, connected to a server of ours, which shows it a
- * diversion. Calls in an expression run in the diversion; how they end is told as everywhere.
+ * Expressions with types from debug information: gdb evaluates them, connected to a gdb server of
+ * ours on a diversion. Calls in an expression run in the diversion; their failures are reported as
+ * for other calls.
  */
 import path from 'node:path';
 import { RevenantError } from '../engine/base/errors.js';
@@ -28,12 +29,12 @@ export interface GdbEvaluatorOptions {
   readonly log: Logger;
 }
 
-/** How often `turn` is called. */
+/** Interval of calls of `turn`. */
 const TURN_MILLIS = 20;
 /** sockaddr_un has room for 107 bytes. */
 const MAX_SOCKET_PATH = 107;
 
-/** One gdb with the symbols that it has read, and what it is connected to. */
+/** One gdb with the symbols that it has read, and its connection. */
 interface Running {
   readonly gdb: GdbProcess;
   readonly server: DebugServer;
@@ -65,7 +66,7 @@ export class GdbEvaluator {
   private running: Promise<Running> | null = null;
   private alive: Running | null = null;
   private session: Session | null = null;
-  /** What gdb has seen last; null: it must connect anew. */
+  /** The state that gdb has read last; null: it must reconnect. */
   private shown: Shown | null = null;
   private failure: RevenantError | null = null;
   /** Something has run in the diversion. */
@@ -81,9 +82,9 @@ export class GdbEvaluator {
   }
 
   /**
-   * @returns gdb's answer, and whether anything has run in the diversion for it
-   * @throws RevenantError E_EXPRESSION: gdb is not there any more; E_DIVERSION: a call did not return; E_DEBUGGER (NoGdb); what
-   * `turn` throws
+   * @returns gdb's answer, and whether anything has run in the diversion for it @throws
+   * RevenantError E_EXPRESSION: gdb has ended; E_DIVERSION: a call did not return; E_DEBUGGER
+   * (NoGdb); what `turn` throws
    */
   evaluate(text: string, seat: Seat): Promise<GdbAnswer & { readonly ran: boolean }> {
     return this.request({ evaluate: text }, seat);
@@ -152,7 +153,7 @@ export class GdbEvaluator {
 
   private seat: Seat | null = null;
 
-  /** What gdb finds when it connects. */
+  /** The session that gdb connects to. */
   private openSession(): Session {
     const { replay, trace, log } = this.options;
     const { header } = trace;
@@ -187,7 +188,7 @@ export class GdbEvaluator {
     this.failure = failureOf(diversion, tid, stop);
   }
 
-  /** Lets gdb see the diversion as it is now. */
+  /** Updates gdb's view of the diversion. */
   private async show(gdb: GdbProcess, server: DebugServer, seat: Seat): Promise<void> {
     this.seat = seat;
     const { session, shown } = this;
@@ -209,9 +210,7 @@ export class GdbEvaluator {
   private async require(gdb: GdbProcess, request: GdbRequest, seat: Seat): Promise<void> {
     const { error } = await this.ask(gdb, request, seat);
     if (error === undefined) return;
-    throw (
-      this.failedConnection ?? new RevenantError('E_EXPRESSION', `gdb cannot look at the program: ${error}`)
-    );
+    throw this.failedConnection ?? new RevenantError('E_EXPRESSION', `gdb cannot read the program: ${error}`);
   }
 
   private async ask(gdb: GdbProcess, request: GdbRequest, { turn }: Seat): Promise<GdbAnswer> {
@@ -228,7 +227,7 @@ export class GdbEvaluator {
     }
   }
 
-  /** The next expression begins with another gdb. Waits for what runs in a diversion to stop. */
+  /** The next expression starts another gdb. Waits for a running diversion to stop. */
   private async stop(): Promise<void> {
     const { alive, running } = this;
     this.alive = null;
@@ -240,7 +239,7 @@ export class GdbEvaluator {
   }
 }
 
-/** Whatever is waited for, process and files are gone at once. */
+/** Process and files are removed immediately, even while something is waited for. */
 function end({ gdb, server, sysroot }: Running): Promise<void> {
   gdb.close();
   const closed = server.close();
@@ -259,7 +258,7 @@ async function within(answer: Promise<GdbAnswer>, millis: number): Promise<GdbAn
   }
 }
 
-/** A socket in a folder that is ours alone, where there is one. */
+/** A socket in a folder of mode 0700, if possible. */
 function addressIn(sysroot: Sysroot | null): Address {
   const socket = sysroot && path.join(sysroot.names, '.socket');
   return socket !== null && Buffer.byteLength(socket) <= MAX_SOCKET_PATH

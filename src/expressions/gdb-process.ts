@@ -10,30 +10,30 @@ import type { ExpressionValue } from '../diversion/call/evaluated.js';
 
 export type GdbRequest =
   | { readonly connect: string }
-  /** `moved`: it is another moment, at which other libraries may be loaded. */
+  /** `moved`: the position changed, and other libraries may be loaded. */
   | { readonly synchronize: 'moved' | 'changed' }
   | { readonly evaluate: string }
   | { readonly stack: true };
 
-/** Members are there as far as they fit the request; see evaluate.py. */
+/** Which members are present depends on the request; see evaluate.py. */
 export interface GdbAnswer {
   readonly error?: string;
-  /** Names that are there, where the error is that a name is not. */
+  /** Similar names, if the error is an unknown name. */
   readonly names?: readonly string[];
-  /** A name, and what it may mean. */
+  /** An ambiguous name and its candidates. */
   readonly ambiguous?: readonly [name: string, candidates: readonly string[]];
   readonly text?: string;
-  /** What gdb remarked besides, or ''. */
+  /** gdb's warnings, or ''. */
   readonly said?: string;
   readonly type?: string;
   readonly value?: ExpressionValue;
   /** Of a pointer to characters: the address, in decimal. */
   readonly textAt?: string;
-  /** Of the task that is looked at, innermost first. */
+  /** Frames of the current task, innermost first. */
   readonly frames?: readonly CallFrame[];
 }
 
-/** gdb's own words must not depend on the user's language, nor what it finds on the user's settings. */
+/** gdb's messages must not depend on the user's language, nor its searches on the user's settings. */
 const ENVIRONMENT = { LC_ALL: 'C.UTF-8', PATH: '/usr/local/bin:/usr/bin:/bin' };
 const SETTINGS = [
   'set debuginfod enabled off',
@@ -42,15 +42,15 @@ const SETTINGS = [
   'set style enabled off',
   'set host-charset UTF-8',
   'set target-charset UTF-8',
-  // A call that does not return leaves the registers as they were.
+  // A call that does not return leaves the registers unchanged.
   'set unwindonsignal on',
-  // It ends by its SIGABRT, with what the C++ library has to say.
+  // It ends with SIGABRT and the C++ library's message.
   'set unwind-on-terminating-exception off',
 ];
-/** Of what gdb says on its standard error, for the message of its end. */
+/** Bytes of gdb's standard error that are kept for the message when it ends. */
 const MOST_COMPLAINT = 2000;
 
-/** There is no gdb of that name. */
+/** gdb cannot be started. */
 export class NoGdb extends RevenantError {}
 
 export class GdbProcess {
@@ -82,9 +82,9 @@ export class GdbProcess {
       this.child.once('spawn', resolve);
       this.child.once('error', (error) => reject(this.failed(error)));
     });
-    this.spawned.catch(() => {}); // told to who asks
+    this.spawned.catch(() => {}); // reported to the caller
     this.child.once('close', (code, signal) => this.end(signal ?? `exit code ${code}`));
-    this.child.stdin?.on('error', () => {}); // told by its end
+    this.child.stdin?.on('error', () => {}); // reported when it ends
     this.child.stderr?.on('data', (bytes: Buffer) => {
       this.complaint = (this.complaint + bytes.toString()).slice(-MOST_COMPLAINT);
     });
@@ -93,7 +93,7 @@ export class GdbProcess {
     answers?.on('error', () => {});
   }
 
-  /** Nothing may be asked before the answer to what was asked last. Rejects when gdb ends, or cannot be started. */
+  /** One request at a time. Rejects when gdb ends, or cannot be started. */
   ask(request: GdbRequest): Promise<GdbAnswer> {
     return new Promise((resolve, reject) => {
       if (this.ended) return reject(this.ended);
@@ -121,7 +121,7 @@ export class GdbProcess {
     const error = new NoGdb(
       'E_DEBUGGER',
       `Expressions with types are evaluated by gdb, and ${this.command} cannot be started: ${message}.`,
-      'Install it (Debian: apt install gdb), or name another with --gdb PATH.',
+      'Install it (Debian: apt install gdb), or pass another with --gdb PATH.',
     );
     this.stop(error);
     return error;
@@ -140,14 +140,14 @@ export class GdbProcess {
   }
 }
 
-/** In ASCII, whatever is asked. */
+/** As ASCII. */
 const asciiJson = (request: GdbRequest): string =>
   JSON.stringify(request).replace(
     /[\u0080-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 
-/** What JSON's numbers do not hold comes as text. */
+/** Numbers that JSON cannot represent exactly arrive as text. */
 function revive(_key: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const { '#int': whole, '#address': address } = value as Record<string, unknown>;

@@ -1,6 +1,6 @@
 import path from 'node:path';
 
-/** src/, or dist/, where the build copies them to: gdb is given their paths. */
+/** src/, or dist/, to which the build copies the scripts; gdb gets their paths. */
 const sources = path.resolve(import.meta.dirname, '..');
 
 /** Commands and prompt for gdb. */

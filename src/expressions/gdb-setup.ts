@@ -1,12 +1,15 @@
-/** How every gdb of ours begins. */
+/** Start-up commands of every gdb that we start. */
 import type { Sysroot } from '../recording/sysroot.js';
 
-/** A literal of Python: those of JSON are. */
+/** A Python literal: JSON strings are. */
 export const pythonText = (text: string): string => JSON.stringify(text);
 
-/** gdb ends with us, however we end: PR_SET_PDEATHSIG with SIGTERM. */
+/** gdb gets SIGTERM when this process dies in any way: PR_SET_PDEATHSIG. */
 const END_WITH_PARENT = 'python import ctypes; ctypes.CDLL(None).prctl(1, 15)';
-/** A gdb that loses terminal and server at once fails inside; nobody wants its core file in the working folder. */
+/**
+ * A gdb that loses terminal and server at the same time has an internal error; its core file must not be written to the
+ * working folder.
+ */
 const LEAVE_NO_CORE = 'maintenance set internal-error corefile no';
 
 /**

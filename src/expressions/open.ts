@@ -11,7 +11,7 @@ export interface EvaluatingRecording extends OpenedRecording {
   readonly expressions: Expressions;
 }
 
-/** As `openRecording`, with what evaluates expressions; `close` ends that, too. */
+/** As `openRecording`, with an expression evaluator, which `close` ends, too. */
 export async function openEvaluating(context: EvaluatingContext): Promise<EvaluatingRecording> {
   const opened = await openRecording(context);
   const { target: replay, trace } = opened;

@@ -1,4 +1,4 @@
-/** Where the checkpoint files of a trace are looked for, and written. */
+/** Where checkpoint files of a trace are read from and written to. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { CheckpointFiles, folderBeside, folderInCache } from '../engine/persist/archive.js';
@@ -6,17 +6,17 @@ import type { ReplaySession } from '../engine/replay/session.js';
 import type { TraceReader } from '../engine/trace/reader.js';
 
 export interface CheckpointOptions {
-  /** Folders instead of the usual ones; false: none are used. */
+  /** Replaces the default folders; false: none are used. */
   readonly checkpoints?: string | readonly string[] | false;
-  /** The user's folder for what can be made anew; absent or null: there is none. */
+  /** The user's cache folder; absent or null: there is none. */
   readonly cache?: string | null;
 }
 
-/** In the user's cache; null where the user has none. */
+/** In the user's cache; null if there is none. */
 export const cachedFolder = (trace: TraceReader, cache: string | null | undefined): string | null =>
   cache ? folderInCache(cache, trace) : null;
 
-/** Beside the trace and in the cache, unless others are named. */
+/** Beside the trace and in the cache, unless others are given. */
 export function checkpointFolders(trace: TraceReader, { checkpoints, cache }: CheckpointOptions): string[] {
   if (checkpoints === false) return [];
   if (checkpoints !== undefined) return [checkpoints].flat();

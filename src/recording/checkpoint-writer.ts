@@ -11,7 +11,7 @@ import type { Machines } from './machines.js';
 import { advanceTo, FRAMES_A_TURN } from './run.js';
 import type { Turns } from './stops.js';
 
-/** Checkpoints that wait to be believed: a replay that went wrong shows soon. */
+/** Checkpoints whose writing is delayed: a replay that went wrong soon diverges. */
 const MAX_WAITING = 8;
 
 /** A file that was written. */
@@ -69,8 +69,8 @@ export async function writeCheckpoints(options: WriteCheckpointsOptions): Promis
 }
 
 /**
- * A checkpoint is written when the replay has come farther, or to the end: one that the replay went back behind, because
- * it had been wrong there, is never written.
+ * A checkpoint is written only after the replay has advanced further, or ended: if the replay was
+ * wrong there and falls back to before it, it is never written.
  */
 class Writer {
   readonly written: WrittenCheckpoint[] = [];

@@ -1,4 +1,4 @@
-/** Places in a recorded program, as people name them: symbols, lines of source, addresses. */
+/** Places in a recorded program, as users name them: symbols, source lines, addresses. */
 import type { Gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import type { Vma } from '../engine/mm/vma.js';
@@ -36,7 +36,7 @@ export class CodePlaces {
     this.recorded = new RecordedSymbols(trace);
   }
 
-  /** Throws E_USAGE, which names what is near, if nothing in the recording ever has the place. */
+  /** Throws E_USAGE, with similar names, if nothing in the recording ever has the place. */
   async requireRecorded(place: CodePlace): Promise<void> {
     if (place.kind === 'symbol') this.recorded.requireSymbol(place.name);
     if (place.kind === 'line') await this.recorded.requireLine(this.lines, place.file, place.line);
@@ -99,7 +99,7 @@ export class CodePlaces {
     return found;
   }
 
-  /** The line of source of the instruction at an address, or null where the file tells nothing of it. */
+  /** The source line of the instruction at an address, or null if the file has none for it. */
   async lineAt(tid: number, address: Gva): Promise<SourceLine | null> {
     const vma = this.task(tid).space.vmas.find(address);
     const bias = vma && this.biasOf(vma);
@@ -111,14 +111,14 @@ export class CodePlaces {
   private task(tid: number): Task {
     const task = this.target.findTask(tid);
     if (task) return task;
-    throw usage(`No task is left after frame ${this.target.frameTime}.`, 'Go to an earlier frame.');
+    throw usage(`No task exists after frame ${this.target.frameTime}.`, 'Go to an earlier frame.');
   }
 
   private unmapped(tid: number, place: PlaceInput): RevenantError {
     const frame = this.target.frameTime;
     return usage(
-      `Nothing that task ${tid} has mapped after frame ${frame} has ${JSON.stringify(String(place))}.`,
-      'Libraries come with the loader, and lines need a file with debug information: runTo waits for the former.',
+      `No file that task ${tid} has mapped after frame ${frame} has ${JSON.stringify(String(place))}.`,
+      'Libraries are mapped once the loader has run (runTo waits for that); lines need debug information.',
     );
   }
 

@@ -22,20 +22,20 @@ import { DEFAULT_POLICY, type DiversionLimits, type DiversionPolicy } from '../d
 import { startDiversion, type DiversionSource } from '../diversion/start.js';
 import { nextTurn, untilStop } from './stops.js';
 
-/** A task of a diversion, to be looked at. */
+/** A task of a diversion. */
 export interface Seat {
   readonly diversion: MutableTarget;
   readonly buffers: OutputBuffers;
   /** The task whose innermost frame it is. */
   readonly tid: number;
-  /** Called now and then while it takes; what it throws ends that. */
+  /** Called repeatedly during the evaluation; an exception ends it. */
   readonly turn: () => Promise<void>;
 }
 
-/** Where an expression is evaluated. */
+/** The place where an expression is evaluated. */
 export interface EvaluationSite extends Seat {
   readonly symbols: MappedSymbols;
-  /** Evaluates by the symbol table. */
+  /** Evaluates with the symbol table. */
   readonly bySymbols: Evaluator;
 }
 
@@ -43,7 +43,7 @@ export interface EvaluationSite extends Seat {
 export interface CallFrame {
   readonly function: string | null;
   readonly address: string;
-  /** As the debug information names it. */
+  /** Its name in the debug information. */
   readonly file: string | null;
   readonly line: number | null;
   /** Arguments first. */
@@ -54,14 +54,14 @@ export interface CallFrame {
   }[];
 }
 
-/** Evaluates what needs types. */
+/** Evaluates expressions that need types. */
 export interface ExpressionEvaluator {
   /**
-   * @throws RevenantError E_EXPRESSION where it has no meaning there; E_DIVERSION: a call did not return; E_DEBUGGER: what
-   * knows types is needed and not there
+   * @throws RevenantError E_EXPRESSION: it cannot be evaluated there; E_DIVERSION: a call did not
+   * return; E_DEBUGGER: it needs types, and there is no gdb
    */
   evaluate(text: string, site: EvaluationSite): Promise<Evaluated>;
-  /** The stack of the task, innermost first; null where nobody can tell. Throws E_EXPRESSION. */
+  /** The stack of the task, innermost first; null if it cannot be determined. Throws E_EXPRESSION. */
   stack(seat: Seat): Promise<readonly CallFrame[] | null>;
 }
 
@@ -69,12 +69,12 @@ export interface DivertOptions {
   /** Folders where writes are real. */
   readonly allowWrites?: readonly string[];
   readonly allowNet?: boolean;
-  /** `now`: clocks are this machine's. `recorded`, the default: they go on from where the program stands. */
+  /** `now`: clocks are this machine's. `recorded`, the default: they continue from the recorded time. */
   readonly clock?: ClockMode;
   readonly limits?: Partial<DiversionLimits>;
-  /** What knows types; without it expressions are evaluated by the symbol table alone. */
+  /** The evaluator with types; without it expressions are evaluated with the symbol table alone. */
   readonly expressions?: ExpressionEvaluator;
-  /** Called between slices of work: to give the event loop a turn, or to throw. */
+  /** Called between slices of work: yields to the event loop, or throws. */
   readonly turn?: () => Promise<void>;
 }
 
@@ -88,16 +88,13 @@ export function policyOf({ allowWrites, allowNet, clock, limits }: DivertOptions
   };
 }
 
-/** As the diversion's walk through links will name it. */
+/** The path after the diversion's own resolution of links. */
 function realFolder(folder: string): string {
   try {
     return fs.realpathSync(folder);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new RevenantError(
-      'E_USAGE',
-      `Writes are to be real below ${folder}, which cannot be found (${code}).`,
-    );
+    throw new RevenantError('E_USAGE', `The folder ${folder} for real writes cannot be found (${code}).`);
   }
 }
 
@@ -113,7 +110,7 @@ const buffersOf = (
   say: (text: string) => void,
 ): ProgramBuffers => new ProgramBuffers(target, (name) => symbols.exact(name), say);
 
-/** Makes a diversion of a replay that stands, for a debugger; `say` tells the user something about it. */
+/** Makes a diversion of a stopped replay, for a debugger; `say` gets messages for the user. */
 function startForDebugger(
   source: DiversionSource,
   policy: DiversionPolicy,
@@ -123,7 +120,7 @@ function startForDebugger(
   return { target, buffers: buffersOf(target, symbolsOf(source, target), say) };
 }
 
-/** A live copy of a replay's state, for the time of a callback. */
+/** A live copy of a replay's state, for the duration of a callback. */
 export class DiversionHandle {
   private readonly evaluator: Evaluator;
   private readonly symbols: MappedSymbols;
@@ -148,8 +145,9 @@ export class DiversionHandle {
   }
 
   /**
-   * What the diverted program wrote to its standard output so far. What a call has left in buffers of stdio, C++ streams
-   * and Python is written when it returns; what the recorded program had in them is not in it.
+   * What the diverted program wrote to its standard output so far. Text that a call leaves in
+   * buffers of stdio, C++ streams and Python is flushed when it returns; text that the recorded
+   * program had in them is not included.
    */
   get stdout(): string {
     return this.text(({ stream }) => stream === 1);
@@ -171,19 +169,19 @@ export class DiversionHandle {
   }
 
   /**
-   * Calls a function by name. Strings are put into the program's memory.
-   * @returns rax, as a signed 64-bit number
-   * @throws RevenantError E_DIVERSION if the call crashes, exits or reaches a limit; E_USAGE: no such function
+   * Calls a function by name. Strings are copied into the program's memory. @returns rax, as a signed 64-bit
+   * number @throws RevenantError E_DIVERSION if the call crashes, exits or reaches a limit; E_USAGE: no such
+   * function
    */
   async call(name: string, ...values: (number | bigint | string)[]): Promise<bigint> {
     return this.settled(async () => BigInt.asIntN(64, (await this.evaluator.call(name, values)).bits));
   }
 
   /**
-   * An expression as of `revenant call`: `*root`, `(char*)describe(root)`. What it changes, and what calls in it do, is
-   * there for the rest of the diversion.
-   * @throws RevenantError E_EXPRESSION where it has no meaning here; E_DIVERSION: a call in it did not return;
-   * E_DEBUGGER: it needs types, and there is no gdb
+   * An expression as of `revenant call`: `*root`, `(char*)describe(root)`. Its changes, and effects
+   * of calls in it, last for the rest of the diversion. @throws RevenantError E_EXPRESSION: it
+   * cannot be evaluated here; E_DIVERSION: a call in it did not return; E_DEBUGGER: it needs types,
+   * and there is no gdb
    */
   async evaluate(expression: string): Promise<Evaluated> {
     const { expressions, evaluator: bySymbols, symbols, target: diversion, buffers, tid, turn } = this;
@@ -205,7 +203,7 @@ export class DiversionHandle {
     }
   }
 
-  /** The task's stack by gdb, innermost first; null where there is none to ask. Throws E_EXPRESSION. */
+  /** The task's stack from gdb, innermost first; null without gdb. Throws E_EXPRESSION. */
   async stack(): Promise<readonly CallFrame[] | null> {
     const { target: diversion, buffers, tid, turn } = this;
     return this.expressions ? this.expressions.stack({ diversion, buffers, tid, turn }) : null;
@@ -225,7 +223,7 @@ export class DiversionHandle {
     return this.target.writeMemory(this.target.currentTid, Number(at) as Gva, bytes);
   }
 
-  /** Runs on to the next stop: a breakpoint, a signal, the end. */
+  /** Runs to the next stop: a breakpoint, a signal, the end. */
   async continue(signal = 0): Promise<DebugStop> {
     const tid = this.target.currentTid;
     this.buffers.runsOn();
@@ -239,8 +237,7 @@ export class DiversionHandle {
 }
 
 /**
- * Makes a diversion of a replay that stands, and ends it when `work` is done, however it ended; the replay
- * stands then where it stood.
+ * Makes a diversion of a stopped replay, and ends it when `work` returns or throws; the replay does not move.
  */
 export async function divert<T>(
   source: DiversionSource,
@@ -257,7 +254,7 @@ export async function divert<T>(
   }
 }
 
-/** What a task of a replay is diverted from. */
+/** A replay and the task to divert. */
 export const sourceOf = (
   { session, dataBreakpoints }: Pick<TravelTarget, 'session' | 'dataBreakpoints'>,
   tid: number,
@@ -266,7 +263,7 @@ export const sourceOf = (
 export interface DiversionStarterOptions
   extends Omit<DivertOptions, 'expressions' | 'turn'>, Partial<Pick<DiversionPolicy, 'ownKill'>> {}
 
-/** How debuggers get diversions of replays that were opened here. */
+/** Makes diversions of replays that were opened here, for debuggers. */
 export function diversionStarter(options: DiversionStarterOptions = {}): StartDiversion {
   const { ownKill = DEFAULT_POLICY.ownKill } = options;
   const policy = { ...policyOf(options), ownKill };

@@ -11,7 +11,7 @@ export const KIND_NAMES = Object.fromEntries(
   Object.entries(EventKind).map(([name, kind]) => [kind, name]),
 ) as Record<number, string>;
 
-/** A frame and its records as text. The indented lines have the form that rr's own dump gives them. */
+/** A frame and its records as text. The indented lines have the format of `rr dump`. */
 
 export const STATE_NAMES = ['enteringPtrace', 'entering', 'exiting'];
 export const DISPOSITION_NAMES = ['fatal', 'userHandler', 'ignored'];
@@ -46,7 +46,7 @@ export function eventText(frame: TraceFrame, rrcallBase: number): string {
   }
 }
 
-/** A result as the program takes it: -errno, a small number, else hexadecimal. */
+/** A result as the program interprets it: -errno, a small number, else hexadecimal. */
 function resultText(registers: RegisterWords): string {
   const value = BigInt.asIntN(64, getRegister(registers, Reg.rax));
   return value >= -LARGEST_ERRNO && value < 0x10_0000n ? String(value) : hex(BigInt.asUintN(64, value));

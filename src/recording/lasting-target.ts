@@ -1,4 +1,7 @@
-/** A replay for debuggers that outlives its machine: a recording can always be replayed again, to the same instruction. */
+/**
+ * A replay for debuggers that survives the loss of its machine: a recording can be replayed again, to the same
+ * instruction.
+ */
 import type { Gva } from '../engine/base/address.js';
 import { invariant, type RevenantError } from '../engine/base/errors.js';
 import type { RegisterWords } from '../engine/base/registers.js';
@@ -20,18 +23,18 @@ import type { TravelTarget } from '../engine/travel/target.js';
 import { isLoss, Losses, lostText, PrintedOnce } from './losses.js';
 import { nextTurn, untilStop } from './stops.js';
 
-/** Work behind the last place that is kept, in exits, which is done again where the machine is lost. */
+/** Exits after the last kept place, which are repeated if the machine is lost. */
 const MOST_EXITS = 1_000;
-/** Runs behind the last place that is kept. */
+/** Runs after the last kept place. */
 const MOST_RUNS = 64;
 
-/** What makes the program stop. */
+/** The program's stops. */
 interface Stops {
   readonly breakpoints: readonly Breakpoint[];
   readonly watchpoints: readonly Watchpoint[];
   readonly syscalls: readonly number[] | 'all' | 'none';
   readonly lifecycle: readonly LifecycleKind[];
-  /** Signals that it does not stop at. */
+  /** Signals without a stop. */
   readonly passed: ReadonlySet<number>;
 }
 
@@ -43,7 +46,7 @@ const NO_STOPS: Stops = {
   passed: new Set(),
 };
 
-/** Of a replay that has none yet. */
+/** Those of a new replay. */
 function install(
   target: TravelTarget,
   { breakpoints, watchpoints, syscalls, lifecycle, passed }: Stops,
@@ -63,50 +66,50 @@ function withdraw(target: TravelTarget, { breakpoints, watchpoints }: Stops): vo
   target.passSignals(NO_STOPS.passed);
 }
 
-/** A run forward, what it was stopped by, and where it ended. */
+/** A run forward, its stops, and where it ended. */
 interface Run {
   readonly request: RunRequest;
   readonly stops: Stops;
   readonly stop: DebugStop;
 }
 
-/** A place: its mark in `inner`, and what that was made of. */
+/** A place: its mark in `inner`, and the checkpoint of that. */
 interface Kept {
   readonly mark: number;
   readonly checkpoint: Checkpoint;
 }
 
-/** Where a replay stands. */
+/** The position of a replay. */
 function keepIn(target: TravelTarget): Kept {
   const checkpoint = target.session.checkpoint();
   return { mark: target.markOf(checkpoint), checkpoint };
 }
 
-/** What is under way. */
+/** The current operation. */
 interface Job {
   readonly begin: (target: TravelTarget) => void;
-  /** It runs forward by a request. */
+  /** A request to run forward. */
   readonly request: RunRequest | null;
-  /** The program stands elsewhere afterwards. */
+  /** The program is elsewhere afterwards. */
   readonly moves: boolean;
 }
 
 export interface LastingOptions {
-  /** Where it stands now, debugging begins. */
+  /** Debugging begins at the current position. */
   readonly target: TravelTarget;
   /** The same recording on another machine, before the first frame. Throws RevenantError. */
   readonly another: () => Promise<TravelTarget>;
-  /** Nothing is read of a replay any more whose machine was lost. */
+  /** A replay whose machine was lost is not read any more. */
   readonly release: (lost: TravelTarget) => void;
   /** What the recorded program prints. */
   readonly output: (stream: 1 | 2, bytes: Uint8Array) => void;
-  /** For people: what was lost, and what becomes of it. */
+  /** Message for the user: what was lost, and what happens next. */
   readonly note: (text: string) => void;
 }
 
 /**
- * Where the program stands is known at any time as a place that is kept, and the runs from there. Where the machine is lost
- * the place is taken to another, the runs are made again, and what was under way begins again.
+ * The position is always known as a kept place and the runs since. If the machine is lost, the
+ * place is transferred to another, the runs are repeated, and the current operation restarts.
  */
 export class LastingTarget implements ReplayTarget {
   readonly kind = 'replay';
@@ -118,7 +121,7 @@ export class LastingTarget implements ReplayTarget {
   private job: Job | null = null;
   private losses = new Losses();
   private printed: PrintedOnce;
-  /** The program goes where it was before. */
+  /** The program goes back to an earlier place. */
   private isBack = false;
   private recovery: Promise<void> | null = null;
   private failure: unknown = null;
@@ -141,19 +144,20 @@ export class LastingTarget implements ReplayTarget {
     return this.inner;
   }
 
-  /** Set while another machine is taken: `poll` has nothing to do before. */
+  /** Set while another machine is being leased; `poll` does nothing until then. */
   get waiting(): Promise<void> | null {
     return this.recovery;
   }
 
-  /** What the replay prints: to be given to those that `another` opens, too. */
+  /** Output of the replay, also of those that `another` opens. */
   print(stream: 1 | 2, bytes: Uint8Array): void {
     if (!this.isBack) this.printed.write(stream, bytes);
   }
 
   /**
-   * What was asked of the replay has met the loss of its machine: it stands as before on another one afterwards.
-   * @throws RevenantError the loss, if machines are lost again and again; what `another` throws
+   * Handles the loss of the machine during a request: afterwards the replay is in the same state on
+   * another one. @throws RevenantError the loss, if machines are lost repeatedly; what `another`
+   * throws
    */
   async recover(loss: RevenantError): Promise<void> {
     for (let reason: unknown = loss; ;) {
@@ -167,7 +171,7 @@ export class LastingTarget implements ReplayTarget {
     }
   }
 
-  /** Something with the replay that ends elsewhere, or where it began if it throws; made again if the machine is lost. */
+  /** An operation that moves the replay, or leaves it unmoved if it throws; repeated if the machine is lost. */
   travel<T>(way: (target: TravelTarget) => Promise<T>): Promise<T> {
     this.printed = new PrintedOnce(this.options.output);
     return this.attempt(async () => {
@@ -177,7 +181,7 @@ export class LastingTarget implements ReplayTarget {
     });
   }
 
-  /** Something that leaves the program where it stands; asked again if the machine is lost. */
+  /** An operation that does not move the replay; repeated if the machine is lost. */
   private async attempt<T>(ask: () => T | Promise<T>): Promise<T> {
     for (;;) {
       try {
@@ -202,7 +206,7 @@ export class LastingTarget implements ReplayTarget {
     this.options.release(lost);
   }
 
-  /** To where the lost one stood before what was under way, which then begins again. */
+  /** Goes to where the lost replay was before the current operation, which then restarts. */
   private async bringBack(lost: TravelTarget, next: TravelTarget): Promise<void> {
     const transfer = new CheckpointTransfer(lost.session, next.session);
     const taken = ({ checkpoint: old }: Kept): Kept => {
@@ -259,14 +263,14 @@ export class LastingTarget implements ReplayTarget {
     }
   }
 
-  /** What was under way has come to its end; `keep` may find the machine lost, and nothing is settled then. */
+  /** The current operation has finished; `keep` may find the machine lost, then it has not. */
   private settle(stop: DebugStop): void {
     const { job, inner } = this;
-    invariant(job, 'something is under way');
+    invariant(job, 'an operation is running');
     if (job.moves) {
       const { request } = job;
       const isFar = inner.session.exits - this.base.exits > MOST_EXITS || this.runs.length >= MOST_RUNS;
-      // Whoever stands at an end is not told of it again, which a place that is kept does not know.
+      // An end that was already reported is not reported again; a kept place does not contain this.
       const again = request !== null && stop.kind !== 'interrupted' && (!isFar || stop.kind === 'exited');
       if (again) this.runs.push({ request, stops: this.stops, stop });
       else this.keep(stop);
@@ -315,7 +319,7 @@ export class LastingTarget implements ReplayTarget {
   }
 
   beginGotoMark(mark: number): void {
-    // The number of `inner`, once it is another one.
+    // The number in `inner`, after a change of machines.
     this.start((target) => target.beginGotoMark(this.marks.get(mark)?.mark ?? 0));
   }
 

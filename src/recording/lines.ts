@@ -1,4 +1,4 @@
-/** Lines of source in recorded files, decoded by binutils' readelf. */
+/** Source lines of recorded files, decoded by binutils' readelf. */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -7,13 +7,13 @@ import { LineTable } from '../engine/symbols/line-table.js';
 
 const run = promisify(execFile);
 
-/** Of readelf's output; a large program's has some hundred bytes a line of source. */
+/** Limit of readelf's output; a large program's has some hundred bytes per source line. */
 const MAX_OUTPUT_BYTES = 512 << 20;
 const TIME_LIMIT_MILLIS = 120_000;
-/** Nothing of the user's environment: no debuginfod, which asks other machines, and no translated headings. */
+/** Without the user's environment: no debuginfod, which contacts other machines, and no translated headings. */
 const ENVIRONMENT = { LC_ALL: 'C' };
 
-/** Line tables of the files of one trace, each decoded when it is first asked for. */
+/** Line tables of the files of one trace, each decoded on first use. */
 export class Lines {
   private readonly tables = new Map<string, Promise<LineTable>>();
 
@@ -44,15 +44,15 @@ async function decode(file: string): Promise<LineTable> {
     if (code === 'ENOENT') {
       throw new RevenantError(
         'E_UNSUPPORTED',
-        'Lines of source are decoded by readelf, which is not installed.',
-        'Install it (Debian: apt install binutils), or name symbols and addresses instead.',
+        'Source lines are decoded by readelf, which is not installed.',
+        'Install it (Debian: apt install binutils), or use symbols and addresses instead.',
         { cause },
       );
     }
     throw new RevenantError(
       'E_UNSUPPORTED',
       `readelf cannot decode the lines of ${file}: ${message.split('\n')[0]}.`,
-      'Name symbols and addresses instead.',
+      'Use symbols and addresses instead.',
       { cause },
     );
   }

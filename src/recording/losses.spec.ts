@@ -23,14 +23,14 @@ describe('the output of a replay that begins again', () => {
 describe('losses of machines', () => {
   const lost = new RevenantError('E_MACHINE_LOST', 'The machine is gone.');
 
-  it('are gone on after, but not for ever, nor at one place', () => {
+  it('are survived, but not indefinitely, nor repeatedly at one place', () => {
     const moving = new Losses();
     expect(Array.from({ length: 30 }, (_, frame) => moving.mayGoOn(lost, frame)).lastIndexOf(true)).toBe(18);
     const stuck = new Losses();
     expect([7, 7, 7].map((frame) => stuck.mayGoOn(lost, frame))).toEqual([true, true, false]);
   });
 
-  it('are no other failures', () => {
+  it('do not include other failures', () => {
     const losses = new Losses();
     expect(losses.mayGoOn(new RevenantError('E_DIVERGED', 'It differs.'), 1)).toBe(false);
     expect(losses.mayGoOn(null, 1)).toBe(false);

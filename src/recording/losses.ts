@@ -1,21 +1,24 @@
-/** Machines that are lost under a replay: their emulator was killed, or ran out of memory. The replay can always be had again. */
+/**
+ * Machines that are lost during a replay: their emulator was killed, or ran out of memory. The replay can always be
+ * repeated.
+ */
 import { RevenantError } from '../engine/base/errors.js';
 
-/** A machine that is lost so often is lost for a reason. */
+/** More losses than this have a cause that another machine does not remove. */
 const MOST_LOSSES = 20;
-/** So often at one place it is lost because of what happens there. */
+/** More losses than this at one place are caused by what happens there. */
 const MOST_AT_ONE_PLACE = 3;
 
 export const isLoss = (failure: unknown): failure is RevenantError =>
   failure instanceof RevenantError && failure.code === 'E_MACHINE_LOST';
 
-/** Decides whether it is worth to go on with another machine. */
+/** Decides whether to continue on another machine. */
 export class Losses {
   private count = 0;
   private place = -1;
   private there = 0;
 
-  /** @param frame how far the replay had come */
+  /** @param frame the last frame that was replayed */
   mayGoOn(failure: unknown, frame: number): boolean {
     if (!isLoss(failure)) return false;
     this.there = frame === this.place ? this.there + 1 : 1;
@@ -25,16 +28,16 @@ export class Losses {
 }
 
 export const lostText = ({ message }: RevenantError, frame: number): string =>
-  `${message} Another machine goes to where it was (frame ${frame})`;
+  `${message} Continuing on another machine, from frame ${frame}`;
 
-/** The output of a program that is replayed again: what came out before does not come out twice. */
+/** The output of a program that is replayed again, without what was already printed. */
 export class PrintedOnce {
   private readonly printed = { 1: 0, 2: 0 };
   private readonly now = { 1: 0, 2: 0 };
 
   constructor(private readonly output: (fd: 1 | 2, bytes: Uint8Array) => void) {}
 
-  /** The replay begins where it began before. */
+  /** The replay starts again. */
   again(): void {
     this.now[1] = this.now[2] = 0;
   }

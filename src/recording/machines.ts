@@ -9,23 +9,23 @@ import type { MachineChoice, MachineKind } from '../machine/kinds.js';
 import { memoryForLimit } from '../machine/launch.js';
 
 export interface MachineOptions {
-  /** `auto` (the default): the host's KVM where it gives what the trace needs, else the emulated machine. */
+  /** `auto` (the default): the host's KVM if it has what the trace needs, else the emulated machine. */
   readonly machine?: MachineChoice;
   /** Processor of the emulated machine, as QEMU's -cpu names it. */
   readonly cpu?: string;
-  /** Most guest memory to use, in bytes. */
+  /** Guest memory limit in bytes. */
   readonly memory?: number;
 }
 
-/** What a replay says of the machine it ran on. */
+/** The machine of a replay, for reports. */
 export interface MachineFacts {
   kind: MachineKind;
   description: string;
   /** As a program in the guest saw it by XGETBV; where it has no XGETBV, as set. */
   guestXcr0: bigint;
-  /** Every bit that the machine could give. */
+  /** All bits that the machine supports. */
   xcr0: bigint;
-  /** Why `auto` passed the host over; null if it did not. */
+  /** Why `auto` did not choose the host; null if it did. */
   hostProblem: string | null;
 }
 
@@ -36,7 +36,7 @@ export interface MachineForTrace {
   memoryLimitBytes: number;
 }
 
-/** The machines of one command: a lease is kept from trace to trace, the vCPU is made anew for each. */
+/** The machines of one command: a lease is kept from trace to trace, the vCPU is recreated for each. */
 export class Machines {
   readonly #transports = new Map<MachineKind, VcpuTransport>();
 
@@ -66,18 +66,18 @@ export class Machines {
     return { machine, facts, attestation, memoryLimitBytes: this.options.memory ?? machine.pool.byteLength };
   }
 
-  /** Gives a machine back that a replay has left in no known state: the next trace leases one anew. */
+  /** Releases a machine that a replay has left in an unknown state: the next trace leases another. */
   discard(kind: MachineKind): void {
     this.#transports.get(kind)?.close();
     this.#transports.delete(kind);
   }
 
-  /** Whose machine was lost leases another one. The memory of the lost one can be read until it is closed. */
+  /** Leases another machine after a loss. The memory of the lost one can be read until it is closed. */
   abandon({ transport }: Machine): void {
     for (const [kind, known] of this.#transports) if (known === transport) this.#transports.delete(kind);
   }
 
-  /** Gives every lease back. */
+  /** Releases every lease. */
   close(): void {
     for (const transport of this.#transports.values()) transport.close();
     this.#transports.clear();
@@ -98,5 +98,5 @@ const unknownProcessor = (directory: string): RevenantError =>
   new RevenantError(
     'E_UNSUPPORTED',
     `${directory} has no header: the recorder was killed, and the recording processor is not known.`,
-    'Give a complete trace of the same rr and machine with --like TRACE. `revenant dump` shows the frames.',
+    'Pass a complete trace of the same rr and machine with --like TRACE. `revenant dump` shows the frames.',
   );

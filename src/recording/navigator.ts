@@ -1,4 +1,4 @@
-/** Takes a replay from place to place, as people write places. */
+/** Moves a replay to places in the form that users write. */
 import type { Gva } from '../engine/base/address.js';
 import { memoryOf, readWord } from '../engine/base/memory-values.js';
 import { RevenantError } from '../engine/base/errors.js';
@@ -12,7 +12,7 @@ import { formatPlace, type CodePlace, type Place, type SymbolPlace } from './pla
 import { arrival, isLastProcess, nextTurn, untilStop } from './stops.js';
 import type { TraceIndex } from './trace-index.js';
 
-/** Code behind a symbol that is decoded to know where instructions begin. */
+/** Bytes after a symbol that are decoded to find instruction boundaries. */
 const MAX_OFFSET = 1 << 16;
 
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
@@ -26,9 +26,9 @@ export interface NavigatedReplay {
 }
 
 /**
- * Goes to a place, whatever stops there are on the way; returns the task that it is of.
- * @param turn called in between; may interrupt the target
- * @throws RevenantError E_USAGE where there is no such place, E_INTERRUPTED: the replay then stands where it stood
+ * Goes to a place, ignoring stops on the way; returns its task. @param turn called in between; may
+ * interrupt the target @throws RevenantError E_USAGE if there is no such place, E_INTERRUPTED: the
+ * replay has then not moved
  */
 export async function visitPlace(
   replay: NavigatedReplay,
@@ -57,21 +57,21 @@ export async function visitPlace(
 /** Where a navigator has arrived. */
 interface Standing {
   readonly place: Place;
-  /** The task that the place is of. */
+  /** The task at the place. */
   readonly tid: number;
 }
 
-/** One replay, taken from place to place in any order; those that follow each other in the recording are cheapest. */
+/** Moves one replay to places in any order; recording order is the cheapest. */
 export class PlaceNavigator {
   private here: Standing | null = null;
   private firstPid = 0;
-  /** By the name of a symbol whose function is chosen at run time. */
+  /** Keyed by the name of a symbol whose function is chosen at run time. */
   private readonly implementations = new Map<string, Gva>();
   private readonly target: TravelTarget;
   private readonly index: TraceIndex;
   private readonly places: CodePlaces;
 
-  /** @param turns given a turn in between; may throw, or interrupt the target */
+  /** @param turns called in between; may throw, or interrupt the target */
   constructor(
     private readonly replay: NavigatedReplay,
     private readonly turns: { turn(): Promise<void> },
@@ -81,7 +81,7 @@ export class PlaceNavigator {
     this.places = replay.places;
   }
 
-  /** What can be known of a place before anything is replayed. Throws E_USAGE if the recording has no such place. */
+  /** Checks a place before anything is replayed. Throws E_USAGE if the recording has no such place. */
   async check(place: Place): Promise<void> {
     if (place.kind === 'frame' || place.kind === 'ticks') this.index.requireFrame(place.frame);
     else if (place.kind === 'crash') this.crash(null);
@@ -92,8 +92,8 @@ export class PlaceNavigator {
   }
 
   /**
-   * Goes to a place; returns the task that it is of.
-   * @throws RevenantError E_USAGE if the recording has no such place; what ends a replay
+   * Goes to a place; returns its task. @throws RevenantError E_USAGE if the recording has no such place; what ends a
+   * replay
    */
   async to(place: Place): Promise<number> {
     const before = this.here;
@@ -112,7 +112,7 @@ export class PlaceNavigator {
     await this.seek(frame);
   }
 
-  /** Where a checkpoint file was written. */
+  /** Goes to where a checkpoint file was written. */
   async toCheckpoint(file: string): Promise<void> {
     this.here = null;
     const mark = this.target.markOf(readCheckpoint(this.target.session, file));
@@ -121,7 +121,7 @@ export class PlaceNavigator {
     this.target.forget(mark);
   }
 
-  /** To the first signal that ends a process (or this task), and its task. Throws E_USAGE if none does. */
+  /** Goes to the first signal that ends a process (or this task); returns its task. Throws E_USAGE if none does. */
   async toCrash(task: number | null): Promise<number> {
     const { frameTime, tid } = this.crash(task);
     this.here = null;
@@ -131,8 +131,9 @@ export class PlaceNavigator {
   }
 
   /**
-   * To right before the last process ends, or that of a task; where none does, to the end of the recording. By what
-   * checkpoints there are, unless the replay is beyond them; the end is met right before its frame.
+   * Goes to right before the last process ends, or that of a task; if none does, to the end of the
+   * recording. Uses checkpoints if they are ahead of the replay; the process stops right before the
+   * frame of its exit.
    */
   async toEnd(task: number | null = null): Promise<DebugStop> {
     const { target, index } = this;
@@ -147,17 +148,17 @@ export class PlaceNavigator {
   }
 
   /**
-   * On from where the replay is to the next arrival of any task at a place in code, or to its `hit`th. Libraries that
-   * are not loaded yet are waited for. Throws E_USAGE if nothing in the recording has the place, or it ends before.
-   * @param tid the task whose memory has the place
-   * @param name of the place, for people
+   * Runs to the next arrival of any task at a place in code, or to its `hit`th from here. Waits for
+   * libraries that are not loaded yet. Throws E_USAGE if nothing in the recording has the place, or
+   * it ends before. @param tid the task whose memory has the place @param name of the place, for
+   * messages
    */
   async next(place: CodePlace, tid: number, name: string): Promise<DebugStop> {
     this.here = null;
     let addresses = await this.places.recordedAddresses(tid, place);
     while (addresses.length === 0) {
       if (!(await this.advanceFrame()))
-        throw usage(`Nothing that is mapped from here on has ${JSON.stringify(name)}.`);
+        throw usage(`No file that is mapped from here on has ${JSON.stringify(name)}.`);
       addresses = await this.places.addresses(this.target.currentTid, place);
     }
     const current = this.target.tasks().some((task) => task.tid === tid) ? tid : this.target.currentTid;
@@ -168,7 +169,7 @@ export class PlaceNavigator {
   }
 
   private async travel(place: Place, before: Standing | null): Promise<number> {
-    // On the way to everywhere, and only there the first process is known for certain.
+    // Every place is after this one, and here the first process is certain.
     if (this.firstPid === 0) await this.toBeginning();
     const first = this.replay.firstFrame;
     switch (place.kind) {
@@ -202,7 +203,7 @@ export class PlaceNavigator {
     return this.target.tasks().some((task) => task.pid === pid);
   }
 
-  /** To a frame that exists; returns the task that is current there. */
+  /** Goes to a frame that exists; returns the current task there. */
   private async seek(frame: number): Promise<number> {
     this.target.beginGoto(frame);
     await this.arrive();
@@ -214,7 +215,7 @@ export class PlaceNavigator {
       of === 'last'
         ? await this.toEnd()
         : await this.continueUntil((each) => each.kind === 'exited' && each.pid === this.firstPid);
-    if (stop.kind === 'history-end') throw usage('No process ends in this recording; name a frame.');
+    if (stop.kind === 'history-end') throw usage('No process ends in this recording; use a frame.');
     return stop.tid;
   }
 
@@ -226,7 +227,7 @@ export class PlaceNavigator {
     );
   }
 
-  /** Hits are counted from the beginning, or on from an earlier one of the same place. */
+  /** Hits are counted from the beginning, or from an earlier hit of the same place. */
   private async toCode(place: CodePlace, before: Place | null): Promise<number> {
     const name = formatPlace({ ...place, hit: 1 });
     const isSame = before !== null && 'hit' in before && formatPlace({ ...before, hit: 1 }) === name;
@@ -236,7 +237,7 @@ export class PlaceNavigator {
       await this.toBeginning();
     }
     const addresses = await this.addresses(place);
-    // Who stands there already has arrived: at the entry of a static program.
+    // A task that is already there has arrived: at the entry of a static program.
     const stands = counted === 0 && addresses.includes(this.target.rip(this.target.currentTid));
     const arrived = stands ? 1 : counted;
     if (arrived === place.hit) return this.target.currentTid;
@@ -246,7 +247,7 @@ export class PlaceNavigator {
     return stop.tid;
   }
 
-  /** Continues to the arrival of that number at one of these addresses; other stops are passed over. */
+  /** Continues to the arrival of that number at one of these addresses; other stops are ignored. */
   private async countArrivals(
     addresses: readonly Gva[],
     counted: number,
@@ -286,7 +287,7 @@ export class PlaceNavigator {
     if (!endsInstruction(code)) throw usage(`No instruction begins at ${name}+${offset}.`);
   }
 
-  /** The program is not loaded at its first instruction: libraries' code appears as frames pass. */
+  /** At the first instruction not everything is loaded: libraries are mapped later. */
   private async addresses(place: CodePlace): Promise<readonly Gva[]> {
     const { places, target } = this;
     for (;;) {
@@ -304,7 +305,7 @@ export class PlaceNavigator {
     }
   }
 
-  /** False at the end of the recording, or where no task is left. */
+  /** False at the end of the recording, or if no task is left. */
   private async advanceFrame(): Promise<boolean> {
     this.target.beginGoto(this.target.frameTime + 1);
     const stop = await this.arrive();
@@ -312,8 +313,9 @@ export class PlaceNavigator {
   }
 
   /**
-   * Where the addresses of a place are those of a resolver (IFUNC: `strlen`), those of the function that it chose in the
-   * recording; else null. Throws E_USAGE if it never chose one. The replay stands where it stood.
+   * If the addresses of a place are those of a resolver (IFUNC: `strlen`), those of the function
+   * that it chose in the recording; else null. Throws E_USAGE if it never chose one. The replay
+   * does not move.
    */
   async implementation(tid: number, place: CodePlace, addresses: readonly Gva[]): Promise<Gva[] | null> {
     if (place.kind !== 'symbol' || addresses.length === 0) return null;
@@ -322,8 +324,8 @@ export class PlaceNavigator {
   }
 
   /**
-   * The function that the resolver of a symbol (IFUNC: `strlen`) chose in the recording: what it returned when it was
-   * first called. The replay stands again where it stood.
+   * The function that the resolver of a symbol (IFUNC: `strlen`) chose in the recording: what it
+   * returned on its first call. The replay does not move.
    */
   private async chosen({ name, offset }: SymbolPlace, entry: Gva): Promise<Gva> {
     const known = this.implementations.get(name);
@@ -352,8 +354,8 @@ export class PlaceNavigator {
     } catch (error) {
       if (!(error instanceof RevenantError) || error.code !== 'E_USAGE') throw error;
       throw usage(
-        `Which function ${name} is was never decided in this recording: its resolver is not called.`,
-        'Name the function itself, or an address.',
+        `The function of ${name} was never chosen in this recording: its resolver is not called.`,
+        'Use the function itself, or an address.',
       );
     } finally {
       resume();

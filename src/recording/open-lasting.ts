@@ -1,4 +1,4 @@
-/** A recording opened for a session that outlives its machine: where one is lost, another is taken. */
+/** A recording opened for a session that survives the loss of its machine by leasing another. */
 import type { TravelTarget } from '../engine/travel/target.js';
 import { CodePlaces } from './code-places.js';
 import { LastingTarget } from './lasting-target.js';
@@ -6,20 +6,20 @@ import { Losses } from './losses.js';
 import { openRecording, type OpenContext, type OpenedRecording } from './open.js';
 
 export interface LastingRecording extends OpenedRecording {
-  /** Outlives the machine of `target`, which only it may move. */
+  /** Survives the machine of `target`, which only it may move. */
   readonly lasting: LastingTarget;
-  /** The recording as a target of `lasting`, the last one, has it: what is known of its symbols stays known. */
+  /** The recording with the current target of `lasting`; its symbols are kept. */
   on(target: TravelTarget): OpenedRecording;
 }
 
-/** As `openRecording`, for a front end that stays with one replay. */
+/** As `openRecording`, for a front end that uses one replay for long. */
 export async function openLasting(context: OpenContext): Promise<LastingRecording> {
   for (const losses = new Losses(); ;) {
     try {
       return await openOnce(context);
     } catch (error) {
       if (!losses.mayGoOn(error, 0)) throw error;
-      context.note?.(`${(error as Error).message} Another machine is taken`);
+      context.note?.(`${(error as Error).message} Leasing another machine`);
     }
   }
 }

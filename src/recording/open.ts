@@ -1,4 +1,4 @@
-/** A trace, a machine for it, and a replay that goes anywhere: what every front end begins with. */
+/** Opens a trace: a machine for it, and a replay that can go to any place. Every front end starts here. */
 import { type Logger, silentLogger } from '../engine/base/log.js';
 import { recordingDoubt } from '../engine/trace/header.js';
 import { TraceReader } from '../engine/trace/reader.js';
@@ -10,11 +10,11 @@ import { Machines, type MachineFacts, type MachineOptions } from './machines.js'
 import { uninterrupted, type Turns } from './stops.js';
 import { TraceIndex } from './trace-index.js';
 
-/** What a trace may need in order to be opened. */
+/** Options for opening a trace. */
 export interface TraceOptions {
-  /** The trace was not packed: files of this machine that it names are used. */
+  /** The trace was not packed: files of this machine that it refers to are used. */
   readonly unpacked?: boolean;
-  /** Folders in which files may lie that the trace names or links to. */
+  /** Folders whose files the trace may refer or link to. */
   readonly files?: readonly string[];
   /** For a trace whose recorder was killed: the folder of another by the same rr and machine. */
   readonly like?: string;
@@ -30,13 +30,13 @@ export interface OpenContext {
   readonly folder: string;
   readonly options: RecordingOptions;
   readonly log?: Logger;
-  /** Default: nothing interrupts. */
+  /** Default: no interruption. */
   readonly turns?: Turns;
-  /** Told that a machine is started; for people. */
+  /** Called when a machine is started, with a message for the user. */
   readonly note?: (text: string) => void;
-  /** Told what may be wrong with the trace: a file is not the recorded one, the recorder was killed. */
+  /** Gets warnings about the trace: a file is not the recorded one, the recorder was killed. */
   readonly warn?: (text: string) => void;
-  /** What the recorded program prints while it is replayed. */
+  /** Gets what the recorded program prints while it is replayed. */
   readonly output?: (stream: 1 | 2, bytes: Uint8Array) => void;
   /** See TravelOptions. */
   readonly repeatsOutput?: boolean;
@@ -44,7 +44,7 @@ export interface OpenContext {
 
 export interface OpenedRecording {
   readonly trace: TraceReader;
-  /** At first before the first frame. */
+  /** Initially before the first frame. */
   readonly target: TravelTarget;
   readonly index: TraceIndex;
   readonly places: CodePlaces;
@@ -52,12 +52,12 @@ export interface OpenedRecording {
   readonly firstFrame: number;
   readonly machine: MachineFacts;
   /**
-   * The machine was lost: a replay on another one, which also is before the first frame. Of `lost` memory and checkpoints
-   * can be read until it is released. Throws RevenantError.
+   * After the loss of the machine: a replay on another one, also before the first frame. Memory and
+   * checkpoints of `lost` can be read until it is released. Throws RevenantError.
    */
   another(lost: TravelTarget): Promise<TravelTarget>;
   release(lost: TravelTarget): void;
-  /** Gives the machine back. */
+  /** Releases the machine. */
   close(): void;
 }
 
@@ -66,7 +66,7 @@ const ignore = (): void => {};
 
 /**
  * Opens a trace to be replayed.
- * @param warn told of files of this machine that are not the recorded ones, and of what is doubtful about the trace
+ * @param warn gets warnings about files of this machine that are not the recorded ones, and about the trace
  */
 export function openTrace(
   folder: string,
@@ -85,7 +85,8 @@ export function openTrace(
 }
 
 /**
- * Throws RevenantError: the trace cannot be read, or has no program; no machine can carry it. Nothing is left open then.
+ * Throws RevenantError: the trace cannot be read, or has no program; no machine can replay it. Nothing is left open
+ * then.
  */
 export async function openRecording(context: OpenContext): Promise<OpenedRecording> {
   const { folder, options, log = silentLogger, turns = uninterrupted, note = ignore, output } = context;
@@ -120,7 +121,7 @@ export async function openRecording(context: OpenContext): Promise<OpenedRecordi
       try {
         current.close();
       } catch (error) {
-        // A machine that is gone cannot give its memory back.
+        // The memory of a lost machine cannot be freed.
         if (!isLoss(error)) throw error;
       } finally {
         release();

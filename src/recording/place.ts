@@ -1,4 +1,4 @@
-/** How people write places in a recording: one grammar for command line, debugger, scripts and manifests. Pure. */
+/** The notation of places in a recording: one grammar for command line, debugger, scripts and manifests. Pure. */
 import { USER_END, type Gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { isSymbolName } from '../engine/symbols/symbol-name.js';
@@ -6,7 +6,7 @@ import { isSymbolName } from '../engine/symbols/symbol-name.js';
 interface Arrival {
   /** Which arrival of any task, from 1. */
   readonly hit: number;
-  /** Counted behind this frame; absent: from the beginning. */
+  /** Counted after this frame; absent: from the beginning. */
   readonly from?: number;
 }
 
@@ -14,7 +14,7 @@ export interface SymbolPlace extends Arrival {
   readonly kind: 'symbol';
   /** As in the symbol table, or demangled. */
   readonly name: string;
-  /** Bytes behind it. */
+  /** Bytes after it. */
   readonly offset: number;
 }
 
@@ -25,19 +25,19 @@ export interface LinePlace extends Arrival {
   readonly line: number;
 }
 
-/** With a frame and a hit it names any moment of a recording, to the instruction. */
+/** With a frame and a hit it identifies an instruction in the history. */
 export interface AddressPlace extends Arrival {
   readonly kind: 'address';
   readonly address: bigint;
 }
 
-/** What has addresses. */
+/** Places with addresses. */
 export type CodePlace = SymbolPlace | LinePlace | AddressPlace;
 
 export type Place =
-  /** Right behind this frame. */
+  /** Right after this frame. */
   | { readonly kind: 'frame'; readonly frame: number }
-  /** Where the task that runs behind the frame first has so many ticks (retired conditional branches). */
+  /** Where the task that runs after the frame first has this tick count (retired conditional branches). */
   | { readonly kind: 'ticks'; readonly frame: number; readonly ticks: number }
   | SymbolPlace
   | LinePlace
@@ -49,7 +49,7 @@ export type Place =
 
 export const PLACES_HINT =
   'A place is a frame, FRAME:TICKS, SYMBOL, SYMBOL+OFFSET, FILE:LINE or 0xADDRESS, each of the last four with :HIT ' +
-  '(from 1) behind it and FRAME: before it (hits are counted from there) or without, or exit, end or crash.';
+  '(from 1) after it and FRAME: before it (hits are counted from there) or without, or exit, end or crash.';
 
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
 
@@ -60,14 +60,14 @@ const HIT = /^(.*[^:]):(\d{1,9})$/s;
 const FRAME = /^\d{1,15}$/;
 const BEHIND = /^(\d{1,15}):(.+)$/s;
 const OFFSET = /^(.*[^+\s])\+(0x[0-9a-fA-F]{1,12}|\d{1,12})$/s;
-/** A symbol and bytes behind it, without a hit; null: neither. */
+/** A symbol and an offset, without a hit; null: neither. */
 export function parseSymbolOffset(text: string): { name: string; offset: number } | null {
   const match = OFFSET.exec(text);
   if (match && isSymbolName(match[1])) return { name: match[1], offset: Number(match[2]) };
   return isSymbolName(text) ? { name: text, offset: 0 } : null;
 }
 
-/** null: it is no place. */
+/** null: not a place. */
 export function parsePlace(written: string): Place | null {
   const text = written.trim();
   if (text === 'exit' || text === 'end') return { kind: 'exit', of: text === 'exit' ? 'first' : 'last' };
@@ -92,7 +92,7 @@ function parseCode(text: string): CodePlace | null {
   return symbol && { kind: 'symbol', ...symbol, hit };
 }
 
-/** `FILE:LINE:HIT`, or `FILE:LINE` where the file's name looks like one of source. */
+/** `FILE:LINE:HIT`, or `FILE:LINE` if the name looks like a source file. */
 function parseLine(last: RegExpExecArray | null): LinePlace | null {
   const before = last && HIT.exec(last[1]);
   if (last && before && !before[1].includes('::') && !before[1].includes('('))
@@ -101,14 +101,14 @@ function parseLine(last: RegExpExecArray | null): LinePlace | null {
   return { kind: 'line', file: last[1], line: Number(last[2]), hit: 1 };
 }
 
-/** @param option how the text was given: `--at`. Throws E_USAGE. */
+/** @param option the option with the text: `--at`. Throws E_USAGE. */
 export function requirePlace(text: string, option: string): Place {
   const place = parsePlace(text);
   if (place) return place;
   throw usage(`Invalid ${option} value '${text}'.`, PLACES_HINT);
 }
 
-/** As `parsePlace` reads it. */
+/** The text that `parsePlace` parses. */
 export function formatPlace(place: Place): string {
   if ('from' in place && place.from !== undefined) {
     const { from, ...rest } = place;
@@ -145,7 +145,7 @@ export function momentText({ frameTime: frame, address, hit }: Instruction): str
   return formatPlace({ kind: 'address', address: BigInt(address), hit, from: frame });
 }
 
-/** An address; or text: a symbol (`insert`), a symbol and bytes behind it (`insert+0x1c`), `FILE:LINE`, `0x401136`. */
+/** An address; or text: a symbol (`insert`), a symbol and an offset (`insert+0x1c`), `FILE:LINE`, `0x401136`. */
 export type PlaceInput = number | bigint | string;
 
 const NUMBER = /^\d{1,19}$/;
@@ -154,7 +154,7 @@ export function checkedAddress(value: number | bigint): Gva {
   const number = Number(value);
   if (Number.isInteger(number) && number >= 0 && number < USER_END && BigInt(number) === BigInt(value))
     return number as Gva;
-  throw usage(`${value} is no address of a program: they are whole numbers from 0 to 0x7fffffffffff.`);
+  throw usage(`Invalid address ${value}: addresses are integers from 0 to 0x7fffffffffff.`);
 }
 
 /** A place in code; a number in decimal digits is an address here. Throws E_USAGE. */
@@ -165,20 +165,17 @@ export function codePlace(place: PlaceInput): CodePlace {
   const parsed = parsePlace(text);
   if (parsed?.kind === 'symbol' || parsed?.kind === 'line' || parsed?.kind === 'address') {
     if (parsed.from === undefined) return parsed;
-    throw usage(`${JSON.stringify(place)} is a moment, not a place in code.`, 'goTo goes to moments.');
+    throw usage(`${JSON.stringify(place)} is a moment, not a place in code.`, 'Use goTo for moments.');
   }
   if (parsed?.kind === 'ticks') throw usage(`${JSON.stringify(place)} is a moment, not a place in code.`);
-  // The words of ends are names of functions, too.
+  // `exit` and `end` are names of functions, too.
   if (parsed) return { kind: 'symbol', name: text, offset: 0, hit: 1 };
-  throw usage(
-    `${JSON.stringify(place)} is not the name of a symbol, nor a line, nor an address.`,
-    PLACES_HINT,
-  );
+  throw usage(`${JSON.stringify(place)} is not a symbol, a line or an address.`, PLACES_HINT);
 }
 
-/** The place in code that a question names beside its hit. Throws E_USAGE. */
+/** The place in code of a question, whose hit is given separately. Throws E_USAGE. */
 export function codePlaceAt(text: string, hit: number): CodePlace {
   const place = codePlace(text);
   if (place.hit === 1) return { ...place, hit };
-  throw usage(`${JSON.stringify(text)} has a hit of its own, besides hit ${hit}.`);
+  throw usage(`${JSON.stringify(text)} has a hit, and there is also hit ${hit}.`);
 }

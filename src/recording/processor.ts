@@ -23,7 +23,7 @@ export function processorName(header: TraceHeader): string {
 }
 
 /**
- * The part of a brand string that tells one processor from the next: `i7-8650U`, `EPYC-Rome`, `Haswell`, `Ryzen 9
+ * The part of a brand string that distinguishes processors: `i7-8650U`, `EPYC-Rome`, `Haswell`, `Ryzen 9
  * 7950X`. QEMU's models have their name in parentheses.
  */
 export function shortProcessorName(name: string): string {

@@ -3,7 +3,7 @@ import type { BackingFile, TraceReader } from '../engine/trace/reader.js';
 import type { MMapRecord } from '../engine/trace/records.js';
 import type { RecordedFile } from './sysroot.js';
 
-/** The trace's copies of programs and libraries, which is what a debugger reads symbols from. */
+/** The trace's copies of programs and libraries, from which a debugger reads symbols. */
 export function* programFiles(
   trace: TraceReader,
   index: ReadonlyMap<string, MMapRecord>,
@@ -18,7 +18,7 @@ export function* programFiles(
 
 const ELF_MAGIC = Buffer.from('\x7fELF', 'latin1');
 
-/** A trace that was not packed may name a file that is not here any more: then it has no symbols. */
+/** A trace that was not packed may refer to a file that no longer exists here: then it has no symbols. */
 export function openIfThere(trace: TraceReader, record: MMapRecord): BackingFile | null {
   try {
     return trace.openBacking(record);

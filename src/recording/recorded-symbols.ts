@@ -1,4 +1,4 @@
-/** Which names the files of a recording have, whatever is mapped at the moment: so that none is waited for in vain. */
+/** The symbols of all files of a recording, mapped or not: a name that no file has is refused immediately. */
 import { RevenantError } from '../engine/base/errors.js';
 import { demangleNames } from '../engine/host/demangle.js';
 import { DemangledNames } from '../engine/symbols/demangled.js';
@@ -20,10 +20,10 @@ export class RecordedSymbols {
 
   constructor(private readonly trace: TraceReader) {}
 
-  /** Throws E_USAGE, with names that are near, if no file of the recording has the symbol. */
+  /** Throws E_USAGE, with similar names, if no file of the recording has the symbol. */
   requireSymbol(name: string): void {
     const files = this.files();
-    // A program that generates code, or one whose files are not here, may have what nobody can look up.
+    // A program that generates code, or whose files are not here, may have symbols that cannot be looked up.
     if (files.some(({ symbols }) => symbols.symbolByName(name) !== null)) return;
     if (files.some(({ names }) => names.find(name).length > 0)) return;
     throw new RevenantError(
@@ -33,7 +33,7 @@ export class RecordedSymbols {
     );
   }
 
-  /** Throws E_USAGE if no file of the recording has code of the line, or of one behind it. */
+  /** Throws E_USAGE if no file of the recording has code at the line, or at a later one. */
   async requireLine(lines: Lines, file: string, line: number): Promise<void> {
     let isKnown = false;
     for (const { copy } of this.files()) {
@@ -44,11 +44,11 @@ export class RecordedSymbols {
     throw new RevenantError(
       'E_USAGE',
       isKnown
-        ? `There is no code at ${file}:${line} or behind it in this recording.`
+        ? `There is no code at ${file}:${line} or after it in this recording.`
         : `No program or library of this recording has lines of ${file}.`,
       isKnown
         ? undefined
-        : 'Lines need debug information in the recorded file. A symbol is named as SYMBOL:HIT.',
+        : 'Lines need debug information in the recorded file. For a symbol, write SYMBOL:HIT.',
     );
   }
 
@@ -56,7 +56,7 @@ export class RecordedSymbols {
     const misses = nearMisses(name, allNames(this.files()));
     return (
       nearText(misses) ||
-      'Names are those of symbol tables; stripped programs have few, and an address is a place, too.'
+      'Names are those of symbol tables, and stripped programs have few; an address can be used, too.'
     );
   }
 
@@ -96,7 +96,7 @@ function* allNames(files: readonly RecordedProgram[]): Generator<string> {
   }
 }
 
-/** What cannot be read has no symbols. */
+/** Files that cannot be read have no symbols. */
 function openElf(copy: BackingFile): ElfFile | null {
   try {
     return ElfFile.open(copy);

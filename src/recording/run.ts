@@ -11,7 +11,7 @@ import { isLoss, Losses, lostText, PrintedOnce } from './losses.js';
 import type { MachineFacts, Machines } from './machines.js';
 import type { Turns } from './stops.js';
 
-/** Frames between two turns of the event loop: some ten milliseconds, so that Ctrl-C feels immediate. */
+/** Frames between two turns of the event loop: some ten milliseconds, so that Ctrl-C takes effect immediately. */
 export const FRAMES_A_TURN = 256;
 /** Guest time without an exit after which the event loop gets a turn. */
 const BUDGET_MICROS = 50_000;
@@ -30,9 +30,9 @@ export interface RunOptions {
   verifyTicks?: boolean;
   /** Checkpoints on the way to `until`. */
   archive?: (session: ReplaySession) => CheckpointFiles;
-  /** The machine was lost, and another is taken. */
+  /** Called when the machine was lost and another is leased. */
   onLost?: (text: string) => void;
-  /** The replay begins behind this frame. */
+  /** The replay starts after this frame. */
   onJump?: (frame: number) => void;
   /** Milliseconds of a monotonic clock. */
   now: () => number;
@@ -43,15 +43,15 @@ export interface RunOptions {
 export interface RunResult {
   /** `end`: the trace's last frame was replayed; `reached`: `until` was; `failed`: see `failure`. */
   outcome: 'end' | 'reached' | 'failed';
-  /** What ended the replay before its time. */
+  /** The error that ended the replay. */
   failure: unknown;
-  /** The frame behind which the replay began: of a checkpoint, or 0. */
+  /** The frame after which the replay began: of a checkpoint, or 0. */
   startFrame: number;
   /** FrameTime of the last frame that was replayed. */
   frameTime: number;
   /** Null if the replay did not start. */
   stats: ReplayStats | null;
-  /** Replaying and giving memory back: the machine stood ready. */
+  /** Seconds of replaying and freeing memory, without starting the machine. */
   seconds: number;
   /** wait(2) status of the first program, or null if the trace or the replay ended before it. */
   exitStatus: number | null;
@@ -61,9 +61,9 @@ export interface RunResult {
 }
 
 /**
- * Replays a trace to its end, to a frame or to a failure, giving the event loop turns. Where the machine is lost on the
- * way, another goes there again: the program does the same once more, and what it had printed is not repeated.
- * Throws only what ends the command as a whole (Ctrl-C, standard output closed).
+ * Replays a trace to its end, to a frame or to a failure, yielding to the event loop. If the
+ * machine is lost on the way, the replay is repeated on another one, without repeating its output.
+ * Throws only errors that end the command (Ctrl-C, standard output closed).
  */
 export async function runSession(options: RunOptions): Promise<RunResult> {
   const printed = new PrintedOnce(options.output);
@@ -129,10 +129,10 @@ async function runOnce(options: RunOptions): Promise<RunResult> {
   return result;
 }
 
-/** Gives guest memory back for the next trace; after a failure the machine itself is given back. */
+/** Frees guest memory for the next trace; after a failure the machine itself is released. */
 function endSession(session: ReplaySession | null, machines: Machines, result: RunResult): void {
   if (result.failure !== null && result.machine) machines.discard(result.machine.kind);
-  // One that was lost while it was looked at.
+  // Lost while it was being inspected.
   else if (isLoss(result.failure)) machines.close();
   else session?.close();
 }

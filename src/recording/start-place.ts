@@ -5,13 +5,13 @@ import type { Place } from './place.js';
 import type { TraceIndex } from './trace-index.js';
 
 export interface StartPlace {
-  /** With a task or process a frame means one that is not before it begins. */
+  /** With a task or process, a frame before its beginning means its beginning. */
   goto?: Place;
-  /** The task to look at; without a frame: where it begins to exist. */
+  /** The task to debug; without a frame: where it starts to exist. */
   task?: number;
-  /** The process to look at, by its number or its command's name; without a frame: where its program begins. */
+  /** The process to debug, by number or command name; without a frame: where its program starts. */
   onProcess?: string;
-  /** Right before the last process ends, or the one to look at. */
+  /** Right before the last process ends, or the selected one. */
   atEnd?: boolean;
   /** At the first signal that ends a process. */
   atCrash?: boolean;
@@ -22,8 +22,8 @@ export interface StartPlace {
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
 
 /**
- * Takes the replay to where debugging begins; by default the first instruction of the first program. Returns the
- * task to look at. Throws E_USAGE for a place that the recording does not have.
+ * Goes to where debugging begins; by default the first instruction of the first program. Returns
+ * the task to debug. Throws E_USAGE for a place that the recording does not have.
  */
 export async function goToStart(
   replay: NavigatedReplay,
@@ -45,7 +45,7 @@ export async function goToStart(
   if (place && !isEarly) {
     await navigator.check(place);
     const tid = await navigator.to(place);
-    // After a frame: the task that was there last, if it is not gone.
+    // After a frame: the task of that frame, if it still exists.
     return place.kind === 'frame' ? taskToLookAt(replay, task) : (task ?? tid);
   }
   if (start.atEnd) await navigator.toEnd(task);
@@ -67,6 +67,6 @@ function taskToLookAt({ target }: Pick<NavigatedReplay, 'target'>, task: number 
   const list = tasks.map(({ tid, name }) => `${tid} (${name})`).join(', ');
   throw usage(
     `Task ${chosen} does not exist after frame ${target.frameTime}.`,
-    tasks.length === 0 ? 'No task does: choose an earlier frame.' : `These do: ${list}.`,
+    tasks.length === 0 ? 'No task does: use an earlier frame.' : `These do: ${list}.`,
   );
 }

@@ -1,22 +1,24 @@
-/** Waiting for what a target has begun: the one loop of every front end. */
+/** Waits for a target's operation: the polling loop of every front end. */
 import { RevenantError } from '../engine/base/errors.js';
 import type { DebugStop, DebugTarget } from '../engine/target.js';
 
-/** How long work makes room for signals, sockets and timers, and learns that nobody wants it any more. */
+/** How long-running work yields to signals, sockets and timers, and learns that it was cancelled. */
 export interface Turns {
-  /** Gives the event loop a turn. May throw E_INTERRUPTED, which ends the work, or interrupt a target. */
+  /** Yields to the event loop. May throw E_INTERRUPTED, which ends the work, or interrupt a target. */
   turn(): Promise<void>;
-  /** Waits for `work`, but no longer than it is wanted. */
+  /** Waits for `work` unless it is cancelled. */
   guard<T>(work: Promise<T>): Promise<T>;
 }
 
 /** A turn of the event loop. */
 export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** Of work that nothing interrupts. */
+/** For work that cannot be interrupted. */
 export const uninterrupted: Turns = { turn: nextTurn, guard: (work) => work };
 
-/** Polls what is under way to its stop, with a turn after each slice. Throws what `turn` and the target throw. */
+/**
+ * Polls the current operation until it stops, with a turn after each slice. Throws what `turn` and the target throw.
+ */
 export async function untilStop(
   target: Pick<DebugTarget, 'poll'>,
   turn: () => Promise<void>,

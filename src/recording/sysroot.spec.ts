@@ -39,18 +39,18 @@ it('has each file under its recorded name, by links to where systems merged /usr
     expect(follow(path.join(names, name))).toBe('/copies/z');
 });
 
-it('keeps a /lib of its own where files were recorded there', () => {
+it('keeps a separate /lib if files were recorded there', () => {
   const { folder } = make(['/lib/libold.so.2', '/copies/old']);
   expect(leadsTo(folder, 'lib/libold.so.2')).toBe('/copies/old');
 });
 
-it('takes the first file of a name, and no longer name replaces one that was recorded', () => {
+it('takes the first file of a name, and a longer name does not replace a recorded one', () => {
   const { names, folder } = make(['/a/libx.so.1', '/copies/1'], ['/b/libx.so.1', '/copies/2']);
   expect(follow(path.join(names, 'libx.so.1'))).toBe('/copies/1');
   expect(leadsTo(folder, 'b/libx.so.1')).toBe('/copies/2');
 });
 
-it('takes libraries of this machine that a call loaded, but none that was recorded, and nothing that is no file', () => {
+it('adds libraries of this machine that a call loaded, but no recorded ones, and only files', () => {
   const library = path.join(below, 'libnew.so.1');
   fs.writeFileSync(library, '');
   const { folder, add } = make(['/lib/libold.so.2', '/copies/old']);
@@ -70,7 +70,7 @@ it('takes libraries of this machine that a call loaded, but none that was record
     expect(fs.existsSync(path.join(folder, none))).toBe(false);
 });
 
-it('stays in its folder whatever names a trace has', () => {
+it('stays in its folder with any names in a trace', () => {
   const before = fs.readdirSync(path.dirname(below)).length;
   const { folder } = make(
     ['/../../../../outside', '/copies/1'],

@@ -1,7 +1,7 @@
 /**
- * The files of a recording under the names that they had, as a folder of symbolic links to the trace's copies: gdb's
- * sysroot. From there gdb reads symbols directly, without transfers through the protocol, and loads what it loads by
- * itself for a program on this machine (gdb manual, "Auto-loading").
+ * The files of a recording under their recorded names, as a folder of symbolic links to the trace's
+ * copies: gdb's sysroot. From there gdb reads symbols directly, without transfers through the
+ * protocol, and auto-loads scripts as for a program on this machine (gdb manual, "Auto-loading").
  */
 import fs from 'node:fs';
 import os from 'node:os';
@@ -11,7 +11,7 @@ import { nameBytes } from '../engine/base/names.js';
 
 /** A file of the recording and the copy of it on this machine; names as base/names.ts has them. */
 export interface RecordedFile {
-  /** Absolute, as the recorder saw it. */
+  /** Absolute, as recorded. */
   readonly recorded: string;
   readonly copy: string;
 }
@@ -21,25 +21,25 @@ export interface Sysroot {
   /** Every file by its last component, with and without the version of a library: gdb's solib-search-path. */
   readonly names: string;
   /**
-   * Where a debugger finds a recorded file: at its own place, where this machine has the same file there, else in the
-   * folder. Null: there is no copy of it.
+   * Where a debugger finds a recorded file: at its recorded path, if this machine has the same file
+   * there, else in the folder. Null: there is no copy of it.
    */
   placeOf(recorded: string): string | null;
-  /** A file that is not the recording's was mapped, by a call that loads a library: it is there, too, from this machine. */
+  /** Adds a file of this machine that a diversion's call has mapped by loading a library. */
   add(file: string): void;
   remove(): void;
 }
 
 const PREFIX = 'revenant-gdb.';
 const NAMES = '.names';
-/** More names than that are no program's; a trace may be hostile. */
+/** Limit of names: more are not plausible, and a trace may be hostile. */
 const MAX_FILES = 20_000;
-/** Links that systems with a merged /usr have (Debian's usrmerge); recorded names are those that they lead to. */
+/** Links that systems with a merged /usr have (Debian's usrmerge); recorded names are their targets. */
 const MERGED = ['bin', 'sbin', 'lib', 'lib32', 'lib64'];
 
 /**
- * Makes the folder below the system's folder for temporary files. It goes with `remove`, or, if this process is
- * killed, when the next one is made. Null where no folder can be made.
+ * Makes the folder below the system's folder for temporary files. `remove` deletes it, or, if this
+ * process is killed, the creation of the next one. Null if no folder can be made.
  */
 export function makeSysroot(files: Iterable<RecordedFile>, below = os.tmpdir()): Sysroot | null {
   removeAbandoned(below);
@@ -89,7 +89,7 @@ const isRegular = (file: string): boolean => {
   try {
     return path.isAbsolute(file) && fs.statSync(nameBytes(file)).isFile();
   } catch {
-    return false; // not of this machine: the diversion's own
+    return false; // a file of the diversion only
   }
 };
 
@@ -114,21 +114,21 @@ function isSameFile(one: Uint8Array, other: Uint8Array): boolean {
     }
     return true;
   } catch {
-    return false; // not there, or not ours to read
+    return false; // absent, or not readable
   } finally {
     for (const file of open) fs.closeSync(file);
   }
 }
 
 function addFile(folder: string, names: string, { recorded, copy }: RecordedFile): void {
-  // Normalized as an absolute path, no `..` is left that could lead out of the folder.
+  // As a normalized absolute path it has no `..` that could lead out of the folder.
   const inside = path.normalize(path.join('/', recorded));
   const place = path.join(folder, inside);
   if (inside === '/' || inside.startsWith(`/${NAMES}`)) return;
   try {
     makeFolder(nameBytes(path.dirname(place)));
   } catch {
-    return; // a name that is too long, or a file where another has a folder
+    return; // a name that is too long, or a file and a folder of the same name
   }
   if (!link(copy, place)) return;
   for (const name of namesOf(path.basename(inside))) {
@@ -137,7 +137,7 @@ function addFile(folder: string, names: string, { recorded, copy }: RecordedFile
   }
 }
 
-/** A library's own name and the shorter ones that programs ask for: libz.so.1.2.13, libz.so.1.2, libz.so.1, libz.so. */
+/** A library's own name and the shorter ones that programs use: libz.so.1.2.13, libz.so.1.2, libz.so.1, libz.so. */
 function namesOf(base: string): string[] {
   const [, stem, versions] = /^(.+\.so)((?:\.\d+)*)$/.exec(base) ?? [];
   if (stem === undefined) return [base];
@@ -147,7 +147,7 @@ function namesOf(base: string): string[] {
     .map((length) => [stem, ...parts.slice(0, length)].join('.'));
 }
 
-/** Whether the link is there now; what was there before stays. */
+/** Whether the link exists now; an existing file is kept. */
 function link(target: string, place: string): boolean {
   try {
     fs.symlinkSync(nameBytes(target), nameBytes(place));

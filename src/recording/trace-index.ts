@@ -1,4 +1,4 @@
-/** What a recording says of its places before it is replayed: read front to back, without a machine. */
+/** What is known about places of a recording without replaying it: read from the trace, without a machine. */
 import { RevenantError } from '../engine/base/errors.js';
 import { EventKind } from '../engine/trace/frame.js';
 import type { TraceFrame } from '../engine/trace/frame.js';
@@ -18,7 +18,7 @@ import type { MMapRecord } from '../engine/trace/records.js';
 import { frameOfTicks } from '../engine/trace/ticks.js';
 import { frameLine } from './frame-text.js';
 
-/** Reads a trace of its own: `open` each time, so that the replay's position does not matter. */
+/** Reads the trace through separate readers (`open`), independent of the replay's position. */
 export class TraceIndex {
   constructor(private readonly open: () => TraceReader) {}
 
@@ -36,7 +36,7 @@ export class TraceIndex {
     return this.scan(firstExec);
   }
 
-  /** As `firstExec`; throws E_USAGE if no program begins. */
+  /** As `firstExec`; throws E_USAGE if there is none. */
   requireProgram(): number {
     const first = this.firstExec();
     if (first !== null) return first;
@@ -62,7 +62,7 @@ export class TraceIndex {
   /** The first frame whose signal ends a process (of `tid`, if given), and its task; or null. */
   firstFatalSignal(tid: number | null): { frameTime: number; tid: number } | null {
     return this.scan((reader) => {
-      // A signal has two frames: what raised it, where the program stood, and its delivery.
+      // A signal has two frames: where it was raised, and its delivery.
       let raised: { frameTime: number; tid: number } | null = null;
       for (let frame = reader.advance(); frame !== null; frame = reader.advance()) {
         if (tid !== null && frame.tid !== tid) continue;
@@ -74,7 +74,7 @@ export class TraceIndex {
     });
   }
 
-  /** The frame at which a task begins to exist, or null. */
+  /** The frame at which a task starts to exist, or null. */
   birthOf(tid: number): number | null {
     return this.scan((reader) => birthOf(reader, tid));
   }
@@ -99,7 +99,7 @@ export class TraceIndex {
     return this.scan((reader) => frameOfTicks(reader, tid, now, ticks));
   }
 
-  /** CLOCK_MONOTONIC of the recording, in seconds: when it began, and at a frame or the last before it. */
+  /** CLOCK_MONOTONIC of the recording, in seconds: at its beginning, and at a frame or the last before it. */
   seconds(frame: number): { readonly begin: number; readonly at: number } {
     return this.scan((reader) => {
       let [begin, at] = [0, 0];
@@ -136,6 +136,6 @@ const FATAL = 0;
 const isFatal = (frame: TraceFrame): boolean =>
   (frame.kind === EventKind.signal || frame.kind === EventKind.signalDelivery) && frame.disposition === FATAL;
 
-/** @param last the recording's last frame, which comes before the one that was asked for */
+/** @param last the recording's last frame, before the requested one */
 export const noSuchFrame = (frame: number, last: number): RevenantError =>
   new RevenantError('E_USAGE', `There is no frame ${frame}: the recording ends with frame ${last}.`);

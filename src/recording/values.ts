@@ -1,6 +1,6 @@
 /** Numbers and texts in a program's memory. */
 
-/** Sizes in bytes of what can be read as one value. */
+/** Sizes in bytes of the types of values. */
 export const VALUE_BYTES = {
   i8: 1,
   u8: 1,

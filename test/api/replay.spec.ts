@@ -118,7 +118,7 @@ describe('Replay', () => {
       await expect((async () => attempt())(), String(attempt)).rejects.toMatchObject({ code: 'E_USAGE' });
     await replay.toStart();
     const under = replay.runTo('main');
-    expect(() => replay.rip).toThrow(/under way/);
+    expect(() => replay.rip).toThrow(/operation of the replay is running/);
     await under;
     expect(replay.symbolAt(replay.rip)).toBe('main');
   });

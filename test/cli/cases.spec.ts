@@ -28,7 +28,7 @@ const ownFile = answers(
     `spot:${index + 1}: (char*)reopen() = "${text}"`,
   ]),
 );
-const BEHIND = 'a breakpoint inside of code that the recorder replaced: it stops behind that';
+const INSIDE_PATCH = 'a breakpoint inside of code that rr patched: it stops after that';
 
 const cases: readonly (readonly [name: string, trace: string | null, commands: readonly Command[]])[] = [
   [
@@ -43,12 +43,12 @@ const cases: readonly (readonly [name: string, trace: string | null, commands: r
       [
         'gdb',
         ['break asmcall.S:7', 'continue', 'backtrace 2'],
-        { says: [BEHIND, 'raw_getpid', 'main'], code: 0 },
+        { says: [INSIDE_PATCH, 'raw_getpid', 'main'], code: 0 },
       ],
       [
         'gdb',
         ['hbreak asmcall.S:7', 'continue', 'backtrace 2'],
-        { says: [BEHIND, 'raw_getpid', 'main'], code: 0 },
+        { says: [INSIDE_PATCH, 'raw_getpid', 'main'], code: 0 },
       ],
       ['call', at('raw_getpid+7', '(int)getpid()'), { says: [/= 7336\n/], code: 0 }],
       ['call', at('asmcall.S:7', '(int)getpid()'), { says: [/= 7336\n/], code: 0 }],

@@ -26,7 +26,7 @@ describe('the command line', () => {
       const { code, stdout, stderr } = await runCli(command, 'traces/zen2');
       expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
       expect(stderr).toMatch(
-        /^revenant: traces\/zen2 is no trace, but holds traces: traces\/zen2\/ambiguous, .*\.\.\.\.\n/,
+        /^revenant: traces\/zen2 is not a trace, but contains traces: traces\/zen2\/ambiguous, .*\.\.\.\.\n/,
       );
       expect(stderr).toContain('`revenant replay --all traces/zen2` replays all of them.');
     },
@@ -46,7 +46,7 @@ describe('the command line', () => {
         const { code, stderr } = await runCli(...words);
         expect({ code, stderr }).toMatchObject({
           code: 3,
-          stderr: expect.stringMatching(/No trace is named, and rr has none here/) as string,
+          stderr: expect.stringMatching(/No trace is given, and rr has none here/) as string,
         });
       }
       fs.symlinkSync(path.resolve('traces/zen2/crash'), path.join(folder, 'latest-trace'));

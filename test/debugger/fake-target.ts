@@ -321,7 +321,7 @@ export function fakeSession(program: readonly Instruction[], asRr = false): Fake
       seconds: (frame) => ({ begin: 100, at: 100 + frame / 4 }),
     },
     goTo: (place) => {
-      if (place !== 'insert:2') throw new RevenantError('E_USAGE', `${place} is no place.`);
+      if (place !== 'insert:2') throw new RevenantError('E_USAGE', `Invalid place ${place}.`);
       target.at = 1;
       return Promise.resolve(target.currentTid);
     },

@@ -51,7 +51,7 @@ const stopped = new WeakSet<ChildProcess>();
 
 /** SIGTERM once a worker takes jobs; a second one would end it at once. */
 function stopWorker(child: ChildProcess, said: string, seconds: number): void {
-  if (stopped.has(child) || !(/ takes jobs, /.test(said) || seconds > QUIET_SECONDS)) return;
+  if (stopped.has(child) || !(/ is ready, /.test(said) || seconds > QUIET_SECONDS)) return;
   stopped.add(child);
   child.kill('SIGTERM');
 }

@@ -34,7 +34,7 @@ describe('what cannot be written', () => {
       ...['--artifacts', inFolder('file/artifacts'), '--junit', inFolder(long)],
     ]);
     expect(stderr).toMatch(
-      /warning: results are not kept: no such file or directory \(\/proc\/nowhere\/cache\)/,
+      /warning: results are not cached: no such file or directory \(\/proc\/nowhere\/cache\)/,
     );
     expect(stderr).toMatch(/warning: Cannot write the report .*report\.html: not a directory/);
     expect(stderr).toMatch(/revenant: 1 passed/);

@@ -128,7 +128,7 @@ it('reads and calls at any place, in any order, and says why there is no answer'
     ),
     expect.stringMatching(/^error: No instruction begins at insert\+3/),
     expect.stringMatching(/^error: There is no frame 100000: the recording ends with frame \d+/),
-    expect.stringMatching(/^error: There is no symbol no_such_name/),
+    expect.stringMatching(/^error: Unknown symbol no_such_name/),
     expect.stringMatching(/^error: The call ended with SIGSEGV/),
     expect.stringMatching(/^error: Memory at 0x10 \(0x10\) cannot be read/),
     expect.stringMatching(/^error: A syntax error in expression/),

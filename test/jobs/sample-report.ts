@@ -98,7 +98,7 @@ export function sampleResults(): JobResult[] {
       stdout: streamOf(NASTY),
     }),
     sampleResult('late', {
-      problems: [problem('timeout', 'Not done after 600 s.', { hint: 'A manifest sets `timeout`.' })],
+      problems: [problem('timeout', 'Not done after 600 s.', { hint: 'Set `timeout` in the manifest.' })],
     }),
     sampleResult('avx512', {
       problems: [problem('machine', 'The machine lacks AVX-512.', { code: 'E_MACHINE_CANNOT' })],

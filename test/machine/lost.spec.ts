@@ -40,7 +40,7 @@ async function runAndKill(cpu: string, args: string[], kills: number) {
 describe('a machine that is killed', () => {
   it('is replaced, and the replay prints what was recorded, once', async () => {
     const { code, stdout, stderr, killed } = await runAndKill(OWN[0], ['replay', trace('zen2/race')], 2);
-    const told = stderr.match(/ is gone\. Another machine goes to where it was \(frame \d+\)/g) ?? [];
+    const told = stderr.match(/ is gone\. Continuing on another machine, from frame \d+/g) ?? [];
     expect(told, stderr).toHaveLength(killed);
     expect(stdout).toBe(fs.readFileSync(path.join(trace('zen2/race'), 'expected_stdout'), 'latin1'));
     expect(code, stderr).toBe(0);
@@ -59,7 +59,7 @@ describe('a machine that is killed', () => {
       '(int)tree_sum(root)',
     ];
     const { code, stdout, stderr } = await runAndKill(OWN[1], args, 2);
-    expect(stderr).toMatch(/ is gone\. Another machine goes on/);
+    expect(stderr).toMatch(/ is gone\. Continuing on another machine/);
     expect(stdout).toBe('insert:10: (int)tree_sum(root) = 320\nexit: (int)tree_sum(root) = 1431\n');
     expect(code, stderr).toBe(0);
   });

@@ -8,7 +8,7 @@ import { configure } from '../../machine/launch.js';
 import { cacheFolder } from '../cache-folder.js';
 import type { CiEnvironment } from './environment.js';
 
-/** The cache of results, or null where none is wanted, or there is no place for it. */
+/** The cache of results, or null if it is disabled or there is no folder for it. */
 export function openCache(
   { cache }: { cache?: string | false },
   { variables, date }: CiEnvironment,
@@ -18,11 +18,13 @@ export function openCache(
   const base = cacheFolder(variables);
   const folder = cache ?? (base === null ? null : path.join(base, 'ci'));
   if (folder !== null) return new ResultCache(folder, buildDigest(), date);
-  complain('results are not kept: this user has no home folder; --cache FOLDER names one');
+  complain('results are not cached: this user has no home folder; name a folder with --cache FOLDER');
   return null;
 }
 
-/** Everything that decides how a trace replays here but the trace: our code, the emulated machine, the processor. */
+/**
+ * Everything besides the trace that determines how it replays here: our code, the emulated machine, the processor.
+ */
 function buildDigest(): string {
   const native = nativeFolder();
   const addon = fs.existsSync(native)
@@ -41,7 +43,7 @@ function buildDigest(): string {
   ]);
 }
 
-/** Names QEMU, kernel and our part of it; none where it is not installed. */
+/** Identifies QEMU, the kernel and vcpud; empty if the emulated machine is not installed. */
 function emulatedMachine(): string {
   try {
     return configure({}).baseName;

@@ -10,7 +10,7 @@ import { fitText } from '../progress.js';
 
 const REDRAW_MS = 100;
 const TICK_MS = 1000;
-/** Running jobs are named in a log when nothing else was said for so long. */
+/** Without other output for this long, running jobs are listed in a log. */
 const PLAIN_SILENCE_MS = 30_000;
 
 interface Running {
@@ -27,8 +27,8 @@ export interface CiProgressOptions {
 }
 
 /**
- * Progress of a run on standard error. On a terminal one line a running trace and one for the whole with the time
- * left, redrawn in place; elsewhere a line for each trace that is done.
+ * Progress of a run on standard error. On a terminal one line per running trace and one for the
+ * total with the time left, redrawn in place; otherwise a line for each finished trace.
  */
 export class CiProgress implements RunListener {
   private readonly running = new Map<string, Running>();
@@ -40,7 +40,7 @@ export class CiProgress implements RunListener {
   private readonly allWeight: number;
   private drawn = 0;
   private last: number;
-  /** Times go on while nothing is heard of a job: a machine starts, a checkpoint is written. */
+  /** Elapsed times are updated even without reports from a job: a machine starts, a checkpoint is written. */
   private ticking: NodeJS.Timeout | null = null;
 
   constructor(private readonly options: CiProgressOptions) {
@@ -79,7 +79,7 @@ export class CiProgress implements RunListener {
     this.say(resultLine(result, this.done, this.total));
   }
 
-  /** A line that stays. */
+  /** A permanent line. */
   say(text: string): void {
     if (this.options.quiet) return;
     this.clear();
@@ -95,7 +95,7 @@ export class CiProgress implements RunListener {
     this.drawn = 0;
   }
 
-  /** Nothing more is to come. */
+  /** The run is over. */
   end(): void {
     if (this.ticking) clearInterval(this.ticking);
     this.ticking = null;
@@ -128,7 +128,11 @@ export class CiProgress implements RunListener {
     const bar = this.terminal ? `${barOf(at)} ` : '';
     const where = at && at.frames > 0 ? `frame ${at.frame} of ${at.frames}` : (note ?? 'starting');
     const what =
-      at?.phase === 'asking' ? 'asking questions' : at?.phase === 'keeping' ? 'keeping a checkpoint' : where;
+      at?.phase === 'asking'
+        ? 'evaluating questions'
+        : at?.phase === 'keeping'
+          ? 'writing a checkpoint'
+          : where;
     return `  ${bar}${printable(name)}: ${what}, ${elapsedText((time - begun) / 1000)}`;
   }
 
@@ -138,7 +142,7 @@ export class CiProgress implements RunListener {
     return `${this.done} of ${this.total} done, ${elapsedText((time - this.begun) / 1000)}${rest}`;
   }
 
-  /** From the pace so far; null before there is one. */
+  /** Estimated from the progress so far; null before there is any. */
   private secondsLeft(time: number): number | null {
     let done = this.doneWeight;
     for (const [name, { at }] of this.running) {

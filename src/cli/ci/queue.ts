@@ -20,12 +20,12 @@ export interface QueueEnvironment {
 }
 
 /**
- * Looks at a store before anything is done. Throws E_USAGE for what is none, or without a queue that needs it; E_QUEUE
- * where it cannot be used.
+ * Checks a store in advance. Throws E_USAGE for an invalid store, or for one without a queue; E_QUEUE where it cannot
+ * be used.
  */
 export async function checkStore(store: string, queue: string | undefined): Promise<void> {
   if (queue === undefined)
-    throw new RevenantError('E_USAGE', '--store is for traces that travel to workers: it goes with --queue.');
+    throw new RevenantError('E_USAGE', '--store transfers traces to workers; it requires --queue.');
   const { requireStore } = await import('../../jobs/store/open.js');
   await requireStore(store);
 }

@@ -16,24 +16,25 @@ export interface ReportFiles {
   json?: boolean;
 }
 
-/** Writing reports while jobs are done takes no more of the time than one part in so many. */
+/** Writing reports during a run takes at most 1/N of the time. */
 const SHARE = 20;
 
 /**
- * The reports of a run: files that are written anew as results come, so that what is known survives whatever happens
- * to us, and what is written at the end. A report that cannot be written keeps nobody from the others.
+ * The reports of a run: files that are rewritten as results arrive, so that results so far survive
+ * a crash, and output that is written at the end. A report that cannot be written does not prevent
+ * the others.
  */
 export class Reports {
   private readonly writers: [what: string, file: string, text: (report: RunReport) => string][] = [];
   private readonly failures = new Map<string, RevenantError>();
-  /** When what is known was last written, and how long that took. */
+  /** When the reports were last written, and how long that took. */
   private last = -Infinity;
   private cost = 0;
   private timer: NodeJS.Timeout | null = null;
 
   /**
-   * @param soFar what is known now; jobs that are not done are in it as not run
-   * @param complain told once of each report that cannot be written
+   * @param soFar the current results; unfinished jobs are included as not run @param complain
+   * called once for each report that cannot be written
    */
   constructor(
     private readonly files: ReportFiles,
@@ -45,7 +46,7 @@ export class Reports {
     if (files.html !== undefined) this.writers.push(['the report', files.html, htmlReport]);
   }
 
-  /** A result is there, or the first is to come: writes what is known, now or soon. */
+  /** Called for each result and before the first: writes the current results, now or soon. */
   update(): void {
     if (this.writers.length === 0) return;
     const wait = this.last + this.cost * SHARE - this.io.now();
@@ -55,7 +56,7 @@ export class Reports {
 
   /**
    * Writes everything: the files, the document on standard output; in GitHub Actions annotations and the step's summary.
-   * Returns what could not be written, of which nothing was said yet. Throws OutputClosed, after all else is written.
+   * Returns what could not be written and was not reported yet. Throws OutputClosed, after all else is written.
    */
   finish(report: RunReport, environment: NodeJS.ProcessEnv): RevenantError[] {
     this.failures.clear();
@@ -94,21 +95,21 @@ export class Reports {
   }
 }
 
-/** Whoever reads the file finds it whole, as it was or as it is; what is no plain file (a pipe) is written to. */
+/** Replaces the file atomically; anything but a regular file (a pipe) is written to. */
 function replaceFile(file: string, text: string): void {
   const folder = path.dirname(path.resolve(file));
   makeFolder(folder);
   const stat = fs.statSync(file, { throwIfNoEntry: false });
   if (stat && !stat.isFile()) return fs.writeFileSync(file, text);
   const target = stat ? fs.realpathSync(file) : path.resolve(file);
-  // A name of its own length: one that is as long as names may be has no room for a suffix.
+  // A name of the same length: one of maximum length has no room for a suffix.
   const unfinished = path.join(path.dirname(target), `.revenant-${process.pid}`);
   try {
     fs.writeFileSync(unfinished, text);
     fs.renameSync(unfinished, target);
   } catch (error) {
     fs.rmSync(unfinished, { force: true });
-    // A file that may be written in a folder that may not.
+    // A writable file in a folder that is not writable.
     if (!stat || !['EACCES', 'EPERM', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? ''))
       throw error;
     fs.writeFileSync(target, text);

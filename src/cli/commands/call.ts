@@ -30,7 +30,7 @@ interface Outcome {
   readonly frame: number;
   readonly tid: number;
   readonly expression: string;
-  /** As it is printed; null where the call failed. */
+  /** As printed; null if the call failed. */
   readonly result: string | null;
   readonly type: string | null;
   /** See Evaluated. */
@@ -40,7 +40,7 @@ interface Outcome {
   readonly stderr: string;
 }
 
-/** `revenant call TRACE --at PLACE EXPRESSION...`: every expression at every place, each in a diversion of its own. */
+/** `revenant call TRACE --at PLACE EXPRESSION...`: every expression at every place, each in its own diversion. */
 export async function callCommand(
   folder: string,
   expressions: readonly string[],
@@ -59,7 +59,7 @@ export async function callCommand(
   try {
     while (outcomes.length < wanted.length) {
       try {
-        // What the recorded program printed is known; only what calls print is asked for.
+        // The recorded program's output is not printed, only that of calls.
         opened = await openEvaluating({
           folder,
           options: recordingOptions(options),
@@ -67,7 +67,7 @@ export async function callCommand(
           turns,
           gdb: options.gdb,
           note,
-          // Said once.
+          // Reported once.
           warn: outcomes.length === 0 ? warner(io) : undefined,
         });
         await opened.expressions.prepare(expressions);
@@ -80,9 +80,9 @@ export async function callCommand(
           if (!options.json) print(outcome, places.length > 1, io);
         }
       } catch (error) {
-        // Calls change nothing: those that have no answer yet are made again.
+        // Calls change nothing: those without a result yet are repeated.
         if (!losses.mayGoOn(error, outcomes.length)) throw error;
-        note(`${(error as Error).message} Another machine goes on`);
+        note(`${(error as Error).message} Continuing on another machine`);
         opened?.close();
         opened = null;
       }
@@ -111,11 +111,11 @@ function print(outcome: Outcome, named: boolean, io: CommandIo): void {
   if (error?.code === 'E_EXPRESSION' && error.hint) io.err(`revenant: ${error.hint}\n`);
 }
 
-/** What is the expression's own fault: others can be evaluated. */
+/** Errors of one expression: others can be evaluated. */
 const isOwn = (error: unknown): error is RevenantError =>
   error instanceof RevenantError && ['E_DIVERSION', 'E_EXPRESSION'].includes(error.code);
 
-/** Calls where the replay stands. */
+/** Calls at the current place. */
 class CallRun {
   constructor(
     private readonly opened: EvaluatingRecording,

@@ -18,9 +18,9 @@ import { warner, type ReplayCommandOptions } from '../recordings.js';
 import { formatTable } from '../table.js';
 
 export interface CheckpointCommandOptions extends ReplayCommandOptions {
-  /** Frames to keep, in any order. */
+  /** Frames after which to write one, in any order. */
   at: number[];
-  /** Frames from one to the next. */
+  /** Interval in frames. */
   every?: number;
   /** The folder to write to, to list or to clear. */
   output?: string;
@@ -29,7 +29,7 @@ export interface CheckpointCommandOptions extends ReplayCommandOptions {
   remove?: boolean;
 }
 
-/** Without --at and --every: so many, evenly. */
+/** Number of evenly spaced checkpoints without --at and --every. */
 const DEFAULT_COUNT = 10;
 
 /** `revenant checkpoint TRACE`: writes, lists or removes checkpoint files. Throws RevenantError. */
@@ -65,7 +65,7 @@ function removeEmpty(folders: readonly string[]): void {
     try {
       fs.rmdirSync(folder);
     } catch {
-      // Absent, or it holds something that is not ours.
+      // Absent, or it contains other files.
     }
   }
 }

@@ -40,11 +40,11 @@ export interface CiCommandOptions extends Overrides {
   json?: boolean;
   quiet?: boolean;
   list?: boolean;
-  /** False: neither looked into nor written. */
+  /** False: neither read nor written. */
   cache?: string | false;
   fresh?: boolean;
   changedSince?: string;
-  /** URL of a Redis: workers that listen there do the jobs. */
+  /** URL of a Redis, whose workers do the jobs. */
   queue?: string;
   queuePrefix: string;
   queuePatience: number;
@@ -52,11 +52,11 @@ export interface CiCommandOptions extends Overrides {
 }
 
 const MIB = 1024 ** 2;
-/** The launcher builds what is out of date, so that a worker never is of another version than its parent. */
+/** The launcher rebuilds what is out of date, so that worker and parent are always the same version. */
 const LAUNCHER = fileURLToPath(new URL('../../../bin/revenant', import.meta.url));
 const SLOWEST = 5;
 
-/** What worker processes run. @param bytes most memory of their own */
+/** The command of worker processes. @param bytes their own memory limit */
 export function workerProgram(bytes: number | undefined): WorkerProgram {
   return { args: [LAUNCHER, 'job'], heapMiB: bytes === undefined ? undefined : Math.ceil(bytes / MIB) };
 }
@@ -117,7 +117,7 @@ export async function ciCommand(
   return unwritten.length > 0 && code !== ExitCode.diverged ? ExitCode.output : code;
 }
 
-/** The traces to replay, and how many `--changed-since` leaves out. Throws where nothing is left to choose from. */
+/** The traces to replay, and how many `--changed-since` leaves out. Throws if no trace remains. */
 function choose(
   target: string | undefined,
   options: CiCommandOptions,
@@ -133,10 +133,10 @@ function choose(
   return { wanted, unchanged: named.length - wanted.length };
 }
 
-/** Does the jobs, tells what happens, keeps what is known. */
+/** Runs the jobs, reports progress, caches results. */
 class CiRun {
   readonly reports: Reports;
-  /** What was to be kept of failures and could not: the first of them. */
+  /** The first error in writing artifacts of failures. */
   readonly unkept: RevenantError[] = [];
   private readonly progress: CiProgress;
   private readonly known = new Map<JobSpec, JobResult>();
@@ -161,12 +161,12 @@ class CiRun {
     this.reports = new Reports(options, io, soFar, (text) => this.warn(text));
   }
 
-  /** Ends what runs; the rest is not done. */
+  /** Ends running jobs; the rest are not run. */
   interrupt(reason: RevenantError): void {
     this.abort.abort(reason);
   }
 
-  /** What ended it before its time. */
+  /** The error that ended the run early. */
   get interruption(): RevenantError | null {
     return this.abort.signal.aborted ? (this.abort.signal.reason as RevenantError) : null;
   }
@@ -217,7 +217,7 @@ class CiRun {
       finished: (spec, result) => {
         this.keepArtifacts(result);
         this.known.set(spec, result);
-        // Before it is told: whoever reads that a trace is done finds it in the reports.
+        // Before the progress line: a trace that is shown as finished is in the reports.
         this.reports.update();
         progress.finished(spec, result);
       },

@@ -24,18 +24,18 @@ export interface DoctorCommandOptions {
   json?: boolean;
 }
 
-/** What was found out of one machine. */
+/** The findings for one machine. */
 interface Report extends Omit<SurveyedMachine, 'trial'> {
-  /** For the trace, if one was given and there is a machine. */
+  /** Only with a trace, and if the machine exists. */
   readonly judgement: Compatibility | null;
 }
 
-/** Of the column of labels. */
+/** Width of the label column. */
 const LABEL = 14;
-/** Of one machine; a KVM that only pretends fails nearly everything. */
+/** Most failed checks to list per machine; a KVM that emulates incompletely fails nearly everything. */
 const MOST_FAILURES = 8;
 
-/** `revenant doctor [TRACE]`. 0 if some machine will do (for the trace, if given), else "machine cannot". */
+/** `revenant doctor [TRACE]`. 0 if some machine is usable (for the trace, if given), else "machine cannot". */
 export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo): Promise<number> {
   const header = options.trace === undefined ? null : TraceReader.headerOf(options.trace);
   const approximate = options.trace === undefined ? [] : approximateCode(options.trace);
@@ -72,13 +72,13 @@ function reportOf(
   if (!trial || !header) return { ...surveyed, judgement: null };
   const { judgement, gifts } = trial;
   if (approximatesOtherwise(traceRequirements(header), gifts)) {
-    const note = 'results differ here, and a replay that executes one may diverge';
+    const note = 'results differ on this machine; a replay that executes one may diverge';
     judgement.notes.push(...approximate.map((code) => `${describeApproximate(code)}: ${note}.`));
   }
   return { ...surveyed, judgement };
 }
 
-/** Failed checks, each once; single CPUID registers are for --json. */
+/** Failed checks, each once; single CPUID registers are only in --json. */
 function failures(findings: Finding[]): string[] {
   const lines = findings
     .filter(({ name, ok }) => !ok && !/^CPUID 0x/.test(name))
@@ -100,8 +100,8 @@ function machineText({ kind, problem, hint, examination }: Report, width: number
   const { passed, description, xcr0, cpuid, findings, branchCounterProblem, leftOut } = examination;
   const passes = findings.filter((finding) => finding.ok).length;
   const verdict = passed
-    ? 'gives programs the processor that it is told to'
-    : 'cannot be trusted: programs see something else than it is told';
+    ? 'presents the requested processor to programs'
+    : 'unusable: programs do not see the requested processor';
   const failed = failures(findings);
   const more = failed.length - MOST_FAILURES;
   const facts: [string, string][] = [
@@ -112,7 +112,7 @@ function machineText({ kind, problem, hint, examination }: Report, width: number
     ['checks', `${passes} of ${findings.length} passed`],
     ...(leftOut.length > 0 ? [['exceptions', leftOutText(leftOut)] as [string, string]] : []),
     ...failed.slice(0, MOST_FAILURES).map((text): [string, string] => ['FAILED', text]),
-    ...(more > 0 ? [['', `and ${more} more, which --json lists`] as [string, string]] : []),
+    ...(more > 0 ? [['', `and ${more} more (see --json)`] as [string, string]] : []),
   ];
   const lines = [
     `${MACHINE_TITLES[kind]}: ${verdict}`,
@@ -124,8 +124,8 @@ function machineText({ kind, problem, hint, examination }: Report, width: number
 
 const ticksText = (problem: string | null): string =>
   problem === null
-    ? 'counted by the processor, exactly'
-    : `events are found by registers, or counted by breakpoints: no counter (${problem})`;
+    ? 'counted exactly by the processor'
+    : `events are found by registers, or counted with breakpoints: no counter (${problem})`;
 
 const leftOutText = (kinds: readonly LeftOut[]): string =>
   `not all are raised here; completed in replays, most not in diversions: ${kinds.map((kind) => LEFT_OUT[kind]).join(', ')}`;

@@ -19,11 +19,11 @@ export interface DumpOptions {
   trace: string;
   /** `FROM`, `FROM-`, `FROM-TO`; absent: all frames. */
   range?: string;
-  /** One JSON object a line. */
+  /** One JSON object per line. */
   json?: boolean;
   /** Only frames of this tid. */
   task?: number;
-  /** Only this event kind, or this system call, by name. */
+  /** Only events of this kind, or of this system call. */
   event?: string;
   /** In text: all registers below each frame. */
   registers?: boolean;
@@ -52,9 +52,7 @@ export function dumpCommand(options: DumpOptions, io: Pick<CommandIo, 'out'>): u
     }
     if (pending !== '') io.out(pending);
     if (reader.frameTime < from) {
-      throw usage(
-        `frame ${from} is beyond the end of ${options.trace}, which has ${reader.frameTime} frames`,
-      );
+      throw usage(`frame ${from} is past the end of ${options.trace}, which has ${reader.frameTime} frames`);
     }
   } finally {
     reader.close();
@@ -107,7 +105,7 @@ function parseRange(text: string | undefined): [number, number] {
   return [from, to];
 }
 
-/** Names compare without case, `-` and `_`: SYSCALLBUF_FLUSH is syscallbufFlush. */
+/** Names are compared ignoring case, `-` and `_`: SYSCALLBUF_FLUSH is syscallbufFlush. */
 const plain = (name: string): string => name.toLowerCase().replace(/[-_]/g, '');
 
 function eventFilter(event: string | undefined, rrcallBase: number): (frame: TraceFrame) => boolean {

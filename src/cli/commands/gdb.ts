@@ -32,7 +32,7 @@ export async function gdbCommand(
   const note = (text: string): void => (options.quiet ? undefined : io.err(`revenant: ${text}\n`));
   let failed: unknown = null;
   let sysroot: Sysroot | null = null;
-  // gdb is told by its own means (END_WITH_PARENT); the folder goes with us.
+  // gdb ends by itself (END_WITH_PARENT); the folder is removed when this process ends.
   const release = onSignals(
     (reason) => {
       sysroot?.remove();
@@ -41,7 +41,7 @@ export async function gdbCommand(
     ['SIGTERM', 'SIGHUP'],
   );
   try {
-    // Before gdb, so that what is wrong with the recording is said without one.
+    // Before gdb starts, so that errors of the recording are reported without one.
     const mapped = (file: string): void => sysroot?.add(file);
     const opened = await openSession({
       ...debugContext(folder, options, io, log),
@@ -75,7 +75,7 @@ export async function gdbCommand(
   }
 }
 
-/** The trace's copy of the program that is debugged: rr's gdb has that open. Null: there is none. */
+/** The trace's copy of the debugged program, which rr opens in gdb, too. Null: there is none. */
 function programCopy({ session, programFiles }: DebuggedRecording): string | null {
   const name = programOf(session.target, session.currentTask().pid);
   for (const { recorded, copy } of programFiles()) if (recorded === name) return copy;
@@ -90,7 +90,7 @@ interface Connection {
   readonly sysroot: Sysroot | null;
 }
 
-/** Runs gdb on our terminal. Ctrl-C is gdb's: it asks the server to stop what runs. */
+/** Runs gdb on our terminal. gdb handles Ctrl-C: it asks the server to interrupt. */
 function runGdb(
   { gdb: command, asRr }: GdbOptions,
   { endpoint, program, sysroot }: Connection,
@@ -107,10 +107,10 @@ function runGdb(
   return new Promise<number>((resolve, reject) => {
     const gdb = spawn(command, [...ours, ...connect, ...more], { stdio: 'inherit' });
     gdb.once('error', (error) => {
-      const hint = 'Install it (Debian: apt install gdb), or name another with --gdb PATH.';
+      const hint = 'Install it (Debian: apt install gdb), or pass another with --gdb PATH.';
       reject(new RevenantError('E_DEBUGGER', `${command} cannot be started: ${error.message}.`, hint));
     });
-    // Its status 1 is that of any failed command; ours says that a replay diverged.
+    // gdb exits with 1 after any failed command; here 1 means that a replay diverged.
     gdb.once('exit', (code) => resolve(code === null || code === 1 ? ExitCode.debugger : code));
   }).finally(() => process.off('SIGINT', ignore));
 }

@@ -11,7 +11,7 @@ function info(name: string, json = false): string {
 }
 
 describe('info', () => {
-  it('says what was recorded, on what processor', () => {
+  it('prints what was recorded, on which processor', () => {
     const text = info('skylake-pku/xcr0probe');
     expect(text).toMatch(/^command +\S*xcr0probe$/m);
     expect(text).toMatch(/^XCR0 +0x207 \(x87, SSE, AVX, PKRU\)$/m);

@@ -15,7 +15,7 @@ export interface InfoOptions {
   json?: boolean;
 }
 
-/** `revenant info TRACE`: what was recorded, where, on what processor. Reads the whole trace. */
+/** `revenant info TRACE`: what was recorded, where, on which processor. Reads the whole trace. */
 export function infoCommand(options: InfoOptions, io: Pick<CommandIo, 'out' | 'columns'>): undefined {
   const reader = TraceReader.open(options.trace);
   try {
@@ -26,7 +26,7 @@ export function infoCommand(options: InfoOptions, io: Pick<CommandIo, 'out' | 'c
   }
 }
 
-/** As one would type it: quoted where a shell would split or expand. */
+/** As typed in a shell: quoted where it would split or expand. */
 const quoted = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 

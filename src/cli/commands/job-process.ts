@@ -1,4 +1,4 @@
-/** `revenant job`: the process that does one job of `revenant ci` or `revenant worker`; started by them only. */
+/** `revenant job`: the process that runs one job of `revenant ci` or `revenant worker`, which start it. */
 import { RevenantError } from '../../engine/base/errors.js';
 import { executeJob, type Progress } from '../../jobs/run/execute.js';
 import type { RunMessage, WorkerMessage } from '../../jobs/run/protocol.js';
@@ -10,19 +10,19 @@ import { warner } from '../recordings.js';
 
 const PROGRESS_MS = 100;
 
-/** Waits for the job, does it, sends the result. Returns the exit code. */
+/** Receives the job, runs it, sends the result. Returns the exit code. */
 export async function jobCommand(io: CommandIo): Promise<number> {
   if (!process.send) {
     throw new RevenantError('E_USAGE', 'revenant job is started by revenant ci and revenant worker only.');
   }
-  // A parent that is gone wants nothing any more; the connection to the machine ends with us.
+  // Without a parent the job is pointless; exiting closes the connection to the machine.
   process.once('disconnect', () => process.exit(0));
-  // These may be sent to the whole group of processes; the parent decides what they mean.
+  // These may be sent to the whole process group; the parent handles them.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
   const { spec, artifacts } = await new Promise<RunMessage>((resolve) => process.once('message', resolve));
   const say = (text: string): void => io.err(`revenant: ${text}\n`);
   const replayer = localReplayer({
-    // Kept with a failure; the parent keeps the end of what is long.
+    // Stored with a failure; the parent truncates a long log to its end.
     log: await createLogger(io, true, undefined),
     turns: uninterrupted,
     now: () => io.now(),
@@ -42,7 +42,7 @@ export async function jobCommand(io: CommandIo): Promise<number> {
 
 function send(message: WorkerMessage): Promise<void> {
   return new Promise((resolve) => {
-    // An error means that the parent is gone, which `disconnect` has told already.
+    // An error means that the parent exited, which `disconnect` has already reported.
     process.send!(message, undefined, undefined, () => resolve());
   });
 }

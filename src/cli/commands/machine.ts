@@ -12,10 +12,10 @@ export interface MachineCommandOptions {
   cpu?: string;
   /** Guest memory in bytes. */
   memory?: number;
-  /** Seconds without use after which it leaves. */
+  /** Seconds without use after which it exits. */
   idle?: number;
   json?: boolean;
-  /** `stop`: also those that somebody uses. */
+  /** `stop`: also machines in use. */
   force?: boolean;
 }
 
@@ -42,20 +42,20 @@ async function start(options: MachineCommandOptions, io: CommandIo): Promise<voi
   const seconds = (io.now() - begun) / 1000;
   if (options.json) io.out(`${JSON.stringify({ started, seconds, machine: running ?? null })}\n`);
   else if (started) io.out(`started in ${durationText(seconds)}\n`);
-  else io.out(`already runs (process ${running?.pid})\n`);
+  else io.out(`is already running (process ${running?.pid})\n`);
 }
 
-/** Throws E_MACHINE_BUSY, naming who uses those that were left, when the others are stopped. */
+/** Stops unused machines; throws E_MACHINE_BUSY with the users of the others. */
 function stopAll(options: MachineCommandOptions, io: CommandIo): void {
   const { stopped, used } = options.force ? { stopped: stop(), used: [] } : stopIdle();
   if (options.json) io.out(`${JSON.stringify({ stopped, ...(used.length > 0 ? { used } : {}) })}\n`);
   else if (stopped > 0 || used.length === 0)
-    io.out(stopped === 0 ? 'no machine runs\n' : `stopped ${stopped}\n`);
+    io.out(stopped === 0 ? 'no machine is running\n' : `stopped ${stopped}\n`);
   if (used.length === 0) return;
   throw new RevenantError(
     'E_MACHINE_BUSY',
-    `Machines are not stopped: ${usersText(used)}.`,
-    '--force stops them all the same; replays that use them start others and go on.',
+    `Machines in use were not stopped: ${usersText(used)}.`,
+    '--force stops them anyway; replays that use them continue on new machines.',
   );
 }
 
@@ -65,7 +65,7 @@ function show(machines: MachineStatus[], options: MachineCommandOptions, io: Com
     return;
   }
   if (machines.length === 0) {
-    io.out('no machine runs\n');
+    io.out('no machine is running\n');
     return;
   }
   const rows = machines.map((machine) => [

@@ -73,7 +73,7 @@ export async function replayAllCommand(
   const failed = outcomes.filter((outcome) => outcome.problem !== null).length;
   if (options.json) io.out(`${JSON.stringify(document(outcomes, failed), jsonValue)}\n`);
   else io.out(`\n${outcomes.length - failed} as recorded, ${failed} not\n`);
-  // Not as recorded or not as expected; of the others nothing is known.
+  // Not as recorded or not as expected; the others have no verdict.
   if (outcomes.some(({ problem, code }) => problem !== null && (code === null || code === 'E_DIVERGED')))
     return ExitCode.diverged;
   return failed > 0 ? ExitCode.unjudged : ExitCode.ok;

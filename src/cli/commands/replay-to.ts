@@ -12,8 +12,8 @@ import { Progress } from '../progress.js';
 import { recordingOptions, warner, type ReplayCommandOptions } from '../recordings.js';
 
 /**
- * `revenant replay TRACE --goto PLACE` to a place that is no frame, with what debugging does: breakpoints, and going back to
- * count. Returns the exit code; throws RevenantError.
+ * `revenant replay TRACE --goto PLACE` to a place other than a frame, by means of the debugger:
+ * breakpoints, and going back to count. Returns the exit code; throws RevenantError.
  */
 export async function replayToPlace(
   folder: string,
@@ -23,10 +23,7 @@ export async function replayToPlace(
   log: Logger,
 ): Promise<number> {
   if (options.verifyTicks)
-    throw new RevenantError(
-      'E_USAGE',
-      `--verify-ticks goes with --goto FRAME, not with ${formatPlace(place)}.`,
-    );
+    throw new RevenantError('E_USAGE', `--verify-ticks requires --goto FRAME, not ${formatPlace(place)}.`);
   const progress = new Progress(io, Boolean(options.quiet));
   const turns = new Interrupt();
   const output = new ProgramOutput(io, progress, Boolean(options.json));

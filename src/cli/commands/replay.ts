@@ -42,7 +42,7 @@ export async function replayCommand(
       output: (fd, bytes) => output.write(fd, bytes),
       stallLimit: options.stallLimit,
       until: until ?? Infinity,
-      // Ticks are to be verified from the beginning.
+      // Ticks must be verified from the beginning.
       archive:
         until === undefined || options.verifyTicks ? undefined : archiveOf(trace, recordingOptions(options)),
       onJump: (frame) =>

@@ -11,13 +11,13 @@ import type { CommandIo } from '../output.js';
 export interface ServeOptions extends DebugOptions {
   /** Where to listen. */
   listen: string;
-  /** Whoever can reach the address may read what was recorded: said to be intended. */
+  /** Allows an address that is reachable from other machines, whose clients can read the whole recording. */
   allowRemote?: boolean;
-  /** Leave when the first debugger has gone. */
+  /** Exit after the first client disconnects. */
   once?: boolean;
 }
 
-/** `revenant serve TRACE`: debuggers connect, one after the other or several at once, until Ctrl-C. */
+/** `revenant serve TRACE`: accepts debuggers, also several at a time, until Ctrl-C. */
 export async function serveCommand(
   folder: string,
   options: ServeOptions,
@@ -28,8 +28,8 @@ export async function serveCommand(
   if (!isLocal(address) && !options.allowRemote) {
     throw new RevenantError(
       'E_USAGE',
-      `${options.listen} can be reached from other machines, and whoever connects reads everything that was recorded.`,
-      'Listen at 127.0.0.1 and use an SSH tunnel, or say --allow-remote.',
+      `${options.listen} is reachable from other machines, whose clients can read everything that was recorded.`,
+      'Listen on 127.0.0.1 and use an SSH tunnel, or pass --allow-remote.',
     );
   }
   const interrupt = new Interrupt();
@@ -41,7 +41,7 @@ export async function serveCommand(
     end = reject;
   });
   finished.catch(() => {});
-  // Sessions are ended and a socket's file removed, as by Ctrl-C.
+  // As after Ctrl-C, sessions are ended and a socket's file is removed.
   const release = onSignals((reason) => end(reason), ['SIGTERM', 'SIGHUP']);
   const server = await DebugServer.listen({
     address,

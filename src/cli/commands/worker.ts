@@ -33,21 +33,21 @@ export interface WorkerCommandOptions {
   workerMemory?: number;
   machine: MachineChoice;
   lockSeconds: number;
-  /** Instead of the one that a job names. */
+  /** Overrides the job's store. */
   store?: string;
   cache?: string;
 }
 
-/** A machine here: what it gives, or why there is none. */
+/** A machine here: its capabilities, or why there is none. */
 interface Found {
   kind: MachineKind;
   gifts: MachineCapabilities | null;
   problem: string | null;
-  /** Of the problem, if there is one. */
+  /** Error code of the problem, if any. */
   code?: ErrorCode;
 }
 
-/** `revenant worker --queue URL`: does jobs until it is told to stop. Returns the exit code. */
+/** `revenant worker --queue URL`: runs jobs until it is stopped. Returns the exit code. */
 export async function workerCommand(
   options: WorkerCommandOptions,
   io: CommandIo,
@@ -65,7 +65,7 @@ export async function workerCommand(
       `This worker has no machine. ${problems}`,
     );
   }
-  // Of failures, until they are in the store.
+  // Artifacts of failures, until they are in the store.
   const kept = fs.mkdtempSync(path.join(os.tmpdir(), 'revenant-worker-'));
   const cache = options.cache ?? path.join(cacheFolder(environment.variables) ?? kept, 'traces');
   const about = announcement(options, machines, environment.version);
@@ -91,12 +91,12 @@ export async function workerCommand(
     now: () => io.now(),
   });
   const stop = (): void => {
-    say('stopping; what runs is given back to the queue');
+    say('stopping; running jobs are returned to the queue');
     worker.stop();
   };
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
-  say(`worker ${about.name} takes jobs, ${about.slots} at a time`);
+  say(`worker ${about.name} is ready, ${about.slots} jobs at a time`);
   await worker.work().finally(() => fs.rmSync(kept, { recursive: true, force: true }));
   redis.disconnect();
   return ExitCode.ok;
@@ -117,7 +117,11 @@ async function findMachine(kind: MachineKind, say: (text: string) => void): Prom
   if (!examination || problem !== null) return { kind, gifts: null, problem, code };
   const { passed, description, xcr0, cpuid } = examination;
   if (!passed)
-    return { kind, gifts: null, problem: `${description} shows programs another processor than it is told.` };
+    return {
+      kind,
+      gifts: null,
+      problem: `${description} does not present the requested processor to programs.`,
+    };
   return { kind, gifts: { kind, description, xcr0, cpuid, attestation: null }, problem: null };
 }
 
@@ -186,7 +190,7 @@ async function prepare(
     throw new RevenantError(
       'E_TRACE_MISSING',
       `The worker ${os.hostname()} has no ${missing}.`,
-      'Share the folder with workers, or let traces travel: revenant ci --queue URL --store STORE.',
+      'Share the folder with workers, or transfer traces: revenant ci --queue URL --store STORE.',
     );
   }
   const opened = await openStore(options.store ?? store ?? '');
@@ -195,7 +199,7 @@ async function prepare(
   return { ...spec, trace, like, limits };
 }
 
-/** What was kept of a failure travels by the store. */
+/** Artifacts of a failure are transferred through the store. */
 async function finish(result: JobResult, store: string | null): Promise<JobResult> {
   if (result.artifacts.length === 0 || store === null) return { ...result, artifacts: [] };
   try {

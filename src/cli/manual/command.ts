@@ -7,7 +7,7 @@ import { describe } from './describe.js';
 export function addManual(program: Command, io: CommandIo): void {
   program
     .command('completion')
-    .description('print the completion script of a shell; its first line says where it goes')
+    .description('print the completion script of a shell; its first line says where to install it')
     .addArgument(new Argument('<shell>').choices(SHELLS))
     .action((shell: Shell) => io.out(completionScript(shell, describe(program))));
 }

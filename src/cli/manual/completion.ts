@@ -1,4 +1,4 @@
-/** Completion scripts of shells, from the same command line that `--help` prints. They run no program of ours. */
+/** Completion scripts of shells, from the same command line that `--help` prints. They do not run revenant. */
 import { flatten, type CommandFacts, type OptionFacts } from './describe.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
@@ -6,7 +6,7 @@ export type Shell = (typeof SHELLS)[number];
 
 const makers: Record<Shell, (program: CommandFacts) => string> = { bash, zsh, fish };
 
-/** The script for a shell; docs of where it goes are in its first lines. */
+/** The script for a shell; its first lines say where to install it. */
 export const completionScript = (shell: Shell, program: CommandFacts): string => makers[shell](program);
 
 /** In single quotes for a POSIX shell (and zsh). */
@@ -16,7 +16,7 @@ const nameOf = (command: CommandFacts): string => command.path[command.path.leng
 const forms = (option: OptionFacts): string[] =>
   [option.short, option.long].filter((form): form is string => form !== null);
 
-/** What may stand where a command has its next word: commands, or the choices of its arguments. */
+/** Candidates for the next word after a command: subcommands, or the choices of its arguments. */
 const words = (command: CommandFacts): string[] =>
   command.commands.length > 0
     ? command.commands.map(nameOf)

@@ -1,4 +1,4 @@
-/** The command line as plain data: what the manual page and the shells' completions are made from. */
+/** The command line as plain data: the source of the manual page and the shells' completions. */
 import type { Argument, Command, Option } from 'commander';
 
 export interface OptionFacts {
@@ -9,7 +9,7 @@ export interface OptionFacts {
   /** What follows it, as `--help` writes it (`<kind>`); null for a switch. */
   value: string | null;
   description: string;
-  /** The only values that it takes; empty if any will do. */
+  /** The allowed values; empty if any is. */
   choices: readonly string[];
   /** The default in words, or null. */
   default: string | null;

@@ -6,15 +6,14 @@ export const ENVIRONMENT = [
   },
   {
     name: 'XDG_CACHE_HOME',
-    meaning: 'where caches are kept: checkpoints of traces that cannot be written beside, results of `ci`',
+    meaning: 'where caches are kept: checkpoints of traces in read-only folders, results of `ci`',
   },
   {
     name: '_RR_TRACE_DIR, XDG_DATA_HOME',
-    meaning: "where rr keeps its traces, for commands that are given no trace or one's name",
+    meaning: "where rr keeps its traces, for commands without a trace or with a trace's name",
   },
   {
     name: 'REVENANT_SETUP',
-    meaning:
-      'with `never` an installed package installs no QEMU and no kernel by itself where a command finds them missing',
+    meaning: 'with `never`, an installed package does not install a missing QEMU or kernel automatically',
   },
 ] as const;

@@ -9,7 +9,7 @@ export interface ManualFacts {
   environment: readonly { name: string; meaning: string }[];
 }
 
-/** Text that roff prints as it is (groff_char(7)): hyphens are minus signs, so that options can be copied. */
+/** Text that roff prints literally (groff_char(7)): hyphens are minus signs, so that options can be copied. */
 function escaped(text: string): string {
   return text
     .replaceAll('\\', '\\e')
@@ -65,7 +65,7 @@ export function manPage({ program, version, exits, environment }: ManualFacts): 
   return `${[
     `.TH ${name.toUpperCase()} 1 "" "${name} ${escaped(version)}" "User Commands"`,
     '.SH NAME',
-    `${escaped(name)} \\- replays rr traces on machines that rr cannot replay them on`,
+    `${escaped(name)} \\- replay rr traces on machines where rr cannot`,
     '.SH SYNOPSIS',
     `${bold(name)} \\fIcommand\\fR [\\fIoptions\\fR] [\\fIarguments\\fR]`,
     '.SH DESCRIPTION',

@@ -22,7 +22,7 @@ function script(shell: Shell): string {
 
 const has = (shell: string): boolean => spawnSync(shell, ['-c', 'true']).status === 0;
 
-/** What a shell offers for the last word. */
+/** A shell's candidates for the last word. */
 const offers: [words: string, expected: string[]][] = [
   ['revenant re', ['replay']],
   ['revenant replay --mach', ['--machine']],

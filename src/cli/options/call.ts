@@ -6,30 +6,30 @@ const collect = (value: string, before: string[] | undefined): string[] => [...(
 
 function folder(value: string, before: string[] | undefined): string[] {
   const full = path.resolve(value);
-  if (full === '/') throw new InvalidArgumentError('the whole machine is too much; name a folder.');
+  if (full === '/') throw new InvalidArgumentError('the root folder is not allowed; name a folder.');
   return collect(full, before);
 }
 
-/** What diversions may do to the world. */
+/** What diversions may do outside of the guest. */
 export function diversionOptions(command: Command): Command {
   return command
     .addOption(
       new Option(
         '--allow-writes <folder>',
-        'diversions write real files below this folder (repeatable)',
+        'diversions may write real files below this folder (repeatable)',
       ).argParser(folder),
     )
     .option('--allow-net', 'diversions may connect to the network as clients')
     .addOption(
       new Option(
         '--clock <which>',
-        'clocks of diversions: they go on from the recorded time, or are those of now',
+        "clocks of diversions: continuing from the recorded time, or this machine's",
       )
         .choices(['recorded', 'now'])
         .default('recorded'),
     )
     .addOption(
-      new Option('--time-limit <seconds>', 'longest time for one run of a diversion: a call, a continue')
+      new Option('--time-limit <seconds>', 'time limit of one run of a diversion: a call, a continue')
         .argParser(parseSeconds)
         .default(60),
     );
@@ -47,12 +47,12 @@ export function callOptions(command: Command): Command {
         .default([], 'end'),
     )
     .addOption(
-      new Option('--memory-limit <size>', 'most memory for one call, besides the replay')
+      new Option('--memory-limit <size>', "memory limit of one call, in addition to the replay's")
         .argParser(parseSize)
         .default(2 ** 29, '512M'),
     )
     .addOption(
-      new Option('--output-limit <bytes>', 'most output of one call')
+      new Option('--output-limit <bytes>', 'output limit of one call')
         .argParser(parseCount)
         .default(2 ** 24, '16M'),
     )

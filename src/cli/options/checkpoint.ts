@@ -1,4 +1,4 @@
-/** The command line of `revenant checkpoint`, and what other commands have to say of checkpoint files. */
+/** The command line of `revenant checkpoint`, and the checkpoint options of other commands. */
 import { Option, type Command } from 'commander';
 import { parseCount } from './args.js';
 import { memoryOption, stallLimitOption, traceOptions } from './trace.js';
@@ -22,19 +22,19 @@ export function checkpointOptions(command: Command): Command {
   return traceOptions(
     command
       .addOption(
-        new Option('--at <frame>', 'behind this frame (repeatable)')
+        new Option('--at <frame>', 'after this frame (repeatable)')
           .argParser(collect)
-          .default([], 'ten of them, evenly'),
+          .default([], 'ten, evenly spaced'),
       )
-      .addOption(new Option('--every <frames>', 'behind every so many frames').argParser(parseCount))
-      .option('--output <folder>', 'write there (list, remove there)')
+      .addOption(new Option('--every <frames>', 'every N frames').argParser(parseCount))
+      .option('--output <folder>', 'use this folder (to write, list or remove)')
       .addOption(
         new Option(
           '--cache',
-          'write to revenant/checkpoints in $XDG_CACHE_HOME or ~/.cache, as where the trace cannot be written beside',
+          "write to revenant/checkpoints in $XDG_CACHE_HOME or ~/.cache, the default if the trace's folder is read-only",
         ).conflicts('output'),
       )
-      .option('--list', 'list them, with those that cannot be used and why')
+      .option('--list', 'list them, with the reason for those that cannot be used')
       .addOption(new Option('--remove', 'remove them').conflicts('list'))
       .addOption(memoryOption())
       .addOption(stallLimitOption()),

@@ -1,4 +1,4 @@
-/** The command lines of `revenant ci` and what belongs to it. */
+/** The command lines of `revenant ci`, `worker` and `job`. */
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { MACHINE_CHOICES } from '../../machine/kinds.js';
@@ -29,22 +29,25 @@ export function addCi(program: Command, io: CommandIo, perform: Perform, version
     .option('--strict', 'a skipped trace is a failure')
     .option('--junit <file>', 'write results as JUnit XML')
     .option('--html <file>', 'write a report as one HTML file')
-    .option('--artifacts <folder>', 'keep log, report and output of what does not pass')
-    .option('--queue <url>', 'let `revenant worker`s do it: a Redis, such as redis://localhost:6379')
+    .option('--artifacts <folder>', 'write log, report and output of failed traces to this folder')
+    .option('--queue <url>', 'submit to `revenant worker`s through a Redis, such as redis://localhost:6379')
     .addOption(queuePrefix())
     .addOption(
-      new Option('--queue-patience <seconds>', 'how long no worker may be there that can do a trace')
+      new Option('--queue-patience <seconds>', 'how long to wait for a worker that can replay a trace')
         .argParser(parseSeconds)
         .default(300),
     )
-    .option('--store <place>', 'with --queue: traces travel by this folder or s3://BUCKET/PREFIX')
-    .option('--changed-since <commit>', 'only traces that differ, or whose expectations do, by git')
+    .option('--store <place>', 'with --queue: transfer traces through this folder or s3://BUCKET/PREFIX')
+    .option(
+      '--changed-since <commit>',
+      'only traces that changed, or whose expectations did, according to git',
+    )
     .option('--fresh', 'replay unchanged traces, too')
     .option(
       '--cache <folder>',
-      'where results are kept (default: revenant/ci in $XDG_CACHE_HOME or ~/.cache)',
+      'where results are cached (default: revenant/ci in $XDG_CACHE_HOME or ~/.cache)',
     )
-    .option('--no-cache', 'neither use nor keep results')
+    .option('--no-cache', 'neither read nor write cached results')
     .option('--json', 'results as JSON on standard output')
     .option('--list', 'print the traces, replay nothing')
     .option('--quiet', 'no progress and no summary');
@@ -74,17 +77,17 @@ export function addCi(program: Command, io: CommandIo, perform: Perform, version
 }
 
 const queuePrefix = (): Option =>
-  new Option('--queue-prefix <name>', 'tells installations apart that share a Redis').default('revenant');
+  new Option('--queue-prefix <name>', 'separates installations that share a Redis').default('revenant');
 
 const workerMemory = (): Option =>
-  new Option('--worker-memory <size>', "most memory of a worker's own, besides the guest's")
+  new Option('--worker-memory <size>', "memory limit of a worker process, without the guest's")
     .argParser(parseSize)
     .default(1024 ** 3, '1G');
 
 function addWorker(program: Command, perform: Perform, io: CommandIo, version: string): void {
   program
     .command('worker')
-    .description('do what `revenant ci --queue` submits, until stopped')
+    .description('run the jobs that `revenant ci --queue` submits, until stopped')
     .requiredOption('--queue <url>', 'a Redis, such as redis://localhost:6379')
     .addOption(queuePrefix())
     .addOption(
@@ -92,16 +95,19 @@ function addWorker(program: Command, perform: Perform, io: CommandIo, version: s
         parseCount,
       ),
     )
-    .option('--name <name>', 'what results call this worker (default: host and process)')
-    .addOption(new Option('--memory <size>', 'most guest memory of a trace').argParser(parseSize))
+    .option('--name <name>', "this worker's name in results (default: host and process)")
+    .addOption(new Option('--memory <size>', 'guest memory limit of a trace').argParser(parseSize))
     .addOption(workerMemory())
     .addOption(new Option('--machine <kind>', 'where to run').choices(MACHINE_CHOICES).default('auto'))
     .addOption(
-      new Option('--lock-seconds <seconds>', 'a worker that is silent for so long loses its trace to another')
+      new Option(
+        '--lock-seconds <seconds>',
+        'a job whose worker does not renew its lock for this long is given to another',
+      )
         .argParser(parseSeconds)
         .default(30),
     )
-    .option('--store <place>', 'where traces are fetched from, instead of what a job names')
+    .option('--store <place>', "where traces are fetched from, overriding the job's store")
     .option('--cache <folder>', 'where fetched traces are kept')
     .action((options: WorkerCommandOptions) =>
       perform(async () => {
@@ -111,26 +117,26 @@ function addWorker(program: Command, perform: Perform, io: CommandIo, version: s
     );
 }
 
-/** Settings that go before the manifest's. */
+/** Settings that override the manifest's. */
 function addOverrides(command: Command): Command {
   return command
     .addOption(new Option('--machine <kind>', 'where to run').choices(MACHINE_CHOICES))
     .option('--cpu <model>', "processor of the emulated machine, as QEMU's -cpu names it")
     .addOption(
-      new Option('--memory <size>', 'most guest memory of a trace, such as 512M or 2G').argParser(parseSize),
+      new Option('--memory <size>', 'guest memory limit of a trace, such as 512M or 2G').argParser(parseSize),
     )
-    .addOption(new Option('--timeout <seconds>', 'longest time of a trace').argParser(parseSeconds))
+    .addOption(new Option('--timeout <seconds>', 'time limit of a trace').argParser(parseSeconds))
     .addOption(
       new Option(
         '--stall-limit <seconds>',
-        'longest time in the guest without reaching the next frame',
+        'time limit in the guest without reaching the next frame',
       ).argParser(parseSeconds),
     )
     .option('--verify-ticks', "count every tick exactly, and compare each frame's")
-    .option('--unpacked', 'the traces were not packed: use the files of this machine that they name')
+    .option('--unpacked', 'the traces were not packed: use the files of this machine that they refer to')
     .option(
       '--files <folder>',
-      'the traces may name or link to files below this folder (repeatable)',
+      'the traces may refer or link to files below this folder (repeatable)',
       (folder: string, before: string[] = []) => [...before, folder],
     )
     .addOption(

@@ -1,4 +1,4 @@
-/** The conditions behind the address of a `Z` packet. */
+/** The conditions after the address of a `Z` packet. */
 import type { DebugTarget } from '../../engine/target.js';
 import type { Gva } from '../../engine/base/address.js';
 import { USER_END } from '../../engine/base/address.js';
@@ -26,7 +26,7 @@ export function parseConditions(text: string): Uint8Array[] {
   return codes;
 }
 
-/** What an agent expression sees of one task. */
+/** Registers and memory of one task for agent expressions. */
 export function agentContext(
   target: DebugTarget,
   tid: number,
@@ -55,8 +55,8 @@ function leading(bytes: Uint8Array): bigint {
 }
 
 /**
- * The condition of a breakpoint with these codes: any of them holds. One that cannot be evaluated counts as
- * held: gdb then evaluates it itself and says what is wrong.
+ * The condition of a breakpoint with these codes: any of them holds. One that cannot be evaluated
+ * counts as true: gdb then evaluates it itself and reports the error.
  */
 export function anyHolds(codes: readonly Uint8Array[], context: AgentContext): boolean {
   return codes.some((code) => {

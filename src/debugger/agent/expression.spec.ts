@@ -50,7 +50,7 @@ describe('agent expressions', () => {
     expect(run(...c8(0), 0x0e, END)).toBe(1n);
   });
 
-  it('are refused when they are wrong, whatever they are', () => {
+  it('are refused when they are malformed', () => {
     for (const code of [
       [],
       [0x02],
@@ -62,7 +62,7 @@ describe('agent expressions', () => {
     ]) {
       expect(() => run(...code)).toThrow(PacketError);
     }
-    // A stack that grows for ever.
+    // A stack that grows without bound.
     expect(() => run(...c8(1), 0x28, 0x21, 0, 2)).toThrow(PacketError);
   });
 });

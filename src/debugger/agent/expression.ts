@@ -6,7 +6,7 @@ import { PacketError } from '../packet/fields.js';
 
 /** What an expression can see. */
 export interface AgentContext {
-  /** Register by gdb's number, zero-extended or cut to 64 bits. Throws PacketError for a number that is none. */
+  /** Register by gdb's number, zero-extended or truncated to 64 bits. Throws PacketError for an invalid number. */
   register(number: number): bigint;
   /** An unsigned little-endian number of `size` bytes. Throws PacketError where memory cannot be read. */
   memory(address: bigint, size: number): bigint;
@@ -133,7 +133,7 @@ class Evaluation {
       case Op.rot:
         return this.rotate(operation === Op.swap ? 2 : 3);
       default:
-        throw new PacketError(`agent operation 0x${operation.toString(16)} is not known`);
+        throw new PacketError(`unknown agent operation 0x${operation.toString(16)}`);
     }
   }
 

@@ -1,4 +1,4 @@
-/** Places of the recording that are remembered, in rr's words: its users' scripts read them. */
+/** Checkpoints of the recording, with rr's text, which its users' scripts parse. */
 import { PacketError } from '../packet/fields.js';
 import { jump } from '../resume.js';
 import type { NamedMark, Session } from '../session.js';
@@ -27,7 +27,7 @@ function markOf(session: Session, word: string): NamedMark {
   throw new PacketError(`Checkpoint ${word} not found.\nValid checkpoints:${valid}`);
 }
 
-/** Goes back to checkpoint N, which `run` then does, too; without a number to where debugging began. */
+/** Goes back to checkpoint N, and so does `run` afterwards; without a number to where debugging began. */
 export async function restart(session: Session, words: readonly string[]): Promise<string> {
   if (words.length === 0) return goBack(session, session.startMark);
   const { mark } = markOf(session, words[0]);
@@ -36,7 +36,7 @@ export async function restart(session: Session, words: readonly string[]): Promi
   return where;
 }
 
-/** Goes to a mark. Throws PacketError where there is none. */
+/** Goes to a mark. Throws PacketError if there is none. */
 export async function goBack(session: Session, mark: number | null): Promise<string> {
   if (mark === null) throw new PacketError('There is no place to go back to.');
   await jump(session, () => session.replay.beginGotoMark(mark));

@@ -9,12 +9,12 @@ export function diversionCommand(session: Session, [word]: readonly string[]): s
     case 'start':
       if (session.diversion?.explicit) throw new PacketError('A diversion is open already.');
       session.startDiversion(true);
-      return `Diversion from frame ${frameTime}. What you change and run from here leaves the replay alone; end it with: monitor diversion end`;
+      return `Diversion from frame ${frameTime}. It does not affect the replay; end it with: monitor diversion end`;
     case 'end':
       if (!session.diversion) throw new PacketError('There is no diversion to end.');
       session.endDiversion();
       announce(session);
-      return `Back in the replay, after frame ${frameTime}, as it was.`;
+      return `Back in the replay, after frame ${frameTime}.`;
     case 'status':
     case undefined:
       if (!session.diversion) return 'In the replay.';

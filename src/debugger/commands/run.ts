@@ -1,4 +1,4 @@
-/** gdb's `monitor` commands: what gdb itself has no word for. */
+/** gdb's `monitor` commands, for functions that gdb does not have. */
 import { fromHex, OK, PacketError, textToHex } from '../packet/fields.js';
 import type { Session } from '../session.js';
 import { diversionCommand } from './diversion.js';
@@ -18,7 +18,7 @@ interface Command {
 }
 
 const COMMANDS: readonly Command[] = [
-  { name: 'when', usage: '', help: 'the frame of the recording that the program stands behind', run: when },
+  { name: 'when', usage: '', help: 'the last frame of the recording that was replayed', run: when },
   { name: 'when-end', usage: '', help: "the recording's last frame", run: whenEnd },
   { name: 'when-ticks', usage: '[TID]', help: 'ticks (retired conditional branches) so far', run: whenTicks },
   { name: 'when-tid', usage: '[TID]', help: 'the thread by its number in the recording', run: whenTid },
@@ -34,7 +34,7 @@ const COMMANDS: readonly Command[] = [
   {
     name: 'goto',
     usage: 'PLACE',
-    help: 'go right behind a frame, to SYMBOL:HIT, FILE:LINE:HIT, a moment, exit, end, crash',
+    help: 'go right after a frame, to SYMBOL:HIT, FILE:LINE:HIT, a moment, exit, end, crash',
     run: goTo,
   },
   {
@@ -43,13 +43,13 @@ const COMMANDS: readonly Command[] = [
     help: 'go to the first place where the thread has so many ticks',
     run: seekTicks,
   },
-  { name: 'visit', usage: '', help: 'remember this place for back', run: visit },
-  { name: 'back', usage: '', help: 'go to where the program was looked at before', run: back },
+  { name: 'visit', usage: '', help: 'save this place for back', run: visit },
+  { name: 'back', usage: '', help: 'go to the previously visited place', run: back },
   { name: 'forward', usage: '', help: 'go to where it was when `back` went', run: forward },
-  { name: 'checkpoint', usage: '[NAME]', help: 'remember this place', run: checkpoint },
+  { name: 'checkpoint', usage: '[NAME]', help: 'save this place', run: checkpoint },
   { name: 'checkpoints', usage: '', help: 'list the places remembered', run: checkpoints },
   { name: 'restart', usage: '[NUMBER]', help: 'go back to a checkpoint, or to where it began', run: restart },
-  { name: 'delete-checkpoint', usage: 'NUMBER', help: 'forget a place', run: deleteCheckpoint },
+  { name: 'delete-checkpoint', usage: 'NUMBER', help: 'delete a saved place', run: deleteCheckpoint },
   { name: 'frames', usage: '[FROM[-TO]]', help: 'what was recorded, around here or from FROM', run: frames },
   { name: 'tasks', usage: '', help: 'every task of the recording that exists here', run: tasks },
   {
@@ -97,14 +97,15 @@ const isRrName = (name: string): boolean =>
 const OF_THREAD: readonly string[] = ['when-ticks', 'when-tid'];
 
 /**
- * `qRRCmd:NAME:TID:ARGUMENT...`, arguments and answer in hexadecimal: rr's way to send its commands. Before rr 5.7 there
- * was no TID, and the name was in hexadecimal, too: what scripts for LLDB and delve still send.
+ * `qRRCmd:NAME:TID:ARGUMENT...`, arguments and answer in hexadecimal: rr's way to send its
+ * commands. Before rr 5.7 there was no TID, and the name was in hexadecimal, too: scripts for LLDB
+ * and delve still send this form.
  */
 export async function rrCommand(session: Session, text: string): Promise<string> {
   const [first, ...fields] = text.split(':');
   const name = isRrName(first) ? first : Buffer.from(first, 'hex').toString('utf8');
   const number = /^-?\d+$/.exec(fields[0] ?? '')?.[0];
-  // Behind an encoded name, digits may be an encoded argument.
+  // After an encoded name, digits may be an encoded argument.
   const isThread = name === first || number === '-1' || session.taskOf(Number(number)) !== undefined;
   const thread = isThread ? number : undefined;
   const words = (OF_THREAD.includes(name) ? [] : fields.slice(thread === undefined ? 0 : 1)).map((field) =>
@@ -122,7 +123,7 @@ export async function rrCommand(session: Session, text: string): Promise<string>
   }
 }
 
-/** `qRcmd`: what a command prints, or what is wrong with it, comes out on gdb's console. */
+/** `qRcmd`: a command's output, or its error, is printed on gdb's console. */
 export async function runCommand(session: Session, line: string): Promise<string> {
   const [word = '', ...words] = line.trim().split(/\s+/);
   try {

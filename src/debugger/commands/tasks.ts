@@ -1,7 +1,7 @@
 import type { Session } from '../session.js';
 import { printable } from '../../engine/base/names.js';
 
-/** Every task that exists, also of processes that gdb does not hold. */
+/** Every task that exists, also of processes that gdb is not attached to. */
 export function tasks(session: Session): string {
   const { currentTid } = session.target;
   return session.target

@@ -12,7 +12,7 @@ function start(): FakeSession & { ask(body: string): Promise<string>; rr(name: s
   return { ...fake, ask, rr };
 }
 
-it('goes back and forward between places that were looked at', async () => {
+it('goes back and forward between visited places', async () => {
   const { ask, rr, target } = start();
   for (let at = 0; at < 4; at++) {
     expect(await rr('rr-history-push')).toBe('\n');
@@ -23,14 +23,14 @@ it('goes back and forward between places that were looked at', async () => {
   for (const name of ['back', 'back', 'back', 'forward', 'back', 'back']) {
     expect(await rr(name)).toMatch(/^After frame \d/);
     places.push(target.at);
-    // gdb hears of it when it next runs.
+    // gdb is notified when it next runs.
     expect(await ask('vCont;s:64')).toMatch(/^T00/);
   }
   expect(places).toEqual([3, 2, 1, 2, 1, 0]);
   expect(await rr('back')).toBe("Can't go back. No more history entries.\n");
 });
 
-it('leaves what a call began', async () => {
+it('ends a diversion that a call began', async () => {
   const { ask, rr, session, target } = start();
   await rr('rr-history-push');
   await ask('vCont;s:64');
@@ -42,7 +42,7 @@ it('leaves what a call began', async () => {
   expect(target.at).toBe(0);
 });
 
-it('forgets what lay ahead once the program runs, and what is too far behind', async () => {
+it('discards places ahead once the program runs, and places too far back', async () => {
   const { ask, rr, target } = start();
   await rr('rr-history-push');
   await ask('vCont;s:64');

@@ -4,7 +4,7 @@ import { jump, leaveCall } from '../resume.js';
 import type { Session } from '../session.js';
 import { whereNow } from './where.js';
 
-/** Remembers this place; nothing in diversions and where nobody is. Returns nothing to print. */
+/** Saves this place, except in diversions and where no task exists. Prints nothing. */
 export function visit(session: Session): string {
   if (!session.diversion && session.tasks().length > 0) session.visited.visit(session.replay.mark());
   return '';

@@ -1,4 +1,4 @@
-/** Where in the recording the program stands: rr's commands in rr's words, which its users' scripts read. */
+/** The position in the recording: rr's commands with rr's text, which its users' scripts parse. */
 import { hex } from '../../engine/base/address.js';
 import { printable } from '../../engine/base/names.js';
 import { getRegister, Reg } from '../../engine/base/registers.js';
@@ -51,7 +51,7 @@ export async function whenTicks(session: Session, words: readonly string[]): Pro
 export const whenTid = (session: Session, words: readonly string[]): string =>
   `Current tid: ${taskOf(session, words)}`;
 
-/** Of the event that the program comes to next, as rr counts. */
+/** The next event, as rr counts. */
 const secondsNow = (session: Session): { begin: number; at: number } =>
   session.facts.seconds(session.replay.frameTime + 1);
 

@@ -1,4 +1,4 @@
-/** Files as gdb may read them: those that the recording holds, and what /proc says of its processes. */
+/** Files that gdb may read: those in the recording, and /proc of its processes. */
 import { posix } from 'node:path';
 import type { ByteSource } from '../../engine/mm/backing.js';
 import type { DebugTarget } from '../../engine/target.js';
@@ -15,8 +15,8 @@ export interface ProcessView {
 /** A file as bytes with its name; never one that the recording did not name. */
 export class RecordedFiles {
   /**
-   * @param paths every path of the recorded system that a mapping names
-   * @param find the trace's copy of the file that was there, or null
+   * @param paths every path of the recorded system in a mapping @param find the trace's copy of the file at a path, or
+   * null
    */
   constructor(
     private readonly paths: () => Iterable<string>,
@@ -30,7 +30,7 @@ export class RecordedFiles {
     return real === null ? null : (mappedFile(view.target, real) ?? this.find(real));
   }
 
-  /** Where a symbolic link leads: /proc/PID/exe, /proc/PID/cwd. */
+  /** The target of a symbolic link: /proc/PID/exe, /proc/PID/cwd. */
   readlink(path: string, view: ProcessView): string | null {
     const process = /^\/proc\/(\d{1,9})\/(exe|cwd)$/.exec(path);
     const pid = Number(process?.[1]);
@@ -40,9 +40,10 @@ export class RecordedFiles {
 }
 
 /**
- * The recorded path of the file that `path` names, or null. Programs and libraries go by links (/lib64,
- * libz.so.1), but mappings were recorded under the names that the links lead to, and the links were not recorded:
- * a file of that name elsewhere, or of that name with more of a version, is taken for it.
+ * The recorded path of the file that `path` names, or null. Programs and libraries are opened
+ * through links (/lib64, libz.so.1), but mappings were recorded under the targets' names, and the
+ * links were not recorded: a file of the same name in another folder, or with a longer version
+ * suffix, is taken instead.
  */
 export function resolveRecorded(path: string, recorded: Iterable<string>): string | null {
   const wanted = posix.normalize(path);
@@ -58,7 +59,7 @@ export function resolveRecorded(path: string, recorded: Iterable<string>): strin
   return sameName ?? versioned;
 }
 
-/** A file that a process has mapped, from where its pages come: the very one that it runs. */
+/** A file that a process has mapped, by the source of its pages: exactly the one that it runs. */
 function mappedFile(target: DebugTarget, path: string): ByteSource | null {
   for (const { tid } of target.tasks()) {
     for (const { file, backing } of target.mappings(tid)) {

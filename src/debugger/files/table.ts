@@ -19,7 +19,7 @@ const fail = (errno: number): string => `F-1,${errno.toString(16)}`;
 export class FileTable {
   private readonly open = new Map<number, ByteSource>();
 
-  /** @param find a file by the path that gdb gave */
+  /** @param find finds a file by gdb's path */
   constructor(private readonly find: (path: string) => ByteSource | null) {}
 
   /** Answers what follows `vFile:`; null: an operation that is not supported. Throws PacketError. */
@@ -27,7 +27,7 @@ export class FileTable {
     const [operation, rest] = split(request, ':');
     const parameters = rest.split(',');
     switch (operation) {
-      // Every process sees the same files.
+      // Files are the same for every process.
       case 'setfs':
         return 'F0';
       case 'open':

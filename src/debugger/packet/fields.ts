@@ -1,7 +1,7 @@
 /** Fields of packets: hexadecimal numbers, bytes and text, and thread ids. */
 import { nameBytes } from '../../engine/base/names.js';
 
-/** A request that makes no sense or asks for what there is not: answered with `E`, never a reason to end. */
+/** An invalid request: answered with `E`, without ending the session. */
 export class PacketError extends Error {
   /** @param errno as the reply's number; gdb only prints it */
   constructor(
@@ -14,10 +14,10 @@ export class PacketError extends Error {
 
 /** Replies that say no more than this. */
 export const OK = 'OK';
-/** What an unknown packet gets: gdb then knows that it must do without. */
+/** The reply to an unknown packet: gdb then knows that it is not supported. */
 export const UNSUPPORTED = '';
 
-/** `text` only for clients that asked for it. */
+/** `text` only for clients that enabled it. */
 export const errorReply = (errno: number, text = ''): string =>
   `E${errno.toString(16).padStart(2, '0')}${text === '' ? '' : `;${textToHex(text)}`}`;
 
@@ -84,21 +84,21 @@ export function parseThreadId(text: string): ThreadId {
 export const formatThreadId = (pid: number, tid: number): string =>
   `p${pid.toString(16)}.${tid.toString(16)}`;
 
-/** Splits at the first `separator`; the second part is '' where there is none. */
+/** Splits at the first `separator`; without one the second part is ''. */
 export function split(text: string, separator: string): [string, string] {
   const at = text.indexOf(separator);
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)];
 }
 
 /**
- * The part of a document that a `qXfer ... :read:ANNEX:OFFSET,LENGTH` asks for: `m` and `l` tell whether more
- * follows. `range` is `OFFSET,LENGTH`.
+ * The requested part of a document, by `qXfer ... :read:ANNEX:OFFSET,LENGTH`: `m` if more follows, else `l`. `range` is
+ * `OFFSET,LENGTH`.
  */
 export function documentPart(document: string, range: string): string {
   const [offsetText, lengthText] = split(range, ',');
   const offset = parseCount(offsetText);
   const length = parseCount(lengthText);
-  if (offset > document.length) throw new PacketError('read behind the end');
+  if (offset > document.length) throw new PacketError('read past the end');
   const part = document.slice(offset, offset + length);
   return (offset + part.length < document.length ? 'm' : 'l') + part;
 }

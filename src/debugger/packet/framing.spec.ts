@@ -26,7 +26,7 @@ describe('incoming packets', () => {
     ]);
   });
 
-  it('are told from Ctrl-C, which is a byte of its own', () => {
+  it('are distinguished from Ctrl-C, which is a separate byte', () => {
     expect(feed(new PacketParser(), '\x03$g#67\x03')).toEqual([
       { kind: 'interrupt' },
       packet('g'),
@@ -36,7 +36,7 @@ describe('incoming packets', () => {
     expect(inside).toEqual(packet('X\x03'));
   });
 
-  it('begin anew where the end of the last was lost', () => {
+  it('start again if the end of the last was lost', () => {
     expect(feed(new PacketParser(), 'noise$qCut$g#67')).toEqual([packet('g')]);
   });
 

@@ -2,10 +2,10 @@
  * Packets of the gdb remote serial protocol as bytes: `$body#checksum`, `}` escapes, run-length encoding on
  * output, acknowledgements, and the byte 0x03 that interrupts (gdb manual, appendix "Overview" of the protocol).
  *
- * Bodies are latin1 strings: one character a byte, so that text and binary data go the same way.
+ * Bodies are latin1 strings: one character per byte, for text and binary data alike.
  */
 
-/** Most bytes of one packet's body, either way; told to the client by qSupported. */
+/** Most bytes of one packet's body, in both directions; sent to the client in the qSupported reply. */
 export const MAX_PACKET = 0x40000;
 
 const DOLLAR = 0x24;
@@ -18,15 +18,15 @@ const INTERRUPT = 0x03;
 
 export type Incoming =
   | { readonly kind: 'packet'; readonly body: string }
-  /** A packet whose checksum is wrong: to be asked for again. */
+  /** A packet with a wrong checksum: a retransmission is requested. */
   | { readonly kind: 'bad' }
   | { readonly kind: 'ack' }
   | { readonly kind: 'nack' }
   | { readonly kind: 'interrupt' }
-  /** More than MAX_PACKET bytes without an end: whoever is there does not speak this protocol. */
+  /** More than MAX_PACKET bytes without an end: the peer does not speak this protocol. */
   | { readonly kind: 'flood' };
 
-/** Bytes in, packets out, however the bytes were cut. */
+/** Turns bytes into packets, however the bytes are split into chunks. */
 export class PacketParser {
   private body: Buffer = Buffer.alloc(4096);
   private length = 0;
@@ -78,7 +78,7 @@ export class PacketParser {
       this.state = 'checksum1';
       return null;
     }
-    // An unescaped `$` in a packet: its beginning was lost, this is the next one.
+    // An unescaped `$` in a packet: the rest of that packet was lost, and the next one begins here.
     if (byte === DOLLAR) {
       this.begin();
       return null;
@@ -114,7 +114,7 @@ function unescape(bytes: Buffer): string {
 const mustEscape = (byte: number): boolean =>
   byte === DOLLAR || byte === HASH || byte === ESCAPE || byte === STAR;
 
-/** Most repeats that one count says: 29 + 97 = `~`, the last printable character. */
+/** Largest repeat count: 29 + 97 = `~`, the last printable character. */
 const MAX_REPEATS = 97;
 /** Counts that would be the bytes `#` and `$`. */
 const HASH_REPEATS = HASH - 29;
@@ -135,7 +135,7 @@ export function encodePacket(body: string): Buffer {
     let repeats = 0;
     while (repeats < MAX_REPEATS && source[at + 1 + repeats] === byte) repeats++;
     if (repeats === HASH_REPEATS || repeats === DOLLAR_REPEATS) repeats = HASH_REPEATS - 1;
-    // Three characters for fewer than four bytes gain nothing.
+    // Three characters for fewer than four bytes save nothing.
     if (repeats < 3) repeats = 0;
     else out.push(STAR, repeats + 29);
     at += 1 + repeats;

@@ -1,4 +1,4 @@
-/** Where each of gdb's registers lies in a task's state: general registers and an XSAVE image. */
+/** The location of each of gdb's registers in a task's state: general registers and an XSAVE image. */
 import { Reg, type RegisterName, type RegisterWords } from '../../engine/base/registers.js';
 import {
   FCW_INIT,
@@ -106,7 +106,7 @@ const constant = (value: number): Uint8Array => {
   return bytes;
 };
 
-/** Initial although the component is absent: a control word is not zero then. */
+/** The initial value although the component is absent: a control word is then not zero. */
 function withInitial(access: Access, bit: number, initial: number): Access {
   return {
     ...access,
@@ -120,7 +120,7 @@ export const fop = field(FOP, 2, 0, 4);
 /** In 64-bit mode the x87 pointers have 64 bits and no segment: gdb's two halves of each. */
 export const [fioff, fiseg, fooff, foseg] = [8, 12, 16, 20].map((offset) => field(offset, 4, 0));
 
-/** MXCSR is its own: present with SSE or AVX state, and not in doubt where it is stored (see `recordedMxcsr`). */
+/** MXCSR is handled separately: present with SSE or AVX state, at a fixed offset (see `recordedMxcsr`). */
 export const mxcsr: Access = {
   size: 4,
   part: 'vector',

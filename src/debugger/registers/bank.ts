@@ -1,4 +1,4 @@
-/** Registers of tasks by gdb's numbers: reading and writing them one by one or all at once. */
+/** Registers of tasks by gdb's numbers: reads and writes of single registers or all of them. */
 import type { DebugTarget, MutableTarget } from '../../engine/target.js';
 import type { XstateLayout } from '../../engine/x86/xstate-layout.js';
 import { fromHex, PacketError, toHex } from '../packet/fields.js';
@@ -49,8 +49,9 @@ export class RegisterBank {
   }
 
   /**
-   * Whether writing `hex` would change nothing. When it goes on somewhere gdb writes rip even if it is what it was, and
-   * -1 to orig_rax so that the kernel restarts no system call: of a replay that is no change either.
+   * Whether writing `hex` would change nothing. To continue at an address gdb writes rip even if
+   * unchanged, and -1 to orig_rax so that the kernel restarts no system call: for a replay this is
+   * not a change either.
    */
   isIdle(target: DebugTarget, tid: number, number: number, hex: string): boolean {
     const { name } = this.register(number);

@@ -1,6 +1,6 @@
 /**
- * The registers that gdb is told of: names, types and order by its own standard features for x86-64 (gdb manual,
- * "i386 Features"), as far as the recording's processor had them.
+ * The register description for gdb: names, types and order of its standard features for x86-64 (gdb
+ * manual, "i386 Features"), as far as the recording's processor had them.
  */
 import type { RegisterName } from '../../engine/base/registers.js';
 import { findComponent, PKRU_BIT, type XstateLayout } from '../../engine/x86/xstate-layout.js';
@@ -138,7 +138,7 @@ const avx = (layout: XstateLayout): Feature => ({
   })),
 });
 
-/** ZMM16 to ZMM31 lie whole in one component; gdb splits them. */
+/** ZMM16 to ZMM31 are contiguous in one component; gdb splits them. */
 const avx512 = (layout: XstateLayout): Feature => {
   const high = (
     name: string,

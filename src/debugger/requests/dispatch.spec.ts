@@ -22,8 +22,8 @@ async function start(program: readonly Instruction[] = line): Promise<FakeSessio
   return { ...fake, ask };
 }
 
-describe('what a client asks first', () => {
-  it('is told of what there is', async () => {
+describe('the first requests of a client', () => {
+  it('gets the supported features', async () => {
     const { ask } = await start();
     const supported = await ask(FEATURES);
     for (const feature of ['multiprocess+', 'ReverseStep+', 'ConditionalBreakpoints+', 'fork-events+'])
@@ -55,7 +55,7 @@ describe('what a client asks first', () => {
     expect(await ask('qXfer:siginfo:read::0,100')).toBe('E02');
   });
 
-  it('gets names of threads as XML in UTF-8, whatever bytes they are', async () => {
+  it('gets names of threads as XML in UTF-8, even if they are not UTF-8', async () => {
     const { ask, target } = await start();
     const name = nameOf(Buffer.concat([Buffer.from('<\u{e9}\x01\n\u{1f600}'), Buffer.of(0xff, 0xe9)]));
     target.taskList[1] = { tid: 101, pid: 100, name };
@@ -94,14 +94,14 @@ describe('running', () => {
     expect(await ask('bc')).toMatch(/^T05replaylog:begin;.*10:0000400000000000;/);
   });
 
-  it('steps the thread that is named', async () => {
+  it('steps the given thread', async () => {
     const { ask } = await start();
     expect(await ask('vCont;s:p64.65;c:p64.-1')).toMatch(/^T05thread:p64\.65;.*10:0600400000000000;/);
     expect(await ask('vCont;r400006,400008:p64.64;c')).toMatch(/^T05thread:p64\.64;/);
     expect(await ask('bs')).toMatch(/^T05thread:p64\.64;/);
   });
 
-  it('looks at the thread of the last stop', async () => {
+  it('selects the thread of the last stop', async () => {
     const { ask } = await start();
     await ask('Hgp64.64');
     expect(await ask('vCont;s:p64.65')).toMatch(/thread:p64\.65;/);
@@ -109,7 +109,7 @@ describe('running', () => {
     expect(await ask('qC')).toBe('QCp64.65');
   });
 
-  it('tells the target of breakpoints only when they change', async () => {
+  it('passes breakpoints to the target only when they change', async () => {
     const { ask, target } = await start();
     const set = 'Z0,400008,1;X3,220127';
     for (let round = 0; round < 2; round++) {
@@ -177,7 +177,7 @@ describe('processes', () => {
     expect(await ask('vCont;c:p64.-1')).toMatch(/^T05replaylog:end;/);
   });
 
-  it('follows into the child, across its exec, and not behind its birth', async () => {
+  it('follows into the child, across its exec, and not to before its fork', async () => {
     const { ask } = await forking(fork('fork'), exec, exit);
     await ask('vCont;c');
     await ask('Hgpc8.c8');
@@ -188,7 +188,7 @@ describe('processes', () => {
     expect(await ask('bs')).toMatch(/^T05replaylog:begin;/);
   });
 
-  it('tells the end of a vfork to the parent that waits for it', async () => {
+  it('reports the end of a vfork to the parent that waits for it', async () => {
     const { ask } = await forking(fork('vfork'), exec, exit);
     await ask('vCont;c');
     await ask('D;c8');
@@ -201,14 +201,14 @@ describe('processes', () => {
     expect(await ask('vCont;c')).toBe('W03;process:64');
   });
 
-  it('stands before the last exit, from where it can go back', async () => {
+  it('stops before the last exit, from where it can go back', async () => {
     const { ask, said } = await forking(exit);
     expect(await ask('vCont;c')).toMatch(/^T05replaylog:end;/);
     expect(said()).toBe('[process 100 exited with code 03 here]\n');
     expect(await ask('bs')).toMatch(/^T05thread:p64\.64/);
   });
 
-  it('stands before the first end of tasks that end together', async () => {
+  it('stops before the first exit of tasks that end together', async () => {
     const { ask, target } = await start([at(1), at(2), at(3), { ...exit, tid: 101 }, at(5), at(6)]);
     target.firstEnd = 2;
     expect(await ask('vCont;c')).toMatch(/^T05replaylog:end;/);
@@ -222,7 +222,7 @@ describe('run', () => {
   const run = (place = ''): string => `vRun;${place && `;${Buffer.from(place).toString('hex')}`}`;
   const monitor = (text: string): string => `qRcmd,${Buffer.from(text).toString('hex')}`;
 
-  it('goes back to the start, a frame, the end or a checkpoint, and stands there', async () => {
+  it('goes back to the start, a frame, the end or a checkpoint, and stops there', async () => {
     const { ask, target, said } = await start();
     const went = async (place?: string): Promise<number> => {
       await ask('vKill;64');
@@ -266,7 +266,7 @@ describe('siginfo', () => {
     Object.defineProperty(target, 'siginfo', { value: () => Buffer.from(text) });
   };
 
-  it("is the replay's again behind a call", async () => {
+  it("is the replay's again after a call", async () => {
     const { ask, session } = await start();
     const read = (): Promise<string> => ask('qXfer:siginfo:read::0,100');
     info(session, 'replay', 'replay');
@@ -350,7 +350,7 @@ describe('diversions', () => {
     expect(said()).toMatch(/no history/);
     await ask(monitor('diversion end'));
     expect(diversions[0].closed).toBe(true);
-    // gdb hears of it with the next request to run, which does not run.
+    // gdb is notified by the next request to run, which does not run.
     expect(await ask('qRevenant.pending')).toBe('1');
     expect(await ask('vCont;c')).toMatch(/^T00.*10:0000400000000000;/);
     expect(await ask('qRevenant.pending')).toBe('0');
@@ -394,7 +394,7 @@ describe('monitor commands', () => {
     return { ...started, say };
   }
 
-  it('tell where it is and go elsewhere', async () => {
+  it('print the position and jump', async () => {
     const { say, target, ask } = await commands();
     expect(await say('when')).toBe('Completed event: 0\n');
     expect(await say('when-ticks')).toBe('Current tick: 100\n');
@@ -409,7 +409,7 @@ describe('monitor commands', () => {
     expect(target.at).toBe(3);
     expect(await ask('vCont;c')).toMatch(/^T00/);
     expect(await say('goto 99')).toMatch(/ends with frame 5/);
-    expect(await say('goto')).toMatch(/Where to/);
+    expect(await say('goto')).toMatch(/Missing place/);
     expect(await say('seek-ticks 7')).toMatch(/^After frame 7/);
     expect(await say('seek-ticks 1000')).toBe('No event found matching specified ticks target.\n');
   });
@@ -418,14 +418,14 @@ describe('monitor commands', () => {
     const { say, target, ask } = await commands();
     await ask('Z0,400002,1');
     await say('goto 3');
-    expect(await say('goto x')).toBe('x is no place.\n');
+    expect(await say('goto x')).toBe('Invalid place x.\n');
     expect(target.at).toBe(3);
     expect(await say('goto insert:2')).toMatch(/^After frame 1: task 100/);
     expect(await ask('vCont;c')).toMatch(/^T00/);
     expect(await say('moment')).toBe('1:0x400002:2\n');
   });
 
-  it('leave the program standing before its end where a place has nothing left of it', async () => {
+  it('stop the program before its end if nothing is left of it at a place', async () => {
     const { say, target, ask } = await commands();
     const tasks = target.taskList;
     Object.defineProperty(target, 'tasks', { value: () => (target.at >= 4 ? [] : tasks) });

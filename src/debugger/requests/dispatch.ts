@@ -42,7 +42,7 @@ function vPacket(session: Session, body: string): Reply {
   }
 }
 
-/** `H` OPERATION THREAD. The thread that runs is told by vCont; of older clients it is the one that is looked at. */
+/** `H` OPERATION THREAD. The thread to run is given by vCont; for older clients it is the selected one. */
 function setThread(session: Session, text: string): string {
   const id = parseThreadId(text.slice(1));
   if (text[0] === 'g' || typeof id.tid === 'number') session.select(session.resolve(id).tid);
@@ -62,7 +62,7 @@ function ownMemory(session: Session, rest: string): string {
   return rest[0] === 'm' ? release(session, rest.slice(1)) : UNSUPPORTED;
 }
 
-/** A request about registers without the thread behind it, `;thread:ID;`, which is the current one then. */
+/** A request about registers without its suffix `;thread:ID;`, and that thread; without one, the current thread. */
 function withoutThread(session: Session, body: string): string {
   const match = session.client.threadSuffix ? /^([gGpP][^;]*);thread:([^;]+);?$/.exec(body) : null;
   if (!match) return body;
@@ -106,8 +106,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
 };
 
 /**
- * Answers one packet. What goes wrong in it is an `E` reply, and told on the debugger's console where the client
- * would only say "error 22".
+ * Answers one packet. Errors give an `E` reply, with the text on the debugger's console if the client would only print
+ * "error 22".
  */
 export async function handlePacket(session: Session, body: string): Promise<string> {
   const handler = Object.hasOwn(HANDLERS, body[0] ?? '') ? HANDLERS[body[0]] : undefined;

@@ -29,7 +29,7 @@ async function start(program: readonly Instruction[] = line): Promise<FakeSessio
 }
 
 describe('LLDB', () => {
-  it('is told of what it asks for, as gdb is not', async () => {
+  it('gets what it requests, unlike gdb', async () => {
     const { ask } = await start();
     expect((await ask(HANDSHAKE[0])).split(';')).toContain('qXfer:libraries-svr4:read+');
     for (const packet of HANDSHAKE.slice(1)) expect(await ask(packet)).toBe('OK');
@@ -81,7 +81,7 @@ describe('LLDB', () => {
     expect(await ask('vCont;c')).toMatch(/replaylog:end/);
   });
 
-  it('hears of the end of a vfork, and of a new program', async () => {
+  it('is notified of the end of a vfork, and of a new program', async () => {
     const fork = { ...at(2), stop: { kind: 'vfork', tid: 100, child: 200 } as const };
     const exec = { ...at(3, 200), stop: { kind: 'exec', tid: 200, path: '/bin/other' } as const };
     const own = { ...at(4), stop: { kind: 'exec', tid: 100, path: '/bin/other' } as const };
@@ -93,7 +93,7 @@ describe('LLDB', () => {
     expect(await ask('c')).toMatch(/^T05reason:exec;exec:/);
   });
 
-  it('names the thread behind requests about registers', async () => {
+  it('sends the thread after requests about registers', async () => {
     const { ask } = await start();
     expect(await ask('p0;thread:0065;')).toBe('6500000000000000');
     expect(await ask('p0;thread:64;')).toBe('6400000000000000');
@@ -102,7 +102,7 @@ describe('LLDB', () => {
     expect(await ask('p0;thread:99;')).toMatch(/^E03;/);
   });
 
-  it('keeps what it was given in the program from one diversion to the next', async () => {
+  it('keeps its allocations between diversions', async () => {
     const { ask, diversions } = await start();
     const address = await ask('_M1000,rwx');
     expect(address).toBe('200000000000');

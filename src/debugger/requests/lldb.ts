@@ -13,7 +13,7 @@ import { threadReply } from '../stops.js';
 
 /** LLVM's name of what every recording runs on. */
 const TRIPLE = `triple:${textToHex('x86_64-pc-linux-gnu')};ptrsize:8;endian:little;`;
-/** Going backwards may take longer than the second that LLDB gives a request. */
+/** Reverse execution may take longer than LLDB's request timeout of one second. */
 const PACKET_TIMEOUT_SECONDS = 600;
 
 export const hostInfo = (): string =>
@@ -33,7 +33,7 @@ export function processInfoOf(session: Session, text: string): string {
   return `pid:${pid.toString(16)};name:${path.toString('hex')};${TRIPLE}`;
 }
 
-/** A file as the client finds it: LLDB reads files itself. */
+/** The path of a file for the client: LLDB reads files itself. */
 export const fileOf = (session: Session, recorded: string): string => session.copyOf(recorded) ?? recorded;
 
 /** `qShlibInfoAddr`: where the address of the dynamic linker's list is, or will be. */
@@ -52,8 +52,8 @@ export function libraries(session: Session, range: string): string {
 }
 
 /**
- * gdb manual, "Library List Format for SVR4 Targets". The program itself is in the first list only: that tells LLDB what
- * it is, but makes it forget where everything is loaded.
+ * gdb manual, "Library List Format for SVR4 Targets". The program itself is in the first list only:
+ * from it LLDB learns the program, but drops all load addresses.
  */
 function librariesDocument(session: Session): string {
   const { tid, pid } = session.currentTask();

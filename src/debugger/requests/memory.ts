@@ -15,9 +15,9 @@ import { noteMemory, writingRegisters } from '../calls.js';
 import { nextTurn } from '../../recording/stops.js';
 import type { Session } from '../session.js';
 
-/** Most bytes that one request reads; gdb asks for less than a packet, others may ask for anything. */
+/** Most bytes that one request reads; gdb requests less than a packet, others may request any size. */
 const MAX_READ = 0x20000;
-/** How much of memory a search holds at once. */
+/** Bytes of memory that a search reads at a time. */
 const SEARCH_CHUNK = 0x10000;
 const EFAULT = 14;
 const EINTR = 4;
@@ -55,7 +55,7 @@ export const readMemoryBinary = (session: Session, text: string): string =>
   `b${latin1Text(readOrFail(session, text))}`;
 
 function write(session: Session, address: bigint, bytes: Uint8Array): string {
-  // gdb asks in this way whether `X` exists.
+  // gdb probes for `X` with this.
   if (bytes.length === 0) return OK;
   if (address >= BigInt(USER_END)) throw new PacketError('not a user-space address', EFAULT);
   const { tid, pid } = session.currentTask();
@@ -84,8 +84,8 @@ export function writeMemoryBinary(session: Session, text: string): string {
 }
 
 /**
- * `qSearch:memory:ADDRESS;LENGTH;PATTERN`: `1,ADDRESS` of the first match, or `0`. What is not mapped is passed over: all
- * memory can be searched at once.
+ * `qSearch:memory:ADDRESS;LENGTH;PATTERN`: `1,ADDRESS` of the first match, or `0`. Unmapped ranges
+ * are skipped: all memory can be searched in one request.
  */
 export async function searchMemory(session: Session, text: string): Promise<string> {
   const [addressText, rest] = split(text, ';');
@@ -108,7 +108,7 @@ interface Area {
   end: number;
 }
 
-/** Memory of the current task that is mapped without a gap, in order; a client's own memory is part of it. */
+/** Contiguously mapped ranges of the current task, in order, including a client's allocations. */
 function mappedAreas(session: Session): readonly Area[] {
   const { tid, pid } = session.currentTask();
   const areas: Area[] = [];
@@ -124,7 +124,7 @@ function mappedAreas(session: Session): readonly Area[] {
   return areas;
 }
 
-/** Where a pattern begins in [start, end), or null. Pages of a mapped file behind its end cannot be read. */
+/** Where a pattern begins in [start, end), or null. Pages of a mapped file past its end cannot be read. */
 async function searchArea(
   session: Session,
   start: bigint,

@@ -22,7 +22,7 @@ describe('info os', () => {
     expect((await rows('')).map(([type]) => type)).toEqual(['Type=processes', 'Type=threads', 'Type=files']);
   });
 
-  it('tells of the recording, also of processes that gdb does not hold', async () => {
+  it('describes the recording, also processes that gdb is not attached to', async () => {
     const program = ['program=/bin/fake', 'working directory=/tmp', 'command=fake of it'];
     expect(await rows('processes')).toEqual([
       ['pid=100', 'attached=yes', ...program],

@@ -1,4 +1,4 @@
-/** What gdb's `info os` shows: of the recorded system what the recording knows, never of this machine. */
+/** The data of gdb's `info os`: what the recording contains of the recorded system, nothing of this machine. */
 import { PacketError } from '../packet/fields.js';
 import { programOf } from '../program.js';
 import type { Session } from '../session.js';
@@ -53,7 +53,7 @@ const TABLES: readonly Table[] = [
   {
     name: 'files',
     title: 'File descriptors',
-    description: 'Listing of all file descriptors that the recording knows of here',
+    description: 'Listing of all file descriptors that are known from the recording at this point',
     rows: (session) =>
       processes(session).flatMap(({ pid, name: command }) =>
         session.target
@@ -72,14 +72,14 @@ const LIST: Table = {
 };
 
 /**
- * The document for `qXfer:osdata:read:ANNEX` (gdb manual, "Operating System Information"); without a name the list of
- * names. Throws PacketError for a name that is not in it.
+ * The document for `qXfer:osdata:read:ANNEX` (gdb manual, "Operating System Information"); without
+ * a name the list of names. Throws PacketError for an unknown name.
  */
 export function osDocument(session: Session, annex: string): string {
   const table = annex === '' ? LIST : TABLES.find(({ name }) => name === annex);
   if (!table) {
     const names = TABLES.map(({ name }) => name).join(', ');
-    throw new PacketError(`the recording tells nothing of ${annex}; there are ${names}`);
+    throw new PacketError(`the recording has no data about ${annex}; available are ${names}`);
   }
   const items = table.rows(session).map((row) => {
     const columns = Object.entries(row).map(

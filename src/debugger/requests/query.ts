@@ -1,4 +1,4 @@
-/** `q` and `Q` requests: what the target can do, who exists, and documents about it. */
+/** `q` and `Q` requests: features of the target, its threads, and documents about it. */
 import {
   documentPart,
   fromHex,
@@ -57,9 +57,9 @@ const OURS = [
   'qXfer:osdata:read+',
 ];
 
-/** What LLDB alone asks for in this way. */
+/** Requested in this way only by LLDB. */
 const LLDBS = ['qXfer:libraries-svr4:read+'];
-/** LLDB names architectures together with whose gdb's stubs would describe registers; gdb only its own. */
+/** LLDB lists architectures together with that of the stubs' register descriptions; gdb only its own. */
 const LLDB_REGISTERS = /(?:^|[:;])xmlRegisters=[^;]*,/;
 
 function supported(session: Session, text: string): string {
@@ -67,11 +67,11 @@ function supported(session: Session, text: string): string {
   session.client.isLldb = LLDB_REGISTERS.test(text);
   features.clear();
   for (const feature of text.split(';')) if (feature.endsWith('+')) features.add(feature.slice(0, -1));
-  // Without multiprocess a client cannot tell one process from another.
+  // Without multiprocess a client cannot distinguish processes.
   const both = BOTH.filter((name) => features.has(name) || name === 'vContSupported');
   if (!features.has('multiprocess'))
     for (const name of ['fork-events', 'vfork-events']) features.delete(name);
-  // LLDB has no word for it in this request.
+  // LLDB does not list it in this request.
   if (session.client.isLldb) features.add('exec-events');
   const ours = session.client.isLldb ? [...OURS, ...LLDBS] : OURS;
   return [`PacketSize=${(MAX_PACKET / 2).toString(16)}`, ...both.map((name) => `${name}+`), ...ours].join(
@@ -117,7 +117,7 @@ function transfer(session: Session, text: string): string {
     case 'siginfo': {
       const { tid } = session.currentTask();
       const siginfo = session.siginfo(tid) ?? trapInfo(session.lastReported, tid);
-      if (!siginfo) throw new PacketError('the task does not stand at a signal', 2);
+      if (!siginfo) throw new PacketError('the task is not stopped at a signal', 2);
       return documentPart(latin1Text(siginfo), range);
     }
     default:
@@ -191,7 +191,7 @@ const QUERIES: Readonly<Record<string, Answer>> = {
     text.startsWith('memory:') ? searchMemory(session, text.slice('memory:'.length)) : UNSUPPORTED,
   // rr's extension of the protocol, which its users' scripts and front ends send.
   qRRCmd: rrCommand,
-  // Whether a jump in time has happened that gdb does not know of yet.
+  // Whether gdb has not been notified yet of a jump in time.
   'qRevenant.pending': (session) => String(session.pending.length),
   'qRevenant.state': (session) => textToHex(stateText(session)),
   QPassSignals: (session, text) => {

@@ -57,8 +57,8 @@ function modeOf(letter: string, rest: string): Mode {
 }
 
 /**
- * `vCont;ACTION...`. A recording runs as it ran: of all the actions, a step decides when to stop; which other
- * threads may run meanwhile is not gdb's to say.
+ * `vCont;ACTION...`. The schedule is recorded: of all the actions, a step decides when to stop; gdb cannot choose which
+ * other threads run.
  */
 export function vCont(session: Session, text: string): Promise<string> {
   const actions = text.split(';').map((part) => parseAction(session, part));
@@ -90,9 +90,9 @@ export function reverse(session: Session, text: string): Promise<string> | strin
 }
 
 /**
- * `vRun`: the recorded program again, from where the session began or the checkpoint last gone back to; with a number,
- * from behind that frame; with cN from checkpoint N. gdb then continues by itself and is told that it stands there, as
- * by rr.
+ * `vRun`: the recorded program again, from where the session began or the checkpoint last gone back
+ * to; with a number, from after that frame; with cN from checkpoint N. gdb then continues by itself
+ * and gets a stop there, as from rr.
  */
 export async function run(session: Session, text: string): Promise<string> {
   const [, argument = ''] = text.split(';').map((part) => Buffer.from(part, 'hex').toString('utf8'));
@@ -107,7 +107,7 @@ export async function run(session: Session, text: string): Promise<string> {
     else await goBack(session, session.runMark);
   } catch (error) {
     if (!(error instanceof PacketError)) throw error;
-    // gdb has dropped the process already: it gets it back where it stands.
+    // gdb has already discarded the process: it gets it back at the current position.
     session.say(error.message);
   }
   // A frame may be another process's: what was debugged before stays.
@@ -122,14 +122,14 @@ export async function run(session: Session, text: string): Promise<string> {
   return session.lastStop;
 }
 
-/** Behind a frame; a number beyond the end means the end, as in rr. */
+/** After a frame; a number past the end means the end, as in rr. */
 async function toFrame(session: Session, frame: number): Promise<void> {
   const within = session.facts.frameWithin(frame);
   if (within < frame) session.say(`[the recording ends with frame ${within}]`);
   await jump(session, () => session.replay.beginGoto(within));
 }
 
-/** `vKill;PID`: gdb drops the process. The recording stays, so that `run` can begin it again. */
+/** `vKill;PID`: gdb discards the process. The recording remains, so that `run` can start it again. */
 export function kill(session: Session): string {
   session.endDiversion();
   session.breakpoints.clear();

@@ -179,6 +179,6 @@ export class Evaluator {
 const noSymbol = (name: string): RevenantError =>
   new RevenantError(
     'E_USAGE',
-    `There is no symbol ${name} in the recorded program or its libraries.`,
+    `Unknown symbol ${name}: not in the recorded program or its libraries.`,
     'Static functions of stripped programs have no symbol; a number may be called instead: 0x401136(1).',
   );

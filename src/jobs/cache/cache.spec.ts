@@ -40,7 +40,7 @@ async function run(cache: ResultCache, spec: JobSpec, { fresh = false, fails = f
 }
 
 describe('the cache of results', () => {
-  it('spares an unchanged trace, whatever it is called', async () => {
+  it('skips an unchanged trace, whatever its name', async () => {
     expect(await run(open(), job())).toMatchObject({ done: 1, result: { cached: false } });
     const again = await run(open(), job({ name: 'renamed' }));
     expect(again).toMatchObject({ done: 0, result: { cached: true, name: 'renamed', state: 'passed' } });
@@ -60,7 +60,7 @@ describe('the cache of results', () => {
     expect((await run(open(), job({ unpacked: true }))).done).toBe(1);
   });
 
-  it('keeps nothing that failed, and forgets what is not used', async () => {
+  it('stores no failures, and removes unused results', async () => {
     await run(open(), job(), { fails: true });
     expect((await run(open(), job())).done).toBe(1);
     clock += 50 * day;
@@ -76,12 +76,12 @@ describe('the cache of results', () => {
     ['a file where its folder should be', () => path.join(folder, 'trace/events/below')],
     // The kernel answers ENOENT there though the parent exists, which Node's own recursive mkdir does not end at.
     ['a folder below /proc', () => '/proc/nowhere/below/it'],
-  ])('is gone on without where it cannot be written: %s', async (_name, place) => {
+  ])('is not needed if it cannot be written: %s', async (_name, place) => {
     const cache = new ResultCache(place(), 'b1', () => clock);
     const { done, result, said } = await run(cache, job());
     expect(done).toBe(1);
     expect(result.state).toBe('passed');
-    expect(said).toEqual([expect.stringMatching(/^results are not kept: .* \(\/.*below/)]);
+    expect(said).toEqual([expect.stringMatching(/^results are not cached: .* \(\/.*below/)]);
   });
 
   it('does not stumble over a damaged entry', async () => {

@@ -1,4 +1,4 @@
-/** Results of earlier runs, found by the content of everything that they depend on. */
+/** Results of earlier runs, keyed by the content of everything that they depend on. */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -26,8 +26,8 @@ export class ResultCache {
   ) {}
 
   /**
-   * Names all that a job's result follows from; null where that cannot be known (files of this machine are used).
-   * Costs reading the trace once. Errors: those of reading it.
+   * The key of a job's result: everything that it depends on; null if that is unknown (files of
+   * this machine are used). Reads the trace once. Errors: those of reading it.
    */
   key(spec: JobSpec): string | null {
     if (spec.unpacked || spec.files.length > 0) return null;
@@ -59,7 +59,7 @@ export class ResultCache {
     }
   }
 
-  /** Keeps a result that passed at once; others are worth seeing again. Errors: those of writing. */
+  /** Stores a result that passed at the first attempt; others are run again. Errors: those of writing. */
   keep(key: string, result: JobResult): void {
     if (result.state !== 'passed' || result.attempts > 1) return;
     const file = this.file(key);

@@ -6,7 +6,7 @@ import { nameBytes, nameOf } from '../../engine/base/names.js';
 
 /** A file of a folder. */
 export interface FileDigest {
-  /** Relative, with `/`; bytes that are no UTF-8 as in base/names.ts. */
+  /** Relative, with `/`; bytes that are not UTF-8 as in base/names.ts. */
   name: string;
   bytes: number;
   sha256: string;
@@ -32,7 +32,7 @@ export function fileDigest(file: string): { bytes: number; sha256: string } {
   }
 }
 
-/** Every file below a folder, sorted by name; links are followed to what they name. */
+/** Every file below a folder, sorted by name; links are followed. */
 export function folderDigest(folder: string): FileDigest[] {
   const found: FileDigest[] = [];
   const walk = (below: string): void => {

@@ -9,17 +9,17 @@ export interface CachedRun {
   /** Everything is done, and kept. */
   fresh: boolean;
   listener: RunListener;
-  /** Told once that nothing is kept any more, and why. */
+  /** Called once if results can no longer be stored, with the reason. */
   complain: (text: string) => void;
-  /** Aborting ends the search for known results. */
+  /** Aborting ends the search for cached results. */
   signal?: AbortSignal;
 }
 
 /**
- * Does only those jobs whose result is not known, and keeps what is new. Results in the order of the jobs.
- * @param cache null: everything is done
- * A cache that cannot be used is gone on without.
- * @param run does jobs, tells the listener of each that is done, and returns results in their order
+ * Runs only the jobs whose result is not cached, and stores new results. Results in the order of
+ * the jobs. If the cache cannot be used, the run continues without it. @param cache null: all jobs
+ * are run @param run runs jobs, calls the listener with each result, and returns results in their
+ * order
  */
 export async function runCached(
   jobs: readonly JobSpec[],
@@ -31,7 +31,7 @@ export async function runCached(
   const results = new Map<JobSpec, JobResult>();
   const keys = new Map<JobSpec, string>();
   for (const job of jobs) {
-    // Reading a trace takes its time: Ctrl-C is heard between two.
+    // Reading a trace takes long: Ctrl-C is checked between two.
     await new Promise((resolve) => setImmediate(resolve));
     if (signal?.aborted) break;
     const key = keyOf(cache, job);
@@ -44,21 +44,21 @@ export async function runCached(
   }
   const left = jobs.filter((job) => !results.has(job));
   let keeps = true;
-  /** What a cache cannot do is said once, and is nobody's failure. */
+  /** An error of the cache is reported once, and fails no job. */
   const attempt = (act: () => void): void => {
     if (!keeps) return;
     try {
       act();
     } catch (error) {
       keeps = false;
-      complain(`results are not kept: ${reasonOf(error)} (${cache.folder})`);
+      complain(`results are not cached: ${reasonOf(error)} (${cache.folder})`);
     }
   };
   const keeping: RunListener = {
     ...listener,
     finished: (job, result) => {
       const key = keys.get(job);
-      // As they come: those of a run that is killed are known to the next one.
+      // Stored as they arrive: the next run finds those of a run that was killed.
       if (key !== undefined) attempt(() => cache.keep(key, result));
       listener.finished(job, result);
     },

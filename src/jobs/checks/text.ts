@@ -6,7 +6,7 @@ import type { TextTest } from '../model/spec.js';
 /** Of a text in a message. */
 const SHOWN = 400;
 
-/** What a test has found. */
+/** The outcome of a test. */
 export interface Mismatch {
   message: string;
   expected: string;
@@ -20,7 +20,7 @@ export function streamOf(text: string): StreamFacts {
   return capture.facts();
 }
 
-/** The first part of the test that does not hold, or null. */
+/** The first part of the test that fails, or null. */
 export function testStream(test: TextTest, stream: StreamFacts): Mismatch | null {
   const kept = Buffer.from(stream.base64, 'base64');
   const text = kept.toString('utf8');
@@ -36,7 +36,7 @@ export function testStream(test: TextTest, stream: StreamFacts): Mismatch | null
   return null;
 }
 
-/** What a test asks for, for people. */
+/** What a test expects, as text. */
 export function describeTest(test: TextTest): string {
   const whole = expectedWhole(test);
   const parts = [
@@ -105,7 +105,7 @@ function firstDifference(left: Uint8Array, right: Uint8Array): number {
   return length;
 }
 
-/** The text from the line of the difference, or one before it. */
+/** The text starting with the line of the difference, or the one before. */
 function around(content: Buffer, at: number): string {
   const from = content.length <= SHOWN ? 0 : Math.max(0, content.lastIndexOf(10, Math.max(0, at - 40)) + 1);
   return shorten((from > 0 ? '... ' : '') + content.subarray(from).toString('utf8'));

@@ -38,7 +38,7 @@ describe('--changed-since', () => {
     expect(changed()).toEqual([]);
     write('a/data', 'new');
     expect(changed()).toEqual(['a']);
-    // Comments and order of lines are no change; a status is.
+    // Comments and the order of lines do not count as changes; a status does.
     write('revenant.yaml', `# comment\n${manifest(2)}`);
     expect(changed()).toEqual(['a', 'b']);
     write('want', 'y');
@@ -47,7 +47,7 @@ describe('--changed-since', () => {
     expect(changed(path.join(folder, 'b'))).toEqual([]);
   });
 
-  it('says when there is no such commit, or no repository', () => {
+  it('reports a missing commit or repository', () => {
     const selection = selectJobs(folder, {});
     expect(() => changedJobs(selection, 'nowhere')).toThrow(/--changed-since nowhere: /);
     expect(() => changedJobs(selection, '--output=x')).toThrow(/--changed-since/);

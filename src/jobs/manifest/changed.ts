@@ -37,8 +37,8 @@ function changedFiles(folder: string, reference: string): { root: string; files:
 }
 
 /**
- * The jobs whose trace, expected files or manifest entry differ from `reference`. Traces outside of the repository
- * count as changed: nothing is known of them. Throws E_USAGE: not a repository, no such commit.
+ * The jobs whose trace, expected files or manifest entry differ from `reference`. Traces outside of
+ * the repository count as changed. Throws E_USAGE: not a repository, no such commit.
  */
 export function changedJobs({ manifest, jobs }: Selection, reference: string): JobSpec[] {
   const folder = manifest === null ? jobs[0].trace : path.dirname(manifest);
@@ -52,10 +52,10 @@ export function changedJobs({ manifest, jobs }: Selection, reference: string): J
   });
 }
 
-/** A job but for the line that asks for it. */
+/** A job without its line in the manifest. */
 const identity = (job: JobSpec): string => JSON.stringify({ ...job, source: null });
 
-/** What the manifest of `reference` asks for; nothing where it had none, or another format. */
+/** The jobs of the manifest of `reference`; none if it had no manifest, or one of another format. */
 function jobsBefore(manifest: string, root: string, reference: string): Set<string> {
   try {
     const name = path.relative(root, fs.realpathSync(manifest));

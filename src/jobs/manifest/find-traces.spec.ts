@@ -25,7 +25,7 @@ beforeAll(() => {
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 describe('findTraces', () => {
-  it('finds folders with version or incomplete, and does not look inside them or follow links to where it came from', () => {
+  it('finds folders with version or incomplete, and does not search inside them or follow links to parents', () => {
     expect(findTraces(folder).map((name) => path.relative(folder, name))).toEqual(['a/two', 'b/one']);
   });
 
@@ -51,29 +51,29 @@ describe('findTraces', () => {
     }
   });
 
-  it.skipIf(process.geteuid?.() === 0)('passes over what it may not read (skipped as root, who may)', () => {
+  it.skipIf(process.geteuid?.() === 0)('skips unreadable folders (skipped as root, who can read all)', () => {
     fs.chmodSync(path.join(folder, 'a'), 0);
     try {
       const said: string[] = [];
       expect(findTraces(folder, (text) => said.push(text))).toEqual([path.join(folder, 'b/one')]);
-      expect(said).toEqual([expect.stringMatching(/Cannot look for traces in .*\/a: permission denied/)]);
+      expect(said).toEqual([expect.stringMatching(/Cannot search .*\/a for traces: permission denied/)]);
     } finally {
       fs.chmodSync(path.join(folder, 'a'), 0o755);
     }
   });
 
-  it('says when there is no such folder', () => {
-    expect(() => findTraces(path.join(folder, 'c'))).toThrow(/Cannot look for traces/);
+  it('reports a missing folder', () => {
+    expect(() => findTraces(path.join(folder, 'c'))).toThrow(/Cannot search .* for traces/);
   });
 });
 
 describe('readExpectation', () => {
-  it('reads what lies beside the trace', () => {
+  it('reads the files beside the trace', () => {
     expect(readExpectation(path.join(folder, 'b/one'))).toEqual({ stdout: Buffer.from('hi\n'), status: 139 });
     expect(readExpectation(path.join(folder, 'a/none'))).toEqual({ stdout: null, status: null });
   });
 
-  it('refuses a status that is none', () => {
+  it('refuses an invalid status', () => {
     expect(() => readExpectation(path.join(folder, 'a/two'))).toThrow(/expected_status/);
   });
 });

@@ -9,10 +9,10 @@ const DEEPEST = 16;
 const isTrace = (names: string[]): boolean => names.includes('version') || names.includes('incomplete');
 
 /**
- * Every trace folder below `folder` (itself included), sorted, each once. Symbolic links to folders are followed, but
- * for those that lead to where the search came from; a trace has its name without links, where it has one.
- * @param complain told of each folder below that cannot be read; it is passed over
- * Throws E_TRACE_MISSING where `folder` itself cannot be read.
+ * Every trace folder below `folder` (itself included), sorted, each once. Symbolic links to folders
+ * are followed, except those to a parent of the search; a trace is listed by its path without
+ * links, if it has one. Throws E_TRACE_MISSING if `folder` itself cannot be read. @param complain
+ * called for each folder below that cannot be read, which is skipped
  */
 export function findTraces(folder: string, complain: (text: string) => void = () => {}): string[] {
   const search = new Search(complain);
@@ -23,9 +23,9 @@ export function findTraces(folder: string, complain: (text: string) => void = ()
 
 class Search {
   readonly found: string[] = [];
-  /** Folders that were looked into, by device and inode. */
+  /** Folders that were searched, by device and inode. */
   private readonly seen = new Set<string>();
-  /** Links to folders; they are followed when all that has a name without them is known. */
+  /** Links to folders; they are followed after everything that is reachable without them. */
   private links: { at: string; depth: number }[] = [];
 
   constructor(private readonly complain: (text: string) => void) {}
@@ -36,7 +36,7 @@ class Search {
       if (!this.isNew(at)) return;
       entries = fs.readdirSync(at, { withFileTypes: true });
     } catch (error) {
-      const text = `Cannot look for traces in ${printable(at)}: ${reasonOf(error)}.`;
+      const text = `Cannot search ${printable(at)} for traces: ${reasonOf(error)}.`;
       if (depth === 0) throw new RevenantError('E_TRACE_MISSING', text, undefined, { cause: error });
       this.complain(`${text} It is passed over.`);
       return;
@@ -54,7 +54,7 @@ class Search {
     }
   }
 
-  /** Those found meanwhile, too. */
+  /** Also those that were found while following links. */
   followLinks(): void {
     for (let next = this.links.shift(); next !== undefined; next = this.links.shift())
       this.walk(next.at, next.depth);
@@ -69,7 +69,7 @@ class Search {
   }
 }
 
-/** A link to a folder that it does not lie in itself: not to its parents, the home or the root. */
+/** A link to a folder that does not contain it: not to its parents, the home or the root. */
 function leadsElsewhere(link: string): boolean {
   if (!fs.statSync(link, { throwIfNoEntry: false })?.isDirectory()) return false;
   try {
@@ -80,7 +80,7 @@ function leadsElsewhere(link: string): boolean {
   }
 }
 
-/** Folders by several names, each once, in the order given. */
+/** Removes folders that are listed twice under different names, keeping the order. */
 export function uniqueFolders(folders: readonly string[]): string[] {
   const seen = new Set<string>();
   return folders.filter((folder) => {
@@ -94,10 +94,10 @@ export function uniqueFolders(folders: readonly string[]): string[] {
 export const traceName = (searched: string, trace: string): string =>
   path.relative(searched, trace) || path.basename(path.resolve(trace));
 
-/** What is expected of a trace, from the files beside it; null where nothing is said. */
+/** The expectations for a trace, from the files beside it; null if there are none. */
 export interface Expectation {
   stdout: Uint8Array | null;
-  /** As a shell sees it: 128 + signal for a fatal one. */
+  /** As a shell reports it: 128 + signal for a fatal one. */
   status: number | null;
 }
 

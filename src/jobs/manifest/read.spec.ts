@@ -67,7 +67,7 @@ describe('a manifest', () => {
     expect(() => readManifest('/')).toThrow(/Cannot read the manifest \/: illegal operation on a directory/);
   });
 
-  it('says of a question what it lacks', () => {
+  it('reports missing parts of a question', () => {
     const text = problems(withEntry('questions:', '  - at: exit', '    expression: f()'));
     expect(text).toMatch(/m\.yaml:5:9: traces\[0\]\.questions\[0\]/);
     expect(problems(withEntry('questions:', '  - { at: nowhere, expression: f(), equals: 1 }'))).toMatch(
@@ -75,7 +75,7 @@ describe('a manifest', () => {
     );
   });
 
-  it('is checked beyond what a schema can say', () => {
+  it('is validated beyond the schema', () => {
     expect(problems(withEntry('expect:', '  stdout: { matches: "(" }'))).toMatch(
       /m\.yaml:5:26: .*stdout\.matches: .*[Uu]nterminated group/,
     );

@@ -20,7 +20,7 @@ const MOST_BYTES = 16 * 1024 ** 2;
 /** How often aliases may be expanded: an alias of aliases of aliases is a bomb (yaml's own limit is 100 of each). */
 const MOST_ALIASES = 1000;
 
-/** Of one file, no more is said: one mistake makes many. */
+/** Most errors that are reported for one file: one mistake causes many. */
 const MOST_PROBLEMS = 10;
 
 export interface ReadManifest {
@@ -29,7 +29,7 @@ export interface ReadManifest {
   manifest: Manifest;
   /** Line of an entry of `traces`, from 1. */
   lineOfEntry: (index: number) => number;
-  /** `FILE:LINE:COLUMN` of the innermost thing that a path such as `['traces', '0', 'expect']` leads to. */
+  /** `FILE:LINE:COLUMN` of the innermost node on a path such as `['traces', '0', 'expect']`. */
   placeOf: (keys: readonly string[]) => string;
 }
 
@@ -62,7 +62,7 @@ export function parseManifest(text: string, file: string): ReadManifest {
     return checked(parseDocument(text, { lineCounter: lines }), lines, place, file);
   } catch (error) {
     if (error instanceof RevenantError) throw error;
-    // Nested too deeply for the parser, or for what looks at its result.
+    // Nested too deeply for the parser, or for the validation.
     throw bad([`${place(0)}: it cannot be made sense of: ${(error as Error).message.split('\n')[0]}`]);
   }
 }
@@ -130,7 +130,7 @@ function keyNode(document: Document, keys: readonly string[]): Node | null {
 const numbered = (keys: readonly string[]): (string | number)[] =>
   keys.map((key) => (/^\d+$/.test(key) ? Number(key) : key));
 
-/** The innermost node that a path leads to. */
+/** The innermost node on a path. */
 function nearest(document: Document, keys: readonly string[]): Node | null {
   for (let length = keys.length; length > 0; length--) {
     const node: unknown = document.getIn(numbered(keys.slice(0, length)), true);
@@ -147,7 +147,7 @@ function dotted(keys: readonly string[]): string {
 
 interface SchemaProblem {
   keys: string[];
-  /** The property of what `keys` lead to whose key is meant. */
+  /** The property of the node at `keys` whose key the error is about. */
   key?: string;
   text: string;
 }
@@ -161,7 +161,7 @@ function schemaProblems(value: unknown): SchemaProblem[] {
     keys: error.instancePath.split('/').slice(1).map(unescapePointer),
     error,
   }));
-  // Of alternatives each says why it is not meant: the deepest place is the one that was, the rest is noise.
+  // Each alternative of a union reports errors: the one with the deepest position was meant, the others are noise.
   const telling = all.filter(
     ({ keys, error }) =>
       !COMBINING.has(error.keyword) &&
@@ -205,13 +205,13 @@ function sentence(error: ErrorObject): string {
   }
 }
 
-/** `; did you mean "timeout"?`, or nothing where nothing is near. */
+/** `; did you mean "timeout"?`, or '' if no name is similar. */
 export function meant(word: string, known: readonly string[]): string {
   const [near] = nearMisses(word, known);
   return near === undefined ? '' : `; did you mean "${near}"?`;
 }
 
-/** A question is the only object whose fields exclude each other. */
+/** A question is the only object with mutually exclusive fields. */
 function alternatives(schema: object | undefined): string {
   const { properties, description } = (schema ?? {}) as { properties?: object; description?: string };
   if (properties && 'call' in properties) {

@@ -48,7 +48,7 @@ describe('the jobs of a manifest', () => {
     }
   });
 
-  it('expect what lies beside a trace unless the manifest says otherwise', () => {
+  it('take expectations from beside a trace unless the manifest has others', () => {
     const [plain] = jobs('version: 1\ntraces:\n  - paths: zen2/hello\n');
     expect(plain.expect).toMatchObject({ stdout: { bytes: 'aGkK' }, status: 3, until: null });
     const [said] = jobs(
@@ -65,7 +65,7 @@ describe('the jobs of a manifest', () => {
     expect(until.expect).toMatchObject({ until: 9, stdout: null, status: null });
   });
 
-  it('fail one by one where what lies beside a trace cannot be read', () => {
+  it('fail individually if files beside a trace cannot be read', () => {
     file('odd/a/version');
     file('odd/a/expected_status', 'many\n');
     file('odd/b/version');

@@ -1,4 +1,4 @@
-/** From a manifest, or a folder of traces, to jobs. Reads the file system, changes nothing. */
+/** Turns a manifest, or a folder of traces, into jobs. Only reads the file system. */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -25,8 +25,8 @@ const DEFAULT_STALL = 60;
 const MOST_INLINE_BYTES = 256 * 1024;
 
 /**
- * Every trace below the folder, with what lies beside each. Throws E_TRACE_MISSING where there is none.
- * @param complain told of folders below that cannot be read
+ * A job for every trace below the folder, with the expectations beside it. Throws E_TRACE_MISSING
+ * if there is none. @param complain called for folders below that cannot be read
  */
 export function jobsOfFolder(
   folder: string,
@@ -56,7 +56,7 @@ interface ManifestEnvironment {
 export interface ResolveOptions {
   /** Default: the file system. */
   readText?: ReadText;
-  /** Told of folders that cannot be read. */
+  /** Called for folders that cannot be read. */
   complain?: (text: string) => void;
 }
 
@@ -92,7 +92,7 @@ export function jobsOfManifest(
   return uniqueNames(jobs);
 }
 
-/** What is wrong with an entry has the entry's place. */
+/** Errors of an entry get the entry's position. */
 function located<T>(read: ReadManifest, keys: readonly string[], resolve: () => T): T {
   try {
     return resolve();
@@ -107,7 +107,7 @@ function located<T>(read: ReadManifest, keys: readonly string[], resolve: () => 
 const list = (value: string | string[] | undefined): string[] =>
   value === undefined ? [] : typeof value === 'string' ? [value] : value;
 
-/** Trace folders that the globs name, or that lie below folders that they name; sorted, each once. */
+/** Trace folders that match the globs, or that are below matching folders; sorted, each once. */
 function tracesOf(entry: Entry, folder: string, complain: (text: string) => void): string[] {
   const glob = (patterns: string[], ignore: string[] = []): string[] => {
     const options = { cwd: folder, ignore, absolute: true, expandDirectories: false, dot: true };
@@ -133,7 +133,7 @@ function tracesOf(entry: Entry, folder: string, complain: (text: string) => void
   return uniqueFolders([...first, ...traces.filter((trace) => !first.includes(trace))]).sort();
 }
 
-/** A glob names whatever lies there, also what may not be read. */
+/** A glob also matches folders that cannot be read. */
 function searched(folder: string, complain: (text: string) => void): string[] {
   try {
     return findTraces(folder, complain);
@@ -187,7 +187,7 @@ function newJob(
   };
 }
 
-/** What the manifest says; where it is silent, the files beside the trace. */
+/** The manifest's expectations; by default those in the files beside the trace. */
 function expectationOf(source: ExpectSource, trace: string, environment: ManifestEnvironment): Expectation {
   const { unreadable, ...beside } = besideTrace(trace);
   const until = typeof source.replay === 'object' ? source.replay.until : null;
@@ -208,7 +208,7 @@ function expectationOf(source: ExpectSource, trace: string, environment: Manifes
   };
 }
 
-/** Of one trace, which fails by itself where that cannot be read: others have nothing to do with it. */
+/** For one trace: an unreadable file fails only that trace. */
 function besideTrace(trace: string): TraceExpectation & { unreadable?: string } {
   try {
     return readExpectation(trace);
@@ -222,7 +222,7 @@ function signalNumber(name: string): number {
   const number = SIGNAL_NAMES.indexOf(name);
   if (number > 0) return number;
   const near = meant(name, SIGNAL_NAMES) || '; such are SIGSEGV and SIGABRT';
-  throw new RevenantError('E_MANIFEST', `there is no signal ${name}${near}`);
+  throw new RevenantError('E_MANIFEST', `unknown signal ${name}${near}`);
 }
 
 function wholeText(content: Uint8Array): TextTest {

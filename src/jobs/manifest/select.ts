@@ -1,4 +1,4 @@
-/** From what `revenant ci` is given to the jobs to do. */
+/** From the arguments of `revenant ci` to its jobs. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { RevenantError } from '../../engine/base/errors.js';
@@ -34,8 +34,7 @@ export interface Selection {
 
 /**
  * The jobs of a manifest or folder. Without a target: the manifest of the current folder.
- * @param complain told of folders that cannot be read
- * Throws E_MANIFEST, E_TRACE_MISSING, E_TRACE_CORRUPT.
+ * @param complain called for folders that cannot be read Throws E_MANIFEST, E_TRACE_MISSING, E_TRACE_CORRUPT.
  */
 export function selectJobs(
   target: string | undefined,

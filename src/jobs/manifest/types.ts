@@ -1,4 +1,4 @@
-/** A manifest as it is written; schema/ci-manifest.schema.json says what each field means. */
+/** A manifest as written; schema/ci-manifest.schema.json says what each field means. */
 import type { JobSpec, MemoryType } from '../model/spec.js';
 
 export type TextTestSource =

@@ -1,4 +1,4 @@
-/** Quantities as manifests write them; the schema has let nothing else through. */
+/** Quantities in manifests, which were validated by the schema. */
 
 const SECONDS: Record<string, number> = { ms: 0.001, s: 1, m: 60, h: 3600 };
 const BYTES: Record<string, number> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };

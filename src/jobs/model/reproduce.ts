@@ -1,7 +1,7 @@
 import type { JobResult } from './result.js';
 import type { JobSpec, Question } from './spec.js';
 
-/** A word as a shell takes it back. */
+/** A word, quoted for a shell. */
 export function shellQuoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
@@ -14,7 +14,7 @@ export function reproduceCommand(spec: JobSpec): string {
   return words.map(shellQuoted).join(' ');
 }
 
-/** The command that begins at a kept checkpoint; null where there is none. */
+/** The command that starts from the stored checkpoint; null if there is none. */
 export function debugCommand({ trace, artifacts }: JobResult): string | null {
   const checkpoint = artifacts.find(({ kind }) => kind === 'checkpoint');
   if (!checkpoint) return null;
@@ -31,7 +31,7 @@ export function placeWords(at: Question['at'] | { kind: 'crash' }): string {
 export const openingWords = (spec: JobSpec): string =>
   [spec.trace, ...machineWords(spec)].map(shellQuoted).join(' ');
 
-/** The command that asks one question again, or null: memory is read by `revenant ci` only, unless it has a name. */
+/** The command that evaluates one question again, or null: only `revenant ci` can read memory by address. */
 export function askCommand(spec: JobSpec, { at, ask }: Question): string | null {
   const place = placeWords(at);
   const expression = expressionOf(ask);

@@ -1,13 +1,13 @@
-/** What became of a job. Plain data, as JSON holds it: 64-bit numbers are hexadecimal strings. */
+/** The result of a job. Plain data for JSON: 64-bit numbers are hexadecimal strings. */
 import type { DivergenceDocument } from '../../engine/replay/report/report.js';
 import type { StreamFacts } from '../../recording/stream-capture.js';
 import type { ProgramStack } from './stack.js';
 import type { Timeline } from './timeline.js';
 
 /**
- * `failed`: the trace or an expectation does not hold. `error`: nothing can be said of the trace (damaged, worker
- * lost, out of time or memory). `skipped`: no machine here can carry it, Revenant does not replay such traces, or the
- * run was interrupted before.
+ * `failed`: the replay diverged or an expectation is not met. `error`: no verdict (damaged trace,
+ * worker lost, out of time or memory). `skipped`: no machine here can replay it, Revenant does not
+ * support such traces, or the run was interrupted before.
  */
 export type JobState = 'passed' | 'failed' | 'error' | 'skipped';
 
@@ -37,17 +37,17 @@ export interface Problem {
 
 export interface QuestionResult {
   name: string;
-  /** What was asked, as in the manifest: `tree_sum(root)`. */
+  /** The question as in the manifest: `tree_sum(root)`. */
   asked: string;
   /** `at exit`, `at insert, hit 10`. */
   place: string;
   state: 'passed' | 'failed' | 'error' | 'unanswered';
   expected: string;
-  /** Null where there was no answer. */
+  /** Null without an answer. */
   found: string | null;
-  /** Why there was none, or what is wrong with it. */
+  /** Why there is none, or why it is wrong. */
   problem: string | null;
-  /** The command that asks again, where there is one. */
+  /** The command that evaluates it again, if there is one. */
   again: string | null;
 }
 
@@ -84,7 +84,7 @@ export interface JobResult {
   state: JobState;
   problems: Problem[];
   questions: QuestionResult[];
-  /** Attempts made; more than one only where retries were asked for. */
+  /** Number of attempts; more than one only with retries. */
   attempts: number;
   /** It passed, but not the first time. */
   flaky: boolean;
@@ -96,7 +96,7 @@ export interface JobResult {
   replaySeconds: number;
   /** The last frame that was replayed. */
   frames: number;
-  /** As a shell sees it; null if the trace or the replay ended before the program. */
+  /** As a shell reports it; null if the trace or the replay ended before the program. */
   status: number | null;
   summary: TraceSummary | null;
   machine: MachineFacts | null;
@@ -107,13 +107,13 @@ export interface JobResult {
   /** The divergence as people read it. */
   divergenceText: string | null;
   timeline: Timeline | null;
-  /** Where the program stood at wrong answers and at its crash. */
+  /** Stacks at wrong answers and at a crash. */
   stacks: ProgramStack[];
   /** The command that does the same here. */
   reproduce: string;
   /** The trace and options as `revenant gdb` and `revenant call` take them. */
   opening: string;
-  /** The command that begins right before a divergence, in the folder of artifacts; null where no checkpoint was kept. */
+  /** The command that starts right before a divergence, in the folder of artifacts; null without a checkpoint. */
   debug: string | null;
   artifacts: Artifact[];
   /** Of the worker process: its end. */
@@ -122,7 +122,7 @@ export interface JobResult {
   worker: string | null;
 }
 
-/** A result with nothing in it yet but the job's name; `problems` decide the state. */
+/** An empty result with the job's name; `problems` determine the state. */
 export function newResult(spec: { name: string; trace: string; source: JobResult['source'] }): JobResult {
   return {
     name: spec.name,
@@ -162,7 +162,7 @@ const ERRORS: ReadonlySet<Problem['kind']> = new Set(['timeout', 'memory', 'trac
 /** Of a job that was not begun, or not to its end, when the run was interrupted. */
 export const NOT_RUN = 'Not run: interrupted.';
 
-/** The result of a job that nobody did. */
+/** The result of a job that was not run. */
 export function notRun(spec: Parameters<typeof newResult>[0]): JobResult {
   const result = newResult(spec);
   result.problems.push(problem('interrupted', NOT_RUN, { code: 'E_INTERRUPTED' }));
@@ -174,7 +174,7 @@ export function notRun(spec: Parameters<typeof newResult>[0]): JobResult {
 export const wasInterrupted = ({ problems }: JobResult): boolean =>
   problems.some(({ kind }) => kind === 'interrupted');
 
-/** The state that follows from what was found. */
+/** The state that follows from the problems. */
 export function stateOf(problems: readonly Problem[]): JobState {
   if (problems.some(({ kind }) => !SKIPS.has(kind) && !ERRORS.has(kind))) return 'failed';
   if (problems.some(({ kind }) => ERRORS.has(kind))) return 'error';

@@ -1,6 +1,6 @@
 /**
- * One job: a trace, what is expected of it, what it may use. Plain data: it travels to worker processes and
- * through queues as JSON, so it names nothing that only this process has.
+ * One job: a trace, its expectations, its limits. Plain data: it is sent to worker processes and
+ * through queues as JSON, so it refers to nothing that only this process has.
  */
 import type { MachineChoice } from '../../machine/kinds.js';
 
@@ -28,7 +28,7 @@ export type QuestionPlace =
 
 export interface Reach {
   frame: number;
-  /** The recorded event, in rr's words (`write entering`); null: whatever it is. */
+  /** The recorded event, with rr's name (`write entering`); null: any. */
   event: string | null;
 }
 
@@ -40,14 +40,14 @@ export interface Expectation {
   /** As a shell sees it: 128 + signal for a fatal one. */
   status: number | null;
   reaches: Reach[];
-  /** What lies beside the trace does not say what is expected; a sentence. */
+  /** Why the files beside the trace give no expectations; a sentence. */
   unreadable?: string;
 }
 
 export type Ask =
   /** An expression as of `revenant call`, evaluated in a diversion. */
   | { kind: 'expression'; expression: string }
-  /** The same for what it prints: the test is of the output. */
+  /** The same for a call's output. */
   | { kind: 'call'; call: string }
   /** Memory at a symbol or address, read without a diversion. */
   | { kind: 'memory'; address: string; type: MemoryType };
@@ -104,7 +104,7 @@ export const NO_EXPECTATION: Expectation = {
   reaches: [],
 };
 
-/** What is asked, as the manifest says it. */
+/** The question as in the manifest. */
 export function askText(ask: Ask): string {
   switch (ask.kind) {
     case 'expression':

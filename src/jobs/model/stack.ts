@@ -1,21 +1,21 @@
-/** The stack of a program where something is wrong, for reports. Plain data. */
+/** The stack of a program at a failure, for reports. Plain data. */
 
 export interface StackFrame {
-  /** Null where no symbol is known. */
+  /** Null without a symbol. */
   function: string | null;
   address: string;
   file: string | null;
   line: number | null;
-  /** Lines around, from a file of the project; empty where there is none. */
+  /** Surrounding lines from a file of the project; empty if there is none. */
   source: { number: number; text: string; current: boolean }[];
   /** Arguments first. */
   variables: { name: string; value: string; argument: boolean }[];
 }
 
 export interface ProgramStack {
-  /** What happened there: `SIGSEGV`, `Question the sum is right`. */
+  /** The failure: `SIGSEGV`, `Question the sum is right`. */
   what: string;
-  /** Written so that --goto and --at take it. */
+  /** In the format of --goto and --at. */
   place: string;
   frames: StackFrame[];
 }

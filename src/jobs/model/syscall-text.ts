@@ -48,14 +48,14 @@ const KINDS: Record<string, string> = Object.fromEntries(
 );
 
 const AT_FDCWD = -100n;
-/** O_CREAT, __O_TMPFILE: without them the mode of an open means nothing. */
+/** O_CREAT, __O_TMPFILE: without them the mode of an open is ignored. */
 const MAKES = 0x40n | 0x40_0000n;
 
 const ERRORS = new Map(Object.entries(os.constants.errno).map(([name, number]) => [number, name]));
 
 const hex = (value: bigint): string => (value < 10n ? String(value) : `0x${value.toString(16)}`);
 
-/** Registers are 64 bits; numbers among arguments are ints, and their upper halves may hold anything. */
+/** Registers have 64 bits, but these arguments are ints: the upper halves are arbitrary. */
 const shown = (kind: string, frame: TraceFrame, slot: number): string => {
   const value = getRegister(frame.registers, slot);
   if (kind === 'x') return hex(value);

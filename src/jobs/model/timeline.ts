@@ -1,6 +1,6 @@
 /**
- * What happened when, for the report's drawing: one entry a frame, or, for long traces, one for a run of frames of
- * one task. Packed, because a report holds many.
+ * The timeline of events for the report: one entry per frame, or, for long traces, one for several
+ * frames of one task. Packed, because a report contains many.
  */
 import { deflateRawSync } from 'node:zlib';
 import { SIGNAL_NAMES } from '../../engine/base/linux.js';
@@ -48,11 +48,11 @@ export interface Timeline {
   calls: string;
 }
 
-/** What a trace holds, gathered in one pass over its frames. */
+/** Summary of a trace, gathered in one pass over its frames. */
 export interface TraceScan {
   timeline: Timeline;
   commandLine: string[];
-  /** Event of each frame that was asked for, in rr's words. */
+  /** Event of each requested frame, with rr's names. */
   events: Map<number, string>;
   /** The frame at which the first program enters exit_group; null if it does not. */
   exitFrame: number | null;
@@ -70,7 +70,7 @@ const CATEGORIES: Partial<Record<EventKind, Category>> = {
   [EventKind.syscall]: 'syscall',
 };
 
-/** The frame's event in rr's words: `write entering`, `signal SIGSEGV`. */
+/** The frame's event with rr's names: `write entering`, `signal SIGSEGV`. */
 export function eventName(frame: TraceFrame, rrcallBase: number): string {
   if (frame.kind === EventKind.syscall) {
     const phase = frame.syscallState === SyscallState.exiting ? 'exiting' : 'entering';
@@ -83,14 +83,14 @@ export function eventName(frame: TraceFrame, rrcallBase: number): string {
   return `${kind} ${SIGNAL_NAMES[number] ?? number}`;
 }
 
-/** Entries, merged where there are too many. Frames come in order. */
+/** Entries, merged if there are too many. Frames are added in order. */
 class Entries {
   private first = new Uint32Array(1024);
   private time = new Float32Array(1024);
   private task = new Uint16Array(1024);
   private name = new Uint16Array(1024);
   count = 0;
-  /** Entries of one task stand for at most so many frames; those of signals and ends are kept. */
+  /** Entries of one task cover at most this many frames; those of signals and exits are kept. */
   private span = 1;
   private spanStart = 0;
 
@@ -131,7 +131,7 @@ class Entries {
     );
   }
 
-  /** Merges neighbours of one task; where that is not enough, neighbours whatever their task. */
+  /** Merges neighbours of one task; if that is not enough, neighbours of any task. */
   private thin(): void {
     const before = this.count;
     this.span *= 2;
@@ -293,7 +293,7 @@ class Scan {
 
 /**
  * Reads a trace to its end. Errors: those of TraceReader.
- * @param wanted frames whose event is asked for
+ * @param wanted frames whose event is needed
  */
 export function scanTrace(reader: TraceReader, wanted: ReadonlySet<number> = new Set()): TraceScan {
   const scan = new Scan(reader);

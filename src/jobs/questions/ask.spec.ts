@@ -35,7 +35,7 @@ const jobAsking = (asked: Asked[]): JobSpec => ({
   source: null,
 });
 
-/** Answers with the expression, or as told. */
+/** Answers with the expression, or as configured. */
 class Parrot implements QuestionAnswerer {
   readonly asked: string[] = [];
   closed = false;
@@ -97,7 +97,7 @@ it('asks in the order of the recording and answers in that of the manifest', asy
   expect(problems[0].hint).toMatch(/revenant call \/traces\/tree --at 200 3 --machine auto/);
 });
 
-it('a question without an answer fails by itself; what ends the replay ends the asking', async () => {
+it('a question without an answer fails alone; an error that ends the replay ends all', async () => {
   const asked: Asked[] = [
     [frame(1), 'bad', { equals: '0' }],
     [frame(2), 'good', { equals: 'good' }],

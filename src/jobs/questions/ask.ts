@@ -1,4 +1,4 @@
-/** Asks a job's questions, in the order of the trace, and compares the answers. */
+/** Evaluates a job's questions, in the order of the trace, and compares the answers. */
 import { type ErrorCode, RevenantError } from '../../engine/base/errors.js';
 import { describeTest, streamOf, testStream, testValue } from '../checks/text.js';
 import type { JobResult, Problem, QuestionResult } from '../model/result.js';
@@ -7,7 +7,7 @@ import { askCommand, placeWords } from '../model/reproduce.js';
 import { askText, placeText, type JobSpec, type Question, type QuestionPlace } from '../model/spec.js';
 import type { QuestionAnswerer } from './answerer.js';
 
-/** Frames by number, then symbols by hit, then the end: few ways back for one replay. */
+/** Frames by number, then symbols by hit, then the end: one replay seldom has to go back. */
 export function inOrder(questions: readonly Question[]): Question[] {
   return [...questions].sort(({ at: left }, { at: right }) => {
     if (left.kind === 'frame' && right.kind === 'frame') return left.frame - right.frame;
@@ -65,7 +65,7 @@ const unanswered = (spec: JobSpec, question: Question): QuestionResult => ({
   state: 'unanswered',
   expected: describeTest(question.test),
   found: null,
-  problem: 'It was not asked: the replay ended before.',
+  problem: 'It was not evaluated: the replay ended before.',
   again: askCommand(spec, question),
 });
 
@@ -89,7 +89,7 @@ async function askOne(
   }
 }
 
-/** Adds where the program stands to what a report shows. Nothing fails for want of it. */
+/** Adds the stack to the report. Without it nothing fails. */
 export async function keepStack(
   result: JobResult,
   what: string,
@@ -104,7 +104,7 @@ export async function keepStack(
   }
 }
 
-/** Unanswered ones are no problems of their own: what ended the replay is. */
+/** Unanswered questions are not separate problems: the end of the replay is. */
 function problemWith({
   name,
   state,
@@ -116,5 +116,5 @@ function problemWith({
 }: QuestionResult): Problem | null {
   if (state === 'passed' || state === 'unanswered') return null;
   const text = `Question ${name} (${place}): ${why}${found === null ? '' : '.'}`;
-  return problem('question', text, { expected, found, hint: again && `To ask it again: ${again}` });
+  return problem('question', text, { expected, found, hint: again && `To evaluate it again: ${again}` });
 }

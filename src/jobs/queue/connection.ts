@@ -1,21 +1,21 @@
 import { Redis } from 'ioredis';
 import { RevenantError } from '../../engine/base/errors.js';
 
-/** Longest pause before another attempt to reach a Redis that has gone. */
+/** Longest pause between attempts to reconnect to Redis. */
 const MOST_PAUSE_MS = 2000;
 const FIRST_CONNECT_MS = 10_000;
 
 /**
- * Connects to Redis. Commands wait while it is away (it may be restarted); only the first connection must succeed.
- * Throws E_USAGE for what is no URL of a Redis, E_QUEUE where none answers.
- * @param complain told of lost connections
+ * Connects to Redis. Commands wait while it is unreachable (it may be restarted); only the first
+ * connection must succeed. Throws E_USAGE for an invalid URL, E_QUEUE if no Redis answers. @param
+ * complain called for lost connections
  */
 export async function connect(url: string, complain: (text: string) => void): Promise<Redis> {
   if (!/^(rediss?|unix):\/\//.test(url)) {
-    throw new RevenantError('E_USAGE', `${url} is no URL of a Redis.`, 'Such as redis://localhost:6379.');
+    throw new RevenantError('E_USAGE', `Invalid Redis URL ${url}.`, 'Such as redis://localhost:6379.');
   }
   const redis = new Redis(url.startsWith('unix://') ? url.slice('unix://'.length) : url, {
-    // What BullMQ asks for: commands wait for Redis to come back.
+    // BullMQ requires this: commands wait until Redis is reachable again.
     maxRetriesPerRequest: null,
     retryStrategy: (times) => Math.min(times * 100, MOST_PAUSE_MS),
     lazyConnect: true,

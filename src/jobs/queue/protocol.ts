@@ -6,8 +6,8 @@ import type { JobResult } from '../model/result.js';
 import type { JobSpec } from '../model/spec.js';
 
 /**
- * What a job needs of a worker. Jobs with the same needs are in one queue of BullMQ, and a worker takes jobs only
- * from the queues whose needs it can serve: so they land where they can run.
+ * A job's requirements for a worker. Jobs with the same requirements are in one BullMQ queue, and a
+ * worker takes jobs only from queues whose requirements it meets.
  */
 export interface JobNeeds {
   machine: JobSpec['machine'];
@@ -30,13 +30,13 @@ export interface QueuedJob {
   digest: string | null;
   /** The same of `spec.like`. */
   likeDigest: string | null;
-  /** As `openStore` takes it, wherever it is opened; null: traces travel by path. */
+  /** As for `openStore`, on any machine; null: traces are read from the same path. */
   store: string | null;
   /** What is kept of a failure is wanted, by the store. */
   keeps: boolean;
 }
 
-/** Needs as they stand in Redis, where anybody may have written anything. Null: these are none, or of another version. */
+/** Parses requirements from Redis, which are untrusted. Null: invalid, or of another version. */
 export function parseNeeds(text: string): JobNeeds | null {
   try {
     const needs = JSON.parse(text) as JobNeeds;
@@ -84,7 +84,7 @@ const NOT_NOW = /^(?:OOM|LOADING|BUSY|MISCONF|READONLY|TRYAGAIN|CLUSTERDOWN|MAST
 export const isPassing = (error: unknown): boolean =>
   error instanceof Error && NOT_NOW.test(error.message.replace(/^ERR (?:Error running script[^:]*: )?/, ''));
 
-/** What a worker announces of itself. */
+/** A worker's announcement. */
 export interface WorkerAnnouncement {
   id: string;
   name: string;
@@ -106,7 +106,7 @@ export const needsOf = (spec: JobSpec, header: TraceHeader): JobNeeds => ({
   },
 });
 
-/** Names needs; equal ones alike. */
+/** A key for requirements; equal for equal ones. */
 export const needsKey = (needs: JobNeeds): string =>
   createHash('sha256').update(JSON.stringify(needs)).digest('hex').slice(0, 16);
 
@@ -121,7 +121,7 @@ export class Names {
   get needs(): string {
     return `${this.prefix}:needs`;
   }
-  /** A worker's announcement; it expires when the worker is gone. */
+  /** Key of a worker's announcement, which expires after the worker has ended. */
   worker(id: string): string {
     return `${this.prefix}:worker:${id}`;
   }
@@ -131,5 +131,5 @@ export class Names {
   }
 }
 
-/** A worker that was not heard of for so long is gone. */
+/** A worker without an announcement for this long has ended. */
 export const WORKER_TTL_SECONDS = 15;

@@ -14,13 +14,13 @@ import { uploadTrace } from '../store/traces.js';
 import type { JobNeeds, QueuedJob } from './protocol.js';
 import { isPassing, isResult, Names, needsKey, needsOf } from './protocol.js';
 
-/** Results that nobody fetched are removed after so long. */
+/** Results that are not fetched are removed after this time. */
 const KEEP_SECONDS = 24 * 3600;
-/** Events tell of results at once; what a restart of Redis swallowed is found by looking. */
+/** Results are announced by events; polling finds those lost in a restart of Redis. */
 const LOOK_MS = 2000;
 /** How long an end may wait for Redis. */
 const SHUTDOWN_GRACE_MS = 700;
-/** Jobs asked for in one look. */
+/** Jobs per poll. */
 const LOOK_AT = 500;
 
 export interface SubmitOptions {
@@ -30,13 +30,13 @@ export interface SubmitOptions {
   run: string;
   store: Store | null;
   storeName: string | null;
-  /** Folder for what is kept of failures; it comes by the store. */
+  /** Folder for artifacts of failures, which are transferred through the store. */
   artifacts: string | null;
   listener: RunListener;
-  /** Told what is waited for. */
+  /** Called with the reason for waiting. */
   say: (text: string) => void;
   signal: AbortSignal;
-  /** Seconds that no worker may be there that can do a job, before the job is given up. */
+  /** Seconds to wait for a worker that can run a job, before the job is skipped. */
   patienceSeconds: number;
   /** Milliseconds of a monotonic clock. */
   now: () => number;
@@ -49,8 +49,8 @@ interface Pending {
 }
 
 /**
- * Results in the order of the jobs, each once. When it is aborted its jobs are removed, as far as Redis answers at once,
- * and what was not done is told as that.
+ * Results in the order of the jobs, each once. On abort its jobs are removed, if Redis answers
+ * immediately, and unfinished ones are reported as not run.
  */
 export async function submitJobs(jobs: readonly JobSpec[], options: SubmitOptions): Promise<JobResult[]> {
   const submission = new Submission(options);
@@ -64,12 +64,12 @@ export async function submitJobs(jobs: readonly JobSpec[], options: SubmitOption
 class Submission {
   private readonly names: Names;
   private readonly queues = new Map<string, { queue: Queue; events: QueueEvents }>();
-  /** BullMQ leaves connections open that it was given. */
+  /** BullMQ does not close connections that were passed to it. */
   private readonly connections: Redis[] = [];
   private readonly pending = new Map<string, Pending>();
   private readonly results: JobResult[] = [];
   private wake: () => void = () => {};
-  /** When a key was first seen without a worker that can serve it. */
+  /** When a key was first seen without a suitable worker. */
   private readonly unservable = new Map<string, number>();
 
   constructor(private readonly options: SubmitOptions) {
@@ -79,7 +79,7 @@ class Submission {
   async run(jobs: readonly JobSpec[]): Promise<JobResult[]> {
     const { signal } = this.options;
     let stop: () => void = () => {};
-    // A Redis that is away answers nothing: an end is not to wait for it.
+    // Closing must not wait for an unreachable Redis.
     const aborted = new Promise<void>((resolve) => (stop = resolve));
     signal.addEventListener('abort', stop);
     const work = this.doAll(jobs);
@@ -110,14 +110,14 @@ class Submission {
     }
   }
 
-  /** A Redis that is full, or starts, is asked again. */
+  /** Requests to a Redis that is full, or starting, are repeated. */
   private async patiently(act: () => Promise<void>): Promise<void> {
     for (let said = false; !this.options.signal.aborted; said = true) {
       try {
         return await act();
       } catch (error) {
         if (!isPassing(error)) throw error;
-        if (!said) this.options.say(`Redis refuses: ${(error as Error).message}; it is asked again`);
+        if (!said) this.options.say(`Redis refuses: ${(error as Error).message}; retrying`);
         await this.pause(LOOK_MS);
       }
     }
@@ -135,7 +135,7 @@ class Submission {
     let digest: string | null = null;
     let likeDigest: string | null = null;
     try {
-      // A trace whose recorder was killed has no header of its own.
+      // A trace whose recorder was killed has no header.
       const reader = TraceReader.open(spec.like ?? spec.trace);
       reader.close();
       needs = needsOf(spec, reader.header);
@@ -164,7 +164,7 @@ class Submission {
       keeps,
     };
     const kept = { age: KEEP_SECONDS };
-    // One id, one job: a command that is repeated after a lost connection adds nothing.
+    // With a fixed id a command that is repeated after a lost connection does not add a second job.
     const job = { jobId: id, removeOnComplete: kept, removeOnFail: kept };
     await this.queue(key).queue.add(spec.name, data, job);
     listener.note(spec, 'queued');
@@ -186,7 +186,7 @@ class Submission {
         if (pending) this.options.listener.started(pending.spec);
       });
       events.on('progress', ({ jobId, data }) => this.progress(jobId, data));
-      // The connection's own listener has told.
+      // The connection's own listener has reported it.
       events.on('error', () => {});
       queue.on('error', () => {});
       found = { queue, events };
@@ -212,7 +212,7 @@ class Submission {
         await this.take(id, pending, job);
         await job.remove();
       } else {
-        // The next look begins with others.
+        // The next poll starts with other jobs.
         this.pending.delete(id);
         this.pending.set(id, pending);
         if (!job) await this.again(id, pending);
@@ -220,7 +220,9 @@ class Submission {
     }
   }
 
-  /** A Redis that came back without its last second may have lost a job: it is put in again, under the same id. */
+  /**
+   * A Redis that restarted without its last second of data may have lost a job: it is added again, under the same id.
+   */
   private async again(id: string, pending: Pending): Promise<void> {
     this.pending.delete(id);
     await this.submit(pending.spec, pending.index);
@@ -231,7 +233,7 @@ class Submission {
     const { spec } = pending;
     let result = job.returnvalue;
     if (job.failedReason || !isResult(result)) {
-      const why = job.failedReason || (result ? 'its result is none that this version knows' : 'no result');
+      const why = job.failedReason || (result ? 'this version cannot parse its result' : 'no result');
       result = newResult(spec);
       result.problems.push(problem('worker', `The queue gave the job up: ${why}.`));
       result.state = stateOf(result.problems);
@@ -278,7 +280,9 @@ class Submission {
       const why =
         reasons.length > 0
           ? problem('machine', `No worker can carry this trace. ${[...new Set(reasons)].join(' ')}`)
-          : problem('worker', 'No worker has come.', { hint: 'Start one: revenant worker --queue URL.' });
+          : problem('worker', 'No worker has connected.', {
+              hint: 'Start one: revenant worker --queue URL.',
+            });
       result.problems.push(why);
       result.state = stateOf(result.problems);
       this.settle(pending, result);
@@ -298,7 +302,7 @@ class Submission {
     return [...new Set(found)];
   }
 
-  /** Takes back what nobody has begun. */
+  /** Removes jobs that have not been started. */
   private async withdraw(): Promise<void> {
     for (const [id, { key }] of this.pending) {
       const job = await Job.fromId(this.queue(key).queue, id);
@@ -321,4 +325,6 @@ const sleep = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 const waitingText = (workers: number): string =>
-  workers === 0 ? 'waiting for a worker' : `none of ${workers} workers can do some jobs; waiting for another`;
+  workers === 0
+    ? 'waiting for a worker'
+    : `none of ${workers} workers can run some jobs; waiting for another`;

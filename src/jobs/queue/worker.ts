@@ -1,4 +1,4 @@
-/** Takes jobs out of queues and does them, each in a process of its own. */
+/** Takes jobs from queues and runs each in its own process. */
 import type { Job } from 'bullmq';
 import { Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -13,11 +13,11 @@ import type { JobSpec } from '../model/spec.js';
 import type { JobNeeds, QueuedJob, WorkerAnnouncement } from './protocol.js';
 import { isPassing, isQueuedJob, Names, parseNeeds, WORKER_TTL_SECONDS } from './protocol.js';
 
-/** How often queues are looked for, and into. */
+/** Intervals for finding queues and polling them. */
 const IDLE_MS = 300;
 const REFUSED_MS = 1000;
 const ANNOUNCE_MS = (WORKER_TTL_SECONDS * 1000) / 3;
-/** A job may lose so many workers before it is given up. */
+/** Workers that a job may lose before it fails. */
 const MOST_LOST_WORKERS = 20;
 const PROGRESS_MS = 1000;
 
@@ -25,14 +25,14 @@ export interface WorkerOptions {
   redis: Redis;
   prefix: string;
   about: WorkerAnnouncement;
-  /** A job whose worker was not heard of for so long goes to another. */
+  /** A job whose worker has not renewed its lock for this long is given to another. */
   lockSeconds: number;
   /** Why this worker cannot do a job with these needs; null: it can. */
   refuse: (needs: JobNeeds) => Promise<string | null> | string | null;
   /** Makes the trace a folder here, and the job one of this worker's. Throws RevenantError. */
   prepare: (job: QueuedJob) => Promise<JobSpec>;
   start: (job: QueuedJob) => StartJob;
-  /** Looks after what the job's process left: its files are for this worker only. Throws nothing. */
+  /** Handles files that the job's process left for this worker. Does not throw. */
   finish: (job: QueuedJob, result: JobResult) => Promise<JobResult>;
   say: (text: string) => void;
   now: () => number;
@@ -61,7 +61,7 @@ export class QueueWorker {
     this.names = new Names(options.prefix);
   }
 
-  /** Works until `stop`. What Redis does meanwhile (restarts) is waited out. */
+  /** Works until `stop`. Waits while Redis is unreachable (restarts). */
   async work(): Promise<void> {
     let refused = '';
     while (!this.stopping) {
@@ -71,9 +71,9 @@ export class QueueWorker {
         if (!(await this.takeOne())) await pause(IDLE_MS);
         refused = '';
       } catch (error) {
-        // Whatever stands in Redis, or keeps it from answering now, is no reason to end.
+        // Neither the contents of Redis nor its errors may end a worker.
         const { message } = error as Error;
-        if (message !== refused) this.options.say(`Redis refuses: ${message}; it is asked again`);
+        if (message !== refused) this.options.say(`Redis refuses: ${message}; retrying`);
         refused = message;
         await pause(REFUSED_MS);
       }
@@ -84,7 +84,7 @@ export class QueueWorker {
     for (const connection of this.connections) connection.disconnect();
   }
 
-  /** Takes no more; what runs is given back to the queue. */
+  /** Takes no more jobs; running ones are returned to the queue. */
   stop(): void {
     this.stopping = true;
     for (const { process } of this.running) process?.cancel();
@@ -97,7 +97,7 @@ export class QueueWorker {
     await redis.set(this.names.worker(about.id), JSON.stringify(about), 'EX', WORKER_TTL_SECONDS);
   }
 
-  /** Looks at needs that are new, and opens the queues of those that can be served. */
+  /** Checks new requirements, and opens the queues of those that this worker meets. */
   private async findQueues(): Promise<void> {
     const { redis, prefix, lockSeconds, refuse, about, say } = this.options;
     for (const [key, text] of Object.entries(await redis.hgetall(this.names.needs))) {
@@ -105,9 +105,7 @@ export class QueueWorker {
       this.judged.add(key);
       const needs = parseNeeds(text);
       if (needs === null) {
-        say(
-          `warning: set aside: what Redis has in ${this.names.needs} for ${printable(key)} are no needs of jobs`,
-        );
+        say(`warning: set aside: invalid requirements in ${this.names.needs} for ${printable(key)} in Redis`);
         continue;
       }
       const reason = await refuse(needs);
@@ -127,7 +125,7 @@ export class QueueWorker {
         maxStalledCount: MOST_LOST_WORKERS,
         skipLockRenewal: true,
       });
-      // Told by the connection's own listener.
+      // Reported by the connection's own listener.
       worker.on('error', () => {});
       await worker.waitUntilReady();
       await worker.startStalledCheckTimer();
@@ -146,8 +144,8 @@ export class QueueWorker {
       this.queues.delete(key);
       this.queues.set(key, worker);
       if (!isQueuedJob(job.data)) {
-        this.options.say(`warning: set aside: job ${printable(job.name)} is none that this version knows`);
-        await job.moveToFailed(new Error('it is none that the worker knows'), token, false);
+        this.options.say(`warning: set aside: this version cannot parse job ${printable(job.name)}`);
+        await job.moveToFailed(new Error('the worker cannot parse it'), token, false);
         return true;
       }
       const running: Running = { job, token, process: null, done: Promise.resolve() };
@@ -177,7 +175,7 @@ export class QueueWorker {
       const givenBack = wasInterrupted(result);
       if (givenBack) await job.moveToWait(token);
       else await this.handIn(job, result, token);
-      say(`${job.name}: ${givenBack ? 'given back' : result.state}`);
+      say(`${job.name}: ${givenBack ? 'returned to the queue' : result.state}`);
     } catch (error) {
       say(`${job.name}: the result is not wanted: ${(error as Error).message}`);
     } finally {
@@ -185,7 +183,7 @@ export class QueueWorker {
     }
   }
 
-  /** A Redis that is full for a while loses no result: the lock is renewed meanwhile. */
+  /** A temporarily full Redis loses no result: the lock is renewed in the meantime. */
   private async handIn(job: Running['job'], result: JobResult, token: string): Promise<void> {
     for (let said = false; ; said = true) {
       try {

@@ -12,7 +12,7 @@ beforeEach(() => {
 });
 afterEach(() => fs.rmSync(root, { recursive: true }));
 
-it('gives each name a folder of its own below the root', () => {
+it('gives each name its own folder below the root', () => {
   const names = [
     'tree',
     'zen2/tree',
@@ -34,7 +34,7 @@ it('gives each name a folder of its own below the root', () => {
   for (const folder of folders) fs.mkdirSync(folder);
 });
 
-it('keeps what a worker made of a failure, and drops what is of an earlier one', () => {
+it("keeps a worker's artifacts of a failure, and removes those of an earlier one", () => {
   const failed = sampleResult('zen2/tree', { problems: [problem('divergence', 'The replay diverged.')] });
   const file = checkpointFile(root, failed.name);
   fs.mkdirSync(path.dirname(file));

@@ -11,8 +11,7 @@ import { debugCommand } from '../model/reproduce.js';
 const MOST_NAME = 120;
 
 /**
- * A job's folder: its name, with what no file name should hold replaced, and not too long; other names never have the
- * same.
+ * A job's folder: its name with unsafe characters replaced, truncated, and unique for each name.
  */
 export function artifactFolder(root: string, name: string): string {
   const safe = name.replace(/[^\w.-]+/g, '_').replace(/^\.+/, '_') || '_';
@@ -27,7 +26,7 @@ export const checkpointFile = (root: string, name: string): string =>
 
 /**
  * Writes the files, and names them in the result relative to `root`. Nothing for results that passed or were
- * skipped. A worker may have put files there before; they stay.
+ * skipped. Files that a worker has already put there are kept.
  */
 export function keepArtifacts(root: string, result: JobResult): void {
   const kept = result.artifacts.map(({ kind, path: file }) => ({ kind, path: path.relative(root, file) }));

@@ -1,4 +1,4 @@
-/** The report as one HTML file: style, script and data in it, nothing from elsewhere. */
+/** The report as one HTML file: style, script and data are embedded. */
 import fs from 'node:fs';
 import { durationText, elapsedText, paceText, shortNumber, sizeText } from '../../engine/base/quantities.js';
 import type { StreamFacts } from '../../recording/stream-capture.js';
@@ -16,7 +16,7 @@ const MOST_OUTPUT = 64 * 1024;
 const MOST_OUTPUT_OF_PASSED = 8 * 1024;
 /** Of packed texts of system calls of a trace that passed. */
 const MOST_CALLS_OF_PASSED = 64 * 1024;
-/** Used by the scripts as they are here, so that amounts read the same everywhere. */
+/** Embedded in the scripts, so that quantities are formatted the same everywhere. */
 const SHARED = [shortNumber, durationText, elapsedText, sizeText, paceText];
 
 export function htmlReport(report: RunReport): string {
@@ -52,8 +52,8 @@ const escapeText = (text: string): string => text.replace(/&/g, '&amp;').replace
 const inScript = (value: unknown): string => JSON.stringify(value).replace(/</g, '\\u003c');
 
 /**
- * The modules as one script. They import only each other and are in the order of that, so that taking the words
- * `import` and `export` away is all there is to bundling; their top-level names are each other's.
+ * The modules as one script. They import only each other and are in dependency order, so that
+ * removing `import` and `export` is sufficient; they share one top-level scope.
  */
 function joinScripts(): string {
   const shared = SHARED.map(String).join('\n');

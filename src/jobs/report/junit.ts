@@ -4,7 +4,7 @@ import type { JobResult } from '../model/result.js';
 import { headline, resultText } from './problem-text.js';
 import type { RunReport } from './run-report.js';
 
-/** Characters that XML 1.0 cannot hold, not even escaped; names and outputs may have any. */
+/** Characters that XML 1.0 does not allow, not even escaped; names and outputs may contain them. */
 const FORBIDDEN = /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;
 
 const clean = (text: string): string => text.replace(FORBIDDEN, '\ufffd');
@@ -17,8 +17,9 @@ const MOST_OUTPUT = 64 * 1024;
 /**
  * The whole file. A run is one suite, a job one case; its class is the folder, so that viewers group by it.
  *
- * Only what both schemas in use allow, Jenkins' and that of Ant's tasks: no attributes of the root, one child of a
- * case (so the program's output is in the failure's text), outputs of the suite though they are empty.
+ * Restricted to both schemas in use, Jenkins' and that of Ant's tasks: no attributes of the root,
+ * one child per case (so the program's output is in the failure's text), output elements of the
+ * suite although empty.
  */
 export function junitXml(report: RunReport): string {
   const { counts, results, seconds, started, host } = report;
@@ -86,7 +87,7 @@ function verdict(result: JobResult): string | null {
   }
 }
 
-/** With what the program printed and where the manifest asks for it. */
+/** With the program's output and the position in the manifest. */
 function fullText(result: JobResult): string {
   const { source, stdout, stderr } = result;
   const output = (name: string, stream: StreamFacts | null): string[] =>
@@ -95,7 +96,7 @@ function fullText(result: JobResult): string {
       : [];
   return [
     resultText(result),
-    ...(source ? [`Asked for in ${source.file}:${source.line}`] : []),
+    ...(source ? [`Defined in ${source.file}:${source.line}`] : []),
     ...output('stdout', stdout),
     ...output('stderr', stderr),
   ].join('\n');

@@ -1,6 +1,6 @@
 import type { JobResult, Problem } from '../model/result.js';
 
-/** A problem as lines: what, expected and found, what to do. */
+/** A problem as lines: message, expected and found, hint. */
 export function problemLines(problem: Problem): string[] {
   const { message, expected, found, hint } = problem;
   return [
@@ -33,7 +33,7 @@ export function resultText(result: JobResult): string {
   ].join('\n');
 }
 
-/** Of what was expected or found, in a line with other things. */
+/** Characters of an expected or found value within a line. */
 const MOST_IN_LINE = 60;
 
 /** One line: the first problem's first line, with what was expected and found. */

@@ -54,7 +54,7 @@ export function reportJson(report: RunReport): string {
   return JSON.stringify(report, (key, value: unknown) => (key === 'timeline' ? undefined : value), 2);
 }
 
-/** The slowest, with their seconds in the worker; cached results and those that were not run took none. */
+/** The slowest, with their seconds in the worker; without cached results and those that were not run. */
 export function slowest(results: readonly JobResult[], count: number): JobResult[] {
   return [...results]
     .filter((result) => !result.cached && !wasInterrupted(result))

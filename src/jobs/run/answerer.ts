@@ -83,12 +83,12 @@ export class ReplayAnswerer implements QuestionAnswerer {
     const { places, target } = this.opened;
     const start = places.address(tid, where);
     if (start === null)
-      throw new RevenantError('E_USAGE', `There is no symbol ${where} in the recorded program.`);
+      throw new RevenantError('E_USAGE', `Unknown symbol ${where} in the recorded program.`);
     const read = memoryOf(target, tid);
     if (type === 'string') {
       const { bytes, end } = readText(read, start, MAX_STRING);
       if (bytes.length === 0 && end === 'unreadable') throw unreadable(where, start);
-      // As `revenant call` prints strings: quoted, so that what they hold cannot be mistaken.
+      // As `revenant call` prints strings: quoted and escaped.
       return JSON.stringify(Buffer.from(bytes).toString('utf8'));
     }
     const view = readView(read, start, VALUE_BYTES[type]);

@@ -1,6 +1,6 @@
 /**
- * One job in its worker process: replay, compare, ask. How a trace is replayed on which machine is the caller's
- * affair (`Replayer`); what a result means is decided here.
+ * Runs one job in its worker process: replay, compare, evaluate questions. The caller provides
+ * machine and replay (`Replayer`); results are judged here.
  */
 import { SIGNAL_NAMES } from '../../engine/base/linux.js';
 import { RevenantError } from '../../engine/base/errors.js';
@@ -28,7 +28,7 @@ export interface ReplayOutcome {
   failure: unknown;
   frames: number;
   seconds: number;
-  /** As a shell sees it. */
+  /** As a shell reports it. */
   status: number | null;
   machine: MachineFacts | null;
   stats: Record<string, number> | null;
@@ -41,26 +41,26 @@ export interface ReplayHooks {
   progress(frame: number, seconds: number): void;
 }
 
-/** Opens, replays and asks; made by the command line, which owns clock and machines. */
+/** Opens, replays and evaluates; created by the command line, which owns clock and machines. */
 export interface Replayer {
   open(spec: JobSpec): TraceReader;
   /** `brand`: the recording processor's name. */
   brand(reader: TraceReader): string;
   replay(spec: JobSpec, hooks: ReplayHooks): Promise<ReplayOutcome>;
-  /** A replay of its own, to ask. */
+  /** A separate replay for questions. */
   answerer(spec: JobSpec): Promise<QuestionAnswerer>;
-  /** Writes a checkpoint of where a replay stands behind a frame. */
+  /** Writes a checkpoint of a replay after a frame. */
   checkpoint(spec: JobSpec, frame: number, file: string): Promise<void>;
 }
 
-/** Who has the job done. */
+/** Observer of a job. */
 export interface JobObserver {
   progress(at: Progress): void;
-  /** The job has failed, as it says; its result is yet to come. */
+  /** The job has failed with this preliminary result; the final one follows. */
   provisional(result: JobResult): void;
   /** For the log that is kept of a failure. */
   say(text: string): void;
-  /** Folder for what is kept of failures, as of `artifactFolder`; null: nothing is. */
+  /** Folder for artifacts of failures, as of `artifactFolder`; null: none are written. */
   artifacts: string | null;
 }
 
@@ -70,7 +70,7 @@ export interface Progress {
   frames: number;
 }
 
-/** Never throws but for what ends the worker: every failure is a result. */
+/** Throws only errors that end the worker: every failure is a result. */
 export async function executeJob(
   spec: JobSpec,
   replayer: Replayer,
@@ -108,7 +108,7 @@ export async function executeJob(
   return result;
 }
 
-/** Where the program died, for the report of what is wrong with it. */
+/** The stack where the program crashed, for the report. */
 async function lookAtCrash(spec: JobSpec, replayer: Replayer, result: JobResult): Promise<void> {
   const answerer = await replayer.answerer(spec);
   try {
@@ -119,7 +119,7 @@ async function lookAtCrash(spec: JobSpec, replayer: Replayer, result: JobResult)
   }
 }
 
-/** Where a debugger begins: behind the last frame that was as recorded. A job does not fail for want of it. */
+/** A checkpoint for a debugger: after the last frame that was as recorded. Without it the job does not fail. */
 async function keepCheckpoint(
   spec: JobSpec,
   replayer: Replayer,
@@ -134,7 +134,7 @@ async function keepCheckpoint(
     await replayer.checkpoint(spec, frame, file);
     result.artifacts.push({ kind: 'checkpoint', path: file });
   } catch (error) {
-    observer.say(`no checkpoint after frame ${frame} was kept: ${problemOf(error).message}`);
+    observer.say(`no checkpoint after frame ${frame} was written: ${problemOf(error).message}`);
   }
 }
 
@@ -178,7 +178,7 @@ async function replayAndCompare(
     result.divergence = outcome.divergence.document;
     result.divergenceText = outcome.divergence.text;
   }
-  // What did not come to its end has not printed all of its output: only the failure is told.
+  // The output of a replay that did not finish is incomplete: only the failure is reported.
   if (outcome.failure === null) result.problems.push(...compare(spec, result, scan));
   else result.problems.push(problemOf(outcome.failure));
 }

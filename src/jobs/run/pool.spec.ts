@@ -6,7 +6,7 @@ import type { PoolOptions } from './pool.js';
 import { poolWidth, runPool } from './pool.js';
 import type { RunningJob } from './process.js';
 
-/** A pool over jobs that end when told. */
+/** A pool over jobs that end on command. */
 function harness(jobs: JobSpec[], more: Partial<PoolOptions> = {}) {
   const said: string[] = [];
   const ends: ((ok: boolean) => void)[] = [];
@@ -37,7 +37,7 @@ function harness(jobs: JobSpec[], more: Partial<PoolOptions> = {}) {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('a pool', () => {
-  it('runs so many at a time, the largest first, and keeps the order of results', async () => {
+  it('runs a limited number at a time, the largest first, and keeps the order of results', async () => {
     const { said, ends, done } = harness([spec('a'), spec('bb'), spec('ccc')]);
     expect(said).toEqual(['start ccc', 'start bb']);
     ends[1](true);

@@ -1,4 +1,4 @@
-/** Runs jobs in parallel, the longest first, and tries failed ones again where that was asked for. */
+/** Runs jobs in parallel, the longest first, and retries failed ones if requested. */
 import { type JobResult, notRun } from '../model/result.js';
 import type { JobSpec } from '../model/spec.js';
 import type { Progress } from './execute.js';
@@ -26,7 +26,7 @@ export interface PoolOptions {
 }
 
 /**
- * Results in the order of the jobs. When it is aborted no worker is left, and what was not done is told as that.
+ * Results in the order of the jobs. After an abort no worker is left, and unfinished jobs are reported as not run.
  */
 export async function runPool(options: PoolOptions): Promise<JobResult[]> {
   const { jobs, width, signal } = options;
@@ -69,15 +69,15 @@ async function runOne(
 
 /** What a worker takes besides guest memory: node, QEMU and the emulated kernel. */
 const WORKER_OVERHEAD_BYTES = 512 * 1024 ** 2;
-/** Guest memory of a job that says nothing: few recorded programs use more. */
+/** Default guest memory of a job: few recorded programs use more. */
 const USUAL_GUEST_BYTES = 512 * 1024 ** 2;
 
 /** A worker's processes and threads, and those of its machine. */
 const PROCESSES_OF_A_JOB = 17;
 
 /**
- * Jobs that run at the same time without more of them than processors, or than memory holds; at least one.
- * @param room for processes and threads (base/process-room.ts)
+ * Number of parallel jobs, limited by processors and memory; at least one. @param room for
+ * processes and threads (base/process-room.ts)
  */
 export function poolWidth(
   cores: number,

@@ -31,12 +31,12 @@ describe('a worker process', () => {
   });
 
   it.each([
-    ['leaves without a word', `console.error('oops'); process.exit(3)`, /ended with exit status 3/, 'worker'],
+    ['exits without output', `console.error('oops'); process.exit(3)`, /ended with exit status 3/, 'worker'],
     ['crashes', `process.kill(process.pid, 'SIGSEGV')`, /ended by SIGSEGV/, 'worker'],
     [
       'runs out of memory',
       `const all = []; for (;;) all.push(new Array(1e5).fill(all.length));`,
-      /out of memory of its own/,
+      /worker process ran out of memory/,
       'memory',
     ],
   ])('that %s is an error, not ours', async (_what, script, message, kind) => {

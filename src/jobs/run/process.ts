@@ -1,4 +1,4 @@
-/** Runs one job in a process of its own, which can be killed, run out of memory or crash without harm to the rest. */
+/** Runs one job in its own process, which can be killed, run out of memory or crash without affecting the rest. */
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { requireProcesses } from '../../engine/base/process-room.js';
@@ -10,7 +10,7 @@ import type { RunMessage, WorkerMessage } from './protocol.js';
 import { reproduceCommand } from '../model/reproduce.js';
 
 const LOG_BYTES = 64 * 1024;
-/** After its result a worker gives its machine back and ends; a wedged one is killed after so long. */
+/** After its result a worker releases its machine and exits; one that hangs is killed after this time. */
 const SHUTDOWN_GRACE_MS = 10_000;
 const DEFAULT_HEAP_MIB = 1024;
 
@@ -29,7 +29,7 @@ export interface JobListener {
 export interface RunningJob {
   /** Never rejects. */
   readonly result: Promise<JobResult>;
-  /** Ends the worker at once; the result is then that it was not run, unless a failure was known. */
+  /** Kills the worker; the result is then "not run", unless a failure was reported. */
   cancel(): void;
 }
 
@@ -42,7 +42,7 @@ export interface StartOptions {
   now: () => number;
 }
 
-/** Node's threads: it aborts, or stands still, where it cannot have them. */
+/** Node's threads: it aborts, or hangs, if it cannot create them. */
 const PROCESSES_OF_A_WORKER = 11;
 
 /** Starts a job's worker. */
@@ -83,9 +83,9 @@ class Worker {
     this.begun = now();
     const { timeoutSeconds } = spec.limits;
     const late = problem('timeout', `Not done after ${timeoutSeconds} s.`, {
-      hint: 'A manifest sets `timeout`; `revenant replay` shows how far it comes.',
+      hint: 'Set `timeout` in the manifest; `revenant replay` shows how far the replay gets.',
     });
-    // A timer of Node's fires at once when it is longer than 2^31 ms.
+    // A Node timer longer than 2^31 ms fires immediately.
     this.deadline = setTimeout(() => this.stop(late), Math.min(timeoutSeconds * 1000, 0x7fff_ffff));
     child.stderr?.on('data', (bytes: Buffer) => this.keepLog(bytes));
     child.on('message', (message: WorkerMessage) => this.onMessage(message));
@@ -97,11 +97,11 @@ class Worker {
       child.once('close', (code, signal) => resolve(this.conclude(code, signal)));
     });
     const run: RunMessage = { kind: 'run', spec, artifacts: options.artifacts };
-    // A child that dies at once closes the channel before this is written: its end tells.
+    // A child that exits immediately closes the channel before this is written; its exit is handled.
     if (child.pid !== undefined) child.send(run, () => {});
   }
 
-  /** Kills the worker, whatever it does. */
+  /** Kills the worker. */
   stop(reason: Problem): void {
     this.reason ??= reason;
     this.child.kill('SIGKILL');
@@ -131,7 +131,7 @@ class Worker {
     result.seconds = (now() - this.begun) / 1000;
     result.log = this.log.toString('utf8');
     if (this.result !== null) {
-      // Nobody reads those of what is well.
+      // Logs of passed jobs are not used.
       if (result.state === 'passed' || result.state === 'skipped') result.log = '';
       return result;
     }
@@ -147,18 +147,18 @@ class Worker {
 }
 
 const HINTS: Partial<Record<NodeJS.Signals, string>> = {
-  SIGKILL: 'A worker that nobody kills is killed by the kernel when memory runs out.',
-  SIGABRT: 'Node aborts where it gets no memory or no threads: look at `ulimit -v` and `ulimit -u`.',
+  SIGKILL: 'Unless it was killed by hand, the kernel killed it because memory ran out.',
+  SIGABRT: 'Node aborts if it cannot get memory or threads: check `ulimit -v` and `ulimit -u`.',
 };
 
 function unexpectedEnd(code: number | null, signal: NodeJS.Signals | null, log: string): Problem {
   if (/heap out of memory|heap limit/i.test(log)) {
-    return problem('memory', 'The worker ran out of memory of its own.', {
-      hint: 'Give workers more with --worker-memory.',
+    return problem('memory', 'The worker process ran out of memory.', {
+      hint: 'Raise the limit with --worker-memory.',
     });
   }
   const how = signal === null ? `with exit status ${code ?? 'unknown'}` : `by ${signal}`;
-  // A worker that cannot go on says why in its last words.
+  // A worker that fails writes the reason at the end of its log.
   const words = signal === null ? /^revenant: ([^\n]+)\n/m.exec(log) : null;
   const hint = signal === null ? null : (HINTS[signal] ?? null);
   const why = words === null ? '.' : `: ${words[1]}`;

@@ -7,7 +7,7 @@ import type { Progress } from './execute.js';
 export interface RunMessage {
   kind: 'run';
   spec: JobSpec;
-  /** Folder for what only the worker can make of a failure (a checkpoint); null: nothing is kept. */
+  /** Folder for artifacts that only the worker can make (a checkpoint); null: none are written. */
   artifacts: string | null;
 }
 
@@ -15,6 +15,6 @@ export type WorkerMessage =
   | ({ kind: 'progress' } & Progress)
   /** For people, such as that a machine is being started. */
   | { kind: 'note'; text: string }
-  /** What the result is if nothing comes after it: a failure of which something is still to be kept. */
+  /** The result unless another follows: a failure whose artifacts are still being written. */
   | { kind: 'provisional'; result: JobResult }
   | { kind: 'result'; result: JobResult };

@@ -22,7 +22,7 @@ export interface ReplayerOptions {
   readonly now: () => number;
   /** For people, such as that a machine is being started. */
   readonly note: (text: string) => void;
-  /** What may be wrong with the trace; said once. */
+  /** Warnings about the trace; reported once. */
   readonly warn: (text: string) => void;
   /** For the log that is kept of a failure. */
   readonly say: (text: string) => void;
@@ -38,7 +38,7 @@ export function localReplayer(options: ReplayerOptions): Replayer {
     brand: (reader) => processorName(reader.header),
     replay: async (spec, hooks) => {
       const machines = new Machines(recordingOptions(spec), log, note);
-      // What there is to warn about was said when the trace was first opened.
+      // Warnings were reported when the trace was first opened.
       const trace = openTrace(spec.trace, recordingOptions(spec));
       try {
         const result = await runSession({
@@ -78,7 +78,7 @@ const recordingOptions = ({ machine, cpu, limits, unpacked, like, files }: JobSp
   cpu: cpu ?? undefined,
   memory: limits.memoryBytes ?? undefined,
   unpacked,
-  // A result follows from the trace alone: it may be kept, and no file beside the trace can change it.
+  // A result must depend on the trace alone: it may be cached, and files beside the trace must not change it.
   checkpoints: false,
   like: like ?? undefined,
   files: files.length > 0 ? files : undefined,

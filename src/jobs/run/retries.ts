@@ -6,12 +6,15 @@ export type StartJob = (spec: JobSpec, listener: JobListener) => RunningJob;
 
 const worthRetrying = ({ state }: JobResult): boolean => state === 'failed' || state === 'error';
 
-/** A job whose machine was lost where it asks, or keeps a checkpoint, is done again: that is no failure of its. */
+/**
+ * A job whose machine was lost while it evaluates questions, or writes a checkpoint, is run again: this is not a
+ * failure of the job.
+ */
 const MOST_LOSSES = 5;
 const lostMachine = ({ problems }: JobResult): boolean =>
   problems.some(({ code }) => code === 'E_MACHINE_LOST');
 
-/** Tries a job as often as it asks for; the result tells how often, and whether it is flaky. */
+/** Retries a job as configured; the result has the number of attempts, and whether it is flaky. */
 export function retrying(start: StartJob): StartJob {
   return (spec, listener) => {
     let cancelled = false;
@@ -20,7 +23,7 @@ export function retrying(start: StartJob): StartJob {
       for (let attempts = 1, losses = 0; ; attempts++) {
         const result = await current.result;
         if (!cancelled && lostMachine(result) && ++losses <= MOST_LOSSES) {
-          listener.note('its machine was lost; once more');
+          listener.note('its machine was lost; retrying');
           current = start(spec, listener);
           attempts--;
           continue;

@@ -1,4 +1,4 @@
-/** What workers keep of failures, on its way through a store to who submitted the job. */
+/** Transfers artifacts of failures from workers to the submitter through a store. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { makeFolder } from '../../engine/base/folders.js';
@@ -8,7 +8,7 @@ import type { JobResult } from '../model/result.js';
 import type { Store } from './store.js';
 import { blob } from './traces.js';
 
-/** Puts a result's files into the store and names them by their SHA-256. A result is not lost for want of them. */
+/** Puts a result's files into the store and names them by their SHA-256. Errors do not affect the result. */
 export async function uploadArtifacts(store: Store, result: JobResult): Promise<JobResult> {
   const artifacts: JobResult['artifacts'] = [];
   let { log } = result;

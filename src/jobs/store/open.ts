@@ -13,8 +13,8 @@ import type { Store } from './store.js';
 export async function openStore(name: string): Promise<Store> {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(name)?.[1];
   if (scheme !== undefined && scheme !== 's3') {
-    const hint = 'It is a folder, or s3://BUCKET/PREFIX. A folder whose name has a colon: ./NAME.';
-    throw new RevenantError('E_USAGE', `${name} is no place for traces: ${scheme}: is not known.`, hint);
+    const hint = 'Use a folder, or s3://BUCKET/PREFIX. For a folder whose name has a colon, use ./NAME.';
+    throw new RevenantError('E_USAGE', `Invalid store ${name}: unknown scheme ${scheme}:.`, hint);
   }
   if (!name.startsWith('s3://')) return new FolderStore(path.resolve(name));
   // The library is large, and few use it.
@@ -22,7 +22,7 @@ export async function openStore(name: string): Promise<Store> {
   return openS3(new URL(name));
 }
 
-/** Opens a store and tries it: an object is looked for, a folder made. Throws E_USAGE, E_QUEUE. */
+/** Opens a store and checks it: looks up an object, creates a folder. Throws E_USAGE, E_QUEUE. */
 export async function requireStore(name: string): Promise<void> {
   try {
     const store = await openStore(name);

@@ -51,7 +51,7 @@ beforeAll(async () => {
   fs.mkdirSync(inFolder('trace/sub'), { recursive: true });
   fs.writeFileSync(inFolder('trace/version'), '85\n');
   fs.writeFileSync(inFolder('trace/sub/data'), Buffer.alloc(300_000, 7));
-  // Names are bytes: this is no UTF-8.
+  // Names are bytes: this is not UTF-8.
   fs.writeFileSync(nameBytes(inFolder('trace/mmap_copy_5_bad\udcff')), 'a program');
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   process.env.AWS_ACCESS_KEY_ID = 'key';
@@ -79,7 +79,7 @@ describe.each([
     expect(await downloadTrace(store, digest, inFolder(`cache ${_what}`))).toBe(copy);
   });
 
-  it('are missed by name', async () => {
+  it('are reported by name', async () => {
     const store = await openStore(name());
     await expect(downloadTrace(store, 'f'.repeat(64), inFolder('other'))).rejects.toThrow(/no trace ffff/);
     expect(fs.readdirSync(inFolder('other'))).toEqual([]);

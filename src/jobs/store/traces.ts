@@ -14,7 +14,10 @@ import type { Store } from './store.js';
 export const blob = (sha256: string): string => `blobs/${sha256.slice(0, 2)}/${sha256}`;
 const list = (digest: string): string => `traces/${digest}.json`;
 
-/** Uploads what the store has not; libraries that many traces hold travel once. Returns the trace's digest. */
+/**
+ * Uploads files that the store does not have; libraries that many traces contain are uploaded once. Returns the trace's
+ * digest.
+ */
 export async function uploadTrace(store: Store, folder: string): Promise<string> {
   const files = folderDigest(folder);
   const digest = listDigest(files);
@@ -25,7 +28,7 @@ export async function uploadTrace(store: Store, folder: string): Promise<string>
   const temporary = path.join(os.tmpdir(), `revenant-${randomUUID()}`);
   try {
     fs.writeFileSync(temporary, JSON.stringify(files));
-    // Last, so that a list never names what is not there yet.
+    // Last, so that a list never refers to a missing object.
     await store.put(list(digest), temporary);
   } finally {
     fs.rmSync(temporary, { force: true });
@@ -33,7 +36,7 @@ export async function uploadTrace(store: Store, folder: string): Promise<string>
   return digest;
 }
 
-/** By descriptor: a store takes paths as text, and a name may be no UTF-8. */
+/** By descriptor: a store takes paths as text, and a name may not be UTF-8. */
 async function putFile(store: Store, key: string, file: string): Promise<void> {
   const fd = fs.openSync(nameBytes(file), 'r');
   try {
@@ -44,8 +47,8 @@ async function putFile(store: Store, key: string, file: string): Promise<void> {
 }
 
 /**
- * Makes the trace a folder below `cache`, unless it is there. Returns the folder.
- * Throws E_TRACE_MISSING (not in the store), E_TRACE_CORRUPT (other content than its name says), E_TRACE_PATH.
+ * Downloads the trace into a folder below `cache`, unless it is there. Returns the folder. Throws
+ * E_TRACE_MISSING (not in the store), E_TRACE_CORRUPT (content does not match its digest), E_TRACE_PATH.
  */
 export async function downloadTrace(store: Store, digest: string, cache: string): Promise<string> {
   const folder = path.join(cache, digest);
