@@ -19,10 +19,9 @@ export function addCi(program: Command, io: CommandIo, perform: Perform, version
     .argument('[target]', 'manifest, or folder of traces (default: revenant.yaml here)')
     .option('--only <pattern>', 'only traces whose name contains this (or matches, with *)')
     .addOption(
-      new Option(
-        '--jobs <count>',
-        'traces at the same time (default: as processors and memory allow)',
-      ).argParser(parseCount),
+      new Option('--jobs <count>', 'parallel traces (default: as processors and memory allow)').argParser(
+        parseCount,
+      ),
     )
     .addOption(workerMemory())
     .addOption(new Option('--retries <count>', 'further attempts after a failure').argParser(parseWhole))
@@ -38,10 +37,7 @@ export function addCi(program: Command, io: CommandIo, perform: Perform, version
         .default(300),
     )
     .option('--store <place>', 'with --queue: transfer traces through this folder or s3://BUCKET/PREFIX')
-    .option(
-      '--changed-since <commit>',
-      'only traces that changed, or whose expectations did, according to git',
-    )
+    .option('--changed-since <commit>', 'only traces that changed, or whose expectations did, by git')
     .option('--fresh', 'replay unchanged traces, too')
     .option(
       '--cache <folder>',
