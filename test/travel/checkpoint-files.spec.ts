@@ -34,9 +34,7 @@ const names = (): string[] => fs.readdirSync(`${trace}.checkpoints`).sort();
 describe('revenant checkpoint', () => {
   it('writes beside the trace, where replays, debuggers and scripts find it', async () => {
     const { err } = await revenant('checkpoint', trace, '--at', '250', '--at', '150', '--every', '400');
-    expect(err).toMatch(
-      /5 checkpoints in .*spawn\.checkpoints \(.*\), after frame 150, 250, 400, 800, 1200/,
-    );
+    expect(err).toMatch(/5 checkpoints in .*spawn\.checkpoints \(.*\), after frame 150, 250, 400, 800, 1200/);
     expect(names()).toEqual(
       ['0150', '0250', '0400', '0800', '1200'].map((n) => `frame-00000${n}.checkpoint`),
     );
