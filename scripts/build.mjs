@@ -36,7 +36,7 @@ function removeOrphans() {
   }
 }
 
-/** Only with this library the software execution of AVX-512 and its tests are built. */
+/** Only with this library AVX-512 and the like are executed in software, and the tests of that are built. */
 const zydis = fs.existsSync('/usr/include/Zydis/Zydis.h');
 
 function nativeOutputs() {

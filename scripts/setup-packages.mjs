@@ -15,10 +15,10 @@ const needed = {
     'g++': 'g++',
     make: 'make',
     cmake: 'cmake',
-  },
-  tests: {
     // A library: by its header.
     '/usr/include/Zydis/Zydis.h': 'libzydis-dev',
+  },
+  tests: {
     rr: 'rr',
     gdb: 'gdb',
     lldb: 'lldb',

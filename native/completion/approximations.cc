@@ -1,20 +1,31 @@
 // VRCP14, VRSQRT14, VRCPPS and VRSQRTPS: approximations that each vendor makes in its own way, by the tables
 // of the recording's vendor.
-#include "approximation_tables.h"
 #include "float_rows.h"
+#include "intel_approximations.h"
+#include "zen_approximations.h"
 
 namespace revenant::completion {
 namespace {
 
 using Byte = std::uint8_t;
 
-// The line of `table` (2^bits of them) for a mantissa of 23 bits: 16 bits of fraction of a number in [1/2,
-// 1).
-std::uint32_t on_line(const ApproximationLine* table, unsigned bits, std::uint32_t mantissa) {
-  const ApproximationLine& line = table[mantissa >> (23 - bits)];
-  const std::int32_t x = static_cast<std::int32_t>(mantissa >> (13 - bits) & 1023);
-  return static_cast<std::uint32_t>((line.base - line.slope * x) >> 9);
+// 16 bits of fraction of a number in [1/2, 1), for a mantissa of 23 bits.
+std::uint32_t on_line(const Approximation& table, std::uint32_t mantissa) {
+  const ApproximationLine& line = table.lines[mantissa >> (23 - table.index_bits)];
+  const unsigned behind = 23u - table.index_bits - table.offset_bits;
+  const auto x = static_cast<std::int32_t>(mantissa >> behind & ((1u << table.offset_bits) - 1));
+  return static_cast<std::uint32_t>((line.base - line.slope * x) >> table.shift) << table.unit;
 }
+
+// What a vendor's processors have.
+struct Approximations {
+  const Approximation &reciprocal, &root_even, &root_odd;
+  const Approximation &short_reciprocal, &short_root_even, &short_root_odd;
+};
+constexpr Approximations kZen = {kZenReciprocal,      kZenRootEven,      kZenRootOdd,
+                                 kZenShortReciprocal, kZenShortRootEven, kZenShortRootOdd};
+constexpr Approximations kIntel = {kIntelReciprocal,      kIntelRootEven,      kIntelRootOdd,
+                                   kIntelShortReciprocal, kIntelShortRootEven, kIntelShortRootOdd};
 
 // fraction / 2^16 + 1, times 2^exponent; below the normal numbers without rounding.
 template <class F>
@@ -36,7 +47,7 @@ std::uint32_t mantissa_of(const Number& x) {
   return static_cast<std::uint32_t>(x.significand >> 40) & 0x7fffff;
 }
 
-template <class F>
+template <class F, const Approximations& tables>
 constexpr auto reciprocal = [](Environment& env, typename F::Bits a, Byte) -> typename F::Bits {
   if (F::is_nan(a)) return F::quieted(a);
   const Number x = unpacked<F>(env, a);
@@ -44,10 +55,10 @@ constexpr auto reciprocal = [](Environment& env, typename F::Bits a, Byte) -> ty
   if (x.kind == Kind::kInfinity) return F::signed_bits(x.sign, 0);
   const std::uint32_t mantissa = mantissa_of(x);
   if ((x.significand << 1) == 0) return composed<F>(x.sign, -x.exponent, 0, env);
-  return composed<F>(x.sign, -x.exponent - 1, on_line(kZenReciprocal, 6, mantissa), env);
+  return composed<F>(x.sign, -x.exponent - 1, on_line(tables.reciprocal, mantissa), env);
 };
 
-template <class F>
+template <class F, const Approximations& tables>
 constexpr auto reciprocal_root = [](Environment& env, typename F::Bits a, Byte) -> typename F::Bits {
   if (F::is_nan(a)) return F::quieted(a);
   const Number x = unpacked<F>(env, a);
@@ -56,30 +67,24 @@ constexpr auto reciprocal_root = [](Environment& env, typename F::Bits a, Byte) 
   if (x.kind == Kind::kInfinity) return 0;
   const std::uint32_t mantissa = mantissa_of(x);
   const int half = x.exponent >> 1;
-  if ((x.exponent & 1) != 0) return composed<F>(false, -half - 1, on_line(kZenRootOdd, 5, mantissa), env);
+  if ((x.exponent & 1) != 0) return composed<F>(false, -half - 1, on_line(tables.root_odd, mantissa), env);
   if ((x.significand << 1) == 0) return composed<F>(false, -half, 0, env);
-  return composed<F>(false, -half - 1, on_line(kZenRootEven, 5, mantissa), env);
+  return composed<F>(false, -half - 1, on_line(tables.root_even, mantissa), env);
 };
 
 // The 12 bits of VRCPPS and VRSQRTPS: denormals count as zeros, whatever DAZ says, and results are never
 // denormal.
-std::uint32_t short_line(const ApproximationLine* table, unsigned bits, unsigned shift,
-                         std::uint32_t mantissa) {
-  const ApproximationLine& line = table[mantissa >> (23 - bits)];
-  const auto x = static_cast<std::int32_t>(mantissa >> 11 & ((1u << (12 - bits)) - 1));
-  return static_cast<std::uint32_t>((line.base - line.slope * x) >> shift) << 4;
-}
-
+template <const Approximations& tables>
 constexpr auto short_reciprocal = [](Environment& env, std::uint32_t a, Byte) -> std::uint32_t {
   if (Single::is_nan(a)) return Single::quieted(a);
   env.denormals_are_zero = env.flush_to_zero_set = true;
   const Number x = unpacked<Single>(env, a);
   if (x.kind == Kind::kZero) return Single::signed_bits(x.sign, Single::kInfinity);
   if (x.kind == Kind::kInfinity) return Single::signed_bits(x.sign, 0);
-  return composed<Single>(x.sign, -x.exponent - 1, short_line(kZenShortReciprocal, 8, 6, mantissa_of(x)),
-                          env);
+  return composed<Single>(x.sign, -x.exponent - 1, on_line(tables.short_reciprocal, mantissa_of(x)), env);
 };
 
+template <const Approximations& tables>
 constexpr auto short_root = [](Environment& env, std::uint32_t a, Byte) -> std::uint32_t {
   if (Single::is_nan(a)) return Single::quieted(a);
   env.denormals_are_zero = true;
@@ -87,30 +92,34 @@ constexpr auto short_root = [](Environment& env, std::uint32_t a, Byte) -> std::
   if (x.kind == Kind::kZero) return Single::signed_bits(x.sign, Single::kInfinity);
   if (x.sign) return Single::kIndefinite;
   if (x.kind == Kind::kInfinity) return 0;
-  const std::uint32_t fraction = (x.exponent & 1) != 0 ? short_line(kZenShortRootOdd, 8, 6, mantissa_of(x))
-                                                       : short_line(kZenShortRootEven, 9, 4, mantissa_of(x));
+  const std::uint32_t fraction =
+      on_line((x.exponent & 1) != 0 ? tables.short_root_odd : tables.short_root_even, mantissa_of(x));
   return composed<Single>(false, -(x.exponent >> 1) - 1, fraction, env);
 };
 
-// No exceptions, and only the vendor whose tables were measured.
-template <auto driver>
-bool measured(Operation& op) {
-  if (op.state().vendor != Vendor::kAmd) return op.fault(Verdict::kNotMine);
-  return driver(op);
+// No exceptions; by the tables of the recording's vendor.
+template <class F, auto zen, auto intel, bool scalar>
+bool approximate(Operation& op) {
+  return op.state().vendor == Vendor::kAmd ? float_unary<F, zen, scalar>(op)
+                                           : float_unary<F, intel, scalar>(op);
 }
 
-template <class F, auto function, bool scalar>
-bool approximate(Operation& op) {
-  return measured<float_unary<F, function, scalar>>(op);
-}
+#define BY_VENDOR(F, function, scalar) (approximate<F, function<F, kZen>, function<F, kIntel>, scalar>)
+#define SHORT_BY_VENDOR(function, scalar) (approximate<Single, function<kZen>, function<kIntel>, scalar>)
 
 constexpr Row rows[] = {
-    FLOAT_FOUR(VRCP14, approximate, reciprocal),
-    FLOAT_ROW(VRCPPS, (measured<float_unary<Single, short_reciprocal, false>>), 4, 0),
-    FLOAT_ROW(VRCPSS, (measured<float_unary<Single, short_reciprocal, true>>), 4, kScalar),
-    FLOAT_ROW(VRSQRTPS, (measured<float_unary<Single, short_root, false>>), 4, 0),
-    FLOAT_ROW(VRSQRTSS, (measured<float_unary<Single, short_root, true>>), 4, kScalar),
-    FLOAT_FOUR(VRSQRT14, approximate, reciprocal_root),
+    FLOAT_ROW(VRCP14PS, BY_VENDOR(Single, reciprocal, false), 4, 0),
+    FLOAT_ROW(VRCP14PD, BY_VENDOR(Double, reciprocal, false), 8, 0),
+    FLOAT_ROW(VRCP14SS, BY_VENDOR(Single, reciprocal, true), 4, kScalar),
+    FLOAT_ROW(VRCP14SD, BY_VENDOR(Double, reciprocal, true), 8, kScalar),
+    FLOAT_ROW(VRCPPS, SHORT_BY_VENDOR(short_reciprocal, false), 4, 0),
+    FLOAT_ROW(VRCPSS, SHORT_BY_VENDOR(short_reciprocal, true), 4, kScalar),
+    FLOAT_ROW(VRSQRTPS, SHORT_BY_VENDOR(short_root, false), 4, 0),
+    FLOAT_ROW(VRSQRTSS, SHORT_BY_VENDOR(short_root, true), 4, kScalar),
+    FLOAT_ROW(VRSQRT14PS, BY_VENDOR(Single, reciprocal_root, false), 4, 0),
+    FLOAT_ROW(VRSQRT14PD, BY_VENDOR(Double, reciprocal_root, false), 8, 0),
+    FLOAT_ROW(VRSQRT14SS, BY_VENDOR(Single, reciprocal_root, true), 4, kScalar),
+    FLOAT_ROW(VRSQRT14SD, BY_VENDOR(Double, reciprocal_root, true), 8, kScalar),
 };
 
 }  // namespace

@@ -35,8 +35,8 @@ enum Feature : std::uint64_t {
   kPclmulqdq = 1u << 24,
 };
 
-// Whose processor recorded: approximations (VRCP14, VRSQRT14, VRCPPS, VRSQRTPS; AMD's only, the others are
-// kNotMine) and a few encodings that the manual leaves undefined.
+// Whose processor recorded: approximations (VRCP14, VRSQRT14, VRCPPS, VRSQRTPS) and a few encodings that the
+// manual leaves undefined.
 enum class Vendor : std::uint8_t { kIntel, kAmd };
 
 // The registers of one task, as user space sees them.

@@ -33,6 +33,7 @@ enum class Command : std::uint32_t {
   set_msrs = 8,             // in  MsrPayload; on failure `value` = number of MSRs set
   run = 9,                  // in  budget_micros, kick; out exit_*; see VcpuService::execute
   ping = 10,                // -                does nothing: is the service there?
+  set_completion = 12,      // in  CompletionPayload; -EOPNOTSUPP where this was built without
   spin = 11,                // in  value = turns of a loop in the service itself; out value = nanoseconds
 };
 
@@ -82,6 +83,20 @@ struct InitPayload {
   std::uint32_t apic_enabled;  // CPUID leaf 1 EDX bit 9, which KVM derives from the APIC base
 };
 
+constexpr std::uint32_t kXstateComponents = 20;
+
+// Instructions that the processor lacks are executed in software: see Completer. After init_long_mode.
+struct CompletionPayload {
+  std::uint64_t features;    // of the recorded processor: completion::Feature; 0: nothing is completed
+  std::uint64_t components;  // XCR0 of the recording; what `xcr0` lacks of it is kept in the XSAVE area
+  std::uint64_t xcr0;        // what the guest's XCR0 may have
+  std::uint32_t vendor;      // completion::Vendor
+  std::uint32_t protection_keys;
+  // Of component i in the XSAVE area; 0: there is none. What `xcr0` lacks lies where the processor stores
+  // nothing.
+  std::uint32_t offsets[kXstateComponents];
+};
+
 struct Control {
   // Line 0: written by the engine.
   std::atomic<std::uint32_t> request_seq;
@@ -100,7 +115,7 @@ struct Control {
   std::uint64_t exit_rip;        // failed: where, if the registers could be read
   std::uint64_t run_ioctls;      // statistics: KVM_RUN calls, exits by the stub
   std::uint64_t stub_exits;
-  std::uint8_t pad1[8];
+  std::uint64_t completed;  // instructions executed in software
 
   std::uint8_t pad2[kPayloadOffset - 0x80];
   union {
@@ -108,6 +123,7 @@ struct Control {
     CpuidPayload cpuid;
     MsrPayload msrs;
     InitPayload init;
+    CompletionPayload completion;
   };
   std::uint8_t keeper_area[0x1000];
 };

@@ -48,6 +48,12 @@ void set_ring0_segments(kvm_sregs& sregs) {
   sregs.ss = flat_segment(SEL_KERNEL_SS, 3, 0, 1);
 }
 
+// As the stub counts an exit: whoever shares the pool may go on from here, so nothing may follow.
+void count_exit(char* context) {
+  auto& count = *reinterpret_cast<std::atomic<std::uint32_t>*>(context + CTX_EXIT_SEQ);
+  count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
 // Where the vCPU waits for the next RUN.
 kvm_regs at_resume() {
   kvm_regs regs = {};
@@ -109,6 +115,8 @@ int VcpuService::dispatch() {
       return vcpu_.set_xcr0(c->value);
     case Command::init_long_mode:
       return init_long_mode();
+    case Command::set_completion:
+      return set_completion();
     case Command::set_msrs:
       return c->msrs.count <= kMaxMsrs ? vcpu_.set_msrs(c->msrs, c->value) : -EINVAL;
     case Command::ping:
@@ -133,7 +141,8 @@ int VcpuService::spin() {
 int VcpuService::create() {
   destroy();
   if (pool_bytes_ < R0_END) return -EINVAL;
-  control()->run_ioctls = control()->stub_exits = 0;
+  control()->run_ioctls = control()->stub_exits = control()->completed = 0;
+  completer_.disable();
   // Tile data (AMX) has to be asked for before the first vCPU; who lacks it gets an error by XCR0 later.
   syscall(SYS_arch_prctl, kArchReqXcompGuestPerm, kXtileData);
   int result = system_.open();
@@ -194,6 +203,7 @@ void VcpuService::clear_debug_registers() {
 
 int VcpuService::init_long_mode() {
   initialised_ = false;
+  completer_.disable();
   const InitPayload init = control()->init;
   std::uint32_t features = 0;
   if (init.cr4 & kCr4Fsgsbase) features |= CTX_FEATURE_FSGSBASE;
@@ -257,6 +267,39 @@ int VcpuService::set_entry_msrs(std::uint32_t cpu_number) {
   return 0;
 }
 
+int VcpuService::set_completion() {
+  const int result = completer_.configure(control()->completion);
+  if (result < 0 || !initialised_) return result;
+  char* const context = static_cast<char*>(pool_) + R0_CONTEXT;
+  std::uint32_t features;
+  std::memcpy(&features, context + CTX_FEATURES, sizeof features);
+  features &= ~std::uint32_t{CTX_FEATURE_COMPLETION};
+  if (completer_.enabled() && (features & CTX_FEATURE_XSAVE) != 0) features |= CTX_FEATURE_COMPLETION;
+  std::memcpy(context + CTX_FEATURES, &features, sizeof features);
+  std::memcpy(context + CTX_XCR0, &control()->completion.xcr0, sizeof control()->completion.xcr0);
+  return 0;
+}
+
+// What the stub asks of the service alone. `left`: the exit is the engine's; it was counted, and nothing of
+// the pool may be touched any more.
+int VcpuService::serve(std::uint32_t asked, bool& left) {
+  char* const context = static_cast<char*>(pool_) + R0_CONTEXT;
+  std::uint64_t before, after;
+  std::memcpy(&before, context + CTX_XCR0, sizeof before);
+  if (asked == CTX_SERVICE_XCR0) {
+    const int result = vcpu_.set_xcr0(before);
+    if (result < 0) return result;
+    std::uint32_t requests;
+    std::memcpy(&requests, context + CTX_REQUESTS, sizeof requests);
+    requests &= ~std::uint32_t{CTX_REQUEST_XCR0};
+    std::memcpy(context + CTX_REQUESTS, &requests, sizeof requests);
+    return 0;
+  }
+  left = !completer_.visit(pool_, pool_bytes_, control()->completed);
+  std::memcpy(&after, context + CTX_XCR0, sizeof after);
+  return after == before ? 0 : vcpu_.set_xcr0(after);
+}
+
 int VcpuService::run() {
   Control* const c = control();
   // A vCPU that failed unobserved (the stub was waiting) still says how.
@@ -275,17 +318,40 @@ int VcpuService::run_until_exit(std::uint64_t started) {
   for (;;) {
     const VcpuExit exit = vcpu_.run();
     c->run_ioctls++;
+    bool served = false;
     if (exit.kind == VcpuExit::Kind::stub) {
-      c->stub_exits++;
-      c->exit_kind = ExitKind::stub;
-      return 0;
+      char* const context = static_cast<char*>(pool_) + R0_CONTEXT;
+      std::uint32_t asked;
+      std::memcpy(&asked, context + CTX_SERVICE, sizeof asked);
+      bool left = asked == 0;
+      if (asked != 0) {
+        std::memset(context + CTX_SERVICE, 0, sizeof asked);
+        const int result = serve(asked, left);
+        if (result < 0) {
+          initialised_ = false;
+          return result;
+        }
+      }
+      if (left) {
+        c->stub_exits++;
+        c->exit_kind = ExitKind::stub;
+        if (asked != 0) count_exit(context);
+        return 0;
+      }
+      served = asked == CTX_SERVICE_UNDEFINED;
+      if (!served) continue;
+    } else if (exit.kind != VcpuExit::Kind::interrupted) {
+      return report_failure(exit);
     }
-    if (exit.kind != VcpuExit::Kind::interrupted) return report_failure(exit);
     const bool due = counter_ && counter_->due();
     if (due || c->kick.load(std::memory_order_acquire) != 0) {
-      bool taken = false;
-      const int result = take_interrupted(taken);
-      if (result < 0) return result;
+      bool taken = served;
+      if (served) {
+        interrupt_between_instructions();
+      } else {
+        const int result = take_interrupted(taken);
+        if (result < 0) return result;
+      }
       if (due && taken) counter_->taken();
       if (taken) return 0;
       if (due) counter_->insist();
@@ -333,6 +399,14 @@ int VcpuService::take_interrupted(bool& taken) {
   taken = true;
   control()->exit_kind = ExitKind::interrupted;
   return 0;
+}
+
+// The program was completed and stands in the context page, the vCPU in ring 0: as take_interrupted leaves
+// them.
+void VcpuService::interrupt_between_instructions() {
+  const std::uint32_t vector = VECTOR_INTERRUPTED;
+  std::memcpy(static_cast<char*>(pool_) + R0_CONTEXT + CTX_VECTOR, &vector, sizeof vector);
+  control()->exit_kind = ExitKind::interrupted;
 }
 
 int VcpuService::report_failure(const VcpuExit& exit) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "branch_counter.h"
+#include "completer.h"
 #include "control.h"
 #include "system_fd.h"
 #include "ticks.h"
@@ -47,7 +48,10 @@ class VcpuService {
   int set_entry_msrs(std::uint32_t cpu_number);
   int run();
   int run_until_exit(std::uint64_t started);
+  int set_completion();
+  int serve(std::uint32_t asked, bool& left);
   int take_interrupted(bool& taken);
+  void interrupt_between_instructions();
   void clear_debug_registers();
   int report_failure(const VcpuExit& exit);
 
@@ -57,6 +61,7 @@ class VcpuService {
   VmFd vm_;
   VcpuFd vcpu_;
   Ticks ticks_;
+  Completer completer_;
   BranchCounter* counter_ = nullptr;
   bool initialised_ = false;  // long mode is set up, and the vCPU has not failed since
 };

@@ -2,8 +2,8 @@
 import type { ProbeReport } from '../engine/kvm/probe.js';
 import { probe } from '../engine/kvm/probe.js';
 import { Machine } from '../engine/kvm/machine.js';
-import { nativeConfig, supportedXcr0 } from '../engine/kvm/native-config.js';
-import { cpuidRecords } from '../engine/kvm/cpuid.js';
+import { completesInstructions, nativeConfig } from '../engine/kvm/native-config.js';
+import { cpuidRecords, supportedXcr0 } from '../engine/kvm/cpuid.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import { RevenantError } from '../engine/base/errors.js';
 import type { TraceHeader } from '../engine/trace/records.js';
@@ -68,6 +68,7 @@ export function tryMachine(transport: VcpuTransport, header: TraceHeader): Trial
     description: transport.description,
     xcr0: supportedXcr0(cpuid),
     cpuid: cpuidRecords(cpuid),
+    completes: completesInstructions(transport),
     attestation: null,
   };
   const first = judge(needs, gifts);

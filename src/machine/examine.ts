@@ -1,10 +1,10 @@
 /** What a machine delivers, without a trace: whether what KVM is told is what programs see. */
 import type { MachineKind } from './kinds.js';
 import type { CpuidEntry } from '../engine/kvm/control.js';
-import { Cr4, cpuidRecords, findEntry } from '../engine/kvm/cpuid.js';
+import { Cr4, cpuidRecords, findEntry, supportedXcr0 } from '../engine/kvm/cpuid.js';
 import type { MachineConfig } from '../engine/kvm/machine.js';
 import { Machine } from '../engine/kvm/machine.js';
-import { nativeConfig, supportedXcr0 } from '../engine/kvm/native-config.js';
+import { completesInstructions, nativeConfig } from '../engine/kvm/native-config.js';
 import type { Finding } from '../engine/kvm/probe.js';
 import { probe } from '../engine/kvm/probe.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
@@ -17,6 +17,8 @@ export interface Examination {
   /** Every XCR0 bit that KVM offers. */
   xcr0: bigint;
   cpuid: CpuidRecord[];
+  /** Instructions that the processor lacks are executed in software. */
+  completes: boolean;
   /** With all that KVM offers, and once more with another, smaller processor. */
   findings: Finding[];
   passed: boolean;
@@ -76,6 +78,7 @@ const withUmip = (native: MachineConfig): MachineConfig =>
 export function examine(transport: VcpuTransport): Examination {
   const native = nativeConfig(transport);
   const xcr0 = supportedXcr0(native.cpuid);
+  const completes = completesInstructions(transport);
   const {
     findings: own,
     branchCounterProblem,
@@ -91,6 +94,7 @@ export function examine(transport: VcpuTransport): Examination {
     description: transport.description,
     xcr0,
     cpuid: cpuidRecords(native.cpuid),
+    completes,
     findings,
     passed: findings.every((finding) => finding.ok),
     branchCounterProblem,

@@ -1,4 +1,4 @@
-/** The emulated machine's file system: vcpud as /init, and the modules it loads. */
+/** The emulated machine's file system: vcpud as /init, the libraries that it is linked with, and the modules it loads. */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -20,6 +20,44 @@ export function fingerprint(files: readonly string[], ...more: string[]): string
   return hash.digest('hex').slice(0, 12);
 }
 
+/** Beside vcpud where it is linked with it (native/machine/CMakeLists.txt). */
+const LIBRARY = /^libZydis\.so\.[\d.]+$/;
+const LOADER = /^ld-linux[^/]*\.so\.\d+$/;
+const C_LIBRARY = /^lib[cm]\.so\.6$/;
+
+const libraryOf = (vcpud: string): string[] =>
+  fs
+    .readdirSync(path.dirname(vcpud))
+    .filter((name) => LIBRARY.test(name))
+    .map((name) => path.join(path.dirname(vcpud), name));
+
+/** The C library and its loader, as this very process has them: nobody else needs to say where they are. */
+function runtimeFiles(): CpioEntry[] {
+  const { sharedObjects = [] } = process.report.getReport() as { sharedObjects?: string[] };
+  return sharedObjects.flatMap((file) => {
+    const name = path.basename(file);
+    const isLoader = LOADER.test(name);
+    if (!isLoader && !C_LIBRARY.test(name)) return [];
+    return [{ name: `${isLoader ? 'lib64' : 'lib'}/${name}`, mode: EXECUTABLE, data: fs.readFileSync(file) }];
+  });
+}
+
+function libraryEntries(vcpud: string): CpioEntry[] {
+  const libraries = libraryOf(vcpud);
+  if (libraries.length === 0) return [];
+  const nothing = new Uint8Array();
+  return [
+    { name: 'lib', mode: DIRECTORY, data: nothing },
+    { name: 'lib64', mode: DIRECTORY, data: nothing },
+    ...runtimeFiles(),
+    ...libraries.map((file) => ({
+      name: `lib/${path.basename(file)}`,
+      mode: EXECUTABLE,
+      data: fs.readFileSync(file),
+    })),
+  ];
+}
+
 function entries({ vcpud, kernel }: Installation): CpioEntry[] {
   const nothing = new Uint8Array();
   const files = moduleLoadOrder(kernel.modules, 'kvm-amd');
@@ -34,6 +72,7 @@ function entries({ vcpud, kernel }: Installation): CpioEntry[] {
       mode: REGULAR,
       data: readModule(file),
     })),
+    ...libraryEntries(vcpud),
     { name: 'init', mode: EXECUTABLE, data: fs.readFileSync(vcpud) },
   ];
 }
@@ -45,7 +84,7 @@ function entries({ vcpud, kernel }: Installation): CpioEntry[] {
  */
 export function ensureInitramfs(installation: Installation): string {
   const { vcpud, kernel } = installation;
-  const name = `initramfs-${fingerprint([vcpud, kernel.kvmAmd])}.cpio`;
+  const name = `initramfs-${fingerprint([vcpud, ...libraryOf(vcpud), kernel.kvmAmd])}.cpio`;
   const made = machineFolders()
     .map((folder) => path.join(folder, name))
     .find((file) => fs.existsSync(file));

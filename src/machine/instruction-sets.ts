@@ -1,4 +1,5 @@
 /** Instructions that CPUID announces: the recorded program may use them, so the machine should have them. */
+import { COMPLETED_FEATURES } from '../engine/x86/completion.js';
 import type { CpuidLeaf } from '../engine/x86/xstate-layout.js';
 import { findLeaf } from '../engine/x86/xstate-layout.js';
 
@@ -20,14 +21,16 @@ const ANNOUNCED: readonly [leaf: number, subleaf: number, register: Register, bi
   [7, 0, 'ecx', { 1: 'AVX512VBMI', 3: 'PKU', 6: 'AVX512VBMI2', 8: 'GFNI', 9: 'VAES', 10: 'VPCLMULQDQ' }],
   [7, 0, 'ecx', { 11: 'AVX512VNNI', 12: 'AVX512BITALG', 14: 'AVX512VPOPCNTDQ', 22: 'RDPID' }],
   [7, 0, 'ecx', { 27: 'MOVDIRI', 28: 'MOVDIR64B' }],
-  [7, 0, 'edx', { 8: 'AVX512VP2INTERSECT', 14: 'SERIALIZE', 22: 'AMX-BF16', 24: 'AMX-TILE', 25: 'AMX-INT8' }],
+  [7, 0, 'edx', { 8: 'AVX512VP2INTERSECT', 14: 'SERIALIZE', 22: 'AMX-BF16', 23: 'AVX512FP16' }],
+  [7, 0, 'edx', { 24: 'AMX-TILE', 25: 'AMX-INT8' }],
+  [7, 1, 'eax', { 4: 'AVX-VNNI', 5: 'AVX512BF16' }],
   [0xd, 1, 'eax', { 0: 'XSAVEOPT', 1: 'XSAVEC', 2: 'XGETBV(1)' }],
   [0x80000001, 0, 'ecx', { 0: 'LAHF', 5: 'LZCNT', 6: 'SSE4A', 11: 'XOP', 16: 'FMA4', 21: 'TBM' }],
   [0x80000001, 0, 'edx', { 27: 'RDTSCP', 31: '3DNow' }],
   [0x80000008, 0, 'ebx', { 0: 'CLZERO', 4: 'RDPRU' }],
 ];
 
-/** What the engine does in their place where the processor raises an exception. */
+/** What the engine does in their place where the processor raises an exception, even where nothing else is completed. */
 const IN_SOFTWARE: ReadonlySet<string> = new Set(['XSAVEC']);
 
 /** Names of the instruction sets that these CPUID results announce. */
@@ -47,15 +50,21 @@ export interface MissingInstructions {
   absent: string[];
 }
 
-/** What a recording announces and a machine lacks. */
+/**
+ * What a recording announces and a machine lacks.
+ * @param completes that the machine executes what it lacks in software: see completion.ts
+ */
 export function missingInstructions(
   recorded: readonly CpuidLeaf[],
   here: readonly CpuidLeaf[],
+  completes = false,
 ): MissingInstructions {
   const has = new Set(announcedInstructions(here));
   const missing = announcedInstructions(recorded).filter((name) => !has.has(name));
+  const isCompleted = (name: string): boolean =>
+    IN_SOFTWARE.has(name) || (completes && COMPLETED_FEATURES.has(name));
   return {
-    emulated: missing.filter((name) => IN_SOFTWARE.has(name)),
-    absent: missing.filter((name) => !IN_SOFTWARE.has(name)),
+    emulated: missing.filter(isCompleted),
+    absent: missing.filter((name) => !isCompleted(name)),
   };
 }

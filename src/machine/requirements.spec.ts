@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { CpuidRecord } from '../engine/trace/records.js';
+import type { XstateComponent } from '../engine/x86/xstate-layout.js';
 import type { MachineCapabilities, TraceRequirements } from './requirements.js';
 import { approximatesOtherwise, judge, incompatibleError } from './requirements.js';
 
@@ -43,6 +44,7 @@ const gifts = (change: Partial<MachineCapabilities> = {}): MachineCapabilities =
   description: 'some machine',
   xcr0: 0x207n,
   cpuid: cpuid(2688),
+  completes: false,
   attestation: null,
   ...change,
 });
@@ -99,12 +101,34 @@ describe('judge', () => {
     expect(judgement.hint).not.toContain('--machine');
   });
 
+  it('keeps AVX-512 beside a processor that lacks it, where instructions are completed', () => {
+    const avx512: XstateComponent[] = [
+      { bit: 2, offset: 576, size: 256, aligned: false },
+      { bit: 5, offset: 1088, size: 64, aligned: false },
+      { bit: 6, offset: 1152, size: 512, aligned: false },
+      { bit: 7, offset: 1664, size: 1024, aligned: false },
+    ];
+    const features = { eaxIn: 7, ecxIn: 0, eax: 0, ebx: (1 << 16) | (1 << 31), ecx: 0, edx: 0 };
+    const wanted = needs({
+      xcr0: 0xe7n,
+      layout: { xcr0: 0xe7n, size: 2688, components: avx512 },
+      cpuid: [...cpuid(2688), features],
+    });
+    const { ok, notes } = judge(wanted, gifts({ completes: true }));
+    expect(ok).toBe(true);
+    expect(notes).toEqual([
+      'Kept beside the processor, which does not have it: XCR0 bits 5, 6, 7 (opmask, ZMM_Hi256, Hi16_ZMM: AVX-512).',
+      'XSAVE, XSAVEC, XSAVEOPT, XRSTOR, XGETBV and CPUID are completed in software, in the recorded layout.',
+      'Completed in software: AVX512F, AVX512VL.',
+    ]);
+  });
+
   it('takes components at other offsets, and says what that costs', () => {
     const { ok, notes } = judge(needs(), gifts({ cpuid: cpuid(832) }));
     expect(ok).toBe(true);
     expect(notes).toEqual([
       'XSAVE areas have PKRU at 2688 (8 bytes) in the recording and at 832 (8 bytes) here.',
-      'XSAVE, XSAVEC, XSAVEOPT, XRSTOR and CPUID are completed in software, in the recorded layout.',
+      'XSAVE, XSAVEC, XSAVEOPT, XRSTOR, XGETBV and CPUID are completed in software, in the recorded layout.',
     ]);
   });
 

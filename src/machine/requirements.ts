@@ -2,14 +2,23 @@
 import type { MachineKind } from './kinds.js';
 import { hex } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
+import { CompletionVendor } from '../engine/kvm/control.js';
 import { cpuidEntries, cr4FromTrace, umipAnswers } from '../engine/kvm/cpuid.js';
 import { xcr0BitNames } from '../engine/kvm/features.js';
 import type { MachineConfig } from '../engine/kvm/machine.js';
 import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { CpuidRecord, TraceHeader } from '../engine/trace/records.js';
+import { completionFeatures, processorXcr0 } from '../engine/x86/completion.js';
 import { LEFT_OUT } from '../engine/x86/unraised.js';
 import type { XstateComponent, XstateLayout } from '../engine/x86/xstate-layout.js';
-import { componentName, findLeaf, hardwareLayout, recordedLayout } from '../engine/x86/xstate-layout.js';
+import {
+  componentName,
+  findComponent,
+  findLeaf,
+  hardwareLayout,
+  recordedLayout,
+} from '../engine/x86/xstate-layout.js';
+import { isAmd } from '../engine/x86/xsave-traits.js';
 import { missingInstructions } from './instruction-sets.js';
 import { DEFAULT_CPU } from './launch.js';
 
@@ -40,6 +49,8 @@ export interface MachineCapabilities {
   xcr0: bigint;
   /** KVM_GET_SUPPORTED_CPUID. */
   cpuid: readonly CpuidRecord[];
+  /** Its service executes instructions that the processor lacks. */
+  completes: boolean;
   /** What a program saw in a VM made for this trace; null before that was tried. */
   attestation: ProbeReport | null;
 }
@@ -75,7 +86,8 @@ export function traceRequirements(header: TraceHeader): TraceRequirements {
  */
 export function machineConfig(header: TraceHeader, gifts?: MachineCapabilities): MachineConfig {
   const needs = traceRequirements(header);
-  const moved = gifts !== undefined && movedComponents(needs, gifts).length > 0;
+  const moved =
+    gifts !== undefined && (movedComponents(needs, gifts).length > 0 || besideOf(needs, gifts) !== 0n);
   const cr4 = cr4FromTrace(header.cpuidRecords, header.uname.release);
   return {
     cpuid: cpuidEntries(header.cpuidRecords),
@@ -84,7 +96,21 @@ export function machineConfig(header: TraceHeader, gifts?: MachineCapabilities):
     umipAnswers: umipAnswers(cr4, header.uname.release),
     cpuidFaulting: header.hasCpuidFaulting || moved,
     cpuidInSoftware: moved && !header.hasCpuidFaulting,
+    completion: gifts && completionOf(needs, gifts),
   };
+}
+
+/** Bits of the recorded XCR0 whose state is kept beside the processor. */
+const besideOf = (needs: TraceRequirements, gifts: MachineCapabilities): bigint =>
+  gifts.completes ? needs.xcr0 & ~processorXcr0(needs.xcr0, gifts.xcr0) : 0n;
+
+/** Nothing where the processor has everything that can be executed in software. */
+function completionOf(needs: TraceRequirements, gifts: MachineCapabilities): MachineConfig['completion'] {
+  if (!gifts.completes) return undefined;
+  const features = completionFeatures(needs.cpuid, needs.xcr0);
+  const missing = features & ~completionFeatures(gifts.cpuid, gifts.xcr0);
+  if (missing === 0 && besideOf(needs, gifts) === 0n) return undefined;
+  return { features, vendor: isAmd(needs.cpuid) ? CompletionVendor.amd : CompletionVendor.intel };
 }
 
 const addressBitsOf = (cpuid: readonly CpuidRecord[]): number => {
@@ -92,15 +118,17 @@ const addressBitsOf = (cpuid: readonly CpuidRecord[]): number => {
   return leaf ? (leaf.eax >>> 8) & 0xff || USUAL_ADDRESS_BITS : USUAL_ADDRESS_BITS;
 };
 
-/** Components that lie elsewhere here, or are of another size. Precondition: the machine has them all. */
+/** Components that lie elsewhere here, or are of another size, of those that the machine has. */
 function movedComponents(
   needs: TraceRequirements,
   gifts: MachineCapabilities,
 ): [there: XstateComponent, here: XstateComponent][] {
-  const here = hardwareLayout(gifts.cpuid, needs.xcr0).components;
-  return needs.layout.components.flatMap((there, at) => {
-    const moved = there.offset !== here[at].offset || there.size !== here[at].size;
-    return moved ? [[there, here[at]] as [XstateComponent, XstateComponent]] : [];
+  const xcr0 = processorXcr0(needs.xcr0, gifts.xcr0) & gifts.xcr0;
+  const own = hardwareLayout(gifts.cpuid, xcr0);
+  return needs.layout.components.flatMap((there) => {
+    const here = findComponent(own, there.bit);
+    const moved = here && (there.offset !== here.offset || there.size !== here.size);
+    return moved ? [[there, here] as [XstateComponent, XstateComponent]] : [];
   });
 }
 
@@ -148,7 +176,7 @@ function attestationReasons(attestation: ProbeReport): string[] {
 export function judge(needs: TraceRequirements, gifts: MachineCapabilities): Compatibility {
   const reasons: string[] = [];
   let hint: string | undefined;
-  const missing = needs.xcr0 & ~gifts.xcr0;
+  const missing = needs.xcr0 & ~gifts.xcr0 & ~besideOf(needs, gifts);
   if (missing !== 0n) {
     reasons.push(
       `The recording has ${xcr0BitNames(missing)}, which ${gifts.description} does not have ` +
@@ -172,13 +200,20 @@ export function judge(needs: TraceRequirements, gifts: MachineCapabilities): Com
 
 /** Precondition: the machine has all components. */
 function notesOf(needs: TraceRequirements, gifts: MachineCapabilities): string[] {
-  const { emulated, absent } = missingInstructions(needs.cpuid, gifts.cpuid);
+  const { emulated, absent } = missingInstructions(
+    needs.cpuid,
+    gifts.cpuid,
+    completionOf(needs, gifts) !== undefined,
+  );
   const notes: string[] = [];
   const elsewhere = movedComponents(needs, gifts);
   for (const [there, here] of elsewhere) notes.push(moved(there, here));
-  if (elsewhere.length > 0)
+  const beside = besideOf(needs, gifts);
+  if (beside !== 0n)
+    notes.push(`Kept beside the processor, which does not have it: ${xcr0BitNames(beside)}.`);
+  if (elsewhere.length > 0 || beside !== 0n)
     notes.push(
-      'XSAVE, XSAVEC, XSAVEOPT, XRSTOR and CPUID are completed in software, in the recorded layout.',
+      'XSAVE, XSAVEC, XSAVEOPT, XRSTOR, XGETBV and CPUID are completed in software, in the recorded layout.',
     );
   const cpuidHere = gifts.attestation?.cpuidHere ?? [];
   if (cpuidHere.length > 0) {

@@ -21,7 +21,7 @@ export interface MachineOptions {
 export interface MachineFacts {
   kind: MachineKind;
   description: string;
-  /** As a program in the guest saw it by XGETBV; where it has no XGETBV, as set. */
+  /** As a program in the guest sees it by XGETBV; where it has no XGETBV, as set. */
   guestXcr0: bigint;
   /** All bits that the machine supports. */
   xcr0: bigint;
@@ -58,7 +58,9 @@ export class Machines {
     const facts = {
       kind: gifts.kind,
       description: gifts.description,
-      guestXcr0: attestation.xcr0Seen ?? machine.config.xcr0,
+      guestXcr0: machine.config.completion
+        ? machine.config.xcr0
+        : (attestation.xcr0Seen ?? machine.config.xcr0),
       xcr0: gifts.xcr0,
       hostProblem,
     };

@@ -20,9 +20,7 @@ const root = path.resolve(import.meta.dirname, '../..');
 
 /** What is refused as yet, by group or by trace, with the error that says so; anything else is a failure. */
 const unsupported: Record<string, string> = {
-  'skylake-avx512': 'E_MACHINE_CANNOT',
   'x86-32': 'E_UNSUPPORTED',
-  zen4: 'E_MACHINE_CANNOT',
 };
 
 /** What takes minutes without a counter or with an exit for each page. */

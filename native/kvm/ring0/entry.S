@@ -173,6 +173,9 @@ save_segments:
 // answer there for a while: a process that shares the pool's memory sees CTX_EXIT_SEQ change, and CTX_GO lets the
 // program go on, without an exit, which costs an emulator fifty times more. PAUSE would be an exit as well.
 leave_guest:
+  cmpl $6, CTX(CTX_VECTOR)
+  je undefined
+not_completed:
   cmpl $0, CTX(CTX_STAGED_LEFT)
   jne staged
 not_staged:
@@ -235,8 +238,28 @@ return_to_user:
   addq $8, %rsp
   iretq
 
+// An instruction that the processor lacks, perhaps: the service executes it and lets the program go on, or counts
+// the exit itself and shows it.
+undefined:
+  testb $CTX_FEATURE_COMPLETION, CTX(CTX_FEATURES)
+  jz not_completed
+  movl $-1, %eax
+  movl $-1, %edx
+  xsave64 R0_BASE + R0_XSTATE
+  movl $CTX_SERVICE_UNDEFINED, CTX(CTX_SERVICE)
+  outb %al, $R0_EXIT_PORT
+  jmp ring0_resume
+
+// XSETBV is intercepted by every KVM, but seen by none where an emulator does not tell it.
+set_xcr0:
+  movl $CTX_SERVICE_XCR0, CTX(CTX_SERVICE)
+  outb %al, $R0_EXIT_PORT
+  jmp ring0_resume
+
 // esi: the requests. The word is zeroed last, so that a fault leaves it as it was.
 perform_requests:
+  testl $CTX_REQUEST_XCR0, %esi
+  jnz set_xcr0
   testl $CTX_REQUEST_CR3, %esi
   jz 1f
   movq CTX(CTX_CR3), %rax

@@ -69,6 +69,10 @@
 // is aligned: the processor then pushes ss, rsp, eflags, cs, rip into their slots by itself.
 #define CTX_REGISTERS 0x108
 #define CTX_REGISTER(slot) (CTX_REGISTERS + 8 * (slot))
+// What only a service does: instructions that the processor lacks, and XCR0 (entry.S).
+#define CTX_SERVICE \
+  0x200                 // u32, CTX_SERVICE_*: why the guest left, where nobody but the service needs to know
+#define CTX_XCR0 0x208  // u64, XCR0 in force, or requested
 #define CTX_GDT 0x600
 #define CTX_GDT_SIZE 0x80
 #define CTX_TSS 0x680
@@ -84,9 +88,14 @@
 #define CTX_REQUEST_XSAVE 0x20       // fill the XSAVE area and leave again with VECTOR_XSAVED
 #define CTX_REQUEST_CLEAR_FIP 0x40   // zero the x87 instruction and data pointers
 #define CTX_REQUEST_LDT 0x80         // load LDTR, before the segments
+#define CTX_REQUEST_XCR0 0x100       // have the service set XCR0 to CTX_XCR0, before everything else
 
 #define CTX_FEATURE_FSGSBASE 0x01
 #define CTX_FEATURE_XSAVE 0x02
+#define CTX_FEATURE_COMPLETION 0x04  // #UD is shown to the service first
+
+#define CTX_SERVICE_UNDEFINED 1  // #UD, all registers are saved
+#define CTX_SERVICE_XCR0 2       // CTX_REQUEST_XCR0
 
 // ---- A staged system call: what the program must ask and what it gets; a multiple of 8 bytes ---------
 #define STAGED_SIZE 0x00      // u32, of all of it

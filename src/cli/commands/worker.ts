@@ -115,14 +115,14 @@ async function findMachines(wanted: MachineChoice, say: (text: string) => void):
 async function findMachine(kind: MachineKind, say: (text: string) => void): Promise<Found> {
   const { problem, code, examination } = await surveyMachine(kind, { onStarting: say });
   if (!examination || problem !== null) return { kind, gifts: null, problem, code };
-  const { passed, description, xcr0, cpuid } = examination;
+  const { passed, description, xcr0, cpuid, completes } = examination;
   if (!passed)
     return {
       kind,
       gifts: null,
       problem: `${description} does not present the requested processor to programs.`,
     };
-  return { kind, gifts: { kind, description, xcr0, cpuid, attestation: null }, problem: null };
+  return { kind, gifts: { kind, description, xcr0, cpuid, completes, attestation: null }, problem: null };
 }
 
 function announcement(

@@ -15,8 +15,8 @@ export type Completion = 'done' | 'refused' | 'unwritable';
 
 /**
  * Completes an instruction that the recorded processor had and this one lacks or would execute otherwise (#UD, #GP):
- * XSAVEC, XRSTOR of a compacted area, XGETBV(1); the whole XSAVE family where components of extended state lie
- * elsewhere here; CPUID where that is so or its results are others here; what the recording kernel answered under
+ * XSAVEC, XRSTOR of a compacted area, XGETBV(1); XGETBV and the whole XSAVE family where components of extended state lie
+ * elsewhere here, or not in the processor; CPUID where that is so or its results are others here; what the recording kernel answered under
  * CR4.UMIP. Anything else, and what would have faulted on the recorded processor too, is left to be the signal that it is.
  */
 export function completeInstruction(core: GuestCore, task: Task, decoder: InstructionDecoder): Completion {
@@ -44,9 +44,7 @@ function complete(
       answerCpuid(machine.config.cpuid, registers);
       return true;
     case Insn.xgetbv:
-      if (registers[2 * Reg.rcx] !== 1 || !vectors.recordsXgetbv1) return false;
-      vectors.xgetbv1(registers);
-      return true;
+      return vectors.xgetbv(registers);
     default:
       if (!isRecorded(vectors, decoder.kind)) return false;
       return decoder.kind === Insn.xrstor
@@ -58,6 +56,7 @@ function complete(
 /** Whether the recorded processor had this instruction of the XSAVE family, and this one has not. */
 export function isRecorded(vectors: VectorState, kind: Insn): boolean {
   switch (kind) {
+    case Insn.xgetbv:
     case Insn.xsave:
       return vectors.differs;
     case Insn.xsaveopt:

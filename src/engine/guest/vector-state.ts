@@ -5,6 +5,7 @@ import { Prot } from '../mm/vma.js';
 import type { Task } from '../task/task.js';
 import type { TraceHeader } from '../trace/records.js';
 import { Insn, type InstructionDecoder } from '../x86/decode.js';
+import { machineLayout } from '../x86/completion.js';
 import { differingVectors } from '../x86/xstate-compare.js';
 import { composeXsave, composeXsavec, composeXsaveopt, type AreaChunk } from '../x86/xsavec.js';
 import { xsaveTraits, type XsaveTraits } from '../x86/xsave-traits.js';
@@ -16,15 +17,17 @@ import {
   readU32,
   readU64,
   resetImage,
+  writeU64,
   xgetbv1,
 } from '../x86/xstate-image.js';
 import {
+  AVX,
   EXTENDED_OFFSET,
   HEADER_OFFSET,
   LEGACY_SIZE,
   componentsDiffer,
+  findComponent,
   findLeaf,
-  hardwareLayout,
   recordedLayout,
   type XstateLayout,
 } from '../x86/xstate-layout.js';
@@ -34,6 +37,7 @@ const LEAF_XSTATE = 0xd;
 const EAX_XSAVEOPT = 1 << 0;
 const EAX_XSAVEC = 1 << 1;
 const EAX_XGETBV1 = 1 << 2;
+const ZMM_HIGH_BIT = 6;
 
 /**
  * The vector state of tasks: between the recorded layout of XSAVE images, the hardware's, and the vCPU's
@@ -42,8 +46,13 @@ const EAX_XGETBV1 = 1 << 2;
 export class VectorState {
   readonly recorded: XstateLayout;
   readonly hardware: XstateLayout;
-  /** Components lie elsewhere than recorded: no instruction of the XSAVE family may reach the processor. */
+  /**
+   * The processor lacks components, or has them elsewhere than recorded: neither XGETBV nor an instruction of the XSAVE
+   * family may reach it.
+   */
   readonly differs: boolean;
+  /** Components that the processor lacks are kept behind those that it has: see native/kvm/completer.h. */
+  private readonly keepsBeside: boolean;
   readonly recordsXsaveopt: boolean;
   readonly recordsXsavec: boolean;
   readonly recordsXgetbv1: boolean;
@@ -57,9 +66,10 @@ export class VectorState {
     header: TraceHeader,
   ) {
     this.recorded = recordedLayout(header.cpuidRecords, header.xcr0);
-    this.hardware = hardwareLayout(machine.hardwareCpuid, this.recorded.xcr0);
+    this.hardware = machineLayout(machine.hardwareCpuid, this.recorded, machine.xcr0);
+    this.keepsBeside = (this.recorded.xcr0 & ~machine.xcr0) !== 0n;
     const features = findLeaf(header.cpuidRecords, LEAF_XSTATE, 1)?.eax ?? 0;
-    this.differs = componentsDiffer(this.recorded, this.hardware);
+    this.differs = this.keepsBeside || componentsDiffer(this.recorded, this.hardware);
     this.recordsXsaveopt = (features & EAX_XSAVEOPT) !== 0;
     this.recordsXsavec = (features & EAX_XSAVEC) !== 0;
     this.recordsXgetbv1 = (features & EAX_XGETBV1) !== 0;
@@ -85,6 +95,7 @@ export class VectorState {
     this.machine.saveXstate();
     const image = reuse ?? new Uint8Array(this.hardware.size);
     image.set(this.machine.context.xstate.subarray(0, this.hardware.size));
+    if (this.keepsBeside) this.markBeside(image);
     return image;
   }
 
@@ -96,7 +107,42 @@ export class VectorState {
   /** Loads a task's image, or the initial state, on the next entry. */
   load(image: Uint8Array | null): void {
     this.machine.context.xstate.set(image ?? this.initial);
+    if (this.keepsBeside) this.loadBeside();
     this.machine.context.requestXrstor();
+  }
+
+  /** XSTATE_BV of what the processor did not save: by content. */
+  private markBeside(image: Uint8Array): void {
+    const inForce = BigInt(this.machine.context.xcr0);
+    let present = readU64(image, HEADER_OFFSET) & inForce;
+    for (const { bit, offset, size } of this.hardware.components) {
+      const mask = 1n << BigInt(bit);
+      if (!(inForce & mask) && !isZeroFilled(image, offset, size)) present |= mask;
+    }
+    writeU64(image, HEADER_OFFSET, present);
+  }
+
+  /**
+   * What the processor does not load: stored as it is, zeros for initial values, and without a bit of XSTATE_BV. With upper
+   * halves of ZMM0 to ZMM15 that are not zero, AVX belongs to it.
+   */
+  private loadBeside(): void {
+    const { context, xcr0 } = this.machine;
+    const { xstate } = context;
+    const present = readU64(xstate, HEADER_OFFSET);
+    const upper = findComponent(this.hardware, ZMM_HIGH_BIT);
+    const isKept = upper !== undefined && !(xcr0 & (1n << BigInt(ZMM_HIGH_BIT)));
+    const isDirty =
+      isKept &&
+      (present & (1n << BigInt(ZMM_HIGH_BIT))) !== 0n &&
+      !isZeroFilled(xstate, upper.offset, upper.size);
+    const inForce = isDirty ? xcr0 & ~AVX : xcr0;
+    for (const { bit, offset, size } of this.hardware.components) {
+      const mask = 1n << BigInt(bit);
+      if (!(inForce & mask) && !(present & mask)) xstate.fill(0, offset, offset + size);
+    }
+    writeU64(xstate, HEADER_OFFSET, present & inForce);
+    context.requestXcr0(Number(inForce & 0xffff_ffffn));
   }
 
   /** Loads a recorded image on the next entry. */
@@ -120,11 +166,14 @@ export class VectorState {
     );
   }
 
-  /** XGETBV with ECX = 1, into eax and edx. */
-  xgetbv1(registers: RegisterWords): void {
-    const value = xgetbv1(this.save(null), this.hardware, this.rules);
+  /** XGETBV, into eax and edx; false for an ECX that the recorded processor had not. */
+  xgetbv(registers: RegisterWords): boolean {
+    const index = registers[2 * Reg.rcx];
+    if (index > 1 || (index === 1 && !this.recordsXgetbv1)) return false;
+    const value = index === 0 ? this.recorded.xcr0 : xgetbv1(this.save(null), this.hardware, this.rules);
     setLow32(registers, Reg.rax, Number(value & 0xffff_ffffn));
     setLow32(registers, Reg.rdx, Number(value >> 32n));
+    return true;
   }
 
   /** XSAVE, XSAVEOPT or XSAVEC to the instruction's operand; false if it faults. */
@@ -173,6 +222,11 @@ export class VectorState {
     const at = decoder.effectiveAddress(registers);
     return at % 64 === 0 ? at : (-1 as Gva);
   }
+}
+
+function isZeroFilled(image: Uint8Array, offset: number, size: number): boolean {
+  for (let at = offset; at < offset + size; at++) if (image[at] !== 0) return false;
+  return true;
 }
 
 /** MXCSR_MASK of an image that the recording kernel saved; undefined in the images that rr makes up for handlers. */

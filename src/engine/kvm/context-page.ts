@@ -12,6 +12,7 @@ const CR3 = ContextOffset.cr3 / 4;
 const DR0 = ContextOffset.dr0 / 4;
 const DR7 = ContextOffset.dr7 / 4;
 const LDT = ContextOffset.ldt / 4;
+const XCR0 = ContextOffset.xcr0 / 4;
 const GDT = ContextOffset.gdt / 4;
 /** Word ranges of `saveStop`: vector to DR6, and the debug registers. */
 const STOP_RANGES = [
@@ -102,6 +103,18 @@ export class ContextPage {
     this.words[REQUESTS] |= ContextRequest.xrstor;
   }
 
+  /** XCR0's lower half, in force from the next entry on. Of use only where instructions are completed. */
+  get xcr0(): number {
+    return this.words[XCR0];
+  }
+
+  /** Sets XCR0's lower half on the next entry, before `xstate` is loaded. */
+  requestXcr0(value: number): void {
+    if (this.words[XCR0] === value) return;
+    this.words[XCR0] = value;
+    this.words[REQUESTS] |= ContextRequest.xcr0;
+  }
+
   /** Loads fs_base and gs_base of `registers` on the next entry. */
   requestFsGsBase(): void {
     this.words[REQUESTS] |= ContextRequest.fsGsBase;
@@ -158,11 +171,11 @@ export class ContextPage {
   }
 
   /**
-   * Forgets requests, for instance those that the processor refused; but not the table and the debug registers, which it
-   * cannot refuse: nobody would ask for them again, as what they should hold is here already.
+   * Forgets requests, for instance those that the processor refused; but not the table, the debug registers and XCR0, which
+   * it cannot refuse: nobody would ask for them again, as what they should hold is here already.
    */
   dropRequests(): void {
-    this.words[REQUESTS] &= ContextRequest.ldt | ContextRequest.debug;
+    this.words[REQUESTS] &= ContextRequest.ldt | ContextRequest.debug | ContextRequest.xcr0;
   }
 
   /** True if one of the breakpoints of `setBreakpoint` is at the address. */

@@ -20,6 +20,27 @@ export interface MsrEntry {
   value: bigint;
 }
 
+/** struct CompletionPayload of native/kvm/control.h. */
+export interface CompletionSettings {
+  /** Feature bits of native/completion/state.h; 0: nothing is completed. */
+  features: number;
+  vendor: CompletionVendor;
+  /** XCR0 of the recording, and what of it the processor has. */
+  components: bigint;
+  xcr0: bigint;
+  /** Of the components in the XSAVE area. */
+  offsets: readonly { bit: number; offset: number }[];
+  protectionKeys: boolean;
+}
+
+/** Whose processor recorded: `Vendor` of native/completion/state.h. */
+export const CompletionVendor = { intel: 0, amd: 1 } as const;
+export type CompletionVendor = (typeof CompletionVendor)[keyof typeof CompletionVendor];
+
+const XSTATE_COMPONENTS = 20;
+const low = (value: bigint): number => Number(value & 0xffff_ffffn);
+const high = (value: bigint): number => Number((value >> 32n) & 0xffff_ffffn);
+
 const CPUID_ENTRY_WORDS = 10;
 const MSR_ENTRY_WORDS = 4;
 const LIST_HEAD_WORDS = 2;
@@ -92,6 +113,23 @@ export class Control {
   initLongMode(cr4: number, cpuNumber: number, apicEnabled: boolean): number {
     this.payload.set([cr4, 0, cpuNumber, apicEnabled ? 1 : 0]);
     return this.execute(Command.initLongMode);
+  }
+
+  /** What is completed in software. EOPNOTSUPP where the service was built without. */
+  setCompletion({ features, vendor, components, xcr0, offsets, protectionKeys }: CompletionSettings): number {
+    const words = new Uint32Array(8 + XSTATE_COMPONENTS);
+    words[0] = features;
+    words.set([low(components), high(components)], 2);
+    words.set([low(xcr0), high(xcr0)], 4);
+    words.set([vendor, protectionKeys ? 1 : 0], 6);
+    for (const { bit, offset } of offsets) if (bit < XSTATE_COMPONENTS) words[8 + bit] = offset;
+    this.payload.set(words);
+    return this.execute(Command.setCompletion);
+  }
+
+  /** Instructions executed in software since the VM was made. */
+  get completed(): number {
+    return Number(this.wide[ControlOffset.completed / 8]);
   }
 
   get exitKind(): number {

@@ -82,6 +82,12 @@ export function findEntry(entries: readonly CpuidEntry[], leaf: number, index = 
   );
 }
 
+/** The XCR0 bits of KVM_GET_SUPPORTED_CPUID. */
+export function supportedXcr0(hardware: readonly CpuidEntry[]): bigint {
+  const leaf = findEntry(hardware, 0xd);
+  return leaf ? (BigInt(leaf.edx >>> 0) << 32n) | BigInt(leaf.eax >>> 0) : 3n;
+}
+
 export type CpuidResult = Pick<CpuidEntry, 'eax' | 'ebx' | 'ecx' | 'edx'>;
 
 const ZERO: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };

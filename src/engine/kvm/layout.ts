@@ -18,6 +18,7 @@ export const ControlOffset = {
   exitRip: 0x60,
   runIoctls: 0x68,
   stubExits: 0x70,
+  completed: 0x78,
   payload: 0x1000,
 } as const;
 
@@ -33,6 +34,7 @@ export const Command = {
   run: 9,
   ping: 10,
   spin: 11,
+  setCompletion: 12,
 } as const;
 export type Command = (typeof Command)[keyof typeof Command];
 
@@ -45,6 +47,7 @@ export const Ring0 = {
   pml4Slot: 511,
   xstate: 0x18000,
   xstateSize: 0x4000,
+  x87: 0x1bc00,
   ldt: 0x20000,
   ldtSize: 0x10000,
   staged: 0x30000,
@@ -66,6 +69,7 @@ export const ContextOffset = {
   stagedLeft: 0x088,
   stagedNext: 0x08c,
   registers: 0x108,
+  xcr0: 0x208,
   gdt: 0x600,
 } as const;
 
@@ -78,6 +82,7 @@ export const ContextRequest = {
   xsave: 0x20,
   clearFip: 0x40,
   ldt: 0x80,
+  xcr0: 0x100,
 } as const;
 
 /** Byte offsets into a staged system call; `registers` in user_regs_struct order, `data` the first write. */

@@ -1,15 +1,18 @@
 import os from 'node:os';
 import { gpa, type Gpa } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
+import { machineLayout, processorXcr0 } from '../x86/completion.js';
 import { WATCHED, type LeftOut } from '../x86/unraised.js';
+import { recordedLayout } from '../x86/xstate-layout.js';
 import type { BranchCounter } from './branch-counter.js';
 import { ContextPage } from './context-page.js';
-import { Control, type CpuidEntry } from './control.js';
+import { Control, type CompletionVendor, type CpuidEntry } from './control.js';
 import {
   Cr4,
   cpuidDifferences,
   cpuidRecords,
   findEntry,
+  supportedXcr0,
   type CpuidDifference,
   type CpuidRecord,
   type UmipAnswers,
@@ -31,6 +34,11 @@ export interface MachineConfig {
   cpuidFaulting: boolean;
   /** Who runs the program answers CPUID from `cpuid`: KVM's own results would differ. Needs `cpuidFaulting`. */
   cpuidInSoftware?: boolean;
+  /**
+   * Whose instructions are executed in software where the processor lacks them: Feature bits of native/completion. State of
+   * `xcr0` that the processor lacks is then kept beside it. Undefined: none.
+   */
+  completion?: { features: number; vendor: CompletionVendor };
   /** What RDPID and LSL of selector 0x7b return. Default 0. */
   cpuNumber?: number;
   /** Which instructions the recording kernel answered where CR4.UMIP forbids them. Default 'nothing'. */
@@ -65,6 +73,8 @@ export class Machine {
   readonly kernelPml4High: number;
   /** What KVM supports (KVM_GET_SUPPORTED_CPUID): its leaf 0xD has the hardware's XSAVE layout. */
   readonly hardwareCpuid: readonly CpuidRecord[];
+  /** The guest's XCR0, at most: of config.xcr0 what the processor has. */
+  readonly xcr0: bigint;
   private readonly computedByKvm: readonly CpuidDifference[];
   private readonly stale: StaleCode | null;
 
@@ -72,13 +82,14 @@ export class Machine {
     readonly transport: VcpuTransport,
     private wanted: MachineConfig,
     private readonly control: Control,
-    made: { hardware: CpuidEntry[]; actual: CpuidEntry[] },
+    made: Made,
   ) {
     this.context = new ContextPage(transport.pool);
     this.staged = new StagedCalls(transport.pool);
     const root = new Uint32Array(transport.pool, Ring0.pml4 + 8 * Ring0.pml4Slot, 2);
     [this.kernelPml4Low, this.kernelPml4High] = root;
     this.hardwareCpuid = cpuidRecords(made.hardware);
+    this.xcr0 = made.xcr0;
     this.computedByKvm = cpuidDifferences(wanted.cpuid, made.actual);
     this.stale = transport.kind === 'emulated' ? new StaleCode(transport.pool) : null;
   }
@@ -109,6 +120,11 @@ export class Machine {
   /** KVM_RUN calls so far; without interruptions one per exit. */
   get runIoctls(): number {
     return this.control.runIoctls;
+  }
+
+  /** Instructions that were executed in software since the VM was made. */
+  get completedInstructions(): number {
+    return this.control.completed;
   }
 
   /** Makes the VM anew, for instance after Exit.Failed. All requests and registers are forgotten. */
@@ -238,17 +254,25 @@ export class Machine {
 const cannot = (message: string, hint?: string): RevenantError =>
   new RevenantError('E_MACHINE_CANNOT', message, hint);
 
-function make(control: Control, config: MachineConfig): { hardware: CpuidEntry[]; actual: CpuidEntry[] } {
+interface Made {
+  hardware: CpuidEntry[];
+  actual: CpuidEntry[];
+  xcr0: bigint;
+}
+
+function make(control: Control, config: MachineConfig): Made {
   createVm(control);
   demand(control.execute(Command.getSupportedCpuid), 'KVM does not tell which CPUID it supports');
   const hardware = control.cpuidList();
-  checkXcr0(config.xcr0, hardware);
+  const xcr0 = config.completion ? processorXcr0(config.xcr0, supportedXcr0(hardware)) : config.xcr0;
+  checkXcr0(xcr0, hardware);
   demand(control.setCpuid(config.cpuid), 'KVM refused the recorded CPUID');
   initialise(control, config);
-  if (config.cr4 & Cr4.OSXSAVE) setXcr0(control, config.xcr0);
+  if (config.cr4 & Cr4.OSXSAVE) setXcr0(control, xcr0);
+  if (config.completion) setCompletion(control, config, hardware, xcr0);
   if (config.cpuidFaulting) setCpuidFaulting(control);
   demand(control.execute(Command.getCpuid2), 'KVM does not tell the CPUID that it was given');
-  return { hardware, actual: control.cpuidList() };
+  return { hardware, actual: control.cpuidList(), xcr0 };
 }
 
 function demand(errno: number, what: string): void {
@@ -268,8 +292,7 @@ export function createVm(control: Control): void {
 
 /** Bits that this processor, kernel or hypervisor below does not have. */
 function checkXcr0(xcr0: bigint, hardware: readonly CpuidEntry[]): void {
-  const leaf = findEntry(hardware, 0xd);
-  const supported = leaf ? (BigInt(leaf.edx >>> 0) << 32n) | BigInt(leaf.eax >>> 0) : 3n;
+  const supported = supportedXcr0(hardware);
   const missing = xcr0 & ~supported;
   if (missing === 0n) return;
   throw cannot(
@@ -287,6 +310,26 @@ function setXcr0(control: Control, xcr0: bigint): void {
     );
   }
   demand(errno, `KVM_SET_XCRS failed for 0x${xcr0.toString(16)}`);
+}
+
+function setCompletion(
+  control: Control,
+  config: MachineConfig,
+  hardware: readonly CpuidEntry[],
+  xcr0: bigint,
+): void {
+  if (!config.completion) return;
+  const recorded = recordedLayout(cpuidRecords(config.cpuid), config.xcr0);
+  const { components: offsets, size } = machineLayout(cpuidRecords(hardware), recorded, xcr0);
+  if (size > Ring0.x87 - Ring0.xstate) throw cannot('The recorded extended state is too large.');
+  const errno = control.setCompletion({
+    ...config.completion,
+    components: config.xcr0,
+    xcr0,
+    offsets,
+    protectionKeys: (config.cr4 & Cr4.PKE) !== 0,
+  });
+  demand(errno, 'Instructions cannot be completed in software');
 }
 
 function initialise(control: Control, config: MachineConfig): void {

@@ -1,5 +1,5 @@
-import { Control, type CpuidEntry } from './control.js';
-import { Cr4, findEntry } from './cpuid.js';
+import { CompletionVendor, Control } from './control.js';
+import { Cr4, findEntry, supportedXcr0 } from './cpuid.js';
 import { Command } from './layout.js';
 import { createVm, type MachineConfig } from './machine.js';
 import type { VcpuTransport } from './transport.js';
@@ -35,8 +35,10 @@ export function nativeConfig(transport: VcpuTransport): MachineConfig {
   return { cpuid, xcr0, cr4, cpuidFaulting: false };
 }
 
-/** The XCR0 bits of KVM_GET_SUPPORTED_CPUID. */
-export function supportedXcr0(hardware: readonly CpuidEntry[]): bigint {
-  const leaf = findEntry(hardware, 0xd);
-  return leaf ? (BigInt(leaf.edx >>> 0) << 32n) | BigInt(leaf.eax >>> 0) : 3n;
+/** Whether the service executes what the processor lacks (set_completion). Precondition: a VM was made. */
+export function completesInstructions(transport: VcpuTransport): boolean {
+  const nothing = { components: 0n, xcr0: 0n, offsets: [], protectionKeys: false };
+  return (
+    new Control(transport).setCompletion({ features: 1, vendor: CompletionVendor.intel, ...nothing }) === 0
+  );
 }

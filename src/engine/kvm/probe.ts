@@ -256,11 +256,17 @@ class Probe {
     }
     const text = (xcr0: bigint): string => `${hex(xcr0)} (${xcr0Names(xcr0).join(', ')})`;
     const seen = this.xcr0Seen === null ? outcome.text : text(this.xcr0Seen);
-    this.find('XCR0 by XGETBV', text(this.machine.config.xcr0), seen);
+    this.find('XCR0 by XGETBV', text(this.xcr0), seen);
+  }
+
+  /** As it was set, where nothing of the recorded one is kept beside the processor. */
+  private get xcr0(): bigint {
+    const { config, xcr0 } = this.machine;
+    return config.completion ? xcr0 : config.xcr0;
   }
 
   private xsaveLayout(): void {
-    const layout = hardwareLayout(this.machine.hardwareCpuid, this.machine.config.xcr0);
+    const layout = hardwareLayout(this.machine.hardwareCpuid, this.xcr0);
     this.findings.push(...checkXsaveLayout(this.guest, layout));
   }
 

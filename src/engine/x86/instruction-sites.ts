@@ -3,7 +3,7 @@
  * another instruction or in data. x86 decoding falls into step: wherever it begins, after a few instructions it meets
  * the program's own. So decoding is begun at every byte of some distance before, and what most of them meet is taken.
  */
-import { InstructionDecoder, Insn, type Insn as InsnKind } from './decode.js';
+import { InstructionDecoder, Insn, isXsaveFamily, type Insn as InsnKind } from './decode.js';
 import { iced } from './iced.js';
 
 /** Bytes before the code that are looked at. Rows of alike instructions can keep decoding out of step for long. */
@@ -60,7 +60,7 @@ export interface Site {
 const decoder = new InstructionDecoder();
 
 /**
- * The instructions of the XSAVE family that programs can execute, whose opcode begins in [from, to).
+ * XGETBV, and the instructions of the XSAVE family that programs can execute, whose opcode begins in [from, to).
  * @param bytes with LEAD_BYTES before `from` and an instruction's length behind `to`, as far as there are any
  */
 export function findXsaveSites(bytes: Uint8Array, from: number, to: number): Site[] {
@@ -73,9 +73,10 @@ export function findXsaveSites(bytes: Uint8Array, from: number, to: number): Sit
   return sites;
 }
 
-/** 0F AE /4, /5, /6 and 0F C7 /4, with an operand in memory: XSAVE, XRSTOR, XSAVEOPT, XSAVEC. */
+/** 0F AE /4, /5, /6 and 0F C7 /4, with an operand in memory: XSAVE, XRSTOR, XSAVEOPT, XSAVEC; 0F 01 D0: XGETBV. */
 function isXsavePattern(bytes: Uint8Array, at: number): boolean {
   const modrm = bytes[at + 2] ?? 0xff;
+  if (bytes[at + 1] === 0x01) return modrm === 0xd0;
   const extension = (modrm >>> 3) & 7;
   if (modrm >= 0xc0) return false;
   return bytes[at + 1] === 0xae
@@ -89,7 +90,9 @@ function siteAt(bytes: Uint8Array, opcode: number): Site | null {
     const start = opcode - prefixes;
     if (start < 0) continue;
     const kind = decoder.decode(bytes, start);
-    if (kind === Insn.other || kind < Insn.xsave || kind === Insn.xsaves || kind === Insn.xrstors) continue;
+    const isWanted =
+      kind === Insn.xgetbv || (isXsaveFamily(kind) && kind !== Insn.xsaves && kind !== Insn.xrstors);
+    if (!isWanted) continue;
     if (decoder.opcodeOffset === opcode && isBoundary(bytes, start)) return { start, opcode, kind };
   }
   return null;

@@ -57,5 +57,9 @@ export const EMULATOR: XsaveTraits = {
 /** The traits of the processor with these CPUID results, or of the emulator that pretends to be it. */
 export function xsaveTraits(records: readonly CpuidLeaf[]): XsaveTraits {
   if ((findLeaf(records, HYPERVISOR_LEAF, 0)?.ebx ?? 0) >>> 0 === TCG) return EMULATOR;
-  return AMD_VENDORS.includes((findLeaf(records, 0, 0)?.ebx ?? 0) >>> 0) ? AMD : INTEL;
+  return isAmd(records) ? AMD : INTEL;
 }
+
+/** AMD's or Hygon's. */
+export const isAmd = (records: readonly CpuidLeaf[]): boolean =>
+  AMD_VENDORS.includes((findLeaf(records, 0, 0)?.ebx ?? 0) >>> 0);

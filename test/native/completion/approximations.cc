@@ -5,15 +5,14 @@
 #include <cstdio>
 #include <vector>
 
+#include <cpuid.h>
+
 namespace revenant::completion_test {
 namespace {
 
-// An instruction and how to describe its results: so many bits of offset in a segment, a line's shift, and
-// the lowest bit of the result that is not always 0.
+// An instruction, and the lowest bit of its results that is not always 0.
 struct Kind {
   std::uint32_t (*execute)(std::uint32_t);
-  int offset_bits;
-  int shift;
   int unit;
   bool exact_at_zero;  // the mantissa 0 is a case of its own
 };
@@ -49,43 +48,76 @@ bool line(const std::vector<std::int64_t>& points, int shift, std::int64_t& base
   return false;
 }
 
-// One table: the biased exponent to measure at, and how many segments.
-bool print_table(const char* name, const Kind& kind, std::uint32_t exponent, unsigned segments) {
-  const auto width = (1u << 23) / segments;
-  const auto step = width >> kind.offset_bits;
-  std::printf("constexpr ApproximationLine %s[] = {\n   ", name);
-  for (unsigned segment = 0; segment < segments; segment++) {
-    std::vector<std::int64_t> points;
-    for (unsigned x = 0; x < 1u << kind.offset_bits; x++) {
-      const std::uint32_t first = exponent << 23 | (segment * width + x * step);
-      const std::uint32_t result = kind.execute(first + 1);
-      for (unsigned i = 1; i < step; i++)
-        if (kind.execute(first + i) != result) return false;
-      const bool special = kind.exact_at_zero && (first & 0x7fffff) == 0;
-      if (!special && kind.execute(first) != result) return false;
-      if ((result & ((1u << kind.unit) - 1)) != 0) return false;
-      points.push_back((static_cast<std::int64_t>(result) - 0x3f000000) >> kind.unit);
-    }
-    std::int64_t base, slope;
-    if (!line(points, kind.shift, base, slope)) return false;
-    std::printf(" {%lld, %lld},%s", static_cast<long long>(base), static_cast<long long>(slope),
-                segment % 6 == 5 && segment + 1 != segments ? "\n   " : "");
+// The results at each mantissa, in units above 1/2; empty where they are not multiples.
+std::vector<std::int64_t> results_of(const Kind& kind, std::uint32_t exponent) {
+  std::vector<std::int64_t> results(1u << 23);
+  for (std::uint32_t mantissa = 0; mantissa < 1u << 23; mantissa++) {
+    const bool special = kind.exact_at_zero && mantissa == 0;
+    const std::uint32_t result = kind.execute(exponent << 23 | (special ? 1 : mantissa));
+    if ((result & ((1u << kind.unit) - 1)) != 0) return {};
+    results[mantissa] = (static_cast<std::int64_t>(result) - 0x3f000000) >> kind.unit;
   }
-  std::printf("\n};\n");
-  return true;
+  return results;
+}
+
+struct Line {
+  std::int64_t base, slope;
+};
+
+// Lines for 2^segment_bits segments of steps that are `step` mantissas wide; empty where there are none.
+std::vector<Line> lines_of(const std::vector<std::int64_t>& results, int segment_bits, int offset_bits,
+                           int shift) {
+  std::vector<Line> lines;
+  for (std::size_t segment = 0; segment < std::size_t{1} << segment_bits; segment++) {
+    std::vector<std::int64_t> points;
+    for (std::size_t x = 0; x < std::size_t{1} << offset_bits; x++)
+      points.push_back(results[(segment << offset_bits | x) << (23 - segment_bits - offset_bits)]);
+    Line found;
+    if (!line(points, shift, found.base, found.slope)) return {};
+    lines.push_back(found);
+  }
+  return lines;
+}
+
+// One table: the fewest segments of straight lines that give all results at a biased exponent.
+bool print_table(const char* vendor, const char* name, const Kind& kind, std::uint32_t exponent) {
+  const std::vector<std::int64_t> results = results_of(kind, exponent);
+  if (results.empty()) return false;
+  int step_bits = 0;
+  const auto steps = [&results](int bits) {
+    for (std::size_t at = 0; at < results.size(); at++)
+      if (results[at] != results[at >> bits << bits]) return false;
+    return true;
+  };
+  while (step_bits < 16 && steps(step_bits + 1)) step_bits++;
+  for (int segment_bits = 4; segment_bits < 23 - step_bits; segment_bits++) {
+    const int offset_bits = 23 - step_bits - segment_bits;
+    for (int shift = 0; shift <= 12; shift++) {
+      const std::vector<Line> lines = lines_of(results, segment_bits, offset_bits, shift);
+      if (lines.empty()) continue;
+      std::printf("constexpr ApproximationLine k%s%sLines[] = {\n", vendor, name);
+      for (const Line& each : lines)
+        std::printf("{%lld, %lld},", static_cast<long long>(each.base), static_cast<long long>(each.slope));
+      std::printf("\n};\nconstexpr Approximation k%s%s = {k%s%sLines, %d, %d, %d, %d};\n", vendor, name,
+                  vendor, name, segment_bits, offset_bits, shift, kind.unit - 7);
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
 
 bool print_approximations() {
-  constexpr Kind reciprocals14 = {reciprocal14, 10, 9, 7, true}, roots14 = {root14, 10, 9, 7, true};
-  constexpr Kind reciprocals = {reciprocal, 4, 6, 11, false}, even_roots = {root, 3, 4, 11, false};
-  constexpr Kind odd_roots = {root, 4, 6, 11, false};
-  return print_table("kZenReciprocal", reciprocals14, 127, 64) &&
-         print_table("kZenRootEven", roots14, 127, 32) && print_table("kZenRootOdd", roots14, 128, 32) &&
-         print_table("kZenShortReciprocal", reciprocals, 127, 256) &&
-         print_table("kZenShortRootEven", even_roots, 127, 512) &&
-         print_table("kZenShortRootOdd", odd_roots, 128, 256);
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  __get_cpuid(0, &eax, &ebx, &ecx, &edx);
+  const char* const vendor = ebx == signature_INTEL_ebx ? "Intel" : "Zen";
+  constexpr Kind reciprocals14 = {reciprocal14, 7, true}, roots14 = {root14, 7, true};
+  constexpr Kind reciprocals = {reciprocal, 11, false}, roots = {root, 11, false};
+  return print_table(vendor, "Reciprocal", reciprocals14, 127) &&
+         print_table(vendor, "RootEven", roots14, 127) && print_table(vendor, "RootOdd", roots14, 128) &&
+         print_table(vendor, "ShortReciprocal", reciprocals, 127) &&
+         print_table(vendor, "ShortRootEven", roots, 127) && print_table(vendor, "ShortRootOdd", roots, 128);
 }
 
 }  // namespace revenant::completion_test

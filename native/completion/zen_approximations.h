@@ -3,19 +3,12 @@
 // same.
 #pragma once
 
-#include <cstdint>
+#include "approximation.h"
 
 namespace revenant::completion {
 
-struct ApproximationLine {
-  std::int32_t base;
-  std::int32_t slope;
-};
-
-// Of 14 bits: with the mantissa's first bits as index and the 10 bits after those as x, (base - slope * x) >>
-// 9 in units of 2^-17 above 1/2. A mantissa of 0 with an exact answer is not on the lines. Instructions on
-// doubles use the same lines, for the first 23 bits of the mantissa. 1 / x for x in (1, 2):
-constexpr ApproximationLine kZenReciprocal[] = {
+// 14 bits: 1 / x for x in (1, 2), and below 1 / sqrt(x) for x in (1, 2) and for x in [2, 4).
+constexpr ApproximationLine kZenReciprocalLines[] = {
     {33552640, 1009}, {32519680, 977}, {31519232, 949}, {30547968, 921}, {29604608, 893}, {28690176, 869},
     {27800320, 843},  {26936832, 821}, {26096128, 797}, {25279488, 777}, {24483840, 755}, {23710208, 735},
     {22957056, 717},  {22223616, 699}, {21508352, 681}, {20810752, 663}, {20131584, 647}, {19468544, 631},
@@ -28,9 +21,9 @@ constexpr ApproximationLine kZenReciprocal[] = {
     {2843648, 299},   {2537216, 293},  {2236928, 289},  {1941248, 285},  {1649920, 279},  {1364736, 275},
     {1083648, 271},   {806656, 267},   {533760, 263},   {264960, 259},
 };
+constexpr Approximation kZenReciprocal = {kZenReciprocalLines, 6, 10, 9, 0};
 
-// 1 / sqrt(x) for x in (1, 2), and for x in [2, 4).
-constexpr ApproximationLine kZenRootEven[] = {
+constexpr ApproximationLine kZenRootEvenLines[] = {
     {33551488, 1001}, {32526464, 955}, {31548032, 915}, {30611712, 877}, {29714176, 841}, {28853120, 807},
     {28026496, 775},  {27232384, 747}, {26467584, 719}, {25731200, 693}, {25021312, 669}, {24336896, 647},
     {23675136, 625},  {23035136, 603}, {22417280, 585}, {21818752, 567}, {21238656, 549}, {20676992, 533},
@@ -38,7 +31,8 @@ constexpr ApproximationLine kZenRootEven[] = {
     {17174400, 437},  {16727424, 425}, {16292608, 415}, {15867648, 403}, {15454080, 393}, {15051520, 385},
     {14657408, 375},  {14273792, 367},
 };
-constexpr ApproximationLine kZenRootOdd[] = {
+constexpr Approximation kZenRootEven = {kZenRootEvenLines, 5, 10, 9, 0};
+constexpr ApproximationLine kZenRootOddLines[] = {
     {13896320, 707}, {13171840, 675}, {12480000, 647}, {11817472, 619}, {11183616, 595}, {10574720, 571},
     {9990272, 549},  {9428096, 527},  {8887936, 509},  {8367488, 491},  {7864960, 473},  {7380608, 457},
     {6912640, 441},  {6460672, 427},  {6023296, 413},  {5600640, 401},  {5190528, 389},  {4792704, 377},
@@ -46,10 +40,10 @@ constexpr ApproximationLine kZenRootOdd[] = {
     {2316544, 309},  {2000512, 301},  {1692544, 293},  {1392384, 285},  {1100416, 279},  {814720, 271},
     {536576, 265},   {264960, 259},
 };
+constexpr Approximation kZenRootOdd = {kZenRootOddLines, 5, 10, 9, 0};
 
-// Of 12 bits: the rest of the mantissa's first 12 bits is x, the unit 2^-13. 1 / x for x in [1, 2), by a
-// shift of 6:
-constexpr ApproximationLine kZenShortReciprocal[] = {
+// 12 bits: the same for x in [1, 2) and [2, 4).
+constexpr ApproximationLine kZenShortReciprocalLines[] = {
     {262062, 119}, {260014, 119}, {258030, 119}, {255982, 119}, {254062, 119}, {252078, 119}, {250094, 119},
     {248174, 119}, {246254, 119}, {244334, 119}, {242414, 119}, {240558, 119}, {238702, 119}, {236846, 119},
     {234990, 119}, {233134, 119}, {231210, 106}, {229418, 106}, {227626, 106}, {225898, 106}, {224106, 106},
@@ -88,9 +82,9 @@ constexpr ApproximationLine kZenShortReciprocal[] = {
     {5797, 33},    {5221, 33},    {4709, 33},    {4197, 33},    {3685, 33},    {3109, 33},    {2597, 33},
     {2085, 33},    {1573, 33},    {1061, 33},    {549, 33},
 };
+constexpr Approximation kZenShortReciprocal = {kZenShortReciprocalLines, 8, 4, 6, 4};
 
-// 1 / sqrt(x) for x in [1, 2), by a shift of 4; and for x in [2, 4), by one of 6.
-constexpr ApproximationLine kZenShortRootEven[] = {
+constexpr ApproximationLine kZenShortRootEvenLines[] = {
     {65520, 14}, {65408, 14}, {65264, 14}, {65152, 14}, {65008, 14}, {64896, 14}, {64768, 14}, {64656, 14},
     {64512, 14}, {64400, 14}, {64256, 14}, {64144, 14}, {64016, 14}, {63904, 14}, {63776, 14}, {63664, 14},
     {63520, 14}, {63408, 14}, {63280, 14}, {63168, 14}, {63040, 14}, {62928, 14}, {62800, 14}, {62688, 14},
@@ -156,7 +150,8 @@ constexpr ApproximationLine kZenShortRootEven[] = {
     {27882, 5},  {27834, 5},  {27786, 5},  {27738, 5},  {27706, 5},  {27658, 5},  {27610, 5},  {27562, 5},
     {27514, 5},  {27466, 5},  {27418, 5},  {27370, 5},  {27338, 5},  {27290, 5},  {27242, 5},  {27194, 5},
 };
-constexpr ApproximationLine kZenShortRootOdd[] = {
+constexpr Approximation kZenShortRootEven = {kZenShortRootEvenLines, 9, 3, 4, 4};
+constexpr ApproximationLine kZenShortRootOddLines[] = {
     {108562, 41}, {107858, 41}, {107154, 41}, {106386, 41}, {105682, 41}, {105042, 41}, {104338, 41},
     {103634, 41}, {102930, 41}, {102226, 41}, {101586, 41}, {100882, 41}, {100178, 41}, {99538, 41},
     {98834, 41},  {98194, 41},  {97526, 41},  {96886, 41},  {96246, 41},  {95542, 41},  {94902, 41},
@@ -195,5 +190,6 @@ constexpr ApproximationLine kZenShortRootOdd[] = {
     {2895, 15},   {2639, 15},   {2319, 15},   {2063, 15},   {1807, 15},   {1551, 15},   {1295, 15},
     {1039, 15},   {783, 15},    {527, 15},    {271, 15},
 };
+constexpr Approximation kZenShortRootOdd = {kZenShortRootOddLines, 8, 4, 6, 4};
 
 }  // namespace revenant::completion

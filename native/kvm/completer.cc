@@ -1,0 +1,263 @@
+#include "completer.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "../completion/state.h"
+#include "guest_pages.h"
+#include "ring0/layout.h"
+
+namespace revenant {
+namespace {
+
+constexpr unsigned kSse = 1, kAvx = 2, kOpmask = 5, kZmmHigh = 6, kHighZmm = 7, kPkru = 9;
+constexpr std::uint32_t kMxcsr = 24, kXmm = 160, kHeader = 512, kExtended = 576;
+constexpr std::uint32_t kSizes[kXstateComponents] = {0, 0, 256, 0, 0, 64, 512, 1024, 0, 8};
+
+#ifdef REVENANT_COMPLETION
+
+constexpr std::uint64_t kTrapFlag = 1 << 8, kResumeFlag = 1 << 16;
+constexpr std::uint64_t kDr6Nothing = 0xffff0ff0, kDr6Step = 1 << 14;
+constexpr unsigned kMaxLength = 15;
+// Instructions executed in one visit, before somebody looks at the clock.
+constexpr unsigned kMaxVisit = 2000;
+constexpr std::uint32_t kUndefined = 6, kDebug = 1, kStackFault = 12, kProtection = 13, kPageFault = 14,
+                        kFloat = 19;
+
+constexpr std::uint64_t bit(unsigned component) { return 1ull << component; }
+
+std::uint64_t get64(const char* at) {
+  std::uint64_t value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+void put64(char* at, std::uint64_t value) { std::memcpy(at, &value, sizeof value); }
+void put32(char* at, std::uint32_t value) { std::memcpy(at, &value, sizeof value); }
+
+// Slots of the context page for the registers in the order of encodings.
+constexpr unsigned kSlots[16] = {REG_RAX, REG_RCX, 12, 5, REG_RSP, 4, 13, 14, 9, 8, 7, REG_R11, 3, 2, 1, 0};
+
+// The state between the pool and `completion::State`.
+class Registers {
+ public:
+  Registers(const CompletionPayload& layout, char* pool)
+      : layout_(layout), context_(pool + R0_CONTEXT), area_(pool + R0_XSTATE) {}
+
+  void load(completion::State& state) {
+    xcr0_ = get64(context_ + CTX_XCR0);
+    present_ = get64(area_ + kHeader);
+    for (unsigned i = 0; i < 16; i++) state.gpr[i] = get64(slot(kSlots[i]));
+    state.rip = get64(slot(REG_RIP));
+    state.rflags = get64(slot(REG_EFLAGS));
+    state.fs_base = get64(slot(REG_FS_BASE));
+    state.gs_base = get64(slot(REG_GS_BASE));
+    std::memcpy(&state.mxcsr, area_ + kMxcsr, sizeof state.mxcsr);
+    state.vendor = static_cast<completion::Vendor>(layout_.vendor);
+    state.features = layout_.features;
+    const char* const low = (present_ & bit(kSse)) != 0 ? area_ + kXmm : nullptr;
+    const char *const middle = stored(kAvx), *const high = stored(kZmmHigh);
+    for (unsigned i = 0; i < 16; i++) {
+      part(state.zmm[i], low, 16, i);
+      part(state.zmm[i] + 16, middle, 16, i);
+      part(state.zmm[i] + 32, high, 32, i);
+    }
+    part(state.zmm[16], stored(kHighZmm), 1024, 0);
+    part(state.k, stored(kOpmask), 64, 0);
+    before_ = state;
+  }
+
+  void store(const completion::State& state) {
+    for (unsigned i = 0; i < 16; i++) put64(slot(kSlots[i]), state.gpr[i]);
+    put64(slot(REG_RIP), state.rip);
+    put64(slot(REG_EFLAGS), state.rflags);
+    const bool upper = dirty(state);
+    const std::uint64_t wanted = upper && !has(kZmmHigh) ? layout_.xcr0 & ~bit(kAvx) : layout_.xcr0;
+    const bool moves = ((wanted ^ xcr0_) & bit(kAvx)) != 0;
+    bool restore = moves && (wanted & bit(kAvx)) != 0;
+    xcr0_ = wanted;
+    put64(context_ + CTX_XCR0, wanted);
+    if (state.mxcsr != before_.mxcsr) {
+      std::memcpy(area_ + kMxcsr, &state.mxcsr, sizeof state.mxcsr);
+      restore = true;
+    }
+    bool low = false, middle = moves, high = false;
+    for (unsigned i = 0; i < 16; i++) {
+      low |= differ(state.zmm[i], before_.zmm[i], 16);
+      middle |= differ(state.zmm[i] + 16, before_.zmm[i] + 16, 16);
+      high |= differ(state.zmm[i] + 32, before_.zmm[i] + 32, 32);
+    }
+    if (low) {
+      for (unsigned i = 0; i < 16; i++) std::memcpy(area_ + kXmm + 16 * i, state.zmm[i], 16);
+      present_ |= bit(kSse);
+      restore = true;
+    }
+    if (middle) restore |= put(kAvx, state.zmm[0] + 16, 16, 64);
+    if (high) restore |= put(kZmmHigh, state.zmm[0] + 32, 32, 64);
+    if (differ(state.zmm[16], before_.zmm[16], 1024)) restore |= put(kHighZmm, state.zmm[16], 1024, 0);
+    if (differ(state.k, before_.k, 64))
+      restore |= put(kOpmask, reinterpret_cast<const std::uint8_t*>(state.k), 64, 0);
+    // XRSTOR refuses bits that XCR0 has not.
+    present_ &= xcr0_;
+    put64(area_ + kHeader, present_);
+    if (!restore) return;
+    std::uint32_t requests;
+    std::memcpy(&requests, context_ + CTX_REQUESTS, sizeof requests);
+    requests |= CTX_REQUEST_XRSTOR;
+    put32(context_ + CTX_REQUESTS, requests);
+  }
+
+  std::uint32_t pkru() const {
+    if (layout_.protection_keys == 0 || !has(kPkru) || (present_ & bit(kPkru)) == 0) return 0;
+    std::uint32_t value;
+    std::memcpy(&value, area_ + layout_.offsets[kPkru], sizeof value);
+    return value;
+  }
+
+ private:
+  char* slot(unsigned number) { return context_ + CTX_REGISTER(number); }
+  // Whether the processor has the component itself, at this time.
+  bool has(unsigned component) const { return (xcr0_ & bit(component)) != 0; }
+
+  // Where the component's value is, or null for zeros.
+  char* stored(unsigned component) const {
+    if (layout_.offsets[component] == 0 || (layout_.components & bit(component)) == 0) return nullptr;
+    if (has(component) && (present_ & bit(component)) == 0) return nullptr;
+    return area_ + layout_.offsets[component];
+  }
+
+  static void part(void* to, const char* from, unsigned size, unsigned index) {
+    if (from != nullptr)
+      std::memcpy(to, from + size * index, size);
+    else
+      std::memset(to, 0, size);
+  }
+
+  static bool differ(const void* a, const void* b, unsigned size) { return std::memcmp(a, b, size) != 0; }
+
+  static bool dirty(const completion::State& state) {
+    std::uint64_t any = 0;
+    for (const auto& zmm : state.zmm) {
+      if (&zmm == state.zmm + 16) break;
+      for (unsigned at = 32; at < 64; at += 8) any |= get64(reinterpret_cast<const char*>(zmm) + at);
+    }
+    return any != 0;
+  }
+
+  // Stores a component of registers of `size` bytes, `stride` from one to the next (0: one register). Returns
+  // whether the processor has to load it.
+  bool put(unsigned component, const std::uint8_t* from, unsigned size, unsigned stride) {
+    if (layout_.offsets[component] == 0 || (layout_.components & bit(component)) == 0) return false;
+    char* const to = area_ + layout_.offsets[component];
+    const unsigned count = stride == 0 ? 1 : 16;
+    for (unsigned i = 0; i < count; i++) std::memcpy(to + size * i, from + stride * i, size);
+    if (!has(component)) return false;
+    std::uint8_t any = 0;
+    for (unsigned i = 0; i < size * count; i++) any |= static_cast<std::uint8_t>(to[i]);
+    present_ = any != 0 ? present_ | bit(component) : present_ & ~bit(component);
+    return true;
+  }
+
+  const CompletionPayload& layout_;
+  char* const context_;
+  char* const area_;
+  completion::State before_;
+  std::uint64_t xcr0_ = 0;
+  std::uint64_t present_ = 0;
+};
+
+// Whether the bytes may begin an instruction that a visit goes on with: EVEX or VEX, behind segment and
+// address size prefixes.
+bool goes_on(const std::uint8_t* bytes, unsigned count) {
+  for (unsigned i = 0; i < count; i++) {
+    const std::uint8_t byte = bytes[i];
+    if (byte == 0x62 || byte == 0xc4 || byte == 0xc5) return true;
+    if (byte != 0x64 && byte != 0x65 && byte != 0x67) return false;
+  }
+  return false;
+}
+
+#endif
+
+}  // namespace
+
+int Completer::configure(const CompletionPayload& payload) {
+  payload_ = {};
+#ifdef REVENANT_COMPLETION
+  for (unsigned i = 0; i < kXstateComponents; i++) {
+    const std::uint32_t at = payload.offsets[i];
+    if (at != 0 && (at < kExtended || at + kSizes[i] > R0_X87 - R0_XSTATE)) return -EINVAL;
+  }
+  payload_ = payload;
+  return 0;
+#else
+  return payload.features == 0 ? 0 : -EOPNOTSUPP;
+#endif
+}
+
+#ifdef REVENANT_COMPLETION
+
+bool Completer::visit(void* pool, std::uint64_t pool_bytes, std::uint64_t& completed) const {
+  char* const base = static_cast<char*>(pool);
+  char* const context = base + R0_CONTEXT;
+  if (get64(context + CTX_REGISTER(REG_CS)) != SEL_USER_CS) return false;
+  Registers registers(payload_, base);
+  completion::State state;
+  registers.load(state);
+  GuestPages pages(base, pool_bytes, context, registers.pkru());
+  const std::uint64_t resume_flag = state.rflags & kResumeFlag;
+  const auto leave = [&](std::uint32_t vector, std::uint64_t error_code, std::uint64_t address) {
+    registers.store(state);
+    put32(context + CTX_VECTOR, vector);
+    put64(context + CTX_ERROR_CODE, error_code);
+    put64(context + CTX_CR2, address);
+    return false;
+  };
+  for (unsigned done = 0; done < kMaxVisit; done++) {
+    std::uint8_t bytes[kMaxLength];
+    const unsigned count = pages.fetch(state.rip, bytes, kMaxLength);
+    if (!goes_on(bytes, count) || (done != 0 && pages.stops_at(state.rip))) {
+      if (done == 0) return false;
+      break;
+    }
+    pages.take_hits();
+    const completion::Outcome outcome = completion::execute(state, pages, bytes, count);
+    // Faults find the flag as the processor leaves it for them.
+    if (outcome.verdict != completion::Verdict::kDone && done != 0) state.rflags |= resume_flag;
+    switch (outcome.verdict) {
+      case completion::Verdict::kDone:
+        break;
+      case completion::Verdict::kNotMine:
+      case completion::Verdict::kUndefined:
+        if (done == 0) return false;
+        state.rflags &= ~kResumeFlag;
+        registers.store(state);
+        return true;
+      case completion::Verdict::kPageFault:
+        return leave(kPageFault, pages.error_code(), outcome.fault.address);
+      case completion::Verdict::kGeneralProtection:
+        return leave(kProtection, 0, 0);
+      case completion::Verdict::kStackFault:
+        return leave(kStackFault, 0, 0);
+      case completion::Verdict::kFloatException:
+        return leave(kFloat, 0, 0);
+    }
+    completed++;
+    state.rflags &= ~kResumeFlag;
+    const std::uint32_t hits = pages.take_hits();
+    const bool step = (state.rflags & kTrapFlag) != 0;
+    if (hits == 0 && !step) continue;
+    put64(context + CTX_DR6, kDr6Nothing | hits | (step ? kDr6Step : 0));
+    return leave(kDebug, 0, get64(context + CTX_CR2));
+  }
+  registers.store(state);
+  return true;
+}
+
+#else
+
+bool Completer::visit(void*, std::uint64_t, std::uint64_t&) const { return false; }
+
+#endif
+
+}  // namespace revenant

@@ -1,0 +1,154 @@
+#include "guest_pages.h"
+
+#include <cstring>
+
+#include "ring0/layout.h"
+
+namespace revenant {
+namespace {
+
+constexpr std::uint64_t kPresent = 1, kWritable = 2, kUser = 4, kLarge = 0x80, kNoExecute = 1ull << 63;
+constexpr std::uint64_t kFrame = 0x000ffffffffff000;
+constexpr unsigned kPageBits = 12, kPageSize = 1 << kPageBits;
+
+std::uint64_t word(const char* at) {
+  std::uint64_t value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+GuestPages::GuestPages(char* pool, std::uint64_t pool_bytes, const char* context, std::uint32_t pkru)
+    : pool_(pool),
+      pool_bytes_(pool_bytes),
+      pkru_(pkru),
+      cr3_(word(context + CTX_CR3)),
+      dr7_(word(context + CTX_DR7)) {
+  for (unsigned i = 0; i < 4; i++) breakpoints_[i] = word(context + CTX_DR0 + 8 * i);
+}
+
+char* GuestPages::page(std::uint64_t address, Access access) {
+  Found& found = found_[static_cast<unsigned>(access)];
+  const std::uint64_t wanted = address >> kPageBits;
+  if (found.page == wanted) return found.at;
+  char* const at = walk(address, access);
+  if (at != nullptr) found = {wanted, at};
+  return at;
+}
+
+// SDM vol. 3, 4.5 and 4.6. Null: error_code_ says why.
+char* GuestPages::walk(std::uint64_t address, Access access) {
+  error_code_ = kFaultUser;
+  if (access == Access::write) error_code_ |= kFaultWrite;
+  if (access == Access::fetch) error_code_ |= kFaultFetch;
+  std::uint64_t rights = kWritable | kUser, no_execute = 0, entry = cr3_;
+  unsigned shift = 48;
+  do {
+    shift -= 9;
+    const std::uint64_t at = (entry & kFrame) + 8 * (address >> shift & 511);
+    if (at > pool_bytes_ - 8) return nullptr;
+    entry = word(pool_ + at);
+    if ((entry & kPresent) == 0) return nullptr;
+    rights &= entry;
+    no_execute |= entry & kNoExecute;
+  } while (shift > kPageBits && (shift > 30 || (entry & kLarge) == 0));
+  error_code_ |= kFaultPresent;
+  if ((rights & kUser) == 0 || (access == Access::write && (rights & kWritable) == 0) ||
+      (access == Access::fetch && no_execute != 0))
+    return nullptr;
+  if (pkru_ != 0 && access != Access::fetch) {
+    const std::uint32_t key = pkru_ >> (2 * (entry >> 59 & 15));
+    if ((key & 1) != 0 || ((key & 2) != 0 && access == Access::write)) {
+      error_code_ |= kFaultKey;
+      return nullptr;
+    }
+  }
+  const std::uint64_t inside = (1ull << shift) - kPageSize;
+  const std::uint64_t frame = (entry & kFrame & ~inside) + (address & inside);
+  return frame <= pool_bytes_ - kPageSize ? pool_ + frame : nullptr;
+}
+
+// Calls each(page's bytes, offset in the operand, how many) after all pages were found accessible.
+template <class Each>
+bool GuestPages::each_page(std::uint64_t address, unsigned size, Access access,
+                           completion::MemoryFault& fault, Each each) {
+  const unsigned in_page = static_cast<unsigned>(address) & (kPageSize - 1);
+  const unsigned first = size < kPageSize - in_page ? size : kPageSize - in_page;
+  char* const low = page(address, access);
+  if (low == nullptr) {
+    fault = {address, access == Access::write};
+    return false;
+  }
+  if (first < size) {
+    char* const high = page(address + first, access);
+    if (high == nullptr) {
+      fault = {address + first, access == Access::write};
+      return false;
+    }
+    each(high, first, size - first);
+  }
+  each(low + in_page, 0u, first);
+  return true;
+}
+
+bool GuestPages::read(std::uint64_t address, void* to, unsigned size, completion::MemoryFault& fault) {
+  note(address, size, false);
+  return each_page(address, size, Access::read, fault, [to](const char* from, unsigned at, unsigned count) {
+    std::memcpy(static_cast<char*>(to) + at, from, count);
+  });
+}
+
+bool GuestPages::write(std::uint64_t address, const void* from, unsigned size,
+                       completion::MemoryFault& fault) {
+  note(address, size, true);
+  return each_page(address, size, Access::write, fault, [from](char* to, unsigned at, unsigned count) {
+    std::memcpy(to, static_cast<const char*>(from) + at, count);
+  });
+}
+
+bool GuestPages::writable(std::uint64_t address, unsigned size, completion::MemoryFault& fault) {
+  return each_page(address, size, Access::write, fault, [](char*, unsigned, unsigned) {});
+}
+
+unsigned GuestPages::fetch(std::uint64_t address, std::uint8_t* to, unsigned size) {
+  unsigned done = 0;
+  while (done < size) {
+    const char* const from = page(address + done, Access::fetch);
+    if (from == nullptr) break;
+    const unsigned in_page = static_cast<unsigned>(address + done) & (kPageSize - 1);
+    const unsigned count = size - done < kPageSize - in_page ? size - done : kPageSize - in_page;
+    std::memcpy(to + done, from + in_page, count);
+    done += count;
+  }
+  return done;
+}
+
+// SDM vol. 3, 17.2.4: the kind of breakpoint n in bits 16 + 4n, its length in bits 18 + 4n of DR7.
+void GuestPages::note(std::uint64_t address, unsigned size, bool write) {
+  if ((dr7_ & 0xff) == 0) return;
+  constexpr unsigned kLengths[4] = {1, 2, 8, 4};
+  for (unsigned i = 0; i < 4; i++) {
+    const auto kind = static_cast<unsigned>(dr7_ >> (16 + 4 * i) & 3);
+    if ((dr7_ >> (2 * i) & 3) == 0 || (kind != 3 && (kind != 1 || !write))) continue;
+    const unsigned length = kLengths[dr7_ >> (18 + 4 * i) & 3];
+    const std::uint64_t start = breakpoints_[i] & ~std::uint64_t{length - 1};
+    if (start < address + size && address < start + length) hits_ |= 1u << i;
+  }
+}
+
+std::uint32_t GuestPages::take_hits() {
+  const std::uint32_t hits = hits_;
+  hits_ = 0;
+  return hits;
+}
+
+bool GuestPages::stops_at(std::uint64_t address) const {
+  for (unsigned i = 0; i < 4; i++) {
+    const bool armed = (dr7_ >> (2 * i) & 3) != 0 && (dr7_ >> (16 + 4 * i) & 3) == 0;
+    if (armed && breakpoints_[i] == address) return true;
+  }
+  return false;
+}
+
+}  // namespace revenant

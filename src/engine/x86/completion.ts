@@ -1,0 +1,104 @@
+/**
+ * What can be executed in software where the processor lacks it (native/completion), and which state the processor may lack
+ * for that: it is kept beside the vCPU.
+ */
+import {
+  findLeaf,
+  hardwareLayout,
+  type CpuidLeaf,
+  type XstateComponent,
+  type XstateLayout,
+} from './xstate-layout.js';
+
+type Register = 'eax' | 'ebx' | 'ecx' | 'edx';
+
+/** Groups of instructions by the bit of CPUID that announces them, in the order of native/completion/state.h, `Feature`. */
+const FEATURES: readonly [name: string, leaf: number, subleaf: number, register: Register, bit: number][] = [
+  ['AVX512F', 7, 0, 'ebx', 16],
+  ['AVX512CD', 7, 0, 'ebx', 28],
+  ['AVX512BW', 7, 0, 'ebx', 30],
+  ['AVX512DQ', 7, 0, 'ebx', 17],
+  ['AVX512VL', 7, 0, 'ebx', 31],
+  ['AVX512IFMA', 7, 0, 'ebx', 21],
+  ['AVX512VBMI', 7, 0, 'ecx', 1],
+  ['AVX512VBMI2', 7, 0, 'ecx', 6],
+  ['AVX512VNNI', 7, 0, 'ecx', 11],
+  ['AVX512BITALG', 7, 0, 'ecx', 12],
+  ['AVX512VPOPCNTDQ', 7, 0, 'ecx', 14],
+  ['AVX512BF16', 7, 1, 'eax', 5],
+  ['AVX512FP16', 7, 0, 'edx', 23],
+  ['AVX512VP2INTERSECT', 7, 0, 'edx', 8],
+  ['GFNI', 7, 0, 'ecx', 8],
+  ['VAES', 7, 0, 'ecx', 9],
+  ['VPCLMULQDQ', 7, 0, 'ecx', 10],
+  ['AVX', 1, 0, 'ecx', 28],
+  ['AVX2', 7, 0, 'ebx', 5],
+  ['FMA', 1, 0, 'ecx', 12],
+  ['F16C', 1, 0, 'ecx', 29],
+  ['BMI1', 7, 0, 'ebx', 3],
+  ['BMI2', 7, 0, 'ebx', 8],
+  ['AES', 1, 0, 'ecx', 25],
+  ['PCLMULQDQ', 1, 0, 'ecx', 1],
+];
+
+/** Announced, but of no use to those that the library does not execute a single form of. */
+const NOT_EXECUTED: ReadonlySet<string> = new Set(['AVX512FP16', 'AVX512VP2INTERSECT']);
+/** Groups of which other encodings, without VEX and EVEX, are not executed. */
+const IN_PART: ReadonlySet<string> = new Set(['GFNI', 'AES', 'PCLMULQDQ']);
+
+/** Names of the groups of which all can be executed in software. */
+export const COMPLETED_FEATURES: ReadonlySet<string> = new Set(
+  FEATURES.map(([name]) => name).filter((name) => !NOT_EXECUTED.has(name) && !IN_PART.has(name)),
+);
+
+const AVX_STATE = 1n << 2n;
+/** opmask, ZMM_Hi256 and Hi16_ZMM: XCR0 has all or none. */
+const AVX512_STATE = 0xe0n;
+const AVX512_FEATURES = 14;
+const YMM_FEATURES: ReadonlySet<string> = new Set(['AVX', 'AVX2', 'FMA', 'F16C']);
+
+/** Components of XCR0 that the processor may lack. */
+export const COMPLETED_STATE = AVX_STATE | AVX512_STATE;
+
+/** Feature bits (state.h) of what these CPUID results announce and `xcr0` permits. */
+export function completionFeatures(records: readonly CpuidLeaf[], xcr0: bigint): number {
+  return FEATURES.reduce((set, [name, leaf, subleaf, register, bit], index) => {
+    const has = ((findLeaf(records, leaf, subleaf)?.[register] ?? 0) >>> bit) & 1;
+    const state = index < AVX512_FEATURES ? AVX512_STATE : YMM_FEATURES.has(name) ? AVX_STATE : 0n;
+    return has && (xcr0 & state) === state ? set | (1 << index) : set;
+  }, 0);
+}
+
+/** The XCR0 that a processor which has `supported` gets for a recording: what is left is kept beside it. */
+export function processorXcr0(recorded: bigint, supported: bigint): bigint {
+  let xcr0 = recorded;
+  const missing = recorded & ~supported & COMPLETED_STATE;
+  if (missing !== 0n) xcr0 &= ~AVX512_STATE;
+  if (missing & AVX_STATE) xcr0 &= ~AVX_STATE;
+  return xcr0;
+}
+
+const ALIGNMENT = 64;
+
+/**
+ * Where a machine has the components of a recording: the processor's own, whose XCR0 is `xcr0`, as it has them, the others
+ * behind them.
+ * @throws RevenantError E_MACHINE_CANNOT when a component of `xcr0` is not enumerated.
+ */
+export function machineLayout(
+  records: readonly CpuidLeaf[],
+  recorded: XstateLayout,
+  xcr0: bigint,
+): XstateLayout {
+  const own = hardwareLayout(records, xcr0 & recorded.xcr0);
+  let end = own.size;
+  const beside: XstateComponent[] = [];
+  for (const component of recorded.components) {
+    if (own.components.some(({ bit }) => bit === component.bit)) continue;
+    const offset = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
+    beside.push({ ...component, offset });
+    end = offset + component.size;
+  }
+  const components = [...own.components, ...beside].sort((a, b) => a.bit - b.bit);
+  return { xcr0: recorded.xcr0, size: end, components };
+}
