@@ -72,7 +72,7 @@ const table = {
   'cli/ci': 'engine/base machine cli jobs/{model,report,run,cache,store,queue}',
   'cli/commands':
     'engine/{base,trace,x86,kvm,replay,persist} diversion/{base,call} machine recording debugger expressions cli jobs/{model,manifest,report,run,cache,store,queue} cli/ci',
-  'cli/options': 'engine/base machine cli cli/{ci,commands}',
+  'cli/options': 'engine/base machine recording cli cli/{ci,commands}',
   'cli/main.ts': 'engine/base machine recording cli cli/{commands,options}',
   bench:
     'engine/{base,trace,target.ts,replay,travel,persist} engine/replay/{state,ticks} machine recording cli',

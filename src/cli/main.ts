@@ -26,7 +26,7 @@ import { processIo } from './output.js';
 import { addManual } from './manual/command.js';
 import { type CommandFacts, describe } from './manual/describe.js';
 import { namesTrace, traceArgument } from './trace-argument.js';
-import { memoryOption, stallLimitOption, traceOptions } from './options/trace.js';
+import { memoryOption, stallLimitOption, ticksOption, traceOptions } from './options/trace.js';
 
 interface Global {
   verbose: boolean;
@@ -103,6 +103,7 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
       )
       .addOption(stallLimitOption())
       .option('--verify-ticks', "count every tick exactly (slow), and compare each frame's")
+      .addOption(ticksOption())
       .option('--all', 'replay every trace below the folders and compare with the expected results')
       .option(
         '--only <pattern>',

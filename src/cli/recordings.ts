@@ -1,6 +1,7 @@
 /** Shared by commands that open recordings. */
 import type { Place } from '../recording/place.js';
 import type { RecordingOptions } from '../recording/open.js';
+import type { TicksOption } from '../recording/ticks-options.js';
 import { cacheFolder } from './cache-folder.js';
 import type { CommandIo } from './output.js';
 import { printable } from './printable.js';
@@ -13,6 +14,8 @@ export interface ReplayCommandOptions extends Omit<RecordingOptions, 'cache' | '
   readonly stallLimit: number;
   readonly goto?: Place;
   readonly verifyTicks?: boolean;
+  /** How the program runs to its events. */
+  readonly ticks?: TicksOption;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }

@@ -4,6 +4,7 @@ import type { Logger } from '../engine/base/log.js';
 import type { CheckpointFiles } from '../engine/persist/archive.js';
 import type { Position } from '../engine/replay/state/position.js';
 import { tickStrategyFor } from '../engine/replay/ticks/choose.js';
+import type { TicksOption } from './ticks-options.js';
 import type { ReplayStats } from '../engine/replay/session.js';
 import { ReplaySession } from '../engine/replay/session.js';
 import type { TraceReader } from '../engine/trace/reader.js';
@@ -28,6 +29,8 @@ export interface RunOptions {
   until: number;
   /** Count every tick and compare each frame's. */
   verifyTicks?: boolean;
+  /** How the program runs to its events; by default as the machine can. */
+  ticks?: TicksOption;
   /** Checkpoints on the way to `until`. */
   archive?: (session: ReplaySession) => CheckpointFiles;
   /** Called when the machine was lost and another is leased. */
@@ -104,7 +107,7 @@ async function runOnce(options: RunOptions): Promise<RunResult> {
       memoryLimitBytes: machine.memoryLimitBytes,
       stallLimitMicros: options.stallLimit * 1e6,
       verifyTicks: options.verifyTicks,
-      tickStrategy: tickStrategyFor(machine.attestation, Boolean(options.verifyTicks)),
+      tickStrategy: tickStrategyFor(machine.attestation, Boolean(options.verifyTicks), options.ticks),
     });
     result.startFrame = options.archive?.(session).goTowards(options.until) ?? 0;
     if (result.startFrame > 0) options.onJump?.(result.startFrame);

@@ -23,11 +23,9 @@ const unsupported: Record<string, string> = {
   'x86-32': 'E_UNSUPPORTED',
 };
 
-/** What takes minutes without a counter or with an exit for each page. */
+/** What takes minutes with an exit for each page. */
 const tooSlow: Record<string, string> = {
-  compute: 'events in hot loops are found by one exit for each passage',
   'memory/big1000': 'a gigabyte is filled by one exit for each page',
-  'rr-tests/rr-test-async_usr1': 'events in hot loops are found by one exit for each passage',
 };
 
 interface Outcome {

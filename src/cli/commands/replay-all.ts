@@ -105,6 +105,7 @@ async function replayOne(folder: string, context: Context): Promise<Outcome> {
       stallLimit: options.stallLimit,
       until: Infinity,
       verifyTicks: options.verifyTicks,
+      ticks: options.ticks,
       now: () => io.now(),
       onLost: (text) => progress.note(text),
       onTurn: (session, seconds) =>

@@ -51,6 +51,7 @@ export async function replayCommand(
         ),
       onLost: (text) => progress.note(text),
       verifyTicks: options.verifyTicks,
+      ticks: options.ticks,
       now: () => io.now(),
       onTurn: (session, seconds) => progress.update(() => progressText(session, seconds)),
     });

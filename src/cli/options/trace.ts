@@ -1,5 +1,6 @@
 /** Options of all commands that replay. */
 import { Option, type Command } from 'commander';
+import { TICKS_OPTIONS } from '../../recording/ticks-options.js';
 import { parseSeconds, parseSize } from './args.js';
 
 export const memoryOption = (): Option =>
@@ -9,6 +10,9 @@ export const stallLimitOption = (): Option =>
   new Option('--stall-limit <seconds>', 'time limit in the guest without reaching the next frame')
     .argParser(parseSeconds)
     .default(60);
+
+export const ticksOption = (): Option =>
+  new Option('--ticks <strategy>', 'how to find asynchronous events').choices(TICKS_OPTIONS);
 
 /** Options for opening a trace. */
 export function traceOptions(command: Command): Command {

@@ -1,10 +1,11 @@
-import { PAGE_SIZE, USER_END, hex, pageFloor, type Gpa, type Gva } from '../base/address.js';
+import { PAGE_SIZE, USER_END, pageFloor, type Gpa, type Gva } from '../base/address.js';
 import { PageFault } from '../x86/constants.js';
-import { RevenantError } from '../base/errors.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import { PageTables, Pte, type ShownPage } from '../kvm/page-tables.js';
 import { SharedObject, releaseShared, retainShared } from './backing.js';
 import { pagesAround, readsZeros } from './fault-around.js';
+import { BesideMappings, type CodeKeeper } from './beside-mappings.js';
+import { isAllowed, unmapped } from './access.js';
 import { HiddenCode } from './hidden-code.js';
 import { clip, isShared, pageIndex, Prot, STUBS_NAME, type Vma } from './vma.js';
 import { VmaSet } from './vma-set.js';
@@ -41,6 +42,9 @@ export class AddressSpace {
   private dontFork = new VmaSet();
 
   private readonly hidden: HiddenCode | null;
+  /** Not inherited by forks, and neither is what lies beside mappings. */
+  codeKeeper: CodeKeeper | null = null;
+  readonly beside: BesideMappings;
 
   /** @param hidesCode instructions of the XSAVE family are to raise #UD: see HiddenCode */
   constructor(
@@ -49,6 +53,7 @@ export class AddressSpace {
     hidesCode = false,
   ) {
     this.tables = new PageTables(memory, kernel.low, kernel.high);
+    this.beside = new BesideMappings(this, memory, this.tables);
     this.hidden = hidesCode ? new HiddenCode(memory) : null;
   }
 
@@ -61,6 +66,7 @@ export class AddressSpace {
   map(vma: Vma): void {
     // Before the unmapping: what goes may be the object's own last mapping.
     retainShared(vma);
+    this.codeKeeper?.changes(vma.start, vma.end);
     this.unmap(vma.start, vma.end);
     this.vmas.insert(vma);
     if (vma.name === STUBS_NAME) this.patches++;
@@ -82,6 +88,7 @@ export class AddressSpace {
 
   /** mprotect: page-table entries of resident pages follow at once. */
   protect(start: Gva, end: Gva, prot: number): void {
+    this.codeKeeper?.changes(start, end);
     this.reveal(start, end);
     this.change(start, end, (part) => ({ ...part, prot }));
     for (const vma of this.vmas.overlapping(start, end)) {
@@ -115,6 +122,8 @@ export class AddressSpace {
       if (part) parts.push({ ...part, start: (part.start + shift) as Gva, end: (part.end + shift) as Gva });
     }
     for (const part of parts) retainShared(part);
+    this.codeKeeper?.changes(from, end);
+    this.codeKeeper?.changes(to, (to + size) as Gva);
     this.unmap(to, (to + size) as Gva);
     for (const part of parts) this.vmas.insert(part);
     this.movePages(from, to, size);
@@ -137,6 +146,7 @@ export class AddressSpace {
 
   /** Forgets resident pages of [start, end): private ones start over from zeros or their file (MADV_DONTNEED). */
   dropPages(start: Gva, end: Gva): void {
+    this.codeKeeper?.changes(start, end);
     this.reveal(start, end);
     this.tables.walk(start, end, (entry, gva) => {
       this.memory.release(this.pageAt(gva, entry));
@@ -203,6 +213,7 @@ export class AddressSpace {
   pinPage(gva: Gva, page: Gpa): void {
     const vma = this.vmas.find(gva);
     if (!vma) return;
+    this.codeKeeper?.changes(gva, (gva + PAGE_SIZE) as Gva);
     const entry = this.tables.findOrMake(gva);
     this.reveal(gva, (gva + PAGE_SIZE) as Gva);
     if (!this.tables.isEmpty(entry)) {
@@ -352,6 +363,7 @@ export class AddressSpace {
   }
 
   destroy(): void {
+    this.codeKeeper?.changes(0 as Gva, USER_END as Gva);
     this.unmap(0 as Gva, USER_END as Gva);
     this.tables.destroy();
   }
@@ -413,6 +425,7 @@ export class AddressSpace {
   }
 
   private makeWritable(vma: Vma, gva: Gva): Gpa {
+    this.codeKeeper?.changes(gva, (gva + PAGE_SIZE) as Gva);
     this.reveal(gva, (gva + PAGE_SIZE) as Gva);
     const page = this.makeResident(vma, gva, true);
     if (isShared(vma) || this.memory.count(page) === 1) {
@@ -474,18 +487,4 @@ export class AddressSpace {
       if (toExecute && this.hidden) this.makeExecutable(this.hidden, vma, at as Gva);
     }
   }
-}
-
-function isAllowed(prot: number, errorCode: number): boolean {
-  if (errorCode & PageFault.write) return (prot & Prot.write) !== 0;
-  if (errorCode & PageFault.fetch) return (prot & Prot.exec) !== 0;
-  return prot !== 0;
-}
-
-function unmapped(at: Gva, size: number, what: string, verb: string): RevenantError {
-  return new RevenantError(
-    'E_TRACE_CORRUPT',
-    `Cannot ${verb} ${size} bytes at ${hex(at)} (${what}): nothing is mapped there.`,
-    'The trace names memory that the program never mapped: it is damaged, or the replay has gone wrong before.',
-  );
 }

@@ -12,7 +12,7 @@ export interface ReplayOptions extends CoreOptions {
   verifyTicks?: boolean;
   /** Plain system calls are given to ring 0 in advance, which answers them without an exit. Default true. */
   stageCalls?: boolean;
-  /** How tracee code runs to its events; by default `match`, and `branches` where ticks are verified. */
+  /** How tracee code runs to its events; by default `mixed`, and `instrumented` where ticks are verified. */
   tickStrategy?: TickStrategyName;
 }
 

@@ -20,7 +20,7 @@ import { Staging } from './perform/staging.js';
 import { TickCheck } from './ticks/check.js';
 import { isElidable } from './ticks/elide.js';
 import { TickStrategies } from './ticks/strategies.js';
-import type { TickStrategy, TickStrategyName } from './ticks/strategy.js';
+import type { TickStrategyName } from './ticks/strategy.js';
 import {
   dropCheckpoint,
   restoreCheckpoint,
@@ -32,7 +32,7 @@ import { ExactRanges } from './ticks/exact-ranges.js';
 import type { GuestStops } from '../guest/stops/guest-stops.js';
 import type { StopListener } from './run/stop-listener.js';
 import type { Progress, ReplayOptions, ReplayStats } from './session-types.js';
-import { Timeline } from './timeline.js';
+import { endsByRegisters, Timeline } from './timeline.js';
 export type { Progress, ReplayOptions, ReplayStats } from './session-types.js';
 
 /** What an exit counts for in the stall limit: its order of magnitude on a processor that emulates another. */
@@ -58,7 +58,7 @@ export class ReplaySession {
   private task: Task | null = null;
   private previousTid = 0;
   private readonly ticks: TickStrategies;
-  /** The strategy that the caller chose; after a fall-back the replay comes back to it. */
+  /** After a fall-back the replay comes back to it. */
   private readonly chosen: TickStrategyName;
   private readonly timeline: Timeline;
   private readonly exact = new ExactRanges();
@@ -77,12 +77,12 @@ export class ReplaySession {
     this.output = new OutputOnce(options.output);
     this.core = new ReplayCore({ ...options, output: (stream, bytes) => this.output.write(stream, bytes) });
     this.runner = new ReplayRunner(this.core);
-    this.ticks = new TickStrategies(options.machine, this.runner);
-    this.chosen = options.tickStrategy ?? (options.verifyTicks ? 'branches' : 'match');
+    this.chosen = options.tickStrategy ?? (options.verifyTicks ? 'instrumented' : 'mixed');
+    this.ticks = new TickStrategies(this.core, this.runner, this.chosen);
     this.context = {
       core: this.core,
       runner: this.runner,
-      strategy: this.home,
+      strategy: this.ticks.home,
       stepper: this.ticks.stepper,
       listener: null,
       nearMiss: null,
@@ -207,15 +207,11 @@ export class ReplaySession {
     const checkpoint = this.timeline.goBackUncounted();
     const { frameTime } = checkpoint;
     this.ticks.loseCounter(frameTime);
-    this.context.strategy = this.home;
+    this.context.strategy = this.ticks.home;
     this.core.log.warn({ failedAt, to: frameTime }, `${message} Breakpoints count from there`);
     this.resumeFrom(checkpoint);
     this.fellBack(frameTime, failedAt);
     return true;
-  }
-
-  private get home(): TickStrategy {
-    return this.ticks.of(this.chosen);
   }
 
   /** Stops whatever is under way, for good: the core is about to be another. */
@@ -261,7 +257,7 @@ export class ReplaySession {
 
   /** The chosen strategy counts: ticks are exact everywhere. */
   get alwaysCounts(): boolean {
-    return this.home.counts;
+    return this.ticks.home.counts;
   }
 
   /** `told` hears of each time that the replay goes back by itself: to which frame, and which one failed. */
@@ -392,7 +388,7 @@ export class ReplaySession {
     state.entered = isInCall(this.core, task, frame);
     state.skipExecution = task !== null && task.skipNextExecution;
     // What is only counted passes over the same frames as what is not.
-    const counts = this.home.counts || this.exact.includes(frame.frameTime);
+    const counts = this.ticks.home.counts || this.exact.includes(frame.frameTime);
     state.elidable = !counts && isElidable(frame, task, this.core.trace.peek(1));
     if (task) task.skipNextExecution = false;
     if (task && !isBookkeeping(frame)) task.entered = false;
@@ -407,8 +403,9 @@ export class ReplaySession {
 
   /** The one that the caller chose, but where it was found to be wrong. */
   private chooseStrategy(frameTime: number): void {
-    const wanted = this.counting || this.exact.includes(frameTime) ? this.ticks.exact : this.home;
-    if (wanted === this.context.strategy || this.home.counts) return;
+    const isCounted = this.counting || (this.chosen === 'mixed' && endsByRegisters(this.core, this.frame));
+    const wanted = this.ticks.choose(isCounted, this.exact.includes(frameTime));
+    if (wanted === this.context.strategy || this.ticks.home.counts) return;
     this.context.strategy.cancel();
     this.context.strategy = wanted;
   }

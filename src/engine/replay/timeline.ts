@@ -1,4 +1,4 @@
-import { EventKind } from '../trace/frame.js';
+import { EventKind, type TraceFrame } from '../trace/frame.js';
 import {
   dropCheckpoint,
   restoreCheckpoint,
@@ -17,7 +17,7 @@ const MAX_CHECKPOINTS = 4;
 const EXITS_BETWEEN = 1000;
 /** The same where one is needed only if the processor's counter is lost. */
 const EXITS_BETWEEN_COUNTED = 20_000;
-const FRAMES_AHEAD = 4;
+const FRAMES_AHEAD = 32;
 
 /**
  * The last checkpoints before intervals that end by register match; and one of where the processor counted, which is
@@ -56,7 +56,8 @@ export class Timeline {
       this.counted = takeCheckpoint(this.core, place());
     }
     const isDue = this.checkpoints.length === 0 || exits - this.lastExits >= EXITS_BETWEEN;
-    if (counts || !isDue || !endsByRegisters(this.core)) return;
+    const isProven = counts && name !== 'instrumented';
+    if (isProven || !isDue || !endsByRegisters(this.core)) return;
     this.lastExits = exits;
     if (this.checkpoints.length === MAX_CHECKPOINTS) this.dropOldest();
     this.checkpoints.push(takeCheckpoint(this.core, place()));
@@ -144,11 +145,13 @@ export class Timeline {
 /**
  * Whether tracee code runs next, from known ticks, to an event that only registers identify: at once, or
  * after the buffered system calls that precede it.
+ * @param current the frame that is under way; null: the next one is to begin
  */
-function endsByRegisters(core: ReplayCore): boolean {
-  const { trace } = core;
-  const first = trace.peek(1);
-  const task = first && core.tasks.get(first.tid);
+export function endsByRegisters({ trace, tasks }: ReplayCore, current: TraceFrame | null = null): boolean {
+  const frameAt = (k: number): TraceFrame | null =>
+    current ? (k === 1 ? current : trace.peek(k - 1)) : trace.peek(k);
+  const first = frameAt(1);
+  const task = first && tasks.get(first.tid);
   if (!first || !task || task.ticks < 0) return false;
   if (
     first.kind !== EventKind.syscallbufFlush &&
@@ -157,14 +160,12 @@ function endsByRegisters(core: ReplayCore): boolean {
   )
     return false;
   for (let k = 1; k <= FRAMES_AHEAD; k++) {
-    const frame = trace.peek(k);
+    const frame = frameAt(k);
     if (!frame || frame.tid !== task.tid) return false;
     if (frame.kind === EventKind.syscallbufFlush) continue;
     if (frame.kind === EventKind.signal) return isFoundByRegisters(frame);
     // The frame that follows decides; beyond what can be seen, a checkpoint too many does no harm.
-    return (
-      frame.kind === EventKind.sched && (k === FRAMES_AHEAD || !isElidable(frame, task, trace.peek(k + 1)))
-    );
+    return frame.kind === EventKind.sched && (k === FRAMES_AHEAD || !isElidable(frame, task, frameAt(k + 1)));
   }
   return false;
 }

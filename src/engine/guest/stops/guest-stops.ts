@@ -26,6 +26,7 @@ interface Planned {
   readonly patches: number;
 }
 
+const NO_ADDRESSES: readonly Gva[] = [];
 const NO_PAGES: ReadonlyMap<Gva, readonly number[]> = new Map();
 
 /** What holds during the next run. */
@@ -135,6 +136,11 @@ export class GuestStops {
   /** The breakpoints of a task at an address. */
   breakpointsAt(task: StoppableTask, address: Gva): readonly Breakpoint[] {
     return this.planOf(task).breakpoints.get(address) ?? [];
+  }
+
+  /** Where a task stops; another array after every change. */
+  addressesFor(task: StoppableTask): readonly Gva[] {
+    return this.suppress === Suppress.nothing ? this.planOf(task).addresses : NO_ADDRESSES;
   }
 
   /** True if the task would stop at once at `address`. False while the guest runs: it is past that. */

@@ -17,6 +17,7 @@ import {
   passInt1,
   signalOfException,
 } from '../../guest/exceptions.js';
+import type { CountedEnd, CountedRun } from '../../guest/counted/counted-run.js';
 import { completeInstruction, isRecorded } from '../../guest/completion.js';
 import type { ReplayCore } from '../state/core.js';
 import { PERFORMED_EXITS, RECORD_ONLY_EXITS, REPLAY_ASSIST_IP } from '../../guest/rr-abi.js';
@@ -53,6 +54,8 @@ export const Stop = {
   watch: 12,
   /** On an instruction that touches a watched page: to be single-stepped (GuestStops.isGuard). */
   guard: 13,
+  /** Executing copies: on an instruction that is to be executed by itself. */
+  odd: 15,
   /** Staged calls were made; if the program did something else after that, the next run deals with it. */
   staged: 14,
 } as const;
@@ -87,6 +90,8 @@ export class ReplayRunner {
   stopAfterService = false;
   /** Who single-steps: the trap flag is ours, not the program's. */
   stepping = false;
+  /** The program executes copies of its code; null: the code itself. To be changed between runs only. */
+  counted: CountedRun | null = null;
   /** A debugger's breakpoints and watchpoints. */
   stops: GuestStops | null = null;
   /** Bits of DR6 for the data breakpoints met since this was zeroed. */
@@ -99,7 +104,8 @@ export class ReplayRunner {
   /** Keeps an exit for the next run. */
   hold(exit: Exit): void {
     this.stops?.disarm();
-    if (exit !== Exit.Interrupted && exit !== Exit.Staged) this.held = exit;
+    const end = this.counted?.leave(exit) ?? 'program';
+    if (end === 'program' && exit !== Exit.Interrupted && exit !== Exit.Staged) this.held = exit;
   }
 
   /** Whether an exit is kept for the next run, which then begins with it. */
@@ -129,17 +135,40 @@ export class ReplayRunner {
     const { registers } = this.core.machine.context;
     if (stops && this.held === null && stops.stopsAt(task, ripOf(registers))) return Stop.user;
     for (let served = 0; served < EXITS_A_TURN; served++) {
+      if (this.held === null && !this.enterCopy(task)) return Stop.odd;
       const exit = this.held ?? enterGuest(this.core, stops, task, budgetMicros);
       this.interrupted = exit === Exit.Interrupted;
       this.held = null;
       if (exit === Exit.Pending) return Stop.pending;
       stops?.disarm();
+      const end = this.counted?.leave(exit) ?? 'program';
       if (exit === Exit.Interrupted) return Stop.pending;
       this.exits++;
-      const stop = this.serve(task, exit);
+      const stop = end === 'program' ? this.serve(task, exit) : this.endOfCopy(task, end);
       if (stop !== Stop.pending) return this.behindStaged(stop, exit);
     }
     return Stop.yielded;
+  }
+
+  /** False where the next instruction has no copy. */
+  private enterCopy(task: Task): boolean {
+    const { counted } = this;
+    return !counted || counted.isInside || counted.enter(task);
+  }
+
+  private endOfCopy(task: Task, end: CountedEnd): Stop {
+    switch (end) {
+      case 'limit':
+        return Stop.overrun;
+      case 'stop':
+        return this.stops?.stopsAt(task, ripOf(this.core.machine.context.registers))
+          ? Stop.user
+          : Stop.breakpoint;
+      case 'odd':
+        return Stop.odd;
+      default:
+        return Stop.pending;
+    }
   }
 
   /** Stop.pending: the program goes on as if nothing had happened. */

@@ -66,7 +66,8 @@ export class BranchStops implements TickStrategy {
       if (stop === Stop.yielded) return stop;
       if (stop !== Stop.breakpoint || this.isWatched()) return this.leave(stop);
     }
-    return Stop.yielded;
+    // What runs next may be another strategy.
+    return this.settled ? this.leave(Stop.yielded) : Stop.yielded;
   }
 
   cancel(): void {

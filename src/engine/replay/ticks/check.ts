@@ -21,8 +21,9 @@ export class TickCheck {
       if (step.goal !== Goal.none && !counts) task.ticks = -1;
       return true;
     }
-    // Passed over: the task is somewhere before it.
-    if (counts && frame.kind === EventKind.sched && step.goal === Goal.none) return true;
+    // Passed over: the task is somewhere before it, and its ticks are what they were.
+    const isPassed = frame.kind === EventKind.sched && step.goal === Goal.none;
+    if (isPassed && (counts || step.action !== Action.retire)) return true;
     const known = counts && task.ticks >= 0 && !task.dying && step.action !== Action.retire;
     if (known && task.ticks !== frame.ticks) return false;
     if (known && frame.frameTime > this.last) {

@@ -21,15 +21,15 @@ const seen = (
 });
 
 describe('tickStrategyFor', () => {
-  it('matches registers at full speed where breakpoints work, and counts from branch to branch', () => {
+  it('runs at full speed where breakpoints work, and counts by copies of code', () => {
     const machine = seen({ 'hardware breakpoint': true, 'single step': true });
-    expect(tickStrategyFor(machine, false)).toBe('match');
-    expect(tickStrategyFor(machine, true)).toBe('branches');
+    expect(tickStrategyFor(machine, false)).toBe('mixed');
+    expect(tickStrategyFor(machine, true)).toBe('instrumented');
   });
 
   it('lets the processor count where it was seen to count exactly, if ticks are to be counted', () => {
     const machine = seen({ 'hardware breakpoint': true }, null);
-    expect(tickStrategyFor(machine, false)).toBe('match');
+    expect(tickStrategyFor(machine, false)).toBe('mixed');
     expect(tickStrategyFor(machine, true)).toBe('counter');
   });
 

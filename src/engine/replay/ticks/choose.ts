@@ -7,15 +7,21 @@ const BREAKPOINT = 'hardware breakpoint';
 const STEP = 'single step';
 
 /**
- * The cheapest strategy that this machine can carry: breakpoints and a register match, unless ticks are to be
- * counted, by the processor where it can; single steps where there are no breakpoints.
+ * The cheapest strategy that this machine can carry: ticks are counted, by the processor where it can, on the way to
+ * events that nothing else tells, or everywhere; single steps where there are no breakpoints.
+ * @param wanted what somebody asked for, whatever the machine
  * @throws RevenantError E_MACHINE_CANNOT if the machine has neither
  */
-export function tickStrategyFor(attestation: ProbeReport, verify: boolean): TickStrategyName {
+export function tickStrategyFor(
+  attestation: ProbeReport,
+  verify: boolean,
+  wanted?: TickStrategyName,
+): TickStrategyName {
+  if (wanted) return wanted;
   const has = (name: string): boolean =>
     attestation.findings.some((finding) => finding.name === name && finding.ok);
   if (has(BREAKPOINT))
-    return !verify ? 'match' : attestation.branchCounterProblem === null ? 'counter' : 'branches';
+    return !verify ? 'mixed' : attestation.branchCounterProblem === null ? 'counter' : 'instrumented';
   if (has(STEP)) return 'steps';
   throw new RevenantError(
     'E_MACHINE_CANNOT',

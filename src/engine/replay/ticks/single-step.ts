@@ -1,5 +1,5 @@
 import { RevenantError } from '../../base/errors.js';
-import { ripOf } from '../../base/registers.js';
+import { ripOf, type RegisterWords } from '../../base/registers.js';
 import type { Machine } from '../../kvm/machine.js';
 import type { Task } from '../../task/task.js';
 import { isConditionalBranch } from '../../x86/decode.js';
@@ -35,6 +35,10 @@ export class SingleStep implements TickStrategy {
 
   get settled(): boolean {
     return !this.unfinished;
+  }
+
+  get registers(): RegisterWords {
+    return this.machine.context.registers;
   }
 
   watch(event: number, hook: number): void {

@@ -1,7 +1,9 @@
+import type { GuestCore } from '../../guest/guest-core.js';
 import type { Machine } from '../../kvm/machine.js';
 import type { ReplayRunner } from '../run/runner.js';
 import { CounterTicks } from './counter.js';
 import { BranchStops } from './branch-stops.js';
+import { Instrumented } from './instrumented.js';
 import { RegisterMatch } from './register-match.js';
 import { SingleStep } from './single-step.js';
 import type { TickStrategy, TickStrategyName } from './strategy.js';
@@ -9,21 +11,24 @@ import type { TickStrategy, TickStrategyName } from './strategy.js';
 /** The strategies of one session. */
 export class TickStrategies {
   readonly stepper: SingleStep;
-  private readonly all: Readonly<Record<Exclude<TickStrategyName, 'counter'>, TickStrategy>>;
+  private readonly all: Readonly<Record<Exclude<TickStrategyName, 'counter' | 'mixed'>, TickStrategy>>;
   /** The frame behind which breakpoints count instead, or -1. */
   counterLostAt = -1;
   private counter: TickStrategy | null;
+  private readonly machine: Machine;
 
   constructor(
-    private readonly machine: Machine,
+    core: GuestCore,
     runner: ReplayRunner,
+    private readonly chosen: TickStrategyName,
   ) {
+    const { machine } = core;
+    this.machine = machine;
     this.stepper = new SingleStep(machine, runner);
-    this.all = {
-      match: new RegisterMatch(machine, runner),
-      branches: new BranchStops(machine, runner, this.stepper),
-      steps: this.stepper,
-    };
+    const match = new RegisterMatch(machine, runner);
+    const branches = new BranchStops(machine, runner, this.stepper);
+    const instrumented = new Instrumented(core, runner, this.stepper, branches, match);
+    this.all = { match, branches, steps: this.stepper, instrumented };
     const { branchCounter } = machine;
     this.counter =
       branchCounter && new CounterTicks(branchCounter, runner, machine.context.registers, this.all.branches);
@@ -31,12 +36,20 @@ export class TickStrategies {
 
   /** The fastest that counts. */
   get exact(): TickStrategy {
-    return this.counter ?? this.all.branches;
+    return this.counter ?? this.all.instrumented;
   }
 
-  /** Where the processor counts no more, breakpoints do. */
-  of(name: TickStrategyName): TickStrategy {
-    return name === 'counter' ? this.exact : this.all[name];
+  /** @param isWrong a way that was gone to the events ahead was found to be wrong */
+  choose(counting: boolean, isWrong: boolean): TickStrategy {
+    if (isWrong) return this.counter ?? this.all.branches;
+    return counting ? this.exact : this.home;
+  }
+
+  /** The one that was chosen. Where the processor does not count, copies of the code do. */
+  get home(): TickStrategy {
+    const { chosen } = this;
+    if (chosen === 'mixed') return this.all.match;
+    return chosen === 'counter' ? this.exact : this.all[chosen];
   }
 
   /** The counter is another program's: neither this session nor a later one on the machine uses it again. */

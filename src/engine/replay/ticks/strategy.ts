@@ -2,14 +2,16 @@ import type { Task } from '../../task/task.js';
 import type { Stop } from '../run/runner.js';
 
 /**
- * How tracee code runs to its event where there is no performance counter.
+ * How tracee code runs to its event.
  *
+ * - `mixed`: as `match`, but where only registers would tell the event's place, ticks are counted on the way to it.
  * - `match`: at full speed; asynchronous events are found by a breakpoint and all registers.
  * - `branches`: from one conditional branch to the next, by breakpoints, counting them.
  * - `steps`: one instruction at a time, counting them.
+ * - `instrumented`: copies of the code that count as they go, at almost full speed.
  * - `counter`: at full speed, counted by the processor, where it was seen to count exactly.
  */
-export const TICK_STRATEGIES = ['match', 'branches', 'steps', 'counter'] as const;
+export const TICK_STRATEGIES = ['mixed', 'match', 'branches', 'steps', 'instrumented', 'counter'] as const;
 export type TickStrategyName = (typeof TICK_STRATEGIES)[number];
 
 /**
@@ -24,7 +26,7 @@ export const Aim = {
 } as const;
 
 export interface TickStrategy {
-  readonly name: TickStrategyName;
+  readonly name: Exclude<TickStrategyName, 'mixed'>;
   /** `Task.ticks` stays exact if it was, and limits are kept. */
   readonly counts: boolean;
   /** False while a run or step is unfinished: the registers may then not be what the program sees. */

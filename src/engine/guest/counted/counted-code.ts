@@ -1,0 +1,285 @@
+import { PAGE_SIZE, highWord, lowWord, pageFloor, wordsToNumber, type Gva } from '../../base/address.js';
+import { invariant } from '../../base/errors.js';
+import { Reg, ripOf, setSigned, type RegisterWords } from '../../base/registers.js';
+import type { GuestMemory } from '../../kvm/guest-memory.js';
+import { Pte } from '../../kvm/page-tables.js';
+import type { AddressSpace } from '../../mm/address-space.js';
+import type { CodeKeeper } from '../../mm/beside-mappings.js';
+import { isShared, Prot } from '../../mm/vma.js';
+import { MAX_INSTRUCTION_LENGTH } from '../../x86/decode.js';
+import { CodeArea, SharedPages } from './code-area.js';
+import { Area, Fix, Leave } from './layout.js';
+import { translate, type Unit } from './translate.js';
+
+/** A page that is written more often between executions holds data as well: copying it does not pay. */
+const MAX_WRITES = 256;
+
+interface PageCopies {
+  /** By offset in the page: address of the copy, from the area's base; negative: it leaves at once; 0: none. */
+  readonly starts: Int32Array;
+  readonly area: CodeArea;
+  /** What is to be undone when the copies are given up. */
+  readonly undo: (() => void)[];
+}
+
+/** What a slot of a unit tells, while it goes to `stub`. */
+interface OpenExit {
+  readonly area: CodeArea;
+  readonly slot: number;
+  readonly stub: number;
+}
+
+/**
+ * Copies of a program's code that count its conditional branches and end where a number of them was executed: exact
+ * ticks at almost the program's own speed. The program and everybody else see the code itself: `enter` puts rip into a
+ * copy right before the guest runs, and `leave` puts the program's rip and registers back when it left.
+ */
+export class CountedCode implements CodeKeeper {
+  private readonly pages = new Map<Gva, PageCopies>();
+  private readonly areas: CodeArea[] = [];
+  private shared: SharedPages | null = null;
+  private readonly exits = new Map<number, OpenExit>();
+  /** How often a page was written since it was copied first. */
+  private readonly writes = new Map<Gva, number>();
+  /** Pages that begin with the end of the last instruction of the page before, which is copied. */
+  private readonly continued = new Set<Gva>();
+  private stops: ReadonlySet<number> = new Set();
+  private readonly window = new Uint8Array(PAGE_SIZE + MAX_INSTRUCTION_LENGTH);
+  /** The exit that was taken last, or the target of an indirect transfer; to be known when the program goes on. */
+  private taken: OpenExit | null = null;
+  private wanted = -1;
+  /** Written since the program was entered last. */
+  private readonly written = new Set<Gva>();
+
+  /** @param hidesXsave see `Source` */
+  constructor(
+    private readonly space: AddressSpace,
+    private readonly memory: GuestMemory,
+    private readonly hidesXsave: boolean,
+  ) {}
+
+  /** Before which instructions the copies leave. */
+  stopAt(addresses: ReadonlySet<number>): void {
+    if (addresses === this.stops) return;
+    for (const address of addresses) if (!this.stops.has(address)) this.forget(pageFloor(address as Gva));
+    for (const address of this.stops) if (!addresses.has(address)) this.forget(pageFloor(address as Gva));
+    this.stops = addresses;
+  }
+
+  /** True if the code at an address cannot be copied, for what lies around it. */
+  isForeign(address: Gva): boolean {
+    return (this.writes.get(pageFloor(address)) ?? 0) > MAX_WRITES || !this.guard(address);
+  }
+
+  /**
+   * Puts rip into the copy of what it is at.
+   * @param left conditional branches that may be executed
+   * @returns false where there is none: the instruction is to be executed by itself
+   */
+  enter(registers: RegisterWords, left: number): boolean {
+    const rip = ripOf(registers);
+    const { taken, wanted, written } = this;
+    this.taken = null;
+    this.wanted = -1;
+    // The program would be sent out again by the same store, if the page were guarded again.
+    const writesItself = rip >= 0 && written.has(pageFloor(rip));
+    written.clear();
+    if (rip < 0 || writesItself) return false;
+    if (wanted >= 0 && !this.addTarget(wanted as Gva)) return false;
+    const copy = this.copyAt(rip);
+    if (copy <= 0) return false;
+    if (taken) this.link(taken, rip, copy);
+    this.setField(Area.left, left);
+    setSigned(registers, Reg.rip, copy);
+    return true;
+  }
+
+  /**
+   * Puts rip and the registers back to the program's. Precondition: `enter` was true, and the guest has left since.
+   * @param byInt3 by #BP
+   */
+  leave(registers: RegisterWords, byInt3: boolean): { readonly leave: Leave; readonly left: number } {
+    let left = this.field(Area.left);
+    const rip = ripOf(registers);
+    const area = this.areas.find((each) => each.holds(rip));
+    if (!area) return { leave: Leave.none, left };
+    const at = byInt3 ? rip - 1 : rip;
+    const index = area.find(at);
+    invariant(index >= 0, `the copy at ${at.toString(16)} stands for an instruction`);
+    const fix = area.fixAt(index);
+    const leave = byInt3 ? ((fix >> 4) as Leave) : Leave.none;
+    if (fix & Fix.rcx) this.restore(registers, Reg.rcx, Area.rcx);
+    if (fix & Fix.rax) this.restore(registers, Reg.rax, Area.rax);
+    if (fix & Fix.uncount) left++;
+    if (fix & Fix.target) this.restore(registers, Reg.rip, Area.target);
+    else setSigned(registers, Reg.rip, area.originAt(index));
+    if (leave === Leave.direct) this.taken = this.exits.get(at) ?? null;
+    if (leave === Leave.indirect) this.wanted = this.field(Area.target);
+    return { leave, left };
+  }
+
+  changes(start: Gva, end: Gva): void {
+    if (this.areas.some(({ base, end: last }) => base < end && last > start)) return this.forgetAll();
+    if (end - start > PAGE_SIZE) {
+      for (const page of this.pages.keys()) if (page + PAGE_SIZE > start && page < end) this.forget(page);
+      for (const page of this.continued) if (page >= start && page < end) this.changePage(page);
+      return;
+    }
+    const page = pageFloor(start);
+    if (this.pages.has(page)) {
+      this.written.add(page);
+      this.writes.set(page, (this.writes.get(page) ?? 0) + 1);
+    }
+    this.changePage(page);
+  }
+
+  private changePage(page: Gva): void {
+    this.forget(page);
+    if (this.continued.delete(page)) this.forget((page - PAGE_SIZE) as Gva);
+  }
+
+  /** Gives up all copies and the areas. */
+  forgetAll(): void {
+    for (const area of this.areas) area.remove();
+    this.areas.length = 0;
+    this.shared?.release();
+    this.shared = null;
+    this.pages.clear();
+    this.exits.clear();
+    this.continued.clear();
+    this.taken = null;
+  }
+
+  private forget(page: Gva): void {
+    const copies = this.pages.get(page);
+    if (!copies) return;
+    this.pages.delete(page);
+    for (const undo of copies.undo) undo();
+  }
+
+  /** Address of the copy of the instruction at `rip`; negative where that leaves at once; 0: there can be none. */
+  private copyAt(rip: Gva): number {
+    const page = pageFloor(rip);
+    const known = this.pages.get(page)?.starts[rip - page] ?? 0;
+    const area = this.pages.get(page)?.area;
+    if (known !== 0 && area) return Math.sign(known) * (area.base + Math.abs(known));
+    return this.isForeign(rip) ? 0 : this.copy(page, rip - page);
+  }
+
+  private copy(page: Gva, entry: number): number {
+    const length = this.space.read(page, this.window);
+    const copies = this.copiesOf(page);
+    if (!copies || length <= entry) return 0;
+    const { area, starts } = copies;
+    const unit = translate({
+      page,
+      bytes: this.window.subarray(0, length),
+      entry,
+      at: area.next,
+      area: area.base,
+      known: (offset) => (starts[offset] === 0 ? 0 : area.base + Math.abs(starts[offset])),
+      isStop: (address) => this.stops.has(address),
+      hidesXsave: this.hidesXsave,
+    });
+    if (unit.straddles && !this.guardNext(page)) return 0;
+    const at = area.next - area.base;
+    if (!area.append(unit)) {
+      this.forgetAll();
+      return this.copy(page, entry);
+    }
+    this.note(unit, copies, at);
+    const start = starts[entry];
+    return Math.sign(start) * (area.base + Math.abs(start));
+  }
+
+  private note(unit: Unit, { area, starts }: PageCopies, at: number): void {
+    for (const [offset, start] of unit.starts) starts[offset] = Math.sign(start) * (at + Math.abs(start) - 1);
+    for (const { slot, stub } of unit.exits)
+      this.exits.set(area.base + at + stub, {
+        area,
+        slot: area.base + at + slot,
+        stub: area.base + at + stub,
+      });
+  }
+
+  private guardNext(page: Gva): boolean {
+    const next = (page + PAGE_SIZE) as Gva;
+    if (this.isForeign(next)) return false;
+    this.continued.add(next);
+    return true;
+  }
+
+  private copiesOf(page: Gva): PageCopies | null {
+    let copies = this.pages.get(page);
+    if (copies) return copies;
+    const area = this.areaFor(page);
+    if (!area) return null;
+    copies = { starts: new Int32Array(PAGE_SIZE), area, undo: [] };
+    this.pages.set(page, copies);
+    return copies;
+  }
+
+  private areaFor(page: Gva): CodeArea | null {
+    const found = this.areas.find((area) => area.serves(page));
+    if (found) return found;
+    const area = CodeArea.near(page, this.space, this.memory, this.areas);
+    if (!area) return null;
+    this.shared ??= new SharedPages(this.space, this.memory, this.areas);
+    this.shared.show(area.base);
+    this.areas.push(area);
+    return area;
+  }
+
+  private link({ area, slot, stub }: OpenExit, target: Gva, copy: number): void {
+    if (!this.areas.includes(area)) return;
+    area.setWord(slot, copy);
+    this.pages.get(pageFloor(target))?.undo.push(() => {
+      if (this.areas.includes(area)) area.setWord(slot, stub);
+    });
+  }
+
+  /** @returns false where there is no copy of the target */
+  private addTarget(target: Gva): boolean {
+    const copy = target < 0 ? 0 : this.copyAt(target);
+    if (copy <= 0 || !this.shared) return false;
+    this.pages.get(pageFloor(target))?.undo.push(this.shared.add(target, copy));
+    return true;
+  }
+
+  /**
+   * Sees to it that stores to a page of code are noticed (`changes`) before the program executes what was stored.
+   * @returns false where that cannot be: what lies there is not executable, or other mappings may change it
+   */
+  private guard(at: Gva): boolean {
+    const { space } = this;
+    const vma = space.vmas.find(at);
+    if (!vma || !(vma.prot & Prot.exec) || isShared(vma) || space.pageForRead(at) === 0) return false;
+    const entry = space.processorEntry(pageFloor(at));
+    const { words } = this.memory;
+    if (words[entry] & Pte.writable) {
+      words[entry] = (words[entry] & ~Pte.writable) >>> 0;
+      space.stale = true;
+    }
+    return true;
+  }
+
+  private field(field: number): number {
+    if (!this.shared) return -1;
+    const at = this.shared.field(field);
+    return wordsToNumber(this.memory.words[at], this.memory.words[at + 1]);
+  }
+
+  private setField(field: number, value: number): void {
+    if (!this.shared) return;
+    const at = this.shared.field(field);
+    this.memory.words[at] = lowWord(value);
+    this.memory.words[at + 1] = highWord(value);
+  }
+
+  private restore(registers: RegisterWords, slot: number, field: number): void {
+    if (!this.shared) return;
+    const at = this.shared.field(field);
+    registers[2 * slot] = this.memory.words[at];
+    registers[2 * slot + 1] = this.memory.words[at + 1];
+  }
+}

@@ -1,0 +1,91 @@
+import type { Gva } from '../../base/address.js';
+import { ripOf } from '../../base/registers.js';
+import { Exit } from '../../kvm/exit.js';
+import type { AddressSpace } from '../../mm/address-space.js';
+import type { Task } from '../../task/task.js';
+import { Exception } from '../../x86/constants.js';
+import type { GuestCore } from '../guest-core.js';
+import { CountedCode } from './counted-code.js';
+import { Leave } from './layout.js';
+
+/**
+ * How a run of copies ended. `program`: as any run of the program, whose exit it is. `again`: nothing happened, the
+ * program goes on. `limit`: before the conditional branch that would be one too many. `stop`: on an address that was
+ * asked for. `odd`: on an instruction that is to be executed by itself.
+ */
+export type CountedEnd = 'program' | 'again' | 'limit' | 'stop' | 'odd';
+
+const NO_STOPS: ReadonlySet<number> = new Set();
+
+/** Has tasks execute copies of their code that count conditional branches, as long as it is switched on. */
+export class CountedRun {
+  private readonly codes = new WeakMap<AddressSpace, CountedCode>();
+  /** The guest executes a copy, or did when it was last seen. */
+  private inside: CountedCode | null = null;
+  private left = 0;
+  private begun = 0;
+  /** Before these the copies end; never changed in place. */
+  stops = NO_STOPS;
+
+  constructor(private readonly core: GuestCore) {}
+
+  get isInside(): boolean {
+    return this.inside !== null;
+  }
+
+  /** Lets runs end before the branch behind `branches` others. */
+  limit(branches: number): void {
+    this.left = this.begun = branches;
+  }
+
+  /** Branches executed since `limit`. Precondition: nothing is inside. */
+  get executed(): number {
+    return this.begun - this.left;
+  }
+
+  /** True if no code around an address can be copied. */
+  isForeign({ space }: Task, address: number): boolean {
+    return address < 0 || this.codeOf(space).isForeign(address as Gva);
+  }
+
+  /** @returns false if what rip is at is to be executed by itself */
+  enter({ space }: Task): boolean {
+    const code = this.codeOf(space);
+    code.stopAt(this.stops);
+    if (!code.enter(this.core.machine.context.registers, this.left)) return false;
+    this.inside = code;
+    return true;
+  }
+
+  /** The guest has left: everybody is to see the program's registers. */
+  leave(exit: Exit): CountedEnd {
+    const { inside } = this;
+    if (!inside) return 'program';
+    this.inside = null;
+    const { context } = this.core.machine;
+    const byInt3 = exit === Exit.Exception && context.vector === Exception.BP;
+    const { leave, left } = inside.leave(context.registers, byInt3);
+    this.left = left;
+    switch (leave) {
+      case Leave.none:
+        return 'program';
+      case Leave.limit:
+        return 'limit';
+      case Leave.stop:
+        return this.stops.has(ripOf(context.registers)) ? 'stop' : 'again';
+      case Leave.odd:
+        return 'odd';
+      default:
+        return 'again';
+    }
+  }
+
+  private codeOf(space: AddressSpace): CountedCode {
+    let code = this.codes.get(space);
+    if (code) return code;
+    code = new CountedCode(space, this.core.memory, this.core.vectors.differs);
+    space.codeKeeper = code;
+    this.codes.set(space, code);
+    return code;
+  }
+}

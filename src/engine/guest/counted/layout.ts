@@ -1,0 +1,61 @@
+/**
+ * An area: where the copies of code are executed from, in the address space of the program they are of, out of its
+ * sight. Offsets of its parts; the data page and the tables are the same pages in every area of an address space.
+ */
+export const Area = {
+  /** Data: what the copies keep while they count and look up. u64 each. */
+  rcx: 0x00,
+  rax: 0x08,
+  /** Where an indirect transfer goes, in the program. */
+  target: 0x10,
+  /** The same, in the copy. */
+  jump: 0x18,
+  /** Conditional branches that may still be executed. */
+  left: 0x20,
+  /** Negated addresses of the program's, by `slotsOf`; 0: none. */
+  tags: 0x1000,
+  /** Where their copies are; 0: nowhere. */
+  addresses: 0x8_1000,
+  code: 0x10_1000,
+  size: 0x100_0000,
+} as const;
+
+/** Bytes of the one table and of the other. */
+export const TABLE_BYTES = Area.addresses - Area.tags;
+
+/** Which two entries of the tables an address may be in: the copies find them by 16-bit loads. */
+export const slotsOf = (address: number): readonly [number, number] => [
+  address % 0x1_0000,
+  Math.floor(address / 0x100) % 0x1_0000,
+];
+
+/**
+ * What is to be done to have the program's registers where a copy was left, as bits, beside setting rip. The copies of
+ * most instructions need nothing.
+ */
+export const Fix = {
+  none: 0,
+  /** rcx, rax from the data page. */
+  rcx: 1,
+  rax: 2,
+  /** rip is `Area.target`. */
+  target: 4,
+  /** The branch was counted but not executed. */
+  uncount: 8,
+} as const;
+
+/** Why a copy leaves by INT3; 0 where it does not. */
+export const Leave = {
+  none: 0,
+  /** A direct transfer, or what follows, has no copy yet. */
+  direct: 1,
+  /** Of the target of an indirect transfer no copy was found. */
+  indirect: 2,
+  /** `Area.left` is 0, before a conditional branch. */
+  limit: 3,
+  /** A stop that was asked for. */
+  stop: 4,
+  /** An instruction that is not executed from a copy. */
+  odd: 5,
+} as const;
+export type Leave = (typeof Leave)[keyof typeof Leave];

@@ -1,0 +1,182 @@
+import { createRequire } from 'node:module';
+import type * as Iced from 'iced-x86';
+import { describe, expect, it } from 'vitest';
+import { PAGE_SIZE, type Gva } from '../../base/address.js';
+import { Fix, Leave } from './layout.js';
+import { translate, type Source, type Unit } from './translate.js';
+
+const { Decoder, DecoderOptions, Formatter, FormatterSyntax } = createRequire(import.meta.url)(
+  'iced-x86',
+) as typeof Iced;
+
+const PAGE = 0x40_1000 as Gva;
+const AT = 0x1000_2000;
+
+function unitOf(code: readonly number[], change: Partial<Source> = {}): Unit {
+  const bytes = new Uint8Array(PAGE_SIZE + 15).fill(0xf4);
+  bytes.set(code, change.entry ?? 0);
+  return translate({
+    page: PAGE,
+    bytes,
+    entry: 0,
+    at: AT,
+    area: AT - 0x2000,
+    known: () => 0,
+    isStop: () => false,
+    hidesXsave: false,
+    ...change,
+  });
+}
+
+interface Line {
+  text: string;
+  /** What it stands for, from the page on, and bits of Fix. */
+  origin: number;
+  fix: number;
+  leave: number;
+}
+
+function linesOf({ code }: Unit): Line[] {
+  const formatter = new Formatter(FormatterSyntax.Intel);
+  return code.offsets.map((offset, index) => {
+    const decoder = new Decoder(64, code.bytes.subarray(offset), DecoderOptions.None);
+    decoder.ip = BigInt(code.start + offset);
+    const instruction = decoder.decode();
+    const line = {
+      text: formatter.format(instruction),
+      origin: code.origins[index] - PAGE,
+      fix: code.fixes[index] & 0xf,
+      leave: code.fixes[index] >> 4,
+    };
+    instruction.free();
+    decoder.free();
+    return line;
+  });
+}
+
+const textsOf = (unit: Unit): string[] => linesOf(unit).map(({ text }) => text);
+
+describe('translate', () => {
+  it('copies plain instructions, and moves displacements that are relative to rip', () => {
+    // add eax, 5; mov dword [rip+0x10], 7; lea rax, [rip-7]; hlt; syscall
+    const unit = unitOf([
+      ...[0x83, 0xc0, 0x05, 0xc7, 0x05, 0x10, 0, 0, 0, 0x07, 0, 0, 0],
+      ...[0x48, 0x8d, 0x05, 0xf9, 0xff, 0xff, 0xff, 0xf4, 0x0f, 0x05],
+    ]);
+    expect(textsOf(unit)).toEqual([
+      'add eax,5',
+      'mov dword ptr [40101Dh],7',
+      'lea rax,[40100Dh]',
+      'hlt',
+      'jmp 0000000000401015h',
+    ]);
+    expect(linesOf(unit).map(({ origin }) => origin)).toEqual([0, 3, 13, 20, 21]);
+  });
+
+  it('counts a conditional branch before it, and knows how to undo that at each instruction', () => {
+    const lines = linesOf(unitOf([0x75, 0xfe])); // jne to itself
+    expect(lines.slice(0, 10).map(({ text }) => text.replace(/\[.*\]/, '[]'))).toEqual([
+      'mov [],rcx',
+      'mov rcx,[]',
+      expect.stringMatching(/^jrcxz/),
+      'lea rcx,[]',
+      'mov [],rcx',
+      'mov rcx,[]',
+      'jne 0000000010002000h',
+      expect.stringMatching(/^jmp short/),
+      'mov rcx,[]',
+      'int3',
+    ]);
+    expect(lines.slice(0, 10).map(({ fix }) => fix)).toEqual([
+      ...[Fix.none, Fix.none, Fix.rcx, Fix.rcx, Fix.rcx, Fix.rcx | Fix.uncount, Fix.uncount],
+      ...[Fix.none, Fix.rcx, Fix.none],
+    ]);
+    expect(lines.slice(0, 10).map(({ origin }) => origin)).toEqual([0, 0, 0, 0, 0, 0, 0, 2, 0, 0]);
+    expect(lines[9].leave).toBe(Leave.limit);
+  });
+
+  it('keeps LOOP and JRCXZ, which have short displacements only', () => {
+    const unit = unitOf([0xe2, 0xfe, 0x67, 0xe3, 0x7d]);
+    const texts = textsOf(unit);
+    expect(texts).toContainEqual(expect.stringMatching(/^loop /));
+    expect(texts).toContainEqual(expect.stringMatching(/^jecxz /));
+    expect(unit.exits.map(({ target }) => target - PAGE)).not.toContain(0);
+    expect([...unit.starts.keys()]).toContain(5 + 0x7d);
+  });
+
+  it('pushes the return address of the program, and leaves to where there is no copy yet', () => {
+    const unit = unitOf([0xe8, 0xfb, 0x1f, 0, 0]); // call page + 0x2000
+    const lines = linesOf(unit);
+    expect(lines[0]).toMatchObject({ origin: 0, fix: Fix.none });
+    expect(lines[0].text).toMatch(/^push qword ptr/);
+    expect(lines[1]).toMatchObject({ origin: 0x2000, fix: Fix.none });
+    const view = new DataView(unit.code.bytes.buffer, 0, unit.code.length);
+    const pushed = unit.code.offsets[0] + 6 + view.getInt32(unit.code.offsets[0] + 2, true);
+    expect(view.getBigUint64(pushed, true)).toBe(BigInt(PAGE + 5));
+    expect(unit.exits).toHaveLength(1);
+    expect(unit.exits[0].target).toBe(PAGE + 0x2000);
+    expect(view.getBigUint64(unit.exits[0].slot, true)).toBe(BigInt(AT + unit.exits[0].stub));
+  });
+
+  it('loads the operand of an indirect transfer as it is', () => {
+    expect(textsOf(unitOf([0xff, 0xe0]))[1]).toBe('mov rcx,rax');
+    expect(textsOf(unitOf([0x41, 0xff, 0x54, 0xc4, 0x10]))[1]).toBe('mov rcx,[r12+rax*8+10h]');
+    expect(textsOf(unitOf([0x64, 0xff, 0x14, 0x25, 0x08, 0, 0, 0]))[1]).toBe('mov rcx,fs:[8]');
+    expect(textsOf(unitOf([0xff, 0x25, 0x10, 0, 0, 0]))[1]).toBe('mov rcx,[401016h]');
+    expect(textsOf(unitOf([0x3e, 0xff, 0xd1]))[1]).toBe('mov rcx,rcx');
+  });
+
+  it('pops what a return pops, behind the look-up', () => {
+    const lines = linesOf(unitOf([0xc2, 0x10, 0x00]));
+    expect(lines[1].text).toBe('mov rcx,[rsp]');
+    expect(lines.at(-2)).toMatchObject({ text: 'lea rsp,[rsp+18h]', origin: 0, fix: Fix.none });
+    expect(lines.at(-1)).toMatchObject({ fix: Fix.target });
+    expect(lines.filter(({ leave }) => leave === Leave.indirect)).toHaveLength(1);
+  });
+
+  it.each([
+    ['POPF', [0x9d]],
+    ['MOV SS', [0x8e, 0xd0]],
+    ['a far return', [0xcb]],
+    ['XBEGIN', [0xc7, 0xf8, 0, 0, 0, 0]],
+    ['a branch with a size prefix', [0x66, 0x75, 0x00]],
+    ['what does not decode', [0x06]],
+    ['addresses relative to eip', [0x67, 0x8b, 0x05, 0, 0, 0, 0]],
+  ])('does not copy %s', (_, code) => {
+    const unit = unitOf(code);
+    expect(linesOf(unit)[0]).toMatchObject({ text: 'int3', origin: 0, leave: Leave.odd });
+    expect(unit.starts.get(0)).toBeLessThan(0);
+  });
+
+  it('stops where it is asked to', () => {
+    const unit = unitOf([0x90, 0x90], { isStop: (address) => address === PAGE + 1 });
+    expect(linesOf(unit)).toMatchObject([{ text: 'nop' }, { text: 'int3', origin: 1, leave: Leave.stop }]);
+  });
+
+  it('leaves instructions of the XSAVE family where they are, if asked to', () => {
+    const code = [0x0f, 0xae, 0x20];
+    expect(textsOf(unitOf(code))[0]).toBe('xsave [rax]');
+    expect(textsOf(unitOf(code, { hidesXsave: true }))[0]).toBe('jmp 0000000000401000h');
+  });
+
+  it('ends with the page, and says where an instruction goes on in the next', () => {
+    const entry = PAGE_SIZE - 2;
+    const whole = unitOf([0x90, 0x90], { entry });
+    expect(whole.straddles).toBe(false);
+    expect(whole.exits.map(({ target }) => target)).toEqual([PAGE + PAGE_SIZE]);
+    const over = unitOf([0x90, 0x83, 0xc0, 0x05], { entry });
+    expect(over.straddles).toBe(true);
+    expect(over.exits.map(({ target }) => target)).toEqual([PAGE + PAGE_SIZE + 2]);
+  });
+
+  it('goes to copies that are there already', () => {
+    const known = (offset: number): number => (offset === 2 ? 0x1000_0100 : 0);
+    expect(textsOf(unitOf([0x90, 0x90], { known }))).toEqual([...['nop', 'nop', 'jmp 0000000010000100h']]);
+  });
+
+  it('makes no more than a piece of a long page at once', () => {
+    const unit = unitOf(new Array<number>(PAGE_SIZE).fill(0x90));
+    expect(unit.starts.size).toBeLessThan(600);
+    expect(unit.exits).toHaveLength(1);
+  });
+});

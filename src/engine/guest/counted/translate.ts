@@ -1,0 +1,495 @@
+import { createRequire } from 'node:module';
+import type * as Iced from 'iced-x86';
+import { PAGE_SIZE, USER_END, type Gva } from '../../base/address.js';
+import { Assembler, isInReach } from './assembler.js';
+import { Area, Fix, Leave, TABLE_BYTES } from './layout.js';
+
+/** Instructions of the program in one unit, about. */
+const MAX_INSTRUCTIONS = 512;
+const [CS, SS, DS, ES, FS, GS] = [0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65];
+const [OPERAND_SIZE, ADDRESS_SIZE, LOCK, REPNE, REP] = [0x66, 0x67, 0xf0, 0xf2, 0xf3];
+const PREFIXES: ReadonlySet<number> = new Set([
+  ...[CS, SS, DS, ES, FS, GS],
+  ...[OPERAND_SIZE, ADDRESS_SIZE, LOCK, REPNE, REP],
+]);
+
+let loaded: typeof Iced | undefined;
+function iced(): typeof Iced {
+  loaded ??= createRequire(import.meta.url)('iced-x86') as typeof Iced;
+  return loaded;
+}
+
+/** What is copied, and for where. */
+export interface Source {
+  /** The page, and what is readable of it and of the 15 bytes behind it. */
+  readonly page: Gva;
+  readonly bytes: Uint8Array;
+  /** Where in the page control arrives. */
+  readonly entry: number;
+  /** The address that the copy will be at, and that of its area. */
+  readonly at: number;
+  readonly area: number;
+  /** Where in the area the page's instruction at an offset has a copy already; 0: nowhere. */
+  readonly known: (offset: number) => number;
+  /** Before the instruction there the program is to stop. */
+  readonly isStop: (address: Gva) => boolean;
+  /** Instructions of the XSAVE family raise #UD where they are. */
+  readonly hidesXsave: boolean;
+}
+
+/** An exit of a unit to a place that has no copy yet. */
+export interface Exit {
+  /** Offset in the unit of the word that tells where it goes, at first to `stub`. */
+  readonly slot: number;
+  readonly stub: number;
+  readonly target: Gva;
+}
+
+export interface Unit {
+  readonly code: Assembler;
+  /** By offset in the page: where in the unit its copy is, negative where that leaves at once, counted from 1. */
+  readonly starts: ReadonlyMap<number, number>;
+  readonly exits: readonly Exit[];
+  /** An instruction goes on in the next page. */
+  readonly straddles: boolean;
+}
+
+/** Copies what control reaches in a page from its entry on. Direct transfers within the page stay within the copies. */
+export function translate(source: Source): Unit {
+  return new Translation(source).run();
+}
+
+interface Reference {
+  readonly at: number;
+  readonly target: number;
+}
+
+class Translation {
+  private readonly code: Assembler;
+  private readonly starts = new Map<number, number>();
+  private readonly waiting: number[] = [];
+  private readonly jumps: Reference[] = [];
+  private readonly constants: Reference[] = [];
+  private readonly exits: Exit[] = [];
+  private straddles = false;
+  private left = MAX_INSTRUCTIONS;
+  private readonly decoder: Iced.Decoder;
+  private readonly instruction: Iced.Instruction;
+
+  constructor(private readonly source: Source) {
+    const { Decoder, DecoderOptions, Instruction } = iced();
+    this.code = new Assembler(source.at);
+    this.decoder = new Decoder(64, source.bytes, DecoderOptions.None);
+    this.instruction = new Instruction();
+  }
+
+  run(): Unit {
+    try {
+      this.waiting.push(this.source.entry);
+      for (let offset = this.waiting.pop(); offset !== undefined; offset = this.waiting.pop())
+        if (this.left > 0 && !this.starts.has(offset) && this.source.known(offset) === 0)
+          this.straight(offset);
+      this.finish();
+    } finally {
+      this.instruction.free();
+      this.decoder.free();
+    }
+    const { code, starts, exits, straddles } = this;
+    return { code, starts, exits, straddles };
+  }
+
+  /** Copies from an offset to where control does not go on. */
+  private straight(from: number): void {
+    const { source, decoder, instruction } = this;
+    for (let offset = from; ;) {
+      const address = (source.page + offset) as Gva;
+      const isElsewhere = offset >= PAGE_SIZE || this.starts.has(offset) || source.known(offset) !== 0;
+      if (isElsewhere || this.left-- <= 0) return this.jump(address, address);
+      if (source.isStop(address)) return this.leave(offset, Leave.stop);
+      decoder.position = offset;
+      decoder.ip = BigInt(address);
+      decoder.decodeOut(instruction);
+      if (instruction.isInvalid) return this.leave(offset, Leave.odd);
+      const end = offset + instruction.length;
+      if (end > PAGE_SIZE) this.straddles = true;
+      this.starts.set(offset, this.code.length + 1);
+      if (!this.copy(offset, end)) return;
+      offset = end;
+    }
+  }
+
+  /** @returns whether control goes on behind it */
+  private copy(offset: number, end: number): boolean {
+    const { FlowControl, Mnemonic } = iced();
+    const { instruction } = this;
+    const address = (this.source.page + offset) as Gva;
+    switch (instruction.flowControl) {
+      case FlowControl.Next:
+        return this.plain(offset, end, address);
+      case FlowControl.ConditionalBranch:
+        return this.conditional(offset, end, address);
+      case FlowControl.UnconditionalBranch: {
+        const target = instruction.mnemonic === Mnemonic.Jmp ? this.directTarget(offset) : null;
+        if (target === null) return this.odd(offset);
+        this.jump(target, address);
+        return false;
+      }
+      case FlowControl.Call: {
+        if (instruction.mnemonic === Mnemonic.Syscall) return this.inPlace(address);
+        const target = instruction.mnemonic === Mnemonic.Call ? this.directTarget(offset) : null;
+        if (target === null) return this.odd(offset);
+        this.push(address, (this.source.page + end) as Gva);
+        this.jump(target, target);
+        return false;
+      }
+      case FlowControl.Return:
+        return instruction.mnemonic === Mnemonic.Ret ? this.return(offset, end, address) : this.odd(offset);
+      case FlowControl.IndirectBranch:
+      case FlowControl.IndirectCall:
+        return this.indirect(offset, end, address);
+      case FlowControl.Interrupt:
+      case FlowControl.Exception:
+        return this.inPlace(address);
+      default:
+        return this.odd(offset);
+    }
+  }
+
+  private plain(offset: number, end: number, address: Gva): boolean {
+    const { Mnemonic, Register } = iced();
+    const { instruction, code } = this;
+    switch (instruction.mnemonic) {
+      case Mnemonic.Popf:
+      case Mnemonic.Popfd:
+      case Mnemonic.Popfq: // may set the trap flag
+        return this.odd(offset);
+      case Mnemonic.Mov:
+      case Mnemonic.Pop:
+        // MOV SS holds breakpoints and traps back until behind the next instruction.
+        if (instruction.op0Register === Register.SS) return this.odd(offset);
+        break;
+      case Mnemonic.Xsave:
+      case Mnemonic.Xsave64:
+      case Mnemonic.Xsavec:
+      case Mnemonic.Xsavec64:
+      case Mnemonic.Xsaveopt:
+      case Mnemonic.Xsaveopt64:
+      case Mnemonic.Xsaves:
+      case Mnemonic.Xsaves64:
+      case Mnemonic.Xrstor:
+      case Mnemonic.Xrstor64:
+      case Mnemonic.Xrstors:
+      case Mnemonic.Xrstors64:
+        if (this.source.hidesXsave) return this.inPlace(address);
+        break;
+      default:
+        break;
+    }
+    const bytes = this.source.bytes.subarray(offset, end);
+    if (!instruction.isIpRelMemoryOperand) {
+      code.mark(address, Fix.none);
+      code.emit(bytes);
+      return true;
+    }
+    if (instruction.memoryBase !== Register.RIP) return this.odd(offset);
+    const at = this.displacementOffset();
+    const target = signed(instruction.ipRelMemoryAddress);
+    if (!isInReach(target - (code.here + bytes.length))) return this.odd(offset);
+    code.mark(address, Fix.none);
+    const start = code.length;
+    code.emit(bytes);
+    // Relative to the instruction's end, behind which there may be an immediate.
+    code.patchRelative(start + at, target - (bytes.length - at - 4));
+    return true;
+  }
+
+  private displacementOffset(): number {
+    const offsets = this.decoder.getConstantOffsets(this.instruction);
+    try {
+      return offsets.displacementOffset;
+    } finally {
+      offsets.free();
+    }
+  }
+
+  private conditional(offset: number, end: number, address: Gva): boolean {
+    const { bytes } = this.source;
+    const { code } = this;
+    const target = this.directTarget(offset);
+    if (target === null) return this.odd(offset);
+    const opcode = this.opcodeAt(offset);
+    const behind = (this.source.page + end) as Gva;
+    this.count(address);
+    const first = bytes[opcode];
+    code.mark(address, Fix.uncount);
+    if (first >= 0xe0 && first <= 0xe3) {
+      // LOOP and JRCXZ have short displacements only.
+      if (bytes.subarray(offset, opcode).includes(ADDRESS_SIZE)) code.emit([ADDRESS_SIZE]);
+      code.emit([first, 0x02]);
+      code.mark(behind, Fix.none);
+      code.emit([0xeb, 0x05]);
+      code.mark(target, Fix.none);
+      code.emit([0xe9]);
+      this.reference(target);
+    } else {
+      const condition = (first === 0x0f ? bytes[opcode + 1] : first) & 0xf;
+      code.emit([0x0f, 0x80 | condition]);
+      this.reference(target);
+    }
+    // What count() jumps to where nothing is left.
+    code.mark(behind, Fix.none);
+    code.emit([0xeb, 0x08]);
+    code.patchShort(this.outOfBranches);
+    code.mark(address, Fix.rcx);
+    this.load(RCX, Area.rcx);
+    code.mark(address, Fix.none, Leave.limit);
+    code.emit([INT3]);
+    return true;
+  }
+
+  /** Where the displacement of count()'s way out is. */
+  private outOfBranches = 0;
+
+  /** One branch less is left. Flags, stack and registers stay as they are. */
+  private count(address: Gva): void {
+    const { code } = this;
+    code.mark(address, Fix.none);
+    this.store(RCX, Area.rcx);
+    code.mark(address, Fix.none);
+    this.load(RCX, Area.left);
+    code.mark(address, Fix.rcx);
+    code.emit([JRCXZ, 0]);
+    this.outOfBranches = code.length - 1;
+    code.mark(address, Fix.rcx);
+    code.emit([0x48, 0x8d, 0x49, 0xff]); // lea rcx, [rcx-1]
+    code.mark(address, Fix.rcx);
+    this.store(RCX, Area.left);
+    code.mark(address, Fix.rcx | Fix.uncount);
+    this.load(RCX, Area.rcx);
+  }
+
+  private return(offset: number, end: number, address: Gva): boolean {
+    if (this.has(offset, OPERAND_SIZE)) return this.odd(offset);
+    const { code } = this;
+    const { bytes } = this.source;
+    const pops = bytes[this.opcodeAt(offset)] === 0xc2 ? bytes[end - 2] | (bytes[end - 1] << 8) : 0;
+    this.lookUp(address, () => code.emit([0x48, 0x8b, 0x0c, 0x24])); // mov rcx, [rsp]
+    code.mark(address, Fix.none);
+    const size = 8 + pops;
+    code.emit([0x48, 0x8d, 0xa4, 0x24, size & 0xff, (size >> 8) & 0xff, size >> 16, 0]); // lea rsp, [rsp+size]
+    this.jumpToFound();
+    return false;
+  }
+
+  private indirect(offset: number, end: number, address: Gva): boolean {
+    const { instruction } = this;
+    if (instruction.isJmpFarIndirect || instruction.isCallFarIndirect || this.has(offset, OPERAND_SIZE))
+      return this.odd(offset);
+    if (instruction.isIpRelMemoryOperand && instruction.memoryBase !== iced().Register.RIP)
+      return this.odd(offset);
+    const isCall = instruction.flowControl === iced().FlowControl.IndirectCall;
+    const load = this.loadOfOperand(offset, end);
+    if (load === null) return this.odd(offset);
+    this.lookUp(address, load);
+    if (isCall) this.push(address, (this.source.page + end) as Gva);
+    this.jumpToFound();
+    return false;
+  }
+
+  /** MOV rcx, with the operand of the indirect transfer; null where it is out of reach. */
+  private loadOfOperand(offset: number, end: number): (() => void) | null {
+    const { bytes } = this.source;
+    const { code, instruction } = this;
+    const opcode = this.opcodeAt(offset);
+    const before = bytes.subarray(offset, opcode);
+    const rex = before.length > 0 ? before[before.length - 1] : 0;
+    const kept = [...before].filter((byte) => byte === FS || byte === GS || byte === ADDRESS_SIZE);
+    const modrm = (bytes[opcode + 1] & 0xc7) | (1 << 3);
+    const head = [...kept, 0x48 | (rex >> 4 === 4 ? rex & 3 : 0), 0x8b, modrm];
+    const rest = bytes.subarray(opcode + 2, end);
+    if (!instruction.isIpRelMemoryOperand) return () => code.emit([...head, ...rest]);
+    const target = signed(instruction.ipRelMemoryAddress);
+    if (!isInReach(target - code.here - 64) || !isInReach(target - code.here)) return null;
+    return () => {
+      code.emit(head);
+      code.relative(target);
+    };
+  }
+
+  /**
+   * Finds the copy of an indirect transfer's target, or leaves on the transfer. Behind it all registers are the program's
+   * and `jump` and `target` are set.
+   */
+  private lookUp(address: Gva, load: () => void): void {
+    const { code } = this;
+    const hits: number[] = [];
+    code.mark(address, Fix.none);
+    this.store(RCX, Area.rcx);
+    code.mark(address, Fix.none);
+    load();
+    code.mark(address, Fix.rcx);
+    this.store(RCX, Area.target);
+    code.mark(address, Fix.rcx);
+    this.store(RAX, Area.rax);
+    for (const part of [0, 1]) {
+      code.mark(address, Fix.rcx | Fix.rax);
+      code.emit([0x0f, 0xb7, 0x05]); // movzx eax, word [target + part]
+      code.relative(this.source.area + Area.target + part);
+      code.mark(address, Fix.rcx | Fix.rax);
+      code.emit([0x48, 0x8d, 0x0d]); // lea rcx, [tags]
+      code.relative(this.source.area + Area.tags);
+      code.mark(address, Fix.rcx | Fix.rax);
+      code.emit([0x48, 0x8d, 0x04, 0xc1]); // lea rax, [rcx+rax*8]
+      code.mark(address, Fix.rcx | Fix.rax);
+      code.emit([0x48, 0x8b, 0x88, ...int32(TABLE_BYTES)]); // mov rcx, [rax+addresses-tags]
+      code.mark(address, Fix.rcx | Fix.rax);
+      this.store(RCX, Area.jump);
+      code.mark(address, Fix.rcx | Fix.rax);
+      this.load(RCX, Area.target);
+      code.mark(address, Fix.rcx | Fix.rax);
+      code.emit([0x48, 0x8b, 0x00]); // mov rax, [rax]
+      code.mark(address, Fix.rcx | Fix.rax);
+      code.emit([0x48, 0x8d, 0x0c, 0x01]); // lea rcx, [rcx+rax]
+      code.mark(address, Fix.rcx | Fix.rax);
+      this.load(RAX, Area.rax);
+      code.mark(address, Fix.rcx);
+      code.emit([JRCXZ, 0]);
+      hits.push(code.length - 1);
+    }
+    code.mark(address, Fix.rcx);
+    this.load(RCX, Area.rcx);
+    code.mark(address, Fix.none, Leave.indirect);
+    code.emit([INT3]);
+    for (const hit of hits) code.patchShort(hit);
+    code.mark(address, Fix.rcx);
+    this.load(RCX, Area.rcx);
+  }
+
+  private jumpToFound(): void {
+    this.code.mark(0, Fix.target);
+    this.code.emit([0xff, 0x25]); // jmp [jump]
+    this.code.relative(this.source.area + Area.jump);
+  }
+
+  /** Pushes the address that a call comes back to, by one instruction, so that a fault leaves nothing done. */
+  private push(address: Gva, back: Gva): void {
+    this.code.mark(address, Fix.none);
+    this.code.emit([0xff, 0x35]);
+    this.constants.push({ at: this.code.length, target: back });
+    this.code.emit([0, 0, 0, 0]);
+  }
+
+  /** JMP to the copy of `target`; it stands for the place `origin`. */
+  private jump(target: Gva, origin: Gva): void {
+    this.code.mark(origin, Fix.none);
+    this.code.emit([0xe9]);
+    this.reference(target);
+  }
+
+  /** A displacement to the copy of `target`, which is made, too, if it lies in the page. */
+  private reference(target: Gva): void {
+    this.jumps.push({ at: this.code.length, target });
+    this.code.emit([0, 0, 0, 0]);
+    const offset = target - this.source.page;
+    if (offset >= 0 && offset < PAGE_SIZE) this.waiting.push(offset);
+  }
+
+  /** The instruction is executed where it is: it leaves the guest, or its page holds something else for the processor. */
+  private inPlace(address: Gva): boolean {
+    this.code.mark(address, Fix.none);
+    this.code.emit([0xe9]);
+    this.code.relative(address);
+    return false;
+  }
+
+  private odd(offset: number): boolean {
+    this.leave(offset, Leave.odd);
+    return false;
+  }
+
+  private leave(offset: number, leave: number): void {
+    this.starts.set(offset, -(this.code.length + 1));
+    this.code.mark(this.source.page + offset, Fix.none, leave);
+    this.code.emit([INT3]);
+  }
+
+  /** The exits, and the words that the unit reads. */
+  private finish(): void {
+    const { code } = this;
+    const slots = new Map<number, number[]>();
+    const stubs = new Map<number, { jump: number; stub: number }>();
+    for (const { at, target } of this.jumps) {
+      const copy = this.copyOf(target);
+      if (copy !== 0) {
+        code.patchRelative(at, copy);
+        continue;
+      }
+      let exit = stubs.get(target);
+      if (!exit) {
+        exit = { jump: code.length, stub: 0 };
+        code.mark(target, Fix.none);
+        code.emit([0xff, 0x25, 0, 0, 0, 0]); // jmp [slot]
+        exit.stub = code.length;
+        code.mark(target, Fix.none, Leave.direct);
+        code.emit([INT3]);
+        stubs.set(target, exit);
+      }
+      code.patchRelative(at, code.start + exit.jump);
+    }
+    code.align(8);
+    for (const [target, { jump, stub }] of stubs) {
+      code.patchRelative(jump + 2, code.here);
+      this.exits.push({ slot: code.length, stub, target: target as Gva });
+      code.word(code.start + stub);
+    }
+    for (const { at, target } of this.constants) slots.set(target, [...(slots.get(target) ?? []), at]);
+    for (const [target, places] of slots) {
+      for (const at of places) code.patchRelative(at, code.here);
+      code.word(target);
+    }
+  }
+
+  private copyOf(target: number): number {
+    const offset = target - this.source.page;
+    if (offset < 0 || offset >= PAGE_SIZE) return 0;
+    const start = this.starts.get(offset);
+    return start === undefined ? this.source.known(offset) : this.code.start + Math.abs(start) - 1;
+  }
+
+  /** Of a direct transfer; null where it is not in user space, or means different things to different processors. */
+  private directTarget(offset: number): Gva | null {
+    if (this.has(offset, OPERAND_SIZE)) return null;
+    const target = this.instruction.nearBranchTarget;
+    return target < BigInt(USER_END) ? (Number(target) as Gva) : null;
+  }
+
+  private has(offset: number, prefix: number): boolean {
+    return this.source.bytes.subarray(offset, this.opcodeAt(offset)).includes(prefix);
+  }
+
+  /** Where the opcode is, behind prefixes. */
+  private opcodeAt(offset: number): number {
+    const { bytes } = this.source;
+    let at = offset;
+    while (PREFIXES.has(bytes[at]) || bytes[at] >> 4 === 4) at++;
+    return at;
+  }
+
+  private store(register: number, field: number): void {
+    this.code.emit([0x48, 0x89, 0x05 | (register << 3)]);
+    this.code.relative(this.source.area + field);
+  }
+
+  private load(register: number, field: number): void {
+    this.code.emit([0x48, 0x8b, 0x05 | (register << 3)]);
+    this.code.relative(this.source.area + field);
+  }
+}
+
+const [RAX, RCX] = [0, 1];
+const [INT3, JRCXZ] = [0xcc, 0xe3];
+
+const int32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >> shift) & 0xff);
+
+/** An address that iced computed modulo 2^64. */
+const signed = (address: bigint): number => Number(BigInt.asIntN(64, address));

@@ -1,0 +1,154 @@
+import type { GuestCore } from '../../guest/guest-core.js';
+import { CountedRun } from '../../guest/counted/counted-run.js';
+import { Reg, ripOf } from '../../base/registers.js';
+import type { Task } from '../../task/task.js';
+import { EFLAGS_TRAP } from '../../x86/constants.js';
+import { Stop, type ReplayRunner } from '../run/runner.js';
+import type { BranchStops } from './branch-stops.js';
+import type { RegisterMatch } from './register-match.js';
+import type { SingleStep } from './single-step.js';
+import { Aim, type TickStrategy } from './strategy.js';
+
+/** Runs in one turn; most end at an exit that takes tens of microseconds. */
+const RUNS_A_TURN = 128;
+/** More than any program executes. */
+const NO_LIMIT = 2 ** 52;
+
+/**
+ * The program executes copies of its code that count conditional branches (guest/counted), at almost its own speed. They
+ * end on the branch that reaches the limit; from there on another strategy goes, which can stop anywhere. So do
+ * single steps over what is not executed from copies.
+ */
+export class Instrumented implements TickStrategy {
+  readonly name = 'instrumented';
+  readonly counts = true;
+  /** A run that the budget cut short: the guest is still in it. */
+  private unfinished = false;
+  private inStep = false;
+  private inRest: TickStrategy | null = null;
+  private readonly counted: CountedRun;
+  private watched: ReadonlySet<number> = new Set();
+  /** What `stops` of the copies was made of. */
+  private users: readonly number[] = [];
+
+  /** @param rest counts exactly, however slowly; `uncounted` runs where there is nothing to count */
+  constructor(
+    core: GuestCore,
+    private readonly runner: ReplayRunner,
+    private readonly stepper: SingleStep,
+    private readonly rest: BranchStops,
+    private readonly uncounted: RegisterMatch,
+  ) {
+    this.counted = new CountedRun(core);
+  }
+
+  get settled(): boolean {
+    return !this.unfinished && !this.inStep && this.rest.settled && this.stepper.settled;
+  }
+
+  watch(event: number, hook: number): void {
+    this.rest.watch(event, hook);
+    this.watched = new Set([event, hook].filter((address) => address >= 0));
+  }
+
+  run(task: Task, limit: number, budgetMicros: number, aim: number): Stop {
+    for (let runs = 0; runs < RUNS_A_TURN; runs++) {
+      const before = task.ticks;
+      const stop = this.once(task, limit, budgetMicros, aim);
+      if (stop === Stop.pending) return stop;
+      if (task.ticks === limit && task.ticks !== before && (stop === Stop.step || stop === Stop.served))
+        return Stop.ticks;
+      if (stop === Stop.step || stop === Stop.served || stop === Stop.odd) continue;
+      return stop;
+    }
+    return Stop.yielded;
+  }
+
+  halted(task: Task): void {
+    if (this.unfinished) this.end(task);
+  }
+
+  cancel(): void {
+    this.unfinished = this.inStep = false;
+    this.inRest = null;
+    this.runner.counted = null;
+    this.rest.cancel();
+    this.stepper.cancel();
+  }
+
+  private once(task: Task, limit: number, budgetMicros: number, aim: number): Stop {
+    if (this.inStep) return this.step(task, limit, budgetMicros);
+    if (this.unfinished) return this.runCopies(task, budgetMicros, aim);
+    const other = this.inRest ?? this.otherFor(task, limit, aim);
+    if (!other) {
+      this.begin(task, aim === Aim.byItself ? limit - task.ticks : limit - task.ticks - 1);
+      return this.runCopies(task, budgetMicros, aim);
+    }
+    const stop = other.run(task, limit, budgetMicros, aim);
+    this.inRest = stop === Stop.pending || !other.settled ? other : null;
+    return stop;
+  }
+
+  /** Who goes on where copies are of no use. */
+  private otherFor(task: Task, limit: number, aim: number): TickStrategy | null {
+    const { rest } = this;
+    if (!rest.settled) return rest;
+    if (task.ticks < 0) return this.uncounted;
+    if (aim !== Aim.byItself && limit - task.ticks <= 1) return rest;
+    return null;
+  }
+
+  private begin(task: Task, branches: number): void {
+    const { counted, runner } = this;
+    this.unfinished = true;
+    const users = runner.stops?.addressesFor(task) ?? [];
+    if (users !== this.users || this.watched !== this.watchedThen) {
+      counted.stops = new Set([...users, ...this.watched]);
+      this.users = users;
+      this.watchedThen = this.watched;
+    }
+    runner.counted = counted;
+    counted.limit(Math.min(branches, NO_LIMIT));
+  }
+  private watchedThen: ReadonlySet<number> | null = null;
+
+  private runCopies(task: Task, budgetMicros: number, aim: number): Stop {
+    const { runner } = this;
+    const stop = runner.run(task, budgetMicros);
+    if (stop === Stop.pending && !runner.interrupted) return stop;
+    this.end(task);
+    switch (stop) {
+      case Stop.pending: // halted meanwhile
+        return Stop.yielded;
+      case Stop.odd:
+        return this.goAround(task);
+      case Stop.overrun:
+        // The rest of the way is another's, if there is one.
+        return aim === Aim.byItself ? stop : Stop.odd;
+      default:
+        return stop;
+    }
+  }
+
+  /** Copies are executed no more; what they counted is the task's. */
+  private end(task: Task): void {
+    this.unfinished = false;
+    this.runner.counted = null;
+    if (task.ticks >= 0) task.ticks += this.counted.executed;
+  }
+
+  private goAround(task: Task): Stop {
+    const { registers } = this.stepper;
+    const isForeign = this.counted.isForeign(task, ripOf(registers));
+    if (isForeign && !(registers[2 * Reg.eflags] & EFLAGS_TRAP)) this.inRest = this.rest;
+    else this.inStep = true;
+    return Stop.odd;
+  }
+
+  private step(task: Task, limit: number, budgetMicros: number): Stop {
+    const stop = this.stepper.step(task, limit, budgetMicros);
+    this.inStep = stop === Stop.pending || stop === Stop.yielded;
+    const isOn = stop === Stop.step || stop === Stop.served;
+    return isOn && this.watched.has(ripOf(this.stepper.registers)) ? Stop.breakpoint : stop;
+  }
+}
