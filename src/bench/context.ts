@@ -10,7 +10,7 @@ import type { MachineForTrace, MachineOptions } from '../recording/machines.js';
 import { Machines } from '../recording/machines.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
-/** Where the larger recordings lie, if they do: beside the project; the samples that it brings are there always. */
+/** The folder of the larger recordings beside the project, if present; the samples always are. */
 const FOLDERS = ['../shared/traces', 'traces'];
 const STALL_LIMIT_SECONDS = 300;
 
@@ -20,9 +20,9 @@ const silent: Logger = { debug() {}, info() {}, warn() {} };
 export class BenchContext {
   private readonly machines: Machines;
   /** What the last replay ran on. */
-  machineDescription = 'none was needed';
+  machineDescription = 'none';
 
-  /** @param say tells the user, who waits, what is going on */
+  /** @param say reports progress to the user */
   constructor(
     private readonly options: MachineOptions,
     readonly say: (text: string) => void,
@@ -40,8 +40,8 @@ export class BenchContext {
   }
 
   /**
-   * Replays a trace as far as `measure` takes it. The machine stands ready before; its time is not in it.
-   * @param trace a folder
+   * Replays a trace as far as `measure` takes it. The machine is started before, outside of the measured time. @param
+   * trace a folder
    */
   async replay<T>(
     trace: string,
@@ -60,7 +60,7 @@ export class BenchContext {
     );
   }
 
-  /** The same for a replay that stops where one wants and goes back. */
+  /** The same for a replay that can stop and go back. */
   async travel<T>(
     trace: string,
     measure: (target: TravelTarget) => T | Promise<T>,
@@ -74,7 +74,7 @@ export class BenchContext {
     );
   }
 
-  /** Opens what is to be measured on the trace's machine, and closes it afterwards. */
+  /** Opens the measured replay on the trace's machine, and closes it afterwards. */
   private async opened<O extends { close(): void }, T>(
     trace: string,
     open: (common: ReplayOptions, made: MachineForTrace) => O,
@@ -125,7 +125,7 @@ export class BenchContext {
     return { seconds, document: done.stdout.startsWith('{') ? JSON.parse(done.stdout) : null };
   }
 
-  /** Gives the machine back; the next replay leases it again. */
+  /** Releases the machine; the next replay leases it again. */
   close(): void {
     this.machines.close();
   }

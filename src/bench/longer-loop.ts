@@ -7,8 +7,8 @@ const BLOCK_HEADER = 8;
 const READ = 0;
 
 /**
- * Copies the sample trace `haswell/loop` with another number of turns: the eight bytes that its program once read
- * from standard input. Nothing else of the recording depends on them but the ticks from there on.
+ * Copies the sample trace `haswell/loop` with another number of iterations: the eight bytes that its program once read
+ * from standard input. Only the ticks after the read depend on them.
  */
 export function copyWithTurns(trace: string, copy: string, turns: bigint): void {
   fs.cpSync(trace, copy, { recursive: true });
@@ -17,7 +17,7 @@ export function copyWithTurns(trace: string, copy: string, turns: bigint): void 
   fs.writeFileSync(path.join(copy, 'data'), pack(data));
 }
 
-/** Where in `data` the result of the program's one read lies. */
+/** Offset in `data` of the result of the program's only read. */
 function offsetOfTurns(trace: string): number {
   const reader = TraceReader.open(trace);
   try {

@@ -1,6 +1,6 @@
 /**
- * Measures: `npm run bench`, or `npm run bench -- NAME...` for some subjects of it. How busy the machine was is
- * said with the figures: they mean little otherwise.
+ * Measures: `npm run bench`, or `npm run bench -- NAME...` for single subjects. The load of the machine is printed with
+ * the figures.
  */
 import os from 'node:os';
 import { Command, Option } from 'commander';
@@ -23,7 +23,7 @@ function chosen(names: readonly string[]): Subject[] {
   const unknown = names.filter((name) => !subjects.some((subject) => subject.name === name));
   if (unknown.length > 0) {
     const known = subjects.map(({ name }) => name).join(', ');
-    throw new Error(`There is no subject ${unknown.join(', ')}. Known: ${known}.`);
+    throw new Error(`Unknown subject ${unknown.join(', ')}. Subjects: ${known}.`);
   }
   return subjects.filter(({ name }) => names.length === 0 || names.includes(name));
 }

@@ -7,7 +7,7 @@ export interface Row {
   aim?: string;
 }
 
-/** A measurement with a name of its own: `npm run bench -- NAME`. New ones are listed in registry.ts. */
+/** A named measurement: `npm run bench -- NAME`. Listed in registry.ts. */
 export interface Subject {
   name: string;
   /** One line for `npm run bench -- --list`. */

@@ -30,8 +30,8 @@ const CLONES: readonly number[] = [Sys.clone, Sys.fork, Sys.vfork];
 const Auxv = { uid: 11, euid: 12, gid: 13, egid: 14 } as const;
 
 /**
- * Makes threads and processes of the copied tasks, from where the replay had them.
- * @param tid the task that the user looks at: it runs even if it is stopped
+ * Makes threads and processes of the copied tasks, in their state of the replay. @param tid the
+ * user's current task: it runs even if it is stopped
  */
 export function adoptTasks(
   kernel: Kernel,
@@ -63,7 +63,7 @@ function adoptSignals(kernel: Kernel, { pending, timers }: RecordedSignals): voi
     const thread = tid === 0 ? null : kernel.threads.get(tid);
     if (!process || thread === undefined) continue;
     const takers = thread ? [thread] : [...process.threads];
-    // One that somebody could have taken was taken.
+    // A signal that a thread could take was taken.
     if (takers.some(({ task }) => (task.signalMask & signalBit(number)) === 0n)) continue;
     (thread ?? process).pending.add({ number, info });
   }
@@ -127,9 +127,10 @@ function credentialsOf(task: Task): Credentials {
 }
 
 /**
- * The task stands in a recorded call, or was interrupted in one that the kernel goes on with: it is made anew, now as
- * a call to the diversion. The task stays behind the instruction, which may be one of the replay page that makes no
- * call: the result of a buffered call that had become a traced one (rr-traces.md 7.8) belongs into the record, too.
+ * The task is in a recorded call, or was interrupted in one that the kernel restarts: it is
+ * repeated, now as a call to the diversion. The task stays after the instruction, which may be one
+ * of the replay page that makes no call: the result of a buffered call that had become a traced one
+ * (rr-traces.md 7.8) is stored in the record, too.
  */
 function leaveRecordedCall(kernel: Kernel, replay: ReplayCore, thread: Thread): void {
   const { task } = thread;
@@ -154,7 +155,7 @@ function leaveRecordedCall(kernel: Kernel, replay: ReplayCore, thread: Thread): 
   thread.record = (task.syscallbuf + replay.header.syscallbufHdrSize + committed) as Gva;
 }
 
-/** restart_syscall means the call that was interrupted, which orig_rax still names. */
+/** restart_syscall means the interrupted call, which is still in orig_rax. */
 function goOnWithCall(thread: Thread): void {
   const { registers } = thread.task;
   const interrupted = getSigned(registers, Reg.orig_rax);
@@ -164,7 +165,7 @@ function goOnWithCall(thread: Thread): void {
   setSigned(registers, Reg.rip, getUnsigned(registers, Reg.rip) + SYSCALL_LENGTH);
 }
 
-/** Its timeout goes on. */
+/** Its timeout continues. */
 function makeAnew(thread: Thread, number: number): void {
   const { syscallSince } = thread.task;
   thread.again = number;

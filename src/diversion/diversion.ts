@@ -27,17 +27,17 @@ import { putAside, takeUp } from './tasks/wait.js';
 export interface DiversionParts {
   readonly kernel: Kernel;
   readonly scheduler: Scheduler;
-  /** Output that nobody has taken yet. */
+  /** Output that was not taken yet. */
   readonly output: OutputPart[];
-  /** The task that the replay stood at. */
+  /** The replay's current task. */
   readonly tid: number;
-  /** Gives everything back to the replay. */
+  /** Restores the state of the replay. */
   readonly end: () => void;
 }
 
 /**
- * A replay's present state as a live process: its tasks run on, its system calls are emulated. The replay is
- * parked until `close`, and stands then where it stood.
+ * A replay's current state as a live process: its tasks run, its system calls are emulated. The
+ * replay is parked until `close`, and then unchanged.
  */
 export class Diversion implements MutableTarget {
   readonly kind = 'diversion';
@@ -92,7 +92,7 @@ export class Diversion implements MutableTarget {
     return this.parts.kernel.core.registers(this.task(tid)).slice();
   }
 
-  /** The call that the task stood in is forgotten if it is to go on elsewhere. */
+  /** The call that the task is in is dropped if it continues elsewhere. */
   setRegisters(tid: number, registers: RegisterWords): void {
     const thread = this.thread(tid);
     const { core } = this.parts.kernel;
@@ -100,7 +100,7 @@ export class Diversion implements MutableTarget {
     const differs = (slot: number): boolean => getUnsigned(live, slot) !== getUnsigned(registers, slot);
     thread.stood ??= { rip: getUnsigned(live, Reg.rip), rsp: getUnsigned(live, Reg.rsp) };
     const moved = differs(Reg.rip);
-    // One after the other by some debuggers: the call's number may be the last to come back.
+    // Some debuggers restore registers one by one: the call's number may be the last.
     const mayBeBack = moved || differs(Reg.rsp) || differs(Reg.orig_rax) || differs(Reg.rax);
     if (moved) putAside(this.parts.kernel, thread, this.parts.scheduler.moved(thread));
     thread.spin = null;
@@ -208,7 +208,7 @@ export class Diversion implements MutableTarget {
     this.parts.scheduler.interrupt();
   }
 
-  /** In words, for messages: `futex`. */
+  /** As text, for messages: `futex`. */
   nameOfCall(number: number): string {
     return syscallName(number, this.parts.kernel.facts.rrcallBase);
   }

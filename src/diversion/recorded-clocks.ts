@@ -1,7 +1,7 @@
 /**
- * What the recording tells of clocks. Frames have the monotonic time (`monotonicSec`); the others are known from what
- * the program read: the difference to the frame in which a value became known is at most the clocks' difference, and
- * the largest of many is that difference but for microseconds.
+ * The recording's clocks. Frames have the monotonic time (`monotonicSec`); the others are known
+ * from the program's reads: the difference to the frame of a read is at most the clocks'
+ * difference, and the maximum of many equals it up to microseconds.
  */
 import type { Gva } from '../engine/base/address.js';
 import { Reg, getSigned, getUnsigned } from '../engine/base/registers.js';
@@ -11,7 +11,7 @@ import { EventKind, SyscallState, type TraceFrame } from '../engine/trace/frame.
 import { TraceReader } from '../engine/trace/reader.js';
 
 const SYS_STATX = 332;
-/** stat, fstat, lstat, newfstatat, statx: by the argument that says where the result goes. */
+/** stat, fstat, lstat, newfstatat, statx: the argument with the result's address. */
 const STATS: ReadonlyMap<number, number> = new Map([
   ...([4, 5, 6] as const).map((number) => [number, Reg.rsi] as const),
   [262, Reg.rdx],
@@ -30,11 +30,11 @@ const RECORD_SIZE = 12;
 const RECORD_ALIGNMENT = 8;
 /** Later than any boot ago: a value of CLOCK_REALTIME. */
 const YEAR_2001 = 1_000_000_000n * BILLION;
-/** Nobody has recorded anything later yet: a file that is dated so tells nothing. */
+/** Later than any recording: a file with such a time is ignored. */
 const YEAR_2100 = 4_102_444_800n * BILLION;
 /** Values of other clocks differ by more from the monotonic one, or it does not matter. */
 const SAME_CLOCK = BILLION;
-/** Enough for the difference; a recording of a program that never asks is read to here. */
+/** Frames to read: enough for the difference, and the limit for programs that never read clocks. */
 const MAX_READINGS = 256;
 const MAX_FRAMES = 50_000;
 
@@ -42,7 +42,7 @@ const MAX_FRAMES = 50_000;
 export interface ClockOffsets {
   readonly wall: bigint | null;
   readonly boot: bigint | null;
-  /** What the times of files that the program looked at, and else the build of its kernel, say at least. */
+  /** A lower bound from times of files that the program examined, else from the build time of its kernel. */
   readonly leastWall: bigint;
 }
 
@@ -142,7 +142,7 @@ function fileTimes(view: DataView, at: number, number: number): bigint[] {
     .filter((nanos) => nanos > YEAR_2001 && nanos < YEAR_2100);
 }
 
-/** Two words, seconds and a part of them. */
+/** Two words, seconds and fraction. */
 function reading(view: DataView, at: number, number: number): bigint {
   const part = view.getBigInt64(at + 8, true);
   return view.getBigInt64(at, true) * BILLION + (number === SYS_GETTIMEOFDAY ? part * 1000n : part);
@@ -170,7 +170,7 @@ function readRecords(records: Uint8Array): Readings {
   return found;
 }
 
-/** The monotonic time where a replay stands: not before anything that the program has read of clocks. */
+/** The monotonic time at a replay's position: not before any clock value that the program has read. */
 export function standingTime(replay: ReplayCore, { wall }: ClockOffsets): bigint {
   let now = toNanos(replay.recordedSec);
   for (const task of replay.tasks.values()) {

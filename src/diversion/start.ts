@@ -31,18 +31,18 @@ import { Scheduler } from './run/scheduler.js';
 import { Stops } from './run/stops.js';
 import { dispatcherFor } from './syscalls/table.js';
 
-/** A replay that stands, with nothing under way. */
+/** A stopped replay, without a running operation. */
 export interface DiversionSource {
   readonly core: ReplayCore;
-  /** The task that the user looks at. */
+  /** The user's current task. */
   readonly tid: number;
   /** Debug registers stop data accesses on this machine (ProbeReport.dataBreakpoints); else pages are protected. */
   readonly dataBreakpoints?: boolean;
 }
 
 /**
- * Makes a diversion of a replay's present state. Until it is closed, the replay must not run; afterwards it
- * stands as if nothing had happened.
+ * Makes a diversion of a replay's current state. Until it is closed, the replay must not run; afterwards the replay is
+ * unchanged.
  */
 export function startDiversion(
   source: DiversionSource,
@@ -95,7 +95,7 @@ function parkReplay(replay: ReplayCore): { resume: () => void } {
   const { ceiling } = replay.memory;
   if (task) replay.park(task);
   context.clearDebugRegisters();
-  // So that the processor's randomness can be hidden, which is this machine's.
+  // To hide RDRAND and RDSEED, which are this machine's.
   if (!replay.machine.interceptCpuid(true)) replay.log.debug({}, 'CPUID cannot be intercepted');
   return {
     resume: () => {
@@ -128,7 +128,7 @@ function collector(
   };
 }
 
-/** Unwinders, exceptions and sanitizers read the code of their callers, of which the outermost is nobody. */
+/** Unwinders, exceptions and sanitizers read the code of callers; the outermost caller is this page. */
 function mapReturnPage(space: AddressSpace): void {
   const end = (RETURN_ADDRESS + PAGE_SIZE) as Gva;
   space.map({
@@ -175,7 +175,7 @@ function newKernel(
     kernel.warnOnce(
       'wall clock',
       {},
-      'the recording never read the time of day: the latest time of a file that it looked at is taken',
+      'the recording never read the time of day: using the latest time of a file that it examined',
     ),
   );
   const facts: RecordedFacts = {

@@ -1,10 +1,10 @@
 /**
  * What a front end (the gdb server, the script API) needs of a program that can be stopped: a replay, which
- * also runs backwards, or a diversion. Both implement it; front ends know neither.
+ * also runs backwards, or a diversion. Both implement it; front ends depend on neither.
  *
- * Synchronous and resumable like ReplaySession: `begin` says what to do, `poll` does a slice of it and returns
- * the stop or null, so that a front end can look for an interrupt in between. Registers and memory may be
- * touched only while nothing is under way.
+ * Synchronous and resumable like ReplaySession: `begin` starts an operation, `poll` does a slice of
+ * it and returns the stop or null, so that a front end can check for an interrupt in between.
+ * Registers and memory may be accessed only while no operation is running.
  */
 import type { Gva } from './base/address.js';
 import type { RegisterWords } from './base/registers.js';
@@ -25,11 +25,11 @@ export interface Executable {
   readonly arguments: readonly string[];
   /** The auxiliary vector as it was on the stack. */
   readonly auxv: Uint8Array;
-  /** The working directory as far as the recording tells: the last chdir's, else PWD of its environment; or null. */
+  /** The working directory as known from the recording: the last chdir's, else PWD of its environment; or null. */
   readonly directory: string | null;
 }
 
-/** A descriptor of a process and what it leads to, in the words of a link in /proc/PID/fd as far as it is known. */
+/** A descriptor of a process and its target, in the format of a link in /proc/PID/fd, as far as it is known. */
 export interface OpenDescriptor {
   readonly fd: number;
   readonly name: string;
@@ -39,32 +39,34 @@ export type Direction = 'forward' | 'backward';
 
 export interface RunRequest {
   readonly direction: Direction;
-  /** The task that steps. For `continue`, the task that the user looks at. */
+  /** The task that steps. For `continue`, the user's current task. */
   readonly tid: number;
   /**
-   * `step`: one instruction of `tid`, whatever other tasks do meanwhile. `range`: instructions of `tid` while it
-   * stands in [start, end). `continue`: to the next stop.
+   * `step`: one instruction of `tid`; other tasks may run in between. `range`: instructions of
+   * `tid` while it is in [start, end). `continue`: to the next stop.
    */
   readonly mode:
     | { readonly kind: 'continue' }
     | { readonly kind: 'step' }
     | { readonly kind: 'range'; readonly start: Gva; readonly end: Gva };
   /**
-   * Steps backwards: a signal right behind which the task stands is undone by itself, as a step that executes nothing, and
-   * is the stop; else the step before it is undone, too.
+   * Steps backwards: a signal that was just delivered is undone alone, as a step that executes
+   * nothing, and is the stop; else the step before it is undone, too.
    */
   readonly stopAtSignals?: boolean;
-  /** Diversions: the signal that `tid` gets as it goes on; 0 or absent: none. A replay has its own. */
+  /**
+   * Diversions: the signal that is delivered to `tid` on resume; 0 or absent: none. In a replay signals are recorded.
+   */
   readonly signal?: number;
 }
 
 export type LifecycleKind = 'fork' | 'vfork' | 'clone' | 'exec';
 
-/** Why the program stands. `tid` is the task that it happened to. */
+/** Why the program stopped. `tid` is the task of the event. */
 export type DebugStop =
   | { readonly kind: 'step'; readonly tid: number }
   | { readonly kind: 'breakpoint'; readonly tid: number; readonly address: Gva }
-  /** Forward: the access has happened, rip is behind it. Backward: it has been undone. */
+  /** Forward: the access has happened, rip is after it. Backward: it has been undone. */
   | {
       readonly kind: 'watchpoint';
       readonly tid: number;
@@ -76,10 +78,10 @@ export type DebugStop =
       readonly kind: 'signal';
       readonly tid: number;
       readonly signal: number;
-      /** The kernel's siginfo_t, 128 bytes; null where it is not known. */
+      /** The kernel's siginfo_t, 128 bytes; null if it is not known. */
       readonly siginfo: Uint8Array | null;
     }
-  /** Only those asked for by `catchSyscalls`. */
+  /** Only those selected by `catchSyscalls`. */
   | {
       readonly kind: 'syscall';
       readonly tid: number;
@@ -87,19 +89,19 @@ export type DebugStop =
       readonly state: 'entering' | 'exiting';
     }
   /**
-   * In both directions right behind the event: the child (a tid) exists and has not run. Backwards it is undone
+   * In both directions right after the event: the child (a tid) exists and has not run. Backwards it is undone
    * when the program next runs.
    */
   | { readonly kind: 'fork' | 'vfork' | 'clone'; readonly tid: number; readonly child: number }
   /**
-   * Forward: behind it, `path` is the new program. Backward: before it, `path` is the program from before; the
-   * first exec of a recording is where history begins.
+   * Forward: after it, `path` is the new program. Backward: before it, `path` is the previous
+   * program; the first exec of a recording is the beginning of history.
    */
   | { readonly kind: 'exec'; readonly tid: number; readonly path: string }
   /**
-   * Forward only. Thread group `pid` is about to go: its last task, `tid`, still stands, can be looked at and
-   * gone back from, and is gone once the program runs on. `status` as from wait(2), null if the trace does not
-   * tell.
+   * Forward only. Thread group `pid` is about to exit: its last task, `tid`, still exists, can be
+   * inspected and run backwards, and is gone once the program continues. `status` as from wait(2),
+   * null if it is not in the trace.
    */
   | {
       readonly kind: 'exited';
@@ -119,7 +121,7 @@ export interface Breakpoint {
   /** Thread group, or null for all. */
   readonly pid: number | null;
   readonly address: Gva;
-  /** Asked with the task that has arrived; false: as if the breakpoint were not there. */
+  /** Called with the arriving task; false: ignore the hit. */
   readonly condition?: (tid: number) => boolean;
 }
 
@@ -139,7 +141,7 @@ export interface DebugTarget {
   /** The task that the last stop was of. */
   readonly currentTid: number;
   executable(pid: number): Executable;
-  /** By number; what was open when the recording began, and is not known otherwise, is missing. */
+  /** By number; descriptors that were open when the recording began, and are not known otherwise, are missing. */
   descriptors(pid: number): readonly OpenDescriptor[];
 
   /** A copy. In user_regs_struct order; orig_rax as a debugger shows it. */
@@ -150,12 +152,12 @@ export interface DebugTarget {
   readMemory(tid: number, start: Gva, into: Uint8Array): number;
   /** The mappings of the task's address space, in order. */
   mappings(tid: number): readonly Vma[];
-  /** The signal that the task stands at, if the last stop was one. */
+  /** The signal that the task is stopped at, if the last stop was one. */
   siginfo(tid: number): Uint8Array | null;
 
   /**
-   * There were more breakpoints than debug registers at some time when the program ran: the others were bytes in its code,
-   * which a program that reads its code sees.
+   * At some time there were more breakpoints than debug registers while the program ran: the others
+   * were INT3 in its code, which is visible to a program that reads its code.
    */
   readonly hadBreakpointsInCode: boolean;
   addBreakpoint(breakpoint: Breakpoint): void;
@@ -164,19 +166,19 @@ export interface DebugTarget {
   removeWatchpoint(watchpoint: Watchpoint): void;
   /** Numbers of system calls to stop at, or 'all', or 'none'. */
   catchSyscalls(which: readonly number[] | 'all' | 'none'): void;
-  /** Stop at these, of any process; others pass unseen. At first none. */
+  /** Stop at these, of any process; others are ignored. Initially none. */
   catchLifecycle(kinds: readonly LifecycleKind[]): void;
 
-  /** Precondition: nothing is under way. */
+  /** Precondition: no operation is running. */
   begin(request: RunRequest): void;
   /**
-   * Works for some milliseconds; null: not there yet, call again.
-   * Throws RevenantError; the target is then only good for reading and closing.
+   * Works for some milliseconds; null: not done yet, call again. Throws RevenantError; afterwards the target can only
+   * be read and closed.
    */
   poll(): DebugStop | null;
-  /** Set while there is nothing to poll for before it is resolved: something is waited for that takes no work of ours. */
+  /** Set while waiting for something external: polling is pointless before it is resolved. */
   readonly waiting?: Promise<void> | null;
-  /** What is under way ends with `interrupted` at the next poll. Not an error when nothing is. */
+  /** Ends the running operation with `interrupted` at the next poll. No error if none is running. */
   interrupt(): void;
 }
 
@@ -187,40 +189,40 @@ export interface OutputPart {
 }
 
 /**
- * What a diverted program has printed and keeps in buffers of its own: libraries write those out when they are full.
- * Methods that take a task are about a call in it; they leave its registers as they are, and what lies on its stack above
- * `floor` (default: its stack pointer). `turn` is called now and then, and may interrupt the target.
+ * Output of a diverted program that is still in its libraries' buffers. Methods with a task are
+ * about a call in it; they preserve its registers, and its stack above `floor` (default: its stack
+ * pointer). `turn` is called repeatedly, and may interrupt the target.
  */
 export interface OutputBuffers {
   /** Before a call: what was in the buffers already is not the call's, and is withheld. */
   before(tid: number, turn: () => Promise<void>, floor?: number): Promise<void>;
-  /** The call is over: what it left in the buffers is written, or said to be there. */
+  /** The call has returned: text that it left in buffers is flushed, or reported. */
   after(tid: number, turn: () => Promise<void>, floor?: number): Promise<void>;
-  /** The call stands somewhere and has not returned: what it has left in the buffers by now is said to be there. */
+  /** The call is stopped and has not returned: text that it has left in buffers so far is reported. */
   left(tid: number): void;
   /** From now on the program runs on in the diversion, by itself: what was withheld is its output, too. */
   runsOn(): void;
 }
 
-/** A target whose state can be changed: a diversion. A replay refuses. */
+/** A target whose state can be changed: a diversion. Not a replay. */
 export interface MutableTarget extends DebugTarget {
   readonly kind: 'diversion';
   setRegisters(tid: number, registers: RegisterWords): void;
   setVectorState(tid: number, image: Uint8Array): void;
-  /** Writes whatever the protection is; returns how many bytes could be written. */
+  /** Writes regardless of protection; returns how many bytes could be written. */
   writeMemory(tid: number, start: Gva, bytes: Uint8Array): number;
   /**
-   * Gives the task's process a mapping of zeros, protected as by mmap(2). Page-aligned; false where something of it is
-   * mapped already.
+   * Adds a zeroed mapping to the task's process, protected as by mmap(2). Page-aligned; false if part of it is already
+   * mapped.
    */
   mapMemory(tid: number, start: Gva, end: Gva, prot: number): boolean;
   /** Whether the task's process has a handler for a signal by now. */
   handles(tid: number, signal: number): boolean;
-  /** What the diverted program wrote to its standard output and error since it was last asked. */
+  /** The diverted program's writes to standard output and error since the last call. */
   takeOutput(): OutputPart[];
-  /** It was taken, but comes first when somebody asks next. */
+  /** Puts taken output back: it comes first in the next call. */
   giveBackOutput(parts: readonly OutputPart[]): void;
-  /** Ends it in any state, and gives back what it has; the replay stands where it stood. */
+  /** Ends it in any state, and frees its resources; the replay has not moved. */
   close(): void;
 }
 
@@ -231,54 +233,57 @@ export interface StartedDiversion {
 }
 
 /**
- * Makes a diversion of a replay that stands. Until it is closed the replay must not run.
- * @param say tells the user something about it, in a sentence
+ * Makes a diversion of a stopped replay. Until it is closed the replay must not run. @param say gets messages for the
+ * user, as sentences
  */
 export type StartDiversion = (replay: ReplayTarget, say: (text: string) => void) => StartedDiversion;
 
 /** One instruction of a recording; `momentText` of base/place.ts writes it. */
 export interface Moment {
-  /** Behind this frame. */
+  /** After this frame. */
   readonly frameTime: number;
-  /** Where a task arrives, for the `hit`th time there behind the frame; null: right behind the frame. */
+  /** Where a task arrives, for the `hit`th time after the frame; null: right after the frame. */
   readonly address: Gva | null;
   readonly hit: number;
 }
 
-/** A replay as a target: it knows where in the recording it stands and can go anywhere in it. */
+/** A replay as a target: it knows its position in the recording and can go to any other. */
 export interface ReplayTarget extends DebugTarget {
   readonly kind: 'replay';
   /** FrameTime of the last frame that was replayed completely. */
   readonly frameTime: number;
   /** The last frame of the trace, if it is known by now. */
   readonly lastFrame: number | null;
-  /** Ticks of a task where it stands; null where they have to be counted first (`beginCountTicks`). */
+  /** Ticks of a task at its current position; null if they have to be counted first (`beginCountTicks`). */
   ticks(tid: number): number | null;
-  /** Counts the ticks of the task that runs here; `poll` tells when that is done. The program stands where it stood. */
+  /** Counts the ticks of the task that runs here, until `poll` returns a stop. The program does not move. */
   beginCountTicks(): void;
   /**
-   * Goes to the first place after frame `frameTime` at which the task of the next frame has so many ticks. `poll` throws
-   * E_USAGE if it never has, and the program stands where it stood.
+   * Goes to the first place after frame `frameTime` at which the task of the next frame has this
+   * tick count. `poll` throws E_USAGE if it never has; the program has then not moved.
    */
   beginSeekTicks(frameTime: number, ticks: number): void;
-  /** Finds the name of the moment where the program stands; `poll` tells when `moment` is it. It stands there again. */
+  /**
+   * Finds the name of the current moment, which `moment` returns when `poll` has returned a stop. The program does not
+   * move.
+   */
   beginMoment(): void;
-  /** As `beginMoment` found it; null where the program has moved since. */
+  /** As found by `beginMoment`; null if the program has moved since. */
   readonly moment: Moment | null;
   /**
-   * Goes to the `hit`th arrival of any task at one of these addresses behind a frame, whatever else stops the program on
-   * the way. `poll` throws E_USAGE if there are not so many, and the program stands where it stood.
+   * Goes to the `hit`th arrival of any task at one of these addresses after a frame, ignoring other
+   * stops on the way. `poll` throws E_USAGE if there are fewer; the program has then not moved.
    */
   beginGotoArrival(frameTime: number, addresses: readonly Gva[], hit: number): void;
-  /** Goes to right after frame `frameTime`, in either direction; `poll` tells when it is there (kind `step`). */
+  /** Goes to right after frame `frameTime`, in either direction; `poll` returns a stop of kind `step` there. */
   beginGoto(frameTime: number): void;
-  /** Signals that are nothing to stop at. At first none. */
+  /** Signals that do not stop. Initially none. */
   passSignals(signals: ReadonlySet<number>): void;
-  /** Takes breakpoints, watchpoints and what is caught out of the way; the function that is returned undoes that. */
+  /** Disables breakpoints, watchpoints and catchpoints; the returned function restores them. */
   suspendStops(): () => void;
-  /** Remembers where the program stands; the number names the place. */
+  /** Saves the current position; the number identifies it. */
   mark(): number;
-  /** Goes back (or forward) to a place that `mark` named, as `beginGoto` does. */
+  /** Goes back (or forward) to a position saved by `mark`, as `beginGoto` does. */
   beginGotoMark(mark: number): void;
   forget(mark: number): void;
   /** Where a symbol of the program or of a library is in the task's memory, or null. */

@@ -1,4 +1,4 @@
-/** Picks the machine for a trace, having looked at what it is really like. */
+/** Picks the machine for a trace, after probing it. */
 import type { ProbeReport } from '../engine/kvm/probe.js';
 import { probe } from '../engine/kvm/probe.js';
 import { Machine } from '../engine/kvm/machine.js';
@@ -15,7 +15,7 @@ import type { MachineCapabilities, Compatibility } from './requirements.js';
 import { judge, machineConfig, incompatibleError, traceRequirements } from './requirements.js';
 
 interface Opener {
-  /** Why there is none here, as far as can be said without trying; null: try. */
+  /** Why there is none here, if known without trying; null: try. */
   problem(): string | null;
   open(options: EmulatedOptions): VcpuTransport | Promise<VcpuTransport>;
 }
@@ -29,8 +29,8 @@ export interface ChooseOptions extends EmulatedOptions {
   machine: MachineChoice;
   header: TraceHeader;
   /**
-   * Gives transports, for callers that keep them from trace to trace (closing is then theirs, too).
-   * Default: a new one, closed when the machine is not chosen.
+   * Supplies transports, for callers that keep them from trace to trace (and close them). Default:
+   * a new one, closed if the machine is not chosen.
    */
   lease?: (kind: MachineKind) => VcpuTransport | Promise<VcpuTransport>;
 }
@@ -57,8 +57,8 @@ export type Trial =
   | { ok: false; gifts: MachineCapabilities; judgement: Compatibility };
 
 /**
- * Makes the trace's machine over a transport and lets a program in it tell what it sees.
- * Does not close the transport. Throws E_MACHINE_CANNOT where not even a VM can be made, E_MACHINE_LOST.
+ * Makes the trace's machine over a transport and probes it. Does not close the transport. Throws
+ * E_MACHINE_CANNOT if not even a VM can be made, E_MACHINE_LOST.
  */
 export function tryMachine(transport: VcpuTransport, header: TraceHeader): Trial {
   const needs = traceRequirements(header);
@@ -100,9 +100,9 @@ async function choose(kind: MachineKind, options: ChooseOptions): Promise<Chosen
 }
 
 /**
- * The machine for a trace: the one asked for; with `auto` the host where it passes what the trace
- * needs, else the emulated one.
- * Throws E_MACHINE_CANNOT with every reason, E_MACHINE_START, E_MACHINE_LOST.
+ * The machine for a trace: the requested one; with `auto` the host if the probe shows all that the
+ * trace needs, else the emulated one. Throws E_MACHINE_CANNOT with every reason, E_MACHINE_START,
+ * E_MACHINE_LOST.
  */
 export async function chooseMachine(options: ChooseOptions): Promise<Chosen> {
   const kinds = kindsOf(options.machine);

@@ -24,7 +24,7 @@ function header(entry: CpioEntry, inode: number): Buffer {
     0, // uid
     0, // gid
     1, // links
-    0, // modification time: the same sources give the same archive
+    0, // modification time, fixed: the same sources give the same archive
     entry.data.length,
     0, // device major, minor
     0,

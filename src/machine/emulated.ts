@@ -17,12 +17,12 @@ export {
   stopMachines as stop,
 } from './keeper-client.js';
 
-/** More machines at once than anybody's processors can run. */
+/** Limit of machines: more than any computer can run in parallel. */
 const MAX_MACHINES = 32;
-/** How often a name may be lost to another process between its start and our lease. */
+/** Retries when another process takes the name between the start and our lease. */
 const MAX_TRIES = 4;
 
-/** How often those who have a machine, or start one, are looked at. */
+/** Interval of polling processes that have a machine, or start one. */
 const LOOK_AGAIN_MS = 1000;
 
 /** Leases the vCPU of the keeper at this name, if there is one and it is free. Throws E_SYSTEM. */
@@ -37,20 +37,21 @@ function lease(name: string, poolMiB: number): NativeHandle | 'busy' | 'absent' 
     if (code !== 'ENOMEM') throw error;
     throw new RevenantError(
       'E_SYSTEM',
-      `There is no room in this process for the ${poolMiB} MiB of the machine's memory.`,
-      'Most of it is never used, but has addresses: look at `ulimit -v`, and at limits of the container.',
+      `This process has no address space for the ${poolMiB} MiB of the machine's memory.`,
+      'Most of it is never used, but is mapped: check `ulimit -v`, and limits of the container.',
       { cause: error },
     );
   }
 }
 
 /**
- * Leases the vCPU of an emulated machine of this configuration: of one that runs and is free, else of
- * one started now. Its memory is zero. `close()` of the transport, or our death, gives it back. Waits as long as all are
- * in use, or as many start as there are processors; `onStarting` is told for whom.
+ * Leases the vCPU of an emulated machine of this configuration: of a running, free one, else of a
+ * new one. Its memory is zero. `close()` of the transport, or the end of this process, releases it.
+ * Waits while all are in use, or while as many start as there are processors; `onStarting` gets
+ * their users.
  *
- * Throws E_MACHINE_START: a part is missing (with the line to run), or it does not come up; E_SYSTEM: this process has
- * no room for its memory.
+ * Throws E_MACHINE_START: a part is missing (with the line to run), or it does not come up;
+ * E_SYSTEM: this process has no address space for its memory.
  */
 export async function acquireEmulated(options: EmulatedOptions = {}): Promise<VcpuTransport> {
   const configuration = configure(options);
@@ -64,12 +65,12 @@ export async function acquireEmulated(options: EmulatedOptions = {}): Promise<Vc
   }
 }
 
-/** Starts a machine and waits until it serves: a lease that is given back at once. Throws as `acquireEmulated`. */
+/** Starts a machine and waits until it serves: a lease that is released immediately. Throws as `acquireEmulated`. */
 export async function startEmulated(options: EmulatedOptions): Promise<void> {
   (await acquireEmulated(options)).close();
 }
 
-/** The machine at one name, or null where somebody else has it. */
+/** The machine of one name, or null if another process has it. */
 async function acquireAt(
   name: string,
   configuration: Configuration,

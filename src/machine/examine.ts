@@ -1,4 +1,4 @@
-/** What a machine delivers, without a trace: whether what KVM is told is what programs see. */
+/** Probes a machine without a trace: whether programs see what KVM was given. */
 import type { MachineKind } from './kinds.js';
 import type { CpuidEntry } from '../engine/kvm/control.js';
 import { Cr4, cpuidRecords, findEntry, supportedXcr0 } from '../engine/kvm/cpuid.js';
@@ -19,12 +19,12 @@ export interface Examination {
   cpuid: CpuidRecord[];
   /** Instructions that the processor lacks are executed in software. */
   completes: boolean;
-  /** With all that KVM offers, and once more with another, smaller processor. */
+  /** With all that KVM offers, and again with another, smaller processor. */
   findings: Finding[];
   passed: boolean;
   /** Why the processor does not count the program's branches; null: it does. */
   branchCounterProblem: string | null;
-  /** Exceptions that it does not raise, or otherwise, and that replays complete. */
+  /** Exceptions that it does not raise, or raises differently, and that replays complete. */
   leftOut: LeftOut[];
 }
 
@@ -58,8 +58,8 @@ function smaller(entry: CpuidEntry): CpuidEntry | null {
 }
 
 /**
- * A processor that is surely not the machine's own: another brand, no AVX, XCR0 0x3. A KVM that shows
- * its own processor whatever it is told passes with its own values and fails with these.
+ * A processor that is certainly not the machine's own: another brand, no AVX, XCR0 0x3. A KVM that
+ * always shows its own processor passes with its own values and fails with these.
  */
 export function otherProcessor(native: MachineConfig): MachineConfig {
   return {
@@ -70,7 +70,7 @@ export function otherProcessor(native: MachineConfig): MachineConfig {
   };
 }
 
-/** As traces of kernels since 4.15 ask for it (cr4FromTrace). */
+/** As for traces of kernels since 4.15 (cr4FromTrace). */
 const withUmip = (native: MachineConfig): MachineConfig =>
   (findEntry(native.cpuid, 7)?.ecx ?? 0) & UMIP ? { ...native, cr4: native.cr4 | Cr4.UMIP } : native;
 

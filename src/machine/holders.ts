@@ -1,4 +1,4 @@
-/** Who uses machines, for people. */
+/** Descriptions of the users of machines. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { nameOf, printable } from '../engine/base/names.js';
@@ -6,7 +6,7 @@ import type { MachineStatus } from './keeper-client.js';
 
 const MOST_TEXT = 60;
 
-/** ``pid 41 (`revenant gdb bash`)``; `pid 41` where nothing is known of it. */
+/** ``pid 41 (`revenant gdb bash`)``; `pid 41` if its command is unknown. */
 export function processText(pid: number): string {
   let words: string[];
   try {
@@ -16,7 +16,7 @@ export function processText(pid: number): string {
   } catch {
     return `pid ${pid}`;
   }
-  // Ours are run by node, with options of its own before the script.
+  // Our processes are run by node, with its options before the script.
   const script = words.findIndex((word) => path.basename(word) === 'revenant');
   const shown = script < 0 ? words : ['revenant', ...words.slice(script + 1)];
   const text = printable(shown.join(' '));

@@ -1,4 +1,4 @@
-/** The host's own KVM. Whether it can be believed is for the probe to say. */
+/** The host's own KVM. Whether it works is decided by the probe. */
 import fs from 'node:fs';
 import { RevenantError } from '../engine/base/errors.js';
 import { openHost as openNativeHost } from '../engine/kvm/native.js';
@@ -13,7 +13,7 @@ export interface HostOptions {
   memoryMiB?: number;
 }
 
-/** Why /dev/kvm cannot be used at all, in words, or null. */
+/** Why /dev/kvm cannot be used at all, as text, or null. */
 export function hostKvmProblem(): string | null {
   if (!fs.existsSync(KVM_DEVICE)) return `${KVM_DEVICE} does not exist`;
   try {

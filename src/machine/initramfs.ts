@@ -78,9 +78,9 @@ function entries({ vcpud, kernel }: Installation): CpioEntry[] {
 }
 
 /**
- * The initramfs for this installation, made if it is not there yet. Several processes may do so at
- * once: each writes a file of its own and renames it. One that is there is used where nothing can be written, too.
- * Throws E_MACHINE_START, E_SYSTEM where it can be written nowhere.
+ * The initramfs for this installation, created if it does not exist yet. Several processes may do
+ * so at the same time: each writes its own file and renames it. An existing one is also used where
+ * nothing can be written. Throws E_MACHINE_START, E_SYSTEM if it cannot be written anywhere.
  */
 export function ensureInitramfs(installation: Installation): string {
   const { vcpud, kernel } = installation;

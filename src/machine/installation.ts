@@ -62,7 +62,7 @@ export function kernelsBelow(root: string): Kernel[] {
   return found;
 }
 
-/** Where to look; tests look elsewhere. */
+/** Folders to search; replaced in tests. */
 export interface Places {
   /** The project. */
   root: string;
@@ -89,7 +89,7 @@ const HERE: Places = {
   cache: userCache(),
 };
 
-/** Where what is made on demand may be, the best first: scripts/lib.mjs chooses in the same way. */
+/** Folders for generated files, in order of preference: scripts/lib.mjs chooses in the same way. */
 const ownFolders = ({ root, cache }: Pick<Places, 'root' | 'cache'>, name: string): string[] => [
   path.join(root, 'build', name),
   ...(cache === null ? [] : [path.join(cache, name)]),
@@ -110,7 +110,7 @@ export function findKernel(places: Places = HERE): Kernel | null {
   return null;
 }
 
-/** The keeper, which is also the program that asks running ones. */
+/** The keeper, which is also the client of running ones. */
 export const keeperProgram = (root = projectRoot): string => path.join(nativeFolder(root), 'revenant-keeper');
 
 /** Finds all parts. Throws E_MACHINE_START with what to install or run when one is missing. */

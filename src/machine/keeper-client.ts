@@ -20,7 +20,7 @@ export interface MachineStatus {
   seconds: number;
   /** Process that has the lease, 0 = none. */
   client: number;
-  /** After so long without a lease it ends. */
+  /** After this long without a lease it exits. */
   idleSeconds: number;
 }
 
@@ -42,7 +42,7 @@ function runningNames(): string[] {
   return keeperNames(fs.readFileSync('/proc/net/unix', 'latin1'), namePrefix());
 }
 
-/** Asks one keeper; its answer's JSON, or null when it refused or is gone. */
+/** Queries one keeper; its answer's JSON, or null if it refused or has exited. */
 function ask(name: string, request: 'status' | 'stop' | 'stop-idle'): object | null {
   // Not node:net: how it writes abstract names (padded or not) differs between versions of Node.
   const { stdout } = spawnSync(keeperProgram(), ['--ask', request, name], { encoding: 'utf8' });
@@ -69,8 +69,8 @@ export function machineStatus(): MachineStatus[] {
 }
 
 /**
- * Stops those machines of this user, or of those named, that nobody uses, starts or waits for.
- * @returns how many were stopped (they are dead), and the others
+ * Stops those machines of this user, or of those named, that are not used, started or waited for.
+ * @returns how many were stopped (and have exited), and the others
  */
 export function stopIdleMachines(names = runningNames()): { stopped: number; used: MachineStatus[] } {
   const refused = names.filter((name) => ask(name, 'stop-idle') === null);
@@ -78,7 +78,7 @@ export function stopIdleMachines(names = runningNames()): { stopped: number; use
   return { stopped: names.length - refused.length, used };
 }
 
-/** Stops every machine of this user, or those named; returns how many. They are dead on return. */
+/** Stops every machine of this user, or those named; returns how many. They have exited on return. */
 export function stopMachines(names = runningNames()): number {
   return names.filter((name) => ask(name, 'stop') !== null).length;
 }

@@ -20,7 +20,7 @@ export function readModule(file: string): Buffer {
   return execFileSync(tool, ['-dc', file], { maxBuffer: 1 << 28 });
 }
 
-/** The module's name as the kernel knows it: no folder, no suffix, `-` and `_` are the same. */
+/** The module's name in the kernel: no folder, no suffix, `-` and `_` are the same. */
 export function moduleName(file: string): string {
   return path
     .basename(file)
@@ -57,9 +57,9 @@ export function findModule(folder: string, name: string): string | null {
 }
 
 /**
- * Files of a module and of all it depends on, in load order. A dependency without a file is taken to
- * be built in; if it is not, the kernel says so when the machine starts.
- * @param folder /lib/modules/RELEASE
+ * Files of a module and of all it depends on, in load order. A dependency without a file is assumed
+ * to be built in; if it is not, the kernel reports it when the machine starts. @param folder
+ * /lib/modules/RELEASE
  */
 export function moduleLoadOrder(folder: string, wanted: string): string[] {
   const files = moduleFiles(folder);

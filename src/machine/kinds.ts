@@ -7,7 +7,7 @@ export const MACHINE_TITLES = {
 } as const;
 
 export type MachineKind = keyof typeof MACHINE_TITLES;
-/** What may be asked for. */
+/** The values of `--machine`. */
 export type MachineChoice = MachineKind | 'auto';
 
 export const MACHINE_KINDS = Object.keys(MACHINE_TITLES) as readonly MachineKind[];

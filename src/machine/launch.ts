@@ -23,13 +23,13 @@ const BOOT_SECONDS = 120;
 const LOG_LINES = 12;
 
 /**
- * What the kernel must not waste time with; together they halve the boot. Mitigations against other
- * guests, calibrations and checks of timers, crypto self-tests (0.3 s), waiting for RCU, the tracing
- * and integrity subsystems. quiet: the serial line is slow. panic=-1: a dead kernel ends QEMU.
+ * Kernel parameters that save time; together they halve the boot. Mitigations against other guests,
+ * calibrations and checks of timers, crypto self-tests (0.3 s), waiting for RCU, the tracing and
+ * integrity subsystems. quiet: the serial line is slow. panic=-1: a dead kernel ends QEMU.
  */
 const KERNEL_LINE = [
   'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check lpj=4000000',
-  // On a busy computer a processor may stand still for long: that is no lockup.
+  // On a busy computer a processor may be stalled for long: that is not a lockup.
   'nowatchdog rcupdate.rcu_cpu_stall_suppress=1',
   'random.trust_cpu=on cryptomgr.notests=1 rcupdate.rcu_expedited=1',
   'initcall_blacklist=init_kprobe_trace,load_system_certificate_list,digsig_init,init_ima',
@@ -42,7 +42,7 @@ export interface EmulatedOptions {
   memoryMiB?: number;
   /** A machine started now leaves after so long without use. Default: DEFAULT_IDLE_SECONDS. */
   idleSeconds?: number;
-  /** Told when a machine has to be started, which takes seconds. */
+  /** Called when a machine has to be started, which takes seconds. */
   onStarting?: (text: string) => void;
 }
 
@@ -72,8 +72,8 @@ export function machineCpu(model: string): string {
 }
 
 /**
- * The `memoryMiB` for a limit of guest memory in bytes. A smaller one than the default is kept by the session: only a
- * larger one asks for another machine than the kept one.
+ * The `memoryMiB` for a limit of guest memory in bytes. A limit below the default is enforced by
+ * the session: only a larger one requires another machine than the kept one.
  */
 export const memoryForLimit = (bytes = 0): number => Math.max(DEFAULT_POOL_MIB, Math.ceil(bytes / MIB));
 
@@ -92,8 +92,8 @@ export function poolSize(memoryMiB: number): number {
 }
 
 /**
- * What `options` mean here. Throws E_MACHINE_START when a part is missing, E_USAGE for a processor
- * name that could be taken for another option of QEMU.
+ * The configuration for `options` on this machine. Throws E_MACHINE_START when a part is missing, E_USAGE for a
+ * processor name that could be taken for another option of QEMU.
  */
 export function configure(options: EmulatedOptions): Configuration {
   const model = options.cpu ?? DEFAULT_CPU;
@@ -120,21 +120,21 @@ export function runningLike(options: EmulatedOptions, machines: MachineStatus[])
   return machines.find(({ name, state }) => name.startsWith(`${baseName}-`) && state !== 'ending');
 }
 
-/** Somebody, or the kernel where memory runs out, killed a machine that started: another may have more luck. */
+/** A starting machine was killed, perhaps by the kernel for lack of memory: trying another may help. */
 const KILLED = /^the emulator was killed by|^the keeper ended without a word$/;
 const MOST_KILLED = 4;
 
 /** The keeper, and QEMU with its threads. */
 const PROCESSES_OF_A_MACHINE = 6;
-/** What the system had too little of, in words of QEMU's, the keeper's and the C library's. */
+/** Exhausted resources, by the messages of QEMU, the keeper and the C library. */
 const TOO_LITTLE: readonly [RegExp, string][] = [
   [
     /Resource temporarily unavailable/,
-    'This user may not have more processes or threads: look at `ulimit -u`, and at pids of the container.',
+    'This user may not have more processes or threads: check `ulimit -u`, and the pids limit of the container.',
   ],
   [
     /Cannot allocate memory|cannot set up guest memory/,
-    'There is not enough memory: look at `ulimit -v`, at limits of the container, and at free memory.',
+    'There is not enough memory: check `ulimit -v`, limits of the container, and free memory.',
   ],
   [/Too many open files/, 'Raise the limit of open files: `ulimit -n 1024` is plenty.'],
 ];
@@ -171,14 +171,14 @@ async function runKeeper(file: string, args: string[]): Promise<Report> {
   try {
     return JSON.parse(text) as Report;
   } catch {
-    return { ready: false, reason: 'the keeper ended without a word', log: text };
+    return { ready: false, reason: 'the keeper exited without output', log: text };
   }
 }
 
 /**
  * Starts a keeper and its machine under this name and waits until it serves.
- * Returns the boot time in milliseconds, or null when another process has taken the name meanwhile.
- * Throws E_MACHINE_START with the last lines of the machine's console; E_SYSTEM where the system gives too little.
+ * Returns the boot time in milliseconds, or null if another process has taken the name in the meantime. Throws
+ * E_MACHINE_START with the last lines of the machine's console; E_SYSTEM if a system limit was reached.
  */
 export async function startKeeper(configuration: Configuration, name: string): Promise<number | null> {
   let report: Report;

@@ -1,4 +1,4 @@
-/** What a trace needs of a machine, what a machine gives, and whether the one suits the other. Pure. */
+/** Requirements of a trace, capabilities of a machine, and their compatibility. Pure. */
 import type { MachineKind } from './kinds.js';
 import { hex } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
@@ -30,7 +30,7 @@ const USUAL_ADDRESS_BITS = 48;
 const SHOWN_RESULTS = 3;
 
 export interface TraceRequirements {
-  /** XCR0 as recorded, or all that CPUID enumerates for traces that do not tell. */
+  /** XCR0 as recorded, or all that CPUID enumerates for traces without it. */
   xcr0: bigint;
   /** Where the recorded XSAVE areas have their components. */
   layout: XstateLayout;
@@ -41,7 +41,7 @@ export interface TraceRequirements {
   addressBits: number;
 }
 
-/** What is known of a machine. */
+/** The known facts about a machine. */
 export interface MachineCapabilities {
   kind: MachineKind;
   description: string;
@@ -51,7 +51,7 @@ export interface MachineCapabilities {
   cpuid: readonly CpuidRecord[];
   /** Its service executes instructions that the processor lacks. */
   completes: boolean;
-  /** What a program saw in a VM made for this trace; null before that was tried. */
+  /** The probe's report of a VM made for this trace; null before it was run. */
   attestation: ProbeReport | null;
 }
 
@@ -79,10 +79,10 @@ export function traceRequirements(header: TraceHeader): TraceRequirements {
 }
 
 /**
- * The processor as the recorded program saw it. Where components of extended state lie elsewhere here, KVM would
- * compute leaf 0xD from the hardware's: then CPUID is made to fault, and answered in software. The probe does so for any
- * other result that differs.
- * Throws E_MACHINE_CANNOT, E_TRACE_CORRUPT.
+ * The processor as the recorded program saw it. If components of extended state have other offsets
+ * here, KVM would compute leaf 0xD from the hardware's: then CPUID is made to fault, and answered
+ * in software. The probe does so for any other result that differs. Throws E_MACHINE_CANNOT,
+ * E_TRACE_CORRUPT.
  */
 export function machineConfig(header: TraceHeader, gifts?: MachineCapabilities): MachineConfig {
   const needs = traceRequirements(header);
@@ -137,12 +137,12 @@ const moved = (there: XstateComponent, here: XstateComponent): string =>
 
 const place = ({ offset, size }: XstateComponent): string => `at ${offset} (${size} bytes)`;
 
-/** What would give the missing XCR0 bits. */
+/** What would provide the missing XCR0 bits. */
 function xcr0Hint(missing: bigint, { kind }: MachineCapabilities): string {
   if ((missing & ~EMULATED_XCR0) !== 0n) {
     return (
-      `Needs a computer whose processor has ${xcr0BitNames(missing & ~EMULATED_XCR0)} ` +
-      "and whose KVM gives it to guests; QEMU's emulator has it not."
+      `It needs a computer whose processor has ${xcr0BitNames(missing & ~EMULATED_XCR0)} ` +
+      "and whose KVM exposes it to guests; QEMU's emulator does not have it."
     );
   }
   return kind === 'host'
@@ -150,11 +150,14 @@ function xcr0Hint(missing: bigint, { kind }: MachineCapabilities): string {
     : `The default emulated machine has it: leave --cpu out, or use --cpu ${DEFAULT_CPU}.`;
 }
 
-/** What a failed check of the attestation means for the program. */
+/** The consequences of a failed probe check for the program. */
 const MEANINGS: readonly [prefix: string, meaning: string][] = [
-  ['XCR0 by XGETBV', 'the program would see another XCR0 than the recorded one, whatever KVM is told'],
+  [
+    'XCR0 by XGETBV',
+    'the program would see another XCR0 than the recorded one, because KVM does not honour it',
+  ],
   ['CPUID', "the program would see another processor's CPUID"],
-  ['RDTSC', 'RDTSC cannot be given its recorded values'],
+  ['RDTSC', 'RDTSC cannot return its recorded values'],
   ['system call', 'system calls do not reach ring 0 as on a processor'],
   ['XSAVE', 'vector state is not saved where the program expects it'],
   ['XRSTOR', 'vector state cannot be restored'],
@@ -172,7 +175,7 @@ function attestationReasons(attestation: ProbeReport): string[] {
   });
 }
 
-/** Whether a trace with these needs can be replayed there, as far as is known. */
+/** Whether a trace with these requirements can be replayed there, as far as is known. */
 export function judge(needs: TraceRequirements, gifts: MachineCapabilities): Compatibility {
   const reasons: string[] = [];
   let hint: string | undefined;
@@ -235,7 +238,7 @@ function notesOf(needs: TraceRequirements, gifts: MachineCapabilities): string[]
 }
 
 /**
- * Whether RSQRT and RCP give other bits there than where the trace was recorded: another vendor's processor does, and
+ * Whether RSQRT and RCP return other bits there than where the trace was recorded: another vendor's processor does, and
  * so does an emulated one, which computes exactly.
  */
 export function approximatesOtherwise(needs: TraceRequirements, gifts: MachineCapabilities): boolean {
@@ -243,7 +246,7 @@ export function approximatesOtherwise(needs: TraceRequirements, gifts: MachineCa
   return gifts.kind === 'emulated' || vendor(needs.cpuid) !== vendor(gifts.cpuid);
 }
 
-/** The judgement as the error that ends the command. Precondition: not ok. */
+/** The incompatibility as the error that ends the command. Precondition: not ok. */
 export function incompatibleError(judgement: Compatibility): RevenantError {
   return new RevenantError('E_MACHINE_CANNOT', judgement.reasons.join('\n'), judgement.hint);
 }

@@ -1,4 +1,4 @@
-/** What a machine of this computer is like, whoever wants to know: `doctor`, and workers before they take jobs. */
+/** Surveys the machines of this computer, for `doctor`, and for workers before they take jobs. */
 import { type ErrorCode, RevenantError } from '../engine/base/errors.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import type { TraceHeader } from '../engine/trace/records.js';
@@ -9,17 +9,17 @@ import type { EmulatedOptions } from './launch.js';
 
 export interface SurveyedMachine {
   readonly kind: MachineKind;
-  /** Why there is no machine, or what it died of. */
+  /** Why there is no machine, or why it was lost. */
   readonly problem: string | null;
   readonly hint?: string;
   /** Of the problem, if there is one. */
   readonly code?: ErrorCode;
   readonly examination: Examination | null;
-  /** For the trace, if one was given and there is a machine. */
+  /** Only with a trace, and if the machine exists. */
   readonly trial: Trial | null;
 }
 
-/** Looks at one machine and gives it back; what cannot be made or dies is a finding, too. */
+/** Probes one machine and releases it; failure to make it, or its loss, is a finding, too. */
 export async function surveyMachine(
   kind: MachineKind,
   options: EmulatedOptions,

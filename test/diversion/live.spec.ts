@@ -93,9 +93,7 @@ describe('to this machine nothing is done by', () => {
   });
 
   it('a wait for nobody', async () => {
-    await expect(within((d) => d.call('pause'))).rejects.toThrow(
-      /Nothing can go on: task \d+ waits for a signal/,
-    );
+    await expect(within((d) => d.call('pause'))).rejects.toThrow(/Deadlock: task \d+ waits for a signal/);
   });
 });
 

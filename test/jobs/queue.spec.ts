@@ -152,7 +152,7 @@ describe.skipIf(!haveRedis || !built)('a queue (skipped without redis-server, or
     );
     expect(able).toMatchObject({ state: 'passed', worker: 'small' });
     expect(unable.state).toBe('skipped');
-    expect(unable.problems[0].message).toMatch(/No worker can carry this trace\. small has no memory\./);
+    expect(unable.problems[0].message).toMatch(/No worker can replay this trace\. small has no memory\./);
     await stopWorkers();
   });
 

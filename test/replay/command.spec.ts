@@ -75,6 +75,6 @@ describe('replay --all', () => {
   it('says when there is nothing to replay', async () => {
     const { code, stderr } = await runCli('replay', '--all', path.join(traces, 'zen2'), '--only', 'nothing');
     expect(code).toBe(ExitCode.trace);
-    expect(stderr).toMatch(/No trace/);
+    expect(stderr).toMatch(/No trace below/);
   });
 });

@@ -15,7 +15,7 @@ function decodeAll(trace: string): number {
 
 export const decode: Subject = {
   name: 'decode',
-  about: 'frames decoded a second, without a machine',
+  about: 'frames decoded per second, without a machine',
   run(context) {
     const folder = context.trace('zen2/syscalls.20k', 'haswell/faults');
     if (folder === null) return [];

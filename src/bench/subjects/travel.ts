@@ -40,7 +40,7 @@ function run(target: TravelTarget, direction: Direction, kind: 'continue' | 'ste
   return wait(target);
 }
 
-/** A fixed sequence that looks like any other. */
+/** A fixed pseudo-random sequence. */
 function* frames(last: number): Generator<number> {
   for (let seed = 7; ;) {
     seed = (seed * 1103515245 + 12345) % 2 ** 31;
@@ -48,7 +48,7 @@ function* frames(last: number): Generator<number> {
   }
 }
 
-/** Microseconds of each turn. */
+/** Microseconds of each run. */
 function times(context: BenchContext, count: number, turn: () => void): number[] {
   return Array.from({ length: count }, () => {
     const begun = context.now();
@@ -57,7 +57,7 @@ function times(context: BenchContext, count: number, turn: () => void): number[]
   });
 }
 
-/** Of one checkpoint each some frames: time, and pages that are its alone once the program has gone on. */
+/** Cost of a checkpoint every few frames: time, and pages that only it has after the program has continued. */
 function checkpoints(context: BenchContext, session: ReplaySession, at: number): Row[] {
   const kept: Checkpoint[] = [];
   const taken: number[] = [];
@@ -97,7 +97,7 @@ function gotos(context: BenchContext, target: TravelTarget, last: number, what: 
   };
 }
 
-/** Each in a session that has not been anywhere yet: what was visited is quick to visit again. */
+/** Each in a new session: visited places are fast to visit again. */
 async function fresh(
   context: BenchContext,
   trace: string,
@@ -206,10 +206,10 @@ function written(context: BenchContext, target: TravelTarget, address: Gva): Row
   ];
 }
 
-/** Right behind a frame nothing is near. */
+/** Right after a frame there is no near checkpoint. */
 function steppingFromFrame(context: BenchContext, target: TravelTarget): Row[] {
   const [took] = times(context, 1, () => run(target, 'backward', 'step'));
-  return [{ what: 'reverse-stepi, the first behind a goto', measured: formatMicros(took), aim: '50 ms' }];
+  return [{ what: 'reverse-stepi, the first after a goto', measured: formatMicros(took), aim: '50 ms' }];
 }
 
 function everything(context: BenchContext, target: TravelTarget): Row[] {
@@ -218,7 +218,7 @@ function everything(context: BenchContext, target: TravelTarget): Row[] {
   return [{ what: `reverse-continue over all ${target.lastFrame} frames`, measured: formatMicros(took) }];
 }
 
-/** A function that is called often; what its condition is asked with is what gdb's conditions read. */
+/** A function that is called often, with a condition that reads like gdb's conditions. */
 function condition(context: BenchContext, target: TravelTarget, address: Gva): Row[] {
   let asked = 0;
   const atLast = (tid: number): boolean => {

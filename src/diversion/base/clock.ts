@@ -11,16 +11,16 @@ const PROCESSOR: readonly number[] = [2, 3];
 const KNOWN_CLOCKS = 12;
 /** Instructions that read the time-stamp counter see this many ticks a nanosecond. */
 const TSC_PER_NANO = 3n;
-/** Beyond whatever the recording can have seen, as rr has it. */
+/** Later than any time in the recording, as in rr. */
 const TSC_START = 1n << 60n;
-/** What a system call takes, and the first of several looks at a clock. */
+/** Duration of a system call, and of the first of consecutive clock reads. */
 const CALL_NANOS = 1000n;
-/** The longest that a look at a clock takes: who looks again and again waits for a time to come. */
+/** The longest duration of a clock read: repeated reads mean waiting for a time. */
 const MOST_NANOS = 1_000_000n;
 
 /**
- * `recorded`: clocks are the recording's, and go on by what the program does: by its calls, and to the end of a sleep
- * at once. Two runs see the same times. `now`: those of this machine.
+ * `recorded`: clocks are the recording's, and advance with the program's calls; a sleep ends
+ * immediately. Two runs see the same times. `now`: those of this machine.
  */
 export type ClockMode = 'recorded' | 'now';
 
@@ -31,11 +31,11 @@ export interface ClockStart {
   /** What the wall clock and that since boot are ahead. */
   readonly wall: bigint;
   readonly boot: bigint;
-  /** The wall clock is a guess: told when the program reads it. */
+  /** The wall clock is a guess: reported when the program reads it. */
   readonly onGuess: (() => void) | null;
 }
 
-/** Clocks that run. The monotonic one goes on from the recorded time, so that it does not run backwards. */
+/** Running clocks. The monotonic one continues from the recorded time, so that it does not run backwards. */
 export class DiversionClock {
   private readonly began = hostClock(MONOTONIC);
   private ran = 0n;
@@ -69,7 +69,7 @@ export class DiversionClock {
     return PROCESSOR.includes(clock) ? this.elapsed : this.monotonic;
   }
 
-  /** The program looks at a clock, which it may do until a time has come. */
+  /** The program reads a clock, perhaps repeatedly until a time. */
   read(clock: number): bigint {
     if (WALL.includes(clock) && this.start.mode === 'recorded') this.start.onGuess?.();
     this.advance(this.look);
@@ -77,7 +77,7 @@ export class DiversionClock {
     return this.now(clock);
   }
 
-  /** The program does something else than to look at clocks. */
+  /** The program does something other than reading clocks. */
   called(): void {
     this.look = CALL_NANOS;
     this.advance(CALL_NANOS);
@@ -89,8 +89,8 @@ export class DiversionClock {
   }
 
   /**
-   * Everybody waits for a time of the monotonic clock; null: for the world.
-   * @param longest on this machine, in milliseconds
+   * All tasks wait for a time of the monotonic clock; null: for the host. @param longest on this machine, in
+   * milliseconds
    */
   wait(until: bigint | null, forWorld: boolean, longest: number): void {
     if (this.start.mode === 'recorded' && until !== null && !forWorld) {

@@ -3,7 +3,7 @@ import os from 'node:os';
 /** Error numbers by name, as positive values. */
 export const E = os.constants.errno;
 
-/** A system call fails: thrown by whoever finds out, turned into the call's result in one place. */
+/** The failure of a system call: thrown anywhere, converted to the call's result in one place. */
 export class Errno extends Error {
   /** @param errno positive */
   constructor(readonly errno: number) {

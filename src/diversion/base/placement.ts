@@ -5,7 +5,7 @@ import type { AddressSpace } from '../../engine/mm/address-space.js';
 const LOWEST = 0x1_0000;
 /** What the kernel keeps below the stack at least for it to grow (mmap_base: MIN_GAP is 128 MiB). */
 const STACK_GAP = 128 << 20;
-/** Below the highest user address where there is no stack to go by. */
+/** Below the highest user address if there is no stack. */
 const DEFAULT_BASE = USER_END - 2 ** 32;
 
 interface Range {
@@ -14,7 +14,7 @@ interface Range {
 }
 
 /**
- * The highest free range of `size` bytes below `base`, as the kernel's top-down search has it; null: none.
+ * The highest free range of `size` bytes below `base`, as by the kernel's top-down search; null: none.
  * @param mapped in order
  */
 export function gapBelow(mapped: readonly Range[], base: number, size: number): number | null {

@@ -1,6 +1,6 @@
 import type { ClockMode } from './clock.js';
 
-/** What a diversion may do to the world, and how much of it. */
+/** What a diversion may do outside of the guest, and its limits. */
 export interface DiversionPolicy {
   /** Folders of the host, absolute, where the diversion's writes are real. */
   readonly allowWrites: readonly string[];
@@ -8,7 +8,10 @@ export interface DiversionPolicy {
   readonly allowNet: boolean;
   /** Where clocks go on from. */
   readonly clock: ClockMode;
-  /** SIGKILL that a process sends to itself: done, or refused by ENOSYS, so that the diversion is not lost by a call. */
+  /**
+   * SIGKILL that a process sends to itself: performed, or refused with ENOSYS, so that a call does not end the
+   * diversion.
+   */
   readonly ownKill: 'done' | 'refused';
   readonly limits: DiversionLimits;
 }

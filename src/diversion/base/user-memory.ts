@@ -39,7 +39,7 @@ export class UserMemory {
     return this.view(at, 8).getBigUint64(0, true);
   }
 
-  /** A pointer or size: exact below 2^53; larger ones are no user addresses. */
+  /** A pointer or size: exact below 2^53; larger ones are not user addresses. */
   word(at: number): number {
     return Number(this.u64(at));
   }

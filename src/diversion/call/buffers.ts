@@ -1,7 +1,7 @@
 /**
- * What a diverted program prints and keeps in buffers: stdio's, those of C++ streams, Python's. Whether there is anything
- * in the first two is read from memory, so that most calls cost nothing more; text is written out by the library's own
- * function, called as any other.
+ * Output of a diverted program in buffers of stdio, C++ streams and Python. Text in the first two
+ * is detected in memory, so that most calls cost nothing extra; it is flushed by calling the
+ * library's own function.
  */
 import type { Gva } from '../../engine/base/address.js';
 import type { MutableTarget, OutputBuffers, OutputPart } from '../../engine/target.js';
@@ -10,7 +10,7 @@ import { OwnCall, type Turn } from './own-call.js';
 import { flushPython, PYTHON_FUNCTIONS } from './python-output.js';
 import { CXX_STREAMS, unwrittenFiles, unwrittenText, type UnwrittenStream } from './streams.js';
 
-/** By the name in the symbol table; null: there is none of that name. */
+/** By the name in the symbol table; null: no such symbol. */
 export type FindSymbol = (name: string) => Pick<FoundSymbol, 'address'> | null;
 
 const MOST_SHOWN = 200;
@@ -22,10 +22,10 @@ export class ProgramBuffers implements OutputBuffers {
   private earlier = new Map<Gva, UnwrittenStream>();
   private withheld: OutputPart[] = [];
   private isRunning = false;
-  /** Python could not be asked at this call's beginning. */
+  /** Python's buffers could not be flushed at this call's beginning. */
   private pythonFailed = false;
 
-  /** @param say tells the user, in a sentence */
+  /** @param say gets messages for the user, as sentences */
   constructor(
     private readonly target: MutableTarget,
     private readonly find: FindSymbol,
@@ -102,7 +102,7 @@ export class ProgramBuffers implements OutputBuffers {
   /** Why it was not written; null: it was. */
   private async write(call: OwnCall, { flush, at }: UnwrittenStream): Promise<string | null> {
     const address = this.addressOf(flush);
-    if (address === null) return `there is no function ${flush} in the program`;
+    if (address === null) return `the program has no function ${flush}`;
     return call.tried(() => call.run(address, [BigInt(at)]));
   }
 

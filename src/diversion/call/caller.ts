@@ -17,12 +17,13 @@ import type { Argument } from './value.js';
 /** The integer arguments of the System V ABI, in order. */
 const ARGUMENT_REGISTERS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.rcx, Reg.r8, Reg.r9];
 /**
- * Diversions map a page there that can be read, by unwinders, but not executed: arriving is the return. The kernel keeps
- * the last user page free, so the program has nothing there.
+ * Diversions map a page there that is readable, for unwinders, but not executable: the fault there
+ * is the return. The kernel keeps the last user page free, so it does not collide with the
+ * program's mappings.
  */
 export const RETURN_ADDRESS = 0x7fff_ffff_f000 as Gva;
 const RED_ZONE = 128;
-/** Of an XSAVE area: xmm0, and the word that says which components are in use (SDM volume 1, 13.4). */
+/** Offsets in an XSAVE area: xmm0, and XSTATE_BV (SDM volume 1, 13.4). */
 const XMM0 = 160;
 const XMM_BYTES = 16;
 const VECTOR_ARGUMENTS = 8;
@@ -40,7 +41,7 @@ export interface CallResult {
   readonly single: number;
 }
 
-/** The call ended in another way than by returning. */
+/** The call did not return. */
 export class CallFailed extends RevenantError {
   constructor(
     message: string,
@@ -51,18 +52,17 @@ export class CallFailed extends RevenantError {
   }
 }
 
-/** Waits for the next stop of what is under way. */
+/** Waits for the next stop of the current run. */
 export type WaitForStop = () => Promise<DebugStop>;
 
 /** Calls functions in a diversion, on the stack of a task. */
 export class Caller {
   readonly tid: number;
-  /** Registers and vector state from before the call that is under way. */
+  /** Registers and vector state before the current call. */
   private before: { registers: RegisterWords; vectors: Uint8Array } | null = null;
 
   /**
-   * @param tid the task that the calls run in
-   * @param floor what lies above it on the stack is somebody's
+   * @param tid the task of the calls @param floor the stack above it is in use
    */
   constructor(
     private readonly target: MutableTarget,
@@ -72,7 +72,7 @@ export class Caller {
     this.tid = tid;
   }
 
-  /** Nothing of what was placed lies below it. */
+  /** Nothing was placed below it. */
   get freeBelow(): number {
     return this.floor;
   }
@@ -96,13 +96,14 @@ export class Caller {
 
   register(name: string): bigint {
     const slot = REGISTER_NAMES.findIndex((each) => each === name);
-    if (slot < 0) throw new RevenantError('E_USAGE', `There is no register $${name}.`);
+    if (slot < 0) throw new RevenantError('E_USAGE', `Unknown register $${name}.`);
     return getRegister(this.target.registers(this.tid), slot);
   }
 
   /**
-   * Prepares a call: the next runs of the target are in it, until `finished` says so.
-   * @param values any number of them: those for which there is no register go on the stack, in their order
+   * Prepares a call: the next runs of the target are part of it, until `finished` returns its
+   * result. @param values any number: those without a register are passed on the stack, in their
+   * order
    */
   enter(address: bigint, values: readonly Argument[]): void {
     const { target, tid } = this;
@@ -123,7 +124,7 @@ export class Caller {
     this.setVectors(vectors);
     setSigned(registers, Reg.rsp, at);
     setRegister(registers, Reg.rip, address);
-    // Variadic functions read here how many vector registers hold arguments.
+    // Variadic functions expect the number of vector registers with arguments here.
     setSigned(registers, Reg.rax, vectors.length);
     setSigned(registers, Reg.orig_rax, -1);
     registers[2 * Reg.eflags] &= ~0x500;
@@ -142,7 +143,7 @@ export class Caller {
     this.target.setVectorState(this.tid, image);
   }
 
-  /** The result, if the stop is the call's return; the task stands then where it stood before. */
+  /** The result, if the stop is the call's return; the task is then back where it was before. */
   returned(stop: DebugStop): CallResult | null {
     if (stop.kind !== 'signal' || stop.tid !== this.tid) return null;
     const registers = this.target.registers(this.tid);
@@ -158,7 +159,7 @@ export class Caller {
 
   /**
    * Calls a function and waits for its return.
-   * @throws CallFailed: the task stands then wherever the call has ended
+   * @throws CallFailed: the task is then where the call has ended
    */
   async run(address: bigint, values: readonly Argument[], wait: WaitForStop): Promise<CallResult> {
     this.enter(address, values);
@@ -171,7 +172,7 @@ export class Caller {
     }
   }
 
-  /** A call that has failed is given up: its task stands where it stood before, if there still is one. */
+  /** Abandons a failed call: its task is back where it was before, if it still exists. */
   abandon(): void {
     const { before, target, tid } = this;
     this.before = null;
@@ -197,7 +198,7 @@ export class Caller {
     go(stop.kind === 'signal' ? stop.signal : 0);
   }
 
-  /** Nothing may be under way. */
+  /** Precondition: nothing is running. */
   start(): void {
     invariant(this.target.kind === 'diversion', 'only diversions run calls');
     this.target.begin({ direction: 'forward', tid: this.tid, mode: { kind: 'continue' } });
@@ -205,8 +206,8 @@ export class Caller {
 }
 
 /**
- * Why a call in task `tid` that has stopped so does not return, or null: it may go on. What becomes of other processes is
- * theirs. The target stands at the stop.
+ * Why a call in task `tid` with this stop does not return, or null: it may continue. Other
+ * processes do not matter. Precondition: the target is at the stop.
  */
 export function failureOf(target: MutableTarget, tid: number, stop: DebugStop): CallFailed | null {
   const pidOf = (wanted: number): number => target.tasks().find((task) => task.tid === wanted)?.pid ?? 0;
@@ -235,7 +236,7 @@ function crashed(target: MutableTarget, stop: Extract<DebugStop, { kind: 'signal
   return new CallFailed(
     `The call ended with ${name} in task ${stop.tid} at ${hex(rip)}${touching}.`,
     stop,
-    'The replay is as it was. In gdb, the state of the crash can be looked at.',
+    'The replay is unchanged. In gdb, the state at the crash can be inspected.',
   );
 }
 

@@ -12,13 +12,13 @@ import { cast, isReal, long, real, shortest, type Value } from './value.js';
 export interface SymbolLookup {
   /** null: no such symbol. */
   find(name: string): FoundSymbol | null;
-  /** All that the name may mean: overloads. */
+  /** All candidates for the name: overloads. */
   all(name: string): readonly FoundSymbol[];
 }
 
 /**
- * Called around each call in its task, which stands: to bring out what calls leave in buffers. What lies above `floor` on
- * the task's stack is to stay.
+ * Called around each call in its stopped task, to flush what calls leave in buffers. The task's stack above `floor`
+ * must be preserved.
  */
 export interface CallBuffers {
   before(tid: number, floor: number): Promise<void>;
@@ -32,7 +32,7 @@ const MAX_TEXT = 1 << 16;
 /** Evaluates expressions in a diversion; the calls in them run there. */
 export class Evaluator {
   private readonly caller: Caller;
-  /** Functions that resolvers chose, by the resolver's address: asked once, as the dynamic linker does. */
+  /** Functions that resolvers chose, by the resolver's address: called once, as by the dynamic linker. */
   private readonly resolved = new Map<Gva, bigint>();
 
   constructor(
@@ -44,7 +44,7 @@ export class Evaluator {
     this.caller = new Caller(target);
   }
 
-  /** What it has placed on the stack lies above. */
+  /** Data that it has placed on the stack is above. */
   get floor(): number {
     return this.caller.freeBelow;
   }
@@ -54,7 +54,7 @@ export class Evaluator {
     return this.value(parseExpression(text));
   }
 
-  /** A call by name with values made by the caller: strings are put into the program's memory. */
+  /** A call by name with values of the caller: strings are copied into the program's memory. */
   async call(name: string, values: readonly (number | bigint | string)[]): Promise<Value> {
     const placed = values.map((value) => (typeof value === 'string' ? this.text(value) : BigInt(value)));
     return this.run(await this.addressOf(name), placed);
@@ -115,7 +115,7 @@ export class Evaluator {
     return chosen;
   }
 
-  /** As large as the symbol; what is larger than a register stands for its address, as arrays do. */
+  /** As large as the symbol; if larger than a register, its address, as for arrays. */
   private async variable(name: string): Promise<Value> {
     const symbol = this.symbols.find(name);
     if (!symbol) throw noSymbol(name);

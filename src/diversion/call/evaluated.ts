@@ -1,9 +1,9 @@
-/** What expressions give, and how those are evaluated that need no types. */
+/** Results of expressions, and the evaluator of those that need no types. */
 import { RevenantError } from '../../engine/base/errors.js';
 import type { Evaluator } from './evaluate.js';
 import { typeName, type Value } from './value.js';
 
-/** Whole numbers that a double does not hold exactly, and addresses, are bigints. */
+/** Integers that are not exact in a double, and addresses, are bigints. */
 export type ExpressionValue =
   | null
   | boolean
@@ -19,15 +19,16 @@ export interface Evaluated {
   /** As C, C++ or Rust write it. */
   readonly type: string;
   /**
-   * The same for programs: numbers, texts of character pointers and arrays, arrays, structures by the names of their
-   * members; containers as their pretty-printers take them apart. null: void, or more than can be told in ten thousand parts.
+   * The value as data: numbers, texts of character pointers and arrays, arrays, structures by the
+   * names of their members; containers as shown by their pretty-printers. null: void, or more than
+   * ten thousand elements.
    */
   readonly value: ExpressionValue;
   /** Of a pointer to characters: where the text is; else null. */
   readonly address: bigint | null;
 }
 
-/** Without types; throws E_EXPRESSION for what that does not give. */
+/** Without types; throws E_EXPRESSION for expressions that need them. */
 export async function evaluateBySymbols(text: string, evaluator: Evaluator): Promise<Evaluated> {
   try {
     return evaluatedOf(await evaluator.evaluate(text), evaluator);

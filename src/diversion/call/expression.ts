@@ -57,7 +57,7 @@ const TYPES: Readonly<Record<string, ValueType>> = {
   'char*': 'string',
 };
 
-/** The type of a cast as written: `int`, `const char *`, `struct node *`; null: not one that is known. */
+/** The type of a cast as written: `int`, `const char *`, `struct node *`; null: unknown. */
 export function typeNamed(words: string): ValueType | null {
   const name = words
     .replace(/\b(const|volatile|struct|signed)\b/g, ' ')
@@ -167,7 +167,7 @@ class Parser {
     throw new RevenantError(
       'E_USAGE',
       `The expression ${JSON.stringify(this.text)} cannot be understood.`,
-      'Calls, numbers, characters, strings, symbols, &symbol, $register, + and - and casts such as (int) are known.',
+      'Supported are calls, numbers, characters, strings, symbols, &symbol, $register, + and - and casts such as (int).',
     );
   }
 }
@@ -189,7 +189,7 @@ export function usesRegister(expression: Expression): boolean {
   }
 }
 
-/** A call with a cast before it that says what it returns. */
+/** A call with a cast before it, which is its result type. */
 export const isTypedCall = (expression: Expression): boolean =>
   expression.kind === 'cast' && expression.operand.kind === 'call';
 

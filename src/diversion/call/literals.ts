@@ -24,7 +24,7 @@ const TOKEN = new RegExp(
 );
 const SPACE = /\s*/y;
 
-/** null: something in the text is no token. */
+/** null: something in the text is not a token. */
 export function tokens(text: string): Token[] | null {
   const list: Token[] = [];
   for (let at = 0; ;) {
@@ -66,7 +66,7 @@ function hexFloat(text: string): number {
   return Number(`0x0${whole}${fraction}`) * 2 ** (Number(exponent) - 4 * fraction.length);
 }
 
-/** A leading 0 makes it octal; a suffix says nothing about the value but that it must fit. */
+/** A leading 0 makes it octal; a suffix only requires that the value fits. */
 function numberOf(text: string): Token | null {
   const digits = text.replace(/[ulz]+$/i, '');
   const isOctal = /^0\d/.test(digits);
@@ -79,7 +79,7 @@ function numberOf(text: string): Token | null {
 function characterOf(text: string): Token | null {
   const character = unescape(text);
   const code = character.charCodeAt(0);
-  // As gdb has it: a name that is no word.
+  // As in gdb: a quoted name.
   if (/^[A-Za-z_(<~].+$/s.test(text) && isSymbolName(text)) return { kind: 'name', text };
   if (character.length !== 1 || code > 255 || (code > 127 && !text.startsWith('\\'))) return null;
   return { kind: 'number', value: BigInt.asIntN(8, BigInt(code)) };

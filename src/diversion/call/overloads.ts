@@ -1,4 +1,4 @@
-/** Which function a call means, and how its arguments are passed, where the function's name tells types. Pure. */
+/** Overload resolution and argument passing, for functions whose names contain types. Pure. */
 import type { FoundSymbol } from '../../engine/guest/mapped-symbols.js';
 import { ambiguous } from '../../engine/symbols/near.js';
 import { asArgument, isReal, type Argument, type Value } from './value.js';
@@ -22,7 +22,7 @@ function fit(value: Value, type: string): number | null {
   return isPointer(type) ? 0 : isFloat(type) ? 1 : 2;
 }
 
-/** The one whose parameters the arguments fit best. Throws E_USAGE where that is not one. */
+/** The one whose parameters the arguments match best. Throws E_USAGE if this is ambiguous or there is none. */
 export function overloadFor(
   name: string,
   candidates: readonly FoundSymbol[],
@@ -45,7 +45,7 @@ export function overloadFor(
   );
 }
 
-/** Converted to the types of the parameters where these are known. */
+/** Converted to the types of the parameters, if known. */
 export function argumentsFor(callee: FoundSymbol | null, values: readonly Value[]): Argument[] {
   const parameters = callee && parametersFor(callee, values.length);
   return values.map((value, index) => {

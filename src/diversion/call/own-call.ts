@@ -3,13 +3,13 @@ import type { DebugStop, MutableTarget } from '../../engine/target.js';
 import { CallFailed, Caller } from './caller.js';
 import type { Argument } from './value.js';
 
-/** A turn is some 20 ms of work: what does not come back by then waits for somebody. */
+/** A turn is some 20 ms of work: a call that does not return by then waits for something. */
 const MOST_TURNS = 200;
 
 /** Called between slices of work; may interrupt the target. */
 export type Turn = () => Promise<void>;
 
-/** Calls in a task of the diversion that the user did not ask for: short ones, which are given up where they wait. */
+/** Internal calls in a task of the diversion: short ones, which are abandoned if they wait. */
 export class OwnCall {
   private readonly caller: Caller;
 
@@ -41,7 +41,7 @@ export class OwnCall {
     return Array.from({ length: count }, (_, index) => view.getBigInt64(8 * index, true));
   }
 
-  /** Why the work failed; null: it did not. The task stands where it stood. */
+  /** Why the work failed; null: it did not. The task is back where it was. */
   async tried(work: () => Promise<unknown>): Promise<string | null> {
     try {
       await work();

@@ -1,4 +1,4 @@
-/** What Python prints stays in its own buffers where its output is no terminal; it is written out by Python itself. */
+/** Python buffers its output if that is not a terminal; it is flushed by Python itself. */
 import type { Gva } from '../../engine/base/address.js';
 import type { OwnCall } from './own-call.js';
 
@@ -19,8 +19,8 @@ type PythonFunction = (typeof PYTHON_FUNCTIONS)[number];
 const text = (value: string): Uint8Array => Buffer.from(`${value}\0`);
 
 /**
- * `sys.stdout.flush()` and the same of stderr, where the task holds the lock of the interpreter. An exception that is set
- * stays set; those of `flush` are nobody's. Throws CallFailed.
+ * `sys.stdout.flush()` and the same of stderr, if the task holds the lock of the interpreter. A
+ * pending exception is preserved; those of `flush` are discarded. Throws CallFailed.
  */
 export async function flushPython(call: OwnCall, addressOf: (name: string) => Gva | null): Promise<void> {
   const api = new Map<PythonFunction, Gva>();

@@ -1,10 +1,10 @@
-/** Text that C and C++ libraries have in their buffers, found by reading the program's memory. */
+/** Text in buffers of C and C++ libraries, found by reading the program's memory. */
 import type { Gva } from '../../engine/base/address.js';
 
 /** Reads all of the bytes at an address of the program's, or null. */
 export type ReadBytes = (at: Gva, size: number) => Uint8Array | null;
 
-/** An output stream with text that is not written yet. */
+/** An output stream with unflushed text. */
 export interface UnwrittenStream {
   /** A FILE or std::ostream. */
   readonly at: Gva;
@@ -72,14 +72,15 @@ function wideText(read: ReadBytes, at: Gva): Text | null {
 }
 
 /**
- * libstdc++'s std::ostream: its basic_ios is where the word three before the vtable's beginning says (Itanium C++ ABI,
- * 2.5.2), and has its buffer here; a std::streambuf has the ends of its text here.
+ * libstdc++'s std::ostream: the offset of its basic_ios is the third word before the vtable
+ * (Itanium C++ ABI, 2.5.2), which has its buffer at this offset; a std::streambuf has the ends of
+ * its text at these offsets.
  */
 const VBASE_OFFSET = -24;
 const STREAMBUF = 232;
 const StreamBuffer = { base: 32, bytes: 48 } as const;
 
-/** Streams of libstdc++ that `std::ios::sync_with_stdio(false)` gives buffers of their own; else they have none. */
+/** Streams of libstdc++, which are buffered after `std::ios::sync_with_stdio(false)`; else they are not. */
 export const CXX_STREAMS = [
   { name: '_ZSt4cout', flush: '_ZNSo5flushEv', fd: 1, width: 1 },
   { name: '_ZSt4clog', flush: '_ZNSo5flushEv', fd: 2, width: 1 },
@@ -107,7 +108,7 @@ interface Text {
   readonly end: Gva;
 }
 
-/** Two pointers, one after the other; null where there is nothing between them. */
+/** Two consecutive pointers; null if nothing is between them. */
 function textAt(view: DataView, offset: number): Text | null {
   const [start, end] = [address(view, offset), address(view, offset + 8)];
   return start !== 0 && start < end && end - start <= MOST_TEXT ? { start, end } : null;
@@ -118,7 +119,7 @@ const pointer = (read: ReadBytes, at: Gva): Gva => {
   return view ? address(view, 0) : (0 as Gva);
 };
 
-/** What is no address of a program's is none. */
+/** Values that are not user addresses are none. */
 function address(view: DataView, offset: number): Gva {
   const value = view.getBigUint64(offset, true);
   return (value < 1n << 47n ? Number(value) : 0) as Gva;

@@ -4,7 +4,7 @@ import type { ValueType } from './expression.js';
 export interface Value {
   readonly type: ValueType;
   readonly bits: bigint;
-  /** The value as a double; of a call: what xmm0 holds as one. */
+  /** The value as a double; for a call: xmm0. */
   readonly float: number;
   /** Of a call: the single-precision number in xmm0. */
   readonly single?: number;
@@ -48,7 +48,7 @@ const WIDTH: Partial<Record<ValueType, readonly [bits: number, isSigned: boolean
   char: [8, true],
 };
 
-/** The value as another type. What a call returned is in the register that the type says. */
+/** The value as another type. The register of a call's result depends on the type. */
 export function cast(value: Value, type: ValueType): Value {
   if (type === 'double') return real(value.float);
   if (type === 'float') return real(value.single ?? value.float, true);

@@ -54,7 +54,7 @@ function text(values: readonly number[]): string {
     .trim();
 }
 
-/** Vendor, name and what else of it programs look for; speeds, which vary, are left out. */
+/** Vendor, name and other fields that programs read; speeds, which vary, are omitted. */
 export function cpuInfo(cpuid: readonly CpuidEntry[], number: number): string {
   const first = findEntry(cpuid, 0);
   const signature = findEntry(cpuid, 1)?.eax ?? 0;

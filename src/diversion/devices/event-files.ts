@@ -1,11 +1,11 @@
-/** Descriptors that tell of events: signals, the ends of processes, changes of files; and sockets that nobody talks to. */
+/** Descriptors of events: signals, exits of processes, changes of files; and sockets without a peer. */
 import { E, fail } from '../base/errno.js';
 import type { Kernel } from '../kernel/kernel.js';
 import type { Process } from '../kernel/process.js';
 import { Mode, Open, type FileStat } from '../files/node.js';
 import { deviceStat, OpenFile, Poll } from '../files/open-file.js';
 
-/** An open file that no file system has: what fstat tells of it, and its flags. */
+/** An open file outside of file systems: its fstat result and flags. */
 abstract class AnonymousFile extends OpenFile {
   constructor(flags: number) {
     super();
@@ -26,7 +26,7 @@ export class SignalFd extends AnonymousFile {
   private taken = 0;
 
   constructor(
-    /** Null: it is gone. */
+    /** Null: it does not exist any more. */
     private readonly process: () => Process | null,
     public mask: bigint,
     flags: number,
@@ -93,7 +93,7 @@ export class PidFd extends AnonymousFile {
   }
 }
 
-/** inotify(7): watches are taken, and nothing is told. */
+/** inotify(7): accepts watches, and reports nothing. */
 export class InotifyFd extends AnonymousFile {
   readonly path = 'anon_inode:inotify';
   /** The recording's are below. */
@@ -112,9 +112,9 @@ export class InotifyFd extends AnonymousFile {
   }
 }
 
-/** A socket of the recording whose other end is not in it: nothing comes, and nothing can be sent. */
+/** A socket of the recording whose peer is not in it: nothing can be received or sent. */
 export class QuietSocket extends OpenFile {
-  /** @param complain says that it is of no use here */
+  /** @param complain warns that it cannot be used here */
   constructor(
     readonly path: string,
     readonly listens: boolean,

@@ -1,6 +1,6 @@
 /**
- * Files of /proc and /sys that tell of the machine. The recording's own, where it read them; else made from what is
- * known of it: nothing of them is this machine's, which says something else every day.
+ * Files of /proc and /sys about the machine. The recording's own, if it read them; else generated
+ * from what is known about it, never from this machine's, which vary.
  */
 import type { Kernel } from '../kernel/kernel.js';
 import { cpuInfo } from './cpu-info.js';
@@ -77,7 +77,7 @@ export class MachineFiles {
     ]);
   }
 
-  /** What makes the file's content; null: it is none of these. */
+  /** The generator of the file's content; null: not one of these files. */
   find(path: string): (() => string) | null {
     return this.made.get(path) ?? null;
   }

@@ -37,7 +37,7 @@ class GeneratedFile implements FileContent {
   }
 }
 
-/** A file whose content is made when it is first read. */
+/** A file whose content is generated when it is first read. */
 export const generated = (make: () => string | Uint8Array): Node => ({
   kind: 'file',
   content: new GeneratedFile(make),

@@ -24,7 +24,7 @@ const NOTHING = new Uint8Array(0);
 const DONE = Open.create | Open.exclusive | Open.truncate | Open.closeOnExec;
 const STREAMS = [1, 2] as const;
 
-/** Opens again what the recorded program had open, as far as the trace tells. */
+/** Reopens the recorded program's descriptors, as far as known from the trace. */
 export class RecordedDescriptors {
   private readonly tables = new Map<FdTable, Descriptors>();
   private readonly opened = new Map<number, OpenFile>();
@@ -60,7 +60,7 @@ export class RecordedDescriptors {
     const table = new Descriptors();
     this.tables.set(task.fds, table);
     table.set(0, this.input, false);
-    // Who writes gets a copy of the file, which those that are opened later see.
+    // A writer gets a copy of the file, which later opens see.
     const writesFirst = ([, { flags }]: [number, RecordedFile]): number =>
       Number((flags & Open.accessMode) === Open.readOnly);
     for (const [fd, file] of [...task.fds.files].sort((a, b) => writesFirst(a) - writesFirst(b))) {
@@ -75,7 +75,7 @@ export class RecordedDescriptors {
     return table;
   }
 
-  /** When all tables are there: sets know what they look at, and ends that nobody has are closed. */
+  /** When all tables exist: connects epoll sets with their descriptors, and closes unused ends. */
   settle(): void {
     for (const [set, interests] of this.sets) {
       for (const { fd, file, events, data } of interests) {
@@ -101,7 +101,7 @@ export class RecordedDescriptors {
     return open;
   }
 
-  /** Both ends work in the diversion, and what was not read yet is in the pipe, as far as its writes are known. */
+  /** Both ends work in the diversion, and unread data is in the pipe, as far as its writes are known. */
   private pipe(file: RecordedFile): OpenFile {
     let pipe = this.pipes.get(file.path);
     if (!pipe) {
@@ -127,7 +127,7 @@ export class RecordedDescriptors {
     return pair[file.state.end === 1 ? 1 : 0];
   }
 
-  /** Descriptions that were sent and that nobody has received. */
+  /** Descriptions that were sent and not received. */
   private underWay(task: Task, way: string): OpenFile[] {
     return (this.world.underWay.get(way) ?? []).flatMap((id) => {
       const file = this.world.find(id);
@@ -175,7 +175,7 @@ export class RecordedDescriptors {
     }
   }
 
-  /** It goes on from what was left of its time. */
+  /** It continues with its remaining time. */
   private timer({ state, flags }: RecordedFile): OpenFile {
     const { clock } = this.kernel;
     const now = (number: number): bigint => clock.now(number);
@@ -216,7 +216,7 @@ export class RecordedDescriptors {
     }
   }
 
-  /** A path that leads to a content, the one that it was opened by if possible; null: it has none any more. */
+  /** A path of a content, the one that it was opened by if possible; null: it has none any more. */
   private nameOf(id: number, path: string): string | null {
     const { names } = this.world;
     if (names.get(path) === id) return path;

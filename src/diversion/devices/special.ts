@@ -21,7 +21,7 @@ const LINKS: ReadonlyMap<string, string> = new Map([
   ['stderr', '/proc/self/fd/2'],
 ]);
 
-/** What the recording read of them is not so any more. */
+/** The recording's contents of these are outdated. */
 const CHANGING: readonly string[] = [
   '/proc/uptime',
   '/proc/loadavg',
@@ -43,12 +43,12 @@ const folderStat = {
   device: 5,
 };
 
-/** /dev and /proc: what is emulated of them, and nothing of the host's. */
+/** /dev and /proc: the emulated part, nothing of the host's. */
 export class SpecialFiles {
   private readonly proc: ProcFiles;
   private readonly machine: MachineFiles;
 
-  /** @param world where contents are that the recording read */
+  /** @param world contents that the recording read */
   constructor(
     private readonly kernel: Kernel,
     private readonly world: WorldFiles,

@@ -36,7 +36,7 @@ const STACK_BYTES = 132 << 10;
 const EFLAGS_INITIAL = 0x202;
 const NAME_LENGTH = 15;
 
-/** Replaces the thread's program. Nothing of the old one is touched before everything that may fail is done. */
+/** Replaces the thread's program. The old one is changed only after everything that may fail. */
 export function executeProgram(kernel: Kernel, thread: Thread, request: ExecRequest): void {
   const { process } = thread;
   const loaded = openProgram(kernel, thread, request);
@@ -101,8 +101,7 @@ const protOf = (flags: number): number =>
   (flags & 4 ? Prot.read : 0) | (flags & 2 ? Prot.write : 0) | (flags & 1 ? Prot.exec : 0);
 
 /**
- * Maps the segments. @param base what to add to addresses; null: wherever there is room
- * @returns what was added
+ * Maps the segments. @param base offset of addresses; null: in any free range @returns the offset
  */
 function loadImage(
   kernel: Kernel,
@@ -129,7 +128,7 @@ function loadImage(
     if (fileEnd > start) space.map({ start, end: fileEnd, prot, backing, offset: at, name: path, file });
     if (end > fileEnd)
       space.map({ start: fileEnd, end, prot, backing: null, offset: 0, name: '', file: null });
-    // To the end of the page, as padzero() has it: the dynamic linker's first allocations lie there.
+    // To the end of the page, as padzero() does: the dynamic linker's first allocations are there.
     const zeros = memorySize > fileSize ? fileEnd - (address + bias + fileSize) : 0;
     if (zeros > 0) space.write((address + bias + fileSize) as Gva, new Uint8Array(zeros));
   }

@@ -31,14 +31,14 @@ export interface StackContent {
   /** Address of the program headers in memory. */
   readonly headers: number;
   readonly headerCount: number;
-  /** Load base of the dynamic linker; 0: there is none. */
+  /** Load base of the dynamic linker; 0: none. */
   readonly linkerBase: number;
   readonly entry: number;
   readonly credentials: Credentials;
 }
 
 /**
- * What a new program finds at rsp: argc, argv, envp, auxv, then the strings (System V ABI, figure 3.9).
+ * The initial stack of a new program, from rsp: argc, argv, envp, auxv, then the strings (System V ABI, figure 3.9).
  * @returns the bytes from rsp to `end`
  */
 export function composeStack(

@@ -36,7 +36,7 @@ export class Descriptors {
     return fd;
   }
 
-  /** Whatever had the number is closed. */
+  /** An open descriptor of this number is closed. */
   set(fd: number, file: OpenFile, closeOnExec: boolean): void {
     if (fd < 0 || fd >= LIMIT) fail(E.EBADF);
     file.retain();

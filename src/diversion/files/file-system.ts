@@ -9,7 +9,7 @@ import { isInside, parentOf } from './paths.js';
 
 const MAX_LINKS = 40;
 const MAX_NAME = 255;
-/** Of real files: nothing made here runs as its owner. */
+/** Of real files: nothing created here runs as its owner. */
 const PERMISSIONS = 0o777;
 
 export interface Found {
@@ -21,11 +21,11 @@ export interface Found {
 }
 
 /**
- * The files that a diversion sees: what it wrote over what the trace and this machine have, and the folders where
- * its writes are allowed to be real.
+ * The files that a diversion sees: its own writes over the files of the trace and this machine, and
+ * the folders in which writes may be real.
  */
 export class FileSystem {
-  /** Generated files of /proc and /dev, before everything else; they know the asking process. */
+  /** Generated files of /proc and /dev, before everything else; they depend on the calling process. */
   special: (path: string, pid: number) => Node | null = () => null;
   specialList: (path: string, pid: number) => DirectoryEntry[] | null = () => null;
 
@@ -130,7 +130,7 @@ export class FileSystem {
     if (this.special(path, pid)) return content.write ? content : fail(E.EACCES);
     const folder = this.realFolder(path);
     if (folder?.owns(path)) return this.openReal(folder, path);
-    // It is, or may be, a file elsewhere, too: the diversion writes to a copy.
+    // It is, or may be, a file outside of the folder, too: the diversion writes to a copy.
     if (folder)
       this.log.warn({ path }, 'has another name or mount: what is written to it stays in the diversion');
     return this.overlay.writable(path);
@@ -154,7 +154,7 @@ export class FileSystem {
     return this.writable.find((folder) => folder.holds(path)) ?? null;
   }
 
-  /** Does it on the host. Throws EXDEV where the path leads out of the folder by now, and what the call fails with. */
+  /** Performs it on the host. Throws EXDEV if the path now leads out of the folder, and the call's error. */
   private really(folder: RealFolder, path: string, work: (name: string) => number): number {
     return check(folder.at(path, work) ?? -E.EXDEV);
   }

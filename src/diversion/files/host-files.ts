@@ -10,7 +10,7 @@ const DIRENT_BYTES = 1 << 15;
 /** d_type of getdents64 is the type bits of the mode, shifted. */
 const TYPE_SHIFT = 12;
 
-/** Under these the host's files are generated, or lead to its devices and processes. */
+/** Below these the host's files are generated, or refer to its devices and processes. */
 const HIDDEN = ['/proc', '/dev', '/sys', '/run'];
 /**
  * File systems that are the kernel itself (include/uapi/linux/magic.h): proc, sysfs, debugfs, tracefs, securityfs,
@@ -67,7 +67,7 @@ class HostFile implements FileContent {
     if (this.fd >= 0) return this.fd;
     const fd = check(this.open());
     const now = hostFstat(fd);
-    // Between looking and opening it may have become something else.
+    // It may have been replaced between the lookup and the open.
     const isFile = typeof now !== 'number' && (now.mode & Mode.typeMask) === Mode.regular;
     if (!isFile || isOfKernel(fd)) {
       hostCall('close', fd);
@@ -112,13 +112,13 @@ class HostFile implements FileContent {
   }
 }
 
-/** O_PATH: a place in the file system, which is looked at before anything is opened. */
+/** O_PATH: a reference in the file system, which is checked before the file is opened. */
 const O_PLACE = Open.path | Open.closeOnExec | Open.noFollow;
 
 /**
- * A folder of this machine below which writes are real. What is written to is decided by what a file is, not by its
- * name: between the look at a path and its use, links may be put into its way, and mounts and second names lead out of
- * the folder without any link.
+ * A folder of this machine below which writes are real. Checks use the opened file, not its name:
+ * between the check of a path and its use, links may be created, and mounts and hard links leave
+ * the folder without any symbolic link.
  */
 export class RealFolder {
   private readonly mount: number;
@@ -136,8 +136,8 @@ export class RealFolder {
   }
 
   /**
-   * Does something with a path below, by a name that goes through the descriptor of its folder.
-   * @returns the result of `work`; null where the path is not, or not any more, in this folder and its mount
+   * Performs `work` on a path below, by a name relative to the descriptor of its folder. @returns
+   * the result of `work`; null if the path is not, or not any more, in this folder and its mount
    */
   at<T>(path: string, work: (name: string) => T): T | null {
     const parent = parentOf(path);
@@ -152,7 +152,7 @@ export class RealFolder {
     }
   }
 
-  /** The file at a path, opened to be written; -EXDEV where it is something else than a file of this folder alone. */
+  /** The file at a path, opened for writing; -EXDEV if it is not a file of only this folder. */
   open(path: string): number {
     const opened = this.at(path, (name) => {
       const place = hostCall('open', name, O_PLACE, 0);
@@ -206,7 +206,7 @@ export class WritableHostFile extends HostFile {
   }
 }
 
-/** The host's files, for reading only. Devices, sockets and pipes are no files here. */
+/** The host's files, read-only. Devices, sockets and pipes do not count as files here. */
 export class HostFiles implements FileLayer {
   constructor(private readonly handles: HostHandles) {}
 

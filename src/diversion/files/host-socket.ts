@@ -35,15 +35,15 @@ export class HostSocket extends OpenFile {
     return { ...deviceStat(0, 0o777), mode: Mode.socket | 0o777 };
   }
 
-  /** Begins to; `connected` tells how it ends. */
-  connect(address: Uint8Array): 'connected' | 'under way' {
+  /** Begins to connect; `connected` returns the result. */
+  connect(address: Uint8Array): 'connected' | 'in progress' {
     const result = hostCall('connect', this.fd, address, address.length);
-    if (result === -E.EINPROGRESS) return 'under way';
+    if (result === -E.EINPROGRESS) return 'in progress';
     check(result);
     return 'connected';
   }
 
-  /** 0 once it is; null: not yet. Throws why it cannot be. */
+  /** 0 once connected; null: not yet. Throws the error. */
   connected(): number | null {
     if ((this.poll() & (Poll.out | Poll.err | Poll.hup)) === 0) return null;
     const error = this.option(SO_ERROR);
@@ -72,7 +72,7 @@ export class HostSocket extends OpenFile {
     return unlessBlocked(() => hostCall('send', this.fd, bytes, bytes.length, MSG_NOSIGNAL));
   }
 
-  /** When something came is the host's knowledge: every look is a new one. */
+  /** Only the host knows when data has arrived: every check polls it. */
   override get activity(): number {
     return ++this.looks;
   }

@@ -4,7 +4,7 @@ import { SharedObject } from '../../engine/mm/backing.js';
 import { E, fail } from '../base/errno.js';
 import { Mode, type FileContent, type FileStat } from './node.js';
 
-/** Bytes that written files may hold together. */
+/** Limit of the total size of written files. */
 export class FileBudget {
   private used = 0;
 

@@ -14,7 +14,7 @@ export const Mode = {
 
 export { Open } from '../../engine/base/file-abi.js';
 
-/** What stat(2) tells. */
+/** The result of stat(2). */
 export interface FileStat {
   readonly mode: number;
   readonly size: number;
@@ -51,7 +51,7 @@ export interface FileContent {
   close?(): void;
 }
 
-/** What a path leads to, symbolic links followed. */
+/** The target of a path, following symbolic links. */
 export type Node =
   | { readonly kind: 'file'; readonly content: FileContent }
   | { readonly kind: 'directory'; readonly stat: FileStat }
@@ -63,14 +63,14 @@ export type DeviceName = 'null' | 'zero' | 'full' | 'random' | 'tty';
 
 export const statOf = (node: Node): FileStat => (node.kind === 'file' ? node.content.stat() : node.stat);
 
-/** The files below the overlay, and the generated ones: nothing of them can be changed. */
+/** The files below the overlay, and the generated ones: read-only. */
 export interface FileLayer {
   /** As lstat; null: no such file here. May throw Errno. */
   find(path: string): Node | null;
-  /** The names in a directory; null: it is none of this layer's. */
+  /** The names in a directory; null: not a directory of this layer. */
   list(path: string): DirectoryEntry[] | null;
-  /** Nothing is there, whatever the layers below have. */
+  /** Nothing is there, even if lower layers have something. */
   isGone?(path: string): boolean;
-  /** `list` has all names of the folder, whatever the layers below have. */
+  /** `list` has all names of the folder, even if lower layers have more. */
   isWhole?(path: string): boolean;
 }

@@ -49,8 +49,8 @@ export abstract class OpenFile {
   }
 
   /**
-   * Grows whenever something comes in or room is made: an edge for who asked for edges. What is told too often
-   * is looked at in vain; what is not told is waited for in vain.
+   * Incremented whenever data arrives or room is made: an edge for edge-triggered epoll. A spurious
+   * edge costs a poll; a missing one would hang the waiter.
    */
   get activity(): number {
     return 0;
@@ -76,7 +76,7 @@ export abstract class OpenFile {
     return null;
   }
 
-  /** A terminal, as far as isatty(3) asks. */
+  /** A terminal for isatty(3). */
   get isTerminal(): boolean {
     return false;
   }
@@ -97,7 +97,7 @@ export abstract class OpenFile {
     if (--this.references === 0) this.closed();
   }
 
-  /** The last descriptor is gone. */
+  /** The last descriptor was closed. */
   protected closed(): void {}
 }
 
@@ -212,7 +212,7 @@ export class OutputStream extends OpenFile {
     return deviceStat(0x8803, 0o620);
   }
 
-  /** Nobody types. */
+  /** There is no input. */
   override read(): number {
     return 0;
   }
@@ -231,7 +231,7 @@ export class OutputStream extends OpenFile {
   }
 }
 
-/** A descriptor that the recorded program had and whose content the trace does not have. */
+/** A descriptor of the recorded program whose content is not in the trace. */
 export class UnavailableFile extends OpenFile {
   constructor(
     readonly path: string,
@@ -255,7 +255,7 @@ export class UnavailableFile extends OpenFile {
     return fail(E.EIO);
   }
 
-  /** Nothing happens to it: who looks at many descriptors is not kept busy by this one. */
+  /** It never becomes ready, so that a poll of many descriptors does not spin on it. */
   override poll(): number {
     return 0;
   }

@@ -15,7 +15,7 @@ import { parentOf } from './paths.js';
 /** What the diversion made of a path. */
 type Entry =
   | { readonly kind: 'file'; readonly content: MemoryFile }
-  /** `opaque`: made here, so that nothing below shows through. */
+  /** `opaque`: created here, hiding everything below. */
   | { readonly kind: 'directory'; readonly stat: FileStat; readonly opaque: boolean }
   | { readonly kind: 'link'; readonly target: string; readonly stat: FileStat }
   | { readonly kind: 'gone' };
@@ -37,8 +37,8 @@ export function findBelow(layers: readonly FileLayer[], path: string): Node | nu
 }
 
 /**
- * Writable files over read-only layers, gone with the diversion. Paths are absolute and normal, and contain no
- * symbolic link but perhaps in their last part.
+ * Writable files over read-only layers, discarded with the diversion. Paths are absolute and
+ * normalized, and contain no symbolic link except perhaps as their last component.
  */
 export class Overlay {
   private readonly entries = new Map<string, Entry>();
@@ -124,7 +124,7 @@ export class Overlay {
     return file;
   }
 
-  /** The file at `path` as one that can be written: a copy, where it came from below. */
+  /** The file at `path` for writing: a copy if it came from a lower layer. */
   writable(path: string): MemoryFile {
     const node = this.find(path);
     if (node?.kind !== 'file') return fail(E.EACCES);
@@ -134,7 +134,7 @@ export class Overlay {
     return copy;
   }
 
-  /** The same file, without a name, as one that can be written. */
+  /** The same file, without a name, for writing. */
   copyOf(content: FileContent): MemoryFile {
     const stat = content.stat();
     const copy = this.newFile(stat.mode);
@@ -145,7 +145,7 @@ export class Overlay {
       copy.write(at, piece.subarray(0, count));
       at += count;
     }
-    // Programs compare what they remember of a file with what they see (SQLite, log rotation).
+    // Programs compare a file's identity with an earlier one (SQLite, log rotation).
     copy.identity = stat;
     copy.links = stat.links;
     copy.mtime = stat.mtime;
@@ -183,7 +183,7 @@ export class Overlay {
     this.remove(path);
   }
 
-  /** A name that nothing below has needs no mark. */
+  /** A name that no lower layer has needs no whiteout. */
   private remove(path: string): void {
     this.entries.delete(path);
     for (const at of [...this.entries.keys()]) if (at.startsWith(`${path}/`)) this.entries.delete(at);
@@ -227,7 +227,7 @@ export class Overlay {
     }
   }
 
-  /** Gives guest pages back. */
+  /** Frees guest pages. */
   close(): void {
     for (const file of this.made) file.dispose();
     this.entries.clear();

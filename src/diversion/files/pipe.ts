@@ -5,7 +5,7 @@ import { OpenFile, Poll } from './open-file.js';
 const PIPE_BUF = 4096;
 const CAPACITY = 1 << 16;
 
-/** How much memory the pipes of a diversion take: beyond it they hold a page, as Linux has it (pipe(7)). */
+/** Memory limit of a diversion's pipes: beyond it new ones have one page, as in Linux (pipe(7)). */
 export class PipeMemory {
   private left = 64 << 20;
   private lastInode = 0;
@@ -163,7 +163,7 @@ export function makePipe(memory: PipeMemory, flags: number): { read: OpenFile; w
   };
 }
 
-/** Files that are under way between two sockets; those that nobody receives are closed. */
+/** Files in transit between two sockets; those that are never received are closed. */
 class Rights {
   private readonly queue: { readonly before: number; readonly files: readonly OpenFile[] }[] = [];
   private sent = 0;
@@ -187,7 +187,7 @@ class Rights {
     };
   }
 
-  /** `count` bytes were read: what came with them. Who takes it releases each once it has it. */
+  /** `count` bytes were read: the files that came with them. The caller releases each. */
   take(count: number): OpenFile[] {
     this.received += count;
     const files: OpenFile[] = [];
@@ -204,7 +204,7 @@ class Rights {
 /** One end of a pair of connected stream sockets: two channels. */
 export class SocketEnd extends OpenFile {
   readonly path: string;
-  /** Came with bytes that were read, and nobody has taken them. */
+  /** Came with bytes that were read, and were not taken yet. */
   private readonly arrived: OpenFile[] = [];
 
   constructor(
@@ -238,12 +238,14 @@ export class SocketEnd extends OpenFile {
     return count;
   }
 
-  /** SCM_RIGHTS: files that go with what is written next. @returns takes them back, if nothing is written */
+  /**
+   * SCM_RIGHTS: files to send with the next write. @returns a function that takes them back, if nothing is written
+   */
   send(files: readonly OpenFile[]): () => void {
     return this.rightsOut.add(files);
   }
 
-  /** Those that came with what was read; the caller releases each. */
+  /** Those that came with the bytes that were read; the caller releases each. */
   takeFiles(): OpenFile[] {
     return this.arrived.splice(0);
   }
@@ -322,7 +324,7 @@ export class EventFd extends OpenFile {
   }
 }
 
-/** timerfd(2): `expirations` tells how often it went off since it was last asked. */
+/** timerfd(2): `expirations` returns the number of expirations since the last call. */
 export class TimerFd extends OpenFile {
   readonly path = 'anon_inode:[timerfd]';
   private told = 0;

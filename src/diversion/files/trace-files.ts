@@ -53,7 +53,7 @@ export class TraceFiles implements FileLayer {
     return { kind: 'file', content };
   }
 
-  /** Which of them are in a folder is not known; the ones of this machine are listed. */
+  /** The entries of a folder are unknown; those of this machine are listed. */
   list(): null {
     return null;
   }

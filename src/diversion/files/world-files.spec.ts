@@ -61,7 +61,7 @@ describe('files as of the moment of a diversion', () => {
       content.size = 4;
       content.saw(0, bytes('th'));
     });
-    const said = "/a is this machine's of today: it is newer than the recording";
+    const said = "/a is read from this machine's current file: it is newer than the recording";
     expect(look(world, host, '/a')).toEqual(['TODAY, longer', 7, said]);
   });
 
@@ -72,7 +72,7 @@ describe('files as of the moment of a diversion', () => {
       content.write(2, bytes('xy'));
     });
     const said =
-      "/a is this machine's of today where the recording does not tell its bytes: the recording had another";
+      "/a is read from this machine's current file where its bytes are not known from the recording: the recording had another";
     expect(look(world, host, '/a')).toEqual(['TOxyY,', 7, said]);
     expect(() => look(world, layer({}), '/a')).toThrow('errno 5');
   });

@@ -27,7 +27,7 @@ const made = (mode: number): Omit<FileStat, 'size' | 'inode' | 'device'> => ({
   mtime: [0, 0],
 });
 
-/** Says once of a file what its user has to know. */
+/** Warns once about a file. */
 export type Complain = (path: string, message: string) => void;
 
 /**
@@ -51,8 +51,8 @@ export class WorldFile implements FileContent {
   }
 
   /**
-   * What the recording knows of some bytes belongs to this machine's file only if that is still the same; a file that
-   * the recording wrote is put together in any case.
+   * Known bytes of the recording are combined with this machine's file only if that is unchanged; a
+   * file that the recording wrote is reconstructed in any case.
    */
   private get isTodays(): boolean {
     const { known, below } = this;
@@ -91,8 +91,8 @@ export class WorldFile implements FileContent {
     if (!below.isRecorded && (known.isWritten || (known.stat !== null && !this.isSame(below)))) {
       const isNewer = known.stat !== null && below.stat().mtime[0] > known.stat.mtime[0];
       const why = isNewer ? 'it is newer than the recording' : 'the recording had another';
-      const where = known.isWritten ? ' where the recording does not tell its bytes' : '';
-      this.complain(path, `${path} is this machine's of today${where}: ${why}`);
+      const where = known.isWritten ? ' where its bytes are not known from the recording' : '';
+      this.complain(path, `${path} is read from this machine's current file${where}: ${why}`);
     }
     return below.read(offset, into);
   }
@@ -100,7 +100,7 @@ export class WorldFile implements FileContent {
   private lost(): never {
     this.complain(
       this.path,
-      `${this.path} is not on this machine, and the recording does not tell its bytes`,
+      `${this.path} is not on this machine, and its bytes are not known from the recording`,
     );
     return fail(E.EIO);
   }
@@ -109,9 +109,9 @@ export class WorldFile implements FileContent {
 /** Names and contents of files as of the moment where a diversion begins, before the trace's copies and this machine's. */
 export class WorldFiles implements FileLayer {
   private readonly contents = new Map<number, WorldFile>();
-  /** Folders of files that are known to be there. */
+  /** Folders of files that are known to exist. */
   private readonly folders = new Set<string>();
-  /** Files that were seen in a folder. */
+  /** Files that were listed in a folder. */
   private readonly unread = new Map<string, WorldFile>();
 
   /** @param below the layers below this one */
@@ -132,7 +132,7 @@ export class WorldFiles implements FileLayer {
     if (links.has(path)) return false;
     const id = names.get(path);
     if (id !== undefined) return id === 0;
-    // All that was there was read; what came since would be known by its name.
+    // The folder was read completely; later files are known by name.
     const listed = listings.get(parentOf(path));
     return listed !== undefined && this.entryOf(path) === null && !this.folders.has(path);
   }
@@ -182,7 +182,7 @@ export class WorldFiles implements FileLayer {
     return bytes;
   }
 
-  /** The recording knows of it but has not opened it. */
+  /** Known to the recording but not opened. */
   private unopened(path: string): Node | null {
     const isFolder = this.folders.has(path) || this.world.listings.has(path);
     const entry = this.entryOf(path);

@@ -4,7 +4,7 @@ import { SharedObject } from '../../engine/mm/backing.js';
 import { E, fail } from '../base/errno.js';
 import type { Wait } from './process.js';
 
-/** What tells one futex from another: memory and place in it. */
+/** Identity of a futex: memory object and offset. */
 interface Key {
   readonly memory: object;
   readonly at: number;
@@ -28,7 +28,7 @@ const same = (a: Key, b: Key): boolean => a.memory === b.memory && a.at === b.at
 /** FUTEX_BITSET_MATCH_ANY. */
 export const ALL_BITS = 0xffff_ffff;
 
-/** Threads that wait on futexes, in the order in which they came. */
+/** Threads that wait on futexes, in order of arrival. */
 export class FutexQueue {
   private readonly waiters: Waiter[] = [];
 
@@ -66,7 +66,7 @@ export class FutexQueue {
     return woken;
   }
 
-  /** Lets up to `count` waiters wait on another futex instead; returns how many. */
+  /** Requeues up to `count` waiters to another futex; returns how many. */
   requeue(space: AddressSpace, from: Gva, to: Gva, count: number): number {
     const [source, target] = [keyOf(space, from), keyOf(space, to)];
     let moved = 0;
@@ -79,7 +79,7 @@ export class FutexQueue {
     return moved;
   }
 
-  /** Whether somebody waits for it. */
+  /** Whether it has waiters. */
   hasWaiters(space: AddressSpace, at: Gva): boolean {
     const key = keyOf(space, at);
     return this.waiters.some((waiter) => !waiter.woken && same(waiter.key, key));

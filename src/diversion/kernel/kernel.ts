@@ -21,16 +21,16 @@ export interface RecordedFacts {
   readonly cpu: number;
   readonly release: string;
   readonly nodeName: string;
-  /** Sixteen bytes that stand for one boot of the recording's machine. */
+  /** The 16-byte boot id of the recording's machine. */
   readonly boot: Uint8Array;
-  /** XSAVE areas that the program sees are laid out so. */
+  /** The layout of XSAVE areas that the program sees. */
   readonly layout: XstateLayout;
 }
 
-/** A program can find ever new things to complain of. */
+/** Limit of warnings: a program can cause any number. */
 const MAX_NAMED = 100;
 
-/** Something that front ends may want to stop at. */
+/** An event that front ends may stop at. */
 export type KernelEvent =
   | { readonly kind: 'fork' | 'vfork' | 'clone'; readonly tid: number; readonly child: number }
   | { readonly kind: 'exec'; readonly tid: number; readonly path: string };
@@ -63,7 +63,7 @@ export interface KernelParts {
   readonly random: (into: Uint8Array) => void;
 }
 
-/** The state of the emulated kernel: who exists, what they share. What calls do to it is in `syscalls`. */
+/** The state of the emulated kernel: processes, threads and shared objects. System calls are in `syscalls`. */
 export class Kernel implements KernelParts {
   readonly core: GuestCore;
   readonly files: FileSystem;
@@ -83,9 +83,9 @@ export class Kernel implements KernelParts {
   nextTimer = 0;
   /** What happened in the last call that a front end may stop at. */
   event: KernelEvent | null = null;
-  /** The thread whose turn ends: it said sched_yield. */
+  /** The thread whose turn ends after sched_yield. */
   yielded = false;
-  /** Threads that are gone but can be looked at until the diversion runs on. */
+  /** Exited threads, which can be inspected until the diversion continues. */
   readonly departed: Thread[] = [];
   private readonly backings = new Map<FileContent, FileBacking>();
   private nextPid: number;
@@ -103,7 +103,7 @@ export class Kernel implements KernelParts {
     this.nextPid = Math.max(1, ...parts.core.tasks.keys()) + 1;
   }
 
-  /** A tid that nobody has. */
+  /** An unused tid. */
   newTid(): number {
     while (this.threads.has(this.nextPid) || this.processes.has(this.nextPid)) this.nextPid++;
     return this.nextPid++;
@@ -124,14 +124,14 @@ export class Kernel implements KernelParts {
     return backing;
   }
 
-  /** Gives back what is not tasks'. */
+  /** Frees resources other than tasks'. */
   close(): void {
     for (const backing of this.backings.values()) backing.dispose();
     for (const process of this.processes.values()) if (process.status === null) process.descriptors.leave();
     this.files.close();
   }
 
-  /** Says something of the diversion once, however often it happens. */
+  /** Reports something about the diversion once. */
   warnOnce(key: string, details: object, message: string): void {
     if (this.named.has(key) || this.named.size >= MAX_NAMED) return;
     this.named.add(key);
@@ -139,7 +139,7 @@ export class Kernel implements KernelParts {
   }
 }
 
-/** The diversion cannot go on, though nothing is wrong with us. */
+/** The diversion cannot continue, which is not an internal error. */
 export class DiversionEnded extends Error {
   /** @param reason a sentence */
   constructor(readonly reason: string) {

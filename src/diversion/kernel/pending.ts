@@ -72,7 +72,7 @@ export class PendingSignals {
   }
 }
 
-/** Sender's ids, as kill(2) and tgkill(2) give them. */
+/** Sender's ids, as set by kill(2) and tgkill(2). */
 export function userSignal(number: number, code: number, pid: number, uid: number): Signal {
   const { info, view } = blank(number, code);
   view.setInt32(16, pid, true);
@@ -120,12 +120,12 @@ function blank(number: number, code: number): { info: Uint8Array; view: DataView
   return { info, view };
 }
 
-/** Signals whose default action is to do nothing. */
+/** Signals that are ignored by default. */
 const IGNORED: readonly number[] = [Sig.CHLD, Sig.CONT, Sig.URG, Sig.WINCH];
 const STOPS: readonly number[] = [Sig.STOP, Sig.TSTP, Sig.TTIN, Sig.TTOU];
 const CORE: readonly number[] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
 
-/** What the kernel does without a handler (signal(7)). */
+/** The default action (signal(7)). */
 export function defaultAction(number: number): 'ignore' | 'stop' | 'core' | 'terminate' {
   if (IGNORED.includes(number)) return 'ignore';
   if (STOPS.includes(number)) return 'stop';

@@ -16,7 +16,7 @@ export interface Wait {
    * any case (`always`); EINTR in any case (`eintr`); the signal waits (`never`).
    */
   readonly interrupted: 'restart' | 'always' | 'eintr' | 'never';
-  /** The wait is over, however it ended. */
+  /** The wait has ended in any way. */
   readonly end?: () => void;
   /** It ends by something outside of the diversion: a socket. */
   readonly outside?: boolean;
@@ -24,21 +24,21 @@ export interface Wait {
   readonly what: string;
 }
 
-/** A system call that a thread was taken out of, by a handler or a debugger, and goes back into. */
+/** A system call that was interrupted by a handler or a debugger, and is resumed later. */
 export interface LeftCall {
   readonly number: number;
-  /** Where the thread stands when it goes back: behind the instruction. */
+  /** The thread's rip when it resumes: after the instruction. */
   readonly rip: number;
   readonly rsp: number;
   /** See Thread.record. */
   readonly record: Gva;
   /** See Thread.since. */
   readonly since: bigint | null;
-  /** What it goes on waiting for; null: the call is made anew. */
+  /** The wait to resume; null: the call is restarted. */
   readonly wait: Wait | null;
 }
 
-/** User and group ids: as recorded where the program's auxiliary vector tells. */
+/** User and group ids: as recorded if they are in the program's auxiliary vector. */
 export interface Credentials {
   readonly uid: number;
   readonly euid: number;
@@ -53,9 +53,9 @@ export interface Place {
   mask: number;
 }
 
-/** A loop that changes nothing: who is in it waits for somebody else. */
+/** A loop that changes nothing: its thread waits for another one. */
 export interface Spin {
-  /** All registers at the loop's own place, which is the same however it was found. */
+  /** All registers at the loop's canonical place, which does not depend on where it was interrupted. */
   readonly at: string;
   /** In instructions. */
   readonly length: number;
@@ -74,13 +74,13 @@ export const NO_FAULT: FaultFacts = { trap: 0, errorCode: 0, address: 0n };
 export class Thread {
   wait: Wait | null = null;
   /**
-   * The call that it makes before it runs on, or -1. rip is behind the instruction, which need not be there any more:
-   * recorders replace system call instructions while other threads stand in the call.
+   * The call that it makes before it continues, or -1. rip is after the instruction, which may have
+   * been replaced: rr patches system call instructions while other threads are in the call.
    */
   again = -1;
   /** The monotonic clock when it entered the call that it is in, or is to make: its timeout counts from there. */
   since: bigint | null = null;
-  /** Where it stood before a debugger gave it registers, which may be one after the other; null: it has run since. */
+  /** Its position before a debugger wrote its registers, perhaps one by one; null: it has run since. */
   stood: { readonly rip: number; readonly rsp: number } | null = null;
   /** Calls that it will be back in, the innermost last. */
   readonly left: LeftCall[] = [];
@@ -88,11 +88,11 @@ export class Thread {
   /** The mask to put back when the call that changed it is over (sigsuspend, ppoll). */
   savedMask: bigint | null = null;
   fault: FaultFacts = NO_FAULT;
-  /** The call that it is in belongs to a buffered one: its result also goes into the record (rr-traces.md 7.8). */
+  /** The call that it is in belongs to a buffered one: its result is also stored in the record (rr-traces.md 7.8). */
   record = 0 as Gva;
-  /** Its parent by vfork waits until it has a space of its own or is gone. */
+  /** Its vfork parent waits until it execs or exits. */
   releaseParent: (() => void) | null = null;
-  /** It goes round in a loop that changes nothing; `seen`: how far others had come when it last looked. */
+  /** It is in a loop that changes nothing; `seen`: the progress of others at its last check. */
   spin: (Spin & { readonly seen: number }) | null = null;
   /** Stopped by SIGSTOP and the like. */
   stopped = false;
@@ -120,14 +120,14 @@ export class Process {
   readonly threads = new Set<Thread>();
   readonly children = new Set<Process>();
   readonly pending = new PendingSignals();
-  /** Wait status, once all its threads are gone. */
+  /** Wait status, once all its threads have exited. */
   status: number | null = null;
   /** The status that exit_group or a fatal signal has decided. */
   exiting: number | null = null;
   readonly alarm: IntervalTimer = { next: 0n, interval: 0n };
   group: number;
   session: number;
-  /** The front end has been told of its end. */
+  /** Its exit was reported to the front end. */
   reported = false;
   /** Sent to the parent at its end; 0: none. */
   exitSignal = 17;

@@ -14,16 +14,18 @@ import type { Stops } from './stops.js';
 import { fireTimers } from './timers.js';
 import { Turns } from './turns.js';
 
-/** Work of one `turn`, so that a front end can look for an interrupt in between. */
+/** Work of one `turn`, so that a front end can check for an interrupt in between. */
 const TURN_NANOS = 20_000_000n;
 const BUDGET_MICROS = 20_000;
 const MAX_SLEEP_MILLIS = 5;
-/** Times of BUDGET_MICROS without a system call, after which others that want to run are thought of; then twice as many. */
+/**
+ * Multiples of BUDGET_MICROS without a system call, after which other runnable tasks are considered; then doubled.
+ */
 const PATIENT_SLICES = 10;
-/** After so many the others are let in wherever the thread is. */
+/** After this many, others are scheduled at any place of the thread. */
 const LAST_SLICE = 500;
 
-/** Runs the tasks of a diversion: whose turn it is, what stops them, what the front end is told. */
+/** Schedules the tasks of a diversion, handles their stops, and reports to the front end. */
 export class Scheduler {
   caught: readonly number[] | 'all' | 'none' = 'none';
   lifecycle: readonly LifecycleKind[] = [];
@@ -34,7 +36,7 @@ export class Scheduler {
   private beganAt = 0n;
   /** The breakpoint that was reported last: passed over when its task runs on from there. */
   private stoodAt: { tid: number; address: Gva } | null = null;
-  /** The call of a thread whose entering was reported, and which is to be performed. */
+  /** The call of a thread whose entry was reported, and which will be performed. */
   private entering: Thread | null = null;
   private over: string | null = null;
   /** Times used up since the last system call, and when others are thought of next. */
@@ -71,8 +73,7 @@ export class Scheduler {
   }
 
   /**
-   * A thread is given another instruction pointer.
-   * @returns whether it stood at the entry of a call
+   * A thread gets another instruction pointer. @returns whether it was at the entry of a call
    */
   moved(thread: Thread): boolean {
     if (this.stoodAt?.tid === thread.tid) this.stoodAt = null;
@@ -88,7 +89,7 @@ export class Scheduler {
   /** Some milliseconds of work; null: no stop yet. */
   turn(): DebugStop | null {
     const { kernel, request } = this;
-    invariant(request, 'nothing is under way');
+    invariant(request, 'no operation is running');
     const started = kernel.clock.hostElapsed;
     const focus = kernel.threads.get(request.tid) ?? null;
     do {
@@ -101,7 +102,7 @@ export class Scheduler {
     return null;
   }
 
-  /** Why the run ends, if it does, whatever the program does. */
+  /** Why the run ends, independently of the program. */
   private limit(focus: Thread | null): DebugStop | null {
     const { kernel } = this;
     const tid = focus?.tid ?? this.request?.tid ?? 0;
@@ -121,12 +122,12 @@ export class Scheduler {
     return this.guarded(thread, () => this.run(thread, request));
   }
 
-  /** Everybody waits. */
+  /** All tasks wait. */
   private idle(tid: number): DebugStop | null {
     const { kernel } = this;
     const deadline = this.turns.nextDeadline();
     if (deadline === null && !this.turns.waitsForHost()) {
-      const reason = `Nothing can go on: ${this.turns.describeWaits()}.`;
+      const reason = `Deadlock: ${this.turns.describeWaits()}.`;
       return { kind: 'ended', tid, reason };
     }
     kernel.clock.wait(deadline, this.turns.waitsForHost(), MAX_SLEEP_MILLIS);
@@ -134,7 +135,7 @@ export class Scheduler {
     return null;
   }
 
-  /** Limits that are found while working for a thread. */
+  /** Limits that are reached while performing calls. */
   private guarded(thread: Thread, work: () => DebugStop | null): DebugStop | null {
     try {
       return work();
@@ -207,9 +208,9 @@ export class Scheduler {
   }
 
   /**
-   * A thread has used up its time. How much it computed meanwhile is this machine's affair, so the program's clocks stand,
-   * and its turn goes on; but who goes round in a circle waits for a timer or another thread. That is found sooner or
-   * later, at the same place.
+   * A thread has used up its time. How much it computed depends on this machine, so the program's
+   * clocks do not advance, and its turn continues; but a thread in a polling loop waits for a timer
+   * or another thread. This is detected eventually, always at the same place.
    */
   private computed(thread: Thread, request: RunRequest): DebugStop | null {
     const { kernel, turns } = this;
@@ -230,7 +231,7 @@ export class Scheduler {
       kernel.warnOnce(
         'computes',
         { tid: thread.tid },
-        `task ${thread.tid} computes without a system call while others want to run: they are let in at a time that ` +
+        `task ${thread.tid} computes without a system call while others are runnable: they are scheduled at a time that ` +
           'depends on this machine, and the next run may have another order',
       );
     turns.end();
@@ -248,7 +249,7 @@ export class Scheduler {
     return stop;
   }
 
-  /** At a breakpoint; perhaps its condition does not hold. */
+  /** At a breakpoint; its condition may be false. */
   private arrived(thread: Thread): DebugStop | null {
     const rip = getUnsigned(this.kernel.core.registers(thread.task), Reg.rip) as Gva;
     const stop = this.stops.at(thread, rip);
@@ -269,7 +270,7 @@ export class Scheduler {
     return { kind: 'signal', tid: thread.tid, signal: number, siginfo: info };
   }
 
-  /** Processes that the front end knows of: those from the replay, and all once it asked for forks. */
+  /** Processes that the front end knows: those from the replay, and all if it catches forks. */
   private isWatched(process: Process): boolean {
     return this.initial.has(process.pid) || this.lifecycle.includes('fork');
   }
@@ -324,7 +325,7 @@ export class Scheduler {
     return { kind: 'step', tid };
   }
 
-  /** Lets go of tasks that ended. */
+  /** Releases tasks that ended. */
   private reap(): void {
     const { core, departed } = this.kernel;
     for (const { task } of departed.splice(0)) core.removeTask(task);

@@ -10,15 +10,15 @@ import type { TaskRunner, RunStop } from './task-runner.js';
 /** Instructions of the longest loop that is recognised. */
 const LONGEST = 1024;
 
-/** What looking has led to: the loop, something else that happened meanwhile, or neither. */
+/** The result of a check: the loop, another stop in the meantime, or neither. */
 export type Look = { readonly spin: Spin | null; readonly stop: RunStop | null };
 
 const NEITHER: Look = { spin: null, stop: null };
 
 /**
- * Finds tasks that wait by looking at memory again and again: their state comes back exactly, without a store that
- * changed anything. Where such a task is interrupted makes no difference to it, so that others can be let in at a place
- * that does not depend on this machine's pace.
+ * Detects tasks that poll memory in a loop: their state repeats exactly, without a store that
+ * changed anything. Where such a task is interrupted makes no difference to it, so that others can
+ * be scheduled at a place that does not depend on this machine's speed.
  */
 export class SpinWatch {
   private readonly code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
@@ -28,7 +28,7 @@ export class SpinWatch {
     private readonly runner: TaskRunner,
   ) {}
 
-  /** Whether the task, which may be anywhere, is in such a loop; then it stands at the loop's own place. */
+  /** Whether the task is in such a loop; then it is moved to the loop's canonical place. */
   find(task: Task): Look {
     const first = new Map<string, number>();
     for (let step = 0; step <= LONGEST; step++) {
@@ -38,13 +38,13 @@ export class SpinWatch {
       first.set(state, step);
       const done = this.step(task);
       if (done.stop) return done;
-      // What was seen before a store that changed something does not come again.
+      // States before a store that changed something do not repeat.
       if (done.changed) first.clear();
     }
     return NEITHER;
   }
 
-  /** The task stands where its loop begins: does it come there again? */
+  /** The task is at the beginning of its loop: does it return there? */
   again(task: Task, { at, length }: Spin): Look {
     if (this.state(task) !== at) return NEITHER;
     return this.round(task, length);

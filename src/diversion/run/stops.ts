@@ -4,8 +4,8 @@ import type { Breakpoint, DebugStop, Watchpoint } from '../../engine/target.js';
 import type { Thread } from '../kernel/process.js';
 
 /**
- * Breakpoints and watchpoints of a diversion. GuestStops finds them while the guest runs; what the emulated kernel
- * writes is found here, by comparison.
+ * Breakpoints and watchpoints of a diversion. GuestStops finds them while the guest runs; writes of
+ * the emulated kernel are found here, by comparison.
  */
 export class Stops {
   /** With the bytes as they were before the call that is being performed. */
@@ -35,7 +35,7 @@ export class Stops {
     this.guest.removeWatchpoint(watchpoint);
   }
 
-  /** There is a breakpoint, whatever its condition. */
+  /** There is a breakpoint, regardless of its condition. */
   has(thread: Thread, address: Gva): boolean {
     return this.guest.breakpointsAt(thread.task, address).length > 0;
   }
@@ -47,19 +47,19 @@ export class Stops {
     return holds ? { kind: 'breakpoint', tid: thread.tid, address } : null;
   }
 
-  /** The stop behind an instruction that hit watchpoints, or null. */
+  /** The stop after an instruction that hit watchpoints, or null. */
   hit(thread: Thread, watchpoints: readonly Watchpoint[]): DebugStop | null {
     const hit = watchpoints.find(({ condition }) => condition?.(thread.tid) ?? true);
     return hit ? { kind: 'watchpoint', tid: thread.tid, address: hit.address, access: hit.access } : null;
   }
 
-  /** Remembers what is watched, before a call is performed. */
+  /** Saves the watched memory, before a call is performed. */
   look(thread: Thread): void {
     for (const watchpoint of this.watchpoints.keys())
       this.watchpoints.set(watchpoint, concerns(watchpoint, thread) ? read(thread, watchpoint) : null);
   }
 
-  /** The stop because of what the call changed since `look`, or null. */
+  /** The stop because of changes by the call since `save`, or null. */
   changed(thread: Thread): DebugStop | null {
     const changed = [...this.watchpoints].filter(
       ([watchpoint, before]) =>

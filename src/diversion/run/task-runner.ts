@@ -30,16 +30,16 @@ import { Sig, faultSignal, type Signal } from '../kernel/pending.js';
 
 /** Why a task of a diversion stopped. */
 export type RunStop =
-  /** Its time is up; the guest stands. */
+  /** Its time is up; the guest is stopped. */
   | { readonly kind: 'slice' }
-  /** It has come out often, or the instruction that it stands at is to be single-stepped: it goes on. */
+  /** Many exits, or its next instruction must be single-stepped: it continues. */
   | { readonly kind: 'more' }
-  /** rip is behind the instruction. */
+  /** rip is after the instruction. */
   | { readonly kind: 'syscall' }
   | { readonly kind: 'signal'; readonly signal: Signal; readonly fault: FaultFacts }
   /** A breakpoint of ours; the instruction has not run. */
   | { readonly kind: 'breakpoint' }
-  /** Behind an instruction that touched what is watched. */
+  /** After an instruction that accessed watched memory. */
   | { readonly kind: 'watch' }
   | { readonly kind: 'step' };
 
@@ -136,7 +136,7 @@ export class TaskRunner {
     }
   }
 
-  /** null: the program goes on as if nothing had happened. */
+  /** null: the program continues unaffected. */
   private exception(task: Task): RunStop | null {
     const { context } = this.core.machine;
     const { vector, registers } = context;
@@ -155,7 +155,7 @@ export class TaskRunner {
       if (completion === 'done') return this.afterCompletion(registers);
       if (completion === 'unwritable') return this.unwritable();
     }
-    // A 32-bit system call, which there is no kernel for.
+    // A 32-bit system call, which is not emulated.
     if (vector === Vector.int80) {
       setSigned(registers, Reg.rip, rip - SYSCALL_LENGTH);
       return this.protectionFault();
@@ -274,7 +274,7 @@ export class TaskRunner {
     return 'done';
   }
 
-  /** As recorded, but for the processor's own randomness, which nobody could give twice: programs have the kernel's. */
+  /** As recorded, except the processor's random numbers, which are not reproducible: programs have the kernel's. */
   private answerCpuid(registers: RegisterWords): void {
     const leaf = registers[2 * Reg.rax];
     const isFirst = registers[2 * Reg.rcx] === 0;

@@ -5,23 +5,23 @@ import { hasSignal } from '../tasks/deliver.js';
 import { pollWait } from '../tasks/wait.js';
 
 /**
- * How long the thread that the user looks at runs before others get a turn, and theirs: in system calls, for time would
- * differ from run to run.
+ * How long the user's current thread runs before others get a turn, and their turns: in system
+ * calls, because time would differ between runs.
  */
 const FOCUS_TURN = 4000;
 const OTHER_TURN = 400;
 
-/** Who runs next. The thread that the user looks at as long as it can, the others in turn while it waits. */
+/** Selects the next thread. The user's current thread runs as long as it can, the others in turn while it waits. */
 export class Turns {
   private current: Thread | null = null;
   private left = 0;
   private last = 0;
-  /** Grows with whatever may change what a thread looks at again and again. */
+  /** Incremented by everything that may change memory that a thread polls. */
   progress = 0;
 
   constructor(private readonly kernel: Kernel) {}
 
-  /** @param only nobody else runs unless this thread waits (single steps) */
+  /** @param only no other thread runs unless this one waits (single steps) */
   next(focus: Thread | null, only: boolean): Thread | null {
     const runnable = [...this.kernel.threads.values()].filter((thread) => this.canRun(thread));
     if (only && focus && runnable.includes(focus)) return focus;
@@ -34,7 +34,7 @@ export class Turns {
     return chosen;
   }
 
-  /** A run begins: the thread that the user looks at comes first, also before one whose turn is not over. */
+  /** A run begins: the user's current thread comes first, even before one whose turn is not over. */
   begin(focus: Thread | null): void {
     if (focus && this.current !== focus) this.current = null;
   }
@@ -58,7 +58,7 @@ export class Turns {
     return chosen;
   }
 
-  /** Somebody else could run, now or later. */
+  /** Another thread could run, now or later. */
   othersWant(thread: Thread): boolean {
     const others = [...this.kernel.threads.values()].filter((other) => other !== thread);
     return this.nextDeadline() !== null || others.some((other) => this.canRun(other));
@@ -83,7 +83,7 @@ export class Turns {
       for (const [, { file }] of descriptors) {
         if (!(file instanceof TimerFd) || file.next === 0n) continue;
         const at = clock.toMonotonic(file.clock, file.next);
-        // One that went off and that nobody reads is nothing to wait for.
+        // An expired timer that is not read cannot wake anything.
         if (at > clock.monotonic) consider(at);
       }
     }
@@ -95,7 +95,7 @@ export class Turns {
     return [...this.kernel.threads.values()].some(({ wait }) => wait?.outside);
   }
 
-  /** What keeps everybody from running, in words. */
+  /** What all threads wait for, as text. */
   describeWaits(): string {
     const waits = [...this.kernel.threads.values()].map(({ tid, wait, stopped, spin }) => {
       if (stopped) return `task ${tid} is stopped`;

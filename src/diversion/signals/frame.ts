@@ -79,9 +79,8 @@ export const frameXstateBytes = (layout: XstateLayout): number =>
   layout.size > LEGACY_SIZE ? layout.size + MAGIC2_BYTES : layout.size;
 
 /**
- * Where the frame goes.
- * @param stackPointer the interrupted rsp, or the end of the alternate stack
- * @param alternate the second: nothing lies below it that must be kept
+ * The address of the frame. @param stackPointer the interrupted rsp, or the end of the alternate
+ * stack @param alternate the latter, which has no red zone
  */
 export function placeFrame(stackPointer: number, alternate: boolean, layout: XstateLayout): FramePlace {
   const xstateBytes = frameXstateBytes(layout);
@@ -128,7 +127,7 @@ export function composeFrame(content: FrameContent, place: FramePlace, layout: X
   return bytes;
 }
 
-/** The XSAVE area of a frame from an image in the program's layout: marked so that sigreturn believes it. */
+/** The XSAVE area of a frame from an image in the program's layout, with the magic numbers for sigreturn. */
 export function composeXstate(image: Uint8Array, layout: XstateLayout): Uint8Array {
   const bytes = new Uint8Array(frameXstateBytes(layout));
   bytes.set(image.subarray(0, layout.size));
@@ -174,8 +173,8 @@ export function restoreFrame(bytes: Uint8Array, registers: RegisterWords): Resto
 }
 
 /**
- * An image that can be loaded from the XSAVE area of a frame, whatever the program made of it; in the program's
- * layout. Without valid marks only the legacy region counts (fpu__restore_sig).
+ * A loadable image from the XSAVE area of a frame, which the program may have changed; in the
+ * program's layout. Without valid marks only the legacy region counts (fpu__restore_sig).
  */
 export function parseXstate(bytes: Uint8Array, layout: XstateLayout): Uint8Array {
   const image = bytes.slice(0, layout.size);

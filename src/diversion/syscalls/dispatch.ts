@@ -27,7 +27,7 @@ export type Handler = (call: Call) => Outcome;
 export type Handlers = Readonly<Record<string, Handler>>;
 
 const ARGUMENTS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.r10, Reg.r8, Reg.r9];
-/** gettimeofday, time, clock_gettime, and what threads do between looks at a clock: sched_yield. */
+/** gettimeofday, time, clock_gettime, and sched_yield, which threads call between clock reads. */
 const CLOCK_READS: readonly number[] = [96, 201, 228, 24];
 const HIGHEST_NUMBER = 512;
 /** rr's own call of the preload library for RDTSC, relative to its first. */
@@ -35,7 +35,7 @@ const RRCALL_RDTSC = 12;
 /** The library sets up the buffer of a thread that has begun. */
 const RRCALL_INIT_BUFFERS = 1;
 const SYS_PERF_EVENT_OPEN = 298;
-/** Its traced calls come from the replay page. */
+/** Its traced calls are made from the replay page. */
 const REPLAY_PAGE = 0x7000_0000;
 const REPLAY_PAGE_BYTES = 0x1000;
 /** struct rrcall_init_buffers_params: two descriptors, buffer, scratch area, their sizes (rr's preload_interface.h). */
@@ -56,7 +56,7 @@ export class Dispatcher {
     }
   }
 
-  /** Performs the call that the thread stands in, rip behind it; it may wait afterwards, or be gone. */
+  /** Performs the call that the thread is in, rip after it; the thread may then wait, or have exited. */
   perform(thread: Thread): void {
     const { kernel } = this;
     const registers = kernel.core.registers(thread.task);
@@ -103,8 +103,8 @@ export class Dispatcher {
 }
 
 /**
- * A thread that was being set up when the diversion began goes on without a buffer: its calls are traced ones, which the
- * library does by itself where it has none.
+ * A thread that was being set up when the diversion began continues without a buffer: the library then makes traced
+ * calls.
  */
 const initBuffers: Handler = ({ memory, args }) => {
   const params = new Uint8Array(INIT_BUFFERS_BYTES);
@@ -114,7 +114,7 @@ const initBuffers: Handler = ({ memory, args }) => {
   return 0;
 };
 
-/** The counter that tells the recorder of a buffered call that blocks: there are no buffered calls. */
+/** The counter by which the recorder detects a blocking buffered call: there are no buffered calls. */
 const openCounter: Handler = ({ thread }) =>
   thread.process.descriptors.add(new EventFd(0n, false, Open.nonblock), true);
 

@@ -94,12 +94,12 @@ function fcntl(call: Call): number {
       call.memory.write(argument, lock);
       return 0;
     }
-    // Whose signals tell of input that never comes.
+    // The owner of signals for input, which never arrives.
     case Fcntl.setOwn:
     case Fcntl.setSignal:
     case Fcntl.setOwnEx:
       return 0;
-    // Nobody else is there to lock against.
+    // There is no other process to lock against.
     case Fcntl.setLock:
     case Fcntl.setLockWait:
     case Fcntl.addSeals:
@@ -201,7 +201,7 @@ function getcwd(call: Call): number {
   return bytes.length;
 }
 
-/** sendfile, copy_file_range: from one file to another, an offset in memory standing in for the file's own. */
+/** sendfile, copy_file_range: from one file to another, optionally with an offset in memory instead of the file's. */
 function copy(call: Call, from: OpenFile, to: OpenFile, offsetAt: number, wanted: number): Outcome {
   if (!from.canRead || !to.canWrite) fail(E.EBADF);
   const total = Math.min(wanted, MAX_COUNT);
@@ -246,7 +246,7 @@ function timerfd(call: Call): number {
 }
 
 function inotify(call: Call, flags: number): number {
-  call.kernel.warnOnce('inotify', {}, 'inotify tells of no changes in diversions');
+  call.kernel.warnOnce('inotify', {}, 'inotify reports no changes in diversions');
   const file = new InotifyFd(flags & Open.nonblock);
   return call.thread.process.descriptors.add(file, (flags & Open.closeOnExec) !== 0);
 }

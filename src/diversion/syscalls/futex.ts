@@ -108,7 +108,7 @@ function wakeOp(call: Call, first: Gva, second: Gva): number {
   return woken;
 }
 
-/** Priority inheritance itself means nothing here: who waits gets the lock in its turn. */
+/** Priority inheritance has no effect here: waiters get the lock in order. */
 function takePi(call: Call, at: Gva): boolean {
   const { tid, task } = call.thread;
   const value = call.memory.u32(at);

@@ -19,9 +19,9 @@ const RLIMITS = 16;
 const INFINITE = 0xffff_ffff_ffff_ffffn;
 const SYSINFO_BYTES = 112;
 const MIB = 2n ** 20n;
-/** Who yields waits for others; as long as a short turn of theirs. */
+/** A yielding thread waits for a short turn of others. */
 const YIELD_NANOS = 50_000n;
-/** A call gives less than was asked for, as it may. */
+/** A call may return less than requested. */
 const MAX_RANDOM = 1 << 20;
 
 function uname(call: Call): number {
@@ -223,7 +223,7 @@ export const identityCalls: Handlers = {
     return 0;
   },
   personality: (call) => (call.args[0] === 0xffff_ffff || call.args[0] === 0 ? 0 : fail(E.EINVAL)),
-  // Nobody may look into or out of a diversion.
+  // ptrace and process_vm access are refused.
   ptrace: ({ kernel }) => {
     kernel.warnOnce('ptrace', {}, 'ptrace is refused in diversions');
     return fail(E.EPERM);

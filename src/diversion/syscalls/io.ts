@@ -47,7 +47,7 @@ export function writePieces(call: Call, file: OpenFile, pieces: readonly Piece[]
       const count = transfer(call, skip(pieces, written), (bytes) => file.write(bytes), false);
       if (count === null) return nonblocking(file) && written > 0 ? written : null;
       written += count;
-      // A blocking write to a pipe comes back when all of it is in.
+      // A blocking write to a pipe returns when all of it is written.
       return written < total && count > 0 && !nonblocking(file) ? null : written;
     } catch (error) {
       if (error instanceof Errno && error.errno === E.EPIPE) brokenPipe(call);
@@ -77,7 +77,7 @@ function skip(pieces: readonly Piece[], done: number): Piece[] {
   return rest;
 }
 
-/** null: not a byte could be transferred yet. */
+/** null: nothing could be transferred yet. */
 export function transfer(
   call: Call,
   pieces: readonly Piece[],
@@ -101,7 +101,7 @@ export function transfer(
   return done;
 }
 
-/** A failure behind the first bytes is reported by the next call. */
+/** A failure after the first bytes is reported by the next call. */
 function guarded(done: number, move: () => number | null): number | null {
   try {
     return move();

@@ -40,8 +40,9 @@ function rangeOf(start: number, length: number): Range {
 const spaceOf = (call: Call): AddressSpace => call.thread.task.space;
 
 /**
- * What one call may add. As Linux has it by default (vm.overcommit_memory is 0), address space costs nothing, and only
- * a single mapping is refused that could never be filled: programs try how much there is. Pages count as they are touched.
+ * The most that one call may add. As in Linux by default (vm.overcommit_memory is 0), address space
+ * is free, and only a single mapping that could never be filled is refused: programs probe for the
+ * limit. Pages count when they are touched.
  */
 function checkAdded(call: Call, added: number, prot: number, flags: number): void {
   checkCount(call);
@@ -166,7 +167,7 @@ function brk(call: Call): number {
   return (space.brk = wanted);
 }
 
-/** No brk was recorded: behind the heap, or behind the program's last segment. */
+/** No brk was recorded: after the heap, or after the program's last segment. */
 function initialBreak(space: AddressSpace): void {
   let end = 0;
   let program: string | null = null;
@@ -235,7 +236,7 @@ function moveTo(call: Call, vma: Vma, { from, oldSize, newSize }: Move, to: Gva,
   return to;
 }
 
-/** The part of a grown mapping behind `oldSize`, now at `to`. */
+/** The part of a grown mapping after `oldSize`, now at `to`. */
 function grow(space: AddressSpace, vma: Vma, from: number, oldSize: number, to: Gva, newSize: number): void {
   const continued = from - vma.start + oldSize;
   space.map({

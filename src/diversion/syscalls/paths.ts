@@ -31,7 +31,7 @@ function walk(call: Call, fd: number, at: number, follow: boolean): Found {
   return call.kernel.files.walk(directory, path, follow, call.thread.process.pid);
 }
 
-/** Opens what was found; a name in /proc/PID/fd gives the descriptor's own file. */
+/** Opens a resolved file; a name in /proc/PID/fd gives the descriptor's own file. */
 export function openNode(call: Call, path: string, node: Node): OpenFile {
   const { kernel, thread } = call;
   const { pid, descriptors } = thread.process;
@@ -227,7 +227,7 @@ function chdir(call: Call, path: string, directory: string): number {
   return 0;
 }
 
-/** struct statfs: what a memory file system says. */
+/** struct statfs of a memory file system. */
 function statfs(call: Call, index: number): number {
   const values = [
     0x0102_1994,
@@ -290,7 +290,7 @@ export const pathCalls: Handlers = {
   fchdir: (call) => chdir(call, directoryOf(call, call.args[0]), '/'),
   statfs: (call) => (exists(call), statfs(call, 1)),
   fstatfs: (call) => (call.thread.process.descriptors.get(call.args[0] | 0), statfs(call, 1)),
-  // Owners and times of what vanishes with the diversion matter to nobody; a missing file does.
+  // Owners and times of temporary files are ignored; a missing file is an error.
   chown: exists,
   lchown: exists,
   utime: exists,

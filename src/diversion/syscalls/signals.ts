@@ -89,7 +89,7 @@ function sigsuspend(call: Call): Wait {
   return { poll: () => null, interrupted: 'eintr', what: 'a signal' };
 }
 
-/** Puts a mask in force until the call is over; a null pointer: none. */
+/** Sets a mask until the call returns; a null pointer: none. */
 export function useMask(call: Call, at: number, size: number): void {
   if (at === 0) return;
   if (size !== SETSIZE) fail(E.EINVAL);
@@ -117,7 +117,7 @@ function sigtimedwait(call: Call): Outcome {
     deadline,
     timedOut: -E.EAGAIN,
     interrupted: 'eintr',
-    what: 'signals that it asked for',
+    what: 'requested signals',
   };
 }
 
@@ -137,7 +137,7 @@ function allowOwn({ kernel }: Call, number: number): void {
   if (number === Sig.KILL && kernel.policy.ownKill === 'refused') fail(E.ENOSYS);
 }
 
-/** Reaches processes of the diversion only, whatever the number means on the host. */
+/** Reaches processes of the diversion only, even if the number is a process on the host. */
 function kill(call: Call): number {
   const pid = call.args[0] | 0;
   const number = call.args[1] | 0;

@@ -73,7 +73,7 @@ const name =
     return 0;
   };
 
-/** Clients hear of nobody but who they are connected to: resolvers compare. */
+/** Messages come only from the connected peer: resolvers compare its address. */
 function receivedFrom(call: Call, outcome: Outcome, store: (address: Uint8Array) => void): Outcome {
   const file = fileOf(call);
   if (!(file instanceof HostSocket)) return outcome;
@@ -108,7 +108,7 @@ function recvfrom(call: Call): Outcome {
 function recvmsg(call: Call): Outcome {
   const [, header] = call.args;
   const file = fileOf(call);
-  // What came with bytes that were read otherwise is lost.
+  // Files that came with bytes that were read otherwise are lost.
   if (file instanceof SocketEnd) for (const stale of file.takeFiles()) stale.release();
   const outcome = readPieces(call, file, messagePieces(call), (call.args[2] & MSG_DONTWAIT) !== 0);
   if (file instanceof SocketEnd) return then(outcome, () => storeRights(call, file, header));
@@ -187,7 +187,7 @@ function then(outcome: Outcome, work: () => void): Outcome {
   };
 }
 
-/** Those of SOL_SOCKET that clients ask for; of others nothing is known. */
+/** Options of SOL_SOCKET that clients use; others are unsupported. */
 function getsockopt(call: Call): number {
   const [, level, option, at, sizeAt] = call.args;
   const file = fileOf(call);
@@ -227,7 +227,7 @@ const plain = ({ args }: Call): { at: number; size: number }[] => [{ at: args[1]
 const isSocket = (call: Call): boolean => (fileOf(call).stat().mode & Mode.typeMask) === Mode.socket;
 const refused = (call: Call): number => fail(isSocket(call) ? E.EACCES : E.ENOTSOCK);
 
-/** Nobody connects. */
+/** No connection arrives. */
 function accept(call: Call): Outcome {
   const file = fileOf(call);
   return file instanceof QuietSocket && file.listens

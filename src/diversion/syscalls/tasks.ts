@@ -16,7 +16,7 @@ const KNOWN_FLAGS = 0xffff_ffffn | CLONE_CLEAR_SIGHAND;
 const REFUSED_FLAGS = 0x7e02_1000;
 const Wait4 = { noHang: 1, untraced: 2, exited: 4, continued: 8, noWait: 0x100_0000 } as const;
 const IdType = { all: 0, pid: 1, group: 2 } as const;
-/** Processes that ended and that nobody has waited for may be as many times the tasks. */
+/** Limit of zombie processes, as a multiple of the tasks. */
 const ZOMBIES = 4;
 /** Of arguments or environment with their pointers (ARG_MAX with the usual stack limit). */
 const MAX_ARGUMENT_BYTES = 1 << 21;

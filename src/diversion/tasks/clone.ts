@@ -25,7 +25,7 @@ export interface CloneRequest {
   readonly tls: number;
 }
 
-/** A stack of its own for the recorder's library, which is still part of the program. */
+/** A separate stack for rr's library, which is still part of the program. */
 const LIBRARY_STACK = 64 << 10;
 
 /** Makes a task as clone(2) does. The result of the call, or the wait of vfork. */
@@ -71,7 +71,7 @@ function forget(kernel: Kernel, child: Thread, isThread: boolean): void {
   kernel.core.removeTask(child.task);
 }
 
-/** The parent of a vfork waits until its child has a program of its own or is gone. */
+/** The parent of a vfork waits until its child execs or exits. */
 export function waitForRelease(child: Thread): Wait {
   const { tid } = child;
   let released = false;
@@ -149,7 +149,7 @@ function giveLibraryStack({ core }: Kernel, from: Task, task: Task): void {
 
 function storeTids(parent: Thread, child: Thread, request: CloneRequest): void {
   const tid = Uint8Array.from(new Uint8Array(new Int32Array([child.tid]).buffer));
-  // As the kernel: a place that cannot be written is the program's affair.
+  // As in the kernel, a fault here is ignored.
   if (request.flags & CloneFlag.parentSetTid) parent.task.space.write(request.parentTid as Gva, tid);
   if (request.flags & CloneFlag.childSetTid) child.task.space.write(request.childTid as Gva, tid);
 }

@@ -37,7 +37,7 @@ const AUTO_DISARM = 1 << 31;
 const CORE_DUMPED = 0x80;
 const FLAGS_CLEARED = 0x1_0500;
 
-/** The signal that the thread gets before it runs on, taken from its queue; null: none. */
+/** The signal that the thread gets before it continues, removed from its queue; null: none. */
 export function takeSignal(thread: Thread): Signal | null {
   const wanted = ~thread.task.signalMask | UNBLOCKABLE;
   return thread.pending.take(wanted) ?? thread.process.pending.take(wanted);
@@ -48,17 +48,17 @@ export function hasSignal(thread: Thread): boolean {
   return ((thread.pending.mask | thread.process.pending.mask) & wanted) !== 0n;
 }
 
-/** Whether a debugger would want to see it: what is ignored passes. */
+/** Whether it is reported to a debugger: ignored signals are not. */
 export const matters = (thread: Thread, number: number): boolean => !isIgnored(thread.process, number);
 
-/** Does what the signal's action says; the thread may be gone afterwards. */
+/** Performs the signal's action; the thread may have exited afterwards. */
 export function deliver(kernel: Kernel, thread: Thread, signal: Signal): void {
   const { process } = thread;
   const action = process.actions.of(signal.number);
   if (action.handler === SIG_IGN) return;
   if (action.handler !== SIG_DFL) return enterHandler(kernel, thread, signal, action);
   const effect = defaultAction(signal.number);
-  // The call that it would have interrupted goes on.
+  // The call that it would have interrupted continues.
   if (effect === 'ignore') return;
   if (effect === 'stop') {
     for (const each of process.threads) each.stopped = true;
@@ -151,7 +151,7 @@ function pushFrame(
   return true;
 }
 
-/** rt_sigreturn: everything from the frame that rsp points behind the return address of. */
+/** rt_sigreturn: restores everything from the frame, past whose return address rsp points. */
 export function sigreturn(kernel: Kernel, thread: Thread): void {
   const { core } = kernel;
   const { layout } = kernel.facts;

@@ -39,7 +39,7 @@ export function exitThread(kernel: Kernel, thread: Thread, status: number): void
   process.threads.delete(thread);
   kernel.threads.delete(thread.tid);
   if (process.threads.size === 0) endProcess(kernel, process, process.exiting ?? status);
-  // The last one of a process can still be looked at.
+  // The last one of a process can still be inspected.
   if (process.threads.size === 0) kernel.departed.push(thread);
   else kernel.core.removeTask(task);
 }

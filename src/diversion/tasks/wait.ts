@@ -10,7 +10,7 @@ const RECORD_RESULT = 0;
 /** Nested handlers that each interrupted a call. */
 const MAX_LEFT = 64;
 
-/** The result of what a call does; Errno becomes a negative number. */
+/** The result of a call; Errno becomes a negative number. */
 export function attempt(kernel: Kernel, work: () => number | null): number | null {
   try {
     return work();
@@ -37,7 +37,7 @@ export function finishCall(kernel: Kernel, thread: Thread, result: number): void
   }
 }
 
-/** Looks whether what the thread waits for has happened, and finishes its call then. */
+/** Checks whether the thread's wait is over, and then finishes its call. */
 export function pollWait(kernel: Kernel, thread: Thread): boolean {
   const { wait } = thread;
   if (!wait) return true;
@@ -51,7 +51,7 @@ export function pollWait(kernel: Kernel, thread: Thread): boolean {
   return true;
 }
 
-/** What it stores then goes to where the program said, which may be nowhere. */
+/** Its stores go to the program's addresses, which may be unmapped. */
 function endWait(kernel: Kernel, thread: Thread, wait: Wait): void {
   thread.wait = null;
   attempt(kernel, () => {
@@ -60,7 +60,7 @@ function endWait(kernel: Kernel, thread: Thread, wait: Wait): void {
   });
 }
 
-/** A call that had another mask put in force is over without a handler having run. */
+/** A call with a temporary mask has ended without a handler. */
 export function restoreMask(thread: Thread): void {
   if (thread.savedMask === null) return;
   thread.task.signalMask = thread.savedMask;
@@ -83,8 +83,8 @@ export function cancelWait(kernel: Kernel, thread: Thread, restarts: boolean): v
 }
 
 /**
- * The thread will be back in its call: on the instruction, as the kernel has it, or, where that is none that makes a
- * call (the recorder's library, code that it replaced since), behind it.
+ * The thread will resume its call: at the instruction, as in the kernel, or, if that does not make
+ * a call (rr's library, code that was patched since), after it.
  */
 function leaveCall(kernel: Kernel, thread: Thread): void {
   const registers = kernel.core.registers(thread.task);
@@ -122,8 +122,8 @@ function remember(kernel: Kernel, thread: Thread, wait: Wait | null): void {
 }
 
 /**
- * A debugger gives the thread another instruction pointer, perhaps for a call of its own.
- * @param entering the call was announced, and is to be made
+ * A debugger sets the thread's instruction pointer, perhaps for an inferior call. @param entering
+ * the call's entry was reported, and it will be made
  */
 export function putAside(kernel: Kernel, thread: Thread, entering: boolean): void {
   const { wait } = thread;
@@ -138,7 +138,7 @@ export function putAside(kernel: Kernel, thread: Thread, entering: boolean): voi
   restoreMask(thread);
 }
 
-/** The thread was given registers, by sigreturn or a debugger: those of a call that it had left take it back into it. */
+/** The thread's registers were set, by sigreturn or a debugger: those of an interrupted call resume it. */
 export function takeUp(kernel: Kernel, thread: Thread): void {
   const registers = kernel.core.registers(thread.task);
   const [rip, rsp] = [getUnsigned(registers, Reg.rip), getUnsigned(registers, Reg.rsp)];

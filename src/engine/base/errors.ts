@@ -1,8 +1,8 @@
 /** The one error class of the project, and the exit codes that its codes map to. */
 
 /**
- * What each exit code of the command says; a code says one thing only. `--help` is made from this table, and
- * docs/usage.md's is compared with it.
+ * The meaning of each exit code; a code has one meaning only. `--help` is made from this table, and docs/usage.md's is
+ * compared with it.
  */
 export const EXITS = {
   ok: { code: 0, meaning: 'replayed to the last frame; or done, for other commands' },
@@ -17,16 +17,16 @@ export const EXITS = {
   },
   machine: {
     code: 4,
-    meaning: 'no machine here can carry this trace, none could be started, or it was lost',
+    meaning: 'no machine here can replay this trace, none could be started, or it was lost',
   },
-  unsupported: { code: 5, meaning: 'the trace needs something that Revenant does not do yet' },
+  unsupported: { code: 5, meaning: 'the trace needs something that Revenant does not support yet' },
   memory: { code: 6, meaning: 'guest memory reached its limit (`--memory`)' },
   skipped: { code: 7, meaning: '`ci --strict`: nothing failed, but traces were skipped' },
   manifest: { code: 8, meaning: '`ci`: the manifest is missing or wrong' },
   diversion: { code: 9, meaning: 'a call in a diversion did not return' },
   unjudged: {
     code: 10,
-    meaning: '`--all`, `ci`: nothing differed, but of some traces nothing can be said (each says why)',
+    meaning: '`--all`, `ci`: nothing differed, but some traces have no verdict (the reason is printed)',
   },
   debugger: {
     code: 11,
@@ -37,15 +37,15 @@ export const EXITS = {
   internal: { code: 70, meaning: 'a defect in Revenant' },
   system: {
     code: 71,
-    meaning: 'this system gives too little: open files, processes, memory, a folder for temporary files',
+    meaning: 'a system limit was reached: open files, processes, memory, temporary files',
   },
   output: {
     code: 74,
-    meaning: 'output, a report or another file that was asked for could not be written',
+    meaning: 'output, a report or another requested file could not be written',
   },
-  busy: { code: 75, meaning: '`machine stop`: a machine is in use; `--force` stops it all the same' },
+  busy: { code: 75, meaning: '`machine stop`: a machine is in use; `--force` stops it anyway' },
   interrupted: { code: 130, meaning: 'interrupted by Ctrl-C' },
-  outputClosed: { code: 141, meaning: 'whoever read our output has closed it' },
+  outputClosed: { code: 141, meaning: 'standard output was closed by its reader (EPIPE)' },
   terminated: { code: 143, meaning: 'ended by SIGTERM or SIGHUP' },
 } as const;
 
@@ -83,8 +83,8 @@ const exitCodeOf = {
 export type ErrorCode = keyof typeof exitCodeOf;
 
 /**
- * Every expected failure. The message is one or more plain sentences that name the thing (trace,
- * frame, task, address), say what was expected and what was found; `hint` says what to do next.
+ * Every expected failure. The message is one or more plain sentences that name the object (trace,
+ * frame, task, address), what was expected and what was found; `hint` says what to do next.
  */
 export class RevenantError extends Error {
   override readonly name = 'RevenantError';
@@ -103,7 +103,7 @@ export class RevenantError extends Error {
   }
 }
 
-/** An invariant of ours does not hold: a defect, never a property of the input. */
+/** A broken invariant: a bug, never a property of the input. */
 export function invariant(condition: unknown, message: string): asserts condition {
   if (!condition)
     throw new RevenantError('E_INTERNAL', message, 'This is a defect in Revenant; please report it.');

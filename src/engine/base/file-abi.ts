@@ -1,4 +1,4 @@
-/** What Linux says of files in numbers: flags of open(2) and struct statx. */
+/** Linux's constants and structures of files: flags of open(2) and struct statx. */
 
 /** O_* of x86-64 (include/uapi/asm-generic/fcntl.h). */
 export const Open = {
@@ -18,7 +18,7 @@ export const Open = {
   tmpFile: 0o20000000,
 } as const;
 
-/** The fields of struct statx that anybody here asks for. */
+/** The fields of struct statx that are used here. */
 export interface StatxFields {
   readonly links: number;
   readonly uid: number;

@@ -153,7 +153,7 @@ export const OpenFlag = { writeOnly: 1, accessMode: 3, closeOnExec: 0o2000000 } 
 export const PR_SET_NAME = 15;
 export const PROT_GROWSDOWN = 0x0100_0000;
 
-/** si_code (include/uapi/asm-generic/siginfo.h); which signal's, the number does not tell. */
+/** si_code (include/uapi/asm-generic/siginfo.h); the values overlap between signals. */
 export const SignalCode = {
   intDiv: 1,
   breakpoint: 1,
@@ -175,7 +175,7 @@ export const TRAP_HWBKPT = 4;
 
 /** Highest errno that a system call returns as a negative value. */
 export const MAX_ERRNO = 4095;
-/** -ERESTART_RESTARTBLOCK: restart_syscall goes on with the call. */
+/** -ERESTART_RESTARTBLOCK: restart_syscall continues the call. */
 export const RESTART_BLOCK = -516;
 /** Results that restart a system call (include/linux/errno.h); user space never sees them. */
 export const RESTART_RESULTS: readonly number[] = [-512, -513, -514, RESTART_BLOCK];

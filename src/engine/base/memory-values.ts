@@ -1,10 +1,10 @@
-/** Words and texts in a program's memory, whatever it is read through. Pure. */
+/** Words and texts in a program's memory, over any reader. Pure. */
 import { USER_END, type Gva } from './address.js';
 
 /** Reads from an address on; returns how many bytes could be read. */
 export type ReadBytes = (address: number, into: Uint8Array) => number;
 
-/** Of a task that can be looked at. Addresses may be any numbers: where no program can have memory, nothing is read. */
+/** Reads a task's memory. Addresses may be any numbers: outside of user space nothing is read. */
 export const memoryOf =
   (target: { readMemory(tid: number, start: Gva, into: Uint8Array): number }, tid: number): ReadBytes =>
   (address, into) =>

@@ -19,7 +19,7 @@ function decode(bytes: Buffer): string {
     const length = sequenceLength(bytes[at]);
     const sequence = bytes.subarray(at, at + length);
     const decoded = sequence.toString('utf8');
-    // What is invalid, cut off, too long or a surrogate comes back as other bytes.
+    // Invalid, truncated, overlong sequences and surrogates do not round-trip.
     if (length > 0 && sequence.length === length && Buffer.from(decoded).equals(sequence)) {
       text += decoded;
       at += length;
@@ -31,7 +31,7 @@ function decode(bytes: Buffer): string {
   return text;
 }
 
-/** Of the UTF-8 sequence that begins with this byte; 0: none does. */
+/** Length of the UTF-8 sequence that begins with this byte; 0: none does. */
 function sequenceLength(first: number): number {
   if (first < 0x80) return 1;
   if (first < 0xc0) return 0;
@@ -52,7 +52,7 @@ export function nameBytes(text: string): Buffer {
   );
 }
 
-/** What must not reach a terminal: control characters, those that reorder text, bytes that are no UTF-8. */
+/** Not allowed on a terminal: control characters, those that reorder text, bytes that are not UTF-8. */
 const UNPRINTABLE =
   // eslint-disable-next-line no-control-regex -- they are what is looked for
   /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]/gu;
@@ -66,10 +66,13 @@ function hexadecimal(character: string): string {
   return `\\x${byte.toString(16).padStart(2, '0')}`;
 }
 
-/** Characters that XML 1.0 cannot hold, not even escaped (section 2.2). */
+/** Characters that XML 1.0 does not allow, not even escaped (section 2.2). */
 const NOT_XML = /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;
 
-/** An attribute's value or text of an XML document, which has to be UTF-8. What it cannot hold is as `printable` has it. */
+/**
+ * An attribute's value or text of an XML document, which has to be UTF-8. Characters that are not allowed are written
+ * as by `printable`.
+ */
 export function xmlText(text: string): string {
   return text
     .replace(NOT_XML, hexadecimal)

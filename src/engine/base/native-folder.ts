@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 /** The project's folder, or the installed package's: this file is src/engine/base/x.ts or dist/engine/base/x.js in it. */
 export const projectRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
 
-/** The folder of what was compiled here; where nothing was, of what came with the package if that has it. */
+/** The folder of binaries that were compiled here; otherwise of the package's prebuilt ones, if any. */
 export function nativeFolder(root = projectRoot): string {
   const built = path.join(root, 'build/native/Release');
   const shipped = path.join(root, 'prebuilds', `${process.platform}-${process.arch}`);

@@ -1,10 +1,12 @@
-/** How many processes and threads may still be made: a Node or a QEMU without room for its threads aborts or stands still. */
+/**
+ * How many processes and threads can still be created: Node and QEMU abort or hang if they cannot create their threads.
+ */
 import fs from 'node:fs';
 import { RevenantError } from './errors.js';
 
 /** Counting processes takes milliseconds: not where the limit is far away. */
 const LIMIT_THAT_IS_FAR = 2048;
-/** Bits of capability sets: who has one of them has no limit (setrlimit(2)). */
+/** Capability bits: processes with one of them have no limit (setrlimit(2)). */
 const CAP_SYS_ADMIN = 21n;
 const CAP_SYS_RESOURCE = 24n;
 
@@ -60,7 +62,7 @@ function roomOfUser(files: ProcFiles): number {
   return Math.max(0, limit - threadsOf(uid, files));
 }
 
-/** Of the control group that the process is in, and those above it as far as they can be seen (cgroups(7)). */
+/** Limits of the process's control group and its visible ancestors (cgroups(7)). */
 function roomOfGroups({ read }: ProcFiles): number {
   let room = Infinity;
   const groups = read('/proc/self/cgroup');
@@ -84,7 +86,10 @@ function roomOfGroups({ read }: ProcFiles): number {
 export const processRoom = (files: ProcFiles = system): number =>
   Math.min(roomOfUser(files), roomOfGroups(files));
 
-/** Throws RevenantError E_SYSTEM where there is no room for so many processes and threads. @param what needs them */
+/**
+ * Throws RevenantError E_SYSTEM if the limits do not allow this many processes and threads. @param what the program
+ * that needs them
+ */
 export function requireProcesses(count: number, what: string): void {
   const room = processRoom();
   if (room >= count) return;

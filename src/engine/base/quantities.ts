@@ -1,6 +1,6 @@
 /**
- * Amounts as people read them: a number of one to three digits and its unit. All text for people is made here; JSON
- * has plain numbers. The HTML report takes these functions as they are, so they use nothing but each other.
+ * Quantities as text: a number of one to three digits and its unit. All such text is made here;
+ * JSON has plain numbers. The HTML report embeds these functions, so they use only each other.
  */
 
 /** Below ten with one decimal, else whole: `4.6`, `46`, `457`; `3` for 3 exactly. */
@@ -18,7 +18,7 @@ export function durationText(seconds: number): string {
   return seconds < 9.95 ? `${shortNumber(seconds)} s` : elapsedText(seconds);
 }
 
-/** A time that goes on while it is looked at, in whole seconds: `7 s`, `3 min 5 s`, `2 h 3 min`. */
+/** An elapsed time that is updated on screen, in whole seconds: `7 s`, `3 min 5 s`, `2 h 3 min`. */
 export function elapsedText(seconds: number): string {
   const two = (value: number, unit: string, rest: number, smaller: string): string =>
     rest === 0 ? `${value} ${unit}` : `${value} ${unit} ${rest} ${smaller}`;
@@ -41,7 +41,7 @@ export function sizeText(bytes: number): string {
   return `${shortNumber(value)} ${units[unit]}`;
 }
 
-/** How long one of many took: `467 us a frame`; '' where there was none. */
+/** Average time: `467 us a frame`; '' for none. */
 export function paceText(seconds: number, count: number, noun: string): string {
   return count > 0 ? `${durationText(seconds / count)} a ${noun}` : '';
 }

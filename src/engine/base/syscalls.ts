@@ -40,7 +40,7 @@ const FROM_0 = words(`
   statx io_pgetevents rseq
 `);
 
-/** Numbers from 424 on, common to all architectures; 335 to 423 are not used but for two of uprobes. */
+/** Numbers from 424 on, common to all architectures; 335 to 423 are unused except for two of uprobes. */
 const FROM_424 = words(`
   pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen fsconfig
   fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madvise

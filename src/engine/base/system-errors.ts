@@ -1,4 +1,4 @@
-/** Errors that the system answers (Node's, with `code` and `syscall`) in words, and which of them mean too little of something. */
+/** System errors (Node's, with `code` and `syscall`) as text, and which of them mean exhausted resources. */
 import { ExitCode, RevenantError } from './errors.js';
 
 type SystemError = NodeJS.ErrnoException & { code: string };
@@ -20,10 +20,7 @@ export function reasonOf(error: unknown): string {
 const TOO_LITTLE: Record<string, [what: string, hint: string]> = {
   EMFILE: ['This process may not have enough files open', 'Raise the limit: `ulimit -n 1024` is plenty.'],
   ENFILE: ['This system has too many files open', 'Close other programs, or raise fs.file-max.'],
-  ENOMEM: [
-    'There is not enough memory',
-    'Look at `ulimit -v`, at limits of the container, and at free memory.',
-  ],
+  ENOMEM: ['There is not enough memory', 'Check `ulimit -v`, limits of the container, and free memory.'],
   EAGAIN: [
     'This user may not have more processes or threads',
     'Raise the limit (`ulimit -u`, pids of the container), or end other programs.',
@@ -31,22 +28,22 @@ const TOO_LITTLE: Record<string, [what: string, hint: string]> = {
   ENOSPC: ['There is no space left', 'Make room there.'],
   EDQUOT: ["This user's disk quota is used up", 'Make room there.'],
   EROFS: ['A folder that must be written is read-only', 'TMPDIR names another folder for temporary files.'],
-  EACCES: ['A file may not be used by this user', 'Look at its owner and mode.'],
-  EPERM: ['The system does not permit an operation', 'Look at limits of the container.'],
+  EACCES: ['A file may not be used by this user', 'Check its owner and mode.'],
+  EPERM: ['The system does not permit an operation', 'Check limits of the container.'],
   EIO: ['A device does not work', 'The kernel log (dmesg) may say more.'],
 };
 
-/** A refusal of the system's that nothing more is known of, as a failure of its own: E_SYSTEM. */
+/** A system error without further context: E_SYSTEM. */
 export function systemFailure(error: SystemError): RevenantError {
   const [what, hint] = TOO_LITTLE[error.code] ?? ['The system refuses an operation', undefined];
   return new RevenantError('E_SYSTEM', `${what}: ${error.message}.`, hint, { cause: error });
 }
 
-/** A file that was asked for and cannot be written: E_OUTPUT. @param what `the report report.html` */
+/** A requested file that cannot be written: E_OUTPUT. @param what `the report report.html` */
 export const unwritable = (what: string, error: unknown): RevenantError =>
   new RevenantError('E_OUTPUT', `Cannot write ${what}: ${reasonOf(error)}.`, undefined, { cause: error });
 
-/** What was thrown, as the one error class: system errors are E_SYSTEM, what nobody expected is E_INTERNAL. */
+/** Converts anything thrown to the one error class: system errors are E_SYSTEM, unexpected ones E_INTERNAL. */
 export function asFailure(thrown: unknown): RevenantError {
   if (thrown instanceof RevenantError) return thrown;
   if (isSystemError(thrown)) return systemFailure(thrown);
@@ -63,7 +60,7 @@ export function asFailure(thrown: unknown): RevenantError {
   );
 }
 
-/** The reader of a pipe that we write to went away: nobody wants the rest. Ends the command quietly, as SIGPIPE would. */
+/** The reader of our output pipe has closed it. Ends the command silently, as SIGPIPE would. */
 export class OutputClosed extends Error {
   /** What a shell reports of a program that died of SIGPIPE. */
   static readonly exitCode = ExitCode.outputClosed;

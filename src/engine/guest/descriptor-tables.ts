@@ -22,7 +22,7 @@ export function loadDescriptors(context: ContextPage, task: Task): void {
   context.setThreadDescriptors(task.threadDescriptors);
 }
 
-/** Selectors that the processor would refuse because their descriptor went become null, as on Linux. */
+/** Selectors whose descriptor was removed, and which the processor would refuse, become null, as on Linux. */
 export function dropUnloadable(task: Task, registers: RegisterWords): void {
   for (const slot of [Reg.ds, Reg.es, Reg.fs, Reg.gs]) {
     if (!mayLoad(task, registers[2 * slot] & 0xffff)) registers[2 * slot] = 0;
@@ -54,8 +54,8 @@ export function writeLocalDescriptor(task: Task, pointer: Gva, old: boolean): vo
 
 /**
  * set_thread_area, by the task itself or its debugger (arch/x86/kernel/tls.c).
- * @param by whose memory holds the descriptor
- * @param index entry of the global table, or -1 for what the descriptor says
+ * @param by the task whose memory has the descriptor @param index entry of the global table, or -1
+ * for what the descriptor says
  */
 export function writeThreadDescriptor(target: Task, by: Task, pointer: Gva, index = -1): void {
   const desc = readUserDesc(

@@ -1,6 +1,6 @@
 /**
- * What an exception of the guest is, whoever runs it: breakpoints and watched pages of a debugger, pages to fill, or a
- * signal of the program's.
+ * Classifies exceptions of the guest, in a replay or a diversion: a debugger's breakpoints and
+ * watched pages, page faults to fill, or a signal of the program.
  */
 import { offsetBy, wordsToGva, type Gva } from '../base/address.js';
 import { Signal, SignalCode } from '../base/linux.js';
@@ -37,10 +37,10 @@ const SIGNALS: Readonly<Record<number, ExceptionSignal>> = {
   [Exception.XM]: from(Signal.FPE, 0, true),
 };
 
-/** The signal of an exception that nothing else is made of, or undefined: no program can have it. */
+/** The signal of an exception that is not handled otherwise, or undefined: no program can cause it. */
 export const signalOfException = (vector: number): ExceptionSignal | undefined => SIGNALS[vector];
 
-/** Lets the task run with a debugger's stops in place. Who gets Exit.Pending still has to disarm them. */
+/** Runs the task with a debugger's stops armed. After Exit.Pending the caller must still disarm them. */
 export function enterGuest(
   { machine }: GuestCore,
   stops: GuestStops | null,
@@ -55,7 +55,7 @@ export function enterGuest(
   return machine.run(budgetMicros);
 }
 
-/** `guard`: the instruction touches a watched page, and is to be executed by itself. `filled`: it will find the page now. */
+/** `guard`: the instruction accesses a watched page, and must be single-stepped. `filled`: the page is now mapped. */
 export type PageFaultCause = 'guard' | 'filled' | 'fault';
 
 export function pageFault(core: GuestCore, stops: GuestStops | null, task: Task): PageFaultCause {
@@ -69,9 +69,9 @@ export function pageFault(core: GuestCore, stops: GuestStops | null, task: Task)
 }
 
 /**
- * `step`: the trap flag's. `watch`: data breakpoints, `context.dataBreakpoints` of DR6. `claimed`: a breakpoint register
- * that somebody set by number. `breakpoint`: a debugger's. `int1`: the program's. `stray`: nobody's, and the program
- * goes on.
+ * `step`: the trap flag's. `watch`: data breakpoints, `context.dataBreakpoints` of DR6. `claimed`:
+ * a breakpoint register that the engine set by number. `breakpoint`: a debugger's. `int1`: the
+ * program's. `stray`: no owner, and the program continues.
  */
 export type DebugCause = 'step' | 'watch' | 'claimed' | 'breakpoint' | 'int1' | 'stray';
 

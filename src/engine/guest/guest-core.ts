@@ -23,8 +23,9 @@ export interface GuestParts {
 }
 
 /**
- * Tasks on one vCPU with guest memory: who exists, who is on the vCPU, on which page tables. Knows nothing of a
- * trace. The replay and a diversion of it are two of them over the same parts, one of them parked.
+ * Tasks on one vCPU with guest memory: which exist, which is on the vCPU, on which page tables.
+ * Independent of traces. The replay and a diversion of it are two instances over the same parts,
+ * one of them parked.
  */
 export class GuestCore {
   readonly machine: Machine;
@@ -171,9 +172,9 @@ export class GuestCore {
     this.loadedSpace = this.current.space;
   }
 
-  /** Debug registers off and the vCPU on ring 0's own page tables: nothing of these tasks is left on it. */
+  /** Clears debug registers and puts the vCPU on ring 0's own page tables: no state of these tasks remains on it. */
   vacate(): void {
-    // In force until the next entry, and the emulator would keep them for whoever comes next.
+    // Active until the next entry, and the emulator would keep them for the next user.
     this.machine.context.clearDebugRegisters();
     if (this.loadedSpace) this.leaveSpace();
   }

@@ -7,7 +7,7 @@ import type { FileMapping, Symbolizer } from '../symbols/symbolizer.js';
 export interface FoundSymbol {
   /** As people write it. */
   readonly title: string;
-  /** Types of a function's parameters, where its name tells them. */
+  /** Types of a function's parameters, if its name contains them. */
   readonly parameters: readonly string[] | null;
   readonly address: Gva;
   /** In bytes. */
@@ -37,7 +37,7 @@ export class MappedSymbols {
     return found[0] ?? null;
   }
 
-  /** The first by its name in symbol tables, without a look at what names mean. */
+  /** The first with this name in symbol tables, without demangling. */
   exact(name: string): FoundSymbol | null {
     for (const mapping of this.files()) {
       const found = this.named(mapping, name, name, null);
@@ -64,13 +64,13 @@ export class MappedSymbols {
     return [];
   }
 
-  /** Names of the program's own file, for those who look for one that is near. */
+  /** Names of the program's own file, to suggest similar ones. */
   programNames(): readonly string[] {
     const own = this.files().find(({ name }) => name === this.program);
     return own ? this.symbolizer.names(own) : [];
   }
 
-  /** Whether any file but the recorder's library says what types its functions and variables have. */
+  /** Whether any file besides rr's library has type information. */
   haveTypes(): boolean {
     return this.files().some(
       (mapping) => !isRecorders(mapping.name) && this.symbolizer.hasDebugInfo(mapping),
@@ -106,7 +106,7 @@ export class MappedSymbols {
     return { title, parameters, address, size, isCode: this.isCode(address), isResolver };
   }
 
-  /** The recorder's library comes last: it has functions of common names. */
+  /** rr's library comes last: it has functions with common names. */
   private rank({ file }: Vma): number {
     if (file?.path === this.program) return 0;
     return file && isRecorders(file.path) ? 2 : 1;

@@ -2,7 +2,7 @@ import { USER_END, type Gva } from '../base/address.js';
 import type { Task } from '../task/task.js';
 import type { MemoryReader } from '../x86/wild-branch.js';
 
-/** A task's memory for who computes with 64-bit addresses. */
+/** A task's memory by 64-bit addresses. */
 export const readMemory =
   (task: Task): MemoryReader =>
   (address, into) =>

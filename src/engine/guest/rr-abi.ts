@@ -12,7 +12,7 @@ export const LIBRRPAGE = 0x6fff_d000 as Gva;
 /** Offset in librrpage.so of the page that replay maps at RR_PAGE. */
 export const REPLAY_PAGE_OFFSET = 0x4000;
 
-/** Whether the recorder's thread locals are still mapped: a program may have put a page of its own there. */
+/** Whether the recorder's thread locals are still mapped: a program may have mapped its own page there. */
 export const hasThreadLocals = ({ vmas }: AddressSpace): boolean =>
   vmas.find(THREAD_LOCALS)?.name === THREAD_LOCALS_NAME;
 
@@ -23,14 +23,15 @@ const slotExit = (index: number): Gva => (RR_PAGE + SLOT_SIZE * index + SYSCALL_
 
 /** Slots that hold `xor eax,eax` at replay (rr-traces.md 5.3). */
 export const RECORD_ONLY_EXITS: readonly number[] = [slotExit(4), slotExit(7)];
-/** What those slots hold at replay, and where every call of theirs is to be noticed: `syscall`. */
+/** Contents of those slots at replay; `syscall` where every call in them must be noticed. */
 export const RECORD_ONLY_CODE = Uint8Array.of(0x31, 0xc0);
 export const NOTICED_CODE = Uint8Array.of(0x0f, 0x05);
 /** Slots whose calls the replay performs, without a frame (rr-traces.md 7.4). */
 export const PERFORMED_EXITS: readonly number[] = [slotExit(2), slotExit(3), slotExit(5), slotExit(6)];
 /**
- * Slots whose calls usually leave no frame. One that does was interrupted or kept from the kernel by a filter of the
- * program's: the program has to stop before it, since the instruction there does something else at replay.
+ * Slots whose calls usually leave no frame. One that does was interrupted or blocked by the
+ * program's seccomp filter: the program has to stop before it, since the instruction there is
+ * different at replay.
  */
 export const UNTRACED_EXITS: readonly number[] = [...RECORD_ONLY_EXITS, ...PERFORMED_EXITS];
 /** After the int3 of the replay-assist slot. */
@@ -79,7 +80,7 @@ export const RrCall = {
 
 const MPROTECT_RECORDS_BYTES = 24_000;
 
-/** Offset of the breakpoint value in preload_globals, where the quirk says that it is there. */
+/** Offset of the breakpoint value in preload_globals, with the quirk that it is there. */
 export const globalsBreakpointValue = (header: TraceHeader): number =>
   MPROTECT_RECORDS_BYTES + 16 + header.syscallbufFdsDisabledSize;
 

@@ -33,7 +33,7 @@ export function abortRestartableSequence(core: GuestCore, task: Task, event: key
   const start = section.getBigUint64(RseqCs.startIp, true);
   const length = section.getBigUint64(RseqCs.postCommitOffset, true);
   if (BigInt.asUintN(64, rip - start) >= length) return;
-  // A section that the kernel refuses: it wraps around, or its abort handler lies in it.
+  // A section that the kernel refuses: it wraps around, or contains its abort handler.
   const abortOffset = section.getBigUint64(RseqCs.abortIp, true) - start;
   if (start + length > ALL_ONES || BigInt.asUintN(64, abortOffset) < length) return;
   const abort = wordsToGva(
@@ -46,7 +46,7 @@ export function abortRestartableSequence(core: GuestCore, task: Task, event: key
   setSigned(registers, Reg.rip, abort);
 }
 
-/** What a task finds in its area when it is on another processor. */
+/** The contents of a task's area on another processor. */
 export function writeCpuNumber(space: AddressSpace, pointer: Gva, cpu: number): void {
   const words = new Uint8Array(8);
   const view = new DataView(words.buffer);

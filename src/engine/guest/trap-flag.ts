@@ -8,10 +8,11 @@ import { isWild, undoBranch } from '../x86/wild-branch.js';
 const HIGH_BYTE_OF_TRAP = EFLAGS_TRAP >> 8;
 
 /**
- * One instruction at a time by the trap flag, which stays ours: what the program can see of it (PUSHF, r11 of SYSCALL,
- * eflags of a fault) is put right, and what the program loads into it itself (POPF, IRET) is kept.
+ * Single-steps with the trap flag, hiding it from the program: the flag is corrected where the
+ * program can see it (PUSHF, r11 of SYSCALL, eflags of a fault), and the program's own value (POPF,
+ * IRET) is kept.
  *
- * MOV SS holds the trap off until after the instruction that follows it, so that a step may be two instructions.
+ * MOV SS delays the trap until after the next instruction, so that a step may be two instructions.
  */
 export class TrapFlag {
   /** The code at the instruction being stepped, and how much of it could be read. */
@@ -19,7 +20,7 @@ export class TrapFlag {
   length = 0;
   /** What the instruction is. */
   kind: number = Insn.other;
-  /** Where in `code` the instruction begins that MOV SS lets run as well; 0: there is none. */
+  /** Offset in `code` of the instruction that runs together with MOV SS; 0: none. */
   second = 0;
   /** The program's own flag, before the instruction: the trap is its signal. */
   private programFlag = 0;
@@ -32,7 +33,7 @@ export class TrapFlag {
     return this.programFlag !== 0;
   }
 
-  /** Looks at the instruction that the next step executes. */
+  /** Decodes the instruction that the next step executes. */
   look(task: Task, registers: RegisterWords): void {
     const rip = ripOf(registers);
     this.length = rip < 0 ? 0 : task.space.read(rip, this.code);
@@ -44,7 +45,7 @@ export class TrapFlag {
     this.secondKind = this.decoder.decode(this.code, this.second, this.length);
   }
 
-  /** After `look`: the next entry executes one instruction, under a breakpoint or not. */
+  /** After `decode`: the next entry executes one instruction, even at a breakpoint. */
   set(registers: RegisterWords): void {
     this.programFlag = registers[2 * Reg.eflags] & EFLAGS_TRAP;
     this.before.set(registers);
@@ -57,17 +58,17 @@ export class TrapFlag {
   }
 
   /**
-   * Takes the flag out of what the program can see, wherever the step ended.
-   * @param stepped it ended with the step's trap
-   * @returns false where the instruction was a branch to an address that is not canonical, which is undone: processors
-   *   raise #GP at it, the emulator takes it and traps at the target
+   * Removes the flag from everything that the program can see, wherever the step ended. @param
+   * stepped it ended with the step's trap @returns false if the instruction was a branch to a
+   * non-canonical address, which is undone: processors raise #GP at it, the emulator takes it and
+   * traps at the target
    */
   clear(task: Task, registers: RegisterWords, stepped: boolean): boolean {
     if (stepped && isWild(registers)) {
       undoBranch(this.before, registers);
       return false;
     }
-    // A data breakpoint may tell of an instruction that was executed, without telling of the step.
+    // A data breakpoint may be reported without the step.
     const executed = stepped || ripOf(registers) !== ripOf(this.before);
     const kind = this.second > 0 && !this.isBeforeSecond(registers) ? this.secondKind : this.kind;
     if (executed && (kind === Insn.popf || kind === Insn.iret)) return true;

@@ -13,14 +13,14 @@ const CR0 = 0x8005_0033;
 /** Selectors of the task state and of a local descriptor table. */
 const TSS_SELECTOR = 0x40;
 const LDT_SELECTOR = 0x50;
-/** Low words of the bases that are made up, the high ones being all ones; the limits are 0. */
+/** Low words of the dummy bases, whose high words are all ones; the limits are 0. */
 const GDT_BASE = 0xfffe_0000;
 const IDT_BASE = 0xffff_0000;
 
 /**
- * What the recording kernel made of an instruction that CR4.UMIP forbids (arch/x86/kernel/umip.c,
- * fixup_umip_exception). The results are the kernel's, not a processor's: a register keeps what lies above the
- * operand size, also for 32 bits. rip stays.
+ * Emulates an instruction that CR4.UMIP forbids as the recording kernel did
+ * (arch/x86/kernel/umip.c, fixup_umip_exception). The results are the kernel's, not a processor's:
+ * a register keeps its bits above the operand size, also for 32 bits. rip is unchanged.
  */
 export function answerUmip(
   space: AddressSpace,

@@ -58,7 +58,7 @@ export class VectorState {
   readonly recordsXgetbv1: boolean;
   private readonly initial: Uint8Array;
   private compared: Uint8Array | null = null;
-  /** How the recorded processor stores what is left to processors. The mask is learnt from recorded images. */
+  /** The recorded processor's implementation-defined behaviour of XSAVE. The mask is learnt from recorded images. */
   private readonly rules: XsaveTraits & { mxcsrMask?: number };
 
   constructor(
@@ -74,14 +74,14 @@ export class VectorState {
     this.recordsXsavec = (features & EAX_XSAVEC) !== 0;
     this.recordsXgetbv1 = (features & EAX_XGETBV1) !== 0;
     const traits = xsaveTraits(header.cpuidRecords);
-    // What rr measured is believed before what CPUID says of the processor.
+    // rr's measurement takes precedence over CPUID.
     const measured = header.xsaveFipFdpQuirk;
     const pointersOnlyOnError = measured === 'unknown' ? traits.pointersOnlyOnError : measured === 'true';
     this.rules = { ...traits, pointersOnlyOnError };
     this.initial = resetImage(this.hardware);
   }
 
-  /** What was learnt of the recording kernel's MXCSR_MASK; part of a replay's state. */
+  /** The recording kernel's MXCSR_MASK as learnt so far; part of a replay's state. */
   get learntMask(): number | undefined {
     return this.rules.mxcsrMask;
   }
@@ -150,7 +150,7 @@ export class VectorState {
     this.load(this.fromRecorded(recorded));
   }
 
-  /** @throws RevenantError if the image is malformed or holds a component that this processor lacks */
+  /** @throws RevenantError if the image is malformed or has a component that this processor lacks */
   fromRecorded(recorded: Uint8Array): Uint8Array {
     this.rules.mxcsrMask ??= recordedMask(recorded);
     return convertImage(recorded, this.recorded, this.hardware);

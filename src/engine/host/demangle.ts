@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 const MAX_OUTPUT_BYTES = 512 << 20;
 const TIME_LIMIT_MILLIS = 60_000;
 
-/** In the same order; as they are where there is no c++filt, or it cannot tell. */
+/** In the same order; unchanged without c++filt, or if it cannot demangle them. */
 export function demangleNames(names: readonly string[]): readonly string[] {
   const { status, stdout } = spawnSync('c++filt', [], {
     input: `${names.join('\n')}\n`,

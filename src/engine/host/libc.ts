@@ -1,5 +1,5 @@
 /**
- * Calls of the host's C library. The only file that imports koffi; who calls decides whether it may (a
+ * Calls of the host's C library. The only file that imports koffi; callers check permissions (a
  * diversion's policy). Every function returns the C result, or a negative errno.
  */
 import koffi from 'koffi';
@@ -87,7 +87,7 @@ export function hostStat(path: string): HostStat | number {
 const STATX_MNT_ID = 0x1000;
 const MNT_ID_OFFSET = 0x90;
 
-/** Which mount an open file is reached by (Linux 5.8); 0 where the kernel does not tell; a negative errno. */
+/** The mount of an open file (Linux 5.8); 0 if the kernel does not report it; a negative errno. */
 export function hostMount(fd: number): number {
   const bytes = new Uint8Array(STATX_BYTES);
   const result = hostCall('statx', fd, '', AT_EMPTY_PATH, STATX_MNT_ID, bytes);

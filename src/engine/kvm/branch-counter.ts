@@ -4,19 +4,19 @@ import { errnoName, type VcpuTransport } from './transport.js';
 
 /** The processor's counter of conditional branches that the program retired: rr's ticks. */
 export interface BranchCounter {
-  /** At most so many branches later than asked does a run end. */
+  /** A run ends at most this many branches late. */
   readonly skid: number;
-  /** Counted since the last `arm`. The program stands. Throws CounterLostError. */
+  /** Counted since the last `arm`. Precondition: no run is pending. Throws CounterLostError. */
   read(): number;
   /** Counts from zero; from `after` on (0: never) one run ends with Exit.Interrupted. Throws CounterLostError. */
   arm(after: number): void;
-  /** Runs end for it no more, whatever has become of it. */
+  /** Disarms the counter, even if it was lost. */
   disarm(): void;
 }
 
 const { EAGAIN } = os.constants.errno;
 
-/** What the program retired since the counter was last armed is not known, nor will anything be counted. */
+/** The count since the counter was last armed is unknown, and counting has ended. */
 export class CounterLostError extends RevenantError {
   constructor(errno: number) {
     const why =
@@ -25,7 +25,7 @@ export class CounterLostError extends RevenantError {
         : errnoName(errno);
     super(
       'E_MACHINE_LOST',
-      `The processor's counter of branches is lost: ${why}.`,
+      `The processor's branch counter was lost: ${why}.`,
       'Run the command again when that program has ended.',
     );
   }

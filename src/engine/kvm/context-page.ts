@@ -22,7 +22,7 @@ const STOP_RANGES = [
 /** DR7's bit that is always one; `1 << 2 * index` enables execution breakpoint `index` (SDM vol. 3, 17.2.4). */
 const DR7_FIXED = 0x400;
 
-/** Where ring 0 has the local descriptor table, as the two words of a base. */
+/** Ring 0's address of the local descriptor table, as the two words of a base. */
 const LDT_BASE_LOW = (0x8000_0000 + Ring0.ldt) >>> 0;
 const LDT_BASE_HIGH = 0xffff_ffff;
 /** Access byte of a local descriptor table's descriptor: present, type 2 (SDM vol. 3, 8.2.3). */
@@ -32,7 +32,7 @@ const LDT_ACCESS = 0x82 << 8;
  * What the ring-0 stub saves on the way out and loads on the way in: typed-array views over the pool,
  * without allocation. Valid between runs only.
  *
- * The stub itself forces cs, ss and eflags to what a program may have. It saves ds, es, fs and gs on
+ * The stub forces cs, ss and eflags to values that are valid for a program. It saves ds, es, fs and gs on
  * every exit, and fs_base and gs_base where CR4.FSGSBASE is on (else they stay as last set here).
  */
 export class ContextPage {
@@ -63,7 +63,7 @@ export class ContextPage {
     this.words[VECTOR] = value;
   }
 
-  /** The processor's error code; 0 for exceptions that have none. */
+  /** The processor's error code; 0 for exceptions without one. */
   get errorCode(): number {
     return this.words[ERROR_CODE];
   }
@@ -163,7 +163,7 @@ export class ContextPage {
     this.words[at + 3] = 0;
   }
 
-  /** The three descriptors of set_thread_area, two words each, all of DPL 3. In force where a selector is loaded. */
+  /** The three descriptors of set_thread_area, two words each, all of DPL 3. Effective when a selector is loaded. */
   setThreadDescriptors(descriptors: Uint32Array): void {
     if (descriptors === this.thread) return;
     this.thread = descriptors;
@@ -188,7 +188,7 @@ export class ContextPage {
     return false;
   }
 
-  /** Which of DR6's bits 0 to 3 stand for data breakpoints. */
+  /** The bits 0 to 3 of DR6 that are data breakpoints. */
   get dataBreakpoints(): number {
     let mask = 0;
     const dr7 = this.words[DR7];
@@ -198,8 +198,9 @@ export class ContextPage {
   }
 
   /**
-   * Puts an execution breakpoint at a user-space address, or removes it. In force from the next entry. The debug register
-   * is its caller's until then, whatever `setStop` and `setDataBreakpoint` had in it.
+   * Puts an execution breakpoint at a user-space address, or removes it. Effective from the next
+   * entry. The caller owns the debug register until it is removed, replacing values of `setStop`
+   * and `setDataBreakpoint`.
    */
   setBreakpoint(index: 0 | 1 | 2 | 3, address: Gva | null): void {
     const bit = 1 << index;
@@ -212,7 +213,7 @@ export class ContextPage {
     }
   }
 
-  /** An execution breakpoint in a debug register that nobody has claimed. */
+  /** An execution breakpoint in a debug register that is not claimed. */
   setStop(index: 0 | 1 | 2 | 3, address: Gva): void {
     this.setDebugRegister(index, address, 0);
   }
@@ -222,16 +223,16 @@ export class ContextPage {
     if (!this.isClaimed(index)) this.disable(index);
   }
 
-  /** Removes everybody's. */
+  /** Removes all breakpoints. */
   clearDebugRegisters(): void {
     this.claimed = 0;
     for (const index of [0, 1, 2, 3] as const) this.disable(index);
   }
 
   /**
-   * Watches `length` bytes (1, 2, 4, 8) at an address that is a multiple of it: the program leaves with vector
-   * 1 right behind the instruction that accessed them. In force from the next entry.
-   * @param reads also on reads; a processor cannot watch reads alone
+   * Watches `length` bytes (1, 2, 4, 8) at an address that is a multiple of it: the program exits
+   * with vector 1 right after the instruction that accessed them. Effective from the next entry.
+   * @param reads also on reads; a processor cannot watch only reads
    */
   setDataBreakpoint(index: 0 | 1 | 2 | 3, address: Gva, length: number, reads: boolean): void {
     const size = length === 8 ? 2 : length - 1;

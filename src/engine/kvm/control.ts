@@ -98,7 +98,7 @@ export class Control {
     });
   }
 
-  /** `value` tells how many were accepted when the result is not 0. */
+  /** `value` is the number of accepted ones if the result is not 0. */
   setMsrs(msrs: readonly MsrEntry[]): number {
     invariant(msrs.length <= MAX_MSRS, `${msrs.length} MSRs`);
     this.payload.fill(0, 0, LIST_HEAD_WORDS + msrs.length * MSR_ENTRY_WORDS);

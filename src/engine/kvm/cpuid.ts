@@ -4,7 +4,7 @@
  * KVM (kvm_cpuid in arch/x86/kvm/cpuid.c, Linux 6.1) takes the first entry of a leaf whose index is not
  * significant or equals ECX, which is rr's own rule. Leaves that are not listed read as zero where the
  * listed vendor is AMD or Hygon, and as the highest basic leaf beyond a range's end elsewhere, as real
- * processors of these vendors do. What KVM computes itself comes out as recorded because its inputs do:
+ * processors of these vendors do. Values that KVM computes are as recorded because their inputs are:
  *
  *   leaf 1 ECX.OSXSAVE, leaf 7 ECX.OSPKE     from CR4, set by cr4FromTrace()
  *   leaf 1 EDX.APIC                          from the APIC base, set by Machine
@@ -12,9 +12,10 @@
  *   leaf 1 ECX.MONITOR                       left alone (quirk MISC_ENABLE_NO_MWAIT is on by default)
  *
  * Not so (0xD, 1) EBX of a kernel with supervisor state, such as shadow stacks (Linux 6.6), PASID or architectural
- * LBRs: the guest's IA32_XSS is 0. Other versions of KVM, or a hypervisor below it, may compute more. So no list of leaves is
- * believed: where the probe sees any result that was not recorded, CPUID is made to fault and answered by
- * cpuidResult(). cpuidDifferences() is what KVM itself says.
+ * LBRs: the guest's IA32_XSS is 0. Other versions of KVM, or a hypervisor below it, may compute
+ * more. So there is no fixed list of leaves: if the probe sees any result that differs from the
+ * recorded one, CPUID is made to fault and answered by cpuidResult(). cpuidDifferences() reports
+ * KVM's own table.
  */
 import { RevenantError } from '../base/errors.js';
 import { CPUID_INDEX_SIGNIFICANT, type CpuidEntry } from './control.js';
@@ -113,7 +114,7 @@ export function cpuidResult(entries: readonly CpuidEntry[], leaf: number, index:
 
 /**
  * CR4 bits as the recording kernel had set them. FSGSBASE: Linux turns it on from 5.9 where the
- * processor has it; `kernelRelease` (uname -r, may be empty) tells older ones. UMIP: from 4.15.
+ * processor has it; `kernelRelease` (uname -r, may be empty) identifies older ones. UMIP: from 4.15.
  * TSD always: RDTSC has to trap.
  */
 export function cr4FromTrace(records: readonly CpuidRecord[], kernelRelease = ''): number {
@@ -132,8 +133,8 @@ export function cr4FromTrace(records: readonly CpuidRecord[], kernelRelease = ''
 export type UmipAnswers = 'nothing' | 'tables' | 'all';
 
 /**
- * SGDT, SIDT and SMSW from Linux 5.4 on, SLDT and STR too from 5.10 (arch/x86/kernel/umip.c); before, and without
- * CR4.UMIP, whatever the processor does.
+ * SGDT, SIDT and SMSW from Linux 5.4 on, SLDT and STR too from 5.10 (arch/x86/kernel/umip.c);
+ * before, and without CR4.UMIP, the processor's own results.
  */
 export function umipAnswers(cr4: number, kernelRelease = ''): UmipAnswers {
   if (!(cr4 & Cr4.UMIP) || isOlder(kernelRelease, 5, 4)) return 'nothing';
@@ -147,7 +148,7 @@ function isOlder(release: string, major: number, minor: number): boolean {
   return have < major || (have === major && haveMinor < minor);
 }
 
-/** One register of one leaf that comes out otherwise than asked for. */
+/** One register of one leaf with another value than requested. */
 export interface CpuidDifference {
   leaf: number;
   index: number;

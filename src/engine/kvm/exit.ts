@@ -2,17 +2,17 @@
 export const Exit = {
   /** Still running: the budget is used up. Run again; nothing else may be touched. */
   Pending: 0,
-  /** A system call instruction: rip is behind it, rcx = rip, r11 = eflags, rax = the number. */
+  /** A system call instruction: rip is after it, rcx = rip, r11 = eflags, rax = the number. */
   Syscall: 1,
   /** An exception of the program: `context.vector`, `errorCode`, `cr2Low`, `cr2High`, `dr6`. */
   Exception: 2,
-  /** Kicked in the program, between two instructions. A later run goes on exactly there. */
+  /** Kicked in the program, between two instructions. A later run continues exactly there. */
   Interrupted: 3,
   /** The XSAVE area was filled (Machine.saveXstate). */
   XstateSaved: 4,
   /** The guest cannot go on: Machine.describeFailure(). */
   Failed: 5,
-  /** The last of the staged system calls was made; the program stands behind it. */
+  /** The last of the staged system calls was made; the program is stopped after it. */
   Staged: 6,
 } as const;
 export type Exit = (typeof Exit)[keyof typeof Exit];
@@ -53,15 +53,15 @@ const exceptionNames: Readonly<Record<number, string>> = {
   21: '#CP',
 };
 
-/** "#PF" for 14, "vector 15" where there is no name. */
+/** "#PF" for 14, "vector 15" for vectors without a name. */
 export const exceptionName = (vector: number): string => exceptionNames[vector] ?? `vector ${vector}`;
 
-/** The service's own reason: a kicked vCPU does not come out of ring 0 (native/kvm/control.h). */
+/** The service's own reason: a kicked vCPU does not leave ring 0 (native/kvm/control.h). */
 const STUCK = 0xfffe0000;
 
-/** In words: KVM's exit `reason` (Control::exit_reason), or a failed KVM_RUN (0xffff0000 | errno). */
+/** As text: KVM's exit `reason` (Control::exit_reason), or a failed KVM_RUN (0xffff0000 | errno). */
 export function reasonName(reason: number): string {
   if (reason >>> 16 === 0xffff) return `KVM_RUN failing with errno ${reason & 0xffff}`;
-  if (reason === STUCK) return 'the vCPU staying in ring 0 for ever';
+  if (reason === STUCK) return 'the vCPU staying in ring 0';
   return reasons[reason] ?? `KVM exit ${reason}`;
 }

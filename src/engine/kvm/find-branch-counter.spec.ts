@@ -122,12 +122,12 @@ describe('a counter of branches', () => {
       'event 0xd1: a run that was to end after 500000 branches ended after 510001',
     );
     expect(find({ late: Infinity })).toBe('event 0xd1: a run does not end when it is due');
-    expect(find({ perEnd: 1 })).toBe('event 0xd1: an interrupted run is counted otherwise');
+    expect(find({ perEnd: 1 })).toBe('event 0xd1: an interrupted run is counted differently');
   });
 
   it('is refused if it is lost meanwhile, whenever', () => {
     for (let lostAfter = 0; lostAfter < 13; lostAfter++) {
-      expect(find({ lostAfter })).toMatch(/counter of branches is lost: another program/);
+      expect(find({ lostAfter })).toMatch(/branch counter was lost: another program/);
     }
   });
 
@@ -135,7 +135,7 @@ describe('a counter of branches', () => {
     expect(find({ open: -ENOENT })).toBe(
       'perf_event_open: ENOENT, the processor, or a hypervisor below, offers none',
     );
-    expect(find({ vendor: { ...AMD, ebx: 0 } })).toBe('no event is known for this processor');
+    expect(find({ vendor: { ...AMD, ebx: 0 } })).toBe('there is no known event for this processor');
     expect(refusal(EACCES, 3)).toBe(
       'perf_event_open: EACCES, kernel.perf_event_paranoid is 3; sudo sysctl kernel.perf_event_paranoid=2 allows it',
     );

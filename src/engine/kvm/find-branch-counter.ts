@@ -11,13 +11,13 @@ import { errnoName, type VcpuTransport } from './transport.js';
 interface Vendor {
   readonly events: readonly number[];
   readonly skid: number;
-  /** An event that shows, by counting at all, that the others count too many around instructions with LOCK. */
+  /** An event whose non-zero count shows that the others overcount around instructions with LOCK. */
   readonly flaw?: { readonly event: number; readonly text: string };
 }
 
 /**
- * From Intel's and AMD's event lists; skids as rr has measured them (PerfCounters.cc). Which event a processor
- * has, if any, is found by counting.
+ * From Intel's and AMD's event lists; skids as rr has measured them (PerfCounters.cc). Which event
+ * a processor supports, if any, is found by counting.
  */
 const VENDORS: ReadonlyMap<string, Vendor> = new Map([
   // BR_INST_RETIRED: .CONDITIONAL, .COND, .JCC of the small cores, .COND with an extended mask.
@@ -34,12 +34,14 @@ const VENDORS: ReadonlyMap<string, Vendor> = new Map([
   ],
 ]);
 
-/** Turns of a loop whose conditional branches are known, two a turn, with others that must not count. */
+/**
+ * Iterations of a loop with a known number of conditional branches, two per iteration, and others that must not count.
+ */
 const TURNS = [1, 1000, 50_000] as const;
 const REPEATED = 3;
 const LONG = 500_000;
 const BRANCHES_A_TURN = 2;
-/** A few instructions with LOCK show nothing: SpecLockMapCommit counts one in a hundred, or fewer. */
+/** Few instructions with LOCK are not sufficient: SpecLockMapCommit counts at most one in a hundred. */
 const LOCKED_TURNS = 100_000;
 /** Ends of one run that was to end once: more than periods of LONG fit into it. */
 const MAX_ENDS = 8;
@@ -50,12 +52,12 @@ const TOO_PARANOID = 3;
 const { EACCES, EPERM, ENOENT, ENODEV, EOPNOTSUPP } = os.constants.errno;
 
 /**
- * Looks for an event that counts exactly what the program retires, in ring 3 only, and that ends a run in time.
- * @returns the counter, or in words why there is none
+ * Searches an event that counts exactly the program's retired branches, in ring 3 only, and whose
+ * overflow ends a run in time. @returns the counter, or the reason why there is none
  */
 export function findBranchCounter(machine: Machine, guest: ProbeGuest): BranchCounter | string {
   const vendor = VENDORS.get(vendorOf(machine));
-  if (!vendor) return 'no event is known for this processor';
+  if (!vendor) return 'there is no known event for this processor';
   return tryEvents(machine.transport.counter, vendor, guest);
 }
 
@@ -65,7 +67,7 @@ function tryEvents(
   guest: ProbeGuest,
 ): BranchCounter | string {
   const found = transportCounter(counter, skid);
-  /** What `look` says of a counter of this event, or why there is no such counter. */
+  /** The result of `check` for a counter of this event, or why it cannot be created. */
   const attempt = (event: number, look: () => string | null): string | null => {
     const errno = -counter.openCounter(event);
     if (errno > 0) return refusal(errno, readParanoid());
@@ -92,7 +94,7 @@ function tryEvents(
   return reason;
 }
 
-/** The setting, or null where there is none. */
+/** The setting, or null if there is none. */
 function readParanoid(): number | null {
   try {
     return Number(fs.readFileSync(PARANOID, 'latin1'));
@@ -120,7 +122,7 @@ function vendorOf({ hardwareCpuid }: Machine): string {
 
 type Guest = Pick<ProbeGuest, 'run' | 'go'>;
 
-/** In words what is wrong with a counter, or null. Throws CounterLostError. */
+/** The problem of a counter, or null. Throws CounterLostError. */
 export function check(counter: BranchCounter, guest: Guest): string | null {
   const different = (counted: number, expected: number): string | null =>
     counted === expected ? null : `counted ${counted} of ${expected} conditional branches`;
@@ -148,8 +150,8 @@ function checkEnd(counter: BranchCounter, guest: Guest): string | null {
   const counted = counter.read();
   if (counted < LONG || counted > LONG + counter.skid)
     return `a run that was to end after ${LONG} branches ended after ${counted}`;
-  // It is to end once. Who ends more often counts no less for that: a counter's period begins again by itself.
+  // The run should end once. Ending again is not an error: a counter's period restarts by itself.
   for (let ends = 1; exit === Exit.Interrupted && ends <= MAX_ENDS; ends++) exit = guest.go().exit;
   if (exit === Exit.Interrupted) return 'a run that was to end once is ended again and again';
-  return counter.read() === 2 * LONG * BRANCHES_A_TURN ? null : 'an interrupted run is counted otherwise';
+  return counter.read() === 2 * LONG * BRANCHES_A_TURN ? null : 'an interrupted run is counted differently';
 }

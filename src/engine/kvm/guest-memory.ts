@@ -7,8 +7,8 @@ const INITIAL_PAGES = 1 << 14;
 /**
  * Reference-counted pages of the guest-physical pool.
  *
- * A page is shared by raising its count (fork, page cache, shared mappings); whoever wants to write
- * to a page with a count above one copies it first. Pages that no session ever used are zero and need
+ * A page is shared by raising its count (fork, page cache, shared mappings); a page with a count
+ * above one must be copied before it is written. Pages that no session ever used are zero and need
  * no clearing.
  *
  * Invariant: pages below `firstFree` (control block, ring 0) are never handed out.
@@ -28,7 +28,7 @@ export class GuestMemory {
   private zeros = 0 as Gpa;
   /** Pages that may be in use; lower for a while than the limit allows. */
   ceiling = Infinity;
-  /** Asked in this order at the limit; see `reclaimFrom`. */
+  /** Called in this order at the limit; see `reclaimFrom`. */
   private readonly reclaimers: (() => boolean)[] = [];
 
   /**
@@ -78,8 +78,7 @@ export class GuestMemory {
   }
 
   /**
-   * The one page of zeros, with a count for the caller. Whoever is to write gets another page, because its count is
-   * above one.
+   * The shared zero page, with a count for the caller. Writers get another page, because its count is above one.
    */
   retainZeros(): Gpa {
     if (this.zeros === 0) this.zeros = this.allocate();
@@ -122,7 +121,7 @@ export class GuestMemory {
     }
   }
 
-  /** Gives everything back. */
+  /** Frees everything. */
   close(): void {
     this.past.retireAll();
     this.zeros = 0 as Gpa;
@@ -137,13 +136,16 @@ export class GuestMemory {
     throw new RevenantError('E_MEMORY_LIMIT', `More than ${this.ceiling} pages of guest memory are needed.`);
   }
 
-  /** A page that nobody has, with whatever is in it. */
+  /** A free page with unspecified content. */
   private take(): Gpa {
     this.checkCeiling();
     return this.free.pop() ?? this.takeFresh();
   }
 
-  /** `release` gives up pages that can be done without where memory is short, before those who said so earlier; false: it has none. */
+  /**
+   * Registers `release`, which frees dispensable pages when memory is short, and is called before
+   * those registered earlier; false: it has none.
+   */
   reclaimFrom(release: () => boolean): void {
     this.reclaimers.unshift(release);
   }
@@ -154,7 +156,7 @@ export class GuestMemory {
       throw new RevenantError(
         'E_MEMORY_LIMIT',
         `The replay needs more guest memory than its limit of ${Math.floor(this.limitBytes / 2 ** 20)} MiB.`,
-        'Give it more with --memory, for example --memory 4G.',
+        'Raise the limit with --memory, for example --memory 4G.',
       );
     }
     const page = (this.nextFresh++ * PAGE_SIZE) as Gpa;

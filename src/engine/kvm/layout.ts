@@ -1,5 +1,5 @@
 /**
- * The control block and the ring-0 image as TypeScript sees them. Must match native/kvm/control.h and
+ * The layout of the control block and the ring-0 image. Must match native/kvm/control.h and
  * native/kvm/ring0/layout.h, where each field is explained; test/native/layout.spec.ts compares them.
  */
 

@@ -32,7 +32,7 @@ export interface MachineConfig {
   cr4: number;
   /** CPUID raises #GP in the program, as with arch_prctl(ARCH_SET_CPUID). */
   cpuidFaulting: boolean;
-  /** Who runs the program answers CPUID from `cpuid`: KVM's own results would differ. Needs `cpuidFaulting`. */
+  /** The runner answers CPUID from `cpuid`, because KVM's own results would differ. Needs `cpuidFaulting`. */
   cpuidInSoftware?: boolean;
   /**
    * Whose instructions are executed in software where the processor lacks them: Feature bits of native/completion. State of
@@ -41,7 +41,7 @@ export interface MachineConfig {
   completion?: { features: number; vendor: CompletionVendor };
   /** What RDPID and LSL of selector 0x7b return. Default 0. */
   cpuNumber?: number;
-  /** Which instructions the recording kernel answered where CR4.UMIP forbids them. Default 'nothing'. */
+  /** Which instructions the recording kernel emulated when CR4.UMIP forbids them. Default 'nothing'. */
   umipAnswers?: UmipAnswers;
 }
 
@@ -50,9 +50,9 @@ const MSR_MISC_FEATURES_ENABLES = 0x140;
 /** Each wait of saveXstate(), and how many: the guest executes a handful of instructions. */
 const XSAVE_BUDGET_MICROS = 1_000_000;
 const XSAVE_TRIES = 10;
-/** Turns of a loop in one command, which must end before the service counts as lost. */
+/** Iterations of a loop in one command, which must finish before the service counts as lost. */
 const TURNS_A_COMMAND = 50_000_000;
-/** A store of a staged call that faulted: there is no other page fault in ring 0. */
+/** A store of a staged call that faulted, the only page fault in ring 0. */
 const STAGED_FAULT = Vector.ring0 + 14;
 const HALT_BUDGET_MICROS = 100_000;
 const HALT_TRIES = 50;
@@ -62,9 +62,9 @@ const { EINVAL, ENOENT, ENODEV, ENXIO, EACCES, EPERM } = os.constants.errno;
 export class Machine {
   readonly context: ContextPage;
   readonly staged: StagedCalls;
-  /** Set by the probe, where the processor was seen to count exactly. */
+  /** Set by the probe if the processor counts exactly. */
   branchCounter: BranchCounter | null = null;
-  /** Exceptions that replays must complete: all that they can, until the probe has looked. */
+  /** Exceptions that replays must complete; before the probe has run, all that they can. */
   leftOut: ReadonlySet<LeftOut> = WATCHED;
   /** The first byte of the pool that is free for guest memory. */
   readonly firstFree: Gpa = gpa(Ring0.end);
@@ -95,8 +95,8 @@ export class Machine {
   }
 
   /**
-   * Makes the VM; one made before over the same transport ends. The pool beyond ring 0 is not touched.
-   * Throws E_MACHINE_CANNOT naming what was refused.
+   * Makes the VM; an earlier one over the same transport ends. The pool after ring 0 is not
+   * touched. Throws E_MACHINE_CANNOT with what was refused.
    */
   static create(transport: VcpuTransport, config: MachineConfig): Machine {
     const control = new Control(transport);
@@ -107,7 +107,7 @@ export class Machine {
     return this.wanted;
   }
 
-  /** What CPUID returns otherwise than asked for, as KVM says; none where CPUID faults. */
+  /** Differences between requested and actual CPUID results, as reported by KVM; none if CPUID faults. */
   get cpuidDifferences(): readonly CpuidDifference[] {
     return this.wanted.cpuidFaulting ? [] : this.computedByKvm;
   }
@@ -127,15 +127,16 @@ export class Machine {
     return this.control.completed;
   }
 
-  /** Makes the VM anew, for instance after Exit.Failed. All requests and registers are forgotten. */
+  /** Recreates the VM, for instance after Exit.Failed. All requests and registers are discarded. */
   restart(): void {
     this.staged.clear();
     make(this.control, this.config);
   }
 
   /**
-   * From now on CPUID faults, and who runs the program answers it from `config`: for processors and KVMs that compute
-   * some of its results from state that the guest does not have. Throws E_MACHINE_CANNOT where KVM has no CPUID faulting.
+   * From now on CPUID faults, and the runner answers it from `config`: for processors and KVMs that
+   * compute some of its results from state that the guest does not have. Throws E_MACHINE_CANNOT if
+   * KVM has no CPUID faulting.
    */
   answerCpuidInSoftware(): void {
     setCpuidFaulting(this.control);
@@ -143,15 +144,14 @@ export class Machine {
   }
 
   /**
-   * Whether CPUID faults from now on; where it always does, nothing changes.
-   * @returns false where this KVM cannot
+   * Makes CPUID fault from now on, or not; no effect if it always does. @returns false if this KVM cannot
    */
   interceptCpuid(on: boolean): boolean {
     if (this.wanted.cpuidFaulting) return true;
     return setFaulting(this.control, on) === 0;
   }
 
-  /** Runs the program until it leaves, or `budgetMicros` are over (Exit.Pending: run again, touch nothing). */
+  /** Runs the program until it exits, or `budgetMicros` have passed (Exit.Pending: run again, touch nothing). */
   run(budgetMicros: number): Exit {
     if (!this.transport.run(budgetMicros)) return Exit.Pending;
     if (this.control.exitKind === ExitKind.failed) return Exit.Failed;
@@ -161,7 +161,7 @@ export class Machine {
     if (vector === Vector.xsaved) return Exit.XstateSaved;
     if (vector === Vector.staged) return Exit.Staged;
     if (vector === STAGED_FAULT && this.staged.staged > 0) {
-      // Registers are as SYSCALL found them; what was stored already will be stored again.
+      // Registers are as before SYSCALL; stores that were already made will be repeated.
       this.context.vector = Vector.syscall;
       return Exit.Syscall;
     }
@@ -174,8 +174,8 @@ export class Machine {
   }
 
   /**
-   * Ends a run that was left at Exit.Pending, so that guest memory may be touched. The context page then
-   * holds the program's registers (Exit.Interrupted), or what it left with meanwhile.
+   * Ends a run that returned Exit.Pending, so that guest memory may be accessed. The context page
+   * then has the program's registers (Exit.Interrupted), or those of its exit in the meantime.
    */
   halt(): Exit {
     this.kick();
@@ -209,8 +209,8 @@ export class Machine {
   }
 
   /**
-   * To be called after storing into guest memory from here what the guest may have executed before with
-   * other content. Nothing on a real processor; the emulator would go on with its translations.
+   * Must be called after storing into guest memory that the guest may have executed before. No
+   * effect on a real processor; the emulator would keep its old translations.
    */
   codeWritten(at: Gpa, length: number): void {
     if (!this.stale || this.stale.add(at, length)) return;
@@ -219,8 +219,8 @@ export class Machine {
   }
 
   /**
-   * Seconds that a loop of `turns` turns, two instructions each, takes beside the guest, on what runs its vCPU: the
-   * host's processor or the emulated machine's. For measurements.
+   * Seconds for a loop of `turns` iterations, two instructions each, outside of the guest on its
+   * vCPU's processor: the host's or the emulated machine's. For measurements.
    */
   nativeLoopSeconds(turns: number): number {
     let seconds = 0;
@@ -232,7 +232,7 @@ export class Machine {
     return seconds;
   }
 
-  /** Why the last run ended with Exit.Failed, in words. */
+  /** Why the last run ended with Exit.Failed, as text. */
   describeFailure(): string {
     if (this.control.exitKind === ExitKind.failed) {
       const [detail, more] = this.control.exitDetail;
@@ -245,7 +245,7 @@ export class Machine {
     return `${exceptionName(vector - Vector.ring0)} while entering the program (error code 0x${this.context.errorCode.toString(16)})`;
   }
 
-  /** Gives VM and transport back. */
+  /** Closes VM and transport. */
   close(): void {
     this.transport.close();
   }
@@ -262,7 +262,7 @@ interface Made {
 
 function make(control: Control, config: MachineConfig): Made {
   createVm(control);
-  demand(control.execute(Command.getSupportedCpuid), 'KVM does not tell which CPUID it supports');
+  demand(control.execute(Command.getSupportedCpuid), 'KVM does not report its supported CPUID');
   const hardware = control.cpuidList();
   const xcr0 = config.completion ? processorXcr0(config.xcr0, supportedXcr0(hardware)) : config.xcr0;
   checkXcr0(xcr0, hardware);
@@ -271,7 +271,7 @@ function make(control: Control, config: MachineConfig): Made {
   if (config.cr4 & Cr4.OSXSAVE) setXcr0(control, xcr0);
   if (config.completion) setCompletion(control, config, hardware, xcr0);
   if (config.cpuidFaulting) setCpuidFaulting(control);
-  demand(control.execute(Command.getCpuid2), 'KVM does not tell the CPUID that it was given');
+  demand(control.execute(Command.getCpuid2), 'KVM does not report the CPUID that was set');
   return { hardware, actual: control.cpuidList(), xcr0 };
 }
 

@@ -11,7 +11,7 @@ const PKU = 1 << 3;
 const OSPKE = 1 << 4;
 
 /**
- * All that this KVM supports, as a program on it would see it: for looking at a machine without a trace.
+ * Everything that this KVM supports, as a program on it would see it: to inspect a machine without a trace.
  * Throws E_MACHINE_CANNOT.
  */
 export function nativeConfig(transport: VcpuTransport): MachineConfig {

@@ -15,7 +15,7 @@ export interface NativeHandle {
   readCounter(): number;
   /** Counts from zero; a run ends as interrupted from so many on, some late. 0: never. 0 or -errno. */
   armCounter(after: number): number;
-  /** Performs the command of the control block; 0 or -errno. -EPIPE: the machine is gone. */
+  /** Performs the command of the control block; 0 or -errno. -EPIPE: the machine was lost. */
   execute(): number;
   /** Starts or continues a run; 1 = ended, 0 = still running after the budget, or -errno. */
   run(budgetMicros: number): number;
@@ -29,7 +29,7 @@ interface Native {
   openHost(poolBytes: number): NativeHandle;
   /** The vCPU of the keeper at this abstract socket name; throws an Error with `code` and `errno`. */
   openMailbox(abstractName: string): NativeHandle;
-  /** Fixed addresses and numbers by the names that native/kvm gives them. */
+  /** Fixed addresses and numbers under their names in native/kvm. */
   layout(): Record<string, number>;
 }
 

@@ -8,7 +8,7 @@ import type { GuestMemory } from './guest-memory.js';
  *    63  62..52  51..............12  11..9  8  7  6  5  4   3   2   1   0
  *    NX  ignored physical address    AVL    G PAT D  A PCD PWT U/S R/W P
  *
- * An entry with P clear and RESIDENT (an AVL bit) set keeps a page that the program may not touch
+ * An entry with P clear and RESIDENT (an AVL bit) set keeps a page that the program may not access
  * (PROT_NONE): the processor ignores every other bit of an entry that is not present.
  */
 export const Pte = {
@@ -41,19 +41,19 @@ declare const shownBrand: unique symbol;
  */
 export type ShownPage = number & { readonly [shownBrand]: true };
 
-/** What a visitor of `walk` is given: the index of the entry's low word in `memory.words`. */
+/** A visitor of `walk` gets the index of the entry's low word in `memory.words`. */
 export type EntryVisitor = (entry: number, gva: Gva) => void;
 
 /**
  * One tree of four-level page tables in the guest-physical pool, the lower half for the program, slot
- * 511 for ring 0. Knows entries, not what they mean: policy is the address space's.
+ * 511 for ring 0. Handles only entries: policy is the address space's.
  *
  * Entries are addressed by the index of their low word in `memory.words`; 0 means "none" (the pool's
  * first words are never a page table).
  */
 export class PageTables {
   readonly root: Gpa;
-  /** Cache of the last leaf table found: faults and copies come in runs. */
+  /** Cache of the last leaf table found: faults and copies are often consecutive. */
   private cachedSpan = -1;
   private cachedTable = 0;
 
@@ -75,12 +75,12 @@ export class PageTables {
     return table === 0 ? 0 : table + (Math.floor(gva / PAGE_SIZE) % TABLE_ENTRIES) * 2;
   }
 
-  /** Index of the leaf entry of `gva`; makes the tables on the way. Throws E_MEMORY_LIMIT. */
+  /** Index of the leaf entry of `gva`; allocates missing tables. Throws E_MEMORY_LIMIT. */
   findOrMake(gva: Gva): number {
     return this.leafTable(gva, true) + (Math.floor(gva / PAGE_SIZE) % TABLE_ENTRIES) * 2;
   }
 
-  /** The page that an entry holds, resident or present. */
+  /** The page of an entry, resident or present. */
   shown(entry: number): ShownPage {
     return this.address(entry) as ShownPage;
   }
@@ -125,7 +125,7 @@ export class PageTables {
     }
   }
 
-  /** Frees the tables. Precondition: every leaf page was released (or is to be forgotten). */
+  /** Frees the tables. Precondition: every leaf page was released (or is to be dropped). */
   destroy(): void {
     this.freeTable(this.root, 3);
     this.cachedSpan = -1;

@@ -6,9 +6,9 @@ const CURRENT = 1;
 const OUTDATED = 2;
 
 /**
- * What was done with the pages of a pool, in all sessions and VMs over it: which may hold bytes, and which an emulator
- * may keep translations of. By page number in the pool. So a session that ends need not clean up, and the one
- * behind it pays for what it uses again, if there is one.
+ * The history of the pages of a pool, over all sessions and VMs: which may be non-zero, and which
+ * an emulator may have translations of. By page number in the pool. So a session need not clean up
+ * at its end, and the next one clears only what it uses.
  */
 export class PoolPast {
   /** Pages from this one on were never used, and are zero. */
@@ -34,12 +34,12 @@ export class PoolPast {
     return outdated;
   }
 
-  /** True if a page that is about to change may have been executed as it is. */
+  /** True if a page that is about to change may have been executed with its current content. */
   isCode(page: number): boolean {
     return this.code[page] === CURRENT;
   }
 
-  /** Nothing maps the page any more, and its bytes will not stay. */
+  /** Nothing maps the page any more, and its content will not be kept. */
   retire(page: number): void {
     if (this.code[page] === CURRENT) this.code[page] = OUTDATED;
   }

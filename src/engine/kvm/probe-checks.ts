@@ -5,7 +5,7 @@ import { Exit } from './exit.js';
 import { DATA, DATA_SIZE, type ProbeGuest } from './probe-guest.js';
 import { programs } from './probe-programs.js';
 
-/** One thing that was looked at. */
+/** The result of one check. */
 export interface Finding {
   name: string;
   expected: string;
@@ -49,7 +49,7 @@ export function checkCpuid(guest: ProbeGuest, entries: readonly CpuidEntry[]): F
   return [{ name, expected, seen, ok: differing === 0 }, ...findings];
 }
 
-/** [first, last + 1) of the bytes that a store changed, told by running it over two fillings. */
+/** [first, last + 1) of the bytes that a store changed, found by running it over two fill patterns. */
 function writtenRange(guest: ProbeGuest, mask: bigint, from: number): [number, number] | string {
   const written = new Uint8Array(DATA_SIZE);
   for (const filling of [0x00, 0xa5]) {
@@ -69,7 +69,7 @@ function writtenRange(guest: ProbeGuest, mask: bigint, from: number): [number, n
   return first < 0 ? [from, from] : [first, written.lastIndexOf(1) + 1];
 }
 
-/** Where XSAVE puts each extended component, and that nothing lies behind the last. */
+/** Where XSAVE stores each extended component, and that nothing follows the last. */
 export function checkXsaveLayout(guest: ProbeGuest, layout: XstateLayout): Finding[] {
   const findings: Finding[] = [];
   for (const { bit, offset, size } of layout.components) {

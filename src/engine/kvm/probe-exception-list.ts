@@ -1,7 +1,7 @@
 /**
- * The ways into exceptions that a program at CPL 3 has, each with what a processor does (Intel SDM vol. 3, chapter 6, and
- * the instructions' own pages). Not there: #BR, #TS and #NM, which no 64-bit program under Linux can raise, and what
- * every probe looks at first.
+ * The exceptions that a program at CPL 3 can cause, each with a processor's behaviour (Intel SDM
+ * vol. 3, chapter 6, and the pages of the instructions). Not listed: #BR, #TS and #NM, which no
+ * 64-bit program under Linux can raise, and those that every probe checks first.
  */
 import { type LeftOut } from '../x86/unraised.js';
 import { Cr4, findEntry } from './cpuid.js';
@@ -9,7 +9,7 @@ import { Ring0, Selector } from './layout.js';
 import type { MachineConfig } from './machine.js';
 import { CODE, DATA, DATA_SIZE, type Registers } from './probe-guest.js';
 
-/** What the exception must be, as the stub tells it. */
+/** The expected exception, as the stub reports it. */
 export interface Raised {
   readonly vector: number;
   /** rip in bytes from the program's first; default 0. */
@@ -22,7 +22,7 @@ export interface Raised {
 
 export interface ExceptionCheck {
   readonly name: string;
-  /** Ends in INT3: where nothing is raised there is #BP behind it. */
+  /** Ends with INT3: if nothing is raised, there is a #BP after it. */
   readonly program: Uint8Array;
   readonly registers: Registers;
   /** 64-bit words of the data pages by their offset. */
@@ -30,7 +30,7 @@ export interface ExceptionCheck {
   /** Local descriptors, two words each. */
   readonly locals?: Uint32Array;
   readonly raised: Raised;
-  /** What completes it where the machine does as `otherwise` says. */
+  /** What completes it if the machine behaves as in `otherwise`. */
   readonly completed?: LeftOut;
   /** null: anything; replays do not execute the instruction. */
   readonly otherwise: Raised | null;
@@ -108,7 +108,7 @@ function undefinedInstructions({ cr4, xcr0 }: MachineConfig): ExceptionCheck[] {
     check('RSM', '0f aa', raised),
     check('MONITOR', '0f 01 c8', raised),
     check('MWAIT', '0f 01 c9', raised),
-    // KVM answers both as its own calls, whoever makes them.
+    // KVM handles both as hypercalls, at any privilege level.
     check('VMCALL', '0f 01 c1', raised, hypercall),
     check('VMMCALL', '0f 01 d9', raised, hypercall),
     check('LOCK MOV', 'f0 89 c0', raised, lock),
@@ -150,8 +150,8 @@ const selectors = (): ExceptionCheck[] => {
   return [
     ...[1, 8, 13, 14, 32, 144].map(gate),
     load("DS of the kernel's", '8e d8', 0x10),
-    load('FS beyond the table', '8e e0', 0x1003),
-    load('SS of none', '8e d0', 0),
+    load('FS past the table limit', '8e e0', 0x1003),
+    load('SS without a descriptor', '8e d0', 0),
     load('SS of code', '8e d0', Selector.userCs),
     load('DS that is not present', '8e d8', 7, NP, absent),
     load('SS that is not present', '8e d0', 7, SS, absent),
@@ -353,10 +353,10 @@ const x87 = (): ExceptionCheck[] => {
   const divided = 'd9 e8 d9 ee de f9'; // fld1; fldz; fdivp
   const squared = 'dd 47 10 d8 c8 dd 5f 20'; // fldl 16(%rdi); fmul %st, %st; fstpl 32(%rdi)
   return [
-    pending('FLD1 behind an x87 division by zero', 0x37bn, divided, 'd9 e8'),
-    pending('FWAIT behind an x87 division by zero', 0x37bn, divided, '9b'),
-    pending('EMMS behind an x87 division by zero', 0x37bn, divided, '0f 77'),
-    pending('MOVQ of MMX behind an x87 division by zero', 0x37bn, divided, '0f 6f c0'),
+    pending('FLD1 after an x87 division by zero', 0x37bn, divided, 'd9 e8'),
+    pending('FWAIT after an x87 division by zero', 0x37bn, divided, '9b'),
+    pending('EMMS after an x87 division by zero', 0x37bn, divided, '0f 77'),
+    pending('MOVQ of MMX after an x87 division by zero', 0x37bn, divided, '0f 6f c0'),
     pending('x87 stack underflow', 0x37en, 'dd d8', '9b'),
     pending('x87 denormal operand', 0x37dn, 'dd 47 10', '9b', DENORMAL),
     pending('x87 overflow', 0x377n, squared, '9b', LARGEST),

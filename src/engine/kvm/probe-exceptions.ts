@@ -1,4 +1,4 @@
-/** What this machine does on every way into an exception: as processors do, or so that replays complete it. */
+/** Whether this machine raises each exception as processors do, or so that replays can complete it. */
 import { WATCHED, type LeftOut } from '../x86/unraised.js';
 import { Cr4 } from './cpuid.js';
 import { Exit, exceptionName } from './exit.js';
@@ -13,7 +13,7 @@ const INITIAL_MXCSR = 0x1f80n;
 /** Bytes of data that a check may fill or overwrite. */
 const HEAD = 1024;
 
-/** What was found, and which kinds of exceptions this machine leaves out. */
+/** The findings, and the kinds of exceptions that this machine omits. */
 export interface ExceptionsSeen {
   findings: Finding[];
   leftOut: Set<LeftOut>;
@@ -26,8 +26,8 @@ export interface ExceptionMachine {
 }
 
 /**
- * @param every false: no findings, and no more runs than tell what replays must watch for; what is neither raised nor
- * left out as is known counts as left out, for replays decide it themselves
+ * @param every false: no findings, and only the runs that determine what replays must check; an
+ * exception with unknown behaviour counts as omitted, for replays then decide it themselves
  */
 export function checkExceptions(
   guest: ExceptionGuest,
@@ -60,7 +60,7 @@ function look(guest: ExceptionGuest, context: ExceptionMachine['context'], check
   if (completed && told !== expected && isKnown) {
     return { name, expected, seen: `${told}, completed in replays`, ok: true };
   }
-  // Nothing is executed of the instruction that faults.
+  // The faulting instruction has no effect.
   const isMoved = guest.register('rsp') !== (registers.rsp ?? BigInt(DATA + DATA_SIZE));
   const seen = isMoved && isOfFirst(raised) ? `${told}, another rsp` : told;
   return { name, expected, seen, ok: seen === expected };

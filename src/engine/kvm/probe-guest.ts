@@ -20,7 +20,7 @@ const END_OFFSET = DATA_OFFSET + DATA_PAGES * PAGE;
 /** A run that takes longer has hung: the longest program executes a few hundred CPUIDs. */
 const BUDGET_MICROS = 200_000;
 const TRIES = 10;
-/** After a kick; the vCPU is looked at every 20 ms. */
+/** After a kick; the vCPU is polled every 20 ms. */
 const KICK_TRIES = 5;
 
 export const CODE: Gva = gva(0x40_0000);
@@ -52,7 +52,7 @@ export class ProbeGuest {
   private readonly base: Gpa;
   private readonly words: Uint32Array;
   private readonly code: Uint8Array;
-  /** A program neither left nor could be interrupted: the vCPU is beyond our reach. */
+  /** A program neither exited nor could be interrupted: the vCPU is unusable. */
   private stuck = false;
 
   constructor(private readonly machine: Machine) {

@@ -10,7 +10,7 @@ const NOP = [0x90];
 const SYSCALL = [0x0f, 0x05];
 const XOR_ECX = [0x31, 0xc9]; // xor %ecx, %ecx
 
-/** Length of the instruction whose fault is expected does not matter: rip stays on it. */
+/** The length of an instruction that is expected to fault does not matter: rip stays on it. */
 export const programs = {
   xgetbv0: bytes(XOR_ECX, [0x0f, 0x01, 0xd0], INT3),
   xgetbv1: bytes([0xb9, 1, 0, 0, 0], [0x0f, 0x01, 0xd0], INT3), // mov $1, %ecx; xgetbv
@@ -41,11 +41,11 @@ export const programs = {
   loadFs: bytes([0x64, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0], INT3), // mov %fs:0, %rax
   wrfsbase: bytes([0xf3, 0x48, 0x0f, 0xae, 0xd2], INT3), // wrfsbase %rdx
   /**
-   * edi turns, each with a conditional branch that is not taken, a call, a return, a jump, and a conditional branch:
-   *   1: test %edi, %edi; jz 2f; call 2f; jmp 3f; 2: ret; 3: dec %edi; jnz 1b
+   * edi iterations, each with a conditional branch that is not taken, a call, a return, a jump, and a conditional
+   *   branch: 1: test %edi, %edi; jz 2f; call 2f; jmp 3f; 2: ret; 3: dec %edi; jnz 1b
    */
   branches: bytes([0x85, 0xff, 0x74, 0x07, 0xe8, 2, 0, 0, 0, 0xeb, 0x01, 0xc3, 0xff, 0xcf, 0x75, 0xf0], INT3),
-  // esi turns with an instruction that locks: 1: lock addl $1, (%rdi); dec %esi; jnz 1b
+  // esi iterations with a LOCK instruction: 1: lock addl $1, (%rdi); dec %esi; jnz 1b
   locked: bytes([0xf0, 0x83, 0x07, 0x01, 0xff, 0xce, 0x75, 0xf8], INT3),
   endless: bytes([0x48, 0xff, 0xc0, 0xeb, 0xfb]), // 1: inc %rax; jmp 1b
 } as const;

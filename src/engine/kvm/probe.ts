@@ -1,5 +1,5 @@
 /**
- * The attestation: what a program at CPL 3 in this very VM *sees*. KVM's word is not enough: there are
+ * Probes what a program at CPL 3 in this VM *observes*. KVM's ioctls are not sufficient: there are
  * KVMs that accept an XCR0 and show the host's, do not intercept CPUID, or enter SYSCALL at CPL 3.
  */
 import { RevenantError } from '../base/errors.js';
@@ -30,17 +30,17 @@ export interface ProbeReport {
   xsavec: boolean;
   xgetbv1: boolean;
   compactedXrstor: boolean;
-  /** Results of CPUID that are not as recorded here, so that it is answered in software. */
+  /** CPUID results that differ from the recorded ones, so that CPUID is answered in software. */
   cpuidHere: string[];
   /** Why the processor does not count the program's branches; null: it does. */
   branchCounterProblem: string | null;
   /** Debug registers stop accesses to data; where they do not, watched pages are protected. */
   dataBreakpoints: boolean;
-  /** Exceptions that this machine leaves out, as far as was looked: those of WATCHED, or all. */
+  /** Exceptions that this machine omits, among those that were probed: those of WATCHED, or all. */
   leftOut: LeftOut[];
 }
 
-/** `every`: each way into an exception that programs have. `watched`: only what replays ask for. */
+/** `every`: all exceptions that programs can cause. `watched`: only those that replays need. */
 export type Exceptions = 'every' | 'watched';
 
 const { DB, BP, UD, GP } = Exception;
@@ -48,8 +48,9 @@ const GP_AT_CODE = `#GP at 0x${CODE.toString(16)}`;
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
 /**
- * Runs the probe. The machine must be fresh; it is as fresh afterwards, its memory zeroed. Takes bounded
- * time and never throws for what the guest does; E_MACHINE_LOST if the emulated machine dies.
+ * Runs the probe. The machine must be fresh, and is so again afterwards, its memory zeroed. Takes
+ * bounded time and never throws for the guest's behaviour; E_MACHINE_LOST if the emulated machine
+ * dies.
  */
 export function probe(machine: Machine, exceptions: Exceptions = 'watched'): ProbeReport {
   const probe = new Probe(machine, exceptions);
@@ -65,7 +66,7 @@ class Probe {
   readonly guest: ProbeGuest;
   private readonly findings: Finding[] = [];
   private xcr0Seen: bigint | null = null;
-  private branchCounterProblem: string | null = 'not looked for';
+  private branchCounterProblem: string | null = 'not probed';
   private cpuidHere: string[] = [];
   private has = { xsavec: false, xgetbv1: false, compactedXrstor: false, dataBreakpoints: false };
 
@@ -110,14 +111,14 @@ class Probe {
     };
   }
 
-  /** Nothing that a replay needs: it finds events by registers, and counts by breakpoints. */
+  /** Not required by replays: they find events by registers, and count with breakpoints. */
   private countBranches(): void {
     const found = findBranchCounter(this.machine, this.guest);
     this.machine.branchCounter = typeof found === 'string' ? null : found;
     this.branchCounterProblem = typeof found === 'string' ? found : null;
   }
 
-  /** Nothing that a replay needs, where it completes what is left out. */
+  /** Not required by replays, which complete omitted exceptions. */
   private exceptions(): void {
     const { findings, leftOut } = checkExceptions(this.guest, this.machine, this.asked === 'every');
     this.findings.push(...findings);
@@ -142,7 +143,7 @@ class Probe {
     this.find('system call registers', `rax 0x99, rcx ${hex(after)}, r11 0x202`, seen);
   }
 
-  /** Whatever differs from the recording is answered from it, if CPUID can be made to fault. */
+  /** Differing results are answered from the recording, if CPUID can be made to fault. */
   private cpuid(): void {
     if (!this.machine.config.cpuidFaulting) {
       const [all, ...differing] = checkCpuid(this.guest, this.machine.config.cpuid);
@@ -218,7 +219,7 @@ class Probe {
     context.setBreakpoint(1, null);
   }
 
-  /** Nothing that a replay needs: debuggers protect pages instead. */
+  /** Not required by replays: debuggers protect pages instead. */
   private dataBreakpoint(): void {
     const { context } = this.machine;
     const at = DATA + 8;
@@ -270,7 +271,7 @@ class Probe {
     this.findings.push(...checkXsaveLayout(this.guest, layout));
   }
 
-  /** XRSTOR and XSAVE by the ring-0 stub: what is loaded is seen by the program and saved again. */
+  /** XRSTOR and XSAVE by the ring-0 stub: the program sees the loaded state, and it is saved again. */
   private vectorState(): void {
     const { context } = this.machine;
     const view = new DataView(context.xstate.buffer, context.xstate.byteOffset);

@@ -6,7 +6,7 @@ const NEXT = ContextOffset.stagedNext / 4;
 /** GVA and size before each write's bytes. */
 const WRITE_HEADER = 16;
 
-/** What a staged call leaves in the registers that it changes, as words of `user_regs_struct`. */
+/** Values of the registers that a staged call changes, as words of `user_regs_struct`. */
 const AFTERWARDS = [
   [StagedOffset.rax, Reg.rax],
   [StagedOffset.rcx, Reg.rcx],
@@ -16,11 +16,12 @@ const AFTERWARDS = [
 ] as const;
 
 /**
- * System calls whose results are known before the program makes them: ring 0 hands them out without leaving the
- * guest, in order, as long as the program asks exactly what is expected (Ring0.staged; entry.S). A run then ends with
- * Exit.Staged behind the last one, or with any other exit in between; `consumed` says how far it came.
+ * System calls whose results are known before the program makes them: ring 0 returns them without
+ * leaving the guest, in order, as long as the program makes exactly the expected calls
+ * (Ring0.staged; entry.S). A run then ends with Exit.Staged after the last one, or with any other
+ * exit in between; `consumed` is the number of completed calls.
  *
- * To be touched between runs only, but `consumed` may be read at any time. A call is staged by `begin`, `write` for
+ * To be accessed between runs only, but `consumed` may be read at any time. A call is staged by `begin`, `write` for
  * each of its stores, and `end`.
  */
 export class StagedCalls {
@@ -28,9 +29,9 @@ export class StagedCalls {
   private readonly words: Uint32Array;
   private readonly bytes: Uint8Array;
   private count = 0;
-  /** Offset behind the last call that was ended. */
+  /** Offset after the last completed entry. */
   private behind = 0;
-  /** Of the call being staged: where it begins, and where its next write goes. */
+  /** Of the call being staged: its offset, and the offset of its next write. */
   private start = 0;
   private cursor = 0;
   private writes = 0;
@@ -51,7 +52,7 @@ export class StagedCalls {
     return this.count - this.context[LEFT];
   }
 
-  /** Forgets them all; those that were consumed stay done. */
+  /** Removes all entries; consumed ones remain done. */
   clear(): void {
     if (this.count === 0) return;
     this.context[LEFT] = this.context[NEXT] = 0;
@@ -59,8 +60,8 @@ export class StagedCalls {
   }
 
   /**
-   * Begins another call.
-   * @param before registers as SYSCALL must find them, the number in rax; rcx, r11, flags and the selectors of code,
+   * Begins another entry. @param before registers as SYSCALL must find them, the number in rax; rcx, r11, flags and
+   * the selectors of code,
    *   stack and data are not compared
    * @param after what rax, rcx, r11, eflags and orig_rax will be
    * @param requests bits of ContextRequest, performed before the program goes on

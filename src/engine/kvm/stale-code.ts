@@ -7,8 +7,8 @@ const STALE_COUNT = MachineArea.stale_count / 4;
 const STALE = MachineArea.stale / 8;
 
 /**
- * The list of changed code of which the emulated machine's service has translations dropped before it performs
- * the next command: the emulator does not notice what is stored from outside.
+ * The list of changed code whose translations the emulated machine's service drops before it
+ * performs the next command: the emulator does not notice stores from outside.
  */
 export class StaleCode {
   private readonly words: Uint32Array;
@@ -20,7 +20,7 @@ export class StaleCode {
   }
 
   /**
-   * False if the list is full: then the service must be asked to do something first. Precondition: no run is pending.
+   * False if the list is full: then the service must first perform a command. Precondition: no run is pending.
    */
   add(at: Gpa, length: number): boolean {
     const count = this.words[STALE_COUNT];
@@ -33,7 +33,7 @@ export class StaleCode {
     return true;
   }
 
-  /** Makes a range reach to the end of one that begins in it or right behind it. */
+  /** Extends a range to the end of one that begins in it or right after it. */
   private extend(range: number, at: Gpa, length: number): boolean {
     const start = Number(this.ranges[range]);
     const size = Number(this.ranges[range + 1]);

@@ -1,4 +1,4 @@
-/** How the engine reaches a vCPU: in this process or in the emulated machine. Nothing above knows which. */
+/** The engine's access to a vCPU: in this process or in the emulated machine. Callers do not depend on which. */
 import os from 'node:os';
 import { RevenantError } from '../base/errors.js';
 import type { NativeHandle } from './native.js';
@@ -12,8 +12,8 @@ export interface VcpuTransport {
   /** Performs the command in the control block; 0 or a positive errno. Throws E_MACHINE_LOST. */
   execute(): number;
   /**
-   * Starts or continues a run; true = the guest left, false = still running after budgetMicros (call
-   * again, touch nothing else but kick). The host's vCPU looks at the clock every 20 ms only.
+   * Starts or continues a run; true = the guest exited, false = still running after budgetMicros
+   * (call again, use nothing else but kick). The host's vCPU checks the clock only every 20 ms.
    * Throws E_MACHINE_LOST.
    */
   run(budgetMicros: number): boolean;
@@ -21,7 +21,7 @@ export interface VcpuTransport {
   readonly counter: Pick<NativeHandle, 'openCounter' | 'readCounter' | 'armCounter'>;
   /** Ends the run in progress soon, as interrupted. */
   kick(): void;
-  /** Gives the vCPU back. May be called again. */
+  /** Releases the vCPU. May be called again. */
   close(): void;
 }
 
@@ -44,7 +44,7 @@ export function nativeTransport(
     new RevenantError(
       'E_MACHINE_LOST',
       errno === EPIPE
-        ? `The machine (${description}) is gone.`
+        ? `The machine (${description}) was lost.`
         : `The machine (${description}) failed: ${errnoName(errno)}.`,
       kind === 'emulated' ? 'Its emulator may have been killed; run the command again.' : undefined,
     );

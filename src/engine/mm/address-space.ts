@@ -29,14 +29,14 @@ export class AddressSpace {
   users = 0;
   /** A present entry changed or went: the translation caches must be flushed before the next entry. */
   stale = false;
-  /** The program break and where it began, as far as brk calls told; 0: not yet. */
+  /** The program break and its start, as known from brk calls; 0: not yet. */
   brk = 0;
   brkStart = 0;
-  /** How often the recorder changed code here: whoever has found out where is to look again. 0: never. */
+  /** How often the recorder changed code here: cached positions are then invalid. 0: never. */
   patches = 0;
   /** Lengths of attached System V segments, by address. */
   readonly shmLengths = new Map<number, number>();
-  /** The local descriptor table, two words a descriptor. Never changed in place: forks share it. */
+  /** The local descriptor table, two words per descriptor. Immutable: forks share it. */
   ldt: Uint32Array | null = null;
   /** Ranges under MADV_DONTFORK. */
   private dontFork = new VmaSet();
@@ -62,9 +62,11 @@ export class AddressSpace {
     return this.tables.root;
   }
 
-  /** Maps with MAP_FIXED semantics: whatever is there goes. Precondition: page-aligned, start < end <= USER_END. */
+  /**
+   * Maps with MAP_FIXED semantics: existing mappings are replaced. Precondition: page-aligned, start < end <= USER_END.
+   */
   map(vma: Vma): void {
-    // Before the unmapping: what goes may be the object's own last mapping.
+    // Before unmapping, which may remove the object's last mapping.
     retainShared(vma);
     this.codeKeeper?.changes(vma.start, vma.end);
     this.unmap(vma.start, vma.end);
@@ -72,7 +74,7 @@ export class AddressSpace {
     if (vma.name === STUBS_NAME) this.patches++;
   }
 
-  /** brk returned `end`: the first one tells where the break begins. */
+  /** brk returned `end`: the first call gives the start of the break. */
   brkMoved(end: number): void {
     if (this.brkStart === 0) this.brkStart = end;
     this.brk = end;
@@ -86,7 +88,7 @@ export class AddressSpace {
     this.change(start, end, () => null);
   }
 
-  /** mprotect: page-table entries of resident pages follow at once. */
+  /** mprotect: page-table entries of resident pages are updated immediately. */
   protect(start: Gva, end: Gva, prot: number): void {
     this.codeKeeper?.changes(start, end);
     this.reveal(start, end);
@@ -144,7 +146,7 @@ export class AddressSpace {
     this.stale = true;
   }
 
-  /** Forgets resident pages of [start, end): private ones start over from zeros or their file (MADV_DONTNEED). */
+  /** Drops resident pages of [start, end): private ones are read again from zeros or their file (MADV_DONTNEED). */
   dropPages(start: Gva, end: Gva): void {
     this.codeKeeper?.changes(start, end);
     this.reveal(start, end);
@@ -209,7 +211,7 @@ export class AddressSpace {
     return true;
   }
 
-  /** Makes `page` the one mapped at `gva`, whatever was there. The entry takes a count of its own. */
+  /** Maps `page` at `gva`, replacing any other. The entry takes a reference. */
   pinPage(gva: Gva, page: Gpa): void {
     const vma = this.vmas.find(gva);
     if (!vma) return;
@@ -244,15 +246,16 @@ export class AddressSpace {
   }
 
   /**
-   * Index in `memory.words` of the page-table entry of `gva`, or 0 when it holds no page. For who shows the processor
-   * something else for a while (GuestStops): the page in it is not always what the program has there, see `residentPage`.
+   * Index in `memory.words` of the page-table entry of `gva`, or 0 when it holds no page. For
+   * GuestStops, which temporarily shows the processor another page: the page in it is not always
+   * the program's, see `residentPage`.
    */
   processorEntry(gva: Gva): number {
     const entry = this.tables.find(gva);
     return entry === 0 || this.tables.isEmpty(entry) ? 0 : entry;
   }
 
-  /** Mapped, zeros, and without a page: reading it, or writing zeros, need not make one. */
+  /** Mapped, zero, and without a page: reading it, or writing zeros, need not allocate one. */
   isUntouched(gva: Gva): boolean {
     if (this.processorEntry(gva) !== 0) return false;
     const vma = this.vmas.find(gva);
@@ -318,7 +321,7 @@ export class AddressSpace {
     return child;
   }
 
-  /** A page of a private mapping is `child`'s too from now on. What was found out of its code holds for both. */
+  /** Shares a page of a private mapping with `child`. Results of scanning its code are valid for both. */
   private shareWith(child: AddressSpace, entry: number, gva: Gva): void {
     const { words } = this.memory;
     if (!this.hidden || !child.hidden?.inherit(this.hidden, gva)) this.memory.retain(this.pageAt(gva, entry));
@@ -329,9 +332,10 @@ export class AddressSpace {
   }
 
   /**
-   * A copy-on-write copy with its own copies of shared objects: for checkpoints. Pages of shared mappings
-   * are forgotten by the tables here and come back by faults, since objects are copied page by page on touch.
-   * @param copyOf the copy of a shared object, the same one for every mapping of it
+   * A copy-on-write copy with its own copies of shared objects: for checkpoints. Pages of shared
+   * mappings are removed from the page tables and mapped again by faults, since objects are copied
+   * page by page on access. @param copyOf the copy of a shared object, the same one for every
+   * mapping of it
    */
   snapshot(copyOf: (object: SharedObject) => SharedObject): AddressSpace {
     for (const vma of this.vmas) if (isShared(vma)) this.dropPages(vma.start, vma.end);
@@ -368,7 +372,7 @@ export class AddressSpace {
     this.tables.destroy();
   }
 
-  /** Little-endian words at supervisor privilege; throw E_DIVERGED when unmapped: callers name the reason. */
+  /** Little-endian words at supervisor privilege; throw E_DIVERGED when unmapped: callers give the reason. */
   readU64(at: Gva, what: string): bigint {
     const bytes = this.readExactly(at, 8, what);
     return new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
@@ -397,7 +401,9 @@ export class AddressSpace {
     return page;
   }
 
-  /** The page of an entry as everybody but the processor sees it: the only way from a `ShownPage` to a `Gpa`. */
+  /**
+   * The page of an entry as seen by everything but the processor: the only conversion from a `ShownPage` to a `Gpa`.
+   */
   private pageAt(gva: Gva, entry: number): Gpa {
     const page: ShownPage = this.tables.shown(entry);
     return this.hidden ? this.hidden.original(gva, page) : (page as number as Gpa);
@@ -439,7 +445,7 @@ export class AddressSpace {
     return copy;
   }
 
-  /** A page for the VMA with one count for the entry that will hold it. */
+  /** A page for the VMA with one reference for its future entry. */
   private newPage(vma: Vma, index: number, writing: boolean): Gpa {
     const backing = vma.backing;
     if (backing === null)

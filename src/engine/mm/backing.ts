@@ -14,8 +14,8 @@ export interface ByteSource {
 export type Backing = FileBacking | SharedObject;
 
 /**
- * A file seen through private mappings (or through shared ones that the recorder took for immutable).
- * Pages are read once and shared, copy-on-write, by every address space that maps them.
+ * A file in private mappings (or in shared ones that the recorder treated as immutable). Pages are
+ * read once and shared, copy-on-write, by every address space that maps them.
  */
 export class FileBacking {
   readonly kind = 'file';
@@ -46,7 +46,7 @@ export class FileBacking {
     return page;
   }
 
-  /** Gives the cache's pages back. Precondition: nothing maps the file any more. */
+  /** Frees the cache's pages. Precondition: nothing maps the file any more. */
   dispose(): void {
     for (const page of this.cache.values()) this.memory.release(page);
     this.cache.clear();
@@ -64,13 +64,13 @@ export class FileBacking {
 }
 
 /**
- * Memory shared by every mapping of it, in all address spaces: MAP_SHARED of a file or of nothing, a
+ * Memory shared by every mapping of it, in all address spaces: MAP_SHARED of a file or anonymous, a
  * System V segment, a system-call buffer. rr's EmuFile. Grows on demand; starts as zeros.
  */
 export class SharedObject {
   readonly kind = 'shared';
   private readonly pages = new Map<number, Gpa>();
-  /** Pages that a snapshot holds too: replaced by a copy when next touched. */
+  /** Pages that a snapshot shares: replaced by a copy on next access. */
   private readonly frozen = new Set<number>();
   private destroyed = false;
   /** Mappings that refer to this object, over all address spaces. */
@@ -96,7 +96,7 @@ export class SharedObject {
     return page;
   }
 
-  /** The object's page as it is, not to be written; 0: it has none yet, which reads as zeros. */
+  /** The object's page, read-only; 0: none yet, which reads as zeros. */
   peek(index: number): Gpa {
     return this.pages.get(index) ?? (0 as Gpa);
   }
@@ -106,7 +106,7 @@ export class SharedObject {
     return this.pages[Symbol.iterator]();
   }
 
-  /** Which of its pages lie in [first, end), in order. Takes as long as there are pages, however far they lie apart. */
+  /** Its pages in [first, end), in order. Linear in the number of pages, not in the range. */
   indices(first: number, end: number): number[] {
     const inside: number[] = [];
     if (end - first < this.pages.size) {
@@ -117,13 +117,13 @@ export class SharedObject {
     return inside.sort((a, b) => a - b);
   }
 
-  /** Gives the object a page that it does not have; a count of it goes over to the object. */
+  /** Adds a page that the object does not have, transferring one reference. */
   adopt(index: number, page: Gpa): void {
     this.pages.set(index, page);
     this.frozen.add(index);
   }
 
-  /** Zeroes the pages that lie wholly in [first, end), as MADV_REMOVE punches a hole. */
+  /** Zeroes the pages that are entirely in [first, end), like the hole of MADV_REMOVE. */
   zero(first: number, end: number): void {
     for (const index of this.indices(first, end)) {
       const page = this.page(index);
@@ -140,8 +140,8 @@ export class SharedObject {
   }
 
   /**
-   * A copy whose stores do not reach this object and the other way round; pages are copied when either
-   * touches them next. Precondition: no page-table entry refers to this object's pages any more.
+   * A copy whose stores do not reach this object and vice versa; pages are copied on next access by
+   * either. Precondition: no page-table entry refers to this object's pages any more.
    */
   snapshot(): SharedObject {
     const copy = new SharedObject(this.memory, this.name);
@@ -154,7 +154,7 @@ export class SharedObject {
     return copy;
   }
 
-  /** True once its last mapping went: a later mapping of the same inode starts afresh. */
+  /** True once its last mapping was removed: a later mapping of the same inode starts empty. */
   get isDestroyed(): boolean {
     return this.destroyed;
   }
@@ -176,7 +176,7 @@ export function retainShared({ backing }: Backed): void {
   if (backing instanceof SharedObject) backing.mappings++;
 }
 
-/** The counterpart: an object goes with its last mapping. */
+/** The counterpart: an object is freed with its last mapping. */
 export function releaseShared({ backing }: Backed): void {
   if (backing instanceof SharedObject && --backing.mappings === 0) backing.destroy();
 }

@@ -6,7 +6,7 @@ import { isShared, type Vma } from './vma.js';
 
 const ZEROS = new Uint8Array(PAGE_SIZE);
 
-/** The places in a shared mapping of which its object has pages; elsewhere are zeros. */
+/** The addresses in a shared mapping for which its object has pages; the rest is zero. */
 function pagesOf({ start, end, offset, backing }: Vma): Gva[] {
   if (!(backing instanceof SharedObject)) return [];
   const base = start - offset;
@@ -20,8 +20,7 @@ export class Content {
   constructor(private readonly memory: GuestMemory) {}
 
   /**
-   * Whether a program would find the same mappings and the same bytes in both.
-   * @param except a page that is not looked at
+   * Whether both have the same mappings and the same bytes for a program. @param except a page that is not compared
    */
   isSame(a: AddressSpace, b: AddressSpace, except: Gva | null): boolean {
     const theirs = [...b.vmas];
@@ -33,7 +32,7 @@ export class Content {
     return index === theirs.length && this.isIn(a, b, except) && this.isIn(b, a, except);
   }
 
-  /** Visits, in order, the pages whose bytes are not those that an untouched mapping has. */
+  /** Visits, in order, the pages whose bytes differ from those of an untouched mapping. */
   visitChanged(space: AddressSpace, visit: (gva: Gva, bytes: Uint8Array) => void): void {
     for (const vma of space.vmas) {
       const look = (gva: Gva): void => {
@@ -73,7 +72,7 @@ export class Content {
     return same;
   }
 
-  /** The bytes of a page; null where nothing is mapped. */
+  /** The bytes of a page; null if unmapped. */
   private at(space: AddressSpace, gva: Gva): Uint8Array | null {
     const page = space.residentPage(gva);
     if (page !== 0) return this.bytesOf(page);

@@ -11,7 +11,10 @@ const ZEROS_AROUND_PAGES = 64;
 
 const isSparse = (vma: Vma): boolean => vma.end - vma.start > SPARSE_BYTES;
 
-/** Pages that are read before they are written are one page of zeros, as the kernel has it. Elsewhere a fault saves more. */
+/**
+ * Pages that are read before they are written use the shared zero page, as in Linux. Elsewhere saving a fault is worth
+ * more.
+ */
 export const readsZeros = (vma: Vma): boolean =>
   vma.backing === null && isSparse(vma) && (vma.prot & Prot.exec) === 0;
 

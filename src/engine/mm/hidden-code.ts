@@ -4,22 +4,23 @@ import type { ShownPage } from '../kvm/page-tables.js';
 import { findXsaveSites, LEAD_BYTES } from '../x86/instruction-sites.js';
 import { MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 
-/** The second byte of UD2, 0F 0B: stored behind a site's 0F it raises #UD at the instruction's first byte. */
+/** The second byte of UD2, 0F 0B: stored after a site's 0F it raises #UD at the instruction's first byte. */
 const UD2 = 0x0b;
 
 /** Reads original bytes from an address on; returns how many there are. */
 export type CodeReader = (at: Gva, into: Uint8Array) => number;
 
 /**
- * Copies of code pages in which instructions raise #UD that this processor would execute otherwise than the recorded
- * one: those of the XSAVE family, where areas are laid out differently. The program executes the copy; the engine
- * reads and writes the original. The program's own reads see two changed bytes in such an instruction.
+ * Copies of code pages in which instructions raise #UD that this processor would execute differently
+ * than the recorded one: those of the XSAVE family, if area layouts differ. The program executes the
+ * copy; the engine reads and writes the original. The program's own reads see two changed bytes in
+ * such an instruction.
  *
- * A page is looked at when it is first executed, and anew after it was written: until then it is mapped, but not
- * executable; and what is executable is not writable.
+ * A page is scanned when it is first executed, and again after it was written: until then it is
+ * mapped, but not executable; and executable pages are not writable.
  */
 export class HiddenCode {
-  /** Copy and original of the pages that have one, by address. Both hold a count. */
+  /** Copy and original of the pages that have one, by address, each with a reference. */
   private readonly pages = new Map<Gva, { readonly copy: Gpa; readonly original: Gpa }>();
   private readonly window = new Uint8Array(LEAD_BYTES + PAGE_SIZE + MAX_INSTRUCTION_LENGTH);
 
@@ -31,7 +32,7 @@ export class HiddenCode {
     return hidden && (hidden.copy as number) === shown ? hidden.original : (shown as number as Gpa);
   }
 
-  /** Takes over what `parent` has at an address, with counts of its own; false if that has no copy there. */
+  /** Shares `parent`'s copy at an address, with separate references; false if it has no copy there. */
   inherit(parent: HiddenCode, gva: Gva): boolean {
     const hidden = parent.pages.get(gva);
     if (hidden === undefined) return false;
@@ -42,7 +43,8 @@ export class HiddenCode {
   }
 
   /**
-   * The page to execute at `gva`: `page` itself, or a copy. The entry's count of `page` goes over to the copy's keeping.
+   * The page to execute at `gva`: `page` itself, or a copy. The entry's reference to `page` is transferred to the
+   * copy's record.
    */
   executable(gva: Gva, page: Gpa, read: CodeReader): Gpa {
     const sites = this.sitesOf(gva, page, read);
@@ -61,13 +63,13 @@ export class HiddenCode {
     window.set(this.memory.bytes.subarray(page, page + PAGE_SIZE), lead);
     const end = lead + PAGE_SIZE;
     const behind = read((gva + PAGE_SIZE) as Gva, window.subarray(end, end + MAX_INSTRUCTION_LENGTH));
-    // An opcode whose two bytes lie in two pages is changed in the second.
+    // An opcode that straddles two pages is changed in the second.
     return findXsaveSites(window.subarray(0, end + behind), Math.max(0, lead - 1), end)
       .map(({ opcode }) => opcode + 1 - lead)
       .filter((offset) => offset >= 0 && offset < PAGE_SIZE);
   }
 
-  /** Gives up the copy at `gva`; returns the original, whose count is the caller's entry's again, or 0. */
+  /** Drops the copy at `gva`; returns the original, whose reference is transferred to the caller's entry, or 0. */
   reveal(gva: Gva): Gpa {
     const hidden = this.pages.get(gva);
     if (hidden === undefined) return 0 as Gpa;

@@ -1,29 +1,31 @@
 import { PAGE_SIZE, hex, type Gva } from '../base/address.js';
 import type { Backing } from './backing.js';
 
-/** Name of the mappings that hold the recorder's stubs. */
+/** Name of the mappings with rr's stubs. */
 export const STUBS_NAME = '[stubs]';
 
 /** Protection bits as in mmap(2). */
 export const Prot = { none: 0, read: 1, write: 2, exec: 4 } as const;
 
 /**
- * What a program asked for: a range of its address space, its protection and where its pages come
- * from. What is mapped is the page tables' affair and can be rebuilt from this at any time.
+ * A mapping as the program requested it: a range of its address space, its protection and the
+ * source of its pages. The page tables are derived from it and can be rebuilt at any time.
  *
- * Invariants: page-aligned, start < end; immutable but for `end`-preserving replacement by VmaSet.
+ * Invariants: page-aligned, start < end; immutable except for `end`-preserving replacement by VmaSet.
  */
 export interface Vma {
   readonly start: Gva;
   readonly end: Gva;
   readonly prot: number;
-  /** null: zeros. A SharedObject sees and shows every mapping's stores; pages of the others are copied on write. */
+  /**
+   * null: zeros. Stores to a SharedObject are visible in all its mappings; pages of the others are copied on write.
+   */
   readonly backing: Backing | null;
   /** Byte offset in the backing that corresponds to `start`. */
   readonly offset: number;
   /** Recorded name: a path, `[stack]`, `[heap]`, or empty. */
   readonly name: string;
-  /** For symbols: the mapped file, also where the pages came from the trace rather than from it. */
+  /** For symbols: the mapped file, even if the pages came from the trace. */
   readonly file: MappedFile | null;
 }
 

@@ -6,8 +6,9 @@ import type { Vma } from './vma.js';
 const ZEROS = new Uint8Array(PAGE_SIZE);
 
 /**
- * Makes [start, start + size) read as zeros, whatever its protection. Costs what was touched there, however large the
- * range: pages that do not exist yet are zeros. Returns how many bytes there were before an unmapped page.
+ * Makes [start, start + size) read as zeros, whatever its protection. Costs only what was touched
+ * there: pages that do not exist yet are zeros. Returns the number of bytes before an unmapped
+ * page.
  */
 export function zeroRange(space: AddressSpace, memory: GuestMemory, start: number, size: number): number {
   const end = Math.min(start + size, USER_END);
@@ -23,7 +24,7 @@ export function zeroRange(space: AddressSpace, memory: GuestMemory, start: numbe
   return at - start;
 }
 
-/** Pages of [start, end), which lies in `vma`, that may have other bytes than zeros. */
+/** Pages of [start, end) in `vma` that may be non-zero. */
 function pagesWithBytes(space: AddressSpace, vma: Vma, start: number, end: number): Gva[] {
   const pages: Gva[] = [];
   const { backing } = vma;

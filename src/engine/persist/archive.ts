@@ -27,7 +27,7 @@ export interface Found {
   readonly bytes: number;
   readonly frameTime: number;
   readonly inside: boolean;
-  /** Why it cannot be used; null: as far as its first lines tell, it can. */
+  /** Why it cannot be used; null: by its preamble it can. */
   readonly problem: string | null;
 }
 
@@ -54,7 +54,7 @@ export function findCheckpoints(folder: string, identity: TraceIdentity): Found[
   });
 }
 
-/** The checkpoints of one session's trace that lie in folders. */
+/** The checkpoint files of one session's trace in folders. */
 export class CheckpointFiles implements Archive {
   private readonly files = new Map<number, string>();
 
@@ -95,7 +95,7 @@ export class CheckpointFiles implements Archive {
     }
   }
 
-  /** To the latest checkpoint up to a frame, if that is ahead of where the session stands. Returns where it stands then. */
+  /** Goes to the latest checkpoint up to a frame, if that is ahead of the session. Returns the session's frame. */
   goTowards(frameTime: number): number {
     for (;;) {
       const latest = this.latest(frameTime);

@@ -1,6 +1,6 @@
 /**
- * A checkpoint from its document and pages. The file may be damaged or hostile: whatever it claims is checked, and
- * what it names must be in the trace.
+ * A checkpoint from its document and pages. The file may be damaged or hostile: all values are
+ * checked, and files that it refers to must be in the trace.
  */
 import { PAGE_SIZE, USER_END, type Gpa, type Gva } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
@@ -128,7 +128,7 @@ function mappedFile(value: unknown): MappedFile {
   };
 }
 
-/** Makes a checkpoint step by step; whatever it has made can be given back in any state. */
+/** Makes a checkpoint step by step; its resources can be freed in any state. */
 class Decoder {
   private readonly backings: FileBacking[] = [];
   private readonly objects: SharedObject[] = [];
@@ -192,7 +192,7 @@ class Decoder {
     return checkpoint;
   }
 
-  /** Gives everything back. */
+  /** Frees everything. */
   discard(): void {
     for (const { threadLocals } of this.tasks) if (threadLocals !== 0) this.core.memory.release(threadLocals);
     for (const space of this.spaces) space.destroy();
@@ -223,7 +223,7 @@ class Decoder {
       backing: orNull(object, this.objectOf) ?? orNull(file, this.fileOf),
       file: orNull(mapped, mappedFile),
     };
-    if (vma.start >= vma.end || vma.offset % PAGE_SIZE !== 0) damaged('a mapping is no range of pages');
+    if (vma.start >= vma.end || vma.offset % PAGE_SIZE !== 0) damaged('a mapping is not a range of pages');
     return vma;
   }
 
@@ -282,7 +282,7 @@ class Decoder {
     );
   }
 
-  /** Parents come later in the list than their first child, which may make a circle: then there is no parent. */
+  /** A parent that is later in the list than its child could make a cycle: it is then ignored. */
   private groups(value: unknown): ThreadGroup[] {
     const items = list(value, 'thread groups', (item) => fields(item, 'a thread group'));
     const made = new Map<number, ThreadGroup>();
@@ -394,8 +394,7 @@ class Decoder {
 }
 
 /**
- * @param pages each with a count that stays the caller's
- * @throws Damaged, RevenantError; nothing is left of it then
+ * @param pages each with a reference of the caller @throws Damaged, RevenantError; then nothing is leaked
  */
 export function decodeCheckpoint(core: ReplayCore, document: unknown, pages: readonly Gpa[]): Checkpoint {
   const decoder = new Decoder(core, new TraceFiles(core), pages);

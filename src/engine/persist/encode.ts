@@ -14,7 +14,7 @@ import { convertImage } from '../x86/xstate-image.js';
 import { toBase64, toBig } from './shape.js';
 import { encodeWorld } from './world.js';
 
-/** Numbers things in the order in which they are first met. */
+/** Numbers objects in the order of their first occurrence. */
 class Numbering<T> {
   private readonly numbers = new Map<T, number>();
 
@@ -27,7 +27,7 @@ class Numbering<T> {
     return number;
   }
 
-  /** Also those that are added while this goes on. */
+  /** Including those that are added during the iteration. */
   *[Symbol.iterator](): IterableIterator<T> {
     yield* this.numbers.keys();
   }
@@ -35,7 +35,7 @@ class Numbering<T> {
 
 export interface EncodedCheckpoint {
   readonly document: object;
-  /** Pages in guest memory, by number; each once, however many address spaces have it. */
+  /** Pages in guest memory, by number; each once, even if several address spaces share it. */
   readonly pages: readonly Gpa[];
 }
 
@@ -141,7 +141,7 @@ export function encodeCheckpoint(core: ReplayCore, checkpoint: Checkpoint): Enco
   const encoder = new Encoder(core);
   const keys = new Map<SharedObject, string[]>();
   for (const [key, object] of checkpoint.sharedObjects) keys.set(object, [...(keys.get(object) ?? []), key]);
-  // In this order: what comes later numbers what comes before it here.
+  // The order matters: later parts assign the numbers of earlier ones.
   const tasks = checkpoint.tasks.map(encoder.task);
   const groups = [];
   for (const group of encoder.groups) groups.push(encoder.group(group));

@@ -3,8 +3,8 @@
  *
  *   magic \n  preamble (JSON, one line) \n  document (deflated JSON)  pages, deflated in chunks  SHA-256 of all before
  *
- * The document and each chunk have their length before them (u32). Written under another name and renamed, so that
- * nobody sees a half of it; read whole and checked before anything in it is believed.
+ * The document and each chunk have their length before them (u32). Written under another name and
+ * renamed, so that it is never visible incomplete; completely read and checked before it is used.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
@@ -32,10 +32,10 @@ const DIGEST_BYTES = 32;
 /** The fastest: pages of zeros and pointers shrink to a fifth with it, and hardly more with the others. */
 const LEVEL = 1;
 const TEMPORARY = /^\.checkpoint-[0-9a-f]{16}\.tmp$/;
-/** A file that nobody has written to for so long was left by someone who was killed. */
+/** A temporary file that was not written to for this long belongs to a killed process. */
 const ABANDONED_MILLIS = 600_000;
 
-/** What a file says of itself before it is read. */
+/** The description in a file's preamble. */
 export interface Preamble extends TraceIdentity {
   readonly version: string;
   readonly frameTime: number;
@@ -45,9 +45,9 @@ export interface Preamble extends TraceIdentity {
 }
 
 /**
- * Writes where the session stands to a file, which it replaces, for another session on the same trace.
- * @param checkpoint of this session; by default, one of where it stands: between two frames, or `pause` was true
- * @returns bytes
+ * Writes the session's state to a file, which it replaces, for another session on the same trace.
+ * @param checkpoint of this session; by default, of its current state: between two frames, or after
+ * `pause` was true @returns bytes
  */
 export function writeCheckpoint(session: ReplaySession, file: string, checkpoint?: Checkpoint): number {
   const { core } = session;
@@ -148,7 +148,7 @@ function writeParts(fd: number, all: Iterable<Uint8Array>): number {
   return bytes;
 }
 
-/** Files of writers that were killed, seen from the time of a file that was made just now. */
+/** Temporary files of killed writers, compared with the time of a file that was just created. */
 function removeAbandoned(folder: string, now: number): void {
   for (const name of fs.readdirSync(folder)) {
     if (!TEMPORARY.test(name)) continue;
@@ -158,7 +158,7 @@ function removeAbandoned(folder: string, now: number): void {
   }
 }
 
-/** @throws RevenantError E_CHECKPOINT if it is no checkpoint, or one of another form */
+/** @throws RevenantError E_CHECKPOINT if it is not a checkpoint, or has another format */
 export function readPreamble(file: string): Preamble {
   return reading(file, () => {
     const fd = fs.openSync(file, 'r');
@@ -193,7 +193,7 @@ function parseJson(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString('utf8'));
   } catch {
-    return damaged('it is no JSON');
+    return damaged('it is not JSON');
   }
 }
 
@@ -289,7 +289,7 @@ function reading<T>(file: string, read: () => T): T {
     throw new RevenantError(
       'E_CHECKPOINT',
       `${file} cannot be used as a checkpoint: ${reason}.`,
-      'Write it anew with `revenant checkpoint`, or remove it: replays do without.',
+      'Write it again with `revenant checkpoint`, or remove it: replays do not need it.',
       { cause: error },
     );
   }

@@ -7,7 +7,7 @@ import type { TraceReader } from '../trace/reader.js';
 export interface TraceIdentity {
   /** Hexadecimal. */
   readonly uuid: string;
-  /** SHA-256 of what tells traces apart: sizes, the beginnings and ends of streams, the processor. */
+  /** SHA-256 of what distinguishes traces: sizes, the beginnings and ends of streams, the processor. */
   readonly content: string;
 }
 
@@ -36,7 +36,7 @@ function addFile(hash: ReturnType<typeof createHash>, file: string): void {
 export function traceIdentity({ directory, header }: TraceReader): TraceIdentity {
   const hash = createHash('sha256');
   for (const name of STREAMS) addFile(hash, path.join(directory, name));
-  // Lent to traces without a header: the processor is not in their files then.
+  // The header of another trace for one without: the processor is not in its files.
   hash.update(JSON.stringify([header.xcr0.toString(), header.cpuidRecords]));
   return { uuid: Buffer.from(header.uuid).toString('hex'), content: hash.digest('hex') };
 }

@@ -1,7 +1,7 @@
-/** Reading what a file claims: every value is looked at before it is used. */
+/** Parsing of untrusted values: every value is checked before it is used. */
 import { PAGE_SIZE, USER_END, type Gva } from '../base/address.js';
 
-/** A file that is no checkpoint of ours, or a damaged one; the message is a part of a sentence. */
+/** A file that is not a checkpoint, or a damaged one; the message is part of a sentence. */
 export class Damaged extends Error {}
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -11,12 +11,13 @@ export function damaged(what: string): never {
 }
 
 export function fields(value: unknown, what: string): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) damaged(`${what} is no object`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    damaged(`${what} is not an object`);
   return value as Fields;
 }
 
 export function list<T>(value: unknown, what: string, item: (value: unknown) => T): T[] {
-  if (!Array.isArray(value)) damaged(`${what} is no list`);
+  if (!Array.isArray(value)) damaged(`${what} is not a list`);
   return value.map(item);
 }
 
@@ -26,7 +27,7 @@ export function pair<A, B>(
   first: (value: unknown) => A,
   second: (value: unknown) => B,
 ): [A, B] {
-  if (!Array.isArray(value) || value.length !== 2) damaged(`${what} is no pair`);
+  if (!Array.isArray(value) || value.length !== 2) damaged(`${what} is not a pair`);
   return [first(value[0]), second(value[1])];
 }
 
@@ -38,17 +39,17 @@ export function integer(value: unknown, what: string, from = 0, to = Number.MAX_
 
 /** Clocks and the like. */
 export function finite(value: unknown, what: string): number {
-  if (typeof value !== 'number' || !Number.isFinite(value)) damaged(`${what} is no number`);
+  if (typeof value !== 'number' || !Number.isFinite(value)) damaged(`${what} is not a number`);
   return value;
 }
 
 export function boolean(value: unknown, what: string): boolean {
-  if (typeof value !== 'boolean') damaged(`${what} is neither true nor false`);
+  if (typeof value !== 'boolean') damaged(`${what} is not a boolean`);
   return value;
 }
 
 export function text(value: unknown, what: string): string {
-  if (typeof value !== 'string') damaged(`${what} is no text`);
+  if (typeof value !== 'string') damaged(`${what} is not a string`);
   return value;
 }
 
@@ -62,7 +63,8 @@ export const orNull = <T>(value: unknown, read: (value: unknown) => T): T | null
 
 /** `0x` and hexadecimal digits. */
 export function big(value: unknown, what: string): bigint {
-  if (typeof value !== 'string' || !/^0x[0-9a-f]{1,16}$/.test(value)) damaged(`${what} is no 64-bit number`);
+  if (typeof value !== 'string' || !/^0x[0-9a-f]{1,16}$/.test(value))
+    damaged(`${what} is not a 64-bit number`);
   return BigInt(value);
 }
 

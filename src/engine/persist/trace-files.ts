@@ -4,12 +4,12 @@ import type { ReplayCore } from '../replay/state/core.js';
 import type { MMapRecord } from '../trace/records.js';
 import { damaged } from './shape.js';
 
-/** Names that the recorder gives to captured data. */
+/** Names of captured data in traces. */
 const CLONED_DATA = /^cloned_data_\d{1,10}_\d{1,10}$/;
 
 /**
- * The files that mappings of a trace are filled from, up to a frame: what a checkpoint names must be among them, so
- * that it opens nothing that a replay would not have opened.
+ * The backing files of a trace's mappings, up to a frame: files of a checkpoint must be among them,
+ * so that it opens nothing that a replay would not have opened.
  */
 export class TraceFiles {
   private readonly byName = new Map<string, MMapRecord>();
@@ -17,7 +17,7 @@ export class TraceFiles {
 
   constructor(private readonly core: ReplayCore) {}
 
-  /** The reader stands afterwards where it stood. Errors: E_TRACE_CORRUPT. */
+  /** The reader's position is restored. Errors: E_TRACE_CORRUPT. */
   readTo(frameTime: number): void {
     const { trace } = this.core;
     const here = trace.save();
@@ -40,14 +40,14 @@ export class TraceFiles {
     return record ? this.core.fileOf(record) : damaged('it names a file that the trace does not map');
   }
 
-  /** A file that is mapped can be asked for symbols. */
+  /** A mapped file can provide symbols. */
   register(path: string): void {
     const record = this.byPath.get(path);
     if (!record || this.core.recordedFile(path)) return;
     try {
       this.core.fileOf(record);
     } catch (error) {
-      // As for the replay itself, which does not need the file either: then there are no symbols.
+      // A missing file only means no symbols, as in the replay itself.
       if (!(error instanceof RevenantError)) throw error;
     }
   }

@@ -1,17 +1,19 @@
-/** Checkpoints of one session for another on the same trace, through memory: what a lost machine leaves is readable. */
+/**
+ * Transfers checkpoints of one session to another on the same trace, through memory: that of a lost machine is still
+ * readable.
+ */
 import { PAGE_SIZE, type Gpa } from '../base/address.js';
 import type { Checkpoint } from '../replay/state/checkpoint.js';
 import type { ReplaySession } from '../replay/session.js';
 import { decodeCheckpoint } from './decode.js';
 import { encodeCheckpoint } from './encode.js';
 
-/** Pages that checkpoints share are shared by what becomes of them, too. */
+/** Pages that checkpoints share stay shared after the transfer. */
 export class CheckpointTransfer {
   private readonly copies = new Map<Gpa, Gpa>();
 
   /**
-   * @param from its vCPU may be gone; its memory is not
-   * @param to of the same trace, with a machine of its own
+   * @param from its vCPU may be lost; its memory is not @param to of the same trace, with its own machine
    */
   constructor(
     private readonly from: ReplaySession,
@@ -19,7 +21,7 @@ export class CheckpointTransfer {
   ) {}
 
   /**
-   * The same moment in the other session, which does not move: to be gone to (`restore`) and dropped there.
+   * The same position in the other session, which does not move: restored (`restore`) and dropped there.
    * @throws RevenantError E_MEMORY_LIMIT
    */
   take(checkpoint: Checkpoint): Checkpoint {
@@ -28,7 +30,7 @@ export class CheckpointTransfer {
     return decodeCheckpoint(this.to.core, JSON.parse(JSON.stringify(document)), copies);
   }
 
-  /** Everything is taken: what no checkpoint has is given back. */
+  /** The transfer is complete: frees what no checkpoint uses. */
   close(): void {
     const { memory } = this.to.core;
     for (const copy of this.copies.values()) memory.release(copy);

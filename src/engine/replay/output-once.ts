@@ -2,7 +2,7 @@ type Sink = (stream: 1 | 2, bytes: Uint8Array) => void;
 
 /** The program's output, each byte once, also where a replay went back and writes it again. */
 export class OutputOnce {
-  /** Bytes that the replay, where it stands, has written to standard output and error. */
+  /** Bytes written to standard output and error up to the replay's position. */
   private readonly produced: [number, number] = [0, 0];
   /** Bytes handed on. */
   private readonly emitted: [number, number] = [0, 0];
@@ -22,12 +22,12 @@ export class OutputOnce {
     this.sink(stream, repeated === 0 ? bytes : bytes.subarray(repeated));
   }
 
-  /** What was written behind here is written once more when the replay comes to it again. */
+  /** Output after this position is written again when the replay reaches it again. */
   repeat(): void {
     for (const index of [0, 1] as const) this.emitted[index] = this.produced[index];
   }
 
-  /** The replay went to where it had `written` this. What it passed over on a way that it did not go is not told. */
+  /** The replay jumped to where it had `written` this. Output that was skipped is not written. */
   rewind(written: readonly [number, number]): void {
     for (const index of [0, 1] as const) {
       this.produced[index] = written[index];

@@ -1,16 +1,16 @@
-/** What goes into a replay session and what it tells. */
+/** Options and results of a replay session. */
 import type { CoreOptions } from './state/core.js';
 import type { TickStrategyName } from './ticks/strategy.js';
 
 export interface ReplayOptions extends CoreOptions {
   /**
-   * How long the guest may run towards one event before the replay counts as stalled, in microseconds,
-   * besides what the recording's own pace allows. Infinity: for ever.
+   * How long the guest may run towards one event before the replay counts as stalled, in
+   * microseconds, in addition to the allowance for the recording's own pace. Infinity: no limit.
    */
   stallLimitMicros: number;
-  /** Count every tick and compare each frame's, whatever it costs. */
+  /** Count every tick and compare each frame's, however slow. */
   verifyTicks?: boolean;
-  /** Plain system calls are given to ring 0 in advance, which answers them without an exit. Default true. */
+  /** Plain system calls are staged in ring 0, which completes them without an exit. Default true. */
   stageCalls?: boolean;
   /** How tracee code runs to its events; by default `mixed`, and `instrumented` where ticks are verified. */
   tickStrategy?: TickStrategyName;
@@ -30,12 +30,15 @@ export interface ReplayStats {
   verifiedTicks: number;
   /** How often the replay went back to count ticks exactly. */
   fallbacks: number;
-  /** The frame behind which breakpoints count, because another program took the processor's counter; -1: none did. */
+  /**
+   * The frame after which ticks are counted with breakpoints, because another program took the processor's counter; -1:
+   * none.
+   */
   counterLostAt: number;
 }
 
 /**
- * `more`: the frames asked for were replayed. `pending`: the budget is used up, call again. `stopped`: the
+ * `more`: the requested frames were replayed. `pending`: the budget is used up, call again. `stopped`: the
  * listener wants control.
  */
 export type Progress = 'more' | 'pending' | 'end' | 'stopped';

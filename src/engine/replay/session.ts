@@ -41,11 +41,11 @@ const NOMINAL_EXIT_MICROS = 50;
 /**
  * A replay of one trace on one machine: frame after frame, plan, run to the event, perform, verify.
  *
- * The session is synchronous and resumable: `advance` comes back after a number of frames or a budget of
- * guest time, so that its caller can show progress and be interrupted.
+ * The session is synchronous and resumable: `advance` returns after a number of frames or a budget
+ * of guest time, so that its caller can show progress and be interrupted.
  */
 export class ReplaySession {
-  /** Tasks, memory and the trace: to look at and to keep. What runs them is the session's own. */
+  /** Tasks, memory and the trace: to inspect and to checkpoint. The runner is private. */
   readonly core: ReplayCore;
   readonly output: OutputOnce;
   private readonly runner: ReplayRunner;
@@ -131,8 +131,8 @@ export class ReplaySession {
 
   /**
    * Replays up to `maxFrames` frames.
-   * @param budgetMicros guest time between two exits after which control comes back with 'pending'
-   * @throws RevenantError; a DivergenceError where the replay differs from the recording
+   * @param budgetMicros guest time between two exits after which 'pending' is returned @throws
+   * RevenantError; a DivergenceError where the replay differs from the recording
    */
   advance(maxFrames: number, budgetMicros: number): Progress {
     try {
@@ -178,8 +178,8 @@ export class ReplaySession {
 
   /**
    * A register-matched landing may have been at the wrong one of several equal states: goes back before it
-   * and counts. What else may be wrong for the same reason shows as other errors than divergence.
-   * @returns false if there is nothing to go back to
+   * and counts. Other errors than divergence may have the same cause. @returns false if there is no checkpoint to go
+   * back to
    */
   private fallBack(error: unknown): boolean {
     if (error instanceof CounterLostError) return this.goOnWithoutCounter(error);
@@ -193,14 +193,14 @@ export class ReplaySession {
     this.stop();
     const checkpoint = this.timeline.goBack();
     if (!checkpoint) return false;
-    this.core.log.debug({ failedAt, to: checkpoint.frameTime, error: error.message }, 'once more');
+    this.core.log.debug({ failedAt, to: checkpoint.frameTime, error: error.message }, 'again');
     if (checkpoint !== this.timeline.beginning) this.exact.add(checkpoint.frameTime + 1, failedAt);
     this.resumeFrom(checkpoint);
     this.fellBack(checkpoint.frameTime, failedAt);
     return true;
   }
 
-  /** Where the program is when the counter is found to be lost, nobody knows. */
+  /** When the counter is found to be lost, the program's position is unknown. */
   private goOnWithoutCounter({ message }: CounterLostError): boolean {
     const failedAt = this.frame?.frameTime ?? this.core.trace.frameTime;
     this.stop();
@@ -214,7 +214,7 @@ export class ReplaySession {
     return true;
   }
 
-  /** Stops whatever is under way, for good: the core is about to be another. */
+  /** Abandons the current run: the core's state is about to be replaced. */
   private stop(): void {
     this.halt();
     this.runner.dropHeld();
@@ -243,16 +243,16 @@ export class ReplaySession {
   }
 
   /**
-   * Lets a debugger take part: its breakpoints and watchpoints hold whenever the program runs, and its listener is asked
-   * wherever the program stops for them. One at a time.
-   * @param listener made with what runs the tasks, which tells why they stopped
+   * Attaches a debugger: its breakpoints and watchpoints are active whenever the program runs, and
+   * its listener is called wherever the program stops for them. One at a time. @param listener
+   * created with the runner, which has the reasons of stops
    */
   attach<L extends StopListener>(stops: GuestStops, listener: (runner: ReplayRunner) => L): L {
     this.runner.stops = stops;
     return (this.context.listener = listener(this.runner));
   }
 
-  /** Ticks are counted from the next frame or restored checkpoint on, whatever strategy was chosen. */
+  /** Ticks are counted from the next frame or restored checkpoint on, regardless of the strategy. */
   counting = false;
 
   /** The chosen strategy counts: ticks are exact everywhere. */
@@ -260,7 +260,7 @@ export class ReplaySession {
     return this.ticks.home.counts;
   }
 
-  /** `told` hears of each time that the replay goes back by itself: to which frame, and which one failed. */
+  /** `told` is called each time that the replay falls back: to which frame, and which one failed. */
   onFallBack(told: (backTo: number, failedAt: number) => void): void {
     this.fallBackListeners.push(told);
   }
@@ -275,8 +275,7 @@ export class ReplaySession {
   }
 
   /**
-   * Makes the program stand where its state can be seen and kept.
-   * @returns false if it does not yet: advance, then ask again
+   * Stops the program where its state can be read and checkpointed. @returns false if not yet: advance, then call again
    */
   pause(): boolean {
     if (!this.frame) return true;
@@ -286,7 +285,7 @@ export class ReplaySession {
     return this.runner.forgetHeld();
   }
 
-  /** Where the program stands. Precondition: `pause` was true, or the last progress was not `pending`. */
+  /** The program's position. Precondition: `pause` was true, or the last progress was not `pending`. */
   checkpoint(): Checkpoint {
     return takeCheckpoint(this.core, this.place());
   }
@@ -304,12 +303,12 @@ export class ReplaySession {
     };
   }
 
-  /** Goes to where a checkpoint was taken. */
+  /** Restores a checkpoint. */
   restore(checkpoint: Checkpoint): void {
     const isAhead = checkpoint.frameTime > this.frameTime;
     this.stop();
     restoreCheckpoint(this.core, checkpoint);
-    // What lies between was not replayed: neither told of, nor gone back to.
+    // The part between was not replayed: neither reported, nor available for going back.
     if (isAhead) this.history.rewind(0);
     this.timeline.travelled(isAhead ? -1 : checkpoint.frameTime, checkpoint.isFromFile ?? false);
     this.resumeFrom(checkpoint);
@@ -319,20 +318,20 @@ export class ReplaySession {
     dropCheckpoint(this.core, checkpoint);
   }
 
-  /** What a diversion is made of: the program stands, and must not run again before the diversion is closed. */
+  /** Parts for a diversion: the program is stopped, and must not run again before the diversion is closed. */
   stand(): { core: ReplayCore; tid: number } {
     this.halt();
     return { core: this.core, tid: this.task?.tid ?? this.previousTid };
   }
 
-  /** Registers, symbol and mapping where the program stands. */
+  /** Registers, symbol and mapping at the program's position. */
   describe(): Position | null {
     this.halt();
     const task = this.task ?? this.core.tasks.get(this.previousTid) ?? null;
     return task && describePosition(this.core, task, this.frameTime);
   }
 
-  /** Gives guest memory back, also in the middle of a run. */
+  /** Frees guest memory, also in the middle of a run. */
   close(): void {
     try {
       this.halt();
@@ -401,7 +400,7 @@ export class ReplaySession {
     this.timeline.consider(this.context.strategy, this.runner.exits, () => this.place());
   }
 
-  /** The one that the caller chose, but where it was found to be wrong. */
+  /** The caller's strategy, except where it was wrong. */
   private chooseStrategy(frameTime: number): void {
     const isCounted = this.counting || (this.chosen === 'mixed' && endsByRegisters(this.core, this.frame));
     const wanted = this.ticks.choose(isCounted, this.exact.includes(frameTime));
@@ -411,9 +410,9 @@ export class ReplaySession {
   }
 
   /**
-   * Follows the program over the staged calls that it has made. If it is beyond the last frame of theirs but has
-   * not made all, the next frame is under way.
-   * @returns how many frames were replayed by that
+   * Advances over the staged calls that the program has made. If it is past their last frame but
+   * has not made all, the next frame is already being replayed. @returns how many frames were
+   * replayed by that
    */
   private catchUp(): number {
     const { staging, task } = this;
@@ -446,8 +445,8 @@ export class ReplaySession {
       this.stall.progressed();
       return reach;
     }
-    // Counting, the program comes nearer with every tick up to the frame's. Those of frames whose ticks are
-    // no program point are a little more than the program's own.
+    // While counting, every tick up to the frame's is progress. Frames whose ticks are not a
+    // program point have a few more than the program.
     if (this.context.strategy.counts && this.task.ticks > ticks && this.task.ticks <= this.frame.ticks) {
       this.stall.progressed();
       return reach;
@@ -482,8 +481,8 @@ export class ReplaySession {
   }
 
   /**
-   * rr zeroes FIP and FDP after every frame: they depend on whether the kernel swapped the state (notes
-   * 10.6). A task that is off the vCPU had its own zeroed before it was parked.
+   * rr zeroes FIP and FDP after every frame: they depend on whether the kernel swapped the state
+   * (rr-traces.md 10.6). A task that is off the vCPU had its own zeroed before it was parked.
    */
   private clearX87Pointers(): void {
     if (this.task && this.task === this.core.current) this.core.machine.context.requestClearFip();

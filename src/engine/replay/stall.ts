@@ -4,29 +4,29 @@ const SLOWEST_MACHINE = 200;
 const MAX_RECORDED_SECONDS = 600;
 
 /**
- * How long the program has run without coming nearer to its event. Guest time that brought ticks nearer to a
- * known count is progress, however much of it there is; anything else ends at a limit, so that a replay never
- * goes on for ever.
+ * How long the program has run without progress towards its event. Guest time in which ticks
+ * approach a known count is progress; anything else ends at a limit, so that a replay always
+ * terminates.
  */
 export class StallWatch {
   private micros = 0;
   /** The recorder's clock at the last event that the program was run to; NaN before the first. */
   private reachedSec = NaN;
 
-  /** @param limitMicros besides what the recording's own pace allows; Infinity: for ever */
+  /** @param limitMicros in addition to the allowance for the recording's own pace; Infinity: no limit */
   constructor(private readonly limitMicros: number) {}
 
   get seconds(): number {
     return Math.round(this.micros / 1e6);
   }
 
-  /** The program came to an event that was recorded at this time, in seconds of the recorder's clock. */
+  /** The program reached an event that was recorded at this time, in seconds of the recorder's clock. */
   reached(monotonicSec: number): void {
     this.micros = 0;
     this.reachedSec = monotonicSec;
   }
 
-  /** The program came nearer to its event. */
+  /** The program made progress towards its event. */
   progressed(): void {
     this.micros = 0;
   }

@@ -11,17 +11,17 @@ import { isFoundByRegisters } from './plan/plan.js';
 import { isElidable } from './ticks/elide.js';
 import type { TickStrategy } from './ticks/strategy.js';
 
-/** A wrong landing shows soon as a rule; pages that a checkpoint holds are memory. */
+/** A wrong landing usually causes a divergence soon; a checkpoint's pages cost memory. */
 const MAX_CHECKPOINTS = 4;
 /** Each costs the page faults of what is written after it: not worth it more often than this. */
 const EXITS_BETWEEN = 1000;
-/** The same where one is needed only if the processor's counter is lost. */
+/** The same if one is needed only for a loss of the processor's counter. */
 const EXITS_BETWEEN_COUNTED = 20_000;
 const FRAMES_AHEAD = 32;
 
 /**
- * The last checkpoints before intervals that end by register match; and one of where the processor counted, which is
- * a way back only if the counter is lost: what diverges while ticks are counted diverges again.
+ * The last checkpoints before intervals that end by register match; and one where the processor
+ * counted, for a loss of the counter only: a divergence while ticks are counted would recur.
  */
 export class Timeline {
   fallbacks = 0;
@@ -40,14 +40,14 @@ export class Timeline {
     readonly beginning: Checkpoint,
   ) {}
 
-  /** There is nothing to go back to. */
+  /** There is no checkpoint to go back to. */
   get isEmpty(): boolean {
     return this.checkpoints.length === 0 && !this.trustsFile;
   }
 
   /**
-   * Before an interval: takes a checkpoint if its end will be found by registers, or the processor counts, and the last
-   * one is so many exits ago that it is worth it.
+   * Before an interval: takes a checkpoint if its end will be found by registers, or the processor
+   * counts, and the last one is enough exits ago.
    */
   consider({ counts, name }: TickStrategy, exits: number, place: () => CheckpointPlace): void {
     if (name === 'counter' && exits - this.countedExits >= EXITS_BETWEEN_COUNTED) {
@@ -63,7 +63,7 @@ export class Timeline {
     this.checkpoints.push(takeCheckpoint(this.core, place()));
   }
 
-  /** Puts the core back to the latest checkpoint, which is used up; null if there is none. */
+  /** Restores and drops the latest checkpoint; null if there is none. */
   goBack(): Checkpoint | null {
     const checkpoint = this.checkpoints.pop();
     if (!checkpoint) return this.toBeginning();
@@ -106,19 +106,19 @@ export class Timeline {
     return counted !== null;
   }
 
-  /** What is wrong may have been so before a checkpoint that another session wrote: once more without it. */
+  /** The error may precede a checkpoint that another session wrote: tries again without it. */
   private toBeginning(): Checkpoint | null {
     if (!this.trustsFile) return null;
     this.trustsFile = false;
-    this.core.log.warn({}, 'a checkpoint from a file is not believed: from the beginning');
+    this.core.log.warn({}, 'a checkpoint from a file may be wrong: replaying from the beginning');
     restoreCheckpoint(this.core, this.beginning);
     this.dropCounted();
     return this.beginning;
   }
 
   /**
-   * The replay went to another place: what lies behind it there is no way back.
-   * @param toFile to a checkpoint that another session wrote
+   * The replay jumped: checkpoints after the new position cannot be used. @param toFile to a checkpoint that another
+   * session wrote
    */
   travelled(frameTime: number, toFile: boolean): void {
     this.trustsFile ||= toFile;
@@ -133,7 +133,7 @@ export class Timeline {
     this.lastExits = -Infinity;
   }
 
-  /** Gives pages back; false if there are none to give. */
+  /** Frees pages; false if there are none. */
   dropOldest(): boolean {
     const oldest = this.checkpoints.shift();
     if (!oldest) return this.dropCounted();
@@ -143,9 +143,9 @@ export class Timeline {
 }
 
 /**
- * Whether tracee code runs next, from known ticks, to an event that only registers identify: at once, or
- * after the buffered system calls that precede it.
- * @param current the frame that is under way; null: the next one is to begin
+ * Whether tracee code runs next, from known ticks, to an event that only registers identify:
+ * immediately, or after the buffered system calls that precede it. @param current the frame that is
+ * under way; null: the next one is to begin
  */
 export function endsByRegisters({ trace, tasks }: ReplayCore, current: TraceFrame | null = null): boolean {
   const frameAt = (k: number): TraceFrame | null =>
@@ -164,7 +164,7 @@ export function endsByRegisters({ trace, tasks }: ReplayCore, current: TraceFram
     if (!frame || frame.tid !== task.tid) return false;
     if (frame.kind === EventKind.syscallbufFlush) continue;
     if (frame.kind === EventKind.signal) return isFoundByRegisters(frame);
-    // The frame that follows decides; beyond what can be seen, a checkpoint too many does no harm.
+    // The next frame decides; past the lookahead, an unnecessary checkpoint is harmless.
     return frame.kind === EventKind.sched && (k === FRAMES_AHEAD || !isElidable(frame, task, frameAt(k + 1)));
   }
   return false;

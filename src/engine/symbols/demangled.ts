@@ -1,4 +1,4 @@
-/** Names as authors of C++ and Rust write them, found among the symbols of a file. Pure. */
+/** C++ and Rust names as written in source, found among the symbols of a file. Pure. */
 import type { SymbolTable } from './symbol-table.js';
 
 /** Demangles names, in order; what cannot be demangled stays as it is. */
@@ -9,7 +9,7 @@ export interface DemangledName {
   readonly raw: string;
   /** `shop::price(shop::Item const*, int)`. */
   readonly title: string;
-  /** Types of a function's parameters, or null where the name does not tell them. */
+  /** Types of a function's parameters, or null if the name does not contain them. */
   readonly parameters: readonly string[] | null;
 }
 
@@ -19,7 +19,7 @@ interface Entry extends DemangledName {
 }
 
 const MANGLED = /^(?:_Z|_R)[\w.$]+$/;
-/** What compilers split off (`.cold`), tables of types, thunks and guards: nobody calls them. */
+/** Split-off parts (`.cold`), type tables, thunks and guards, which are never called by name. */
 const INTERNAL =
   / \[clone |^(?:vtable|VTT|typeinfo(?: name)?|guard variable|construction vtable|(?:non-)?virtual thunk|covariant return thunk) /;
 
@@ -31,7 +31,7 @@ export class DemangledNames {
     private readonly demangle: Demangle,
   ) {}
 
-  /** Functions and variables that somebody means by a name, or by the end of a qualified one. */
+  /** Functions and variables that match a name, or the end of a qualified one. */
   find(text: string): DemangledName[] {
     const wanted = canonical(text);
     const found = new Map<string, Entry>();
@@ -39,7 +39,7 @@ export class DemangledNames {
       if (entry.raw === text || entry.forms.some((form) => form === wanted || form.endsWith(`::${wanted}`)))
         if (!found.has(entry.title)) found.set(entry.title, entry);
     const list = [...found.values()];
-    // Who gives the whole name does not mean one in another namespace.
+    // A complete name does not match one in another namespace.
     const whole = list.filter(({ forms }) => forms.includes(wanted));
     return whole.length > 0 ? whole : list;
   }
@@ -72,7 +72,7 @@ function entryOf(raw: string, demangled: string): Entry {
   return { raw, title, parameters, forms: [...new Set(forms.map(canonical))] };
 }
 
-/** The last bracket of the outermost level holds the parameters; behind it may come `const` and `&`. */
+/** The last bracket of the outermost level has the parameters; `const` and `&` may follow. */
 export function splitParameters(text: string): { name: string; parameters: string[] | null; rest: string } {
   const none = { name: text, parameters: null, rest: '' };
   const end = text.lastIndexOf(')');
@@ -117,7 +117,7 @@ function withoutReturnType(name: string): string {
   return name;
 }
 
-/** Without spaces that mean nothing, and with `const` behind what it is of. */
+/** Without insignificant spaces, and with `const` after its type. */
 const canonical = (text: string): string =>
   text
     .trim()

@@ -1,13 +1,13 @@
 /**
  * ELF64 little-endian files: segments, sections, build id, symbol tables (System V gABI, chapters 4 and 5).
  *
- * Files come from traces and are not to be trusted. Every table is bounds-checked and bounded in size; whatever does
- * not hold together is treated as absent.
+ * Files come from traces and are not to be trusted. Every table is bounds-checked and bounded in
+ * size; inconsistent parts are treated as absent.
  */
 
 import { readName, SymbolTable } from './symbol-table.js';
 
-/** Where bytes come from: a trace's backing file, a file of this machine, memory. */
+/** A source of bytes: a trace's backing file, a file of this machine, memory. */
 export interface FileReader {
   readonly size: number;
   /** Reads up to `into.length` bytes at `offset`; returns how many, 0 past the end. */
@@ -98,7 +98,7 @@ export class ElfFile {
     return table && new ElfFile(reader, header, parseSegments(table, count));
   }
 
-  /** e_type: 2 for a program at fixed addresses, 3 for one, or a library, that may lie anywhere. */
+  /** e_type: 2 for a program at fixed addresses, 3 for a position-independent program, or a library. */
   get type(): number {
     return this.header.getUint16(16, true);
   }
@@ -173,7 +173,7 @@ export class ElfFile {
     return null;
   }
 
-  /** The section that holds an address as linked, or null: tells .plt from .text. */
+  /** The section that contains an address as linked, or null: distinguishes .plt from .text. */
   sectionAt(address: number): ElfSection | null {
     const covers = (section: ElfSection): boolean =>
       section.address > 0 && address >= section.address && address < section.address + section.size;

@@ -2,7 +2,7 @@
 
 /** A place in the code that a line of source begins at. Addresses are as linked. */
 export interface LineRow {
-  /** As the compiler was given it where readelf tells, else the file's name alone. */
+  /** As passed to the compiler if readelf shows it, else the file's name alone. */
   readonly file: string;
   readonly line: number;
   readonly address: number;
@@ -25,7 +25,7 @@ const HEADING = /^(?:CU: )?(\S.*?):(?:\[\+\+\])?$/;
 
 const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
-/** Whether a file of the table is the one that somebody means by a name or the end of a path. */
+/** Whether a file of the table matches a name or the end of a path. */
 function isMeant(file: string, wanted: string): boolean {
   return file === wanted || file.endsWith(`/${wanted}`) || (!file.includes('/') && baseName(wanted) === file);
 }
@@ -50,7 +50,7 @@ export class LineTable {
         rows.push({ file, line: Number(number), address, end: false, isStatement: statement === 'x' });
       }
     }
-    // Sequences come in any order; within one, rows of the same address stay in theirs. An end comes first.
+    // Sequences come in any order; within one, rows of the same address keep their order. An end comes first.
     const order = rows.map((row, index) => ({ row, index }));
     order.sort(
       (a, b) => a.row.address - b.row.address || Number(b.row.end) - Number(a.row.end) || a.index - b.index,

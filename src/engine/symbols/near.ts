@@ -1,4 +1,4 @@
-/** Names that somebody may have meant. Pure. */
+/** Suggestions of similar names. Pure. */
 import { RevenantError } from '../base/errors.js';
 
 const MOST = 5;
@@ -43,7 +43,7 @@ function editDistance(left: string, right: string, limit: number): number {
   return above[right.length];
 }
 
-/** A sentence for a hint: `There are insert, insert_node.`; or '' where nothing is near. */
+/** A sentence for a hint: `There are insert, insert_node.`; or '' if no name is similar. */
 export const nearText = (names: readonly string[]): string =>
   names.length === 0 ? '' : `There ${names.length === 1 ? 'is' : 'are'} ${names.join(', ')}.`;
 

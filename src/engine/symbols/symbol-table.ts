@@ -15,9 +15,9 @@ const Binding = { local: 0, global: 1, weak: 2 } as const;
 const Type = { none: 0, object: 1, function: 2, ifunc: 10 } as const;
 const ABSOLUTE = 0xfff1;
 
-/** How far behind a label without size an address still counts as belonging to it. */
+/** How far after a label without size an address still counts as belonging to it. */
 const LABEL_REACH = 4096;
-/** How many symbols before an address are looked at for one that covers it (nested and aliased symbols). */
+/** How many symbols before an address are checked for one that covers it (nested and aliased symbols). */
 const LOOK_BACK = 64;
 
 const MAX_NAME_BYTES = 256;
@@ -35,7 +35,7 @@ interface Chunk {
   readonly names: Uint8Array;
 }
 
-/** Symbols of one file; entries stay in the file's form until they are asked for. */
+/** Symbols of one file; entries stay in the file's format until they are used. */
 export class SymbolTable {
   private readonly chunks: Chunk[] = [];
   /** Sorted addresses, and the entries that they belong to (ordinal over all chunks); made on first lookup. */
@@ -150,7 +150,7 @@ function symbolOf({ entries, names }: Chunk, at: number): ElfSymbol {
   };
 }
 
-/** Which of several names for one address people know: functions, global, without leading underscores. */
+/** Which of several names for one address is preferred: functions, global, without leading underscores. */
 function rankOf({ entries }: Chunk, at: number, { name, size }: ElfSymbol): number {
   const info = entries.getUint8(at + 4);
   const [binding, type] = [info >>> 4, info & 15];

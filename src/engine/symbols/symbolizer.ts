@@ -22,14 +22,14 @@ export interface SymbolHit {
   /** Address of the symbol in memory. */
   readonly address: Gva;
   readonly size: number;
-  /** See ElfSymbol. Only told of symbols that were looked for by name. */
+  /** See ElfSymbol. Only present for symbols that were looked up by name. */
   readonly isResolver?: true;
 }
 
 /**
  * What to add to addresses as linked to get those in memory (0 for position-dependent programs), or null if no
- * loadable segment of the file covers the mapping. Two segments may share a page of the file: the one that begins
- * there is taken, because the loader maps each segment from its own first page.
+ * loadable segment of the file covers the mapping. Two segments may share a page of the file: the
+ * one that begins there is used, because the loader maps each segment from its own first page.
  */
 export function loadBias(elf: ElfFile, { start, fileOffset }: FileMapping): number | null {
   let found: number | null = null;
@@ -54,7 +54,7 @@ export class Symbolizer {
     private readonly demangle: Demangle = (names) => names,
   ) {}
 
-  /** Symbols that somebody means by a name as the program's author writes it. */
+  /** Symbols that match a name as written in source. */
   namesOf({ name }: FileMapping, text: string): readonly DemangledName[] {
     const found = this.guarded(() => {
       const elf = this.fileOf(name);
@@ -104,7 +104,7 @@ export class Symbolizer {
     return this.guarded(() => this.fileOf(name)?.buildId ?? null);
   }
 
-  /** Whether a file says what types its functions and variables have. */
+  /** Whether a file has type information. */
   hasDebugInfo({ name }: FileMapping): boolean {
     const found = this.guarded(() => {
       const sections = this.fileOf(name)?.sections ?? [];
@@ -134,7 +134,7 @@ export class Symbolizer {
     return file;
   }
 
-  /** Symbols are a courtesy of reports: a file that cannot be read has none, and must not hide the report. */
+  /** Symbols are optional in reports: an unreadable file has none, and must not prevent the report. */
   private guarded<T>(lookup: () => T | null): T | null {
     try {
       return lookup();

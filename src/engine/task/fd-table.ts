@@ -3,17 +3,17 @@ import { RecordedFiles, type RecordedWorld } from './recorded-files.js';
 export interface StreamMonitor {
   readonly kind: 'stream';
   readonly stream: 1 | 2;
-  /** The recorder does not know of it: calls on it may be buffered, without frames. */
+  /** Not known to the recorder: calls on it may be buffered, without frames. */
   readonly unframed?: boolean;
-  /** Of unframed ones only: the recorder says itself which of the others an exec closes. */
+  /** Only for unframed ones: for the others the trace contains which an exec closes. */
   readonly closesOnExec?: boolean;
 }
 
-/** What replay must know about a descriptor; descriptors themselves are not real at replay. */
+/** What replay needs to know about a descriptor; there are no real descriptors at replay. */
 export type Monitor =
-  /** It leads to the recorded terminal or pipe: what is written is shown on this stream of ours. */
+  /** It refers to the recorded terminal or pipe: writes are shown on this stream. */
   | StreamMonitor
-  /** /proc/TID/mem: what is written goes to the memory of that task. */
+  /** /proc/TID/mem: writes go to the memory of that task. */
   | { readonly kind: 'memory'; readonly tid: number }
   /** The folder /proc/TID/fd, in which files are opened that are descriptors of that task. */
   | { readonly kind: 'descriptors'; readonly tid: number }
@@ -29,7 +29,7 @@ const STREAMS: readonly Monitor[] = [
 export class FdTable {
   private readonly monitors: Map<number, Monitor>;
   users = 0;
-  /** Whether calls that leave no frame may write output or pass on descriptors that lead there. */
+  /** Whether calls without a frame may write output or pass on descriptors of it. */
   unframed = false;
   /** What a diversion opens again. */
   readonly files: RecordedFiles;
@@ -59,7 +59,7 @@ export class FdTable {
     this.files.close(fd);
   }
 
-  /** exec: what the recorder does not know of. */
+  /** exec: descriptors that the recorder does not know. */
   closeUnframedForExec(): void {
     for (const [fd, monitor] of this.monitors)
       if (monitor.kind === 'stream' && monitor.closesOnExec) this.close(fd);

@@ -58,7 +58,9 @@ export function readEnvironment(space: AddressSpace, start: Gva): Map<string, st
   return values;
 }
 
-/** The working directory of a thread group: the last chdir's, else PWD of its environment; null where neither tells. */
+/**
+ * The working directory of a thread group: the last chdir's, else PWD of its environment; null if neither is known.
+ */
 export function workingDirectory(group: ThreadGroup): string | null {
   if (group.directory !== null) return group.directory;
   const [task] = group.tasks;

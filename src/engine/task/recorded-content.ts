@@ -1,8 +1,8 @@
-/** What is known of a file's bytes and its identity from the calls that a recording made. */
+/** A file's bytes and identity as known from recorded calls. */
 
 const PAGE = 4096;
 
-/** What a call of stat's kind told; numbers are exact. */
+/** The result of a stat-like call; numbers are exact. */
 export interface RecordedStat {
   readonly device: number;
   readonly inode: number;
@@ -19,23 +19,23 @@ export interface ContentFacts {
   readonly stat: RecordedStat | null;
   /** Bytes; null: not known. */
   readonly size: number | null;
-  /** It was empty once, since when every change is known. */
+  /** It was empty at some time, and every change since is known. */
   readonly isWhole: boolean;
   /** The recording changed it. */
   readonly isWritten: boolean;
-  /** Ranges of known bytes, ascending and apart, first and behind the last. */
+  /** Ranges of known bytes, ascending and disjoint: start and end. */
   readonly known: readonly (readonly [number, number])[];
-  /** By number; what of them is not known is zeros. */
+  /** By number; unknown bytes are zero. */
   readonly pages: readonly (readonly [number, Uint8Array])[];
 }
 
-/** A file of the recording, whatever its names. */
+/** A file of the recording, under all its names. */
 export class RecordedContent {
   stat: RecordedStat | null = null;
   size: number | null = null;
   isWhole = false;
   isWritten = false;
-  /** Several states have it: who changes it makes a copy first. */
+  /** Shared by several states: copied before it is changed. */
   isFrozen = false;
   private known: (readonly [number, number])[] = [];
   private pages = new Map<number, Uint8Array>();
@@ -54,7 +54,7 @@ export class RecordedContent {
     return { stat, size, isWhole, isWritten, known, pages: [...this.pages] };
   }
 
-  /** Something is known of its bytes that a file of the same name may not have. */
+  /** Some bytes are known, which may differ from a file of the same name here. */
   get hasBytes(): boolean {
     return this.isWhole || this.isWritten || this.known.length > 0;
   }
@@ -63,7 +63,7 @@ export class RecordedContent {
     return RecordedContent.of(this.facts);
   }
 
-  /** All of it is known: its bytes, and that there are no more. */
+  /** The content is completely known. */
   get isKnown(): boolean {
     if (this.isWhole) return true;
     if (this.size === null) return false;
@@ -103,12 +103,12 @@ export class RecordedContent {
     const last = Math.floor(size / PAGE);
     const page = this.pages.get(last);
     if (page) this.pages.set(last, page.slice().fill(0, size % PAGE));
-    // What a longer file gains are zeros, which pages have where nothing was stored.
+    // A file is extended with zeros, the default content of pages.
     if (this.size !== null && size > this.size) this.mark(this.size, size);
     this.size = size;
   }
 
-  /** How many bytes from `offset` on, at most `most`, are known, or not known. */
+  /** Length of the known, or unknown, range from `offset`, at most `most`. */
   run(offset: number, most: number): { isKnown: boolean; length: number } {
     if (this.isWhole) return { isKnown: true, length: most };
     for (const [from, to] of this.known) {

@@ -14,7 +14,7 @@ export type FileKind =
   | 'pidfd'
   | 'other';
 
-/** What an epoll(7) set was asked to look at. */
+/** The descriptors of an epoll(7) set. */
 export interface RecordedInterest {
   readonly fd: number;
   /** The description that had the number then. */
@@ -54,7 +54,7 @@ export interface RecordedState {
 /** An entry of a folder: its name, and its type as getdents64(2) has it (DT_*). */
 export type ListedName = readonly [name: string, type: number];
 
-/** What a recording tells of an open file description. */
+/** What is known from a recording about an open file description. */
 export interface RecordedFile {
   /** Descriptors with the same one share offset and flags. */
   readonly id: number;
@@ -69,13 +69,13 @@ export interface RecordedFile {
 }
 
 const NO_STATE: RecordedState = {};
-/** Bytes of files' contents that are kept; what comes beyond is not known. */
+/** Bytes of files' contents that are kept; the rest is unknown. */
 const MOST_CONTENT = 64 << 20;
 const MOST_IN_CHANNEL = 1 << 16;
 /** As in Linux: of one path. */
 const MOST_LINKS = 40;
 
-/** A world as plain data. */
+/** The state as plain data. */
 export interface WorldFacts {
   readonly files: readonly RecordedFile[];
   readonly contents: readonly (readonly [number, ContentFacts])[];
@@ -111,7 +111,7 @@ export class RecordedWorld {
   constructor(
     private readonly descriptions = new Map<number, { file: RecordedFile; references: number }>(),
     readonly contents = new Map<number, RecordedContent>(),
-    /** By absolute path: a number of `contents`, or 0 where the recording found or made that there is no file. */
+    /** By absolute path: a number of `contents`, or 0 if the recording found or made the file absent. */
     readonly names = new Map<string, number>(),
     /** Bytes between ends of pipes and socket pairs. */
     readonly channels = new Map<string, Uint8Array>(),
@@ -232,7 +232,7 @@ export class RecordedWorld {
     this.contentBytes += content.bytes - before;
   }
 
-  /** What is written now is not kept: then what was known is not true any more. */
+  /** This write is not kept, so earlier known bytes are invalid. */
   private forget(content: RecordedContent): void {
     this.contentBytes -= content.bytes;
     content.clear();
@@ -241,7 +241,7 @@ export class RecordedWorld {
     content.isWritten = true;
   }
 
-  /** The content that a path leads to; a new one where nothing is known of it. */
+  /** The content at a path; a new one if nothing is known about it. */
   named(path: string): number {
     let id = this.names.get(path) ?? 0;
     if (id === 0) this.names.set(path, (id = this.newContent()));
@@ -256,7 +256,7 @@ export class RecordedWorld {
     this.channels.set(channel, after);
   }
 
-  /** A description is sent; it lives on while nobody has received it. */
+  /** A description is sent; it stays alive until it is received. */
   pass(way: string, id: number): void {
     this.retain(id);
     this.underWay.set(way, [...(this.underWay.get(way) ?? []), id]);
@@ -269,7 +269,7 @@ export class RecordedWorld {
     return first ?? 0;
   }
 
-  /** A normal path without the links that are known; `follows`: its last part, too. */
+  /** A normalized path with known links resolved; `follows`: including its last component. */
   resolve(path: string, follows: boolean): string {
     if (this.links.size === 0) return path;
     let rest = path.split('/').filter((part) => part !== '');
@@ -293,7 +293,7 @@ export class RecordedWorld {
     return at === '' ? '/' : at;
   }
 
-  /** The name is gone, whatever it led to. */
+  /** The name is removed. */
   remove(path: string): void {
     this.links.delete(path);
     this.listings.delete(path);
@@ -377,7 +377,7 @@ export class RecordedFiles {
     else this.set(to, id);
   }
 
-  /** `to` becomes what `from` is in another table of the same world. */
+  /** `to` becomes a duplicate of `from` in another table of the same state. */
   take(source: RecordedFiles, from: number, to: number): void {
     const id = source.fds.get(from);
     if (id === undefined || source.world !== this.world) this.close(to);
@@ -400,14 +400,14 @@ export class RecordedFiles {
     return new RecordedFiles(this.world, new Map(this.fds));
   }
 
-  /** The same in a copy of the world, which counts it already. */
+  /** The same in a copy of the state, which already counts it. */
   copyInto(world: RecordedWorld): RecordedFiles {
     const copy = new RecordedFiles(world);
     for (const [fd, id] of this.fds) copy.fds.set(fd, id);
     return copy;
   }
 
-  /** The last task that used it is gone. */
+  /** Its last task has exited. */
   leave(): void {
     for (const fd of [...this.fds.keys()]) this.close(fd);
   }

@@ -3,10 +3,10 @@
 /** A signal that waits, for a process or one of its threads. */
 export interface RecordedPending {
   readonly pid: number;
-  /** 0: whichever thread of the process takes it. */
+  /** 0: any thread of the process. */
   readonly tid: number;
   readonly number: number;
-  /** The kernel's siginfo_t, or as much of it as is known. */
+  /** The kernel's siginfo_t, as far as it is known. */
   readonly info: Uint8Array;
 }
 
@@ -62,7 +62,7 @@ export class RecordedSignals {
     if (index >= 0) this.pending = this.pending.filter((_one, at) => at !== index);
   }
 
-  /** A thread is gone; `pid`: with it its process, else 0. */
+  /** A thread has exited; `pid`: and its process, else 0. */
   ended(tid: number, pid: number): void {
     if (this.pending.length > 0)
       this.pending = this.pending.filter((one) => one.tid !== tid && one.pid !== pid);

@@ -38,7 +38,7 @@ export class ThreadGroup {
   readonly tasks = new Set<Task>();
   program: Program | null = null;
   actions = new SignalActions();
-  /** The working directory, once a chdir told; null: that of the parent or of the recorder. */
+  /** The working directory, known after a chdir; null: that of the parent or of the recorder. */
   directory: string | null = null;
 
   /** Wait status of the group, from the exit record of its first task, when known. */
@@ -72,11 +72,11 @@ export class Task {
   readonly registers: RegisterWords = newRegisters();
   /** A standard XSAVE image in the hardware's layout while the task is not on the vCPU; null: initial state. */
   xstate: Uint8Array | null = null;
-  /** The three descriptors of set_thread_area, two words each. Never changed in place: forks share them. */
+  /** The three descriptors of set_thread_area, two words each. Immutable: forks share them. */
   threadDescriptors: Uint32Array = NO_DESCRIPTORS;
   name = '';
 
-  /** The page behind 0x70001000 while this task runs; one count is ours. 0 before the first exec. */
+  /** The page at 0x70001000 while this task runs, with one reference. 0 before the first exec. */
   threadLocals = 0 as Gpa;
   /** Scratch area of the recorder in this address space; 0 = none. */
   scratchStart = 0 as Gva;
@@ -88,19 +88,19 @@ export class Task {
   /** Captured file data of large reads and the shared file offset in it, once read from. */
   clonedData: { readonly source: ByteSource; offset: number } | null = null;
 
-  /** The task stands in a system call whose `enteringPtrace` frame was replayed. */
+  /** The task is in a system call whose `enteringPtrace` frame was replayed. */
   entered = false;
   /** The next sched, signal or syscall frame is retired without execution (rr-traces.md 7.6, step 5). */
   skipNextExecution = false;
   /** The task only exits from here on; its registers are not verified any more (rr-traces.md 8.5). */
   dying = false;
-  /** The system call that the task stands in, or that it will make again, or -1. */
+  /** The system call that the task is in, or will restart, or -1. */
   syscall = -1;
   /** The recorder's clock when the task entered the call, or when the call last wrote back what was left of its timeout. */
   syscallSince = 0;
-  /** By a signal or its debugger, as far as the recording tells. */
+  /** By a signal or its debugger, as known from the recording. */
   stopped = false;
-  /** Blocked signals, as far as the recording tells. */
+  /** Blocked signals, as known from the recording. */
   signalMask = 0n;
   altStack: AltStack = NO_ALT_STACK;
   /** CLONE_CHILD_CLEARTID and set_tid_address; 0: none. */
@@ -109,7 +109,7 @@ export class Task {
   robustList = 0 as Gva;
   /** Ticks as of the last frame of this task, as recorded. */
   recTicks = 0;
-  /** Ticks where the task stands, or -1 where nobody counted since they were last known. */
+  /** Ticks at the task's position, or -1 if not counted since they were last known. */
   ticks = 0;
 
   /**

@@ -47,7 +47,7 @@ export class BackingFiles {
   /** In order of use, the last one last. */
   readonly #open = new Set<StoredFile>();
 
-  /** @param onForeign told how a file of this machine differs from the recorded one */
+  /** @param onForeign called with how a file of this machine differs from the recorded one */
   constructor(
     readonly directory: string,
     readonly elsewhere: Elsewhere = { anywhere: false, folders: [] },
@@ -71,7 +71,9 @@ export class BackingFiles {
     return file;
   }
 
-  /** Errors: E_TRACE_PATH if the name leads to a file that may not be opened, E_TRACE_MISSING if there is no such file. */
+  /**
+   * Errors: E_TRACE_PATH if the name refers to a file that may not be opened, E_TRACE_MISSING if there is no such file.
+   */
   open(name: string): BackingFile {
     return (
       this.#files.get(name) ?? this.#add(name, resolveBacking(this.directory, name, this.elsewhere).path)

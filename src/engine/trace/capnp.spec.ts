@@ -82,16 +82,16 @@ describe('structs', () => {
   it.each<[string, [number, number][][], RegExp]>([
     ['no word at all', [[]], /no root/],
     ['a null root', [[[0, 0]]], /no root/],
-    ['a target behind the segment', [[STRUCT(0, 2, 0), [1, 1]]], /leads out of its segment/],
-    ['a target before the segment', [[STRUCT(-5, 1, 0), [1, 1]]], /leads out of its segment/],
-    ['a list in place of a struct', [[LIST(0, 2, 8), [1, 1]]], /should lead to a struct/],
+    ['a target behind the segment', [[STRUCT(0, 2, 0), [1, 1]]], /points outside of its segment/],
+    ['a target before the segment', [[STRUCT(-5, 1, 0), [1, 1]]], /points outside of its segment/],
+    ['a list in place of a struct', [[LIST(0, 2, 8), [1, 1]]], /does not refer to a struct/],
     ['a far pointer to a segment that is not there', [[FAR(7, 0)]], /segment 7 of 1/],
-    ['a far pointer behind its segment', [[FAR(0, 1)]], /far pointer leads out/],
+    ['a far pointer behind its segment', [[FAR(0, 1)]], /far pointer points outside/],
     ['a far pointer to itself', [[FAR(0, 0)]], /another far pointer/],
     [
       'a double far pointer to nothing far',
       [[FAR(1, 0, true)], [STRUCT(0, 1, 0), [1, 1]]],
-      /does not lead to a far/,
+      /does not refer to a far/,
     ],
     [
       'a double far pointer with a far tag',
@@ -126,10 +126,10 @@ describe('lists', () => {
   });
 
   it.each<[string, [number, number][], number, RegExp]>([
-    ['bytes beyond the segment', [LIST(0, 2, 9), [0, 0]], Elements.bytes, /leads out/],
-    ['2^29 pointers', [LIST(0, 6, 0x1fff_ffff), [0, 0]], Elements.pointers, /leads out/],
+    ['bytes beyond the segment', [LIST(0, 2, 9), [0, 0]], Elements.bytes, /points outside/],
+    ['2^29 pointers', [LIST(0, 6, 0x1fff_ffff), [0, 0]], Elements.pointers, /points outside/],
     ['elements of another size', [LIST(0, 3, 2), [0, 0]], Elements.bytes, /size code 3, not 2/],
-    ['a struct in place of a list', [STRUCT(0, 1, 0), [0, 0]], Elements.bytes, /should lead to a list/],
+    ['a struct in place of a list', [STRUCT(0, 1, 0), [0, 0]], Elements.bytes, /does not refer to a list/],
     [
       'more elements than room',
       [LIST(0, 7, 2), [3 << 2, 1], [0, 0], [0, 0]],

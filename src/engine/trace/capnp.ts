@@ -1,14 +1,14 @@
 /**
  * A reader of Cap'n Proto messages over typed arrays (https://capnproto.org/encoding.html).
  *
- * Why not a library: capnp-es 0.0.16, the kept-up one for TypeScript, makes objects for each message,
- * struct, list and 64-bit integer. Decoding the 80,114 frames of a trace of small system calls on one
- * core, it reads 60,000 frames a second from packed messages and 67,000 from unpacked ones, with
- * decompression and finding the messages left out. This reader with the frame decoder over it, on the
- * same machine, reads 730,000 a second in the first pass of a process and 1,400,000 once compiled,
- * decompression included. 300,000 are wanted.
+ * Why not a library: capnp-es 0.0.16, the maintained one for TypeScript, allocates objects for each message,
+ * struct, list and 64-bit integer. Decoding the 80,114 frames of a trace of small system calls on one core,
+ * it reads 60,000 frames a second from packed messages and 67,000 from unpacked ones, without
+ * decompression and finding the messages. This reader with the frame decoder over it, on the same
+ * machine, reads 730,000 a second in the first pass of a process and 1,400,000 once compiled,
+ * decompression included. The target is 300,000.
  *
- * References are objects that the caller makes once and the methods here refill. Each object of a
+ * References are objects that the caller allocates once and the methods here refill. Each object of a
  * message may be visited once: the words of all objects visited are charged against the words the
  * message has, so that pointers that share a target (no writer makes them) cannot multiply work.
  */
@@ -75,7 +75,7 @@ export class Message {
   #target = 0;
   #segment = 0;
 
-  /** @param fail Throws the error for a malformed message; knows file and place. */
+  /** @param fail Throws the error for a malformed message, with file and position. */
   constructor(readonly fail: (reason: string) => never) {}
 
   root(into: StructRef): void {
@@ -84,7 +84,7 @@ export class Message {
     if (!this.#readStruct(into)) this.fail('the message has no root');
   }
 
-  /** Struct at pointer `index`; false (and no fields) when the pointer is null or beyond the struct. */
+  /** Struct at pointer `index`; false (and no fields) when the pointer is null or past the struct. */
   struct(parent: StructRef, index: number, into: StructRef): boolean {
     if (index < parent.pointerCount) {
       this.#follow(parent.segment, parent.pointers + 2 * index);
@@ -95,7 +95,7 @@ export class Message {
     return false;
   }
 
-  /** List at pointer `index`; count 0 when the pointer is null or beyond the struct. */
+  /** List at pointer `index`; count 0 when the pointer is null or past the struct. */
   list(parent: StructRef, index: number, elements: number, into: ListRef): void {
     into.count = 0;
     if (index >= parent.pointerCount) return;
@@ -191,12 +191,12 @@ export class Message {
       this.#segment = segment;
       this.#low = low;
       this.#high = this.words[pad + 1];
-      if ((low & 3) === POINTER_FAR) this.fail('a far pointer leads to another far pointer');
+      if ((low & 3) === POINTER_FAR) this.fail('a far pointer refers to another far pointer');
       this.#target = pad + 2 + 2 * ((low | 0) >> 2);
       return;
     }
     // Two words: a far pointer to the object itself, then a tag with its kind and size.
-    if ((low & 7) !== POINTER_FAR) this.fail('a double-far pointer does not lead to a far pointer');
+    if ((low & 7) !== POINTER_FAR) this.fail('a double-far pointer does not refer to a far pointer');
     this.#segment = this.words[pad + 1];
     this.#target = this.#padAt(this.#segment, low >>> 3, 0);
     this.#low = this.words[pad + 2];
@@ -209,7 +209,7 @@ export class Message {
     if (segment >= this.segmentCount)
       this.fail(`a far pointer names segment ${segment} of ${this.segmentCount}`);
     const at = this.segmentStart[segment] + 2 * offset;
-    if (at + length > this.segmentEnd[segment]) this.fail('a far pointer leads out of its segment');
+    if (at + length > this.segmentEnd[segment]) this.fail('a far pointer points outside of its segment');
     return at;
   }
 
@@ -217,7 +217,7 @@ export class Message {
   #claim(length: number, charge: number): void {
     const at = this.#target;
     if (at < this.segmentStart[this.#segment] || at + length > this.segmentEnd[this.#segment]) {
-      this.fail('a pointer leads out of its segment');
+      this.fail('a pointer points outside of its segment');
     }
     this.budget -= charge;
     if (this.budget < 0) this.fail('pointers overlap');
@@ -225,7 +225,7 @@ export class Message {
 
   #readStruct(into: StructRef): boolean {
     if (this.#low === 0 && this.#high === 0) return false;
-    if ((this.#low & 3) !== POINTER_STRUCT) this.fail('a pointer should lead to a struct and does not');
+    if ((this.#low & 3) !== POINTER_STRUCT) this.fail('a pointer does not refer to a struct');
     const dataWords = this.#high & 0xffff;
     const pointerCount = this.#high >>> 16;
     this.#claim(2 * (dataWords + pointerCount), dataWords + pointerCount);
@@ -239,7 +239,7 @@ export class Message {
 
   #readList(elements: number, into: ListRef): void {
     if (this.#low === 0 && this.#high === 0) return;
-    if ((this.#low & 3) !== POINTER_LIST) this.fail('a pointer should lead to a list and does not');
+    if ((this.#low & 3) !== POINTER_LIST) this.fail('a pointer does not refer to a list');
     const code = this.#high & 7;
     if (code !== elements) this.fail(`a list has elements of size code ${code}, not ${elements}`);
     const size = this.#high >>> 3;

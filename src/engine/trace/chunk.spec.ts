@@ -72,12 +72,12 @@ describe('a stream file', () => {
     [
       'that declares too little',
       (file) => (file.writeUInt32LE(999, 4), file),
-      /more than the 999 bytes it declares/,
+      /more than the 999 bytes that it declares/,
     ],
     [
       'that declares too much',
       (file) => (file.writeUInt32LE(1001, 4), file),
-      /declares 1001 bytes and holds 1000/,
+      /declares 1001 bytes and has 1000/,
     ],
     ['with rubbish in a block', (file) => (file.fill(0xff, 8, 40), file), /cannot decompress/],
   ])('%s is refused, naming file and offset', (_name, change, problem) => {

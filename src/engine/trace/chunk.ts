@@ -14,11 +14,11 @@ import type { FileSource } from './source.js';
 const HEADER_BYTES = 8;
 /** Largest block that rr writes, for any stream. */
 export const MAX_BLOCK_BYTES = 1 << 20;
-/** Brotli adds a few bytes to what it cannot compress; nothing a writer makes comes near this. */
+/** Brotli adds a few bytes to incompressible data; no real block comes near this. */
 const MAX_COMPRESSED_BYTES = MAX_BLOCK_BYTES + (1 << 16);
 const FIRST_INDEX_ENTRIES = 64;
 
-/** One stream file, with an index of its blocks (16 bytes each) that grows as far as it was asked for. */
+/** One stream file, with an index of its blocks (16 bytes each) that is built as far as needed. */
 export class BlockFile {
   /** File offset of each block's header; one more entry: where the next header is. */
   #offsets = new Float64Array(FIRST_INDEX_ENTRIES);
@@ -89,12 +89,12 @@ export class BlockFile {
     } catch (error) {
       const reason =
         (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
-          ? `it holds more than the ${expected} bytes it declares`
+          ? `it has more than the ${expected} bytes that it declares`
           : (error as Error).message;
       throw this.#error(index, `cannot decompress it (${reason})`, error);
     }
     if (bytes.length !== expected)
-      throw this.#error(index, `it declares ${expected} bytes and holds ${bytes.length}`);
+      throw this.#error(index, `it declares ${expected} bytes and has ${bytes.length}`);
     return bytes;
   }
 

@@ -38,7 +38,7 @@ export class FrameDecoder {
   readonly #list = new ListRef();
   readonly #inner = new ListRef();
 
-  /** @param extraRegistersBytes Size that the recorded CPUID gives XSAVE images; 0 = unknown. */
+  /** @param extraRegistersBytes Size of XSAVE images by the recorded CPUID; 0 = unknown. */
   constructor(
     readonly message: Message,
     readonly extraRegistersBytes: number,
@@ -122,9 +122,7 @@ export class FrameDecoder {
     if (list.count === 0) return;
     const expected = this.extraRegistersBytes;
     if (list.count > MAX_EXTRA_REGISTERS_BYTES || (expected !== 0 && list.count !== expected)) {
-      message.fail(
-        `extra registers have ${list.count} bytes, expected ${expected} as the recorded CPUID says`,
-      );
+      message.fail(`extra registers have ${list.count} bytes, expected ${expected} by the recorded CPUID`);
     }
     frame.extraRegisters = message.bytesOf(list).slice();
   }

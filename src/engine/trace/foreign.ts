@@ -7,8 +7,8 @@ const PERMISSIONS = 0o7777;
 type RecordedFacts = Pick<MMapRecord, 'statSize' | 'statMode' | 'statUid' | 'statGid' | 'statMTime'>;
 
 /**
- * How a file of this machine differs from the one that was mapped while recording, in words; empty: not
- * at all. Of packed traces only the size is compared: `rr pack` clears the rest.
+ * How a file of this machine differs from the one that was mapped while recording, as text; empty:
+ * not at all. Of packed traces only the size is compared: `rr pack` clears the rest.
  */
 export function foreignDifferences(recorded: RecordedFacts, found: FileFacts): string[] {
   const differences: string[] = [];

@@ -68,7 +68,7 @@ const NO_EXTRA: SyscallExtra = { kind: 'none' };
 /**
  * One recorded event with its time, task, ticks and registers.
  *
- * Invariant: frames are made once by the reader and refilled; nothing outside the reader keeps a
+ * Invariant: frames are allocated once by the reader and refilled; nothing outside the reader keeps a
  * frame, its arrays or its MemWrite objects beyond the next `advance()`. Fields of other event kinds
  * than `kind` hold stale values.
  */

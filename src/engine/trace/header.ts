@@ -23,7 +23,7 @@ const TERNARY: readonly Ternary[] = ['unknown', 'true', 'false'];
 
 /**
  * Reads the header from `version`, or the version line alone from `incomplete`.
- * Errors: E_TRACE_VERSION (not 85), E_TRACE_CORRUPT, E_UNSUPPORTED (needs something not done here).
+ * Errors: E_TRACE_VERSION (not 85), E_TRACE_CORRUPT, E_UNSUPPORTED (needs something that is not supported here).
  */
 export function readHeader(source: FileSource, incomplete: boolean): TraceHeader {
   if (source.size > MAX_FILE_BYTES)
@@ -142,14 +142,14 @@ function utsName(message: Message, ref: StructRef, list: List): UtsName {
 }
 
 /**
- * Why a recording may not replay wherever that is tried, as a sentence; null where it says nothing of the kind.
- * rr looks at the processor before it records, and refuses to go on unless it is told to.
+ * Why a recording may not replay on any machine, as a sentence; null if the header has no such
+ * flag. rr checks the processor before it records, and refuses to record unless forced.
  */
 export function recordingDoubt({ cpuImproperlyConfigured }: TraceHeader): string | null {
   if (cpuImproperlyConfigured !== 'true') return null;
   return (
-    'The recorder found its processor misconfigured (such as AMD Zen with SpecLockMap not disabled) and was told to ' +
-    'record nevertheless: its tick counts may be wrong, and then no replay can follow it.'
+    'The recorder found its processor misconfigured (such as AMD Zen with SpecLockMap not disabled) and was forced to ' +
+    'record: its tick counts may be wrong, and then it cannot be replayed.'
   );
 }
 
@@ -202,7 +202,10 @@ function requireSupported(path: string, header: TraceHeader): void {
     refuse(what, 'The trace was written by a newer rr than this reader knows.');
   }
   if (protocol > 0)
-    refuse(`syscall buffer protocol ${protocol}, only 0 is known`, 'Record again with rr 5.6.0 or later.');
+    refuse(
+      `syscall buffer protocol ${protocol}, only 0 is supported`,
+      'Record again with rr 5.6.0 or later.',
+    );
   if (header.nativeArch !== Arch.x8664) {
     const name = ['i386', 'x86-64', 'aarch64'][header.nativeArch] ?? `number ${header.nativeArch}`;
     refuse(

@@ -1,4 +1,6 @@
-/** Where things begin and end in a recording. Each reads a fresh reader from its beginning. */
+/**
+ * Begin and end of programs, tasks and processes in a recording. Each function reads a fresh reader from its beginning.
+ */
 import { EventKind } from './frame.js';
 import type { TraceReader } from './reader.js';
 import type { MMapRecord } from './records.js';
@@ -15,8 +17,8 @@ export const birthOf = (reader: TraceReader, tid: number): number | null =>
   firstTaskEvent(reader, (_kind, born) => born === tid);
 
 /**
- * The first process that executes a program: by its number, or by the command's name (the argument 0 of the program, or
- * what follows its last slash). Null if none does.
+ * The first process that executes a program: by its number, or by the command's name (argument 0 of
+ * the program, or its last path component). Null if none does.
  */
 export function execOf(reader: TraceReader, process: string): { frame: number; tid: number } | null {
   for (;;) {
@@ -38,7 +40,7 @@ export function lastExit(reader: TraceReader, tid: number | null = null): number
   return last;
 }
 
-/** How a process came to its end. */
+/** How a process ended. */
 export interface JointEnd {
   /** The frame at which the first of those tasks ends that end together with the last. */
   readonly frame: number;
@@ -52,7 +54,7 @@ export interface JointEnd {
  */
 export function jointEnd(reader: TraceReader, frame: number): JointEnd {
   const processes = new Map<number, number>();
-  /** By process: where its tasks began to end, while nothing else has happened to it since. */
+  /** By process: where its tasks began to exit, with no other event of it since. */
   const begun = new Map<number, JointEnd>();
   const active = new Map<number, number>();
   for (let next = reader.advance(); next !== null; next = reader.advance()) {

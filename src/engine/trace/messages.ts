@@ -4,11 +4,11 @@ import { corrupt } from './corrupt.js';
 
 /**
  * Packed, stream-framed Cap'n Proto messages out of a sequence of byte chunks. Messages follow each
- * other without separators and straddle chunks; how long a message is is known only after its
- * segment table was unpacked.
+ * other without separators and straddle chunks; the length of a message is known only after its segment table was
+ * unpacked.
  */
 
-/** Where bytes come from: the blocks of a stream file, or a file at once. */
+/** A source of bytes: the blocks of a stream file, or a whole file. */
 export interface ByteChunks {
   /** The next chunk, never empty, or null at the end. */
   next(): Uint8Array | null;
@@ -18,7 +18,7 @@ export interface ByteChunks {
   index?: number;
 }
 
-/** Where a stream of messages stands. Plain data. */
+/** A position in a stream of messages. Plain data. */
 export interface MessagePosition {
   /** Index of the chunk, -1 before the first, and offset in it. */
   chunk: number;
@@ -29,7 +29,7 @@ export interface MessagePosition {
 /** Largest message that is read, unpacked. rr's largest are lists of writes, well below a megabyte. */
 export const MAX_MESSAGE_BYTES = 64 << 20;
 const MAX_MESSAGE_WORDS = MAX_MESSAGE_BYTES / 8;
-/** Words that one tag byte can make: itself and a run of 255. */
+/** Words that one tag byte can produce: its own and a run of 255. */
 const MAX_RUN_WORDS = 256;
 /** Packed bytes that one tag can take before a run of literal words: tag, 8 bytes, count. */
 const MAX_TAG_BYTES = 10;
@@ -50,8 +50,8 @@ export class MessageStream {
   #ended = false;
 
   /**
-   * @param unit What a message is called in error messages: 'frame', 'record', 'event'.
-   * @param tolerant The stream may end inside a message: it then ends before it.
+   * @param unit The name of a message in error messages: 'frame', 'record', 'event'. @param
+   * tolerant The stream may end inside a message: it then ends before it.
    */
   constructor(
     readonly chunks: ByteChunks,
@@ -86,7 +86,7 @@ export class MessageStream {
     return into;
   }
 
-  /** Goes back to a position of the same stream. Errors: E_TRACE_CORRUPT, if the file changed meanwhile. */
+  /** Goes back to a position of the same stream. Errors: E_TRACE_CORRUPT, if the file has changed. */
   restore(position: Readonly<MessagePosition>): void {
     invariant(this.chunks.index !== undefined, 'a stream that can go back');
     this.#ended = false;
@@ -134,7 +134,7 @@ export class MessageStream {
     this.#unpack(tableWords, total);
   }
 
-  /** Unpacks the words [from, to) of the message. A run has to end inside them, as rr's reader demands. */
+  /** Unpacks the words [from, to) of the message. A run has to end inside them, as rr's reader requires. */
   #unpack(from: number, to: number): void {
     const { message } = this;
     let input = this.#input;
@@ -186,7 +186,7 @@ export class MessageStream {
     this.#position = position;
   }
 
-  /** The same for one tag whose bytes may lie in two chunks. Returns how many words it made. */
+  /** The same for one tag whose bytes may lie in two chunks. Returns how many words it produced. */
   #unpackAcrossChunks(at: number, to: number): number {
     const { bytes } = this.message;
     const tag = this.#byte();
@@ -235,7 +235,7 @@ export class MessageStream {
     this.fail('a packed run extends beyond its message');
   }
 
-  /** Grows the buffer as words arrive, not by what a message announces. */
+  /** Grows the buffer as words arrive, not by the announced size. */
   #grow(words: number): void {
     this.#capacityWords = Math.max(words, 2 * this.#capacityWords);
     const bytes = new Uint8Array(this.#capacityWords * 8);

@@ -17,12 +17,12 @@ export function decodeMMap(message: Message): MMapRecord {
   const end = message.uint53(root, 16, 'end');
   if (start > end || end > USER_END || start % PAGE_SIZE !== 0 || end % PAGE_SIZE !== 0) {
     message.fail(
-      `the range 0x${start.toString(16)}-0x${end.toString(16)} is no range of pages in user space`,
+      `the range 0x${start.toString(16)}-0x${end.toString(16)} is not a range of pages in user space`,
     );
   }
   const fileOffsetBytes = message.uint53(root, 48, 'fileOffsetBytes');
   if (fileOffsetBytes % PAGE_SIZE !== 0 || !Number.isSafeInteger(fileOffsetBytes + (end - start))) {
-    message.fail(`the file offset 0x${fileOffsetBytes.toString(16)} is no offset of a mapping`);
+    message.fail(`the file offset 0x${fileOffsetBytes.toString(16)} is not a valid offset of a mapping`);
   }
   return {
     frameTime: message.uint53(root, 0, 'frameTime'),

@@ -10,14 +10,14 @@ const CACHED_BLOCKS = 4;
 export class RawData {
   /** Most recently used first. */
   readonly #cache: { index: number; start: number; bytes: Uint8Array }[] = [];
-  /** Where the last read of a write with holes was, so that reading on does not search from its first. */
+  /** Position of the last read of a write with holes, so that sequential reads do not search from the first hole. */
   #holes: number[] | null = null;
   #hole = 0;
   #holeBytesBefore = 0;
 
   constructor(readonly blocks: BlockFile) {}
 
-  /** The stream holds the byte before `end`. */
+  /** The stream contains the byte before `end`. */
   covers(end: number): boolean {
     return end <= this.blocks.indexedEnd || this.blocks.covers(end);
   }
@@ -58,7 +58,7 @@ export class RawData {
     this.#holeBytesBefore = before;
   }
 
-  /** Bytes from `offset` of the write to the end of the hole there; 0 where there is none. */
+  /** Bytes from `offset` of the write to the end of the hole there; 0 if there is none. */
   holeAt({ holes }: MemWrite, offset: number): number {
     if (holes.length === 0) return 0;
     this.#seekHole(holes, offset);

@@ -206,9 +206,9 @@ describe('records', () => {
   });
 
   it.each<[string, Uint8Array, RegExp]>([
-    ['a kernel address', mmap(1, (map) => map.u64(16, 2n ** 47n + 0x1000n)), /no range of pages/],
-    ['an end before its start', mmap(1, (map) => map.u64(8, 0x4000)), /no range of pages/],
-    ['half a page', mmap(1, (map) => map.u64(16, 0x2800)), /no range of pages/],
+    ['a kernel address', mmap(1, (map) => map.u64(16, 2n ** 47n + 0x1000n)), /not a range of pages/],
+    ['an end before its start', mmap(1, (map) => map.u64(8, 0x4000)), /not a range of pages/],
+    ['half a page', mmap(1, (map) => map.u64(16, 0x2800)), /not a range of pages/],
     ['a start above 2^53', mmap(1, (map) => map.u64(8, -0x1000n)), /start is .* out of range/],
     ['a huge file offset', mmap(1, (map) => map.u64(48, 2n ** 60n)), /fileOffsetBytes/],
     ['an undefined source', mmap(1, (map) => map.u16(68, 3)), /source 3/],

@@ -19,7 +19,7 @@ import { xsaveBytes } from './xsave-size.js';
 
 export type { BackingFile } from './backing.js';
 
-/** Where reading stands between two frames. Plain data. */
+/** A position between two frames. Plain data. */
 export interface TracePosition {
   /** Frames that advance() has returned. */
   readonly frames: number;
@@ -29,20 +29,20 @@ export interface TracePosition {
   readonly tasks: RecordPosition;
 }
 
-/** How far peek() looks. */
+/** How many frames ahead peek() can read. */
 export const MAX_PEEK = 64;
 /** The current frame and those peeked at. */
 const RING = MAX_PEEK + 1;
 
 export interface OpenOptions {
   /**
-   * The trace was not packed and this is the machine (or one like it) that recorded it: absolute names are
-   * files of this machine, opened read-only. Told of each that differs from the recorded one. Links may lead
-   * to them, too. Without it and `fileFolders` nothing outside the trace directory is opened, but for files that
-   * `rr pack --pack-dir` put beside it.
+   * The trace was not packed and this is the machine (or one like it) that recorded it: absolute
+   * names are files of this machine, opened read-only. Called for each that differs from the
+   * recorded one. Links may refer to them, too. Without it and `fileFolders` nothing outside the
+   * trace directory is opened, except files that `rr pack --pack-dir` put beside it.
    */
   onForeignFile?: (warning: string) => void;
-  /** Folders in which files may lie that the trace names by an absolute path or a symbolic link. */
+  /** Folders whose files the trace may refer to by an absolute path or a symbolic link. */
   fileFolders?: readonly string[];
   /**
    * For a trace whose recorder was killed before it wrote a header: that of another trace by the same rr
@@ -52,10 +52,10 @@ export interface OpenOptions {
 }
 
 /**
- * A trace directory, read front to back in bounded memory: what is held does not grow with the
- * trace, but for 16 bytes a block (1 MiB decompressed) of `events` and `data`.
+ * A trace directory, read sequentially in bounded memory, except for 16 bytes per block (1 MiB decompressed) of
+ * `events` and `data`.
  *
- * Errors of every method: E_TRACE_CORRUPT naming file, place and frame.
+ * Errors of every method: E_TRACE_CORRUPT with file, position and frame.
  */
 export class TraceReader {
   readonly header: TraceHeader;
@@ -85,13 +85,13 @@ export class TraceReader {
     requireDirectory(directory);
     const complete = fileExists(path.join(directory, 'version'));
     if (!complete && !fileExists(path.join(directory, 'incomplete'))) {
-      const text = `No trace in ${directory}: it has neither a file \`version\` nor a file \`incomplete\`.`;
+      const text = `${directory} is not a trace: it has neither a file \`version\` nor a file \`incomplete\`.`;
       throw new RevenantError('E_TRACE_MISSING', text, 'Name a trace directory as rr makes it.');
     }
     return new TraceReader(directory, !complete, options);
   }
 
-  /** What the header of a trace says; nothing stays open. Errors: as of `open`. */
+  /** The header of a trace; nothing stays open. Errors: as of `open`. */
   static headerOf(directory: string): TraceHeader {
     const reader = TraceReader.open(directory);
     reader.close();
@@ -142,7 +142,7 @@ export class TraceReader {
   }
 
   /**
-   * The k-th frame after the current one, 1 <= k <= MAX_PEEK, without consuming it; null when there is none.
+   * The k-th frame after the current one, 1 <= k <= MAX_PEEK, without consuming it; null if there is none.
    * A frame that cannot be decoded ends the trace here, and advance() reports why when it gets there.
    */
   peek(k: number): TraceFrame | null {
@@ -199,8 +199,8 @@ export class TraceReader {
 
   /**
    * The file behind a mapping record of source `file`. Errors: E_TRACE_PATH if its name leaves the
-   * trace directory (`..`, a symbolic link or absolute where the options do not allow it),
-   * E_TRACE_MISSING if there is no such file, E_TRACE_CORRUPT if it is no regular file.
+   * trace directory (`..`, a symbolic link or absolute, if the options do not allow it),
+   * E_TRACE_MISSING if there is no such file, E_TRACE_CORRUPT if it is not a regular file.
    */
   openBacking(record: MMapRecord): BackingFile {
     invariant(record.source.kind === 'file', 'openBacking() of a mapping without a file');
@@ -219,7 +219,7 @@ export class TraceReader {
     return { frames: 0, dataCursor: 0, events: start, mmaps: record, tasks: record };
   }
 
-  /** The place behind the last frame that advance() returned, and behind the records consumed so far. */
+  /** The position after the last frame that advance() returned, and after the records consumed so far. */
   save(): TracePosition {
     const ahead = this.#decoded > this.#returned;
     const start = this.#starts[this.#returned % RING];
@@ -233,7 +233,7 @@ export class TraceReader {
   }
 
   /**
-   * The place before the last frame that advance() returned, but behind the records consumed so far.
+   * The position before the last frame that advance() returned, but after the records consumed so far.
    * Precondition: advance() returned a frame and restore() was not called since.
    */
   saveBeforeCurrent(): TracePosition {
@@ -289,7 +289,7 @@ export class TraceReader {
     return false;
   }
 
-  /** The `data` stream reaches `end`. If not: an error, but for incomplete traces the end. */
+  /** Whether the `data` stream reaches `end`. If not: an error, or the end of an incomplete trace. */
   #haveData(end: number): boolean {
     if (this.#data.covers(end)) return true;
     if (this.incomplete) return false;
@@ -300,7 +300,7 @@ export class TraceReader {
     );
   }
 
-  /** A trace may hold nothing, but then all of it. */
+  /** A trace may be empty, but then in all streams. */
   #checkEmpty(): void {
     if (this.incomplete || !this.#data.covers(1)) return;
     throw corrupt(path.join(this.directory, 'events'), 'it is empty, but `data` is not');

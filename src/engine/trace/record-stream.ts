@@ -1,7 +1,7 @@
 import type { Message } from './capnp.js';
 import { newMessagePosition, type MessagePosition, type MessageStream } from './messages.js';
 
-/** Where a stream of records stands. Plain data. */
+/** A position in a stream of records. Plain data. */
 export interface RecordPosition {
   readonly at: Readonly<MessagePosition>;
   readonly lastTime: number;
@@ -13,7 +13,7 @@ export class RecordStream<T extends { frameTime: number }> {
   #lastTime = 0;
   /** Before the record that is decoded ahead. */
   #before: RecordPosition | null = null;
-  /** Nothing is read after what could not be decoded. */
+  /** Nothing is read after a record that could not be decoded. */
   #failure: unknown = null;
 
   constructor(

@@ -7,7 +7,7 @@ import { nameBytes, nameOf, printable } from '../base/names.js';
 
 const errnoOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 
-/** What stat(2) says of a file; `mtime` in whole seconds. */
+/** The result of stat(2); `mtime` in whole seconds. */
 export interface FileFacts {
   readonly mode: number;
   readonly uid: number;
@@ -35,8 +35,8 @@ export class FileSource {
   }
 
   /**
-   * Opens a regular file. O_NONBLOCK: opening a FIFO that somebody put in place of a file must not
-   * hang. Errors: E_TRACE_MISSING when it cannot be opened, E_TRACE_CORRUPT when it is no regular file.
+   * Opens a regular file. O_NONBLOCK: opening a FIFO in place of a file must not block. Errors:
+   * E_TRACE_MISSING if it cannot be opened, E_TRACE_CORRUPT if it is not a regular file.
    */
   static open(file: string): FileSource {
     let fd: number;
@@ -44,7 +44,7 @@ export class FileSource {
       fd = fs.openSync(nameBytes(file), fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
     } catch (error) {
       const hint =
-        'A trace directory holds version, events, mmaps, tasks and data; was it copied completely?';
+        'A trace directory contains version, events, mmaps, tasks and data; was it copied completely?';
       throw new RevenantError('E_TRACE_MISSING', `Cannot open ${file}: ${errnoOf(error)}.`, hint, {
         cause: error,
       });
@@ -81,7 +81,7 @@ export class FileSource {
   }
 }
 
-const HINT_TRACE = 'Name a trace directory as rr makes it (it holds a file `version` and a file `events`).';
+const HINT_TRACE = 'Name a trace directory as rr makes it (with the files `version` and `events`).';
 
 /** Throws E_TRACE_MISSING unless `directory` is a directory. */
 export function requireDirectory(directory: string, hint = HINT_TRACE): void {
@@ -99,7 +99,7 @@ export function requireDirectory(directory: string, hint = HINT_TRACE): void {
   );
 }
 
-/** There is something of that name, whatever it is. */
+/** A file of any type exists. */
 export function fileExists(file: string): boolean {
   return fs.existsSync(nameBytes(file));
 }
@@ -120,11 +120,11 @@ export function listFiles(directory: string): { name: string; size: number }[] {
   }
 }
 
-/** Files outside a trace directory that its names may lead to. Without any of it: none but what `rr pack --pack-dir` makes. */
+/** Files outside a trace directory that its names may refer to. By default only those of `rr pack --pack-dir`. */
 export interface Elsewhere {
   /** All of this machine: absolute names, and links to anywhere. */
   readonly anywhere: boolean;
-  /** What lies below these folders, which have no symbolic links in them. */
+  /** Files below these folders, whose paths have no symbolic links. */
   readonly folders: readonly string[];
 }
 
@@ -132,14 +132,14 @@ const HINT_RECORDER =
   'Traces that name files of the recording machine are made self-contained there with `rr pack`. ' +
   'On that very machine, `--unpacked` uses its files; `--files FOLDER` uses those below a folder.';
 const HINT_LINK =
-  'If you trust the trace: `--files FOLDER` allows links to what lies below a folder, `--unpacked` to every file of ' +
+  'If you trust the trace: `--files FOLDER` allows links to files below a folder, `--unpacked` to every file of ' +
   'this machine. `rr pack` without --symlink and --pack-dir makes traces without links.';
 
 function leaves(name: string, why: string, hint = HINT_RECORDER): never {
   throw new RevenantError('E_TRACE_PATH', `The trace names the backing file ${quoted(name)}, ${why}.`, hint);
 }
 
-/** Symbolic links resolved, as a name. Throws what the file system says. Not Node's own, which takes bytes for UTF-8. */
+/** Resolves symbolic links. Throws errors of the file system. Not Node's function, which decodes names as UTF-8. */
 const realName = (name: string): string => nameOf(fs.realpathSync.native(nameBytes(name), 'buffer'));
 
 const quoted = (name: string): string => `"${printable(name)}"`;
@@ -167,20 +167,20 @@ function isShared(root: string, real: string): boolean {
 export interface BackingPlace {
   /** After symbolic links. */
   readonly path: string;
-  /** It is no file of the trace. */
+  /** It is not a file of the trace. */
   readonly outside: boolean;
 }
 
 /**
- * Where a file lies that the trace names, after symbolic links. Errors: E_TRACE_PATH if the name has a `..` component,
- * or is absolute or leads out of the directory by a symbolic link where `elsewhere` does not allow it;
- * E_TRACE_MISSING if there is no such file.
+ * The path of a file that the trace refers to, after resolving links. Errors: E_TRACE_PATH if the
+ * name has a `..` component, or is absolute or a symbolic link out of the directory and `elsewhere`
+ * does not allow it; E_TRACE_MISSING if there is no such file.
  */
 export function resolveBacking(directory: string, name: string, elsewhere: Elsewhere): BackingPlace {
   if (name === '' || name.includes('\0')) leaves(name, 'which is not a file name');
   const absolute = path.isAbsolute(name);
   if (absolute && !elsewhere.anywhere && elsewhere.folders.length === 0) leaves(name, 'an absolute path');
-  if (!absolute && name.split('/').includes('..')) leaves(name, 'which leads out of the trace directory');
+  if (!absolute && name.split('/').includes('..')) leaves(name, 'which is outside of the trace directory');
   let real: string;
   let root: string;
   try {

@@ -1,8 +1,10 @@
-/** Where tasks stand by their ticks, as far as frames tell. Functions read a fresh reader from its beginning. */
+/**
+ * Positions of tasks by their ticks, as far as known from frames. Functions read a fresh reader from its beginning.
+ */
 import { EventKind, type TraceFrame } from './frame.js';
 import type { TraceReader } from './reader.js';
 
-/** Frames whose ticks say when something else happened, not where the program stands (rr-traces.md 5.2). */
+/** Frames whose ticks are not those of the program's position (rr-traces.md 5.2). */
 const SLOPPY: ReadonlySet<EventKind> = new Set<EventKind>([
   EventKind.growMap,
   EventKind.syscallbufFlush,
@@ -14,28 +16,28 @@ const SLOPPY: ReadonlySet<EventKind> = new Set<EventKind>([
 /** The frame's ticks are the task's at the frame's event. */
 export const hasExactTicks = (frame: TraceFrame): boolean => !SLOPPY.has(frame.kind);
 
-/** A frame at which a task's ticks are known, and how many they are. */
+/** A frame at which a task's ticks are known, and their count. */
 export interface KnownTicks {
   readonly frame: number;
   readonly ticks: number;
 }
 
-/** Between which frames the ticks are counted of the task that runs behind a frame. */
+/** The frames between which the ticks of the task that runs after a frame are counted. */
 export interface TickStart {
   /** The task of the next frame. */
   readonly tid: number;
   /**
-   * The frame itself, or the last before it that is no reschedule behind which the same task goes on: where those are
-   * nobody can observe, and a replay may pass them early.
+   * The frame itself, or the last before it that is not a reschedule after which the same task
+   * continues: the position of those is not observable, and a replay may process them early.
    */
   readonly firm: number;
-  /** The last up to `firm`; frame 0 where there is none. */
+  /** The last up to `firm`; frame 0 if there is none. */
   readonly known: KnownTicks;
-  /** The first behind the frame; null where there is none. */
+  /** The first after the frame; null if there is none. */
   readonly next: KnownTicks | null;
 }
 
-/** null at the end of the recording: no task runs behind its last frame. */
+/** null at the end of the recording: no task runs after its last frame. */
 export function tickStart(reader: TraceReader, frame: number): TickStart | null {
   const known = new Map<number, KnownTicks>();
   let start: Omit<TickStart, 'next'> | null = null;
@@ -57,15 +59,15 @@ export function tickStart(reader: TraceReader, frame: number): TickStart | null 
 }
 
 /**
- * The frame behind which a task comes to, or already has, a number of ticks: right before the first of its frames with
- * more. Looked for is in the program that the task runs at frame `now`, and behind that.
- * @returns null if it never has so many
+ * The frame after which a task reaches, or already has, a tick count: right before the first of its
+ * frames with more. Searches from the program that the task runs at frame `now`. @returns null if
+ * it never has this count
  */
 export function frameOfTicks(reader: TraceReader, tid: number, now: number, ticks: number): number | null {
   let found: number | null = null;
   for (let next = reader.advance(); next !== null; next = reader.advance()) {
     const { frameTime } = next;
-    // Ticks begin anew with each program.
+    // Ticks restart with each program.
     if (begunAt(reader, frameTime).includes(tid) && frameTime <= now) found = null;
     else if (found === null && next.tid === tid && next.ticks > ticks) found = frameTime - 1;
     if (found !== null && frameTime > now) return found;

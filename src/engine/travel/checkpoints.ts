@@ -3,20 +3,20 @@ import type { Checkpoint } from '../replay/state/checkpoint.js';
 /** A checkpoint on the way through the recording. */
 export interface TravelCheckpoint {
   readonly checkpoint: Checkpoint;
-  /** About how much work lies between the beginning and it, in exits. */
+  /** Approximate work between the beginning and it, in exits. */
   readonly effort: number;
   /** The task that runs there inside an interval; -1 between two frames. */
   readonly tid: number;
-  /** Its tasks' ticks are exact there, or -1: they were counted on the way from where they are known. */
+  /** Its tasks' ticks are exact there, or -1: they were counted from where they are known. */
   counted: boolean;
 }
 
 /**
- * The checkpoints of one session, in the order of the program's history, bounded in number: what is thinned
- * out first is what is close to others and far from where one looks. Pure but for `drop`.
+ * The checkpoints of one session, in the order of the program's history, bounded in number: those
+ * close to others and far from the current position are evicted first. Pure except for `drop`.
  *
- * Between two frames the order is that of FrameTime. Within an interval nothing but having gone from one place
- * to another tells which comes first: who adds says behind which.
+ * Between two frames the order is that of FrameTime. Within an interval the order is known only
+ * from having run from one place to another: the caller passes the predecessor.
  */
 export class CheckpointCache {
   private list: TravelCheckpoint[] = [];
@@ -39,7 +39,7 @@ export class CheckpointCache {
     return this.list.includes(stopover);
   }
 
-  /** While held (as often as it is let go later), it is not thinned out. */
+  /** While pinned (until unpinned as many times), it is not evicted. */
   pin(stopover: TravelCheckpoint): void {
     this.held.set(stopover, (this.held.get(stopover) ?? 0) + 1);
   }
@@ -54,7 +54,7 @@ export class CheckpointCache {
     return this.list[0];
   }
 
-  /** The last one not behind the completion of frame `frameTime`, be it between two frames or in an interval before. */
+  /** The last one not after the completion of frame `frameTime`, between two frames or in an interval before. */
   atFrame(frameTime: number): TravelCheckpoint | null {
     const isBefore = ({ checkpoint }: TravelCheckpoint): boolean =>
       checkpoint.inside ? checkpoint.frameTime < frameTime : checkpoint.frameTime <= frameTime;
@@ -65,7 +65,7 @@ export class CheckpointCache {
     return this.list[this.list.indexOf(stopover) - 1] ?? null;
   }
 
-  /** Puts one in its place: by FrameTime, and within the interval right behind `behind` if that is there, too. */
+  /** Inserts one in order: by FrameTime, and within the interval right after `behind` if that is there, too. */
   add(stopover: TravelCheckpoint, behind: TravelCheckpoint | null): void {
     const { frameTime, inside } = stopover.checkpoint;
     let index = this.list.findIndex((other) => other.checkpoint.frameTime > frameTime);
@@ -79,7 +79,7 @@ export class CheckpointCache {
     this.thin(stopover);
   }
 
-  /** Those in the interval after frame `frameTime` that come later than `behind` (null: all of them). */
+  /** Those in the interval after frame `frameTime` that are after `behind` (null: all of them). */
   forgetInside(frameTime: number, behind: TravelCheckpoint | null): void {
     const from = behind ? this.list.indexOf(behind) : -1;
     this.remove(
@@ -89,8 +89,8 @@ export class CheckpointCache {
   }
 
   /**
-   * Those in the interval after frame `frameTime` between `behind` and `bound`, if these are in it; a run that passed
-   * between the two cannot tell whether it passed them.
+   * Those in the interval after frame `frameTime` between `behind` and `bound`, if these are in it;
+   * the order to them is unknown for a run between the two.
    */
   forgetBetween(frameTime: number, behind: TravelCheckpoint, bound: TravelCheckpoint | null): void {
     const within = (stopover: TravelCheckpoint | null): boolean =>
@@ -100,7 +100,7 @@ export class CheckpointCache {
     this.remove((stopover, index) => index > from && (end < 0 || index < end) && within(stopover));
   }
 
-  /** Those beyond a frame: its history proved to be another. */
+  /** Those after a frame, whose history proved to be wrong. */
   forgetFrom(frameTime: number): void {
     this.remove(
       ({ checkpoint }) =>
@@ -108,7 +108,7 @@ export class CheckpointCache {
     );
   }
 
-  /** Gives memory back: one that is least missed; false if only the beginning is left. */
+  /** Frees memory: evicts the least useful one; false if only the beginning is left. */
   evictOne(): boolean {
     if (this.list.length < 2) return false;
     return this.evict(null);

@@ -34,21 +34,21 @@ interface FunctionCode {
   readonly instructions: readonly Instruction[];
 }
 
-/** From where control may have come to a place. Breakpoints may be put there: they are beginnings of instructions. */
+/** Where control may have come from. Breakpoints may be set there: they are instruction boundaries. */
 export interface Origins {
   readonly addresses: ReadonlySet<Gva>;
   /** The beginning of the function, or -1: a place to begin a search at. */
   readonly entry: Gva;
 }
 
-/** What is known of a program's code by its symbols: functions decoded from their beginning. */
+/** A program's code as known from symbols: functions decoded from their beginning. */
 export class Code {
   private readonly map = new CodeMap();
   private readonly functions = new Map<number, { bytes: Uint8Array; instructions: readonly Instruction[] }>();
 
   constructor(private readonly core: ReplayCore) {}
 
-  /** The instructions that may have been executed right before the task came to `rip`, or shortly before. */
+  /** The instructions that may have been executed right before the task reached `rip`, or shortly before. */
   originsOf(task: Task, rip: Gva, registers: RegisterWords): Origins {
     const addresses = new Set<Gva>();
     const body = this.functionAt(task, rip);
@@ -60,7 +60,7 @@ export class Code {
     return { addresses, entry: (body?.start ?? -1) as Gva };
   }
 
-  /** The instruction by which the function that a call at `call` reaches goes back, or goes elsewhere for good. */
+  /** The instruction by which the function that is called at `call` returns, or jumps elsewhere. */
   exitsOf(task: Task, call: Gva, registers: RegisterWords): ReadonlySet<Gva> {
     const addresses = new Set<Gva>();
     let at = this.targetOf(task, call, registers);
@@ -84,7 +84,7 @@ export class Code {
     return body?.instructions.some(({ start, kind }) => start === address && kind === 'call') ?? false;
   }
 
-  /** Where control goes at the next transfer from `at` on, with these registers; -1 if that cannot be told. */
+  /** The target of the next control transfer from `at` on, with these registers; -1 if unknown. */
   private targetOf(task: Task, at: Gva, registers: RegisterWords): Gva {
     const run = this.map.next(task.space, at, { address: -1 as Gva, run: null }).run;
     if (!run) return -1 as Gva;
@@ -120,7 +120,7 @@ export class Code {
     const bytes = new Uint8Array(hit.size);
     const length = task.space.read(hit.address, bytes);
     const instructions = this.decoded(bytes.subarray(0, length), hit.address);
-    // Symbols that lie, or data in code: what is not in step with the program tells nothing.
+    // Wrong symbols, or data in code: decoding that does not reach `rip` is ignored.
     if (!instructions.some(({ start }) => start === address) && address !== hit.address + hit.size - 1) {
       const covers = instructions.some(({ end }) => end === address + 1);
       if (!covers) return null;

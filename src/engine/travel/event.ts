@@ -10,12 +10,12 @@ export type TravelEvent =
     }
   /** At the place that was to be reached. */
   | { readonly kind: 'arrived' }
-  /** The frame that was asked for is replayed. */
+  /** The requested frame was replayed. */
   | { readonly kind: 'frame' }
   /** The trace ends here. */
   | { readonly kind: 'end' }
   | { readonly kind: 'interrupted' }
-  /** With `Navigator.slice`: a little way farther. */
+  /** With `Navigator.slice`: one slice of work was done. */
   | { readonly kind: 'slice' };
 
 export type StopEvent = Extract<TravelEvent, { kind: 'stop' }>;

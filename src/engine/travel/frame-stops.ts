@@ -9,7 +9,7 @@ import { EventKind, SyscallState, type TraceFrame } from '../trace/frame.js';
 
 type SignalStop = Extract<DebugStop, { kind: 'signal' }>;
 
-/** What of a program's doings besides signals and ends makes it stop. */
+/** Events of a program that stop it, besides signals and exits. */
 export class Catching {
   lifecycle: ReadonlySet<LifecycleKind> = new Set();
   syscalls: ReadonlySet<number> | 'all' | null = null;
@@ -27,7 +27,7 @@ export class Catching {
   }
 }
 
-/** The stop that a frame makes, or null. Task counters tell of tasks that it created. */
+/** The stop at a frame, or null. Task counters detect tasks that it created. */
 export class FrameStops {
   private taskCount = 0;
   private exitReported = -1;
@@ -37,13 +37,13 @@ export class FrameStops {
     private readonly catching: Catching,
   ) {}
 
-  /** The session went elsewhere. */
+  /** The session jumped. */
   reset(): void {
     this.taskCount = this.core.taskCount;
     this.exitReported = -1;
   }
 
-  /** Before the next frame: the end of a thread group that it brings, or null. Its last task still stands. */
+  /** Before the next frame: the exit of a thread group at it, or null. Its last task still exists. */
   before(): DebugStop | null {
     const { trace, tasks } = this.core;
     const frame = trace.peek(1);

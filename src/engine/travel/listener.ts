@@ -24,17 +24,17 @@ export interface Moved {
 
 /** What a run is to stop at, besides the stops of frames. */
 export interface RunOrders {
-  /** Every instruction of this task is single-stepped, and one ends the run. -1: none. */
+  /** Every instruction of this task is single-stepped, and each ends the run. -1: none. */
   readonly stepTid: number;
-  /** This task stands where a stop was reported: a breakpoint there is not reported again. -1: none. */
+  /** This task is where a stop was reported: a breakpoint there is not reported again. -1: none. */
   readonly skipTid: number;
-  /** A breakpoint of the engine's own, and whether the arrival there is the one that is looked for. */
+  /** An internal breakpoint, and whether the arrival there is the wanted one. */
   readonly sentinel: { readonly breakpoint: Breakpoint; readonly isIt: (task: Task) => boolean } | null;
   /** Breakpoints, watchpoints and frames do not stop it. */
   readonly blind: boolean;
-  /** The frame whose event ends the run before anything of it is performed, if it is found by its address. -1: none. */
+  /** The frame whose event ends the run before it is performed, if it is found by its address. -1: none. */
   readonly eventOf: number;
-  /** Where ticks are counted: a task and how many it has where the run ends. null: none. */
+  /** While ticks are counted: a task and the count at which the run ends. null: none. */
   readonly ticks: { readonly tid: number; readonly count: number } | null;
 }
 
@@ -47,13 +47,13 @@ export const RUN: RunOrders = {
   ticks: null,
 };
 
-/** Decides at every stop of a session that is being debugged, and remembers the one that ended a run. */
+/** Decides at every stop of a debugged session, and keeps the one that ended a run. */
 export class TravelListener implements StopListener {
   singleStep = false;
   event: TravelEvent | null = null;
-  /** Any instruction was executed since the orders were given. */
+  /** An instruction was executed since the orders were set. */
   executed = false;
-  /** A task of which is to be known where it last went on. */
+  /** A task whose last resumption is tracked. */
   followedTid = -1;
   followed: Moved | null = null;
   private orders: RunOrders = RUN;
@@ -63,7 +63,7 @@ export class TravelListener implements StopListener {
   private ranSinceFrame = false;
   /** What was reported last: how often between which frame and the next. */
   private reported = { frameTime: -1, count: 0 };
-  /** The replay went back behind what was reported: it is not reported again. */
+  /** The replay went back to before what was reported: it is not reported again. */
   private repeated = { frameTime: -1, count: 0 };
 
   constructor(
@@ -77,7 +77,7 @@ export class TravelListener implements StopListener {
     };
   }
 
-  /** @param running the task that stands inside an interval, if one does */
+  /** @param running the task that is inside an interval, if any */
   begin(orders: RunOrders, running: Task | null): void {
     this.orders = orders;
     this.skipTid = this.standsOnBreakpoint(orders.skipTid) ? orders.skipTid : -1;
@@ -95,14 +95,14 @@ export class TravelListener implements StopListener {
     return task !== undefined && this.stops.breakpointsAt(task, ripOf(this.core.registers(task))).length > 0;
   }
 
-  /** The session went elsewhere, on purpose. */
+  /** The session jumped by request. */
   wentTo(): void {
     this.reset();
     this.reported = { frameTime: -1, count: 0 };
     this.repeated = { frameTime: -1, count: 0 };
   }
 
-  /** The replay proved wrong and goes on from an earlier frame. */
+  /** The replay was wrong and continues from an earlier frame. */
   fellBack(): void {
     this.reset();
     if (this.reported.frameTime >= this.repeated.frameTime) this.repeated = { ...this.reported };
@@ -128,7 +128,7 @@ export class TravelListener implements StopListener {
     this.stops.suppress = this.singleStep ? Suppress.breakpoints : this.usual;
   }
 
-  /** What holds while nothing is single-stepped. */
+  /** The orders while nothing is single-stepped. */
   private get usual(): Suppress {
     return this.orders.blind && !this.orders.sentinel ? Suppress.off : Suppress.nothing;
   }
@@ -202,7 +202,7 @@ export class TravelListener implements StopListener {
     return stop !== null && this.end(stop);
   }
 
-  /** Remembers the last frame that moved the task that is followed. */
+  /** Tracks the last frame that moved the tracked task. */
   private note(frame: TraceFrame, step: ReplayStep): void {
     if (frame.tid !== this.followedTid) return;
     const handler = frame.kind === EventKind.signalHandler;
@@ -269,7 +269,7 @@ const watchStop = (task: Task, { address, access }: Watchpoint): DebugStop => ({
   access,
 });
 
-/** Frames after which a task stands behind an instruction (or at a handler) without having been stepped there. */
+/** Frames after which a task is past an instruction (or at a handler) without having been stepped there. */
 export function isStepFrame(frame: TraceFrame): boolean {
   switch (frame.kind) {
     case EventKind.syscall:

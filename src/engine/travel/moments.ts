@@ -10,9 +10,9 @@ import type { Searcher } from './search.js';
 import { startBehind } from './ticks.js';
 
 /**
- * Moments finer than frames, in a form that holds for every replay of the recording, on whatever processor and by
- * whatever strategy: how often an address was arrived at behind a frame. Tracee code does the same each time, so that
- * is one instruction of one task.
+ * Moments finer than frames, in a form that is valid for every replay of the recording, on any
+ * processor and with any strategy: the number of arrivals at an address after a frame. Execution is
+ * deterministic, so that is one instruction of one task.
  */
 export class Moments {
   constructor(
@@ -24,7 +24,7 @@ export class Moments {
     return this.search.mover;
   }
 
-  /** Names where the session stands; it stands there again. */
+  /** Names the session's position; the session does not move. */
   *describe(): Slices<Moment> {
     const { mover, search } = this;
     const { frameTime } = mover.session;
@@ -49,8 +49,8 @@ export class Moments {
   }
 
   /**
-   * Goes to the `hit`th arrival of any task at one of these addresses behind a frame.
-   * @throws RevenantError E_USAGE if there are not so many
+   * Goes to the `hit`th arrival of any task at one of these addresses after a frame. @throws RevenantError E_USAGE if
+   * there are fewer
    */
   *arrive(frameTime: number, addresses: readonly Gva[], hit: number): Slices<DebugStop> {
     const { mover, search } = this;

@@ -9,7 +9,7 @@ import { CheckpointCache, type TravelCheckpoint } from './checkpoints.js';
 import type { TravelEvent } from './event.js';
 import { RUN, type RunOrders, type TravelListener } from './listener.js';
 
-/** Work of some milliseconds, so that whoever waits can look for an interrupt. */
+/** Work of some milliseconds, so that the caller can check for an interrupt. */
 const FRAMES_A_TURN = 64;
 const BUDGET_MICROS = 5_000;
 /** Guest time that counts like one exit. */
@@ -17,8 +17,8 @@ const MICROS_AN_EXIT = 4;
 /** Work between two checkpoints on the way, in exits: some twenty milliseconds. */
 const EFFORT_BETWEEN = 5_000;
 /**
- * Beyond that, the farther the way, the rarer: each costs the page faults of what is written after it, and most are thinned
- * out. Of the work so far, and of a way to a known end, such a part lies between two.
+ * The interval grows with the distance: each checkpoint costs copy-on-write page faults, and most
+ * are evicted. It is this fraction of the work so far, and of a way to a known end.
  */
 const PART_OF_WAY = 64;
 const PART_OF_BOUNDED_WAY = 4;
@@ -27,23 +27,23 @@ const EFFORT_FOR_USER = 50;
 const MAX_STOPOVERS = 48;
 /** Frames that a checkpoint must be nearer than what is at hand to be worth reading from a file. */
 const WORTH_READING = 16;
-/** What a frame counts for, in exits, where nobody has counted. */
+/** Estimated work of a frame, in exits, if it was not measured. */
 const EXITS_A_FRAME = 2;
 /** Checkpoints that are kept also where guest memory is scarce. */
 const FEW_STOPOVERS = 8;
-/** Turns until a program stands still: an exit that came in between is dealt with first. */
+/** Turns until a program is stopped: a pending exit is handled first. */
 const MAX_PAUSES = 1_000;
 
 export type Slices<T> = Generator<null, T, void>;
 
-/** Where the session stands, as far as it is known: so many instructions of `tid` single-stepped behind `from`. */
+/** The session's position, as far as it is known: a number of instructions of `tid` single-stepped after `from`. */
 export interface Here {
   readonly from: TravelCheckpoint;
-  /** -1: not known. */
+  /** -1: unknown. */
   readonly steps: number;
 }
 
-/** An interrupt that was asked for while searching. */
+/** An interrupt that was requested during a search. */
 export class Interrupted extends Error {}
 
 /** Moves a session: forwards to events, and back to checkpoints. Takes checkpoints on the way. */
@@ -52,16 +52,16 @@ export class Navigator {
   interruptRequested = false;
   /** Guest time after which runs end; 0: they do not. */
   slice = 0;
-  /** FrameTime of the last frame, once the end was seen. */
+  /** FrameTime of the last frame, once the end was reached. */
   lastFrame: number | null = null;
   /** Checkpoints in files, or null. */
   archive: Archive | null = null;
-  /** The stopover at or before the place where the session stands. */
+  /** The checkpoint at or before the session's position. */
   private base_: TravelCheckpoint;
-  /** The stopover at which it stands exactly. */
+  /** The checkpoint exactly at its position. */
   private standsAt: TravelCheckpoint | null = null;
   private journey: TravelCheckpoint[] | null = null;
-  /** A stopover that the way which began at the last `goTo` does not lead beyond. */
+  /** A checkpoint that is not before the end of the way since the last `goTo`. */
   private bound: TravelCheckpoint | null = null;
   /** From the last `goTo` to the bound. */
   private wayLength = 0;
@@ -80,7 +80,7 @@ export class Navigator {
     session.onFallBack((backTo) => this.fellBack(backTo));
   }
 
-  /** A stopover at or before the place where the session stands. */
+  /** A checkpoint at or before the session's position. */
   get base(): TravelCheckpoint {
     return this.from;
   }
@@ -92,7 +92,7 @@ export class Navigator {
     return session.core.registers(running);
   }
 
-  /** The stopover at which it stands exactly, or null. */
+  /** The checkpoint exactly at its position, or null. */
   get stands(): TravelCheckpoint | null {
     return this.standsAt;
   }
@@ -111,7 +111,7 @@ export class Navigator {
     return this.session.inside?.task ?? null;
   }
 
-  /** A checkpoint of where the session stands, which is right behind `behind` or farther. */
+  /** A checkpoint of the session's position, which is right after `behind` or later. */
   keep(behind: TravelCheckpoint | null): TravelCheckpoint {
     const tid = this.running?.tid ?? -1;
     if (behind && this.session.inside)
@@ -124,7 +124,7 @@ export class Navigator {
     return stopover;
   }
 
-  /** Checkpoints hold pages that nothing else has any more: they get what is left of a half of guest memory. */
+  /** Checkpoints keep otherwise unused pages: they may use half of guest memory, minus what is used already. */
   private enforceMemoryBudget(added: TravelCheckpoint): void {
     const { memory } = this.session.core;
     const { stopovers } = this;
@@ -134,14 +134,14 @@ export class Navigator {
     stopovers.unpin(added);
   }
 
-  /** The last checkpoint not behind the completion of a frame: one of the stopovers, or read from a file. */
+  /** The last checkpoint not after the completion of a frame: from the cache, or read from a file. */
   atFrame(frameTime: number): TravelCheckpoint {
     const near = this.stopovers.atFrame(frameTime);
     invariant(near, 'the beginning is kept');
     return this.fromArchive(near, frameTime) ?? near;
   }
 
-  /** The checkpoint before a stopover, likewise; null for the beginning. */
+  /** The checkpoint before another one, likewise; null for the beginning. */
   before(stopover: TravelCheckpoint): TravelCheckpoint | null {
     const near = this.stopovers.before(stopover);
     if (!near) return null;
@@ -149,7 +149,7 @@ export class Navigator {
     return this.fromArchive(near, inside ? frameTime : frameTime - 1) ?? near;
   }
 
-  /** A checkpoint from a file that is well behind `near`, up to a frame; it is one of the stopovers then. */
+  /** A checkpoint from a file that is well after `near`, up to a frame; it is added to the cache. */
   private fromArchive(near: TravelCheckpoint, frameTime: number): TravelCheckpoint | null {
     while (this.archive) {
       const latest = this.archive.latest(frameTime);
@@ -167,7 +167,7 @@ export class Navigator {
     return null;
   }
 
-  /** The same, and the session is said to stand there from now on; it is part of the journey, if there is one. */
+  /** The same, and it becomes the session's known position; it is part of the journey, if there is one. */
   keepHere(): TravelCheckpoint {
     this.keepOnTheWay();
     if (this.journey) {
@@ -185,7 +185,7 @@ export class Navigator {
     this.standsAt = this.from;
   }
 
-  /** The user looks around here, and may go back from here: worth a checkpoint unless one is near. */
+  /** The user stops here, and may go back from here: worth a checkpoint unless one is near. */
   keepForUser(): void {
     if (this.effort - this.effortAtLast >= EFFORT_FOR_USER) this.keepOnTheWay();
   }
@@ -201,7 +201,7 @@ export class Navigator {
     this.journey = null;
   }
 
-  /** @param bound the way from there will not lead beyond this one, if it is in the same interval; null: nothing is said */
+  /** @param bound the way from there will not go past this one, if it is in the same interval; null: unknown */
   goTo(stopover: TravelCheckpoint, bound: TravelCheckpoint | null = null): void {
     invariant(this.stopovers.has(stopover), 'the checkpoint exists');
     this.bound = bound;
@@ -212,7 +212,7 @@ export class Navigator {
     this.listener.wentTo();
   }
 
-  /** Goes to a checkpoint that is none of the stopovers. */
+  /** Goes to a checkpoint that is not in the cache. */
   goToKept(checkpoint: Checkpoint): void {
     const near = this.stopovers.atFrame(checkpoint.frameTime);
     invariant(near, 'the beginning is kept');
@@ -226,9 +226,8 @@ export class Navigator {
 
   /**
    * Runs to the next event.
-   * @param untilFrame FrameTime behind which to stop
-   * @param bounded the way does not lead beyond the bound that `goTo` was told, or not beyond the interval: what is
-   *   known to be behind that may be kept
+   * @param untilFrame FrameTime after which to stop @param bounded the way does not go past the
+   * bound of `goTo`, or not past the interval: later checkpoints may be kept
    */
   *forward(orders: RunOrders = RUN, untilFrame = Infinity, bounded = false): Slices<TravelEvent> {
     const { session, listener } = this;
@@ -263,23 +262,23 @@ export class Navigator {
 
   private effortBetween(bounded: boolean): number {
     if (!bounded || !this.bound) return Math.max(EFFORT_BETWEEN, this.effort / PART_OF_WAY);
-    // What lies between two that are near each other is searched through as fast as it is kept.
+    // Searching between two near checkpoints is as fast as taking another.
     return this.wayLength < 2 * EFFORT_BETWEEN ? Infinity : this.wayLength / PART_OF_BOUNDED_WAY;
   }
 
-  /** Throws Interrupted if that was asked for: between two runs, none of which may have looked. */
+  /** Throws Interrupted if requested: checked between two runs. */
   checkInterrupt(): void {
     if (this.interruptRequested) throw new Interrupted();
   }
 
-  /** Settles what is known of the order of places, now that a run has ended at one. */
+  /** Updates the known order of places at the end of a run. */
   private arrive(bounded: boolean, event: TravelEvent | null): TravelEvent {
     invariant(event, 'a run that stopped has an event');
     this.advanceBase(bounded);
     return event;
   }
 
-  /** `from` becomes the last stopover that is known to be passed. */
+  /** `from` becomes the last checkpoint that is known to be passed. */
   private advanceBase(bounded: boolean): void {
     const { session } = this;
     const { frameTime } = session;
@@ -294,9 +293,9 @@ export class Navigator {
     if (within && !bounded) this.stopovers.forgetInside(frameTime, this.from);
   }
 
-  /** A checkpoint on the way, if the program can be made to stand. */
+  /** A checkpoint on the way, if the program can be stopped. */
   private checkpointIfPossible(bounded: boolean): void {
-    // If not now: the next turn is another occasion.
+    // If not now, the next turn tries again.
     if (!this.session.pause()) return;
     this.advanceBase(bounded);
     this.keepOnTheWay();
@@ -326,7 +325,7 @@ export class Navigator {
     this.exitsSeen = exits;
   }
 
-  /** The replay itself went back, and counts ticks from there: what was kept of what followed is not so. */
+  /** The replay itself fell back, and counts ticks from there: later checkpoints are invalid. */
   private fellBack(backTo: number): void {
     this.stopovers.forgetFrom(backTo);
     if (backTo === 0) this.archive = null;

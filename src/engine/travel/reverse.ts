@@ -15,15 +15,15 @@ import type { StopEvent } from './event.js';
 import { SYSCALL_LENGTH } from '../x86/constants.js';
 import { signalStop } from './frame-stops.js';
 
-/** Guest time of one slice where nothing but time narrows the search. */
+/** Guest time of one slice if only time can narrow the search. */
 const SLICE_MICROS = 200;
 /** Calls and jumps followed backwards from a return. */
 const MAX_RETURNS = 4;
-/** Single steps in the end, where nothing else narrows the search. */
+/** Single steps at the end, if nothing else narrows the search. */
 const MAX_LONG_WALK = 200_000;
 /** A start so near (in exits) that walking from it is tried first. */
 const NEAR = 48;
-/** Places kept on the last instructions of a walk, for those who go back step by step. */
+/** Checkpoints on the last instructions of a walk, for stepping backwards. */
 const TRAIL_STRIDE = 12;
 const TRAIL_LENGTH = 120;
 /** Lengths of RDTSC and CPUID, and of RDTSCP, TPAUSE and UMWAIT. */
@@ -39,8 +39,8 @@ const happensBehind = ({ stop }: StopEvent): boolean =>
 const countsBackwards = ({ stop }: StopEvent): boolean => stop.kind !== 'exited' && stop.kind !== 'step';
 
 /**
- * Where a search may end that looks for what is before `end`, if nothing is between that and the present: the frame
- * behind it, rather than the place itself, which may be in a loop and come a thousand times.
+ * The end of a search for what is before `end`, if nothing is between that and the present: the
+ * frame after it, rather than the place itself, which may be in a loop with many arrivals.
  */
 function endBefore(end: TravelCheckpoint, present: TravelCheckpoint): End {
   const { frameTime, inside } = end.checkpoint;
@@ -50,9 +50,9 @@ function endBefore(end: TravelCheckpoint, present: TravelCheckpoint): End {
 }
 
 /**
- * Going backwards: by going forwards from an earlier checkpoint, once to see what lies on the way and once more
- * to the last of it. Nothing is guessed: a place is taken for the predecessor of another only when executing one
- * instruction there led to the other.
+ * Reverse execution by running forwards from an earlier checkpoint, first to find the events on the
+ * way and then to the last of them. Nothing is guessed: a place counts as the predecessor of
+ * another only if executing one instruction there led to the other.
  */
 export class Reverse {
   private readonly code: Code;
@@ -85,7 +85,7 @@ export class Reverse {
     return stop;
   }
 
-  /** Goes to the event before that at which the program stands, if it is known; the events up to it. */
+  /** Goes to the event before the current one, if it is known; returns the events up to it. */
   private knownBefore(points: readonly unknown[]): readonly Passed[] | null {
     const { mover } = this;
     const present = mover.keepHere();
@@ -93,7 +93,7 @@ export class Reverse {
     const last = known.at(-1);
     if (!last) return null;
     mover.goTo(last.at);
-    // A breakpoint on the instruction whose access was undone: the program stands there.
+    // A breakpoint on the instruction whose access was undone: the program is there.
     if (!isUndone(last.event.stop) && this.search.isAt(present)) {
       mover.goTo(present);
       return null;
@@ -101,7 +101,7 @@ export class Reverse {
     return known;
   }
 
-  /** To where the task last stood at an address; false if it did not. */
+  /** Goes to the task's last arrival at an address; false if there is none. */
   *toLastArrival(tid: number, address: Gva): Slices<boolean> {
     this.mover.keepHere();
     const resume = this.mover.stops.suspend();
@@ -117,7 +117,7 @@ export class Reverse {
   private *lastEvent(wanted: (event: StopEvent) => boolean): Slices<readonly Passed[] | null> {
     const present = this.mover.keepHere();
     let end = present;
-    // What is reported right behind a frame happened where the program stands: it is no earlier stop.
+    // A report right after a frame is at the current position: it is not an earlier stop.
     const counts = (event: StopEvent): boolean =>
       wanted(event) && !(end === present && happensBehind(event) && this.standsBehind(present));
     for (;;) {
@@ -169,7 +169,7 @@ export class Reverse {
     return { kind: 'history-end', tid: search.core.tasks.has(tid) ? tid : first };
   }
 
-  /** To right behind a frame, blindly. */
+  /** Goes to right after a frame, without stops. */
   *toFrame(frameTime: number): Slices<TravelCheckpoint> {
     const { mover } = this;
     mover.goTo(mover.atFrame(frameTime));
@@ -194,8 +194,8 @@ export class Reverse {
   }
 
   /**
-   * Goes to the place from which one instruction leads to `end`, which is inside an interval.
-   * @returns false if `end` is where the interval begins
+   * Goes to the place one instruction before `end`, which is inside an interval. @returns false if `end` is the
+   * beginning of the interval
    */
   private *predecessor(end: TravelCheckpoint): Slices<boolean> {
     const known = this.trail.wayTo(end);
@@ -226,7 +226,7 @@ export class Reverse {
     return yield* this.stepsBehind(nearer, many - 1, end);
   }
 
-  /** The last stopover of the interval that is really earlier than `end`: a place may have been kept twice. */
+  /** The last checkpoint of the interval that is really earlier than `end`: a place may have two. */
   private *startBefore(end: TravelCheckpoint): Slices<TravelCheckpoint> {
     const { mover } = this;
     const { frameTime } = end.checkpoint;
@@ -253,13 +253,13 @@ export class Reverse {
     return !this.mover.listener.executed;
   }
 
-  /** Keeps the place so many instructions behind a stopover, which is before `end`. */
+  /** Takes a checkpoint a number of instructions after another, before `end`. */
   private *stepsBehind(start: TravelCheckpoint, steps: number, end: TravelCheckpoint): Slices<true> {
     const { mover } = this;
     mover.goTo(start, end);
     let [from, behind] = [start, 0];
     for (let left = steps; left > 0; left--) {
-      // The way back will go through here: what is kept now makes the next steps short.
+      // Reverse steps will pass here: these checkpoints make them short.
       if (left % TRAIL_STRIDE === 0 && left <= TRAIL_LENGTH && left < steps) {
         const kept = mover.keepHere();
         this.trail.walked(from, behind, kept);
@@ -272,7 +272,7 @@ export class Reverse {
     return true;
   }
 
-  /** A stopover between start and end near the end, by the places from which control may have come. */
+  /** A checkpoint between start and end near the end, found by the places from which control may have come. */
   private *approach(start: TravelCheckpoint, end: TravelCheckpoint): Slices<TravelCheckpoint> {
     const task = end.checkpoint.tasks.find(({ tid }) => tid === end.tid);
     invariant(task, 'a checkpoint inside an interval has a task that runs');
@@ -292,7 +292,7 @@ export class Reverse {
     return near;
   }
 
-  /** The last arrival at one of these addresses, kept; null if there is none. */
+  /** A checkpoint of the last arrival at one of these addresses; null if there is none. */
   private *lastArrival(
     start: TravelCheckpoint,
     end: End,
@@ -322,7 +322,7 @@ export class Reverse {
         return near;
       } catch (error) {
         if (!(error instanceof SliceOver)) throw error;
-        // A page fault that the slice ended on will come again: without more time it would for ever.
+        // A page fault at the end of the slice will be repeated: without more time it would not terminate.
         const rip = ripOf(mover.registers());
         slice = rip === before ? 2 * slice : SLICE_MICROS;
         before = rip;
@@ -359,7 +359,7 @@ export class Reverse {
         listener.followedTid = -1;
       }
       if (listener.followed) return listener.followed;
-      // What an interval's task did before a checkpoint inside of it was not seen.
+      // The part of an interval before a checkpoint inside of it was not observed.
       until = start.checkpoint.frameTime + (start.checkpoint.inside ? 1 : 0);
       if (until === 0) return null;
     }
@@ -387,7 +387,7 @@ export class Reverse {
     return true;
   }
 
-  /** Where the event of a frame comes, before anything of it is performed; null where no place is that. */
+  /** Goes to the event of a frame, before it is performed; null if it has no place. */
   private *eventOf(
     { frameTime, goal, rip }: Moved,
     begin: TravelCheckpoint,
@@ -402,8 +402,8 @@ export class Reverse {
   }
 
   /**
-   * Undoes the signal right behind which the task stands, which executes nothing: goes to where it came. Null, and nowhere,
-   * where it stands behind something else, or the signal is one of `passed`.
+   * Undoes a signal that was just delivered, which executes nothing: goes to where it was raised.
+   * Null, without moving, if the task is after something else, or the signal is one of `passed`.
    */
   *undoSignal(tid: number, passed: ReadonlySet<number>): Slices<DebugStop | null> {
     const { mover, search } = this;
@@ -424,7 +424,7 @@ export class Reverse {
     return stop;
   }
 
-  /** The last stopover of the interval that begins at a stopover. */
+  /** The last checkpoint of the interval that begins at a checkpoint. */
   private lastInside(begin: TravelCheckpoint): TravelCheckpoint {
     let last = begin;
     for (const stopover of this.mover.stopovers)

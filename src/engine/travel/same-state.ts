@@ -10,7 +10,7 @@ import { PAGE_SIZE } from '../base/address.js';
 import { convertImage } from '../x86/xstate-image.js';
 import { EXTENDED_OFFSET, HEADER_OFFSET } from '../x86/xstate-layout.js';
 
-/** All registers, but for the flag that says how an instruction is to be resumed, and orig_rax, which is no register. */
+/** All registers, except the resume flag, and orig_rax, which is not a register. */
 export function sameRegisters(a: RegisterWords, b: RegisterWords): boolean {
   for (let word = 0; word < a.length; word++) {
     if (word >> 1 === Reg.orig_rax) continue;
@@ -22,8 +22,8 @@ export function sameRegisters(a: RegisterWords, b: RegisterWords): boolean {
 
 /**
  * Whether a task, which runs in the interval where a checkpoint was taken, is in the state that it had there:
- * registers, vector state, memory. Nothing else can change within an interval, and a state that comes twice in
- * one would come for ever: so this identifies the place exactly, without a counter.
+ * registers, vector state, memory. Nothing else can change within an interval, and a state that
+ * repeats in one would repeat endlessly: so this identifies the place exactly, without a counter.
  */
 export function isSameState(core: ReplayCore, task: Task, checkpoint: Checkpoint): boolean {
   const then = checkpoint.tasks.find(({ tid }) => tid === task.tid);
@@ -38,7 +38,7 @@ function localsOf(core: ReplayCore, { threadLocals }: Task): Uint8Array {
   return core.memory.bytes.subarray(threadLocals, threadLocals === 0 ? 0 : threadLocals + PAGE_SIZE);
 }
 
-/** Components in their initial state look the same whether the processor noticed it or not. */
+/** Components in their initial state compare equal whether or not XSTATE_BV marks them. */
 function vectors({ vectors: state }: ReplayCore, image: Uint8Array | null): Uint8Array {
   const standard = convertImage(state.copy(image), state.hardware, state.hardware);
   return standard.fill(0, HEADER_OFFSET, EXTENDED_OFFSET);

@@ -11,32 +11,32 @@ import { Interrupted, type Navigator, type Slices } from './navigator.js';
 import { isSameState } from './same-state.js';
 import type { Passed } from './trail.js';
 
-/** A way: from a stopover, over so many events. */
+/** A way: from a checkpoint, over a number of events. */
 export interface Way {
   readonly from: TravelCheckpoint;
-  /** The task that stands at `from` where an event was counted already, or -1. */
+  /** The task that is at `from` where an event was counted already, or -1. */
   readonly skipTid: number;
   readonly count: number;
   readonly event: StopEvent;
 }
 
-/** The end of a search: a stopover, or the completion of a frame. */
+/** The end of a search: a checkpoint, or the completion of a frame. */
 export type End = { readonly at: TravelCheckpoint } | { readonly frameTime: number };
 
-/** Where to look for events. */
+/** The range to search for events. */
 export interface Search {
   readonly start: TravelCheckpoint;
   readonly end: End;
   readonly counts: (event: StopEvent) => boolean;
 }
 
-/** Of the events on a way those are kept that are so near its end, and beyond that those at powers of two. */
+/** Of the events on a way the last ones are kept, and of the others those at powers of two. */
 const NEAR_EVENTS = 4;
 const FARTHEST_EVENT = 64;
 const isKept = (left: number): boolean =>
   left <= NEAR_EVENTS || (left <= FARTHEST_EVENT && (left & (left - 1)) === 0);
 
-/** Work after which an event gets a checkpoint of its own, in exits. */
+/** Work after which an event gets its own checkpoint, in exits. */
 const EFFORT_BETWEEN_EVENTS = 400;
 /** Places that are tried one after the other before searching. */
 export const MAX_WALK = 32;
@@ -51,7 +51,7 @@ export class Searcher {
     readonly mover: Navigator,
   ) {}
 
-  /** True if the session stands exactly where the checkpoint was taken. */
+  /** True if the session is exactly where the checkpoint was taken. */
   isAt({ checkpoint }: TravelCheckpoint): boolean {
     const { session } = this.mover;
     if (session.frameTime !== checkpoint.frameTime) return false;
@@ -60,13 +60,13 @@ export class Searcher {
     return task !== undefined && isSameState(this.core, task, checkpoint);
   }
 
-  /** Whoever waits may look for an interrupt; what follows each other quickly must not keep it from being seen. */
+  /** The caller may check for an interrupt; fast events must not prevent it. */
   private *turn(): Slices<void> {
     yield null;
     this.mover.checkInterrupt();
   }
 
-  /** Runs to the next event, 'arrived' at the end. Never beyond it. */
+  /** Runs to the next event, 'arrived' at the end. Never past it. */
   *towards(end: End, orders: Partial<RunOrders> = {}): Slices<StopEvent | null> {
     const event = yield* 'at' in end
       ? this.toStopover(end.at, orders)
@@ -128,8 +128,7 @@ export class Searcher {
   }
 
   /**
-   * Goes to where a way leads.
-   * @returns the last events on it, each the next behind the one before; the last of them is where the way leads
+   * Goes to the end of a way. @returns the last events on it, consecutive; the last of them is the end
    */
   *follow(way: Way, { end, counts }: Omit<Search, 'start'>): Slices<Passed[]> {
     const { mover } = this;
@@ -166,7 +165,7 @@ export class Searcher {
     return -1;
   }
 
-  /** Executes one instruction of the task, or goes to where it next can be. */
+  /** Executes one instruction of the task, or goes to its next possible position. */
   *step(tid: number): Slices<boolean> {
     const event = yield* this.mover.forward({ ...RUN, stepTid: tid }, Infinity, true);
     return event.kind === 'stop' && event.stop.kind === 'step';

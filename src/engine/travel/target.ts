@@ -45,10 +45,10 @@ export interface TravelOptions extends ReplayOptions {
   archive?: (session: ReplaySession) => Archive;
 }
 
-/** Steps of a range after which whoever waits may look for an interrupt. */
+/** Steps of a range after which the caller may check for an interrupt. */
 const STEPS_A_TURN = 16;
 
-/** A replay that stops where a debugger wants and goes anywhere in its recording. */
+/** A replay that stops for a debugger and can go to any place of its recording. */
 export class TravelTarget implements ReplayTarget {
   readonly kind = 'replay';
   private readonly core: ReplayCore;
@@ -87,7 +87,7 @@ export class TravelTarget implements ReplayTarget {
     core.memory.reclaimFrom(() => this.mover.stopovers.evictOne());
   }
 
-  /** Opens a replay that stands before its first frame. */
+  /** Opens a replay before its first frame. */
   static open(options: TravelOptions): TravelTarget {
     return new TravelTarget(ReplaySession.open({ notesFiles: true, ...options }), options);
   }
@@ -115,7 +115,7 @@ export class TravelTarget implements ReplayTarget {
     return this.core;
   }
 
-  /** A task that exists where the program stands, or null. */
+  /** A task that exists at the current position, or null. */
   findTask(tid: number): Task | null {
     return this.core.tasks.get(tid) ?? null;
   }
@@ -170,12 +170,14 @@ export class TravelTarget implements ReplayTarget {
     return memoryDigest(this.core, this.task(tid));
   }
 
-  /** Where the task stands. */
+  /** The task's instruction pointer. */
   rip(tid: number): Gva {
     return ripOf(this.core.registers(this.task(tid)));
   }
 
-  /** Whether a stop is that of a breakpoint at one of these addresses: inside of code that the recorder replaced it is behind that. */
+  /**
+   * Whether a stop is that of a breakpoint at one of these addresses: inside of code that rr patched it is after that.
+   */
   isArrival(stop: DebugStop, addresses: readonly Gva[]): boolean {
     if (stop.kind !== 'breakpoint') return false;
     if (addresses.includes(stop.address)) return true;
@@ -297,8 +299,8 @@ export class TravelTarget implements ReplayTarget {
 
   poll(): DebugStop | null {
     const { job } = this;
-    invariant(job, 'something is under way');
-    // Not if it throws: there may be no such place, and others to go to.
+    invariant(job, 'an operation is running');
+    // Not if it throws: the place may not exist, but others can be used.
     this.job = null;
     const slice = job.next();
     if (!slice.done) {
@@ -314,7 +316,7 @@ export class TravelTarget implements ReplayTarget {
     if (this.job) this.mover.interruptRequested = true;
   }
 
-  /** Gives guest memory back. */
+  /** Frees guest memory. */
   close(): void {
     this.session.close();
   }
@@ -326,7 +328,7 @@ export class TravelTarget implements ReplayTarget {
   }
 
   private requireIdle(): void {
-    invariant(this.job === null, 'nothing is under way');
+    invariant(this.job === null, 'no operation is running');
   }
 
   private task(tid: number): Task {
@@ -392,12 +394,12 @@ export class TravelTarget implements ReplayTarget {
     if (stop.kind !== 'step') return stop;
     if (before && isRecorders(this.task(tid).space, this.rip(tid)))
       yield* this.reverse.toLastArrival(tid, before.start);
-    // A system call is replaced as it is reached: that the task had come to it before is no step.
+    // A system call is patched when it is reached: the earlier arrival at it is not a step.
     const undone = after && this.rip(tid) === start && !patchAround(this.task(tid).space, after.start);
     return undone ? yield* this.reverse.step(tid) : stop;
   }
 
-  /** The replaced code that comes back to where the task stands, and that which begins there. */
+  /** The patched code that returns to the task's position, and that which begins there. */
   private patchesAt(tid: number): readonly [Patch | null, Patch | null] {
     const space = this.core.tasks.get(tid)?.space;
     if (!space) return [null, null];
@@ -421,7 +423,7 @@ export class TravelTarget implements ReplayTarget {
     }
   }
 
-  /** A journey that ends where it began if it is interrupted, or if there is no such place. */
+  /** A journey that returns to its beginning if it is interrupted, or if there is no such place. */
   private *orBack(journey: Slices<DebugStop>): Slices<DebugStop> {
     const { mover } = this;
     const tid = this.currentTid;
@@ -464,7 +466,7 @@ export class TravelTarget implements ReplayTarget {
     return event.kind === 'frame' ? { kind: 'step', tid: this.nextTid } : this.stopOf(event);
   }
 
-  /** Behind a frame, the task that runs next: what another journey looked at last must not be taken for it. */
+  /** After a frame, the task that runs next: not the current task of another journey. */
   private get nextTid(): number {
     const { session, core } = this;
     const next = session.inside?.task.tid ?? core.trace.peek(1)?.tid ?? -1;

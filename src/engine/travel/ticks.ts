@@ -8,12 +8,13 @@ import { Interrupted, type Slices } from './navigator.js';
 import type { Reverse } from './reverse.js';
 import { lost, type Searcher } from './search.js';
 
-/** A replay that loses the processor's counter on the way, or finds that it was wrong before, begins anew. */
+/** A replay that loses the processor's counter on the way, or falls back, starts again. */
 const MAX_ATTEMPTS = 3;
 
 /**
- * Ticks inside of intervals. A replay that finds its way by registers does not count them: the way from the last frame at
- * which a task's ticks are known is gone once more, counting. CheckpointCache that are kept on it make the next way shorter.
+ * Ticks inside of intervals. A replay that matches registers does not count them: the part from the
+ * last frame at which a task's ticks are known is replayed again, counting. Checkpoints on it make
+ * the next count shorter.
  */
 export class Ticks {
   constructor(
@@ -25,7 +26,7 @@ export class Ticks {
     return this.search.mover;
   }
 
-  /** Of the task that runs where the session stands; null where they would have to be counted. */
+  /** Ticks of the task that runs at the session's position; null if they would have to be counted. */
   known(): number | null {
     const { running, session, stands } = this.mover;
     invariant(running, 'a task runs');
@@ -33,7 +34,7 @@ export class Ticks {
     return stands?.counted ? ticksAt(stands, running.tid) : null;
   }
 
-  /** Counts those of the task that runs where the session stands. It stands there again, whatever happens. */
+  /** Counts those of the task that runs at the session's position, to which it always returns. */
   *count(): Slices<void> {
     const { mover, search } = this;
     if (!mover.running || this.known() !== null) return;
@@ -54,9 +55,9 @@ export class Ticks {
   }
 
   /**
-   * Goes to the first place behind a frame at which the task that runs there has so many ticks: right behind the branch,
-   * or right behind the frame where it has them already.
-   * @throws RevenantError E_USAGE if it has more there, or never has so many
+   * Goes to the first place after a frame at which the task that runs there has this tick count:
+   * right after the branch, or right after the frame if it has them already. @throws RevenantError
+   * E_USAGE if it has more there, or never has this count
    */
   *seek(frameTime: number, ticks: number): Slices<void> {
     const { mover, search } = this;
@@ -78,8 +79,8 @@ export class Ticks {
   }
 
   /**
-   * Does `work` with ticks counted, from a stopover at which those of the task are known.
-   * @param end a stopover, or ticks of the task, that the stopover must not be behind
+   * Does `work` with ticks counted, from a checkpoint at which those of the task are known. @param
+   * end a checkpoint, or ticks of the task, that the start must not be after
    */
   private *counting(
     start: TickStart,
@@ -106,7 +107,7 @@ export class Ticks {
     throw lost(start.firm);
   }
 
-  /** The last stopover behind the frame where ticks are known, and before `end`, up to which they were counted. */
+  /** The last checkpoint after the frame where ticks are known, and before `end`, up to which they were counted. */
   private lastCounted(
     { tid, known, next }: TickStart,
     end: TravelCheckpoint | number,
@@ -132,7 +133,7 @@ function outside(frame: number, ticks: number, { tid, known, next }: TickStart):
   const most = next ? ` to ${next.ticks}, until frame ${next.frame}` : ' or more';
   return new RevenantError(
     'E_USAGE',
-    `After frame ${frame} task ${tid} does not come to ${ticks} ticks: it has ${known.ticks}${most}.`,
+    `After frame ${frame} task ${tid} does not reach ${ticks} ticks: it has ${known.ticks}${most}.`,
   );
 }
 

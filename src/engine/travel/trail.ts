@@ -3,21 +3,21 @@ import type { TravelCheckpoint } from './checkpoints.js';
 import type { StopEvent } from './event.js';
 import type { Navigator } from './navigator.js';
 
-/** An event and where the program stood at it. */
+/** An event and the program's position at it. */
 export interface Passed {
   readonly at: TravelCheckpoint;
   readonly event: StopEvent;
 }
 
 /**
- * What is known of the way that was just gone, for who goes back again: events that follow each other without another in
- * between, and so many instructions that lead from a place to where the program stands.
+ * What is known about the last way, for repeated reverse execution: consecutive events, and the
+ * number of instructions from a place to the program's position.
  */
 export class Trail {
   private events: readonly Passed[] = [];
-  /** What the program was stopped at when they were found. */
+  /** The set of stops when they were found. */
   private points: readonly unknown[] = [];
-  /** Behind the last of `events` that counts, and not behind the next one: where the program stands. */
+  /** After the last of `events` that counts, and not after the next one: the program's position. */
   private standing: TravelCheckpoint | null = null;
   private readonly walks = new WeakMap<
     TravelCheckpoint,
@@ -27,8 +27,7 @@ export class Trail {
   constructor(private readonly mover: Navigator) {}
 
   /**
-   * The program stands at (or, where an access was undone, before) the last of these, in the order of history, each the
-   * next one that counts behind the one before.
+   * The program is at (or, if an access was undone, before) the last of these, in order of history, consecutive.
    */
   found(events: readonly Passed[], points: readonly unknown[], standing: TravelCheckpoint): void {
     this.events = events;
@@ -36,7 +35,7 @@ export class Trail {
     this.standing = standing;
   }
 
-  /** The events before the last one that was found, if the program stands there and stops at the same as then. */
+  /** The events before the last one that was found, if the program is there and has the same stops. */
   before(standing: TravelCheckpoint, points: readonly unknown[]): readonly Passed[] {
     if (standing !== this.standing || !isSame(points, this.points)) return [];
     const { stopovers } = this.mover;
@@ -48,7 +47,7 @@ export class Trail {
     if (steps > 0) this.walks.set(to, { from, steps });
   }
 
-  /** A place from which so many single steps lead to `to`; null where none is known. */
+  /** A place that is a known number of single steps before `to`; null if unknown. */
   wayTo(to: TravelCheckpoint): { readonly from: TravelCheckpoint; readonly steps: number } | null {
     const walk = this.walks.get(to);
     return walk && this.mover.stopovers.has(walk.from) ? walk : null;
@@ -58,5 +57,5 @@ export class Trail {
 const isSame = (left: readonly unknown[], right: readonly unknown[]): boolean =>
   left.length === right.length && left.every((each, index) => each === right[index]);
 
-/** Stops behind which, going back, the program is taken somewhere else than where it stopped. */
+/** Stops after which, going back, the program is not where it stopped. */
 export const isUndone = ({ kind }: DebugStop): boolean => kind === 'watchpoint' || kind === 'exec';

@@ -1,6 +1,7 @@
 /**
- * RSQRTSS, RSQRTPS, RCPSS, RCPPS and their VEX forms: approximations of which the manuals bound the error and nothing
- * else. Intel's, AMD's and emulators' results differ in their last bits, and nobody publishes the tables.
+ * RSQRTSS, RSQRTPS, RCPSS, RCPPS and their VEX forms: approximations for which the manuals specify
+ * only an error bound. Results of Intel, AMD and emulators differ in the last bits, and the tables
+ * are not published.
  */
 import { iced } from './iced.js';
 import { isBoundary } from './instruction-sites.js';
@@ -10,8 +11,8 @@ const RSQRT = 0x52;
 const RCP = 0x53;
 
 /**
- * Offsets of such instructions whose opcode lies in [from, to).
- * @param bytes with LEAD_BYTES (instruction-sites.ts) before `from`, as far as there are any
+ * Offsets of such instructions whose opcode is in [from, to). @param bytes with LEAD_BYTES
+ * (instruction-sites.ts) before `from`, as far as there are any
  */
 export function findApproximations(bytes: Uint8Array, from: number, to: number): number[] {
   const candidates: number[] = [];

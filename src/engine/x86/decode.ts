@@ -1,5 +1,5 @@
 /**
- * Recognises, in 64-bit mode, the few instructions whose execution the engine must know of: those that leak time,
+ * Recognises, in 64-bit mode, the few instructions that the engine must handle: those that leak time,
  * randomness or extended state, those that stepping disturbs, and conditional branches, which are rr's clock.
  * Opcodes and prefix rules: Intel SDM vol. 2, chapter 2 and appendix A. Everything else is `Insn.other`, also
  * encodings that raise #UD. Nothing here allocates.
@@ -32,7 +32,7 @@ export const Insn = {
   rdpid: 14,
   pushf: 15,
   popf: 16,
-  /** MOV SS: traps and breakpoints are held off until after the following instruction. */
+  /** MOV SS: traps and breakpoints are delayed until after the following instruction. */
   movSs: 17,
   /** IRET, IRETD, IRETQ. */
   iret: 18,
@@ -62,7 +62,7 @@ export const MAX_INSTRUCTION_LENGTH = 15;
 
 const Prefix = { none: 0, legacy: 1, lock: 2, rex: 3 } as const;
 
-/** What each first byte is; a table, because this is asked once for every instruction stepped. */
+/** Classes of first bytes; a table, because it is used for every stepped instruction. */
 const prefixOf = new Uint8Array(256);
 for (const byte of [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3])
   prefixOf[byte] = Prefix.legacy;
@@ -77,8 +77,8 @@ branchClass[0x0f] = 2;
 for (let byte = 0; byte < 256; byte++) if (prefixOf[byte] !== Prefix.none) branchClass[byte] = 3;
 
 /**
- * Whether the instruction at `offset` counts one tick when it retires. Bytes from `end` on are not looked at; an
- * instruction whose opcode lies there is no branch.
+ * Whether the instruction at `offset` counts one tick when it retires. Bytes from `end` on are not
+ * read; an instruction whose opcode is there is not a branch.
  */
 export function isConditionalBranch(bytes: Uint8Array, offset: number, end = bytes.length): boolean {
   if (offset >= end) return false;
@@ -137,7 +137,7 @@ const TWO_32 = 0x1_0000_0000;
 export class InstructionDecoder {
   kind: Insn = Insn.other;
   length = 0;
-  /** Where in the bytes the opcode begins, behind the prefixes. */
+  /** Offset of the opcode, after the prefixes. */
   opcodeOffset = 0;
   /** REX.W: the 64-bit format of XSAVE and XRSTOR. */
   wide = false;
@@ -194,7 +194,7 @@ export class InstructionDecoder {
   /**
    * Computes the memory operand's linear address from the registers at this instruction into `addressLow` and
    * `addressHigh`.
-   * @returns it as a user-space address, or -1 when it is none.
+   * @returns it as a user-space address, or -1 if it is not one.
    */
   effectiveAddress(registers: RegisterWords): Gva {
     this.addressLow = this.displacement >>> 0;

@@ -1,4 +1,4 @@
-/** Some instructions around an address, for people. Synchronous, so that an error can carry its disassembly. */
+/** Some instructions around an address, for reports. Synchronous, so that an error can include its disassembly. */
 
 import type * as Iced from 'iced-x86';
 import { MAX_INSTRUCTION_LENGTH } from './decode.js';
@@ -18,7 +18,7 @@ export interface DisassembledInstruction {
 }
 
 export interface CodeSource {
-  /** Reads bytes as the program sees them; returns how many before something unreadable. */
+  /** Reads bytes as the program sees them; returns how many are readable. */
   read(address: bigint, into: Uint8Array): number;
   /** `insert+0x1c`, or null. */
   symbolAt(address: bigint): string | null;
@@ -66,8 +66,9 @@ function boundaries(bytes: Uint8Array, offset: number): number[] | null {
 export const endsInstruction = (code: Uint8Array): boolean => boundaries(code, 0) !== null;
 
 /**
- * Addresses of up to `count` instructions before rip. x86 code cannot be read backwards: decoding begins at the
- * function's start, or else well before what is shown: wherever decoding begins, it soon falls into step.
+ * Addresses of up to `count` instructions before rip. x86 code cannot be decoded backwards:
+ * decoding begins at the function's start, or else well before the shown part, since it soon
+ * resynchronizes.
  */
 function findBefore(source: CodeSource, rip: bigint, count: number): bigint[] {
   const start = source.functionAt?.(rip);

@@ -1,14 +1,15 @@
 /**
- * Finds certain instructions in code of which nothing but the bytes is known. A pattern of bytes may also lie inside
- * another instruction or in data. x86 decoding falls into step: wherever it begins, after a few instructions it meets
- * the program's own. So decoding is begun at every byte of some distance before, and what most of them meet is taken.
+ * Finds certain instructions in code of which only the bytes are known. The pattern may also occur
+ * inside another instruction or in data. x86 decoding resynchronizes: from any start it reaches the
+ * program's instruction boundaries after a few instructions. So decoding starts at every byte of
+ * some distance before, and the majority decides.
  */
 import { InstructionDecoder, Insn, isXsaveFamily, type Insn as InsnKind } from './decode.js';
 import { iced } from './iced.js';
 
-/** Bytes before the code that are looked at. Rows of alike instructions can keep decoding out of step for long. */
+/** Bytes before the code that are decoded. Sequences of similar instructions can delay resynchronization. */
 export const LEAD_BYTES = 256;
-/** The beginnings that have a vote: those with the longest way to fall into step. */
+/** The start offsets that count: those with the longest distance for resynchronization. */
 const VOTERS = 96;
 const MAX_PREFIXES = 4;
 
@@ -30,7 +31,7 @@ function lengthsOf(bytes: Uint8Array, from: number, to: number): Uint8Array {
 
 const Meets = { nothing: 0, passes: 1, boundary: 2 } as const;
 
-/** Whether the program's own instructions have a boundary at `offset`, as most beginnings before it say. */
+/** Whether there is an instruction boundary at `offset`, by a majority of the starts before it. */
 export function isBoundary(bytes: Uint8Array, offset: number): boolean {
   const from = Math.max(0, offset - LEAD_BYTES);
   const lengths = lengthsOf(bytes, from, offset);
@@ -48,7 +49,7 @@ export function isBoundary(bytes: Uint8Array, offset: number): boolean {
   return votes >= 0;
 }
 
-/** An instruction that was looked for. */
+/** An instruction that was found. */
 export interface Site {
   /** Of its first byte, prefixes included. */
   readonly start: number;
@@ -60,8 +61,9 @@ export interface Site {
 const decoder = new InstructionDecoder();
 
 /**
- * XGETBV, and the instructions of the XSAVE family that programs can execute, whose opcode begins in [from, to).
- * @param bytes with LEAD_BYTES before `from` and an instruction's length behind `to`, as far as there are any
+ * XGETBV, and the instructions of the XSAVE family that programs can execute, whose opcode begins
+ * in [from, to). @param bytes with LEAD_BYTES before `from` and an instruction's length after `to`,
+ * as far as available
  */
 export function findXsaveSites(bytes: Uint8Array, from: number, to: number): Site[] {
   const sites: Site[] = [];

@@ -3,7 +3,7 @@ import type * as Iced from 'iced-x86';
 import { Reg, getRegister, type RegisterName, type RegisterWords } from '../base/registers.js';
 import { iced } from './iced.js';
 
-/** Decodes the instruction at the start of `code`, at address `rip`, for as long as `look` runs. */
+/** Decodes the instruction at the start of `code`, at address `rip`, for as long as `use` runs. */
 export function withInstruction<T>(
   code: Uint8Array,
   rip: bigint,
@@ -51,8 +51,8 @@ export interface Store {
 }
 
 /**
- * Where the instruction at the start of `code` stores, its stack accesses included; null where that cannot be told from
- * registers alone (repeated strings, saved states).
+ * Where the instruction at the start of `code` stores, including stack accesses; null if registers
+ * are not sufficient to know (repeated strings, saved states).
  */
 export function storesOf(code: Uint8Array, registers: RegisterWords): Store[] | null {
   const { Code, InstructionInfoFactory, MemorySizeExt, OpAccess } = iced();

@@ -1,7 +1,7 @@
 /** String instructions under REP or REPNE (SDM vol. 2, "REP/REPE/REPZ/REPNE/REPNZ"). */
 import { Reg, type RegisterWords } from '../base/registers.js';
 
-/** The last turn of a repeated string instruction, behind which nothing of it is left to do. */
+/** The last iteration of a repeated string instruction. */
 export interface LastTurn {
   /** Bytes of the instruction. */
   readonly length: number;
@@ -18,7 +18,10 @@ const REX = 0x40;
 const REX_W = 8;
 const EFLAGS_DIRECTION = 1 << 10;
 
-/** By opcode without its lowest bit, which says that the operand is no byte: INS, OUTS, MOVS, CMPS, STOS, LODS, SCAS. */
+/**
+ * By opcode without its lowest bit, which means that the operand is not a byte: INS, OUTS, MOVS, CMPS, STOS, LODS,
+ * SCAS.
+ */
 const SOURCES: readonly number[] = [0x6e, 0xa4, 0xa6, 0xac];
 const DESTINATIONS: readonly number[] = [0x6c, 0xa4, 0xa6, 0xaa, 0xae];
 

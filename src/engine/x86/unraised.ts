@@ -1,7 +1,8 @@
 /**
- * Exceptions that a machine may leave out: it executes the instruction instead. Seen in QEMU 7.2's emulator: LOCK where
- * there is none, #GP for reserved bits of MXCSR, bases that are not canonical and CLFLUSH, #XM altogether, #MF but at
- * FWAIT. Processors execute an instruction at a recorded SIGILL that the recorded one lacked.
+ * Exceptions that a machine may omit, executing the instruction instead. Observed in QEMU 7.2's
+ * emulator: invalid LOCK, #GP for reserved bits of MXCSR, non-canonical bases and CLFLUSH, #XM
+ * always, #MF except at FWAIT. Processors execute an instruction at a recorded SIGILL that the
+ * recorded one lacked.
  */
 import type * as Iced from 'iced-x86';
 import { Signal, SignalCode } from '../base/linux.js';
@@ -9,14 +10,14 @@ import { iced } from './iced.js';
 import { withInstruction } from './operands.js';
 
 /**
- * What decides whether the exception is raised where all general registers are as recorded.
- * - `registers`: nothing else.
+ * What determines whether the exception is raised, besides the general registers, which are as recorded. - `registers`:
+ * nothing else.
  * - `mxcsr`: the memory operand has reserved bits of MXCSR.
  * - `x87`, `simd`: an unmasked floating-point exception is pending or arises; `simd` instructions may have both.
  */
 export type Unraised = 'none' | 'registers' | 'mxcsr' | 'x87' | 'simd';
 
-/** Kinds of exceptions that a machine may leave out, or raise as others or elsewhere, and that replays complete. */
+/** Kinds of exceptions that a machine may omit, or raise differently, and that replays complete. */
 export const LEFT_OUT = {
   int1: '#DB of INT1',
   lock: '#UD of LOCK where it is not allowed',
@@ -34,14 +35,14 @@ export const LEFT_OUT = {
 export type LeftOut = keyof typeof LEFT_OUT;
 
 /**
- * Those for which the instruction is watched. The others cost nothing where nothing is left out: a recorded SIGILL and
- * SIGBUS are met before they happen anyway, and a branch is undone afterwards.
+ * Those for which the instruction is checked before it runs. The others cost nothing otherwise: the
+ * replay stops before a recorded SIGILL and SIGBUS anyway, and a branch is undone afterwards.
  */
 export const WATCHED: ReadonlySet<LeftOut> = new Set(['clflush', 'fsgsbase', 'mxcsr', 'x87', 'simd']);
 
 /**
- * How the exception at this instruction, which became a signal, may be left out here.
- * @param leftOut what the machine was seen to leave out
+ * How the exception at this instruction, which became a signal, may be omitted here. @param leftOut
+ * the exceptions that the machine omits by the probe
  */
 export function unraisedAt(
   code: Uint8Array,
@@ -51,7 +52,7 @@ export function unraisedAt(
 ): Unraised {
   if (signal === Signal.ILL) return 'registers';
   if (signal === Signal.SEGV) {
-    // Page faults are raised, but for CLFLUSH and its kind (0F AE /7, 66 0F AE /6).
+    // Page faults are raised, except by CLFLUSH and variants (0F AE /7, 66 0F AE /6).
     if (signalCode !== SignalCode.kernel && !code.includes(0xae)) return 'none';
     const [kind, unraised] = withInstruction(code, 0n, ({ mnemonic }) =>
       protectionAt(mnemonic, signalCode === SignalCode.kernel),
@@ -94,7 +95,7 @@ export function usesMmx(instruction: Iced.Instruction): boolean {
   return isMmx || instruction.mnemonic === Mnemonic.Emms;
 }
 
-/** D8 to DF and FWAIT, behind prefixes. */
+/** D8 to DF and FWAIT, after prefixes. */
 function isX87(code: Uint8Array): boolean {
   const opcode = code.find((byte) => !PREFIXES.has(byte)) ?? 0;
   return (opcode >= 0xd8 && opcode <= 0xdf) || opcode === 0x9b;
@@ -110,12 +111,12 @@ export const FLOAT_FLAGS = 0x3f;
 const INVALID = 1;
 const DENORMAL = 2;
 const UNDERFLOW = 16;
-/** Those that are found before computing; unmasked ones keep the others from being noted (SDM vol. 1, 11.5.2). */
+/** Pre-computation exceptions; unmasked ones prevent the others from being recorded (SDM vol. 1, 11.5.2). */
 const BEFORE_COMPUTING = 7;
 
 /**
- * The unmasked exceptions of an x87 state. An emulator that notes neither faults of the register stack nor denormal
- * operands is told of them by the signal.
+ * The unmasked exceptions of an x87 state. For an emulator that detects neither stack faults nor
+ * denormal operands they are taken from the signal.
  */
 export function x87Raises(control: number, status: number, signalCode: number): boolean {
   const unmasked = ~control & FLOAT_FLAGS;
@@ -125,8 +126,8 @@ export function x87Raises(control: number, status: number, signalCode: number): 
 }
 
 /**
- * MXCSR after an instruction that arose `flags` from `mxcsr`, if it raises #XM; else null. Denormal operands, which
- * the emulator does not note, are told of by the signal.
+ * MXCSR after an instruction that raised `flags` with `mxcsr`, if it raises #XM; else null.
+ * Denormal operands, which the emulator does not detect, are taken from the signal.
  */
 export function mxcsrOfFault(mxcsr: number, flags: number, signalCode: number): number | null {
   const unmasked = ~(mxcsr >>> 7) & FLOAT_FLAGS;

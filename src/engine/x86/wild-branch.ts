@@ -1,7 +1,7 @@
 /**
- * Branches to addresses that are not canonical. A processor raises #GP at the branch, with the stack pointer as it
- * was (SDM vol. 2, CALL, JMP, RET, IRET); QEMU's emulator takes the branch and raises #GP at its target. What a call
- * pushed stays below the stack pointer, as processors were seen to leave it, too.
+ * Branches to non-canonical addresses. A processor raises #GP at the branch, with the stack pointer
+ * unchanged (SDM vol. 2, CALL, JMP, RET, IRET); QEMU's emulator takes the branch and raises #GP at
+ * its target. The return address of a call stays below the stack pointer, as on processors.
  */
 import type * as Iced from 'iced-x86';
 import { Reg, getRegister, setRegister, type RegisterWords } from '../base/registers.js';
@@ -9,7 +9,7 @@ import { MAX_INSTRUCTION_LENGTH } from './decode.js';
 import { iced } from './iced.js';
 import { memoryAddress, registerValue, withInstruction } from './operands.js';
 
-/** Reads memory as the program sees it; returns how many bytes there are. */
+/** Reads memory as the program sees it; returns how many bytes are readable. */
 export type MemoryReader = (address: bigint, into: Uint8Array) => number;
 
 /** True where bits 63 to 47 of rip are not all equal. */
@@ -19,8 +19,7 @@ export function isWild(registers: RegisterWords): boolean {
 }
 
 /**
- * Whether the instruction at the rip of `before` is a branch that leads from there to the wild state `after`, as far as
- * rip and rsp tell.
+ * Whether the instruction at the rip of `before` is a branch to the wild state `after`, judged by rip and rsp.
  */
 export function leadsTo(before: RegisterWords, after: RegisterWords, read: MemoryReader): boolean {
   const rip = getRegister(before, Reg.rip);
@@ -51,16 +50,15 @@ export function leadsTo(before: RegisterWords, after: RegisterWords, read: Memor
   });
 }
 
-/** The branch is not taken: rip, rsp and flags as before it. */
+/** Undoes the branch: rip, rsp and flags as before it. */
 export function undoBranch(before: RegisterWords, registers: RegisterWords): void {
   for (const slot of [Reg.rip, Reg.rsp, Reg.eflags])
     registers.set(before.subarray(2 * slot, 2 * slot + 2), 2 * slot);
 }
 
 /**
- * Undoes a call that led to the wild rip, found by the return address that it pushed; for where nothing else tells
- * where the branch was.
- * @returns false if no indirect call there leads to this rip: it was another branch
+ * Undoes a call to the wild rip, found by its return address, if the position of the branch is not
+ * known otherwise. @returns false if no indirect call there has this target: it was another branch
  */
 export function undoCall(registers: RegisterWords, read: MemoryReader): boolean {
   const rsp = getRegister(registers, Reg.rsp);

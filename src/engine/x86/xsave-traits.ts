@@ -1,12 +1,13 @@
 /**
- * What the architecture leaves to processors in what the XSAVE family stores, and what each is known to do. What is
- * completed in software is done as the recording's processor did it.
+ * Implementation-defined behaviour of XSAVE-family stores, by processor. Completion in software follows the recording's
+ * processor.
  *
  *   Intel (measured on Sapphire Rapids): all bytes of every component; XINUSE[i] is what XRSTOR found in XSTATE_BV, zero
- *     registers or not, but XTILECFG's, which follows the register. XSAVE64 stores FIP and FDP always.
+ *     registers or not, except XTILECFG's, which follows the register. XSAVE64 stores FIP and FDP always.
  *   AMD (XINUSE measured on Zen 4, PKRU on Zen 3): FOP, FIP and FDP only while an x87 exception is pending; XINUSE[i] follows
- *     the registers; XSAVE stores the four bytes of PKRU and leaves the component's other four as they were. Of XSAVEOPT and
- *     XSAVEC with a PKRU that is not zero the last was not measured; they are taken to do alike.
+ *     the registers; XSAVE stores the four bytes of PKRU and leaves the component's other four
+ *     unchanged. The latter was not measured for XSAVEOPT and XSAVEC with a non-zero PKRU; they are
+ *     assumed to do the same.
  *   QEMU's emulator (do_xsave in target/i386/tcg/fpu_helper.c, 7.2): everything but BNDREGS counts as in use; MXCSR belongs
  *     to SSE alone; ten bytes of each x87 register, FIP and FDP as 0, no FOP; eight bytes of PKRU; the two registers of BNDCSR,
  *     not its 48 reserved bytes.
@@ -14,8 +15,8 @@
 import { findLeaf, PKRU_BIT, type CpuidLeaf } from './xstate-layout.js';
 
 /**
- * How a processor knows that a component is in use: by its registers; by what XRSTOR loaded; or it takes all for in use.
- * `loaded` needs a state that such a processor saved.
+ * How a processor tracks that a component is in use: by its registers; by what XRSTOR loaded; or
+ * always. `loaded` needs a state that such a processor saved.
  */
 export type InUse = 'content' | 'loaded' | 'always';
 
@@ -25,9 +26,9 @@ export interface XsaveTraits {
   readonly inUse: InUse;
   /** XSAVE, XSAVEOPT and XRSTOR of a standard area treat MXCSR when AVX is requested without SSE, too. */
   readonly mxcsrWithAvx: boolean;
-  /** FOP, and the six bytes behind each x87 register, are stored; else they keep what memory held. */
+  /** FOP, and the six bytes after each x87 register, are stored; else memory keeps its bytes. */
   readonly storesX87Gaps: boolean;
-  /** Bytes stored of components, by bit, where that is not all of them: the others keep what memory held. */
+  /** Number of bytes stored of components, by bit, if not all: memory keeps the other bytes. */
   readonly storedBytes: Readonly<Record<number, number>>;
 }
 
@@ -54,7 +55,7 @@ export const EMULATOR: XsaveTraits = {
   storedBytes: { [BNDCSR_BIT]: 16 },
 };
 
-/** The traits of the processor with these CPUID results, or of the emulator that pretends to be it. */
+/** The traits of the processor with these CPUID results, or of the emulator with this CPU model. */
 export function xsaveTraits(records: readonly CpuidLeaf[]): XsaveTraits {
   if ((findLeaf(records, HYPERVISOR_LEAF, 0)?.ebx ?? 0) >>> 0 === TCG) return EMULATOR;
   return isAmd(records) ? AMD : INTEL;

@@ -1,9 +1,10 @@
 /**
- * XSAVE, XSAVEOPT and XSAVEC in software, for processors that lack the instruction or place components elsewhere
- * than the recording's did (Intel SDM vol. 1, 13.5, 13.7, 13.9, 13.10; compared with a real processor in the spec).
+ * XSAVE, XSAVEOPT and XSAVEC in software, for processors that lack the instruction or use other
+ * component offsets than the recording's (Intel SDM vol. 1, 13.5, 13.7, 13.9, 13.10; compared with
+ * a real processor in the spec).
  *
  * The state is a standard-form image that XSAVE64 made in the hardware's layout. The result is the list of byte
- * ranges that the instruction writes: it leaves all other bytes of the area alone, and programs can see that.
+ * ranges that the instruction writes: all other bytes of the area are unchanged, which is visible to programs.
  */
 
 import type { XsaveTraits } from './xsave-traits.js';
@@ -59,8 +60,7 @@ export interface SaveRules extends Partial<XsaveTraits> {
 /**
  * What XSAVEC writes.
  * @param state standard form, layout `hardware`
- * @param recorded the layout (and XCR0) that the program believes in
- * @param mask EDX:EAX
+ * @param recorded the program's layout (and XCR0) @param mask EDX:EAX
  */
 export function composeXsavec(
   state: XstateImage,
@@ -186,7 +186,7 @@ function appendExtended(
     if (!(saved & mask)) continue;
     const bytes = new Uint8Array(size);
     const source = findComponent(hardware, bit);
-    // A component that the hardware lacks, or knows in another size, is in its initial state.
+    // A component that the hardware lacks, or has with another size, is in its initial state.
     if (source?.size === size) {
       bytes.set(present(state, mask, source.offset, source.offset + significantBytes(source)));
     }

@@ -1,8 +1,8 @@
 /**
- * Whether two images of extended state hold the same values, as evidence that a program stands at the same place.
- * Compared is what instructions compute: x87 and vector registers, masks. Not compared: status, control and
- * pointers of x87, MXCSR, PKRU, and x87 registers that are empty, which hold what was popped; processors and
- * emulators differ in these where programs do not look.
+ * Whether two images of extended state hold the same values, as evidence that a program is at the
+ * same place. Compared: x87 and vector registers, masks. Not compared: status, control and pointers
+ * of x87, MXCSR, PKRU, and empty x87 registers, which keep popped values; processors and emulators
+ * differ in these unobserved values.
  */
 import { ST0, XMM0, xstateBv, type XstateImage } from './xstate-image.js';
 import { AVX, SSE, X87, findComponent, type XstateLayout } from './xstate-layout.js';
@@ -24,7 +24,7 @@ export interface XstateOf {
   readonly layout: XstateLayout;
 }
 
-/** Names of the registers that differ, each once; the widest name of what lies in several components. */
+/** Names of the registers that differ, each once; the widest name for a register in several components. */
 export function differingVectors(a: XstateOf, b: XstateOf): string[] {
   const names: string[] = [];
   for (let i = 0; i < 8; i++) if (!sameSt(a.image, b.image, i)) names.push(`st${i}`);

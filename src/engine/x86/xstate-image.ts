@@ -1,7 +1,7 @@
 /**
  * Extended state as bytes: a standard-form XSAVE64 image, as frames of a trace hold it and as the ring-0 stub saves
  * and loads it (Intel SDM vol. 1, 13.4 and 13.6). A component whose XSTATE_BV bit is clear is in its initial
- * state, whatever bytes are stored; every reader here honours that.
+ * state, whatever bytes are stored; all readers here respect this.
  */
 
 import { RevenantError } from '../base/errors.js';
@@ -52,7 +52,7 @@ export const readU32 = (image: XstateImage, offset: number): number => viewOf(im
 export const writeU32 = (image: XstateImage, offset: number, value: number): void =>
   viewOf(image).setUint32(offset, value, true);
 
-/** XSTATE_BV. An image without header (512 bytes, FXSAVE) holds x87 and SSE. */
+/** XSTATE_BV. An image without header (512 bytes, FXSAVE) has x87 and SSE. */
 export const xstateBv = (image: XstateImage): bigint =>
   image.length >= HEADER_OFFSET + 8 ? readU64(image, HEADER_OFFSET) : X87 | SSE;
 
@@ -76,7 +76,7 @@ export function resetImage(layout: XstateLayout, pkru = PKRU_LINUX): XstateImage
   return image;
 }
 
-/** The state that execve leaves: that of `resetImage`, XSTATE_BV clear but for PKRU. */
+/** The state after execve: that of `resetImage`, XSTATE_BV clear except for PKRU. */
 export function execImage(layout: XstateLayout): XstateImage {
   const image = resetImage(layout);
   if (layout.size > LEGACY_SIZE) writeU64(image, HEADER_OFFSET, readU64(image, HEADER_OFFSET) & ~X87);
@@ -123,10 +123,10 @@ export function setLegacyState(image: XstateImage, legacy: Uint8Array): void {
 }
 
 /**
- * The same state in another layout, with a header made anew and initial values stored for whatever was absent, so
- * that the result loads with RFBM = all ones. A set bit that `to` lacks is refused, PKRU excepted: it is dropped.
- * PKRU that `from` lacks starts as Linux's, so that keys permit what they permitted at exec.
- * @throws RevenantError E_MACHINE_CANNOT for a component that `to` lacks or holds in another size,
+ * The same state in another layout, with a new header and initial values stored for absent components, so that
+ * the result loads with RFBM = all ones. A set bit that `to` lacks is refused, PKRU excepted: it is dropped. PKRU
+ * that `from` lacks starts as Linux's, so that keys permit what they permitted at exec. @throws RevenantError
+ * E_MACHINE_CANNOT for a component that `to` lacks or holds in another size,
  *   E_TRACE_CORRUPT for an image that is not `from.size` bytes, is compacted or has bits outside `from.xcr0`.
  */
 export function convertImage(image: XstateImage, from: XstateLayout, to: XstateLayout): XstateImage {
@@ -186,10 +186,10 @@ function isX87Initial(image: XstateImage, pointersOnlyOnError: boolean): boolean
   return isZero(image, 2, noPointers ? FOP : MXCSR) && isZero(image, ST0, XMM0);
 }
 
-/** How XINUSE is told; default: by content, as on Intel. */
+/** How XINUSE is determined; default: by content, as on Intel. */
 export type InUseRules = Partial<Pick<XsaveTraits, 'pointersOnlyOnError' | 'inUse'>>;
 
-/** Components of which a bit of XSTATE_BV does not tell whether they are in use, even on Intel. */
+/** Components whose XSTATE_BV bit does not show whether they are in use, even on Intel. */
 const ALWAYS_BY_CONTENT: readonly number[] = [3, 17]; // BNDREGS (in the emulator), XTILECFG
 
 /**

@@ -18,7 +18,7 @@ export interface CpuidLeaf {
   readonly edx: number;
 }
 
-/** An extended component, bit >= 2 (x87 and SSE always lie in the legacy region). */
+/** An extended component, bit >= 2 (x87 and SSE are always in the legacy region). */
 export interface XstateComponent {
   readonly bit: number;
   /** In the standard form; from the base of the area. */
@@ -108,7 +108,7 @@ function readComponents(records: readonly CpuidLeaf[], xcr0: bigint, code: Error
     if (!((xcr0 >> BigInt(bit)) & 1n)) continue;
     const leaf = findLeaf(records, 0xd, bit);
     if (!leaf || leaf.eax === 0) {
-      return refuse(code, `XCR0 ${hex(xcr0)} has ${componentName(bit)}, of which CPUID says nothing`);
+      return refuse(code, `XCR0 ${hex(xcr0)} has ${componentName(bit)}, which CPUID does not enumerate`);
     }
     const [size, offset] = [leaf.eax >>> 0, leaf.ebx >>> 0];
     if (offset < EXTENDED_OFFSET || offset + size > MAX_XSTATE_SIZE) {
@@ -153,16 +153,15 @@ export function recordedLayout(records: readonly CpuidLeaf[], xcr0: bigint): Xst
   if (size < extentOf(components) || size > MAX_XSTATE_SIZE) {
     return refuse(
       code,
-      `EBX says ${size} bytes; the components of XCR0 ${hex(value)} need ${extentOf(components)}`,
+      `EBX is ${size} bytes; the components of XCR0 ${hex(value)} need ${extentOf(components)}`,
     );
   }
   return { xcr0: value, size, components };
 }
 
 /**
- * The layout that the processor (or KVM) at hand has for `xcr0`. EBX of (0xd, 0) is not looked at: it depends on
- * the XCR0 in force when CPUID was asked.
- * @throws RevenantError E_MACHINE_CANNOT when a component of `xcr0` is not enumerated.
+ * The layout that the processor (or KVM) at hand has for `xcr0`. EBX of (0xd, 0) is ignored: it depends on the XCR0 at
+ * the time of CPUID. @throws RevenantError E_MACHINE_CANNOT when a component of `xcr0` is not enumerated.
  */
 export function hardwareLayout(records: readonly CpuidLeaf[], xcr0: bigint): XstateLayout {
   const value = effectiveXcr0(records, xcr0, 'E_MACHINE_CANNOT');
@@ -189,14 +188,14 @@ export function compactedLayout(layout: XstateLayout, mask: bigint): XstateLayou
 /** Bytes of PKRU; the component has four more, which belong to no register. */
 const PKRU_SIZE = 4;
 
-/** Bytes of a component that are registers or reserved within them; what lies behind is not part of the state. */
+/** Bytes of a component that are registers or reserved within them; the rest is not part of the state. */
 export const significantBytes = ({ bit, size }: XstateComponent): number =>
   bit === PKRU_BIT ? Math.min(PKRU_SIZE, size) : size;
 
 export const findComponent = (layout: XstateLayout, bit: number): XstateComponent | undefined =>
   layout.components.find((component) => component.bit === bit);
 
-/** True when a component lies elsewhere, or is of another size, in areas in standard form. */
+/** True if a component has another offset or size in areas in standard form. */
 export function componentsDiffer(a: XstateLayout, b: XstateLayout): boolean {
   return a.components.some(({ bit, offset, size }) => {
     const other = findComponent(b, bit);
@@ -204,7 +203,7 @@ export function componentsDiffer(a: XstateLayout, b: XstateLayout): boolean {
   });
 }
 
-/** True when images of one layout are images of the other, byte for byte. */
+/** True if images of one layout are images of the other, byte for byte. */
 export function sameLayout(a: XstateLayout, b: XstateLayout): boolean {
   if (a.xcr0 !== b.xcr0 || a.size !== b.size || a.components.length !== b.components.length) return false;
   return a.components.every((component, index) => {

@@ -279,7 +279,7 @@ class Submission {
       const result = newResult(pending.spec);
       const why =
         reasons.length > 0
-          ? problem('machine', `No worker can carry this trace. ${[...new Set(reasons)].join(' ')}`)
+          ? problem('machine', `No worker can replay this trace. ${[...new Set(reasons)].join(' ')}`)
           : problem('worker', 'No worker has connected.', {
               hint: 'Start one: revenant worker --queue URL.',
             });

@@ -7,7 +7,7 @@ import type { ReplayCore } from '../state/core.js';
 import type { SingleStep } from '../ticks/single-step.js';
 import type { TickStrategy } from '../ticks/strategy.js';
 
-/** What a session and the steps of its frames share, and what of it changes on the way. */
+/** State that a session and the steps of its frames share, including its mutable parts. */
 export interface ReplayContext {
   readonly core: ReplayCore;
   readonly runner: ReplayRunner;

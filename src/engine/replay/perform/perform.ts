@@ -32,8 +32,8 @@ export function prepareFrame(core: ReplayCore, task: Task, frame: TraceFrame, st
 }
 
 /**
- * Whether a task stands in the system call of an entry already, since its `enteringPtrace`. A debugger may have let it
- * go without making that call (PTRACE_SYSEMU): then this is another.
+ * Whether a task is already in the system call of an entry, since its `enteringPtrace`. A debugger
+ * may have skipped that call (PTRACE_SYSEMU): then this is another.
  */
 export const isInCall = (core: ReplayCore, task: Task | null, frame: TraceFrame): boolean =>
   task !== null &&
@@ -43,7 +43,7 @@ export const isInCall = (core: ReplayCore, task: Task | null, frame: TraceFrame)
 
 /**
  * Applies a frame's effects at its event, then compares registers as rr would.
- * @returns the task that the frame leaves behind, or null
+ * @returns the task after the frame, or null
  */
 export function performFrame(
   context: ReplayContext,
@@ -119,7 +119,7 @@ function performBuffer(core: ReplayCore, task: Task, frame: TraceFrame, step: Re
       return growMap(core, task, frame);
     case Action.flushBuffer:
       finishFlush(core, task, frame);
-      // Known only where ticks are counted: a task that will not get to where the buffer was flushed.
+      // Known only if ticks are counted: a task that will not reach the place where the buffer was flushed.
       if (core.header.quirks.bufferedSyscallForcedTick && task.ticks >= 0 && frame.ticks <= task.ticks)
         task.skipNextExecution = true;
       return;
@@ -163,14 +163,14 @@ function arrive(core: ReplayCore, task: Task, frame: TraceFrame, step: ReplaySte
 }
 
 /**
- * What rr from 5.7 records at signals. It is what the program computed, but for what processors differ in and
- * `differingVectors` does not compare.
+ * rr from 5.7 records it at signals. It is the program's state, except for parts in which
+ * processors differ and which `differingVectors` does not compare.
  */
 function loadSignalVectors(core: ReplayCore, task: Task, frame: TraceFrame): void {
   if (frame.kind === EventKind.signal && frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
 }
 
-/** exit: futex words and the cleared tid are memory writes; then the task is gone (rr-traces.md 5.7). */
+/** exit: futex words and the cleared tid are memory writes; then the task is deleted (rr-traces.md 5.7). */
 function exitTask(core: ReplayCore, task: Task, frame: TraceFrame): void {
   core.applyMemWrites(frame, task);
   const event = core.trace.nextTaskEvent(frame.frameTime);

@@ -16,14 +16,17 @@ import { isOtherRefusal, stepLifted, tryFault, undoWildBranch, unraisedOf } from
 import { registersMatch, stateMatches } from '../plan/verify.js';
 
 /**
- * 'running': the guest was left running. 'yielded': it stands, but the event loop should have a turn.
- * 'stopped': the listener wants control. 'staged': the program made staged calls, and is beyond this frame.
+ * 'running': the guest is still running. 'yielded': it is stopped, but the event loop should get a
+ * turn. 'stopped': the listener wants control. 'staged': the program made staged calls, and is past
+ * this frame.
  */
 export type Reach = 'reached' | 'running' | 'yielded' | 'stopped' | 'staged';
 
-/** Stops in one turn: some milliseconds at the emulated machine's exit cost, so that an interrupt is seen in time. */
+/**
+ * Stops in one turn: some milliseconds at the emulated machine's exit cost, so that an interrupt is noticed in time.
+ */
 const STOPS_A_TURN = 32;
-/** A trapped instruction ends at most this far behind its start. */
+/** A trapped instruction ends at most this many bytes after its start. */
 const MAX_INSTRUCTION = 15;
 
 /**
@@ -84,10 +87,10 @@ export function reachGoal(
       continue;
     }
     if (stop === Stop.overrun) throw passedTicks(context, task, frame, step);
-    // What only executing it could tell of was executed.
+    // The instruction was executed to find out.
     if (stop === Stop.step && context.unraised !== 'none') continue;
     if (!isWatched(context, step) || stop !== Stop.breakpoint) throw notReached(context, frame, step, stop);
-    // Not yet: execute the instruction under the breakpoint and go on.
+    // Not yet: execute the instruction under the breakpoint and continue.
     registers[2 * Reg.eflags] |= EFLAGS_RESUME;
   }
   return 'yielded';
@@ -109,7 +112,7 @@ function runCounted(
   return strategy.run(task, wanted, budgetMicros, Aim.byTicks);
 }
 
-/** Makes the task ready to run to the event, unless it stands there. */
+/** Prepares the task to run to the event, unless it is already there. */
 function beginsThere(
   context: ReplayContext,
   task: Task,
@@ -124,16 +127,16 @@ function beginsThere(
   if (isThere(context, task, frame, step)) return true;
   if (task.ticks > limit) throw passedTicks(context, task, frame, step);
   context.unraised = unraisedOf(context, task, frame, step);
-  // While ticks are missing there is nothing to look for at the target.
+  // While ticks are missing the target address need not be checked.
   if (!isMatched(context, step) || isDying(frame) || task.ticks === limit || limit === Infinity)
     watch(context, frame, step);
   return false;
 }
 
-/** A turn of the repeated instruction at the target. */
+/** An iteration of the repeated instruction at the target. */
 const stepOnTarget = (context: ReplayContext, task: Task): Stop => toBreakpoint(stepLifted(context, task));
 
-/** `tryFault` where the program stands at a fault that may be left out here; else Stop.breakpoint. */
+/** `tryFault` if the program is at a fault that this machine may omit; else Stop.breakpoint. */
 function tryHere(
   context: ReplayContext,
   task: Task,
@@ -149,14 +152,14 @@ function tryHere(
 
 const toBreakpoint = (stop: Stop): Stop => (stop === Stop.step ? Stop.breakpoint : stop);
 
-/** Stops that only the listener knows of. */
+/** Stops for the listener. */
 const isListeners = (stop: Stop, isSingleStep: boolean): boolean =>
   stop === Stop.user ||
   stop === Stop.watch ||
   stop === Stop.guard ||
   (isSingleStep && (stop === Stop.step || stop === Stop.served));
 
-/** Where instructions are single-stepped no breakpoint tells that this is the event's place. */
+/** While single-stepping no breakpoint reports the event's place. */
 function isLanding(
   context: ReplayContext,
   task: Task,
@@ -171,7 +174,10 @@ function isLanding(
   return step.goal === Goal.address || isTarget(context, task, frame, step, Stop.breakpoint);
 }
 
-/** A stop where a processor would have it: at a fault that is left out here, and on the branch that none takes. */
+/**
+ * A stop where a processor would have it: at a fault that this machine omits, and at a branch that a processor does not
+ * take.
+ */
 function asProcessorsStop(
   context: ReplayContext,
   task: Task,
@@ -185,7 +191,7 @@ function asProcessorsStop(
   return stop;
 }
 
-/** One instruction; a fault that would be left out is found before it. */
+/** One instruction; a fault that would be omitted is detected before it. */
 function stepAlone(
   context: ReplayContext,
   task: Task,
@@ -198,7 +204,9 @@ function stepAlone(
   return tried === Stop.breakpoint ? context.stepper.step(task, limit, budgetMicros) : tried;
 }
 
-/** On the breakpoint of a fault that may be left out. A debugger's there comes first, as it does before other faults. */
+/**
+ * At the breakpoint of a fault that may be omitted. A debugger's breakpoint there comes first, as before other faults.
+ */
 function arriveAtFault(
   context: ReplayContext,
   task: Task,
@@ -214,7 +222,7 @@ function arriveAtFault(
 
 const isBreaking = (step: ReplayStep): boolean => step.goal === Goal.address || step.goal === Goal.target;
 
-/** The event's place is told by its registers, at its tick. */
+/** The event's place is identified by its registers, at its tick. */
 const isMatched = ({ unraised }: ReplayContext, step: ReplayStep): boolean =>
   step.goal === Goal.target || unraised !== 'none';
 
@@ -225,12 +233,12 @@ const isWatched = (context: ReplayContext, step: ReplayStep): boolean =>
 const isDying = (frame: TraceFrame): boolean =>
   frame.kind === EventKind.sched && frame.inSyscallbufSyscallHook !== 0n;
 
-/** The frame's ticks where they are a program point and the task's are known; else none. */
+/** The frame's ticks if they are a program point and the task's are known; else none. */
 function tickLimit(strategy: TickStrategy, task: Task, frame: TraceFrame): number {
   return strategy.counts && task.ticks >= 0 && hasExactTicks(frame) ? frame.ticks : Infinity;
 }
 
-/** What comes behind a dying task's event must not happen. */
+/** Nothing after a dying task's event may be executed. */
 function aimOf(context: ReplayContext, frame: TraceFrame, step: ReplayStep): number {
   if (!isMatched(context, step)) return Aim.byItself;
   return isDying(frame) ? Aim.byTicks : step.address;
@@ -276,7 +284,7 @@ function notReached(context: ReplayContext, frame: TraceFrame, step: ReplayStep,
   context.strategy.cancel();
   const rip = ripOf(core.machine.context.registers);
   return context.diverge({
-    summary: 'the program did not come to the recorded event',
+    summary: 'the program did not reach the recorded event',
     expected: describeGoal(step),
     found: describeStop(stop, runner.signal, runner.address, rip) + nearMissText(context, frame),
   });
@@ -287,7 +295,7 @@ function nearMissText({ nearMiss }: ReplayContext, frame: TraceFrame): string {
   return `; the place was passed with other values in ${nearMiss.differing.join(', ')}`;
 }
 
-/** Without running: the task stands where the event happened. */
+/** Without running: the task is already at the event. */
 function isThere(context: ReplayContext, task: Task, frame: TraceFrame, step: ReplayStep): boolean {
   const { registers } = context.core.machine.context;
   const ticks = task.ticks >= 0 ? task.ticks : task.recTicks;
@@ -352,7 +360,7 @@ function isTarget(
 
 /**
  * All registers are the frame's: rr from 5.7 records vector registers with signals, for loops that change nothing
- * else. They are looked at where the others agree: that costs an exit.
+ * else. They are compared only if the others agree: that costs an exit.
  */
 function isRecordedState(context: ReplayContext, frame: TraceFrame): boolean {
   const { core } = context;

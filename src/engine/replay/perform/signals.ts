@@ -38,9 +38,9 @@ export function enterHandler(core: ReplayCore, task: Task, frame: TraceFrame): v
 }
 
 /**
- * A task that comes after another has the number of its CPU written to its rseq area. rr does that from 5.9 on
- * (Task::will_schedule); before, what the program stored there stayed. The header does not name the recorder, but
- * only those that do it state how far programs' addresses went.
+ * A task that is scheduled after another has its CPU number written to its rseq area. rr does this
+ * from 5.9 on (Task::will_schedule); before, the program's value was kept. The header does not have
+ * the recorder's version, but only those recorders write the limit of user addresses.
  */
 export function writeRseqCpu(core: ReplayCore, task: Task): void {
   if (!task.rseq || core.header.maxVirtualAddressSize === 0) return;

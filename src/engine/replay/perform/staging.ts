@@ -16,8 +16,8 @@ import { noteCall } from '../syscalls/facts/state.js';
 const FEWEST = 2;
 
 /**
- * Gives the plain system calls ahead to ring 0, which answers them without leaving the guest, and catches up with
- * what the program made of them.
+ * Gives upcoming plain system calls to ring 0, which completes them without leaving the guest, and
+ * catches up over those that the program made.
  */
 export class Staging {
   private readonly calls: StagedCalls;
@@ -34,12 +34,12 @@ export class Staging {
     return this.calls.staged > 0;
   }
 
-  /** True if the program made all of them: it stands behind the last. */
+  /** True if the program made all of them: it is stopped after the last. */
   get isComplete(): boolean {
     return this.calls.consumed === this.calls.staged;
   }
 
-  /** Whether the program made a call since this was last asked. The guest may be running. */
+  /** Whether the program made a call since the last query. The guest may be running. */
   hasProgressed(): boolean {
     const { consumed } = this.calls;
     const progressed = consumed > this.noticed;
@@ -48,8 +48,8 @@ export class Staging {
   }
 
   /**
-   * Stages calls from the current frame on, if it enters one and nobody wants to see each.
-   * @param maxFrames how many frames may be replayed
+   * Stages calls from the current frame on, if it enters one and no listener needs each. @param
+   * maxFrames how many frames may be replayed
    */
   stage(context: ReplayContext, task: Task, entry: TraceFrame, step: ReplayStep, maxFrames: number): void {
     if (step.goal !== Goal.syscall || step.action !== Action.enterSyscall || this.isActive) return;
@@ -85,8 +85,8 @@ export class Staging {
   }
 
   /**
-   * Brings trace and books behind the calls that the program has made; the others are forgotten.
-   * @returns the number of frames
+   * Advances trace and statistics over the calls that the program has made; the others are dropped. @returns the number
+   * of frames
    */
   follow(task: Task, history: FrameHistory): number {
     const { trace } = this.core;

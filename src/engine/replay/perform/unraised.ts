@@ -28,15 +28,16 @@ import { Exception } from '../../x86/constants.js';
 import { readMemory } from '../../guest/memory-reader.js';
 
 /**
- * Faults that this machine raises otherwise than a processor, or not at all. The frame names instruction and
- * registers, so the place is known: where the fault may be left out it is watched like that of an asynchronous event,
- * and whether it happens is decided at each arrival with equal registers.
+ * Faults that this machine raises differently than a processor, or not at all. The frame has
+ * instruction and registers, so the place is known: if the fault may be omitted, the place gets a
+ * breakpoint like that of an asynchronous event, and whether the fault occurs is decided at each
+ * arrival with equal registers.
  */
 
-/** MXCSR's reserved bits, where no recorded image told them. */
+/** MXCSR's reserved bits, if no recorded image has shown them. */
 const DEFAULT_MXCSR_MASK = 0xffff;
 
-/** How the fault of this frame may be left out here; 'none' for frames that are not of faults. */
+/** How the fault of this frame may be omitted here; 'none' for frames that are not faults. */
 export function unraisedOf(
   { core }: ReplayContext,
   task: Task,
@@ -49,9 +50,9 @@ export function unraisedOf(
 }
 
 /**
- * At the instruction whose fault may be left out, before it is executed.
- * @returns Stop.fault where it is raised, with nothing executed; Stop.breakpoint where not; and what executing the
- * instruction led to, where only that could tell
+ * At the instruction whose fault may be omitted, before it is executed. @returns Stop.fault if it
+ * is raised, with nothing executed; Stop.breakpoint if not; or the stop of executing the
+ * instruction, if this was necessary to decide
  */
 export function tryFault(
   context: ReplayContext,
@@ -119,8 +120,8 @@ function loadsReservedBits({ core }: ReplayContext, task: Task, frame: TraceFram
 }
 
 /**
- * Executes an instruction with no exception noted in MXCSR and looks what it notes. If it should have raised #XM, all
- * that it changed is put back. `image`: the vector state before.
+ * Executes an instruction with MXCSR's exception flags clear and checks which it sets. If it should
+ * have raised #XM, all its changes are undone. `image`: the vector state before.
  */
 function executeSimd(context: ReplayContext, task: Task, frame: TraceFrame, image: Uint8Array): Stop {
   const { core } = context;
@@ -175,8 +176,7 @@ export function stepLifted({ runner, stepper }: ReplayContext, task: Task): Stop
 }
 
 /**
- * A fault at the target of a branch that no processor takes becomes one at the branch, where the frame has that
- * branch.
+ * A fault at the target of a branch that a processor does not take is moved to the branch, if the frame has it.
  */
 export function undoWildBranch({ core, runner }: ReplayContext, task: Task, frame: TraceFrame): void {
   const { registers } = core.machine.context;

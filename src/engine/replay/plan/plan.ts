@@ -7,7 +7,7 @@ import { UNTRACED_EXITS } from '../../guest/rr-abi.js';
 import { Action, Goal, type ReplayStep } from './step.js';
 import { SYSCALL_LENGTH } from '../../x86/constants.js';
 
-/** Frames of these kinds say nothing of where the task stands. */
+/** Frames of these kinds do not contain the task's position. */
 const BOOKKEEPING: ReadonlySet<number> = new Set<number>([
   EventKind.syscallbufFlush,
   EventKind.syscallbufReset,
@@ -15,14 +15,14 @@ const BOOKKEEPING: ReadonlySet<number> = new Set<number>([
   EventKind.growMap,
 ]);
 
-/** Whether a frame can stand between `enteringPtrace` and `entering` of one system call. */
+/** Whether a frame can occur between `enteringPtrace` and `entering` of one system call. */
 export const isBookkeeping = (frame: TraceFrame): boolean => BOOKKEEPING.has(frame.kind);
 
-/** What planning has to know besides the frame. */
+/** Inputs of planning besides the frame. */
 export interface PlanState {
   /** The first program was executed: before that nothing runs (rr-traces.md 4.1). */
   readonly started: boolean;
-  /** The previous frame of this task was `enteringPtrace` of this system call: it stands in it already. */
+  /** The previous frame of this task was `enteringPtrace` of this system call: it is already in it. */
   readonly entered: boolean;
   /** Retire the next execution without running (rr-traces.md 7.6, step 5). */
   readonly skipExecution: boolean;
@@ -31,8 +31,8 @@ export interface PlanState {
 }
 
 /**
- * Decides what a frame asks for. Pure: no guest, no trace cursor.
- * @throws RevenantError E_UNSUPPORTED for frames of 32-bit tasks
+ * Determines the step of a frame. Pure: no guest, no trace cursor. @throws RevenantError
+ * E_UNSUPPORTED for frames of 32-bit tasks
  */
 export function planStep(frame: TraceFrame, state: PlanState, step: ReplayStep): void {
   step.goal = Goal.none;
@@ -146,7 +146,7 @@ export function isRaised(frame: TraceFrame): boolean {
   }
 }
 
-/** Whether a signal's place may have to be found by registers: floating-point exceptions may be left out here. */
+/** Whether a signal's place may have to be found by registers: floating-point exceptions may be omitted here. */
 export function isFoundByRegisters(frame: TraceFrame): boolean {
   const { number, code } = signalOf(frame);
   return !isRaised(frame) || (number === Signal.FPE && code !== SignalCode.intDiv);

@@ -41,7 +41,7 @@ export function registersMatch(recorded: RegisterWords, found: RegisterWords): b
 const TRAP_OUTPUTS: ReadonlySet<number> = new Set([Reg.rax, Reg.rbx, Reg.rcx, Reg.rdx, Reg.rip]);
 const TRAP_WORDS = COMPARED_WORDS.filter((word) => !TRAP_OUTPUTS.has(word >> 1));
 
-/** True if what a trapped instruction leaves alone agrees: found before it, recorded after it. */
+/** True if the registers that a trapped instruction does not change agree: found before it, recorded after it. */
 export function trapMatches(recorded: RegisterWords, found: RegisterWords): boolean {
   for (let i = 0; i < TRAP_WORDS.length; i++) {
     if (recorded[TRAP_WORDS[i]] !== found[TRAP_WORDS[i]]) return false;

@@ -6,10 +6,10 @@ import type { ReplayCore } from '../state/core.js';
 const WORD = 8;
 const AT_NULL = 0n;
 const AT_ENTRY = 9n;
-/** Words of arguments and environment: MAX_ARG_STRINGS is beyond what a stack of 8 MiB holds. */
+/** Words of arguments and environment: MAX_ARG_STRINGS is more than fits on a stack of 8 MiB. */
 const MAX_WORDS = 1 << 20;
 
-/** The file whose entry point an auxiliary vector names, as recorded, or null. */
+/** The file whose entry point is in an auxiliary vector, as recorded, or null. */
 export function mainFileOf(task: Task, auxv: Uint8Array): string | null {
   const view = new DataView(auxv.buffer, auxv.byteOffset);
   for (let at = 0; at + 2 * WORD <= auxv.length; at += 2 * WORD) {
@@ -19,7 +19,10 @@ export function mainFileOf(task: Task, auxv: Uint8Array): string | null {
   return null;
 }
 
-/** The vector of a task right behind an exec: behind argc, the arguments, the environment and their nulls (System V ABI, 3.4.1). Empty if it is not there. */
+/**
+ * The vector of a task right after an exec: after argc, the arguments, the environment and their
+ * nulls (System V ABI, 3.4.1). Empty if it is not there.
+ */
 export function readAuxv(core: ReplayCore, task: Task): Uint8Array {
   const bytes = new Uint8Array(WORD);
   const view = new DataView(bytes.buffer);

@@ -8,7 +8,7 @@ import type { ReplayCore } from '../state/core.js';
 const CHUNK = 1 << 16;
 const EBADF = -9;
 
-/** The cloned-data file of a task and where reading stands; the descriptor and its duplicates share the offset. */
+/** The cloned-data file of a task and its offset; the descriptor and its duplicates share the offset. */
 export interface ClonedData {
   readonly source: ByteSource;
   offset: number;
@@ -16,9 +16,9 @@ export interface ClonedData {
 
 /**
  * Large reads that the recorder captured by reflink: the library duplicates the cloned-data descriptor
- * over the program's, reads and closes it, without frames (rr-traces.md 7.9). Which descriptor is meant need not
- * be followed: in these slots nothing else is read, duplicated or closed.
- * @returns the call's result, or null if it is not one of these calls
+ * over the program's, reads and closes it, without frames (rr-traces.md 7.9). The descriptor need
+ * not be tracked: in these slots nothing else is read, duplicated or closed. @returns the call's
+ * result, or null if it is not one of these calls
  */
 export function performCloned(core: ReplayCore, task: Task, number: number): number | null {
   const registers = core.registers(task);

@@ -47,7 +47,7 @@ export function performExec(core: ReplayCore, frame: TraceFrame): Task {
   return task;
 }
 
-/** What a process begins anew with a program. */
+/** Resets the state of a process that a new program does not inherit. */
 function enterProgram(core: ReplayCore, task: Task, event: ExecEvent): void {
   const registers = core.registers(task);
   const auxv = readAuxv(core, task);
@@ -107,7 +107,7 @@ function renameForExec(core: ReplayCore, frame: TraceFrame): Task {
   }
   throw new RevenantError(
     'E_TRACE_CORRUPT',
-    `Frame ${frame.frameTime}: exec of task ${frame.tid}, which does not exist and is no thread group's leader.`,
+    `Frame ${frame.frameTime}: exec of task ${frame.tid}, which does not exist and is not a thread group's leader.`,
   );
 }
 
@@ -175,7 +175,7 @@ function mapRrPage(core: ReplayCore, space: AddressSpace, records: MMapRecord[],
     throw new RevenantError(
       'E_UNSUPPORTED',
       `Frame ${frame.frameTime}: the exec maps no librrpage.so at ${hex(LIBRRPAGE)}.`,
-      'Traces of rr before 5.6 lay out their pages in another way; record again with a newer rr.',
+      'Traces of rr before 5.6 have another layout of pages; record again with a newer rr.',
     );
   }
   space.map({
@@ -189,7 +189,7 @@ function mapRrPage(core: ReplayCore, space: AddressSpace, records: MMapRecord[],
   });
 }
 
-/** Marked as shared so that its entry stays writable: the page behind it is chosen per task by `pinPage`. */
+/** Marked as shared so that its entry stays writable: its page is selected per task by `pinPage`. */
 export function mapThreadLocals(space: AddressSpace, core: ReplayCore): void {
   space.map({
     start: THREAD_LOCALS,
@@ -226,7 +226,7 @@ export function rangeOf(record: MMapRecord): Pick<Vma, 'start' | 'end'> {
   return { start: record.start as Gva, end: record.end as Gva };
 }
 
-/** What symbols need to know of the file behind a mapping; null for memory without one. */
+/** What symbols need about the file of a mapping; null for memory without one. */
 export function mappedFile(record: MMapRecord): MappedFile | null {
   if (!record.fsname.startsWith('/')) return null;
   return {

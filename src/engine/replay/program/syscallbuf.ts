@@ -27,7 +27,9 @@ const RECORD_BYTES_UNIT = 8;
 /** Bit of the header's `locked` byte. */
 const LOCKED_BY_DEBUGGER = 2;
 
-/** rrcall init_preload: the library says where its globals are (rr-traces.md 6.6). Before the memory writes. */
+/**
+ * rrcall init_preload: the library passes the address of its globals (rr-traces.md 6.6). Before the memory writes.
+ */
 export function initPreload(core: ReplayCore, task: Task, frame: TraceFrame): void {
   const parameters = getUnsigned(frame.registers, Reg.rdi);
   const pointer = (offset: number): Gva => {
@@ -79,8 +81,9 @@ function mapSyscallBuffer(core: ReplayCore, task: Task, record: MMapRecord): voi
 }
 
 /**
- * Before the recorded records run again: put them behind the live header and tell the library when to
- * stop (rr-traces.md 7.6, steps 1 and 2). The header is left alone: it counts what replay has committed.
+ * Before the recorded records run again: copy them after the live header and set where the library
+ * stops (rr-traces.md 7.6, steps 1 and 2). The header is not changed: it counts what replay has
+ * committed.
  */
 export function prepareFlush(core: ReplayCore, task: Task, frame: TraceFrame): void {
   const headerSize = core.header.syscallbufHdrSize;
@@ -109,7 +112,7 @@ export function prepareFlush(core: ReplayCore, task: Task, frame: TraceFrame): v
 
 const present = new Uint8Array(RECORD_ONLY_CODE.length);
 
-/** What the record-only slots of the rr page do: nothing but clear the result, or bring each call here. */
+/** What the record-only slots of the rr page do: only clear the result, or make each call exit. */
 export function setRecordOnlyCode(task: Task, code: Uint8Array): void {
   for (const exit of RECORD_ONLY_EXITS) {
     const at = (exit - code.length) as Gva;
@@ -117,7 +120,7 @@ export function setRecordOnlyCode(task: Task, code: Uint8Array): void {
   }
 }
 
-/** After the stop: nothing is to fault any more, and the load counts as executed (step 4). */
+/** After the stop: nothing must fault any more, and the load counts as executed (step 4). */
 export function finishFlush(core: ReplayCore, task: Task, frame: TraceFrame): void {
   writeBreakpointValue(core, task, NO_BREAKPOINT);
   const registers = core.registers(task);
@@ -156,8 +159,8 @@ function writeBreakpointValue(core: ReplayCore, task: Task, value: bigint): void
 }
 
 /**
- * Empties the buffer; the zeroing can be seen by the program (rr-traces.md 7.7). A task that entered exit has
- * given its buffer up and is still told to reset it.
+ * Empties the buffer; the zeroing can be seen by the program (rr-traces.md 7.7). A task that
+ * entered exit has released its buffer, but the trace still resets it.
  */
 export function resetBuffer(core: ReplayCore, task: Task): void {
   if (task.syscallbuf === 0) return;
@@ -193,12 +196,15 @@ export function abortCommit(task: Task, frame: TraceFrame): void {
   setHeaderByte(task, frame, BufferHeader.abortCommit, 'abort');
 }
 
-/** The library issues notify_syscall_hook_exit only if asked to (rr-traces.md 5.3). */
+/** The library issues notify_syscall_hook_exit only if requested (rr-traces.md 5.3). */
 export function requestHookExitNotice(task: Task, frame: TraceFrame): void {
   setHeaderByte(task, frame, BufferHeader.notifyOnSyscallHookExit, 'notice');
 }
 
-/** A debugger's word: while a task is stepped or its calls are watched, the library must not buffer them (rr-traces.md 6.5). */
+/**
+ * Set by a debugger: while a task is stepped or its calls are traced, the library must not buffer them (rr-traces.md
+ * 6.5).
+ */
 export function setBufferLock(task: Task, on: boolean): void {
   if (task.syscallbuf === 0) return;
   const at = (task.syscallbuf + BufferHeader.locked) as Gva;

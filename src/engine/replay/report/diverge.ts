@@ -13,7 +13,7 @@ import { symbolHit, symbolOf } from '../state/symbols.js';
 import { differingRegisters } from '../plan/verify.js';
 import { recordingDoubt } from '../../trace/header.js';
 
-/** What went wrong, from whoever found it. */
+/** The cause, from the place of detection. */
 export interface DivergenceCause {
   /** One clause. */
   summary: string;
@@ -27,11 +27,11 @@ export interface DivergenceCause {
 }
 
 const ADVICE = [
-  'Look at the last frames with `revenant dump`, and stop one frame earlier with the command below.',
-  'If `revenant doctor TRACE` finds nothing amiss, this is a defect of Revenant: please report it with the trace.',
+  'Inspect the last frames with `revenant dump`, and stop one frame earlier with the command below.',
+  'If `revenant doctor TRACE` reports no problem, this is a bug in Revenant: please report it with the trace.',
 ];
 
-/** Makes the report of a divergence. The guest stands at an exit: its registers are valid. */
+/** Makes the report of a divergence. Precondition: the guest is stopped at an exit, its registers are valid. */
 export function diverged(
   core: ReplayCore,
   task: Task | null,

@@ -1,4 +1,4 @@
-/** Errors of a session that are no divergence. */
+/** Errors of a session other than divergences. */
 import { hex } from '../../base/address.js';
 import { RevenantError } from '../../base/errors.js';
 import type { TraceFrame } from '../../trace/frame.js';
@@ -13,14 +13,14 @@ export const hangs = ({ frameTime, tid }: TraceFrame, seconds: number, cause: un
     { cause },
   );
 
-/** A mapping record that nobody took means that the streams do not belong together. */
+/** A mapping record that no frame consumed means that the streams do not belong together. */
 export function requireMappingsTaken(trace: TraceReader, { frameTime }: TraceFrame): void {
   const record = trace.nextMapping(frameTime);
   if (!record) return;
   throw new RevenantError(
     'E_TRACE_CORRUPT',
     `Frame ${frameTime} has a mapping record (${hex(record.start)}) that its event does not use.`,
-    'Either the trace is damaged or its rr is newer than Revenant knows.',
+    'Either the trace is damaged or its rr is newer than Revenant supports.',
   );
 }
 

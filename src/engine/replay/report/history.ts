@@ -2,7 +2,7 @@ import { EventKind, SyscallState, type TraceFrame } from '../../trace/frame.js';
 
 const DEPTH = 16;
 
-/** What a report says of an earlier frame. */
+/** An earlier frame in a report. */
 export interface FrameSummary {
   frameTime: number;
   tid: number;
@@ -30,7 +30,7 @@ export class FrameHistory {
     this.states[slot] = frame.syscallState;
   }
 
-  /** Forgets the frames from `frameTime` on: the replay went back. */
+  /** Drops the frames from `frameTime` on: the replay went back. */
   rewind(frameTime: number): void {
     while (this.count > 0 && this.times[(this.count - 1) % DEPTH] >= frameTime) this.count--;
   }
@@ -53,7 +53,7 @@ export class FrameHistory {
 
 const KIND_NAMES = new Map<number, string>(Object.entries(EventKind).map(([name, kind]) => [kind, name]));
 
-/** The event in rr's words: `openat entering`, `instructionTrap`. */
+/** The event with rr's names: `openat entering`, `instructionTrap`. */
 export function describeEvent(
   kind: EventKind,
   syscallNumber: number,

@@ -1,6 +1,6 @@
 /**
- * What is said of a replay that left the recording. The engine fills a `DivergenceReport`, which is plain data; this
- * file turns it into text and JSON. Names come from traces: nothing but printable characters reaches a terminal.
+ * The report of a divergence. The engine fills a `DivergenceReport`, which is plain data; this file
+ * formats it as text and JSON. Names come from traces: only printable characters reach a terminal.
  */
 
 import { hex } from '../../base/address.js';
@@ -12,7 +12,7 @@ import type { DisassembledInstruction } from '../../x86/disassemble.js';
 
 export interface ReportRegister {
   name: string;
-  /** As recorded, or null when the frame holds no registers. */
+  /** As recorded, or null if the frame has no registers. */
   expected: bigint | null;
   found: bigint;
   differs: boolean;
@@ -23,7 +23,7 @@ export interface ReportPlace {
   address: bigint;
   /** `insert+0x1c`, or null where no symbol covers it. */
   symbol: string | null;
-  /** The mapping as in /proc/PID/maps, or null where nothing is mapped. */
+  /** The mapping as in /proc/PID/maps, or null if unmapped. */
   mapping: string | null;
 }
 
@@ -31,7 +31,7 @@ export interface ReportFrame {
   frameTime: number;
   tid: number;
   ticks: number;
-  /** In rr's words: `openat entering`, `instructionTrap`. */
+  /** With rr's names: `openat entering`, `instructionTrap`. */
   event: string;
 }
 
@@ -50,7 +50,7 @@ export interface DivergenceReport {
   found: string | null;
   /** In the order to print; empty when the task has none (it does not exist, or died). */
   registers: ReportRegister[];
-  /** Retired conditional branches of the task; `found` null where they were not counted. */
+  /** Retired conditional branches of the task; `found` is null if they were not counted. */
   ticks: { expected: number; found: number | null } | null;
   rip: ReportPlace | null;
   rsp: ReportPlace | null;
@@ -78,7 +78,7 @@ type InJson<T> = T extends bigint
 
 export type DivergenceDocument = InJson<DivergenceReport>;
 
-/** The replay differs from the recording. The message is the headline; `formatReport` tells the rest. */
+/** The replay differs from the recording. The message is the headline; `formatReport` has the rest. */
 export class DivergenceError extends RevenantError {
   constructor(
     readonly report: DivergenceReport,
@@ -106,7 +106,7 @@ export function compareRegisters(
   }));
 }
 
-/** A word as a shell takes it back. */
+/** A word, quoted for a shell. */
 function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
@@ -148,7 +148,7 @@ function placeLines(name: string, place: ReportPlace | null): string[] {
   return [`${name}: ${hex(place.address)}  ${symbol}`, `     ${mapping}`];
 }
 
-/** Bytes beyond these are cut off, so that the columns stay. */
+/** Further bytes are cut off, to keep the columns. */
 const SHOWN_BYTES = 10;
 
 function instructionLines(instructions: readonly DisassembledInstruction[]): string[] {
@@ -177,7 +177,7 @@ function frameLines(frames: readonly ReportFrame[]): string[] {
 const bullets = (title: string, items: readonly string[]): string[] =>
   items.length === 0 ? [] : [title, ...items.map((item) => `  - ${printable(item)}`)];
 
-/** The report for people: sections apart by blank lines, with a final newline. */
+/** The report as text: sections separated by blank lines, with a final newline. */
 export function formatReport(report: DivergenceReport): string {
   const { expected, found } = report;
   const sections = [
@@ -204,7 +204,7 @@ export function formatReport(report: DivergenceReport): string {
     .join('\n\n')}\n`;
 }
 
-/** The report as a value that JSON holds: 64-bit numbers as hexadecimal strings. */
+/** The report as a JSON value: 64-bit numbers as hexadecimal strings. */
 export function reportDocument(report: DivergenceReport): DivergenceDocument {
   const text = JSON.stringify(report, (_key, value: unknown) =>
     typeof value === 'bigint' ? hex(value) : value,

@@ -39,18 +39,18 @@ export const Stop = {
   flush: 5,
   /** A single step of ours. */
   step: 6,
-  /** Nothing happened that matters, but so often that others should have a turn; the guest stands. */
+  /** No relevant event, but many exits, so that the event loop should get a turn; the guest is stopped. */
   yielded: 7,
-  /** With `ReplayRunner.stopAfterService`: an instruction or system call was performed here; rip is behind it. */
+  /** With `ReplayRunner.stopAfterService`: an instruction or system call was performed here; rip is after it. */
   served: 8,
-  /** Counting: right behind the branch that reaches the tick limit. */
+  /** Counting: right after the branch that reaches the tick limit. */
   ticks: 9,
   /** Counting: on a branch that would pass the tick limit. */
   overrun: 10,
   // With `ReplayRunner.stops`, a debugger's:
   /** On a breakpoint; the instruction at rip has not run. */
   user: 11,
-  /** Behind an instruction that touched what debug registers watch: `ReplayRunner.watchHits`. */
+  /** After an instruction that accessed memory watched by debug registers: `ReplayRunner.watchHits`. */
   watch: 12,
   /** On an instruction that touches a watched page: to be single-stepped (GuestStops.isGuard). */
   guard: 13,
@@ -62,18 +62,18 @@ export const Stop = {
 export type Stop = (typeof Stop)[keyof typeof Stop];
 
 /**
- * Exits served in one turn. A program may cause them as often as it likes (an instruction that is completed
- * here, in a loop), so without a limit it could keep its caller from ever being interrupted.
+ * Exits served in one turn. A program may cause any number of them (an instruction that is
+ * completed here, in a loop), so without a limit the caller could not be interrupted.
  */
 const EXITS_A_TURN = 512;
 
 /**
  * Runs the task on the vCPU until something happens that the program or the recorder could notice.
- * Page faults that only fill pages, instructions that the processor lacks and calls that leave no frame
- * are served on the way.
+ * Page faults that only fill pages, instructions that the processor lacks and calls without a frame are handled on the
+ * way.
  */
 export class ReplayRunner {
-  /** An exit that came while the guest was being halted, to be served by the next run. */
+  /** An exit during a halt of the guest, to be handled by the next run. */
   private held: Exit | null = null;
   /** Exits of the vCPU so far. */
   exits = 0;
@@ -84,11 +84,11 @@ export class ReplayRunner {
   /** After Stop.fault: the address of a page fault, or -1. */
   address = -1;
   vector = 0;
-  /** After Stop.pending: the guest was interrupted and stands. */
+  /** After Stop.pending: the guest was interrupted and is stopped. */
   interrupted = false;
-  /** Who counts wants to know of instructions that the guest did not execute. */
+  /** For counting: called for instructions that the guest did not execute. */
   stopAfterService = false;
-  /** Who single-steps: the trap flag is ours, not the program's. */
+  /** For single-stepping: the trap flag is the engine's, not the program's. */
   stepping = false;
   /** The program executes copies of its code; null: the code itself. To be changed between runs only. */
   counted: CountedRun | null = null;
@@ -114,22 +114,21 @@ export class ReplayRunner {
   }
 
   /**
-   * An exit that was kept says that the guest did something that is not dealt with yet. A page fault may be
-   * forgotten: the instruction will fault again.
-   * @returns true if nothing is kept any more
+   * A kept exit means that the guest did something that is not handled yet. A page fault may be
+   * dropped: the instruction will fault again. @returns true if nothing is kept any more
    */
   forgetHeld(): boolean {
     if (this.held === Exit.Exception && this.core.machine.context.vector === Exception.PF) this.held = null;
     return this.held === null;
   }
 
-  /** Forgets whatever is kept: the guest is about to be another. */
+  /** Drops a kept exit: the guest's state is about to be replaced. */
   dropHeld(): void {
     this.stops?.disarm();
     this.held = null;
   }
 
-  /** @param budgetMicros how long the guest may run before control comes back with Stop.pending */
+  /** @param budgetMicros how long the guest may run before Stop.pending is returned */
   run(task: Task, budgetMicros: number): Stop {
     const { stops } = this;
     const { registers } = this.core.machine.context;
@@ -171,7 +170,7 @@ export class ReplayRunner {
     }
   }
 
-  /** Stop.pending: the program goes on as if nothing had happened. */
+  /** Stop.pending: the program continues unaffected. */
   private serve(task: Task, exit: Exit): Stop {
     if (exit === Exit.Staged) return Stop.staged;
     if (exit === Exit.Exception) return this.exception(task);
@@ -182,7 +181,7 @@ export class ReplayRunner {
     return this.stopAfterService ? Stop.served : Stop.pending;
   }
 
-  /** A stop among staged calls belongs to a frame that the caller does not know yet: it comes again. */
+  /** A stop among staged calls belongs to a frame that the caller has not reached yet: it will be reported again. */
   private behindStaged(stop: Stop, exit: Exit): Stop {
     const { staged } = this.core.machine;
     if (staged.staged === 0 || stop === Stop.staged) return stop;
@@ -264,8 +263,9 @@ export class ReplayRunner {
   }
 
   /**
-   * QEMU stops after the last turn of a repeated string instruction with rip still on it, where a processor is past the
-   * instruction: a place where no breakpoint and no single step arrives.
+   * QEMU stops after the last iteration of a repeated string instruction with rip still on it,
+   * where a processor is past the instruction: a position that no breakpoint or single step
+   * reaches.
    */
   private afterAccess(task: Task, watched: number): Stop {
     this.watchHits |= watched;

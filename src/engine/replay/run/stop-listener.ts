@@ -3,7 +3,7 @@ import type { TraceFrame } from '../../trace/frame.js';
 import type { Stop } from './runner.js';
 import type { ReplayStep } from '../plan/step.js';
 
-/** Who debugs a replay: asked wherever the program stands for its sake. Nothing is asked while nobody debugs. */
+/** The debugger of a replay: called wherever the program stops for it. Absent without a debugger. */
 export interface StopListener {
   /** The next instruction is to be single-stepped. */
   singleStep: boolean;
@@ -11,23 +11,23 @@ export interface StopListener {
   starts(task: Task): void;
   /**
    * The program stopped inside an interval: Stop.user, watch or guard, or an instruction was single-stepped.
-   * `singleStep` is false by now; to execute the next instruction alone, too, it is set again.
-   * @returns true: control goes back to who advances the session; false: go on
+   * `singleStep` is then false; it is set again to single-step the next instruction, too. @returns true: `advance`
+   * returns; false: continue
    */
   stopped(stop: Stop, task: Task): boolean;
-  /** Where ticks are counted: how many the task may have before it is to stand (`ticked`). Infinity: any number. */
+  /** While ticks are counted: the task's limit, at which it stops (`ticked`). Infinity: none. */
   tickLimit(task: Task): number;
-  /** The task has so many; it stands right behind the branch. @returns true: control goes back */
+  /** The task has reached the limit; it is right after the branch. @returns true: `advance` returns */
   ticked(task: Task): boolean;
   /** Something ended the run that is the frame's business. */
   ended(): void;
   /**
-   * The task stands where the event of a frame is that is found by its address; nothing of it is performed.
-   * @returns true: control goes back to who advances the session; advancing again performs it
+   * The task is at the event of a frame that is found by its address, which is not performed yet.
+   * @returns true: `advance` returns; the next call performs it
    */
   arriving(frame: TraceFrame, task: Task): boolean;
-  /** The next frame is about to be taken. @returns true: control goes back, before that */
+  /** The next frame is about to be read. @returns true: `advance` returns before that */
   preceding(): boolean;
-  /** A frame was replayed. `task`: whose it was, or null; still whole when the frame ended it. */
+  /** A frame was replayed. `task`: its task, or null; still intact if the frame ended it. */
   replayed(frame: TraceFrame, task: Task | null, step: ReplayStep): boolean;
 }

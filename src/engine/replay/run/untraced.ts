@@ -11,9 +11,9 @@ import { adviseRegisters, mprotect } from '../syscalls/memory.js';
 import { takeName } from '../syscalls/process.js';
 
 /**
- * A system call of the preload library that leaves no frame but whose effect is needed (rr-traces.md 7.4): the
- * result does not matter, the library replaces it by the recorded one.
- * @returns false for a call that the library does not make there: the program has gone astray
+ * A system call of the preload library without a frame, whose effect is needed (rr-traces.md 7.4): the
+ * result does not matter, the library replaces it by the recorded one. @returns false for a call
+ * that the library does not make there: the replay has diverged
  */
 export function performUntraced(core: ReplayCore, task: Task): boolean {
   const registers = core.registers(task);

@@ -28,8 +28,8 @@ export interface PlannedStep {
 }
 
 /**
- * A state of a replay, between two frames or anywhere in between: plain data, and pages shared copy-on-write
- * with the replay that goes on. It can be put back any number of times.
+ * A state of a replay, between two frames or within an interval: plain data, and pages shared
+ * copy-on-write with the running replay. It can be restored any number of times.
  */
 export interface Checkpoint extends TaskCopies {
   /** Before the frame of `inside`, if there is one. */
@@ -43,7 +43,7 @@ export interface Checkpoint extends TaskCopies {
   /** Bytes that the program had written to its standard output and error, in that order. */
   readonly written: readonly [number, number];
   readonly core: CoreState;
-  /** Made by another session, which may have been wrong without having noticed it yet. */
+  /** Made by another session, which may have diverged undetected. */
   readonly isFromFile?: true;
 }
 
@@ -52,7 +52,7 @@ export type CheckpointPlace = Pick<
   'position' | 'inside' | 'frameTime' | 'frames' | 'previousTid' | 'written'
 >;
 
-/** Copies of the things that tasks share, one each. */
+/** Copies of objects that tasks share, one each. */
 class Copier {
   readonly spaces = new Map<AddressSpace, AddressSpace>();
   readonly objects = new Map<SharedObject, SharedObject>();
@@ -100,7 +100,7 @@ export function takeCheckpoint(core: ReplayCore, place: CheckpointPlace): Checkp
   return { ...place, core: { nextSerial, taskCount, exitStatus, firstTid, recordedSec }, ...copyTasks(core) };
 }
 
-/** Copies of all tasks, of their address spaces (copy-on-write) and of shared objects; who shared goes on sharing. */
+/** Copies of all tasks, of their address spaces (copy-on-write) and of shared objects; sharing is preserved. */
 export function copyTasks(core: GuestCore): TaskCopies {
   const copier = new Copier();
   const tasks = [...core.tasks.values()].map((task) =>
@@ -178,7 +178,7 @@ export function restoreCheckpoint(core: ReplayCore, checkpoint: Checkpoint): voi
   core.trace.restore(checkpoint.position);
 }
 
-/** Gives its pages back. */
+/** Frees its pages. */
 export function dropCheckpoint(core: ReplayCore, checkpoint: Checkpoint): void {
   for (const task of checkpoint.tasks) {
     core.releaseSpace(task);

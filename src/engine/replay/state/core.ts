@@ -25,15 +25,14 @@ export interface CoreOptions {
   output: (stream: 1 | 2, bytes: Uint8Array) => void;
   memoryLimitBytes: number;
   /**
-   * Follow what calls do to descriptors and files, buffered ones at an exit each, so that diversions have them.
-   * Default false.
+   * Track what calls do to descriptors and files, at an exit per buffered call, for diversions. Default false.
    */
   notesFiles?: boolean;
 }
 
 /**
  * The state of a replay and the elementary operations on it: tasks on the vCPU, the trace, its files, the
- * recorded writes. What frames mean is decided above.
+ * recorded writes. Frames are interpreted in higher layers.
  */
 export class ReplayCore extends GuestCore {
   readonly trace: TraceReader;
@@ -45,7 +44,7 @@ export class ReplayCore extends GuestCore {
   /** Wait status of the first program's thread group leader, once recorded. */
   exitStatus: number | null = null;
   firstTid = 0;
-  /** Told of what is written to a task's memory on behalf of the kernel, or mapped or unmapped there, before it is. */
+  /** Called before memory of a task is written on behalf of the kernel, mapped or unmapped. */
   onWrite: ((task: Task, start: number, size: number) => void) | null = null;
   /** The recorder's clock at the last frame, in seconds. */
   recordedSec = 0;
@@ -70,7 +69,7 @@ export class ReplayCore extends GuestCore {
     this.notesFiles = options.notesFiles ?? false;
   }
 
-  /** A warning that is given once, however often what it tells of happens. */
+  /** A warning that is given only once. */
   warnOnce(kind: string, message: string): void {
     if (this.told.has(kind)) return;
     this.told.add(kind);
@@ -97,7 +96,7 @@ export class ReplayCore extends GuestCore {
   applyMemWrite(frame: TraceFrame, task: Task, index: number): void {
     const write = frame.memWrites[index];
     const target = write.tid === task.tid ? task : this.tasks.get(write.tid);
-    // A space that died with its last task: nothing can observe the write (rr-traces.md 9.8).
+    // The address space of a task that no longer exists: nothing can observe the write (rr-traces.md 9.8).
     if (!target) return;
     const start = wordsToNumber(write.addressLow, write.addressHigh);
     // Null output pointers of clone: recorded, without effect (rr-traces.md 1.4).
@@ -107,7 +106,7 @@ export class ReplayCore extends GuestCore {
       throw new RevenantError(
         'E_TRACE_CORRUPT',
         `Frame ${frame.frameTime}: a recorded write of ${write.size} bytes at ${hex(start)} of task ${target.tid} reaches unmapped memory after ${done} bytes.`,
-        'Either the trace is damaged or the replay went wrong before; `revenant dump` shows the frame.',
+        'Either the trace is damaged or the replay was wrong before; `revenant dump` shows the frame.',
       );
     }
   }
@@ -139,7 +138,7 @@ export class ReplayCore extends GuestCore {
     return done;
   }
 
-  /** Zeros for a page that does not exist yet: recorded copies of whole files have many. */
+  /** Zeros for a page that does not exist yet, frequent in recorded copies of whole files. */
   private leavesUntouched(task: Task, at: number, write: MemWrite, offset: number): boolean {
     if (at >= USER_END || !task.space.isUntouched(at as Gva)) return false;
     this.trace.readWrite(write, offset, this.pageBuffer);
@@ -164,7 +163,7 @@ export class ReplayCore extends GuestCore {
     return this.filesByPath.get(path) ?? null;
   }
 
-  /** What the recorder saw of a mapped file, by its path; or null. */
+  /** The recorded facts of a mapped file, by its path; or null. */
   recordedIdentity(path: string): RecordedStat | null {
     return this.identities.get(path) ?? null;
   }
@@ -191,7 +190,7 @@ export class ReplayCore extends GuestCore {
     );
   }
 
-  /** Gives all guest memory back. The vCPU may be lost already: then there is nothing to leave. */
+  /** Frees all guest memory. The vCPU may be lost already: then it is not reset. */
   close(): void {
     try {
       this.vacate();

@@ -5,7 +5,7 @@ import type { Task } from '../../task/task.js';
 import type { ReplayCore } from './core.js';
 import { symbolOf } from './symbols.js';
 
-/** Where a program stands. Plain data. */
+/** The position of a program. Plain data. */
 export interface Position {
   /** FrameTime of the last frame replayed. */
   frameTime: number;

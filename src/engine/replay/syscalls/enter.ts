@@ -24,7 +24,7 @@ function noteUnmapped(task: Task, { registers }: TraceFrame): void {
   noteMappedContents(task.fds.files.world, task.space, start as Gva, end);
 }
 
-/** Turns a task that stopped on a system call instruction into one that is in the system call, as rr shows it. */
+/** Turns a task that stopped on a system call instruction into one that is in the system call, as rr presents it. */
 export function markEntered(core: ReplayCore, task: Task, rip: number): void {
   const registers = core.registers(task);
   registers[2 * Reg.orig_rax] = registers[2 * Reg.rax];

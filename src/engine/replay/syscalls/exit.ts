@@ -17,7 +17,7 @@ import { archPrctl, prctl, rseq, unshare } from './process.js';
 
 type Handler = (core: ReplayCore, task: Task, frame: TraceFrame) => void;
 
-/** Calls whose success does more than deliver recorded data (notes 6). */
+/** Calls whose success does more than deliver recorded data (rr-traces.md 6). */
 const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [Sys.mmap, memory.mmap],
   [Sys.munmap, memory.munmap],
@@ -44,7 +44,7 @@ const RUN_ON_FAILURE: ReadonlySet<number> = new Set([Sys.madvise, Sys.mprotect, 
 const VETOED = -2;
 const FILTERED = -1;
 
-/** True for calls whose exit does more than deliver recorded data and a result, whatever their arguments. */
+/** True for calls whose exit does more than deliver recorded data and a result, with any arguments. */
 export const hasExitWork = (number: number): boolean =>
   HANDLERS.has(number) || number === Sys.rt_sigreturn || number === Sys.restart_syscall;
 
@@ -58,7 +58,7 @@ export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): Ex
   if (number !== Sys.rt_sigreturn && RESTART_RESULTS.includes(result)) {
     core.applyMemWrites(frame, task);
     loadResult(core, task, frame);
-    // The others have told the program what was left of their time.
+    // The others have stored the remaining time.
     if (result !== RESTART_BLOCK) task.syscallSince = frame.monotonicSec;
     return 'loaded';
   }
@@ -73,7 +73,7 @@ export function performExit(core: ReplayCore, task: Task, frame: TraceFrame): Ex
   }
   const executed = getSigned(frame.registers, Reg.orig_rax);
   const vetoed = executed === VETOED;
-  // A filter's made-up result, 0 for instance, has none of the call's effects.
+  // A result that a filter returned, such as 0, has none of the call's effects.
   if (executed === FILTERED && number >= 0) number = FILTERED;
   if (vetoed) core.loadRegisters(task, frame);
   else if (number === core.header.rrcallBase + RrCall.initBuffers && !failed(frame)) {

@@ -44,23 +44,25 @@ const WRITES: ReadonlyMap<number, number> = new Map([
   [Sys.splice, Reg.rdx],
   [Sys.copy_file_range, Reg.rdx],
 ]);
-/** Of those, the ones whose bytes the kernel takes from another file: they are not in a recording. */
+/** Of those, the ones whose bytes the kernel copies from another file: they are not in a recording. */
 const FROM_FILES: ReadonlySet<number> = new Set([Sys.sendfile, Sys.splice, Sys.copy_file_range]);
 
-/** True for calls that `trackDescriptors` may have work for: those on descriptors that it follows, or that make them. */
+/**
+ * True for calls that `trackDescriptors` may have to handle: those on descriptors that it tracks, or that make them.
+ */
 export function changesDescriptors(task: Task, number: number, registers: RegisterWords): boolean {
   const output = WRITES.get(number);
   if (output !== undefined) return task.fds.find(registers[2 * output] | 0) !== null;
-  // What is opened to be read leads to no output.
+  // Files opened for reading are not output.
   if (number === Sys.open) return (registers[2 * Reg.rsi] & OpenFlag.accessMode) !== 0;
   if (number === Sys.openat) return (registers[2 * Reg.rdx] & OpenFlag.accessMode) !== 0;
   return DESCRIPTOR_CALLS.has(number);
 }
 
 /**
- * Follows the descriptors that replay must know, and does what a write to one of them does. Looks at
- * guest memory as it is before the frame's own writes (rr-traces.md 6.5).
- * @param number of the call that returned with `result`; `registers` hold its arguments
+ * Tracks the descriptors that replay must know, and performs writes to them. Reads guest memory as
+ * it is before the frame's own writes (rr-traces.md 6.5). @param number of the call that returned
+ * with `result`; `registers` hold its arguments
  */
 export function trackDescriptors(
   core: ReplayCore,
@@ -190,7 +192,7 @@ function piecesOf(task: Task, { number, registers, result }: FinishedCall): Piec
       const pieces: Piece[] = [];
       let left = MAX_WRITE;
       for (let index = 0; index < Math.min(result, MAX_IOVECS) && left > 0; index++) {
-        // How much of each was sent is among the frame's writes, which come later: the last may be cut short.
+        // The sent sizes are among the frame's writes, which are applied later: the last message may be incomplete.
         const message = messageOf(task, pointer + index * MMSGHDR_BYTES, left);
         for (const { size } of message) left -= size;
         pieces.push(...message);
@@ -210,7 +212,7 @@ function messageOf(task: Task, at: number, size: number): Piece[] {
   return vectorsOf(task, wordsToNumber(words[4], words[5]), wordsToNumber(words[6], words[7]), size);
 }
 
-/** Nothing is lost in silence. */
+/** Report output that cannot be shown. */
 function warnOfUnrecorded(
   core: ReplayCore,
   task: Task,
@@ -220,7 +222,7 @@ function warnOfUnrecorded(
   const name = syscallName(number, core.header.rrcallBase);
   core.warnOnce(
     `unrecorded ${name}`,
-    `Task ${task.tid} wrote ${result} bytes to standard ${stream === 1 ? 'output' : 'error'} by ${name}, which are not in the recording: they are not shown, nor is what else is written so.`,
+    `Task ${task.tid} wrote ${result} bytes to standard ${stream === 1 ? 'output' : 'error'} by ${name}, which are not in the recording: neither these nor further such writes are shown.`,
   );
 }
 
@@ -260,7 +262,9 @@ function offsetArgument(call: FinishedCall): number {
   return call.number === Sys.write || call.number === Sys.writev ? -1 : getSigned(call.registers, Reg.r10);
 }
 
-/** Calls `use` with the readable bytes of a piece, until it says no. The bytes are only valid meanwhile. */
+/**
+ * Calls `use` with the readable bytes of a piece, until it returns false. The bytes are valid only during the call.
+ */
 function eachChunk(task: Task, { start, size }: Piece, use: (bytes: Uint8Array) => boolean): void {
   for (let done = 0; done < size; done += CHUNK) {
     const chunk = new Uint8Array(Math.min(CHUNK, size - done));

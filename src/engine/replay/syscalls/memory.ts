@@ -26,7 +26,7 @@ export function userRange(
   if (start % PAGE_SIZE !== 0 || start < 0 || end > USER_END) {
     throw new RevenantError(
       'E_TRACE_CORRUPT',
-      `Frame ${frame.frameTime}: ${what} of ${hex(start)}, length ${hex(length)}, succeeded, but that is no range of user pages.`,
+      `Frame ${frame.frameTime}: ${what} of ${hex(start)}, length ${hex(length)}, succeeded, but that is not a range of user pages.`,
     );
   }
   return { start: start as Gva, end: end as Gva };
@@ -88,9 +88,9 @@ const EACCES = -13;
 const EINVAL = -22;
 
 /**
- * Executed even where it failed: a failing mprotect may have changed leading pages (rr-traces.md 6.2). EACCES is of a
- * shared mapping of a file that was opened for reading; what comes before it was changed. Other failures but
- * ENOMEM come before any change.
+ * Executed even if it failed: a failing mprotect may have changed leading pages (rr-traces.md 6.2).
+ * EACCES is caused by a shared mapping of a file that was opened for reading; pages before it were
+ * changed. Other failures except ENOMEM occur before any change.
  */
 export function mprotectFrame(_core: ReplayCore, task: Task, frame: TraceFrame): void {
   const result = getSigned(frame.registers, Reg.rax);
@@ -100,7 +100,7 @@ export function mprotectFrame(_core: ReplayCore, task: Task, frame: TraceFrame):
 
 /**
  * mprotect with the arguments in `registers`; returns 0 or -errno as the kernel would.
- * @param upToShared it is known to have failed at the first shared mapping
+ * @param upToShared it failed at the first shared mapping
  */
 export function mprotect(space: AddressSpace, registers: RegisterWords, upToShared = false): number {
   let start = getUnsigned(registers, Reg.rdi);
@@ -157,7 +157,7 @@ export function brk(core: ReplayCore, task: Task, frame: TraceFrame): void {
   });
 }
 
-/** Move or resize; the first record (the moved range) tells nothing new, a second one gives a file's grown part. */
+/** Move or resize; the first record (the moved range) is redundant, a second one is a file's grown part. */
 export function mremap(core: ReplayCore, task: Task, frame: TraceFrame): void {
   const registers = frame.registers;
   core.requireMapping(frame, 'mremap');
@@ -321,7 +321,7 @@ export function mapPatchPages(core: ReplayCore, task: Task, frame: TraceFrame): 
   }
 }
 
-/** Drops the part of a range that is mapped; used where a task gives up its recorder areas. */
+/** Drops the mapped part of a range; used when a task releases its recorder areas. */
 export function unmapArea(space: AddressSpace, start: Gva, end: Gva): void {
   if (end > start) space.unmap(pageFloor(start), pageCeil(end));
 }

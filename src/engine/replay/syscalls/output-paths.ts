@@ -10,8 +10,8 @@ const OWN = /^\/(?:dev|proc\/(?:self|thread-self))\/fd\/(\d+)$/;
 const OTHERS = /^\/proc\/(?:self|(\d+))(?:\/task\/(\d+))?\/fd\/(\d+)$/;
 
 /**
- * What a call that opened a file made of a path that names an open descriptor, if that leads to the output. The
- * recorder takes such a file for any other, unless it is a terminal.
+ * The descriptor from opening a path of another descriptor, if that refers to the output. The
+ * recorder treats such a file as any other, unless it is a terminal.
  */
 export function openedOutput(
   core: ReplayCore,
@@ -46,7 +46,7 @@ function openingOf(call: ReturnedCall): { path: string | null; flags: number } {
   }
 }
 
-/** The path argument, relative to the folder of another's descriptors, which the recorder tells of, too. */
+/** The path argument, relative to the folder of another's descriptors, which is also known from the trace. */
 function pathIn(call: ReturnedCall): string | null {
   const folder = call.task.fds.find(call.int(0));
   if (folder?.kind !== 'descriptors') return call.path(1, call.int(0));
@@ -65,7 +65,7 @@ export function descriptorNamed(name: string): { tid: number | null; fd: number 
   return { tid: tid === undefined ? null : Number(tid), fd: Number(other[3]) };
 }
 
-/** The task of a number in /proc: of a process whose leader is gone, another thread. */
+/** The task of a number in /proc; for a process whose leader has exited, another thread. */
 export function taskOf(core: ReplayCore, tid: number): Task | null {
   const task = core.tasks.get(tid);
   if (task) return task;

@@ -11,14 +11,13 @@ import { isNotedByMemory } from './facts/state.js';
 import { isNotedForFiles } from './facts/files.js';
 import { changesDescriptors } from './io.js';
 
-/** Calls from here on are rr's own; the kernel has none near it. */
+/** Calls from here on are rr's own, far above the kernel's. */
 const FIRST_PRIVATE_CALL = 1000;
 
 /**
- * A plain system call: two frames that follow each other, of which the first has no effect and the second brings
- * nothing but a result and bytes to store. Then nobody has to be there when the program makes it (staged calls).
- * What is not plain is only slower.
- * @param notesFiles calls on files have somebody who looks at each
+ * A plain system call: two consecutive frames, of which the first has no effect and the second only
+ * a result and bytes to store. Then it can be completed without the engine (staged calls). Other
+ * calls are only slower. @param notesFiles calls on files are tracked, and cannot be staged
  */
 export function isPlainCall(task: Task, entry: TraceFrame, exit: TraceFrame, notesFiles = false): boolean {
   if (notesFiles && isNotedForFiles(entry.syscallNumber)) return false;

@@ -15,8 +15,8 @@ type CloneEvent = Extract<TaskEventRecord, { kind: 'clone' }>;
 const NAME_BYTES = 16;
 
 /**
- * clone, fork and vfork make their task at the entering frame (rr-traces.md 6.1). The frame's memory writes
- * are applied here too, since the child's scratch area comes after them.
+ * clone, fork and vfork create their task at the entering frame (rr-traces.md 6.1). The frame's
+ * memory writes are applied here, too, since the child's scratch area follows them.
  */
 export function cloneTask(core: ReplayCore, parent: Task, frame: TraceFrame): void {
   const event = takeCloneEvent(core, parent, frame);
@@ -115,9 +115,10 @@ function takeThreadLocalsRecord(core: ReplayCore, frame: TraceFrame): void {
 }
 
 /**
- * exit and, by the last task of a group, exit_group give up the recorder's areas at entry (rr-traces.md 6.1), since others
- * may be given the addresses. Where there are no others the areas go with the address space: a traced call runs on
- * a stack in them, and at a program's end a debugger still wants to see it and to call functions.
+ * exit and, by the last task of a group, exit_group release the recorder's areas at entry
+ * (rr-traces.md 6.1), since other tasks may reuse the addresses. Without other tasks the areas are
+ * freed with the address space: a traced call runs on a stack in them, and at a program's end a
+ * debugger still needs it for backtraces and calls.
  */
 export function releaseTaskAreas(core: ReplayCore, task: Task): void {
   const { space } = task;

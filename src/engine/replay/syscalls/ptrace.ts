@@ -1,6 +1,6 @@
 /**
- * What a task does to another as its debugger (rr-traces.md 6.5). rr records what the debugger is told; what it changes has to
- * be changed here, from the caller's memory.
+ * Effects of ptrace on the tracee (rr-traces.md 6.5). rr records the results for the tracer;
+ * changes of the tracee are performed here, from the caller's memory.
  */
 import { wordsToGva, wordsToNumber, type Gva } from '../../base/address.js';
 import { ArchPrctl } from '../../base/linux.js';
@@ -46,7 +46,7 @@ interface Call {
   readonly frame: TraceFrame;
 }
 
-/** The call in the frame's registers; null where its target is none of the replay's tasks. */
+/** The call in the frame's registers; null if its target is not a task of the replay. */
 function callOf(core: ReplayCore, caller: Task, frame: TraceFrame): Call | null {
   const { registers } = frame;
   const target = core.tasks.get(registers[2 * Reg.rsi] | 0);

@@ -14,8 +14,9 @@ const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 
 /**
- * Descriptors that came over a socket: a buffered call may have sent them, so nobody knows what they lead to. Looked at
- * behind the recorded memory writes. The recorder's library tells of those that a buffered call received.
+ * Descriptors that were received over a socket: a buffered call may have sent them, so their target
+ * is unknown. Examined after the recorded memory writes. rr's library reports those that a buffered
+ * call received.
  */
 export function warnOfReceived(core: ReplayCore, task: Task, number: number, registers: RegisterWords): void {
   const isNotice = number === core.header.rrcallBase + RrCall.notifyControlMessage;
@@ -25,7 +26,7 @@ export function warnOfReceived(core: ReplayCore, task: Task, number: number, reg
   if (!header || !holdsRights(call, header)) return;
   core.warnOnce(
     'received descriptors',
-    `Task ${task.tid} received descriptors over a socket: what is written to those that lead to the program's output is not shown.`,
+    `Task ${task.tid} received descriptors over a socket: writes to those that refer to the program's output are not shown.`,
   );
 }
 

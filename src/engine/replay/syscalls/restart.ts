@@ -1,7 +1,8 @@
 /**
- * System calls that a signal interrupted. The kernel starts them again as the task goes back to user code, where no
- * handler runs (arch/x86/kernel/signal.c, arch_do_signal_or_restart), which is after what a debugger sees. rr does that
- * part itself before it writes the signal's frame, but not where it may schedule another task then, as at a stop.
+ * System calls that a signal interrupted. If no handler runs, the kernel restarts them as the task
+ * returns to user code (arch/x86/kernel/signal.c, arch_do_signal_or_restart), which is after a
+ * ptracer's stop. rr performs this itself before it writes the signal's frame, but not if it may
+ * then schedule another task, as at a stop.
  */
 import { RESTART_BLOCK, RESTART_RESULTS, Sys } from '../../base/linux.js';
 import { Reg, getSigned, getUnsigned, setSigned } from '../../base/registers.js';
@@ -9,7 +10,7 @@ import type { Task } from '../../task/task.js';
 import type { ReplayCore } from '../state/core.js';
 import { SYSCALL_LENGTH } from '../../x86/constants.js';
 
-/** Whether the task stands behind a call that it will make again, unless a frame says otherwise. */
+/** Whether the task is after a call that it will restart, unless a frame says otherwise. */
 export function isInterrupted(core: ReplayCore, task: Task): boolean {
   const registers = core.registers(task);
   return (

@@ -67,8 +67,8 @@ export class ReturnedCall {
   }
 
   /**
-   * A path argument, absolute and normal where the directory that it is relative to is known, without the symbolic links
-   * that are known; `follows`: nor is its last part one.
+   * A path argument, absolute and normalized if its base directory is known, with known symbolic
+   * links resolved; `follows`: including the last component.
    */
   path(index: number, directory = AT_FDCWD, follows = true): string | null {
     const path = this.plainPath(index, directory);
@@ -97,5 +97,5 @@ export function normal(path: string): string {
   return `/${parts.join('/')}`;
 }
 
-/** The kernel makes such a file anew for who opens it: neither size nor identity tell of its bytes. */
+/** The kernel generates such a file for each open: neither size nor identity determine its bytes. */
 export const isOfKernel = (path: string): boolean => /^\/(proc|sys)\//.test(path);

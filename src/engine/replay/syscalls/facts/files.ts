@@ -1,7 +1,7 @@
 /**
- * What calls do to open files, names and contents: what a diversion has to make again. Looked at when a call has
- * returned and its recorded memory writes are done, in the program's memory. A buffered call is looked at as the
- * library makes it; then its record holds the result and what the kernel stored.
+ * Effects of calls on open files, names and contents, which a diversion recreates. Examined in the
+ * program's memory when a call has returned and its recorded memory writes are done. A buffered
+ * call is examined as the library makes it; its record then has the result and the kernel's stores.
  */
 import { Open } from '../../../base/file-abi.js';
 import { FcntlDup, MapFlag, Sys } from '../../../base/linux.js';
@@ -45,8 +45,8 @@ export const isNotedForFiles = (number: number): boolean =>
   signalCalls.has(number);
 
 /**
- * @param seconds the recorder's clock
- * @param isBuffered it has no frame, so that nobody else follows what it does to descriptors
+ * @param seconds the recorder's clock @param isBuffered it has no frame, so its effects on descriptors are tracked only
+ * here
  */
 export function noteFiles(
   core: ReplayCore,

@@ -6,8 +6,8 @@ import type { Task } from '../../../task/task.js';
 import type { RecordedWorld } from '../../../task/recorded-files.js';
 
 /**
- * Takes over what the pages of shared mappings in [start, end) hold into the contents of their files. Called before
- * mappings go, and where somebody wants to know the contents.
+ * Copies the pages of shared mappings in [start, end) into the contents of their files. Called
+ * before mappings are removed, and when the contents are needed.
  */
 export function noteMappedContents(world: RecordedWorld, space: AddressSpace, start: Gva, end: Gva): void {
   for (const vma of space.vmas) {
@@ -40,7 +40,7 @@ function noteMapping(world: RecordedWorld, space: AddressSpace, vma: Vma): void 
   }
 }
 
-/** Bytes that are known already make no change of the file. */
+/** Bytes that are already known do not count as a change of the file. */
 function isSame(
   content: {
     run: (at: number, most: number) => { isKnown: boolean; length: number };

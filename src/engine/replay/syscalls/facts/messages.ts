@@ -1,4 +1,4 @@
-/** Sockets: who they talk to, and what went between two that both belong to the recording. */
+/** Sockets: their peers, and messages between two sockets of the recording. */
 import { Sys } from '../../../base/linux.js';
 import type { RecordedFile } from '../../../task/recorded-files.js';
 import type { ReturnedCall } from './call-memory.js';
@@ -46,7 +46,7 @@ function rename(call: ReturnedCall, file: RecordedFile | null, path: string): vo
   if (file?.kind === 'socket') call.task.fds.files.world.change(file.id, { path });
 }
 
-/** struct sockaddr in words. */
+/** struct sockaddr as text. */
 function address(call: ReturnedCall, index: number, size: number): string {
   const bytes = call.bytes(call.pointer(index), Math.min(Math.max(0, size), MAX_ADDRESS));
   if (bytes.length < 2) return 'somebody';
@@ -80,7 +80,7 @@ function noteTransfer(call: ReturnedCall, file: RecordedFile): void {
   if (header) noteRights(call, file, isRead, word(32), word(40));
 }
 
-/** struct cmsghdr: length, level, type, data. Descriptors that are sent become those that are received, in order. */
+/** struct cmsghdr: length, level, type, data. Sent descriptors become received ones, in order. */
 function noteRights(call: ReturnedCall, file: RecordedFile, isRead: boolean, at: number, size: number): void {
   const { files } = call.task.fds;
   const end = file.state.end ?? 0;

@@ -48,7 +48,7 @@ export function named(_call: ReturnedCall, path: string | null, use: (path: stri
   if (path?.startsWith('/')) use(path);
 }
 
-/** Also what lies below a folder. */
+/** Including everything below a folder. */
 function noteRename(call: ReturnedCall, from: string | null, to: string | null): void {
   if (!from?.startsWith('/') || !to?.startsWith('/') || from === to) return;
   const { world } = call.task.fds.files;
@@ -72,7 +72,7 @@ function noteRename(call: ReturnedCall, from: string | null, to: string | null):
   move(world.listings, from, to);
 }
 
-/** What is known by names below a folder that has another name now. */
+/** Renames everything below a renamed folder. */
 function move<T>(known: Map<string, T>, from: string, to: string): void {
   for (const [name, value] of [...known]) {
     if (!name.startsWith(`${from}/`)) continue;
@@ -81,7 +81,7 @@ function move<T>(known: Map<string, T>, from: string, to: string): void {
   }
 }
 
-/** Nul or not, of the length that the call tells. */
+/** With or without NUL, of the length that the call returned. */
 function targetOf(call: ReturnedCall, index: number): string | null {
   const bytes = call.bytes(call.pointer(index), call.result);
   return bytes.length === call.result && !bytes.includes(0) ? nameOf(bytes) : null;

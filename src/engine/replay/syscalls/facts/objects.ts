@@ -1,4 +1,4 @@
-/** Descriptors of things that have no path, and what calls set of them. */
+/** Descriptors without a path, and their state as set by calls. */
 import { Sys } from '../../../base/linux.js';
 import type {
   FileKind,
@@ -16,7 +16,7 @@ const TIMER_ABSTIME = 1;
 const Control = { add: 1, remove: 2, change: 3 } as const;
 const BILLION = 1_000_000_000n;
 
-/** What makes a descriptor of which no more than its kind is known. */
+/** Calls that make a descriptor of which only the kind is known. */
 const PLAIN: ReadonlyMap<number, readonly [FileKind, string, number]> = new Map([
   [Sys.inotify_init, ['inotify', 'an inotify descriptor', -1]],
   [Sys.inotify_init1, ['inotify', 'an inotify descriptor', 0]],
@@ -75,7 +75,7 @@ export function makeObject(call: ReturnedCall, seconds: number): void {
   }
 }
 
-/** Both ends have the same name, by which they are found to belong together. */
+/** Both ends have the same name, by which they are matched. */
 function noteEnds(call: ReturnedCall, kind: 'pipe' | 'pair', argument: number, flags: number): void {
   const view = call.peek(call.pointer(argument), 8);
   if (!view) return;

@@ -1,4 +1,4 @@
-/** Signals that calls send and take, timers that they set, children that they hear of: for diversions. */
+/** Signals that calls send and consume, timers that they set, children that they wait for: for diversions. */
 import { Sys } from '../../../base/linux.js';
 import { REAL_TIMER, type RecordedTimer } from '../../../task/recorded-signals.js';
 import { signalBit } from '../../../task/signal-state.js';
@@ -63,7 +63,7 @@ export function noteSignals(core: ReplayCore, call: ReturnedCall, seconds: numbe
     case Sys.rt_sigpending:
       return compare(call);
     case Sys.wait4:
-      // Of one that is still there it is told that it stopped.
+      // A child that still exists was reported as stopped.
       if ((call.int(2) & WAIT_CONTINUED) === 0) stop(core, call.result);
       return;
     case Sys.waitid: {
@@ -98,7 +98,7 @@ function givenInfo(call: ReturnedCall, index: number, number: number): Uint8Arra
   return info;
 }
 
-/** Only where it is blocked: else its frame follows at once. */
+/** Only if it is blocked: else its frame follows immediately. */
 function sendTo(
   core: ReplayCore,
   { task }: ReturnedCall,
@@ -127,7 +127,7 @@ function blocks(tasks: readonly Task[], number: number): boolean {
   });
 }
 
-/** What the kernel says is pending is; where that is not known, it was sent from outside. */
+/** The kernel's pending set is authoritative; an unknown signal in it was sent from outside. */
 function compare(call: ReturnedCall): void {
   const mask = call.peek(call.pointer(0), 8)?.getBigUint64(0, true);
   if (mask === undefined) return;

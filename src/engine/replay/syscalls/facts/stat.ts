@@ -1,4 +1,4 @@
-/** Identities of files, from the calls that told the program of them. */
+/** Identities of files, from stat-like calls of the program. */
 import { readStatx, STATX_BYTES } from '../../../base/file-abi.js';
 import { Sys } from '../../../base/linux.js';
 import type { RecordedStat } from '../../../task/recorded-content.js';
@@ -30,13 +30,13 @@ function statOf(view: DataView): RecordedStat {
   };
 }
 
-/** struct statx; null where not all of it was given. */
+/** struct statx; null if it is incomplete. */
 function statxOf(view: DataView): RecordedStat | null {
   if ((view.getUint32(0, true) & STATX_NEEDED) !== STATX_NEEDED) return null;
   return readStatx(view);
 }
 
-/** stat and its kin; a path that leads nowhere is known to, too. */
+/** stat-like calls; that a path does not exist is recorded, too. */
 export function noteStat(call: ReturnedCall): void {
   switch (call.number) {
     case Sys.fstat:
@@ -85,7 +85,7 @@ function ofPath(call: ReturnedCall, path: string | null, stat: RecordedStat | nu
   world.names.set(path, identify(world, world.named(path), stat));
 }
 
-/** Gives a content its identity. @returns the content that has the identity already, if it is another one */
+/** Sets the identity of a content. @returns the content that already has this identity, if it is another one */
 function identify(world: RecordedWorld, id: number, stat: RecordedStat): number {
   const same = world.identified(stat);
   const known = world.content(id);

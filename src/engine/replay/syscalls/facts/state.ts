@@ -1,6 +1,7 @@
 /**
- * What a diversion has to know and replay does not: signal dispositions, masks, alternate stacks, the working
- * directory. Files and descriptors: `files.ts`. Collected from calls as they return, from guest memory and results only.
+ * State that a diversion needs and replay does not: signal dispositions, masks, alternate stacks, the working
+ * directory. Files and descriptors: `files.ts`. Collected from calls as they return, from guest memory and results
+ * only.
  */
 import type { Gva } from '../../../base/address.js';
 import { Sys } from '../../../base/linux.js';
@@ -25,7 +26,7 @@ const Block = { block: 0, unblock: 1, setMask: 2 } as const;
 const UC_SIGMASK = 296;
 const HIGHEST_SIGNAL = 64;
 
-/** Calls that `noteCall` looks into memory for, as it is when the call returns. */
+/** Calls for which `noteCall` reads memory, as it is when the call returns. */
 const NOTED_BY_MEMORY: ReadonlySet<number> = new Set([
   ...[Sys.rt_sigaction, Sys.rt_sigprocmask, Sys.sigaltstack, Sys.set_tid_address, Sys.set_robust_list],
   ...[Sys.brk, Sys.chdir],
@@ -100,7 +101,7 @@ function noteDirectory(task: Task, at: Gva): void {
   if (path?.startsWith('/')) task.group.directory = path;
 }
 
-/** A path argument, absolute where the directory that it is relative to is known. */
+/** A path argument, absolute if its base directory is known. */
 function pathAt(task: Task, at: Gva, directory: number): string | null {
   const bytes = new Uint8Array(MAX_PATH);
   const text = bytes.subarray(0, at > 0 ? task.space.read(at, bytes) : 0);

@@ -39,7 +39,7 @@ interface Transfer {
   readonly isRead: boolean;
   readonly bytes: Uint8Array;
   readonly offset: number | null;
-  /** Bytes that the program asked for; fewer came from a file only at its end. */
+  /** Bytes that the program requested; a file returns fewer only at its end. */
   readonly wanted: number;
   readonly seconds: number;
 }
@@ -85,7 +85,7 @@ function takeSignals({ task }: ReturnedCall, bytes: Uint8Array): void {
     signals.taken(task.group.tgid, task.tid, view.getUint32(at, true));
 }
 
-/** A timer that was read has expired: it is set to its next time, or to none. */
+/** A timer that was read has expired: sets its next time, or none. */
 function afterExpiry({ state }: RecordedFile, seconds: number): RecordedFile['state'] {
   const { interval = 0n, first = 0n, armedAt = 0, isAbsolute } = state;
   if (interval === 0n || first === 0n) return { first: 0n };
