@@ -76,6 +76,12 @@ const machineOption = (): Option =>
     .choices(MACHINE_CHOICES)
     .default('auto', 'the host if its KVM has what the trace needs, else the emulated machine');
 
+const completionOption = (): Option =>
+  new Option(
+    '--no-completion',
+    'refuse traces whose instructions the processor lacks (AVX-512), as far as known',
+  );
+
 const TRACE = "trace folder, or a name as rr uses it; default: rr's latest trace";
 
 /** See `traceArgument`. */
@@ -95,6 +101,7 @@ function addReplay(program: Command, io: CommandIo, perform: Perform): void {
       .argument('[trace...]', `${TRACE}; with --all, folders to look for traces in`)
       .addOption(machineOption())
       .addOption(cpuOption())
+      .addOption(completionOption())
       .addOption(memoryOption())
       .addOption(
         new Option('--goto <place>', 'stop after a frame or at SYMBOL:HIT, and print the position').argParser(
@@ -138,6 +145,7 @@ function debugOptions(command: Command): Command {
     checkpointFiles(command)
       .addOption(machineOption())
       .addOption(cpuOption())
+      .addOption(completionOption())
       .addOption(memoryOption())
       .addOption(stallLimitOption())
       .addOption(
@@ -210,6 +218,7 @@ function addDebugCommands(program: Command, io: CommandIo, perform: Perform): vo
     .argument('[trace]', TRACE)
     .addOption(machineOption())
     .addOption(cpuOption())
+    .addOption(completionOption())
     .action((trace: string | undefined, options: CheckpointCommandOptions) =>
       perform(async (_io, global) => {
         const log = await createLogger(io, global.verbose, process.env.REVENANT_LOG);
@@ -232,6 +241,7 @@ function addCall(program: Command, io: CommandIo, perform: Perform): void {
       )
       .addOption(machineOption())
       .addOption(cpuOption())
+      .addOption(completionOption())
       .addOption(memoryOption())
       .addOption(stallLimitOption()),
   ).action((words: string[], options: CallOptions) =>
@@ -289,6 +299,7 @@ function addMachineCommands(program: Command, io: CommandIo, perform: Perform): 
     .description("what this host's KVM and the emulated machine support, and which can replay a trace")
     .argument('[trace]', 'trace folder')
     .addOption(cpuOption())
+    .addOption(completionOption())
     .option('--json', 'as JSON')
     .action((trace: string | undefined, options: Omit<DoctorCommandOptions, 'trace'>) =>
       perform(async () => {

@@ -41,6 +41,11 @@ export function summary(result: RunResult, seconds: number, width = Infinity): s
       : [
           `another program took the processor's counter; from frame ${lost + 1} on ticks were counted with breakpoints`,
         ]),
+    ...(result.stats?.softwareInstructions
+      ? [
+          `${countText(result.stats.softwareInstructions, 'instruction')} that the processor lacks, executed in software`,
+        ]
+      : []),
     ...(machine
       ? [
           `machine: ${machine.description}; XCR0 ${hex(machine.guestXcr0)} in the guest, ${hex(machine.xcr0)} in the machine`,

@@ -1,3 +1,4 @@
+import { COMPLETED_FEATURES } from '../engine/x86/completion.js';
 import { componentName } from '../engine/x86/xstate-layout.js';
 import type { TraceReader } from '../engine/trace/reader.js';
 import type { TaskEventRecord, TraceHeader } from '../engine/trace/records.js';
@@ -5,6 +6,7 @@ import { listFiles } from '../engine/trace/source.js';
 import { approximateCode, type ApproximateCode } from './approximate-code.js';
 import type { CpuModel } from './cpu-features.js';
 import { recordedFeatures, recordedModel } from './cpu-features.js';
+import { announcedInstructions } from '../machine/instruction-sets.js';
 import { KIND_NAMES } from '../recording/frame-text.js';
 import { processorName } from '../recording/processor.js';
 
@@ -26,6 +28,8 @@ export interface TraceFacts {
   processor:
     ({ name: string; features: string[]; cpuidRecords: number; cpuidFaulting: boolean } & CpuModel) | null;
   xcr0: { value: bigint; components: string[] };
+  /** Groups of instructions that are executed in software where the replaying processor lacks them. */
+  inSoftware: string[];
   bindToCpu: number;
   chaosMode: string;
   syscallBuffering: boolean;
@@ -121,6 +125,7 @@ export function gatherFacts(reader: TraceReader): TraceFacts {
       cpuidFaulting: header.hasCpuidFaulting,
     },
     xcr0: { value: header.xcr0, components: bitsOf(header.xcr0).map(componentName) },
+    inSoftware: announcedInstructions(header.cpuidRecords).filter((name) => COMPLETED_FEATURES.has(name)),
     bindToCpu: header.bindToCpu,
     chaosMode: header.chaosMode,
     syscallBuffering: tally.byKind.has('syscallbufFlush'),

@@ -28,6 +28,8 @@ const OPENERS: Readonly<Record<MachineKind, Opener>> = {
 export interface ChooseOptions extends EmulatedOptions {
   machine: MachineChoice;
   header: TraceHeader;
+  /** Instructions that the processor lacks are executed in software. Default: true. */
+  completion?: boolean;
   /**
    * Supplies transports, for callers that keep them from trace to trace (and close them). Default:
    * a new one, closed if the machine is not chosen.
@@ -60,7 +62,7 @@ export type Trial =
  * Makes the trace's machine over a transport and probes it. Does not close the transport. Throws
  * E_MACHINE_CANNOT if not even a VM can be made, E_MACHINE_LOST.
  */
-export function tryMachine(transport: VcpuTransport, header: TraceHeader): Trial {
+export function tryMachine(transport: VcpuTransport, header: TraceHeader, completion = true): Trial {
   const needs = traceRequirements(header);
   const { cpuid } = nativeConfig(transport);
   const gifts: MachineCapabilities = {
@@ -68,7 +70,7 @@ export function tryMachine(transport: VcpuTransport, header: TraceHeader): Trial
     description: transport.description,
     xcr0: supportedXcr0(cpuid),
     cpuid: cpuidRecords(cpuid),
-    completes: completesInstructions(transport),
+    completes: completion && completesInstructions(transport),
     attestation: null,
   };
   const first = judge(needs, gifts);
@@ -90,7 +92,7 @@ async function choose(kind: MachineKind, options: ChooseOptions): Promise<Chosen
   const lease = options.lease ?? ((wanted: MachineKind) => openTransport(wanted, options));
   const transport = await lease(kind);
   try {
-    const trial = tryMachine(transport, options.header);
+    const trial = tryMachine(transport, options.header, options.completion);
     if (!trial.ok) throw incompatibleError(trial.judgement);
     return { ...trial, hostProblem: null };
   } catch (error) {

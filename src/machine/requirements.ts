@@ -8,7 +8,7 @@ import { xcr0BitNames } from '../engine/kvm/features.js';
 import type { MachineConfig } from '../engine/kvm/machine.js';
 import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { CpuidRecord, TraceHeader } from '../engine/trace/records.js';
-import { completionFeatures, processorXcr0 } from '../engine/x86/completion.js';
+import { COMPLETED_STATE, completionFeatures, processorXcr0 } from '../engine/x86/completion.js';
 import { LEFT_OUT } from '../engine/x86/unraised.js';
 import type { XstateComponent, XstateLayout } from '../engine/x86/xstate-layout.js';
 import {
@@ -138,7 +138,13 @@ const moved = (there: XstateComponent, here: XstateComponent): string =>
 const place = ({ offset, size }: XstateComponent): string => `at ${offset} (${size} bytes)`;
 
 /** What would provide the missing XCR0 bits. */
-function xcr0Hint(missing: bigint, { kind }: MachineCapabilities): string {
+function xcr0Hint(missing: bigint, { kind, completes }: MachineCapabilities): string {
+  if (!completes && (missing & ~COMPLETED_STATE) === 0n) {
+    return (
+      `A build with Zydis (libzydis-dev) executes it in software, without --no-completion. Else it needs a computer whose ` +
+      `processor has ${xcr0BitNames(missing)} and whose KVM exposes it to guests.`
+    );
+  }
   if ((missing & ~EMULATED_XCR0) !== 0n) {
     return (
       `It needs a computer whose processor has ${xcr0BitNames(missing & ~EMULATED_XCR0)} ` +

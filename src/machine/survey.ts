@@ -22,7 +22,7 @@ export interface SurveyedMachine {
 /** Probes one machine and releases it; failure to make it, or its loss, is a finding, too. */
 export async function surveyMachine(
   kind: MachineKind,
-  options: EmulatedOptions,
+  options: EmulatedOptions & { completion?: boolean },
   header: TraceHeader | null = null,
 ): Promise<SurveyedMachine> {
   let transport: VcpuTransport | null = null;
@@ -30,7 +30,7 @@ export async function surveyMachine(
   try {
     transport = await openTransport(kind, options);
     examination = examine(transport);
-    const trial = header && tryMachine(transport, header);
+    const trial = header && tryMachine(transport, header, options.completion);
     return { kind, problem: null, examination, trial };
   } catch (error) {
     if (!(error instanceof RevenantError)) throw error;

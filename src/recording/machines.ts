@@ -15,6 +15,8 @@ export interface MachineOptions {
   readonly cpu?: string;
   /** Guest memory limit in bytes. */
   readonly memory?: number;
+  /** Instructions that the processor lacks are executed in software (the default), or the trace is refused. */
+  readonly completion?: boolean;
 }
 
 /** The machine of a replay, for reports. */
@@ -52,6 +54,7 @@ export class Machines {
     const chosen = await chooseMachine({
       machine: this.options.machine ?? 'auto',
       header: trace.header,
+      completion: this.options.completion,
       lease: (kind) => this.#lease(kind),
     });
     const { machine, attestation, gifts, hostProblem } = chosen;

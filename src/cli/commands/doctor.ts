@@ -4,8 +4,10 @@ import { ExitCode } from '../../engine/base/errors.js';
 import { TraceReader } from '../../engine/trace/reader.js';
 import type { Finding } from '../../engine/kvm/probe.js';
 import type { TraceHeader } from '../../engine/trace/records.js';
+import { COMPLETED_FEATURES } from '../../engine/x86/completion.js';
 import { LEFT_OUT, type LeftOut } from '../../engine/x86/unraised.js';
 import { xcr0Names } from '../../engine/x86/xstate-layout.js';
+import type { Examination } from '../../machine/examine.js';
 import { announcedInstructions } from '../../machine/instruction-sets.js';
 import { MACHINE_KINDS, MACHINE_TITLES } from '../../machine/kinds.js';
 import type { Compatibility, TraceRequirements } from '../../machine/requirements.js';
@@ -21,6 +23,7 @@ import { hang, wrapText } from '../table.js';
 export interface DoctorCommandOptions {
   trace?: string;
   cpu?: string;
+  completion?: boolean;
   json?: boolean;
 }
 
@@ -44,7 +47,11 @@ export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo
   const reports: Report[] = [];
   for (const kind of MACHINE_KINDS) {
     const onStarting = (text: string): void => progress.waiting(text);
-    const surveyed = await surveyMachine(kind, { cpu: options.cpu, onStarting }, header);
+    const surveyed = await surveyMachine(
+      kind,
+      { cpu: options.cpu, completion: options.completion, onStarting },
+      header,
+    );
     reports.push(reportOf(surveyed, header, approximate));
   }
   progress.clear();
@@ -108,6 +115,7 @@ function machineText({ kind, problem, hint, examination }: Report, width: number
     ['machine', description],
     ['XCR0', xcr0Text(xcr0)],
     ['instructions', announcedInstructions(cpuid).join(' ')],
+    ['in software', softwareText(examination)],
     ['ticks', ticksText(branchCounterProblem)],
     ['checks', `${passes} of ${findings.length} passed`],
     ...(leftOut.length > 0 ? [['exceptions', leftOutText(leftOut)] as [string, string]] : []),
@@ -120,6 +128,13 @@ function machineText({ kind, problem, hint, examination }: Report, width: number
   ];
   if (problem !== null) lines.push(hang('  ', problem, width));
   return `${lines.join('\n')}\n`;
+}
+
+/** What the processor lacks and traces may have. */
+function softwareText({ completes, cpuid }: Examination): string {
+  if (!completes) return 'nothing: this was built without Zydis (libzydis-dev)';
+  const here = new Set(announcedInstructions(cpuid));
+  return [...COMPLETED_FEATURES].filter((name) => !here.has(name)).join(' ') || 'nothing is missing';
 }
 
 const ticksText = (problem: string | null): string =>

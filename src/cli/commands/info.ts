@@ -45,6 +45,9 @@ function processorText(facts: TraceFacts): string[][] {
     ['processor', `${name} (${vendor}, family ${family}, model ${model}, stepping ${stepping})`],
     ['XCR0', xcr0.value === 0n ? 'not stated' : `${hex(xcr0.value)} (${xcr0.components.join(', ')})`],
     ['features', processor.features.join(' ')],
+    ...(facts.inSoftware.length > 0
+      ? [['', `in software, where the processor lacks it: ${facts.inSoftware.join(' ')}`]]
+      : []),
     [
       'CPUID',
       `${countText(processor.cpuidRecords, 'record')}, ${processor.cpuidFaulting ? 'trapped while recording' : 'not trapped while recording'}`,

@@ -20,7 +20,10 @@ export interface ReplayStats {
   frames: number;
   exits: number;
   pageFaults: number;
+  /** By the engine, at exits: those of the XSAVE family, CPUID. */
   completedInstructions: number;
+  /** By the service, without exits: what the processor lacks. */
+  softwareInstructions: number;
   tasks: number;
   pagesInUse: number;
   peakPages: number;

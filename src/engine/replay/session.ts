@@ -114,6 +114,7 @@ export class ReplaySession {
       exits: this.runner.exits,
       pageFaults: this.runner.pageFaults,
       completedInstructions: this.runner.completed,
+      softwareInstructions: this.core.machine.completedInstructions,
       tasks: this.core.taskCount,
       pagesInUse: this.core.memory.pagesInUse,
       peakPages: this.core.memory.peakPages,
