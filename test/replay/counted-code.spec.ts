@@ -1,0 +1,239 @@
+/** Copies of code that count, against single steps of the code itself (test/guests/counted.S). */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PAGE_SIZE, hex, type Gva } from '../../src/engine/base/address.js';
+import { silentLogger } from '../../src/engine/base/log.js';
+import { REGISTER_NAMES, Reg, getRegister, ripOf, setRegister } from '../../src/engine/base/registers.js';
+import { CountedRun } from '../../src/engine/guest/counted/counted-run.js';
+import { GuestCore } from '../../src/engine/guest/guest-core.js';
+import type { VectorState } from '../../src/engine/guest/vector-state.js';
+import { GuestMemory } from '../../src/engine/kvm/guest-memory.js';
+import { Selector } from '../../src/engine/kvm/layout.js';
+import type { Machine } from '../../src/engine/kvm/machine.js';
+import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { Prot } from '../../src/engine/mm/vma.js';
+import { ReplayRunner, Stop } from '../../src/engine/replay/run/runner.js';
+import type { ReplayCore } from '../../src/engine/replay/state/core.js';
+import { SingleStep } from '../../src/engine/replay/ticks/single-step.js';
+import type { Task } from '../../src/engine/task/task.js';
+import { acquire, makeMachine } from '../kvm/guest.js';
+
+const CODE = 0x40_0000 as Gva;
+const DATA = 0x60_0000 as Gva;
+const STACK_END = 0x7fff_0000_0000;
+/** Offset and bytes of test/guests/counted.S. */
+const SEGMENTS: readonly (readonly [number, string])[] = [
+  [
+    0x0,
+    'b907000000e89a000000488d1dbf00000089c883e001ff14c348c7c000184000ffd0e2e19c4158ff25b30000000f0b48' +
+      'c7c20300000048895424f831c0ffc048035424f84d11c983f80572f1c605ae17000011e8a8170000c6050100000022b0' +
+      '019c9db9090000008d49fde302ebf96877004000c30f0bb928000000488d3521000000498d7f40f3a4488d0506000000' +
+      '49890741ff27e8620f000031ffb83c0000000f05f6c10175084981c267452301c34983ea55410f94c3c34f8d641401f9' +
+      'c2000049c1cc03f8c30f1f8000000000c300400000000000ba004000000000002f00400000000000',
+  ],
+  [0xffd, '4181c503020100c3'],
+  [0x1800, 'b377720349ffc64983d5004983fd047f0750e80200000058c3488b6c240848872c2448872c24c3'],
+];
+const BUDGET_MICROS = 1_000_000;
+
+let transport: VcpuTransport;
+let machine: Machine;
+beforeAll(async () => {
+  transport = await acquire();
+  machine = makeMachine(transport);
+});
+afterAll(() => transport?.close());
+
+const vectors = { differs: false, load: () => {}, save: () => new Uint8Array(0) } as unknown as VectorState;
+
+/** The program at its first instruction. */
+class Program {
+  readonly memory = new GuestMemory(machine.pool, machine.firstFree, 64 * 2 ** 20, (page) =>
+    machine.codeWritten(page, PAGE_SIZE),
+  );
+  readonly core = new GuestCore({ machine, memory: this.memory, vectors, log: silentLogger });
+  readonly space = this.core.newAddressSpace();
+  readonly runner = new ReplayRunner(this.core as ReplayCore);
+  readonly counted = new CountedRun(this.core);
+  readonly stepper = new SingleStep(machine, this.runner);
+  readonly task = { space: this.space, ticks: 0, preload: {}, group: { tgid: 1 } } as unknown as Task;
+  readonly registers = machine.context.registers;
+
+  constructor() {
+    const map = (start: number, size: number, prot: number): void =>
+      this.space.map({
+        start: start as Gva,
+        end: (start + size) as Gva,
+        prot,
+        backing: null,
+        offset: 0,
+        name: '',
+        file: null,
+      });
+    map(CODE, 2 * PAGE_SIZE, Prot.read | Prot.write | Prot.exec);
+    map(DATA, PAGE_SIZE, Prot.read | Prot.write);
+    map(STACK_END - 4 * PAGE_SIZE, 4 * PAGE_SIZE, Prot.read | Prot.write);
+    for (const [offset, bytes] of SEGMENTS)
+      this.space.write((CODE + offset) as Gva, Buffer.from(bytes, 'hex'));
+    this.registers.fill(0);
+    setRegister(this.registers, Reg.rip, BigInt(CODE));
+    setRegister(this.registers, Reg.cs, BigInt(Selector.userCs));
+    setRegister(this.registers, Reg.eflags, 2n);
+    setRegister(this.registers, Reg.r15, BigInt(DATA));
+    setRegister(this.registers, Reg.rsp, BigInt(STACK_END - 256));
+    machine.context.requestCr3(this.space.root);
+    machine.context.requestFsGsBase();
+  }
+
+  /** One step of the program's own code; false at its end. */
+  step(): boolean {
+    const stop = this.stepper.stepNow(this.task);
+    if (stop === Stop.syscall) return false;
+    expect([Stop.step, Stop.served]).toContain(stop);
+    return true;
+  }
+
+  /** In copies, up to the branch behind `branches` others, to the end, or as long as `budget` allows. */
+  run(branches: number, budget = BUDGET_MICROS): Stop {
+    const { runner, counted, task } = this;
+    counted.limit(branches);
+    for (;;) {
+      runner.counted = counted;
+      const stop = runner.run(task, budget);
+      if (stop === Stop.pending && !runner.interrupted) {
+        runner.hold(machine.halt());
+        runner.counted = null;
+        return Stop.pending;
+      }
+      runner.counted = null;
+      if (stop !== Stop.odd) return stop;
+      // Steps are no business of the copies' count.
+      if (!this.step()) return Stop.syscall;
+    }
+  }
+
+  /** What the program can see. */
+  state(): string {
+    const parts = REGISTER_NAMES.map((name) => `${name}=${hex(getRegister(this.registers, Reg[name]))}`);
+    const stack = new Uint8Array(512);
+    this.space.read((STACK_END - 512) as Gva, stack);
+    return [...parts, Buffer.from(stack).toString('hex')]
+      .filter((part) => !/^(orig_rax|fs|gs|ds|es|ss|cs|fs_base|gs_base)=/.test(part))
+      .join(' ')
+      .replace(/eflags=0x([0-9a-f]+)/, (_, flags: string) => `eflags=${parseInt(flags, 16) & 0xcd5}`);
+  }
+
+  close(): void {
+    machine.leaveAddressSpace();
+    this.space.destroy();
+    this.memory.close();
+  }
+}
+
+function withProgram<T>(work: (program: Program) => T): T {
+  const program = new Program();
+  try {
+    return work(program);
+  } finally {
+    program.close();
+  }
+}
+
+/** The states before each conditional branch, and at each instruction. */
+function stepThrough(): { branches: string[]; all: Set<string>; last: string } {
+  return withProgram((program) => {
+    const branches: string[] = [];
+    const all = new Set<string>();
+    for (;;) {
+      const state = program.state();
+      all.add(state);
+      const { ticks } = program.task;
+      const goesOn = program.step();
+      if (program.task.ticks > ticks) branches.push(state);
+      if (!goesOn) return { branches, all, last: program.state() };
+    }
+  });
+}
+
+describe('copies of code', () => {
+  const stepped: { branches: string[]; all: Set<string>; last: string } = {
+    branches: [],
+    all: new Set(),
+    last: '',
+  };
+  beforeAll(() => Object.assign(stepped, stepThrough()));
+
+  it('do what the code does, to its end', () => {
+    expect(stepped.branches.length).toBeGreaterThan(30);
+    withProgram((program) => {
+      expect(program.run(1_000_000)).toBe(Stop.syscall);
+      expect(program.state()).toBe(stepped.last);
+      expect(program.counted.executed + program.task.ticks).toBe(stepped.branches.length);
+    });
+  });
+
+  it('stop on each conditional branch, with the registers of the program', () => {
+    withProgram((program) => {
+      stepped.branches.forEach((state, index) => {
+        expect(program.run(index === 0 ? 0 : 1), `branch ${index}`).toBe(Stop.overrun);
+        expect(program.state(), `branch ${index}`).toBe(state);
+      });
+    });
+  });
+
+  it('stop where they are asked to', () => {
+    withProgram((program) => {
+      const stops = [CODE + 0x3d, CODE + 0xb5, CODE + 0x1819];
+      program.counted.stops = new Set(stops);
+      const seen: number[] = [];
+      for (;;) {
+        const stop = program.run(1_000_000);
+        if (stop === Stop.syscall) break;
+        expect(stop).toBe(Stop.breakpoint);
+        const rip = ripOf(program.registers);
+        expect(stops).toContain(rip);
+        expect(stepped.all).toContain(program.state());
+        seen.push(rip);
+        program.step();
+      }
+      expect(seen.filter((rip) => rip === CODE + 0x3d)).toHaveLength(5);
+      expect(seen.filter((rip) => rip === CODE + 0xb5)).toHaveLength(4);
+      expect(program.state()).toBe(stepped.last);
+    });
+  });
+
+  it('give their pages back', () => {
+    const before = withProgram((program) => program.memory.pagesInUse);
+    const after = withProgram((program) => {
+      program.run(1_000_000);
+      program.space.codeKeeper?.changes(0 as Gva, STACK_END as Gva);
+      return program.memory.pagesInUse;
+    });
+    expect(after).toBeLessThanOrEqual(before + 64);
+  });
+});
+
+describe('a program that is interrupted in its copies', () => {
+  it('is always between two of its own instructions', () => {
+    withProgram((program) => {
+      // An endless loop in place of the program: 1: add $3, %rcx; xchg %rax, %rcx; jz 1b; call 2f; jmp 1b; 2: ret
+      const loop = '4883c103489174f8e802000000ebf1c3';
+      program.space.write(CODE, Buffer.from(loop, 'hex'));
+      const places = new Set<number>();
+      for (let turns = 0; turns < 200; turns++) {
+        const left = 2 ** 40;
+        expect(program.run(left, 1 + ((turns * 37) % 400))).toBe(Stop.pending);
+        const at = ripOf(program.registers) - CODE;
+        places.add(at);
+        expect([0, 4, 6, 8, 13, 15]).toContain(at);
+        // rax and rcx change places each turn, and each branch is one turn.
+        const sum = getRegister(program.registers, Reg.rax) + getRegister(program.registers, Reg.rcx);
+        const counted = program.counted.executed;
+        program.task.ticks += counted;
+        const added = sum / 3n;
+        const behindAdd = at === 4 || at === 6 ? 1n : 0n;
+        expect(BigInt(program.task.ticks) - (added - behindAdd)).toBe(0n);
+      }
+      expect(places.size).toBeGreaterThan(2);
+    });
+  });
+});
