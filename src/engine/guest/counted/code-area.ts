@@ -22,6 +22,8 @@ export class SharedPages {
     private readonly areas: readonly CodeArea[],
   ) {
     this.data = memory.allocate();
+    // An emulator checks each store into a page of which it has translations, even of earlier content: they are dropped.
+    memory.markCode(this.data);
   }
 
   /** The 64-bit value of the data page at `field` as two words' index. */

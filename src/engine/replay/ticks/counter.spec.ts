@@ -1,8 +1,6 @@
 import { constants } from 'node:os';
 import { expect, it } from 'vitest';
 import { CounterLostError, type BranchCounter } from '../../kvm/branch-counter.js';
-import { REGISTERS_BYTES, Reg } from '../../base/registers.js';
-import { EFLAGS_RESUME } from '../../x86/constants.js';
 import type { Task } from '../../task/task.js';
 import { Stop } from '../run/runner.js';
 import { CounterTicks } from './counter.js';
@@ -14,14 +12,12 @@ const BUDGET = 1000;
 const EVENT = 0x40_1000;
 
 /**
- * A program that retires `length` branches until a system call and is at EVENT at each `every`th of them, on a
+ * A program that retires `length` branches until a system call, on a
  * processor that stops `late` branches after the counter is due, and whose counter is lost `lostAt` branches on. The
  * exact strategy goes to the limit, branch by branch.
  */
-function setUp({ length = 100_000, late = 30, slice = Infinity, lostAt = Infinity, every = 7 } = {}) {
-  const registers = new Uint32Array(REGISTERS_BYTES / 4);
-  const program = { at: 0, runs: 0, steps: 0, disarmed: 0, passages: 0 };
-  let watched = -1;
+function setUp({ length = 100_000, late = 30, slice = Infinity, lostAt = Infinity } = {}) {
+  const program = { at: 0, runs: 0, steps: 0, disarmed: 0 };
   let since = 0;
   let due = 0;
   const counter: BranchCounter = {
@@ -49,17 +45,9 @@ function setUp({ length = 100_000, late = 30, slice = Infinity, lostAt = Infinit
         return Stop.breakpoint;
       }
       const stopAt = due === 0 ? Infinity : since + due + late;
-      const isOnEvent = program.at % every === 0 && registers[2 * Reg.eflags] & EFLAGS_RESUME;
-      const passage = Math.ceil((program.at + (isOnEvent ? 1 : 0)) / every) * every;
-      const to = Math.min(length, stopAt, program.at + slice, watched === EVENT ? passage : Infinity);
+      const to = Math.min(length, stopAt, program.at + slice);
       program.at = to;
-      registers[2 * Reg.rip] = to === passage ? EVENT : 0;
-      registers[2 * Reg.eflags] = 0;
       runner.interrupted = false;
-      if (watched === EVENT && to === passage) {
-        program.passages++;
-        return Stop.breakpoint;
-      }
       // Once, as native/kvm has it.
       if (to === stopAt) due = 0;
       runner.interrupted = to === stopAt && to !== length;
@@ -70,7 +58,7 @@ function setUp({ length = 100_000, late = 30, slice = Infinity, lostAt = Infinit
     name: 'branches',
     counts: true,
     settled: true,
-    watch: (event) => void (watched = event),
+    watch() {},
     cancel() {},
     run(task, limit) {
       expect(due).toBe(0);
@@ -82,7 +70,7 @@ function setUp({ length = 100_000, late = 30, slice = Infinity, lostAt = Infinit
     },
   };
   const task = { ticks: 0 } as Task;
-  const strategy = new CounterTicks(counter, runner, registers, rest);
+  const strategy = new CounterTicks(counter, runner, rest);
   const run = (limit: number, aim: number = Aim.byTicks): Stop => {
     for (;;) {
       const stop = strategy.run(task, limit, BUDGET, aim);
@@ -181,26 +169,13 @@ it('runs freely to where the program stops by itself, however near', () => {
   expect(endless.run(50, Aim.byItself)).toBe(Stop.overrun);
 });
 
-it.each([0, 30, SKID])('counts at passages of the event in the last stretch only: %i late', (late) => {
+it.each([0, 30, SKID])('leaves the last stretch to the other strategy: %i late', (late) => {
   const { program, task, run } = setUp({ late });
-  expect(run(70_000, EVENT)).toBe(Stop.breakpoint);
+  expect(run(70_000, EVENT)).toBe(Stop.ticks);
   expect(task.ticks).toBe(70_000);
   expect(program.at).toBe(70_000);
-  expect(program.steps).toBe(0);
-  expect(program.passages).toBeLessThanOrEqual((SKID + 1) / 7 + 1);
-});
-
-it('goes on exactly at the limit, where the event was passed with other registers', () => {
-  const { program, task, run } = setUp();
-  expect(run(70_000, EVENT)).toBe(Stop.breakpoint);
+  expect(program.steps).toBe(SKID + 1 - late);
   expect(run(70_000, EVENT)).toBe(Stop.overrun);
-  expect(task.ticks).toBe(70_000);
-  expect(program.at).toBe(70_000);
-});
-
-it('tells when the program passes the limit without coming to the event', () => {
-  const { run } = setUp({ every: 64 });
-  expect(run(70_000 + 1, EVENT)).toBe(Stop.overrun);
 });
 
 it('deals with an exit that came while the machine was halted, before anything counts', () => {

@@ -1,17 +1,11 @@
 import { CounterLostError, type BranchCounter } from '../../kvm/branch-counter.js';
-import { Reg, type RegisterWords, ripOf } from '../../base/registers.js';
-import { EFLAGS_RESUME } from '../../x86/constants.js';
 import type { Task } from '../../task/task.js';
 import { Stop, type ReplayRunner } from '../run/runner.js';
 import { Aim, type TickStrategy } from './strategy.js';
 
-/** Passages of the event's address in one turn: some milliseconds. */
-const PASSAGES_A_TURN = 128;
-
 /**
  * The processor counts, at its own speed. It stops late, so a run that must not pass its limit ends that much before,
- * and another strategy goes the rest of the way. Few runs need that: most programs stop at their event by themselves,
- * and near an event that only ticks and registers identify its address is watched, and the counter read there.
+ * and another strategy goes the rest of the way. Few runs need that: most programs stop at their event by themselves.
  *
  * `run` throws CounterLostError where the processor counts no more: the program is then anywhere, also behind the limit.
  */
@@ -22,8 +16,6 @@ export class CounterTicks implements TickStrategy {
   private unfinished = false;
   /** A run may end because the counter is due. */
   private armed = false;
-  /** Within the skid of its event: this is the event's address. -1: not so near, or there is none. */
-  private near = -1;
   /** Found where nothing could be done about it. */
   private lost: CounterLostError | null = null;
 
@@ -31,7 +23,6 @@ export class CounterTicks implements TickStrategy {
   constructor(
     private readonly counter: BranchCounter,
     private readonly runner: Pick<ReplayRunner, 'run' | 'interrupted' | 'holds'>,
-    private readonly registers: RegisterWords,
     private readonly rest: TickStrategy,
   ) {}
 
@@ -44,43 +35,30 @@ export class CounterTicks implements TickStrategy {
   }
 
   run(task: Task, limit: number, budgetMicros: number, aim: number): Stop {
-    for (let passages = 0; passages < PASSAGES_A_TURN; passages++) {
-      if (this.lost) throw this.lost;
-      if (!this.unfinished && !this.begin(task, limit, aim)) {
-        this.disarm();
-        return this.rest.run(task, limit, budgetMicros, aim);
-      }
-      const stop = this.runner.run(task, budgetMicros);
-      this.unfinished = stop === Stop.pending && !this.runner.interrupted;
-      if (this.unfinished) return stop;
-      if (task.ticks >= 0) task.ticks += this.counter.read();
-      if (task.ticks > limit) return Stop.overrun;
-      // Interrupted where the counter is due, or halted: the next run goes on from here.
-      if (stop === Stop.pending) return Stop.yielded;
-      const isTooEarly =
-        stop === Stop.breakpoint && ripOf(this.registers) === this.near && task.ticks < limit;
-      if (!isTooEarly) return stop;
-      this.registers[2 * Reg.eflags] |= EFLAGS_RESUME;
+    if (this.lost) throw this.lost;
+    if (!this.unfinished && !this.begin(task, limit, aim)) {
+      this.disarm();
+      return this.rest.run(task, limit, budgetMicros, aim);
     }
-    return Stop.yielded;
+    const stop = this.runner.run(task, budgetMicros);
+    this.unfinished = stop === Stop.pending && !this.runner.interrupted;
+    if (this.unfinished) return stop;
+    if (task.ticks >= 0) task.ticks += this.counter.read();
+    if (task.ticks > limit) return Stop.overrun;
+    // Interrupted where the counter is due, or halted: the next run goes on from here.
+    return stop === Stop.pending ? Stop.yielded : stop;
   }
 
   /** Arms the counter for the next run; false: the other strategy is to go on. */
   private begin(task: Task, limit: number, aim: number): boolean {
     if (!this.rest.settled) return false;
-    this.near = -1;
     const left = limit - task.ticks;
     if (aim === Aim.byItself) return this.arm(left + 1);
     // The last tick is never the processor's: it stops anywhere behind a branch, not right behind it.
     const ahead = left - 1 - this.counter.skid;
     if (ahead > 0) return this.arm(ahead);
-    if (aim !== Aim.byTicks) {
-      this.near = aim;
-      this.rest.watch(aim, -1);
-    }
     // An exit that was kept ends the run at once.
-    const canStop = (this.near >= 0 && left > 0) || this.runner.holds;
-    return canStop && this.arm(left + 1);
+    return this.runner.holds && this.arm(left + 1);
   }
 
   private arm(after: number): true {
@@ -90,6 +68,7 @@ export class CounterTicks implements TickStrategy {
   }
 
   halted(task: Task): void {
+    this.rest.halted?.(task);
     if (!this.unfinished) return;
     this.unfinished = false;
     if (task.ticks < 0) return;

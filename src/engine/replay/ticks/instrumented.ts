@@ -93,6 +93,8 @@ export class Instrumented implements TickStrategy {
   private otherFor(task: Task, limit: number, aim: number): TickStrategy | null {
     const { rest } = this;
     if (!rest.settled) return rest;
+    // An exit that was kept is dealt with first: rip may be beyond the instruction that it is of.
+    if (this.runner.holds) return null;
     if (task.ticks < 0) return this.uncounted;
     if (aim !== Aim.byItself && limit - task.ticks <= 1) return rest;
     return null;
@@ -108,7 +110,7 @@ export class Instrumented implements TickStrategy {
       this.watchedThen = this.watched;
     }
     runner.counted = counted;
-    counted.limit(Math.min(branches, NO_LIMIT));
+    counted.limit(Math.max(0, Math.min(branches, NO_LIMIT)));
   }
   private watchedThen: ReadonlySet<number> | null = null;
 

@@ -30,8 +30,7 @@ export class TickStrategies {
     const instrumented = new Instrumented(core, runner, this.stepper, branches, match);
     this.all = { match, branches, steps: this.stepper, instrumented };
     const { branchCounter } = machine;
-    this.counter =
-      branchCounter && new CounterTicks(branchCounter, runner, machine.context.registers, this.all.branches);
+    this.counter = branchCounter && new CounterTicks(branchCounter, runner, instrumented);
   }
 
   /** The fastest that counts. */
