@@ -65,6 +65,8 @@ describe('the package', () => {
       ...['man/revenant.1', 'schema/ci-manifest.schema.json', 'assets/report/main.js', 'native/kvm/vm_fd.cc'],
     ])
       expect(names).toContain(name);
+    const hasZydis = fs.existsSync('/usr/include/Zydis/Zydis.h');
+    expect(names.some((name) => /^prebuilds\/linux-x64\/libZydis\.so\./.test(name))).toBe(hasZydis);
     expect(names.filter((name) => /^(src|traces|test|build)\/|\.spec\.|\.map$/.test(name))).toEqual([]);
     expect(packed.size).toBeLessThan(3e6);
   });
