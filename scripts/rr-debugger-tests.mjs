@@ -14,6 +14,15 @@ const rr = path.join(root, 'scripts/rr-debugger-tests/rr.mjs');
 /** Lines of a file that may be missing. */
 const linesOf = (file) => (fs.existsSync(file) ? fs.readFileSync(file, 'utf8').trim().split('\n') : []);
 
+/** Variables of a file of NAME=VALUE, each with a zero behind it, which may be missing. */
+const environmentOf = (file) => {
+  const text = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '';
+  const entries = text.split('\0').filter((entry) => entry.includes('='));
+  return Object.fromEntries(
+    entries.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),
+  );
+};
+
 /** Every session that a recorded test would have started, those of one test in their order. */
 function sessions(recordings, only) {
   const found = [];
@@ -33,13 +42,31 @@ function sessions(recordings, only) {
         options,
         number: parseInt(file),
         input: fs.existsSync(input) ? input : null,
-        environment: linesOf(path.join(folder, file.replace('.session', '.environment'))),
+        environment: environmentOf(path.join(folder, file.replace('.session', '.environment'))),
         folder: linesOf(path.join(folder, 'folder'))[0],
+        uptime: Number(linesOf(path.join(folder, 'uptime'))[0]),
         trace: path.join(folder, 'trace'),
       });
     }
   }
   return found;
+}
+
+/**
+ * Where a test compares the recording's CLOCK_MONOTONIC with now: what runs a program with that clock going on where it stood
+ * when the test was recorded (needs the superuser and a kernel with time namespaces).
+ */
+function clockOfRecording({ test, uptime }, tests) {
+  const comparesClocks = /\btime\.monotonic\b/.test(fs.readFileSync(path.join(tests, test), 'utf8'));
+  if (!comparesClocks || Number.isNaN(uptime)) return [];
+  return [
+    'unshare',
+    '--time',
+    `--monotonic=${Math.ceil(uptime - os.uptime())}`,
+    '--fork',
+    '--kill-child',
+    '--',
+  ];
 }
 
 /** Runs one session. Returns null if it passed, else why not. */
@@ -51,12 +78,14 @@ function runSession(session, source, limit, logs) {
   const args = session.args.map((arg) => arg.replace(/^-o.*\/src\/test\//, `-o${tests}/`));
   const stdin = session.input ? fs.openSync(session.input, 'r') : 'ignore';
   return new Promise((resolve) => {
-    const child = spawn('python3', [path.join(tests, session.test), rr, ...args], {
+    const python = ['python3', path.join(tests, session.test), rr, ...args];
+    const [command, ...rest] = [...clockOfRecording(session, tests), ...python];
+    const child = spawn(command, rest, {
       cwd,
       stdio: [stdin, 'pipe', 'pipe'],
       env: {
         ...process.env,
-        ...Object.fromEntries(session.environment.map((line) => line.split('='))),
+        ...session.environment,
         RR_TEST_TRACE: session.trace,
         TESTDIR: tests,
         TESTNAME: session.name,

@@ -11,7 +11,10 @@ fi
 number=0
 while [ -e "$TEST_OUTPUT/$number.session" ]; do number=$((number + 1)); done
 [ -f /proc/self/fd/0 ] && cat > "$TEST_OUTPUT/$number.input"
-[ -n "${EVENTS:-}" ] && echo "EVENTS=$EVENTS" > "$TEST_OUTPUT/$number.environment" # which goto_event exports
+for variable in EVENTS SCHED_EVENTS; do # which goto_event and seekticks_threads read
+  [ -n "${!variable:-}" ] && printf '%s=%s\0' "$variable" "${!variable}" >> "$TEST_OUTPUT/$number.environment"
+done
 pwd > "$TEST_OUTPUT/folder"
+cut -d ' ' -f 1 /proc/uptime > "$TEST_OUTPUT/uptime"
 printf '%s\n' "$@" > "$TEST_OUTPUT/$number.session"
 cp "$_RR_TRACE_DIR"/record.{out,err} "$TEST_OUTPUT/" 2> /dev/null || true

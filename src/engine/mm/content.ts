@@ -1,4 +1,4 @@
-import { PAGE_SIZE, USER_END, type Gpa, type Gva } from '../base/address.js';
+import { PAGE_SIZE, type Gpa, type Gva } from '../base/address.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import { SharedObject } from './backing.js';
 import type { AddressSpace } from './address-space.js';
@@ -64,11 +64,13 @@ export class Content {
 
   private isIn(a: AddressSpace, b: AddressSpace, except: Gva | null): boolean {
     let same = true;
-    a.visitResident(0 as Gva, USER_END as Gva, (gva, page) => {
+    const compare = (gva: Gva, page: Gpa): void => {
       if (!same || gva === except || b.residentPage(gva) === page) return;
       const theirs = this.at(b, gva);
       same = theirs !== null && Buffer.compare(theirs, this.bytesOf(page)) === 0;
-    });
+    };
+    // Mapping by mapping: what lies beside them (BesideMappings) the program did not put there.
+    for (const { start, end } of a.vmas) if (same) a.visitResident(start, end, compare);
     return same;
   }
 

@@ -49,6 +49,11 @@ function endBefore(end: TravelCheckpoint, present: TravelCheckpoint): End {
   return isPassed ? { frameTime: frameTime + 1 } : { at: end };
 }
 
+const isSameInterval = (one: TravelCheckpoint, other: TravelCheckpoint): boolean =>
+  one.checkpoint.inside !== null &&
+  other.checkpoint.inside !== null &&
+  one.checkpoint.frameTime === other.checkpoint.frameTime;
+
 /**
  * Reverse execution by running forwards from an earlier checkpoint, first to find the events on the
  * way and then to the last of them. Nothing is guessed: a place counts as the predecessor of
@@ -116,25 +121,35 @@ export class Reverse {
   /** Goes there. */
   private *lastEvent(wanted: (event: StopEvent) => boolean): Slices<readonly Passed[] | null> {
     const present = this.mover.keepHere();
-    let end = present;
     // A report right after a frame is at the current position: it is not an earlier stop.
     const counts = (event: StopEvent): boolean =>
       wanted(event) && !(end === present && happensBehind(event) && this.standsBehind(present));
-    for (;;) {
-      const start = this.mover.before(end);
+    let end = present;
+    for (let stride = 1; ;) {
+      const start = this.startOf(end, stride);
       if (!start) return null;
+      const area = { start, end: endBefore(end, present), counts };
       this.mover.stopovers.pin(start);
       this.mover.stopovers.pin(end);
       try {
-        const area = { start, end: endBefore(end, present), counts };
         const way = yield* this.search.last(area);
         if (way) return yield* this.search.follow(way, area);
       } finally {
         this.mover.stopovers.unpin(end);
         this.mover.stopovers.unpin(start);
       }
+      // To the end of the interval again: twice as far, so that all of it is not gone through once a stopover.
+      stride = 'frameTime' in area.end && isSameInterval(start, end) ? 2 * stride : 1;
       end = start;
     }
+  }
+
+  /** The checkpoint so many before another, or the last one that is in an earlier interval; null for the beginning. */
+  private startOf(end: TravelCheckpoint, stride: number): TravelCheckpoint | null {
+    let start = this.mover.before(end);
+    for (let left = stride; left > 1 && start && isSameInterval(start, end); left--)
+      start = this.mover.before(start) ?? start;
+    return start;
   }
 
   private standsBehind({ checkpoint }: TravelCheckpoint): boolean {
