@@ -105,3 +105,11 @@ it('names of threads are shown by gdb in parentheses, and Ctrl-C is not a signal
   session.interruptRequested = true;
   expect(await running).toMatch(/^T00thread:/);
 });
+
+it('a restart from a checkpoint that was deleted is said to have failed', async () => {
+  const restart = `qRRCmd:restart:-1:${Buffer.from('7').toString('hex')}`;
+  const said = async (asRr: boolean): Promise<string> =>
+    Buffer.from(await (await start(asRr)).ask(restart), 'hex').toString();
+  expect(await said(true)).toBe('Checkpoint 7 not found.\nValid checkpoints:\nThe restart failed.\n');
+  expect(await said(false)).toBe('Checkpoint 7 not found.\nValid checkpoints:\n');
+});

@@ -24,7 +24,9 @@ function markOf(session: Session, word: string): NamedMark {
   const mark = /^\d{1,15}$/.test(word) ? session.marks.get(Number(word)) : undefined;
   if (mark) return mark;
   const valid = [...session.marks.keys()].map((id) => ` ${id}`).join('');
-  throw new PacketError(`Checkpoint ${word} not found.\nValid checkpoints:${valid}`);
+  // Where rr is asked, gdb tells that its attempt to run the program failed.
+  const failed = session.asRr ? '\nThe restart failed.' : '';
+  throw new PacketError(`Checkpoint ${word} not found.\nValid checkpoints:${valid}${failed}`);
 }
 
 /** Goes back to checkpoint N, and so does `run` afterwards; without a number to where debugging began. */
