@@ -18,6 +18,14 @@ import { Progress } from '../progress.js';
 import { recordingOptions, warner, type ReplayCommandOptions } from '../recordings.js';
 import { resultDocument, summary } from '../summary.js';
 
+/** Ticks; a processor counts about as many in ten milliseconds. */
+const LONG_WAY = 1_000_000;
+
+/** What progress is told from. */
+export type ProgressSource = Pick<ReplaySession, 'frameTime' | 'ticksSoFar'> & {
+  readonly inside: { readonly frame: { readonly frameTime: number; readonly ticks: number } } | null;
+};
+
 /** `revenant replay TRACE`, to the end or a frame (`replayToPlace`: to other places). Returns the exit code; throws RevenantError. */
 export async function replayCommand(
   folder: string,
@@ -73,8 +81,14 @@ function requireFrame(trace: TraceReader, frame: number): void {
   if (last !== frame) throw noSuchFrame(frame, last);
 }
 
-const progressText = (session: ReplaySession, seconds: number): string =>
-  `frame ${session.frameTime}, ${elapsedText(seconds)}`;
+/** Where the replay is; where counting to an event takes long, how far that is. */
+export function progressText(session: ProgressSource, seconds: number): string {
+  const { frameTime, inside, ticksSoFar } = session;
+  const text = `frame ${frameTime}, ${elapsedText(seconds)}`;
+  if (!inside || ticksSoFar < 0 || inside.frame.ticks - ticksSoFar < LONG_WAY) return text;
+  const { frame } = inside;
+  return `${text}; counting to frame ${frame.frameTime}: tick ${ticksSoFar} of ${frame.ticks}`;
+}
 
 function report(
   folder: string,

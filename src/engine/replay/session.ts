@@ -20,7 +20,7 @@ import { Staging } from './perform/staging.js';
 import { TickCheck } from './ticks/check.js';
 import { isElidable } from './ticks/elide.js';
 import { TickStrategies } from './ticks/strategies.js';
-import type { TickStrategyName } from './ticks/strategy.js';
+import { ticksSoFar, type TickStrategyName } from './ticks/strategy.js';
 import {
   dropCheckpoint,
   restoreCheckpoint,
@@ -275,6 +275,11 @@ export class ReplaySession {
     return this.frame && this.task && { task: this.task, frame: this.frame, step: this.step };
   }
 
+  /** Of the task of `inside`, also while it runs; -1: unknown. */
+  get ticksSoFar(): number {
+    return this.task ? ticksSoFar(this.context.strategy, this.task) : -1;
+  }
+
   /**
    * Stops the program where its state can be read and checkpointed. @returns false if not yet: advance, then call again
    */
@@ -436,7 +441,7 @@ export class ReplaySession {
     if (!this.resuming && !this.exact.reachesTo(this.frame.frameTime))
       this.staging?.stage(this.context, this.task, this.frame, this.step, maxFrames);
     this.running = false;
-    const [exits, ticks] = [this.runner.exits, this.task.ticks];
+    const [exits, ticks] = [this.runner.exits, this.ticksSoFar];
     const reach = reachGoal(this.context, this.task, this.frame, this.step, budgetMicros, this.resuming);
     this.resuming = reach !== 'reached';
     if (reach === 'reached') this.stall.reached(this.frame.monotonicSec);
@@ -446,9 +451,8 @@ export class ReplaySession {
       this.stall.progressed();
       return reach;
     }
-    // While counting, every tick up to the frame's is progress. Frames whose ticks are not a
-    // program point have a few more than the program.
-    if (this.context.strategy.counts && this.task.ticks > ticks && this.task.ticks <= this.frame.ticks) {
+    // Every tick is progress up to the frame's: some frames have a few more than the program.
+    if (this.ticksSoFar > ticks && this.ticksSoFar <= this.frame.ticks) {
       this.stall.progressed();
       return reach;
     }

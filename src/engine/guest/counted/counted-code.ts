@@ -66,6 +66,11 @@ export class CountedCode implements CodeKeeper {
     this.stops = addresses;
   }
 
+  /** Branches left, while the guest runs: only about right. */
+  get leftNow(): number {
+    return this.field(Area.left);
+  }
+
   /** True if the code at an address cannot be copied, for what lies around it. */
   isForeign(address: Gva): boolean {
     return (this.writes.get(pageFloor(address)) ?? 0) > MAX_WRITES || !this.guard(address);

@@ -43,6 +43,12 @@ export class CountedRun {
     return this.begun - this.left;
   }
 
+  /** The same while the guest runs: only about right. */
+  get executedNow(): number {
+    const left = this.inside ? this.inside.leftNow : this.left;
+    return Math.max(0, Math.min(this.begun - left, this.begun));
+  }
+
   /** True if no code around an address can be copied. */
   isForeign({ space }: Task, address: number): boolean {
     return address < 0 || this.codeOf(space).isForeign(address as Gva);

@@ -42,6 +42,10 @@ export class Instrumented implements TickStrategy {
     this.counted = new CountedRun(core);
   }
 
+  get ahead(): number {
+    return this.unfinished ? this.counted.executedNow : 0;
+  }
+
   get settled(): boolean {
     return !this.unfinished && !this.inStep && this.rest.settled && this.stepper.settled;
   }

@@ -29,6 +29,8 @@ export interface TickStrategy {
   readonly name: Exclude<TickStrategyName, 'mixed'>;
   /** `Task.ticks` stays exact if it was, and limits are kept. */
   readonly counts: boolean;
+  /** Ticks that an unfinished run has counted so far, about; they are not in `Task.ticks` yet. */
+  readonly ahead?: number;
   /** False while a run or step is unfinished: the registers may then not be what the program sees. */
   readonly settled: boolean;
   /** Runs stop (Stop.breakpoint) before executing the instruction at one of these; -1 = none. */
@@ -49,3 +51,7 @@ export interface TickStrategy {
   /** Forgets an unfinished run and takes breakpoints away. */
   cancel(): void;
 }
+
+/** How many ticks the task is known to have by now, also in an unfinished run; -1: unknown. */
+export const ticksSoFar = ({ counts, ahead = 0 }: TickStrategy, { ticks }: Task): number =>
+  counts && ticks >= 0 ? ticks + ahead : -1;
