@@ -108,6 +108,7 @@ class Program {
       if (stop !== Stop.odd) return stop;
       // Steps are no business of the copies' count.
       if (!this.step()) return Stop.syscall;
+      if (counted.stops.has(ripOf(this.registers))) return Stop.breakpoint;
     }
   }
 
@@ -182,7 +183,8 @@ describe('copies of code', () => {
 
   it('stop where they are asked to', () => {
     withProgram((program) => {
-      const stops = [CODE + 0x3d, CODE + 0xb5, CODE + 0x1819];
+      // In loops, behind branches and returns, and at the begin of functions in both pages.
+      const stops = [0x3d, 0xb5, 0x22, 0x1800, 0x1819].map((offset) => CODE + offset);
       program.counted.stops = new Set(stops);
       const seen: number[] = [];
       for (;;) {
@@ -197,6 +199,8 @@ describe('copies of code', () => {
       }
       expect(seen.filter((rip) => rip === CODE + 0x3d)).toHaveLength(5);
       expect(seen.filter((rip) => rip === CODE + 0xb5)).toHaveLength(4);
+      expect(seen.filter((rip) => rip === CODE + 0x22)).toHaveLength(7);
+      expect(seen.filter((rip) => rip === CODE + 0x1800)).toHaveLength(8);
       expect(program.state()).toBe(stepped.last);
     });
   });

@@ -1,13 +1,14 @@
 import { PAGE_SIZE, USER_END, highWord, lowWord, pageFloor, type Gpa, type Gva } from '../../base/address.js';
 import type { GuestMemory } from '../../kvm/guest-memory.js';
 import type { AddressSpace } from '../../mm/address-space.js';
-import type { Unit } from './translate.js';
+import type { Unit } from './unit.js';
 import { Area, TABLE_BYTES, slotsOf } from './layout.js';
 
 /** As far as a copy reaches what the program addresses relative to the instruction, and itself: less than 2 GiB. */
 const REACH = 0x6000_0000;
 const LOWEST = 0x1_0000;
 const FIRST_MARKS = 1024;
+const ROOMY = 0x10_0000;
 
 /** What the areas of one address space share: the data page and the tables of indirect transfers. */
 export class SharedPages {
@@ -193,8 +194,15 @@ export class CodeArea {
     return this.fixes[index];
   }
 
+  /** Whether many more units have room. */
+  get isRoomy(): boolean {
+    return Area.code + this.used < Area.size - ROOMY;
+  }
+
   /** Takes its pages out of the address space. */
   remove(): void {
+    // An emulator checks each store into a page of which it has translations, whatever it holds by then.
+    for (const page of this.pages) this.memory.willChange(page);
     this.space.beside.remove(this.base as Gva, this.end as Gva);
   }
 

@@ -9,10 +9,13 @@ import { isShared, Prot } from '../../mm/vma.js';
 import { MAX_INSTRUCTION_LENGTH } from '../../x86/decode.js';
 import { CodeArea, SharedPages } from './code-area.js';
 import { Area, Fix, Leave } from './layout.js';
-import { translate, type Unit } from './translate.js';
+import { translate } from './translate.js';
+import type { Unit } from './unit.js';
 
 /** A page that is written more often between executions holds data as well: copying it does not pay. */
 const MAX_WRITES = 256;
+/** Units copied before the program comes to them, at a time. */
+const UNITS_AHEAD = 64;
 
 interface PageCopies {
   /** By offset in the page: address of the copy, from the area's base; negative: it leaves at once; 0: none. */
@@ -39,6 +42,10 @@ export class CountedCode implements CodeKeeper {
   private readonly areas: CodeArea[] = [];
   private shared: SharedPages | null = null;
   private readonly exits = new Map<number, OpenExit>();
+  /** Exits that go to their stubs because there is no copy of their target, by that. */
+  private readonly open = new Map<Gva, OpenExit[]>();
+  /** Targets of exits that were made last. */
+  private readonly ahead: Gva[] = [];
   /** How often a page was written since it was copied first. */
   private readonly writes = new Map<Gva, number>();
   /** Pages that begin with the end of the last instruction of the page before, which is copied. */
@@ -94,6 +101,7 @@ export class CountedCode implements CodeKeeper {
     const copy = this.copyAt(rip);
     if (copy <= 0) return false;
     if (taken) this.link(taken, rip, copy);
+    this.copyAhead();
     this.setField(Area.left, left);
     setSigned(registers, Reg.rip, copy);
     return true;
@@ -151,6 +159,8 @@ export class CountedCode implements CodeKeeper {
     this.shared = null;
     this.pages.clear();
     this.exits.clear();
+    this.open.clear();
+    this.ahead.length = 0;
     this.continued.clear();
     this.taken = null;
   }
@@ -164,11 +174,31 @@ export class CountedCode implements CodeKeeper {
 
   /** Address of the copy of the instruction at `rip`; negative where that leaves at once; 0: there can be none. */
   private copyAt(rip: Gva): number {
+    const known = this.knownCopy(rip);
+    if (known !== 0) return known;
     const page = pageFloor(rip);
-    const known = this.pages.get(page)?.starts[rip - page] ?? 0;
-    const area = this.pages.get(page)?.area;
-    if (known !== 0 && area) return Math.sign(known) * (area.base + Math.abs(known));
     return this.isForeign(rip) ? 0 : this.copy(page, rip - page);
+  }
+
+  private knownCopy(rip: Gva): number {
+    const page = pageFloor(rip);
+    const copies = this.pages.get(page);
+    const known = copies?.starts[rip - page] ?? 0;
+    return copies && known !== 0 ? Math.sign(known) * (copies.area.base + Math.abs(known)) : 0;
+  }
+
+  /**
+   * Copies what a unit goes to from pages that are copied already, and so on: to find that out when the program comes there
+   * would be an exit each.
+   */
+  private copyAhead(): void {
+    for (let count = 0; count < UNITS_AHEAD; count++) {
+      const target = this.ahead.pop();
+      if (target === undefined) return;
+      const copies = this.pages.get(pageFloor(target));
+      if (copies?.area.isRoomy && this.knownCopy(target) === 0) this.copyAt(target);
+    }
+    this.ahead.length = 0;
   }
 
   private copy(page: Gva, entry: number): number {
@@ -192,19 +222,32 @@ export class CountedCode implements CodeKeeper {
       this.forgetAll();
       return this.copy(page, entry);
     }
-    this.note(unit, copies, at);
+    for (const [offset, start] of unit.starts) starts[offset] = Math.sign(start) * (at + Math.abs(start) - 1);
+    for (const offset of unit.returns) this.addKnown((page + offset) as Gva);
+    this.linkUnit(unit, page, copies, area.base + at);
     const start = starts[entry];
     return Math.sign(start) * (area.base + Math.abs(start));
   }
 
-  private note(unit: Unit, { area, starts }: PageCopies, at: number): void {
-    for (const [offset, start] of unit.starts) starts[offset] = Math.sign(start) * (at + Math.abs(start) - 1);
-    for (const { slot, stub } of unit.exits)
-      this.exits.set(area.base + at + stub, {
-        area,
-        slot: area.base + at + slot,
-        stub: area.base + at + stub,
-      });
+  /** Connects a new unit with what is there: its exits with copies of their targets, and exits that wait for it. */
+  private linkUnit(unit: Unit, page: Gva, { area, starts }: PageCopies, at: number): void {
+    for (const offset of unit.starts.keys()) {
+      const target = (page + offset) as Gva;
+      const open = this.open.get(target);
+      if (!open || starts[offset] <= 0) continue;
+      this.open.delete(target);
+      for (const exit of open) this.link(exit, target, area.base + starts[offset]);
+    }
+    for (const { slot, stub, target } of unit.exits) {
+      const exit = { area, slot: at + slot, stub: at + stub };
+      this.exits.set(exit.stub, exit);
+      const copy = this.knownCopy(target);
+      if (copy > 0) this.link(exit, target, copy);
+      else {
+        this.ahead.push(target);
+        this.open.set(target, [...(this.open.get(target) ?? []), exit]);
+      }
+    }
   }
 
   private guardNext(page: Gva): boolean {
@@ -245,7 +288,11 @@ export class CountedCode implements CodeKeeper {
 
   /** @returns false where there is no copy of the target */
   private addTarget(target: Gva): boolean {
-    const copy = target < 0 ? 0 : this.copyAt(target);
+    return target >= 0 && this.copyAt(target) > 0 && this.addKnown(target);
+  }
+
+  private addKnown(target: Gva): boolean {
+    const copy = this.knownCopy(target);
     if (copy <= 0 || !this.shared) return false;
     this.pages.get(pageFloor(target))?.undo.push(this.shared.add(target, copy));
     return true;

@@ -77,6 +77,7 @@ export class CountedRun {
         return 'program';
       case Leave.limit:
         return 'limit';
+      case Leave.direct:
       case Leave.stop:
         return this.stops.has(ripOf(context.registers)) ? 'stop' : 'again';
       case Leave.odd:

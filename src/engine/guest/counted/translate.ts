@@ -3,6 +3,7 @@ import type * as Iced from 'iced-x86';
 import { PAGE_SIZE, USER_END, type Gva } from '../../base/address.js';
 import { Assembler, isInReach } from './assembler.js';
 import { Area, Fix, Leave, TABLE_BYTES } from './layout.js';
+import type { Exit, Source, Unit } from './unit.js';
 
 /** Instructions of the program in one unit, about. */
 const MAX_INSTRUCTIONS = 512;
@@ -17,41 +18,6 @@ let loaded: typeof Iced | undefined;
 function iced(): typeof Iced {
   loaded ??= createRequire(import.meta.url)('iced-x86') as typeof Iced;
   return loaded;
-}
-
-/** What is copied, and for where. */
-export interface Source {
-  /** The page, and what is readable of it and of the 15 bytes behind it. */
-  readonly page: Gva;
-  readonly bytes: Uint8Array;
-  /** Where in the page control arrives. */
-  readonly entry: number;
-  /** The address that the copy will be at, and that of its area. */
-  readonly at: number;
-  readonly area: number;
-  /** Where in the area the page's instruction at an offset has a copy already; 0: nowhere. */
-  readonly known: (offset: number) => number;
-  /** Before the instruction there the program is to stop. */
-  readonly isStop: (address: Gva) => boolean;
-  /** Instructions of the XSAVE family raise #UD where they are. */
-  readonly hidesXsave: boolean;
-}
-
-/** An exit of a unit to a place that has no copy yet. */
-export interface Exit {
-  /** Offset in the unit of the word that tells where it goes, at first to `stub`. */
-  readonly slot: number;
-  readonly stub: number;
-  readonly target: Gva;
-}
-
-export interface Unit {
-  readonly code: Assembler;
-  /** By offset in the page: where in the unit its copy is, negative where that leaves at once, counted from 1. */
-  readonly starts: ReadonlyMap<number, number>;
-  readonly exits: readonly Exit[];
-  /** An instruction goes on in the next page. */
-  readonly straddles: boolean;
 }
 
 /** Copies what control reaches in a page from its entry on. Direct transfers within the page stay within the copies. */
@@ -71,6 +37,7 @@ class Translation {
   private readonly jumps: Reference[] = [];
   private readonly constants: Reference[] = [];
   private readonly exits: Exit[] = [];
+  private readonly returns: number[] = [];
   private straddles = false;
   private left = MAX_INSTRUCTIONS;
   private readonly decoder: Iced.Decoder;
@@ -94,8 +61,8 @@ class Translation {
       this.instruction.free();
       this.decoder.free();
     }
-    const { code, starts, exits, straddles } = this;
-    return { code, starts, exits, straddles };
+    const { code, starts, exits, returns, straddles } = this;
+    return { code, starts, exits, returns, straddles };
   }
 
   /** Copies from an offset to where control does not go on. */
@@ -138,7 +105,7 @@ class Translation {
         if (instruction.mnemonic === Mnemonic.Syscall) return this.inPlace(address);
         const target = instruction.mnemonic === Mnemonic.Call ? this.directTarget(offset) : null;
         if (target === null) return this.odd(offset);
-        this.push(address, (this.source.page + end) as Gva);
+        this.push(address, end);
         this.jump(target, target);
         return false;
       }
@@ -291,7 +258,7 @@ class Translation {
     const load = this.loadOfOperand(offset, end);
     if (load === null) return this.odd(offset);
     this.lookUp(address, load);
-    if (isCall) this.push(address, (this.source.page + end) as Gva);
+    if (isCall) this.push(address, end);
     this.jumpToFound();
     return false;
   }
@@ -371,12 +338,18 @@ class Translation {
     this.code.relative(this.source.area + Area.jump);
   }
 
-  /** Pushes the address that a call comes back to, by one instruction, so that a fault leaves nothing done. */
-  private push(address: Gva, back: Gva): void {
+  /**
+   * Pushes the address that a call comes back to, by one instruction, so that a fault leaves nothing done. What is there is
+   * copied, too.
+   */
+  private push(address: Gva, back: number): void {
     this.code.mark(address, Fix.none);
     this.code.emit([0xff, 0x35]);
-    this.constants.push({ at: this.code.length, target: back });
+    this.constants.push({ at: this.code.length, target: this.source.page + back });
     this.code.emit([0, 0, 0, 0]);
+    if (back >= PAGE_SIZE) return;
+    this.returns.push(back);
+    this.waiting.push(back);
   }
 
   /** JMP to the copy of `target`; it stands for the place `origin`. */

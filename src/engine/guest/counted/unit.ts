@@ -1,0 +1,39 @@
+import type { Gva } from '../../base/address.js';
+import type { Assembler } from './assembler.js';
+
+/** What is copied, and for where. */
+export interface Source {
+  /** The page, and what is readable of it and of the 15 bytes behind it. */
+  readonly page: Gva;
+  readonly bytes: Uint8Array;
+  /** Where in the page control arrives. */
+  readonly entry: number;
+  /** The address that the copy will be at, and that of its area. */
+  readonly at: number;
+  readonly area: number;
+  /** Where in the area the page's instruction at an offset has a copy already; 0: nowhere. */
+  readonly known: (offset: number) => number;
+  /** Before the instruction there the program is to stop. */
+  readonly isStop: (address: Gva) => boolean;
+  /** Instructions of the XSAVE family raise #UD where they are. */
+  readonly hidesXsave: boolean;
+}
+
+/** An exit of a unit to a place that has no copy yet. */
+export interface Exit {
+  /** Offset in the unit of the word that tells where it goes, at first to `stub`. */
+  readonly slot: number;
+  readonly stub: number;
+  readonly target: Gva;
+}
+
+export interface Unit {
+  readonly code: Assembler;
+  /** By offset in the page: where in the unit its copy is, negative where that leaves at once, counted from 1. */
+  readonly starts: ReadonlyMap<number, number>;
+  readonly exits: readonly Exit[];
+  /** Offsets in the page where calls of the unit come back to. */
+  readonly returns: readonly number[];
+  /** An instruction goes on in the next page. */
+  readonly straddles: boolean;
+}
