@@ -5,6 +5,8 @@ import { TraceReader } from '../engine/trace/reader.js';
 
 const BLOCK_HEADER = 8;
 const READ = 0;
+/** Iterations of the sample trace. */
+export const RECORDED_TURNS = 20_000;
 
 /**
  * Copies the sample trace `haswell/loop` with another number of iterations: the eight bytes that its program once read

@@ -4,7 +4,8 @@ import { diversions } from './subjects/diversions.js';
 import { frames } from './subjects/frames.js';
 import { loop } from './subjects/loop.js';
 import { start } from './subjects/start.js';
+import { ticks } from './subjects/ticks.js';
 import { travel } from './subjects/travel.js';
 
 /** Every subject, in the order in which they are measured. */
-export const subjects: readonly Subject[] = [decode, start, frames, loop, travel, diversions];
+export const subjects: readonly Subject[] = [decode, start, frames, loop, ticks, travel, diversions];

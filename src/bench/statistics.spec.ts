@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { formatMicros, median } from './statistics.js';
+import { formatMicros, median, formatRate } from './statistics.js';
 
 it('takes the middle, whatever the order', () => {
   expect(median([9, 1, 5])).toBe(5);
@@ -14,4 +14,10 @@ it('writes times with the unit that fits', () => {
   expect(formatMicros(999.7)).toBe('1.00 ms');
   expect(formatMicros(999_700)).toBe('1.00 s');
   expect(formatMicros(1_234_000_000)).toBe('1234 s');
+});
+
+it('writes rates with three digits', () => {
+  expect(formatRate(31_415_926)).toBe('31.4 million/s');
+  expect(formatRate(7_432.6)).toBe('7,430/s');
+  expect(formatRate(12.34)).toBe('12.3/s');
 });

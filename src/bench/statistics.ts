@@ -11,3 +11,9 @@ export function formatMicros(micros: number): string {
   if (micros < 999.5) return `${three(micros)} us`;
   return micros < 999.5e3 ? `${three(micros / 1000)} ms` : `${three(micros / 1e6)} s`;
 }
+
+/** How often a second, with three digits: "31.4 million/s", "7,430/s". */
+export function formatRate(perSecond: number): string {
+  if (perSecond >= 1e6) return `${Number((perSecond / 1e6).toPrecision(3))} million/s`;
+  return `${Number(perSecond.toPrecision(3)).toLocaleString('en-US')}/s`;
+}
