@@ -40,7 +40,7 @@ function removeOrphans() {
 const zydis = fs.existsSync('/usr/include/Zydis/Zydis.h');
 
 function nativeOutputs() {
-  const names = ['revenant.node', 'vcpud', ...(zydis ? ['completion-tests'] : [])];
+  const names = ['revenant.node', 'revenant-sandbox', 'vcpud', ...(zydis ? ['completion-tests'] : [])];
   return names.map((name) => `build/native/Release/${name}`);
 }
 

@@ -27,7 +27,7 @@ class Transport {
   virtual int run(std::uint32_t budget_micros) = 0;
 
   // Ends the run in progress soon.
-  void kick() { control()->kick.store(1, std::memory_order_release); }
+  virtual void kick() { control()->kick.store(1, std::memory_order_release); }
 
   // The processor's counter of events of this guest: see BranchCounter. Only where the vCPU is in this
   // process.

@@ -8,6 +8,7 @@
 
 #include "host_transport.h"
 #include "mailbox_client.h"
+#include "process_transport.h"
 
 namespace revenant {
 namespace {
@@ -159,6 +160,31 @@ Napi::Value open_host(const Napi::CallbackInfo& info) {
   return wrap(env, std::move(transport));
 }
 
+Napi::Value open_process(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const bool valid = info.Length() >= 3 && info[0].IsNumber() && info[1].IsString() && info[2].IsNumber();
+  const double bytes = valid ? info[0].As<Napi::Number>().DoubleValue() : 0;
+  const double base = valid ? info[2].As<Napi::Number>().DoubleValue() : 0;
+  if (!(bytes >= R0_END && bytes <= 0x10000000000 && std::fmod(bytes, 4096) == 0) ||
+      !(base >= 0x200000000 && base <= 0x7f0000000000 && std::fmod(base, 4294967296.0) == 0)) {
+    Napi::RangeError::New(
+        env,
+        "openProcess(poolBytes, sandbox, base): whole pages between 256 KiB and 1 TiB, a path, and an "
+        "address that is a multiple of 4 GiB")
+        .ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  auto transport = std::make_shared<ProcessTransport>();
+  const std::string sandbox = info[1].As<Napi::String>().Utf8Value();
+  const int result =
+      transport->open(static_cast<std::size_t>(bytes), sandbox.c_str(), static_cast<std::uint64_t>(base));
+  if (result < 0) {
+    throw_errno(env, ("openProcess, step " + std::to_string(transport->failed_step())).c_str(), -result);
+    return env.Undefined();
+  }
+  return wrap(env, std::move(transport));
+}
+
 Napi::Value open_mailbox(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (info.Length() < 1 || !info[0].IsString()) {
@@ -178,6 +204,7 @@ Napi::Value open_mailbox(const Napi::CallbackInfo& info) {
 
 void init_transport_wrap(Napi::Env env, Napi::Object exports) {
   exports.Set("openHost", Napi::Function::New(env, open_host, "openHost"));
+  exports.Set("openProcess", Napi::Function::New(env, open_process, "openProcess"));
   exports.Set("openMailbox", Napi::Function::New(env, open_mailbox, "openMailbox"));
 }
 

@@ -61,7 +61,9 @@ async function bench(names: readonly string[], options: BenchOptions): Promise<v
 const program = new Command('npm run bench --')
   .description('Measures speed and memory. Without names: everything.')
   .argument('[subjects...]', 'what to measure')
-  .addOption(new Option('--machine <kind>', 'where').choices(['host', 'emulated', 'auto']).default('auto'))
+  .addOption(
+    new Option('--machine <kind>', 'where').choices(['host', 'process', 'emulated', 'auto']).default('auto'),
+  )
   .option('--cpu <model>', "processor of the emulated machine, as QEMU's -cpu names it")
   .option('--json', 'one JSON document')
   .option('--list', 'names the subjects');

@@ -9,6 +9,7 @@ import { RevenantError } from '../engine/base/errors.js';
 import type { TraceHeader } from '../engine/trace/records.js';
 import { acquireEmulated } from './emulated.js';
 import { hostKvmProblem, openHost } from './host.js';
+import { openProcess } from './process.js';
 import { kindsOf, type MachineChoice, type MachineKind } from './kinds.js';
 import type { EmulatedOptions } from './launch.js';
 import type { MachineCapabilities, Compatibility } from './requirements.js';
@@ -22,6 +23,7 @@ interface Opener {
 
 const OPENERS: Readonly<Record<MachineKind, Opener>> = {
   host: { problem: hostKvmProblem, open: openHost },
+  process: { problem: () => null, open: openProcess },
   emulated: { problem: () => null, open: acquireEmulated },
 };
 
@@ -30,6 +32,8 @@ export interface ChooseOptions extends EmulatedOptions {
   header: TraceHeader;
   /** Instructions that the processor lacks are executed in software. Default: true. */
   completion?: boolean;
+  /** Kinds that `auto` does not try: they have failed with this trace. */
+  without?: ReadonlySet<MachineKind>;
   /**
    * Supplies transports, for callers that keep them from trace to trace (and close them). Default:
    * a new one, closed if the machine is not chosen.
@@ -107,7 +111,7 @@ async function choose(kind: MachineKind, options: ChooseOptions): Promise<Chosen
  * E_MACHINE_LOST.
  */
 export async function chooseMachine(options: ChooseOptions): Promise<Chosen> {
-  const kinds = kindsOf(options.machine);
+  const kinds = kindsOf(options.machine, options.without);
   let hostProblem: string | null = null;
   for (const kind of kinds.slice(0, -1)) {
     hostProblem = OPENERS[kind].problem();

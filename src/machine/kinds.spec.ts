@@ -15,3 +15,8 @@ it('a choice leaves one machine, or all', () => {
   expect(kindsOf('host')).toEqual(['host']);
   expect(kindsOf('auto')).toEqual(['host', 'emulated']);
 });
+
+it('what has failed is not tried again', () => {
+  expect(kindsOf('auto', new Set(['host']))).toEqual(['emulated']);
+  expect(kindsOf('host', new Set(['host']))).toEqual(['host']);
+});

@@ -87,12 +87,20 @@ describe('judge', () => {
   });
 
   it('names a missing XCR0 bit and where it can be had', () => {
-    const judgement = judge(needs(), gifts({ xcr0: 7n }));
+    const judgement = judge(needs(), gifts({ xcr0: 7n, completes: false }));
     expect(judgement.ok).toBe(false);
     expect(judgement.reasons.join()).toContain('XCR0 bit 9 (PKRU, protection keys)');
     expect(judgement.hint).toContain('The default emulated machine has it');
-    expect(judge(needs(), gifts({ xcr0: 7n, kind: 'host' })).hint).toContain('--machine emulated');
+    expect(judge(needs(), gifts({ xcr0: 7n, completes: false, kind: 'host' })).hint).toContain(
+      '--machine emulated',
+    );
     expect(incompatibleError(judgement)).toMatchObject({ code: 'E_MACHINE_CANNOT', hint: judgement.hint });
+  });
+
+  it('keeps protection keys beside a processor that lacks them', () => {
+    const judgement = judge(needs(), gifts({ xcr0: 7n, completes: true }));
+    expect(judgement).toMatchObject({ ok: true, reasons: [] });
+    expect(judgement.notes.join('\n')).toMatch(/PKRU/);
   });
 
   it('does not promise what the emulator lacks', () => {

@@ -139,13 +139,14 @@ const place = ({ offset, size }: XstateComponent): string => `at ${offset} (${si
 
 /** What would provide the missing XCR0 bits. */
 function xcr0Hint(missing: bigint, { kind, completes }: MachineCapabilities): string {
-  if (!completes && (missing & ~COMPLETED_STATE) === 0n) {
+  const isEmulated = (missing & ~EMULATED_XCR0) === 0n;
+  if (!isEmulated && !completes && (missing & ~COMPLETED_STATE) === 0n) {
     return (
       `A build with Zydis (libzydis-dev) executes it in software, without --no-completion. Else it needs a computer whose ` +
       `processor has ${xcr0BitNames(missing)} and whose KVM exposes it to guests.`
     );
   }
-  if ((missing & ~EMULATED_XCR0) !== 0n) {
+  if (!isEmulated) {
     return (
       `It needs a computer whose processor has ${xcr0BitNames(missing & ~EMULATED_XCR0)} ` +
       "and whose KVM exposes it to guests; QEMU's emulator does not have it."

@@ -41,6 +41,8 @@ export interface MachineForTrace {
 /** The machines of one command: a lease is kept from trace to trace, the vCPU is recreated for each. */
 export class Machines {
   readonly #transports = new Map<MachineKind, VcpuTransport>();
+  /** What `auto` does not try again: a process cannot have everything that a program can do, which shows only then. */
+  readonly #failed = new Set<MachineKind>();
 
   constructor(
     private readonly options: MachineOptions,
@@ -55,15 +57,14 @@ export class Machines {
       machine: this.options.machine ?? 'auto',
       header: trace.header,
       completion: this.options.completion,
+      without: this.#failed,
       lease: (kind) => this.#lease(kind),
     });
     const { machine, attestation, gifts, hostProblem } = chosen;
     const facts = {
       kind: gifts.kind,
       description: gifts.description,
-      guestXcr0: machine.config.completion
-        ? machine.config.xcr0
-        : (attestation.xcr0Seen ?? machine.config.xcr0),
+      guestXcr0: isXcr0Hidden(machine) ? machine.config.xcr0 : (attestation.xcr0Seen ?? machine.config.xcr0),
       xcr0: gifts.xcr0,
       hostProblem,
     };
@@ -79,6 +80,7 @@ export class Machines {
 
   /** Leases another machine after a loss. The memory of the lost one can be read until it is closed. */
   abandon({ transport }: Machine): void {
+    if (transport.kind === 'process') this.#failed.add(transport.kind);
     for (const [kind, known] of this.#transports) if (known === transport) this.#transports.delete(kind);
   }
 
@@ -105,3 +107,7 @@ const unknownProcessor = (directory: string): RevenantError =>
     `${directory} has no header: the recorder was killed, and the recording processor is not known.`,
     'Pass a complete trace of the same rr and machine with --like TRACE. `revenant dump` shows the frames.',
   );
+
+/** XGETBV is answered in software. */
+const isXcr0Hidden = ({ config, shownXcr0 }: Machine): boolean =>
+  config.completion !== undefined || shownXcr0 !== config.xcr0;

@@ -61,7 +61,9 @@ describe('the package', () => {
     const names = packed.files.map((file) => file.path);
     for (const name of [
       ...['bin/revenant', 'dist/index.js', 'dist/index.d.ts', 'dist/debugger/revenant-gdb.py'],
-      ...['revenant.node', 'revenant-keeper', 'vcpud'].map((each) => `prebuilds/linux-x64/${each}`),
+      ...['revenant.node', 'revenant-keeper', 'revenant-sandbox', 'vcpud'].map(
+        (each) => `prebuilds/linux-x64/${each}`,
+      ),
       ...['man/revenant.1', 'schema/ci-manifest.schema.json', 'assets/report/main.js', 'native/kvm/vm_fd.cc'],
     ])
       expect(names).toContain(name);
@@ -139,7 +141,7 @@ try {
     const built = await install();
     expect(built.stderr).toContain('the compiled parts of the package do not run here');
     expect(built.code, built.stderr).toBe(0);
-    for (const name of ['revenant.node', 'revenant-keeper', 'vcpud'])
+    for (const name of ['revenant.node', 'revenant-keeper', 'revenant-sandbox', 'vcpud'])
       expect(fs.existsSync(path.join(unpacked, 'build/native/Release', name)), name).toBe(true);
   });
 });

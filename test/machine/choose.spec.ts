@@ -47,14 +47,23 @@ describe('a machine with less', () => {
   afterAll(() => stopModel(cpu));
 
   it('is refused before anything runs, by the name of what it lacks', async () => {
-    await expect(choose(skylake, cpu)).rejects.toMatchObject({
+    const missing = { ...options, cpu, machine: 'emulated', completion: false } as const;
+    await expect(chooseMachine({ ...missing, header: skylake })).rejects.toMatchObject({
       code: 'E_MACHINE_CANNOT',
       message: expect.stringMatching(/XCR0 bit 9 \(PKRU, protection keys\)/),
       hint: expect.stringMatching(/default emulated machine has it/),
     });
-    await expect(choose(haswell, cpu)).rejects.toMatchObject({
+    await expect(chooseMachine({ ...missing, header: haswell })).rejects.toMatchObject({
       message: expect.stringMatching(/XCR0 bit 2 \(AVX\)/),
     });
+  });
+
+  it('is taken where what it lacks is kept beside it', async () => {
+    for (const trace of [skylake, haswell]) {
+      const { machine, judgement } = await choose(trace, cpu);
+      expect([judgement.ok, machine.config.xcr0 & ~machine.xcr0]).not.toEqual([true, 0n]);
+      machine.close();
+    }
   });
 
   it('is taken where that is enough', async () => {

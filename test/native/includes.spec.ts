@@ -1,4 +1,4 @@
-/** The folders of native/ include one way: transport -> machine -> kvm -> completion. */
+/** The folders of native/ include one way: transport -> {machine, process} -> kvm -> completion. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -9,7 +9,8 @@ const allowed: Record<string, readonly string[]> = {
   completion: [],
   kvm: ['completion'],
   machine: ['kvm'],
-  transport: ['kvm', 'machine'],
+  process: ['kvm'],
+  transport: ['kvm', 'machine', 'process'],
 };
 
 it('native/ includes one way', () => {

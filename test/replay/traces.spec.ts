@@ -1,10 +1,15 @@
 /**
  * Every trace that must replay, in one table: the samples, the larger collection, the groups of recordings and the
- * cases, each in the emulated machine, with the bytes that it printed and its exit status where they are known.
+ * cases, each in the emulated machine and in the process machine, with the bytes that it printed and its exit status where
+ * they are known.
  */
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findTraces } from '../../src/jobs/manifest/find-traces.js';
+import { TraceReader } from '../../src/engine/trace/reader.js';
+import { tryMachine } from '../../src/machine/choose.js';
+import { openProcess } from '../../src/machine/process.js';
+import { surveyMachine } from '../../src/machine/survey.js';
 import { runCli } from '../cli/run-cli.js';
 import {
   caseFolder,
@@ -21,6 +26,12 @@ const root = path.resolve(import.meta.dirname, '../..');
 /** What is refused as yet, by group or by trace, with the error that says so; anything else is a failure. */
 const unsupported: Record<string, string> = {
   'x86-32': 'E_UNSUPPORTED',
+};
+
+/** What a process cannot carry. */
+const unsupportedInProcess: Record<string, string> = {
+  ...unsupported,
+  'traces/haswell/ldt': 'E_MACHINE_LOST',
 };
 
 /** What takes minutes with an exit for each page. */
@@ -40,19 +51,19 @@ interface Outcome {
 const entry = (table: Record<string, string>, group: string, name: string): string | undefined =>
   table[group] ?? table[`${group}/${name}`];
 
-async function replays(group: string, trace: string, name: string): Promise<void> {
+async function replays(machine: string, group: string, trace: string, name: string): Promise<void> {
   const { code, stdout, stderr } = await runCli(
     'replay',
     '--all',
     trace,
     '--machine',
-    'emulated',
+    machine,
     '--json',
     '--quiet',
   );
   const [outcome] = (JSON.parse(stdout) as Outcome).traces;
-  const rerun = `bin/revenant replay ${path.relative(root, trace)} --machine emulated`;
-  const refusal = entry(unsupported, group, name);
+  const rerun = `bin/revenant replay ${path.relative(root, trace)} --machine ${machine}`;
+  const refusal = entry(machine === 'process' ? unsupportedInProcess : unsupported, group, name);
   if (refusal) {
     expect(outcome, rerun).toMatchObject({ code: refusal });
     return;
@@ -61,6 +72,27 @@ async function replays(group: string, trace: string, name: string): Promise<void
   expect(outcome.frames).toBeGreaterThan(0);
   expect(outcome.xcr0.guest).toBe(outcome.xcr0.recorded);
   expect(code).toBe(0);
+}
+
+/** The process machine, if there is one here. */
+const examined = await surveyMachine('process', {});
+
+/** Why this processor or kernel cannot carry a trace in a process, or null. */
+function whyNotInProcess(trace: string): string | null {
+  if (examined.problem !== null) return examined.problem;
+  const reader = TraceReader.open(trace);
+  try {
+    if (reader.incomplete && reader.header.cpuidRecords.length === 0) return null;
+    const transport = openProcess();
+    try {
+      const { judgement } = tryMachine(transport, reader.header);
+      return judgement.ok ? null : judgement.reasons[0];
+    } finally {
+      transport.close();
+    }
+  } finally {
+    reader.close();
+  }
 }
 
 const folders: { group: string; folder: string }[] = [
@@ -74,8 +106,13 @@ describe.each(folders)('every trace of $group below $folder', ({ group, folder }
   for (const trace of findTraces(folder)) {
     const name = path.relative(folder, trace);
     const reason = entry(tooSlow, group, name);
-    if (reason) it.skip(`${name} (skipped: ${reason})`, () => {});
-    else it(name, () => replays(group, trace, name));
+    if (reason) it.skip(`${name}, emulated (skipped: ${reason})`, () => {});
+    else it(`${name}, emulated`, () => replays('emulated', group, trace, name));
+    it(`${name}, in a process`, ({ skip }) => {
+      const problem = whyNotInProcess(trace);
+      if (problem !== null) skip(problem);
+      return replays('process', group, trace, name);
+    });
   }
 });
 

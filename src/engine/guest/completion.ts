@@ -15,7 +15,7 @@ export type Completion = 'done' | 'refused' | 'unwritable';
 
 /**
  * Completes an instruction that the recorded processor had and this one lacks or would execute otherwise (#UD, #GP):
- * XSAVEC, XRSTOR of a compacted area, XGETBV(1); XGETBV and the whole XSAVE family where components of extended state lie
+ * XSAVEC, XRSTOR of a compacted area, XGETBV(1), RDPKRU, WRPKRU; XGETBV and the whole XSAVE family where components of extended state lie
  * elsewhere here, or not in the processor; CPUID where that is so or its results are others here; what the recording kernel answered under
  * CR4.UMIP. Anything else, and what would have faulted on the recorded processor too, is left to be the signal that it is.
  */
@@ -45,6 +45,10 @@ function complete(
       return true;
     case Insn.xgetbv:
       return vectors.xgetbv(registers);
+    case Insn.rdpkru:
+      return vectors.rdpkru(registers);
+    case Insn.wrpkru:
+      return vectors.wrpkru(registers);
     default:
       if (!isRecorded(vectors, decoder.kind)) return false;
       return decoder.kind === Insn.xrstor

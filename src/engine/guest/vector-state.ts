@@ -15,8 +15,10 @@ import {
   checkImage,
   convertImage,
   readU32,
+  readPkru,
   readU64,
   resetImage,
+  writePkru,
   writeU64,
   xgetbv1,
 } from '../x86/xstate-image.js';
@@ -25,6 +27,7 @@ import {
   EXTENDED_OFFSET,
   HEADER_OFFSET,
   LEGACY_SIZE,
+  PKRU,
   componentsDiffer,
   findComponent,
   findLeaf,
@@ -69,7 +72,8 @@ export class VectorState {
     this.hardware = machineLayout(machine.hardwareCpuid, this.recorded, machine.xcr0);
     this.keepsBeside = (this.recorded.xcr0 & ~machine.xcr0) !== 0n;
     const features = findLeaf(header.cpuidRecords, LEAF_XSTATE, 1)?.eax ?? 0;
-    this.differs = this.keepsBeside || componentsDiffer(this.recorded, this.hardware);
+    const shown = machine.shownXcr0 === this.recorded.xcr0;
+    this.differs = this.keepsBeside || !shown || componentsDiffer(this.recorded, this.hardware);
     this.recordsXsaveopt = (features & EAX_XSAVEOPT) !== 0;
     this.recordsXsavec = (features & EAX_XSAVEC) !== 0;
     this.recordsXgetbv1 = (features & EAX_XGETBV1) !== 0;
@@ -174,6 +178,32 @@ export class VectorState {
     setLow32(registers, Reg.rax, Number(value & 0xffff_ffffn));
     setLow32(registers, Reg.rdx, Number(value >> 32n));
     return true;
+  }
+
+  /**
+   * RDPKRU. False where it is to raise the exception that it raised: the processor has PKRU, or the recorded one had not, or
+   * ECX is not zero.
+   */
+  rdpkru(registers: RegisterWords): boolean {
+    if (!this.keepsPkru || registers[2 * Reg.rcx] !== 0) return false;
+    setLow32(registers, Reg.rax, readPkru(this.save(null), this.hardware) ?? 0);
+    setLow32(registers, Reg.rdx, 0);
+    return true;
+  }
+
+  /** WRPKRU; false as for RDPKRU. Accesses that the new value forbids are not forbidden. */
+  wrpkru(registers: RegisterWords): boolean {
+    const [eax, ecx, edx] = [Reg.rax, Reg.rcx, Reg.rdx].map((register) => registers[2 * register]);
+    if (!this.keepsPkru || ecx !== 0 || edx !== 0) return false;
+    const image = this.save(null);
+    writePkru(image, this.hardware, eax);
+    this.load(image);
+    return true;
+  }
+
+  /** PKRU is beside the processor. */
+  private get keepsPkru(): boolean {
+    return (this.recorded.xcr0 & ~this.machine.xcr0 & PKRU) !== 0n;
   }
 
   /** XSAVE, XSAVEOPT or XSAVEC to the instruction's operand; false if it faults. */

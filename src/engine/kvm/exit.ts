@@ -58,10 +58,16 @@ export const exceptionName = (vector: number): string => exceptionNames[vector] 
 
 /** The service's own reason: a kicked vCPU does not leave ring 0 (native/kvm/control.h). */
 const STUCK = 0xfffe0000;
+/** The process machine's (native/process/area.h). */
+const processReasons: Readonly<Record<number, string>> = {
+  0xfffe0010: 'a page that cannot be mapped in the process',
+  0xfffe0011: 'a segment that the process cannot have',
+  0xfffe0012: 'a signal from outside',
+};
 
 /** As text: KVM's exit `reason` (Control::exit_reason), or a failed KVM_RUN (0xffff0000 | errno). */
 export function reasonName(reason: number): string {
   if (reason >>> 16 === 0xffff) return `KVM_RUN failing with errno ${reason & 0xffff}`;
   if (reason === STUCK) return 'the vCPU staying in ring 0';
-  return reasons[reason] ?? `KVM exit ${reason}`;
+  return processReasons[reason] ?? reasons[reason] ?? `KVM exit ${reason}`;
 }

@@ -3,7 +3,7 @@ import { gpa, type Gpa } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
 import { machineLayout, processorXcr0 } from '../x86/completion.js';
 import { WATCHED, type LeftOut } from '../x86/unraised.js';
-import { recordedLayout } from '../x86/xstate-layout.js';
+import { PKRU, recordedLayout } from '../x86/xstate-layout.js';
 import type { BranchCounter } from './branch-counter.js';
 import { ContextPage } from './context-page.js';
 import { Control, type CompletionVendor, type CpuidEntry } from './control.js';
@@ -75,6 +75,8 @@ export class Machine {
   readonly hardwareCpuid: readonly CpuidRecord[];
   /** The guest's XCR0, at most: of config.xcr0 what the processor has. */
   readonly xcr0: bigint;
+  /** What XGETBV would show: a process has the host's, whatever was asked for. */
+  readonly shownXcr0: bigint;
   private readonly computedByKvm: readonly CpuidDifference[];
   private readonly stale: StaleCode | null;
 
@@ -90,6 +92,7 @@ export class Machine {
     [this.kernelPml4Low, this.kernelPml4High] = root;
     this.hardwareCpuid = cpuidRecords(made.hardware);
     this.xcr0 = made.xcr0;
+    this.shownXcr0 = made.shownXcr0;
     this.computedByKvm = cpuidDifferences(wanted.cpuid, made.actual);
     this.stale = transport.kind === 'emulated' ? new StaleCode(transport.pool) : null;
   }
@@ -115,6 +118,11 @@ export class Machine {
   /** The whole pool: control block, ring 0, guest memory. */
   get pool(): ArrayBuffer {
     return this.transport.pool;
+  }
+
+  /** Whether programs can have segments of their own (modify_ldt, set_thread_area). */
+  get hasLocalDescriptors(): boolean {
+    return this.transport.kind !== 'process';
   }
 
   /** KVM_RUN calls so far; without interruptions one per exit. */
@@ -258,6 +266,7 @@ interface Made {
   hardware: CpuidEntry[];
   actual: CpuidEntry[];
   xcr0: bigint;
+  shownXcr0: bigint;
 }
 
 function make(control: Control, config: MachineConfig): Made {
@@ -267,12 +276,13 @@ function make(control: Control, config: MachineConfig): Made {
   const xcr0 = config.completion ? processorXcr0(config.xcr0, supportedXcr0(hardware)) : config.xcr0;
   checkXcr0(xcr0, hardware);
   demand(control.setCpuid(config.cpuid), 'KVM refused the recorded CPUID');
-  initialise(control, config);
-  if (config.cr4 & Cr4.OSXSAVE) setXcr0(control, xcr0);
+  // What a processor lacks is kept beside it: PKRU, and then its instructions are to raise #UD.
+  initialise(control, xcr0 & PKRU ? config : { ...config, cr4: config.cr4 & ~Cr4.PKE });
+  const shownXcr0 = config.cr4 & Cr4.OSXSAVE ? setXcr0(control, xcr0) : xcr0;
   if (config.completion) setCompletion(control, config, hardware, xcr0);
   if (config.cpuidFaulting) setCpuidFaulting(control);
   demand(control.execute(Command.getCpuid2), 'KVM does not report the CPUID that was set');
-  return { hardware, actual: control.cpuidList(), xcr0 };
+  return { hardware, actual: control.cpuidList(), xcr0, shownXcr0 };
 }
 
 function demand(errno: number, what: string): void {
@@ -301,7 +311,8 @@ function checkXcr0(xcr0: bigint, hardware: readonly CpuidEntry[]): void {
   );
 }
 
-function setXcr0(control: Control, xcr0: bigint): void {
+/** @returns what is in force */
+function setXcr0(control: Control, xcr0: bigint): bigint {
   const errno = control.executeValue(Command.setXcr0, xcr0);
   if (errno === EINVAL) {
     throw cannot(
@@ -310,6 +321,7 @@ function setXcr0(control: Control, xcr0: bigint): void {
     );
   }
   demand(errno, `KVM_SET_XCRS failed for 0x${xcr0.toString(16)}`);
+  return control.value;
 }
 
 function setCompletion(
@@ -327,7 +339,7 @@ function setCompletion(
     components: config.xcr0,
     xcr0,
     offsets,
-    protectionKeys: (config.cr4 & Cr4.PKE) !== 0,
+    protectionKeys: (config.cr4 & Cr4.PKE) !== 0 && (xcr0 & PKRU) !== 0n,
   });
   demand(errno, 'Instructions cannot be completed in software');
 }

@@ -27,6 +27,11 @@ export interface NativeHandle {
 interface Native {
   /** The host's KVM with a new pool of zeros. Opens no /dev/kvm yet: the command `create` does. */
   openHost(poolBytes: number): NativeHandle;
+  /**
+   * A process that runs the program at the path `sandbox` and lives from address `base` on, with a new pool of zeros; throws
+   * an Error with `code` and `errno`.
+   */
+  openProcess(poolBytes: number, sandbox: string, base: number): NativeHandle;
   /** The vCPU of the keeper at this abstract socket name; throws an Error with `code` and `errno`. */
   openMailbox(abstractName: string): NativeHandle;
   /** Fixed addresses and numbers under their names in native/kvm. */
@@ -55,6 +60,9 @@ function native(): Native {
 
 /** See Native.openHost. */
 export const openHost = (poolBytes: number): NativeHandle => native().openHost(poolBytes);
+/** See Native.openProcess. The program is the one beside the addon. */
+export const openProcess = (poolBytes: number, base: number): NativeHandle =>
+  native().openProcess(poolBytes, path.join(nativeFolder(), 'revenant-sandbox'), base);
 /** See Native.openMailbox. */
 export const openMailbox = (abstractName: string): NativeHandle => native().openMailbox(abstractName);
 /** See Native.layout. */

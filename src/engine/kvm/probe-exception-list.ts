@@ -118,7 +118,7 @@ function undefinedInstructions({ cr4, xcr0 }: MachineConfig): ExceptionCheck[] {
   ];
   if (!(cr4 & Cr4.FSGSBASE)) checks.push(check('WRGSBASE', 'f3 48 0f ae da', raised));
   if (!(cr4 & Cr4.OSXSAVE)) checks.push(check('XGETBV', '0f 01 d0', raised));
-  if (!(xcr0 & 4n)) checks.push(check('VADDPS without AVX', 'c5 f8 58 c0', raised));
+  if (!(xcr0 & 4n)) checks.push(check('VADDPS without AVX', 'c5 f8 58 c0', raised, { completed: 'feature' }));
   if (!(cr4 & Cr4.PKE)) checks.push(check('WRPKRU without CR4.PKE', '0f 01 ef', raised));
   return checks;
 }
@@ -234,7 +234,9 @@ function privileged({ cr4 }: MachineConfig): ExceptionCheck[] {
         ]
       : []),
   ];
-  return checks.map(([name, hex]) => check(name, hex, raised));
+  return checks.map(([name, hex]) =>
+    check(name, hex, raised, name.endsWith('CR4.UMIP') ? { completed: 'umip' } : {}),
+  );
 }
 
 /** Error codes: 1 present, 2 write, 4 user, 16 fetch, 32 protection key (SDM vol. 3, 4.7). */

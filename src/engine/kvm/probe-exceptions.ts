@@ -22,6 +22,8 @@ export interface ExceptionsSeen {
 export type ExceptionGuest = Pick<ProbeGuest, 'run' | 'register' | 'data'>;
 export interface ExceptionMachine {
   readonly config: Machine['config'];
+  /** False: a program's own segments do not exist here, and are not asked for. */
+  readonly hasLocalDescriptors?: boolean;
   readonly context: Pick<Machine['context'], 'setLocalDescriptors'>;
 }
 
@@ -31,13 +33,14 @@ export interface ExceptionMachine {
  */
 export function checkExceptions(
   guest: ExceptionGuest,
-  { config, context }: ExceptionMachine,
+  { config, context, hasLocalDescriptors = true }: ExceptionMachine,
   every: boolean,
 ): ExceptionsSeen {
   const findings: Finding[] = [];
   const leftOut = new Set<LeftOut>();
   for (const check of exceptionChecks(config)) {
-    const { completed } = check;
+    const { completed, locals } = check;
+    if (locals && !hasLocalDescriptors) continue;
     if (!every && (!completed || !WATCHED.has(completed) || leftOut.has(completed))) continue;
     const finding = look(guest, context, check);
     if (completed && finding.seen !== finding.expected) leftOut.add(completed);

@@ -13,13 +13,14 @@ import { checkExceptions } from './probe-exceptions.js';
 import { CODE, DATA, ProbeGuest, type Outcome } from './probe-guest.js';
 import { programs } from './probe-programs.js';
 import type { Machine } from './machine.js';
+import type { TransportKind } from './transport.js';
 import { DR6_STEP, Exception } from '../x86/constants.js';
 
 export type { Finding } from './probe-checks.js';
 
 /** Plain data. */
 export interface ProbeReport {
-  kind: 'host' | 'emulated';
+  kind: TransportKind;
   description: string;
   /** What XGETBV(0) returned; null if it did not. */
   xcr0Seen: bigint | null;
@@ -257,7 +258,10 @@ class Probe {
     }
     const text = (xcr0: bigint): string => `${hex(xcr0)} (${xcr0Names(xcr0).join(', ')})`;
     const seen = this.xcr0Seen === null ? outcome.text : text(this.xcr0Seen);
-    this.find('XCR0 by XGETBV', text(this.xcr0), seen);
+    const { shownXcr0 } = this.machine;
+    const isHidden = shownXcr0 !== this.xcr0 && this.xcr0Seen === shownXcr0;
+    if (isHidden) this.find('XCR0 by XGETBV', `${text(this.xcr0)}, or hidden`, `${seen}: hidden`, true);
+    else this.find('XCR0 by XGETBV', text(this.xcr0), seen);
   }
 
   /** As it was set, where nothing of the recorded one is kept beside the processor. */

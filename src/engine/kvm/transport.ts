@@ -1,10 +1,12 @@
-/** The engine's access to a vCPU: in this process or in the emulated machine. Callers do not depend on which. */
+/** The engine's access to a vCPU: by the host's KVM, in a process, in the emulated machine. Callers do not depend on which. */
 import os from 'node:os';
 import { RevenantError } from '../base/errors.js';
 import type { NativeHandle } from './native.js';
 
+export type TransportKind = 'host' | 'process' | 'emulated';
+
 export interface VcpuTransport {
-  readonly kind: 'host' | 'emulated';
+  readonly kind: TransportKind;
   /** For people, such as "QEMU emulator, EPYC-Rome,+pku". */
   readonly description: string;
   /** Control block, ring 0 and guest memory. Detached by close(). */

@@ -57,8 +57,11 @@ const AVX512_STATE = 0xe0n;
 const AVX512_FEATURES = 14;
 const YMM_FEATURES: ReadonlySet<string> = new Set(['AVX', 'AVX2', 'FMA', 'F16C']);
 
+/** PKRU. RDPKRU and WRPKRU are completed, too; that keys forbid accesses is not. */
+const PROTECTION_KEYS = 1n << 9n;
+
 /** Components of XCR0 that the processor may lack. */
-export const COMPLETED_STATE = AVX_STATE | AVX512_STATE;
+export const COMPLETED_STATE = AVX_STATE | AVX512_STATE | PROTECTION_KEYS;
 
 /** Feature bits (state.h) of what these CPUID results announce and `xcr0` permits. */
 export function completionFeatures(records: readonly CpuidLeaf[], xcr0: bigint): number {
@@ -73,7 +76,8 @@ export function completionFeatures(records: readonly CpuidLeaf[], xcr0: bigint):
 export function processorXcr0(recorded: bigint, supported: bigint): bigint {
   let xcr0 = recorded;
   const missing = recorded & ~supported & COMPLETED_STATE;
-  if (missing !== 0n) xcr0 &= ~AVX512_STATE;
+  if (missing & (AVX_STATE | AVX512_STATE)) xcr0 &= ~AVX512_STATE;
+  if (missing & PROTECTION_KEYS) xcr0 &= ~PROTECTION_KEYS;
   if (missing & AVX_STATE) xcr0 &= ~AVX_STATE;
   return xcr0;
 }

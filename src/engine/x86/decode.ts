@@ -42,13 +42,15 @@ export const Insn = {
   sldt: 21,
   str: 22,
   smsw: 23,
+  rdpkru: 24,
+  wrpkru: 25,
   // With a memory operand and REX.W in `wide`, from here on.
-  xsave: 24,
-  xsavec: 25,
-  xsaveopt: 26,
-  xsaves: 27,
-  xrstor: 28,
-  xrstors: 29,
+  xsave: 26,
+  xsavec: 27,
+  xsaveopt: 28,
+  xsaves: 29,
+  xrstor: 30,
+  xrstors: 31,
 } as const;
 export type Insn = (typeof Insn)[keyof typeof Insn];
 
@@ -321,6 +323,8 @@ export class InstructionDecoder {
     if (modrm < 0xc0 && extension <= 1)
       return this.decodeMemory(modrm, extension === 0 ? Insn.sgdt : Insn.sidt);
     if (modrm === 0xd0) return this.prefixed ? Insn.other : Insn.xgetbv;
+    if (modrm === 0xee) return this.prefixed ? Insn.other : Insn.rdpkru;
+    if (modrm === 0xef) return this.prefixed ? Insn.other : Insn.wrpkru;
     return modrm === 0xf9 ? Insn.rdtscp : Insn.other;
   }
 

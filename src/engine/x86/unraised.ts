@@ -31,6 +31,8 @@ export const LEFT_OUT = {
   branch: '#GP of branches to addresses that are not canonical',
   alignment: '#AC',
   stack: '#SS of addresses that are not canonical',
+  feature: '#UD of instructions that the recorded processor lacked',
+  umip: '#GP of instructions under CR4.UMIP, which the kernel answers',
 } as const;
 export type LeftOut = keyof typeof LEFT_OUT;
 

@@ -242,6 +242,14 @@ export function readPkru(image: XstateImage, layout: XstateLayout): number | und
   return xstateBv(image) & PKRU ? readU32(image, component.offset) : 0;
 }
 
+/** Sets PKRU. Precondition: the layout has it. */
+export function writePkru(image: XstateImage, layout: XstateLayout, value: number): void {
+  const component = findComponent(layout, PKRU_BIT);
+  if (!component) return;
+  writeU32(image, component.offset, value);
+  writeU64(image, HEADER_OFFSET, xstateBv(image) | PKRU);
+}
+
 /** x87 instruction and data pointers, 64 bits each. */
 export const readFip = (image: XstateImage): bigint => (xstateBv(image) & X87 ? readU64(image, FIP) : 0n);
 export const readFdp = (image: XstateImage): bigint => (xstateBv(image) & X87 ? readU64(image, FDP) : 0n);

@@ -1,0 +1,396 @@
+#include "process_transport.h"
+
+#include <cstring>
+#include <ctime>
+
+#include <cpuid.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/hw_breakpoint.h>
+#include <linux/perf_event.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../kvm/error.h"
+#include "../kvm/ring0/image.h"
+
+namespace revenant {
+namespace {
+
+constexpr std::uint32_t kLegacyArea = 576, kUndefined = 6;
+constexpr std::uint64_t kX87Sse = 3, kProtectionKeys = 1 << 9;
+constexpr std::uint64_t kCr4Fsgsbase = 1 << 16, kCr4Osxsave = 1 << 18, kCr4Tsd = 1 << 2;
+constexpr std::uint32_t kMsrPlatformInfo = 0xce, kMsrMiscFeatures = 0x140;
+constexpr int kArchSetCpuid = 0x1012;
+// XCR0 bits that a process has without asking for them: all but tile data (AMX).
+constexpr std::uint64_t kUnasked = ~(3ull << 17);
+// Most runs between two exits take a few microseconds; who waits longer sleeps.
+constexpr std::uint64_t kSpinNanos = 30'000;
+constexpr int kSpinsPerClockRead = 32;
+constexpr std::uint64_t kSleepNanos = 20'000'000;  // then it is looked whether the sandbox lives
+constexpr std::uint32_t kSandboxSpins = 1'000;     // some 40 us
+constexpr std::uint64_t kStartNanos = 60'000'000'000;
+
+std::uint64_t now_nanos() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+long futex(std::atomic<std::uint32_t>& at, int operation, std::uint32_t value, const timespec* timeout) {
+  return syscall(SYS_futex, &at, operation, value, timeout, nullptr, 0);
+}
+
+std::uint64_t xcr0() {
+  std::uint32_t low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return std::uint64_t{high} << 32 | low;
+}
+
+// CPUID of this processor in the form of KVM_GET_SUPPORTED_CPUID; leaf 0xD has what a process can use.
+class CpuidList {
+ public:
+  explicit CpuidList(CpuidPayload& into) : into_(into) { into_.count = 0; }
+
+  void fill() {
+    const std::uint32_t last = range(0);
+    for (std::uint32_t leaf = 0; leaf <= last; leaf++) add_leaf(leaf);
+    const std::uint32_t extended = range(0x8000'0000);
+    for (std::uint32_t leaf = 0x8000'0000; leaf <= extended; leaf++) add_leaf(leaf);
+  }
+
+ private:
+  static std::uint32_t range(std::uint32_t first) {
+    std::uint32_t eax = 0, ebx, ecx, edx;
+    __cpuid_count(first, 0, eax, ebx, ecx, edx);
+    return eax >= first && eax < first + 0x100 ? eax : first;
+  }
+
+  CpuidEntry* add(std::uint32_t leaf, std::uint32_t index, bool indexed) {
+    if (into_.count == kMaxCpuidEntries) return nullptr;
+    CpuidEntry& entry = into_.entries[into_.count++];
+    entry = {leaf, index, indexed ? 1u : 0u, 0, 0, 0, 0, {}};
+    __cpuid_count(leaf, index, entry.eax, entry.ebx, entry.ecx, entry.edx);
+    return &entry;
+  }
+
+  void add_leaf(std::uint32_t leaf) {
+    switch (leaf) {
+      case 0xd:
+        return add_xsave();
+      case 7:
+      case 0x14:
+      case 0x17:
+      case 0x18:
+      case 0x1d:
+      case 0x20: {
+        const CpuidEntry* const first = add(leaf, 0, true);
+        const std::uint32_t last = first ? first->eax : 0;
+        for (std::uint32_t index = 1; index <= last && index < 32; index++) add(leaf, index, true);
+        return;
+      }
+      case 4:
+      case 0xb:
+      case 0x1f:
+      case 0x8000'001d:
+        for (std::uint32_t index = 0; index < 32; index++) {
+          const CpuidEntry* const entry = add(leaf, index, true);
+          const std::uint32_t kind = !entry                             ? 0
+                                     : leaf == 4 || leaf == 0x8000'001d ? entry->eax & 31
+                                                                        : entry->ecx >> 8 & 255;
+          if (kind == 0) return;
+        }
+        return;
+      default:
+        add(leaf, 0, false);
+    }
+  }
+
+  void add_xsave() {
+    const std::uint64_t usable = xcr0() & kUnasked;
+    if (CpuidEntry* const root = add(0xd, 0, true)) {
+      root->eax = static_cast<std::uint32_t>(usable);
+      root->edx = static_cast<std::uint32_t>(usable >> 32);
+    }
+    add(0xd, 1, true);
+    for (std::uint32_t bit = 2; bit < 63; bit++)
+      if (usable >> bit & 1) add(0xd, bit, true);
+  }
+
+  CpuidPayload& into_;
+};
+
+}  // namespace
+
+int ProcessTransport::open(std::size_t bytes, const char* sandbox, std::uint64_t base) {
+  memory_.reset(memfd_create("revenant-pool", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!memory_) return -errno;
+  if (ftruncate(memory_.get(), static_cast<off_t>(bytes)) < 0) return -errno;
+  // Nobody can make us fault by shrinking the file.
+  if (fcntl(memory_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) return -errno;
+  void* const data =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory_.get(), 0);
+  if (data == MAP_FAILED) return -errno;
+  mapping_ = ScopedMapping(data, bytes);
+  area().base = base;
+  area().pool_bytes = bytes;
+  area().spins = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? kSandboxSpins : 0;
+
+  const int error = sandbox_.start(sandbox, memory_.get(), process::kPoolFd);
+  if (error < 0) return error;
+  const std::uint64_t started = now_nanos();
+  const timespec slice = {0, kSleepNanos};
+  while (area().is_ready.load(std::memory_order_seq_cst) == 0) {
+    futex(area().is_ready, FUTEX_WAIT, 0, &slice);
+    if (area().is_ready.load(std::memory_order_seq_cst) == 0 &&
+        (sandbox_.is_gone() || now_nanos() - started > kStartNanos)) {
+      const int failed = area().failed_errno ? static_cast<int>(area().failed_errno) : EPIPE;
+      close();
+      return -failed;
+    }
+  }
+  return 0;
+}
+
+std::uint32_t ProcessTransport::failed_step() const { return mapping_ ? area().failed_step : 0; }
+
+void ProcessTransport::close() {
+  for (Breakpoint& each : breakpoints_) each.event.reset();
+  sandbox_.end();
+}
+
+int ProcessTransport::execute() {
+  if (sandbox_.is_gone()) return -EPIPE;
+  if (running_) return -EBUSY;
+  Control* const c = control();
+  int result = 0;
+  switch (c->command) {
+    case Command::create:
+      created_ = true;
+      cpuid_faulting_ = false;
+      c->run_ioctls = c->stub_exits = c->completed = 0;
+      completer_.disable();
+      break;
+    case Command::destroy:
+    case Command::ping:
+    case Command::set_cpuid2:
+      break;
+    case Command::get_supported_cpuid:
+    case Command::get_cpuid2:  // what the program sees where CPUID does not fault
+      CpuidList(c->cpuid).fill();
+      break;
+    case Command::set_xcr0:
+      result = set_xcr0(c->value);
+      c->value = xcr0();  // nobody can set it: what programs see
+      break;
+    case Command::init_long_mode:
+      result = init();
+      break;
+    case Command::set_completion:
+      result = set_completion();
+      break;
+    case Command::set_msrs:
+      result = set_msrs();
+      break;
+    case Command::spin: {
+      std::uint64_t turns = c->value;
+      const std::uint64_t started = now_nanos();
+      if (turns != 0) asm volatile("1: dec %0\n\tjnz 1b" : "+r"(turns)::"cc");
+      c->value = now_nanos() - started;
+      break;
+    }
+    default:
+      result = -ENOSYS;
+  }
+  c->result = result;
+  return result;
+}
+
+int ProcessTransport::init() {
+  Control* const c = control();
+  const InitPayload init = c->init;
+  std::uint32_t features = 0;
+  if (init.cr4 & kCr4Fsgsbase) features |= CTX_FEATURE_FSGSBASE;
+  if (init.cr4 & kCr4Osxsave) features |= CTX_FEATURE_XSAVE;
+  ring0::write_image(pool(), features, init.cpu_number);
+  completer_.disable();
+  area().saves_undefined = 0;
+  area().components = kX87Sse;
+  area().vector_bytes = kLegacyArea;
+  area().faulting =
+      (init.cr4 & kCr4Tsd ? process::kFaultingTsc : 0u) | (cpuid_faulting_ ? process::kFaultingCpuid : 0u);
+  for (Breakpoint& each : breakpoints_) each.event.reset();
+  return 0;
+}
+
+// What of the extended state the engine sees, and where it ends.
+int ProcessTransport::set_xcr0(std::uint64_t wanted) {
+  if (wanted & ~xcr0()) return -EINVAL;
+  std::uint32_t end = kLegacyArea;
+  for (std::uint32_t bit = 2; bit < 63; bit++) {
+    if (!(wanted >> bit & 1)) continue;
+    std::uint32_t size, offset, flags, unused;
+    __cpuid_count(0xd, bit, size, offset, flags, unused);
+    if (offset + size > end) end = offset + size;
+  }
+  if (end > R0_XSTATE_SIZE) return -EINVAL;
+  area().components = wanted;
+  area().vector_bytes = end;
+  return 0;
+}
+
+// AVX-512 beside a processor that has AVX would need that to be off at times (completer.h), which a process
+// cannot do.
+int ProcessTransport::set_completion() {
+  Control* const c = control();
+  if (c->completion.components & ~c->completion.xcr0 & ~kProtectionKeys) return -EOPNOTSUPP;
+  const int result = completer_.configure(c->completion);
+  if (result < 0) return result;
+  area().saves_undefined = completer_.enabled() ? 1 : 0;
+  std::memcpy(static_cast<char*>(pool()) + R0_CONTEXT + CTX_XCR0, &c->completion.xcr0,
+              sizeof c->completion.xcr0);
+  return 0;
+}
+
+// CPUID faulting is all that there is of MSRs.
+int ProcessTransport::set_msrs() {
+  Control* const c = control();
+  for (c->value = 0; c->value < c->msrs.count; c->value = c->value + 1) {
+    const MsrEntry& msr = c->msrs.entries[c->value];
+    if (msr.index == kMsrPlatformInfo) continue;
+    if (msr.index != kMsrMiscFeatures) return -EINVAL;
+    // Here, where CPUID does not fault anyway, this only says whether it could.
+    if (syscall(SYS_arch_prctl, kArchSetCpuid, 1) < 0) return -EINVAL;
+    cpuid_faulting_ = (msr.data & 1) != 0;
+    area().faulting =
+        (area().faulting & process::kFaultingTsc) | (cpuid_faulting_ ? process::kFaultingCpuid : 0u);
+  }
+  return 0;
+}
+
+// The debug registers of the context page, as events of the sandbox: each raises SIGTRAP there and says which
+// it is.
+int ProcessTransport::set_breakpoints() {
+  char* const context = static_cast<char*>(pool()) + R0_CONTEXT;
+  std::uint32_t requests;
+  std::uint64_t dr7;
+  std::memcpy(&requests, context + CTX_REQUESTS, sizeof requests);
+  if (!(requests & CTX_REQUEST_DEBUG)) return 0;
+  std::memcpy(&dr7, context + CTX_DR7, sizeof dr7);
+  for (unsigned i = 0; i < 4; i++) {
+    Breakpoint& breakpoint = breakpoints_[i];
+    std::uint64_t address;
+    std::memcpy(&address, context + CTX_DR0 + 8 * i, sizeof address);
+    const auto kind = static_cast<std::uint32_t>(dr7 >> (16 + 4 * i) & 15);
+    if (!(dr7 >> (2 * i) & 1)) {
+      breakpoint.event.reset();
+      continue;
+    }
+    if (breakpoint.event && breakpoint.address == address && breakpoint.kind == kind) continue;
+    breakpoint.event.reset();
+    perf_event_attr attributes = {};
+    attributes.type = PERF_TYPE_BREAKPOINT;
+    attributes.size = sizeof attributes;
+    attributes.sample_period = 1;
+    attributes.exclude_kernel = 1;
+    attributes.exclude_hv = 1;
+    attributes.remove_on_exec = 1;
+    attributes.sigtrap = 1;
+    attributes.sig_data = i;
+    attributes.bp_addr = address;
+    constexpr std::uint32_t kLengths[] = {HW_BREAKPOINT_LEN_1, HW_BREAKPOINT_LEN_2, HW_BREAKPOINT_LEN_8,
+                                          HW_BREAKPOINT_LEN_4};
+    attributes.bp_type = (kind & 3) == 0   ? HW_BREAKPOINT_X
+                         : (kind & 3) == 1 ? HW_BREAKPOINT_W
+                                           : HW_BREAKPOINT_RW;
+    attributes.bp_len = (kind & 3) == 0 ? sizeof(long) : kLengths[kind >> 2];
+    const long event =
+        syscall(SYS_perf_event_open, &attributes, sandbox_.pid(), -1, -1, PERF_FLAG_FD_CLOEXEC);
+    if (event < 0) return -errno;
+    breakpoint.event.reset(static_cast<int>(event));
+    breakpoint.address = address;
+    breakpoint.kind = kind;
+  }
+  requests &= ~std::uint32_t{CTX_REQUEST_DEBUG};
+  std::memcpy(context + CTX_REQUESTS, &requests, sizeof requests);
+  return 0;
+}
+
+// 1 = over, 0 = not within the budget, -EPIPE = the sandbox is gone.
+int ProcessTransport::wait(std::uint64_t budget) {
+  Control* const c = control();
+  const std::uint32_t asked = c->request_seq.load(std::memory_order_relaxed);
+  const auto is_over = [&] { return c->complete_seq.load(std::memory_order_seq_cst) == asked; };
+  const std::uint64_t started = now_nanos();
+  const std::uint64_t spin = area().spins ? kSpinNanos : 0;
+  for (std::uint64_t elapsed = 0; elapsed < spin && elapsed < budget; elapsed = now_nanos() - started) {
+    for (int i = 0; i < kSpinsPerClockRead; i++) {
+      if (is_over()) return 1;
+      __builtin_ia32_pause();
+    }
+  }
+  const timespec slice = {0, kSleepNanos};
+  int result = 1;
+  area().engine_sleeps.store(1, std::memory_order_seq_cst);
+  while (!is_over()) {
+    if (sandbox_.is_gone())
+      result = is_over() ? 1 : -EPIPE;
+    else if (now_nanos() - started >= budget)
+      result = 0;
+    if (result != 1) break;
+    futex(c->complete_seq, FUTEX_WAIT, asked - 1, &slice);
+  }
+  area().engine_sleeps.store(0, std::memory_order_relaxed);
+  return result;
+}
+
+void ProcessTransport::post_run() {
+  Control* const c = control();
+  c->command = Command::run;
+  c->request_seq.store(c->request_seq.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
+  if (area().sandbox_sleeps.load(std::memory_order_seq_cst) != 0)
+    futex(c->request_seq, FUTEX_WAKE, 1, nullptr);
+  c->run_ioctls = c->run_ioctls + 1;
+}
+
+int ProcessTransport::run(std::uint32_t budget_micros) {
+  if (sandbox_.pid() < 0) return -EPIPE;
+  if (!created_) return -ENXIO;
+  Control* const c = control();
+  if (!running_) {
+    const int set = set_breakpoints();
+    if (set < 0) return set;
+    c->kick.store(0, std::memory_order_relaxed);
+    post_run();
+    running_ = true;
+  }
+  const std::uint64_t budget = budget_micros == 0 ? UINT64_MAX : std::uint64_t{budget_micros} * 1000;
+  for (;;) {
+    const int waited = wait(budget);
+    if (waited != 0) running_ = false;
+    if (waited != 1 || !completer_.enabled() || c->exit_kind != ExitKind::stub) return waited;
+    char* const context = static_cast<char*>(pool()) + R0_CONTEXT;
+    std::uint32_t vector, requests;
+    std::memcpy(&vector, context + CTX_VECTOR, sizeof vector);
+    if (vector != kUndefined || !completer_.visit(pool(), pool_bytes(), c->completed)) return 1;
+    std::memcpy(&requests, context + CTX_REQUESTS, sizeof requests);
+    requests |= CTX_REQUEST_XRSTOR;
+    std::memcpy(context + CTX_REQUESTS, &requests, sizeof requests);
+    if (c->kick.load(std::memory_order_acquire) != 0) {
+      vector = VECTOR_INTERRUPTED;
+      std::memcpy(context + CTX_VECTOR, &vector, sizeof vector);
+      c->exit_kind = ExitKind::interrupted;
+      return 1;
+    }
+    post_run();
+    running_ = true;
+  }
+}
+
+void ProcessTransport::kick() {
+  Transport::kick();
+  if (running_) sandbox_.interrupt();
+}
+
+}  // namespace revenant

@@ -1,0 +1,58 @@
+// A process whose address space is the program's: native/process.
+#ifndef REVENANT_TRANSPORT_PROCESS_TRANSPORT_H_
+#define REVENANT_TRANSPORT_PROCESS_TRANSPORT_H_
+
+#include "../kvm/completer.h"
+#include "../kvm/scoped.h"
+#include "../process/area.h"
+#include "child.h"
+#include "transport.h"
+
+namespace revenant {
+
+class ProcessTransport : public Transport {
+ public:
+  ~ProcessTransport() override { close(); }
+
+  // Makes a pool of zeros and starts the program at `sandbox`, which is to live at `base`. `bytes` is a
+  // multiple of the page size. 0 or -errno; where the start failed, failed_step() says at what.
+  int open(std::size_t bytes, const char* sandbox, std::uint64_t base);
+  std::uint32_t failed_step() const;
+
+  void* pool() const override { return mapping_.data(); }
+  std::size_t pool_bytes() const override { return mapping_.size(); }
+  int execute() override;
+  int run(std::uint32_t budget_micros) override;
+  void kick() override;
+  void close() override;
+
+ private:
+  // A debug register of the sandbox: a breakpoint of perf_event_open(2).
+  struct Breakpoint {
+    std::uint64_t address = 0;
+    std::uint32_t kind = 0;  // R/W and LEN as in DR7
+    ScopedFd event;
+  };
+
+  process::Area& area() const { return *process::area_of(control()); }
+  int set_xcr0(std::uint64_t wanted);
+  int set_completion();
+  int set_msrs();
+  void post_run();
+  int init();
+  int set_breakpoints();
+  int wait(std::uint64_t budget_nanos);
+
+  ScopedFd memory_;
+  ScopedMapping mapping_;
+  Child sandbox_;
+  Completer completer_;
+  bool created_ = false;
+  bool running_ = false;
+  bool cpuid_faulting_ = false;
+  Breakpoint breakpoints_[4];
+};
+
+}  // namespace revenant
+
+#endif
