@@ -43,6 +43,20 @@ typename F::Bits composed(bool sign, int exponent, std::uint32_t fraction, const
       sign, static_cast<Bits>(static_cast<Bits>(static_cast<Bits>(biased) << F::kFraction) | low));
 }
 
+// The same of a half, which has fewer bits than the lines: to the nearest, halves away from zero (measured),
+// with denormal results whatever MXCSR says.
+template <>
+Half::Bits composed<Half>(bool sign, int exponent, std::uint32_t fraction, const Environment&) {
+  const int biased = exponent + Half::kBias;
+  if (biased >= Half::kInfinite) return Half::signed_bits(sign, Half::kInfinity);
+  const int shift = 16 - Half::kFraction + (biased < 1 ? 1 - biased : 0);
+  if (shift > 17) return Half::signed_bits(sign, 0);
+  const std::uint32_t rounded = ((1u << 16 | fraction) + (1u << (shift - 1))) >> shift;
+  // The first bit, if it is there, and a carry add to the exponent.
+  const std::uint32_t below = biased < 1 ? 0 : static_cast<std::uint32_t>(biased - 1) << Half::kFraction;
+  return Half::signed_bits(sign, static_cast<Half::Bits>(below + rounded));
+}
+
 std::uint32_t mantissa_of(const Number& x) {
   return static_cast<std::uint32_t>(x.significand >> 40) & 0x7fffff;
 }
@@ -112,6 +126,10 @@ constexpr Row rows[] = {
     FLOAT_ROW(VRCP14PD, BY_VENDOR(Double, reciprocal, false), 8, 0),
     FLOAT_ROW(VRCP14SS, BY_VENDOR(Single, reciprocal, true), 4, kScalar),
     FLOAT_ROW(VRCP14SD, BY_VENDOR(Double, reciprocal, true), 8, kScalar),
+    FLOAT_ROW(VRCPPH, BY_VENDOR(Half, reciprocal, false), 2, 0),
+    FLOAT_ROW(VRCPSH, BY_VENDOR(Half, reciprocal, true), 2, kScalar),
+    FLOAT_ROW(VRSQRTPH, BY_VENDOR(Half, reciprocal_root, false), 2, 0),
+    FLOAT_ROW(VRSQRTSH, BY_VENDOR(Half, reciprocal_root, true), 2, kScalar),
     FLOAT_ROW(VRCPPS, SHORT_BY_VENDOR(short_reciprocal, false), 4, 0),
     FLOAT_ROW(VRCPSS, SHORT_BY_VENDOR(short_reciprocal, true), 4, kScalar),
     FLOAT_ROW(VRSQRTPS, SHORT_BY_VENDOR(short_root, false), 4, 0),

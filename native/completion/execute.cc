@@ -58,6 +58,8 @@ std::uint64_t features_of(ZydisISASet set) {
       return kAvx2;
     case ZYDIS_ISA_SET_AVXAES:
       return kAvx | kAes;
+    case ZYDIS_ISA_SET_AVX_VNNI:
+      return kAvx | kAvxVnni;
     case ZYDIS_ISA_SET_FMA:
       return kFma;
     case ZYDIS_ISA_SET_F16C:

@@ -28,7 +28,8 @@ enum Flag : U64 { kCarry = 1, kParity = 4, kAuxiliary = 0x10, kZero = 0x40, kSig
 void set_flags(Operation& op, U64 result, bool carry) {
   U64& flags = op.state().rflags;
   flags &= ~U64{kCarry | kParity | kAuxiliary | kZero | kSign | kOverflow};
-  if (std::popcount(result & 0xff) % 2 == 0) flags |= kParity;
+  // Undefined, as is the auxiliary flag: Intel's processors clear both.
+  if (op.state().vendor == Vendor::kAmd && std::popcount(result & 0xff) % 2 == 0) flags |= kParity;
   if (result == 0) flags |= kZero;
   if (result >> (bits_of(op) - 1) & 1) flags |= kSign;
   if (carry) flags |= kCarry;
@@ -64,7 +65,8 @@ bool extract_field(Operation& op) {
   U64 result = start < 64 ? a >> start : 0;
   if (length < 64) result &= (1ull << length) - 1;
   set_flags(op, result, false);
-  op.state().rflags = (op.state().rflags | kAuxiliary) & ~U64{kSign};
+  op.state().rflags &= ~U64{kSign};
+  if (op.state().vendor == Vendor::kAmd) op.state().rflags |= kAuxiliary;
   op.set_general(0, result);
   return true;
 }

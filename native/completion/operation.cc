@@ -104,6 +104,9 @@ bool Operation::load(unsigned index, Vector& to, unsigned width) {
   if (needed == low_bits(elements) && !across) {
     if (!read(index, start, to.bytes, size)) return false;
   } else {
+    // Intel's processors look at the addresses of all of them first.
+    for (unsigned i = 0; across && state_.vendor == Vendor::kIntel && i < elements; i++)
+      if ((needed >> i & 1) != 0 && !canonical(index, start + i * width, width)) return false;
     for (unsigned i = 0; i < elements; i++) {
       if ((needed >> i & 1) == 0) continue;
       if (!read(index, start + i * width, to.bytes + i * width, width)) return false;
@@ -118,6 +121,10 @@ bool Operation::finishable(unsigned length, unsigned width) {
   if (!is_memory(0)) return true;
   const std::uint64_t start = address(0);
   if (!suppresses_faults_) return writable(0, start, length);
+  if (state_.vendor == Vendor::kIntel && is_canonical(start) != is_canonical(start + length - 1)) {
+    for (unsigned i = 0; i < length / width; i++)
+      if (active(i) && !canonical(0, start + i * width, width)) return false;
+  }
   for (unsigned i = 0; i < length / width; i++)
     if (active(i) && !writable(0, start + i * width, width)) return false;
   return true;

@@ -33,6 +33,7 @@ enum Feature : std::uint64_t {
   kBmi2 = 1u << 22,
   kAes = 1u << 23,
   kPclmulqdq = 1u << 24,
+  kAvxVnni = 1u << 25,
 };
 
 // Whose processor recorded: approximations (VRCP14, VRSQRT14, VRCPPS, VRSQRTPS) and a few encodings that the

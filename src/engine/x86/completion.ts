@@ -39,23 +39,22 @@ const FEATURES: readonly [name: string, leaf: number, subleaf: number, register:
   ['BMI2', 7, 0, 'ebx', 8],
   ['AES', 1, 0, 'ecx', 25],
   ['PCLMULQDQ', 1, 0, 'ecx', 1],
+  ['AVX-VNNI', 7, 1, 'eax', 4],
 ];
 
-/** Announced, but of no use to those that the library does not execute a single form of. */
-const NOT_EXECUTED: ReadonlySet<string> = new Set(['AVX512FP16', 'AVX512VP2INTERSECT']);
 /** Groups of which other encodings, without VEX and EVEX, are not executed. */
 const IN_PART: ReadonlySet<string> = new Set(['GFNI', 'AES', 'PCLMULQDQ']);
 
 /** Names of the groups of which all can be executed in software. */
 export const COMPLETED_FEATURES: ReadonlySet<string> = new Set(
-  FEATURES.map(([name]) => name).filter((name) => !NOT_EXECUTED.has(name) && !IN_PART.has(name)),
+  FEATURES.map(([name]) => name).filter((name) => !IN_PART.has(name)),
 );
 
 const AVX_STATE = 1n << 2n;
 /** opmask, ZMM_Hi256 and Hi16_ZMM: XCR0 has all or none. */
 const AVX512_STATE = 0xe0n;
 const AVX512_FEATURES = 14;
-const YMM_FEATURES: ReadonlySet<string> = new Set(['AVX', 'AVX2', 'FMA', 'F16C']);
+const YMM_FEATURES: ReadonlySet<string> = new Set(['AVX', 'AVX2', 'FMA', 'F16C', 'AVX-VNNI']);
 
 /** PKRU. RDPKRU and WRPKRU are completed, too; that keys forbid accesses is not. */
 const PROTECTION_KEYS = 1n << 9n;

@@ -121,9 +121,10 @@ const char* name_of(const Form& form) {
   return text;
 }
 
-bool write_answers(std::FILE* file, const char* heading, std::uint64_t features,
+bool write_answers(std::FILE* file, const char* heading, completion::Vendor vendor, std::uint64_t features,
                    const std::vector<Answer>& answers) {
-  std::fprintf(file, "# %s\nfeatures %llx", heading, static_cast<unsigned long long>(features));
+  std::fprintf(file, "# %s\nvendor %u\nfeatures %llx", heading, static_cast<unsigned>(vendor),
+               static_cast<unsigned long long>(features));
   char last[64] = "";
   for (const Answer& answer : answers) {
     char name[64];
@@ -142,13 +143,20 @@ bool write_answers(std::FILE* file, const char* heading, std::uint64_t features,
   return std::ferror(file) == 0;
 }
 
-bool read_answers(std::FILE* file, std::uint64_t& features, std::vector<Answer>& answers, unsigned& line) {
+bool read_answers(std::FILE* file, completion::Vendor& vendor, std::uint64_t& features,
+                  std::vector<Answer>& answers, unsigned& line) {
+  vendor = completion::Vendor::kAmd;
   static char text[4096];
   for (line = 1; std::fgets(text, sizeof text, file) != nullptr; line++) {
     if (text[0] == '#' || text[0] == '\n') continue;
     unsigned long long bits;
     if (std::sscanf(text, "features %llx", &bits) == 1) {
       features = bits;
+      continue;
+    }
+    unsigned number;
+    if (std::sscanf(text, "vendor %u", &number) == 1) {
+      vendor = static_cast<completion::Vendor>(number);
       continue;
     }
     unsigned prefix, map, opcode, pp, w, group;

@@ -56,13 +56,14 @@ std::uint64_t seed_of(const Form& form);
 std::uint64_t digest_of(std::uint64_t digest, const completion::Outcome& outcome,
                         const completion::State& state, const std::uint8_t* arena);
 
-// Writes answers as text, a line for each opcode, with the processor's Feature bits. Returns false when that
-// fails.
-bool write_answers(std::FILE* file, const char* heading, std::uint64_t features,
+// Writes answers as text, a line for each opcode, with the processor's vendor and Feature bits. Returns false
+// when that fails.
+bool write_answers(std::FILE* file, const char* heading, completion::Vendor vendor, std::uint64_t features,
                    const std::vector<Answer>& answers);
 
 // Reads what write_answers() wrote; on a malformed line returns false, with its number in `line`.
-bool read_answers(std::FILE* file, std::uint64_t& features, std::vector<Answer>& answers, unsigned& line);
+bool read_answers(std::FILE* file, completion::Vendor& vendor, std::uint64_t& features,
+                  std::vector<Answer>& answers, unsigned& line);
 
 // A short text that names a form, like "evex.2.66.w1.88 L2 b mem".
 const char* name_of(const Form& form);

@@ -80,7 +80,7 @@ bool fuzz(Bench& bench, std::uint64_t count, std::uint64_t seed) {
       if (random.one_in(2)) general = kArenaAddress + 2 * kPage + random.below(kPage);
     sample.state.gpr[4] = kStackPointer;
     sample.state.rip = kInstructionAddress;
-    sample.state.vendor = completion::Vendor::kAmd;
+    sample.state.vendor = bench.vendor;
     sample.state.features = features;
     random_bytes(sample.bytes, random);
     State state = sample.state;

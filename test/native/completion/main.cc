@@ -35,6 +35,7 @@ int record(const char* path, const char* heading) {
     return 1;
   }
   std::vector<Answer> answers;
+  std::vector<Form> others;
   each_candidate([&](Form form) {
     if (!learn(silicon, form)) return;
     Answer answer = {form, silicon_digest(bench, form)};
@@ -42,15 +43,23 @@ int record(const char* path, const char* heading) {
       std::printf("%s: differs from one execution to the next; left out\n", name_of(form));
       return;
     }
-    answers.push_back(answer);
+    if (answer.digest == software_digest(bench, form, silicon_features()))
+      answers.push_back(answer);
+    else
+      others.push_back(form);
   });
   std::FILE* const file = std::fopen(path, "w");
-  if (file == nullptr || !write_answers(file, heading, silicon_features(), answers) ||
-      std::fclose(file) != 0) {
+  if (file == nullptr || !write_answers(file, heading, bench.vendor, silicon_features(), answers)) {
     std::perror(path);
     return 1;
   }
-  std::printf("%zu forms, %u samples each\n", answers.size(), kSamplesPerForm);
+  for (const Form& form : others) std::fprintf(file, "# not so in software: %s\n", name_of(form));
+  if (std::fclose(file) != 0) {
+    std::perror(path);
+    return 1;
+  }
+  std::printf("%zu forms, %u samples each; %zu more are not so in software\n", answers.size(),
+              kSamplesPerForm, others.size());
   return 0;
 }
 
@@ -80,7 +89,7 @@ int check(const char* path) {
   std::vector<Answer> answers;
   unsigned line = 0;
   std::uint64_t features = 0;
-  if (file == nullptr || !read_answers(file, features, answers, line)) {
+  if (file == nullptr || !read_answers(file, bench.vendor, features, answers, line)) {
     std::fprintf(stderr, "completion-tests: %s: line %u: not an answer\n", path, line);
     return 1;
   }
@@ -103,6 +112,7 @@ int main(int count, char** words) {
     if (!silicon.open()) return 1;
     bench.silicon = &silicon;
   }
+  bench.vendor = processor_vendor();
   const char* const command = words[1];
   if (std::strcmp(command, "check") == 0 && count == 3) return check(words[2]);
   if (std::strcmp(command, "record") == 0 && count == 4) return record(words[2], words[3]);

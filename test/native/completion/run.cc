@@ -20,12 +20,12 @@ void start_form(Bench& bench, const Form& form) {
   if (bench.silicon != nullptr) std::memcpy(bench.silicon->arena(), bench.pristine, kArenaBytes);
 }
 
-void make_numbered(Sample& sample, const Form& form, unsigned number) {
+void make_numbered(const Bench& bench, Sample& sample, const Form& form, unsigned number) {
   Random random(seed_of(form) + 0x632be59bd9b4e019ull * (number + 1));
   make_sample(sample, form, random);
   sample.state.gpr[4] = kStackPointer;
   sample.state.rip = kInstructionAddress;
-  sample.state.vendor = completion::Vendor::kAmd;
+  sample.state.vendor = bench.vendor;
 }
 
 // The arena if it changed (to be restored after use), else null.
@@ -121,7 +121,7 @@ std::uint64_t silicon_digest(Bench& bench, const Form& form) {
   start_form(bench, form);
   for (unsigned i = 0; i < kSamplesPerForm; i++) {
     Sample sample;
-    make_numbered(sample, form, i);
+    make_numbered(bench, sample, form, i);
     const Outcome outcome = bench.silicon->execute(sample.state, sample.bytes);
     const std::uint8_t* arena = changed(bench.silicon->arena(), bench.pristine);
     digest = digest_of(digest, outcome, sample.state, arena);
@@ -135,7 +135,7 @@ std::uint64_t software_digest(Bench& bench, const Form& form, std::uint64_t feat
   start_form(bench, form);
   for (unsigned i = 0; i < kSamplesPerForm; i++) {
     Sample sample;
-    make_numbered(sample, form, i);
+    make_numbered(bench, sample, form, i);
     sample.state.features = features;
     const Outcome outcome = in_software(bench, sample.state, sample.bytes);
     const std::uint8_t* arena = changed(bench.software_arena, bench.pristine);
@@ -178,7 +178,7 @@ Comparison compare(Bench& bench, const Form& form, unsigned say) {
   start_form(bench, form);
   for (unsigned i = 0; i < kSamplesPerForm; i++) {
     Sample sample;
-    make_numbered(sample, form, i);
+    make_numbered(bench, sample, form, i);
     sample.state.features = features;
     bool missing;
     const bool equal = same(bench, sample, say != 0, missing);

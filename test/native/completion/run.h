@@ -7,7 +7,8 @@ namespace revenant::completion_test {
 
 // Where samples are executed: the silicon, if any, and the software with an arena of its own.
 struct Bench {
-  Silicon* silicon;  // null where the processor has no AVX-512
+  Silicon* silicon;           // null where the processor has no AVX-512
+  completion::Vendor vendor;  // whose processor the software is to be
   std::uint8_t software_arena[kArenaBytes];
   std::uint8_t pristine[kArenaBytes];
 };

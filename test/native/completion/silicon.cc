@@ -129,6 +129,12 @@ bool has_avx512() {
   return (silicon_features() & needed) == needed;
 }
 
+completion::Vendor processor_vendor() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  __get_cpuid(0, &eax, &ebx, &ecx, &edx);
+  return ebx == signature_AMD_ebx ? completion::Vendor::kAmd : completion::Vendor::kIntel;
+}
+
 std::uint64_t silicon_features() {
   using namespace completion;
   std::uint32_t a, b, c, d;
@@ -156,7 +162,10 @@ std::uint64_t silicon_features() {
   add(b, 3, kBmi1);
   add(b, 5, kAvx2);
   add(b, 8, kBmi2);
-  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) add(a, 5, kAvx512bf16);
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) {
+    add(a, 5, kAvx512bf16);
+    add(a, 4, kAvxVnni);
+  }
   if (__get_cpuid(1, &a, &b, &c, &d) != 0) {
     add(c, 1, kPclmulqdq);
     add(c, 12, kFma);

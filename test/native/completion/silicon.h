@@ -12,6 +12,9 @@ bool has_avx512();
 // The Feature bits of this processor.
 std::uint64_t silicon_features();
 
+// AMD where CPUID says so, else Intel.
+completion::Vendor processor_vendor();
+
 class Silicon {
  public:
   // Maps the arena and the code's pages at their addresses and takes the signals. Returns false, having said
