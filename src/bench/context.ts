@@ -74,6 +74,18 @@ export class BenchContext {
     );
   }
 
+  /** A trace's machine without a replay on it. */
+  async onMachine<T>(trace: string, measure: (made: MachineForTrace) => T | Promise<T>): Promise<T> {
+    const reader = TraceReader.open(trace);
+    try {
+      const made = await this.machines.forTrace(reader);
+      this.machineDescription = made.facts.description;
+      return await measure(made);
+    } finally {
+      reader.close();
+    }
+  }
+
   /** Opens the measured replay on the trace's machine, and closes it afterwards. */
   private async opened<O extends { close(): void }, T>(
     trace: string,

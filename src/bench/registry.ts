@@ -1,4 +1,5 @@
 import type { Subject } from './subject.js';
+import { completion } from './subjects/completion.js';
 import { decode } from './subjects/decode.js';
 import { diversions } from './subjects/diversions.js';
 import { frames } from './subjects/frames.js';
@@ -8,4 +9,13 @@ import { ticks } from './subjects/ticks.js';
 import { travel } from './subjects/travel.js';
 
 /** Every subject, in the order in which they are measured. */
-export const subjects: readonly Subject[] = [decode, start, frames, loop, ticks, travel, diversions];
+export const subjects: readonly Subject[] = [
+  decode,
+  start,
+  frames,
+  loop,
+  ticks,
+  travel,
+  diversions,
+  completion,
+];

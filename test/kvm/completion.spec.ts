@@ -1,0 +1,135 @@
+/** Instructions that the processor lacks, executed by the service: their faults, steps and breakpoints. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Exit } from '../../src/engine/kvm/exit.js';
+import type { Machine } from '../../src/engine/kvm/machine.js';
+import { CODE, DATA, DATA_SIZE, ProbeGuest, type Outcome } from '../../src/engine/kvm/probe-guest.js';
+import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { TraceReader } from '../../src/engine/trace/reader.js';
+import { DR6_STEP, EFLAGS_TRAP, Exception } from '../../src/engine/x86/constants.js';
+import { openTransport, tryMachine } from '../../src/machine/choose.js';
+import { sample } from '../collections.js';
+
+const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
+
+const INT3 = 'cc';
+/** vmovdqu64 (%rdi), %zmm1; vmovdqu64 %zmm1, (%rsi). */
+const LOAD = '62 f1 fe 48 6f 0f';
+const STORE = '62 f1 fe 48 7f 0e';
+/** vmovdqu64 (%rdi), %zmm1{%k1}{z}. */
+const LOAD_MASKED = '62 f1 fe c9 6f 0f';
+/** kmovq %rax, %k1; kmovq %k1, %rbx. */
+const SET_MASK = 'c4 e1 fb 92 c8';
+const GET_MASK = 'c4 e1 fb 93 d9';
+/** vpxor %xmm1, %xmm1, %xmm1; vmovdqu %ymm1, (%rsi); vzeroupper. */
+const CLEAR = 'c5 f1 ef c9';
+const STORE_YMM = 'c5 fe 7f 0e';
+const VZEROUPPER = 'c5 f8 77';
+/** vaddpd %zmm16, %zmm16, %zmm16; dec %edi; jnz. */
+const ADD_16 = '62 a1 fd 40 58 c0';
+const LOOP = 'ff cf 0f 85 f2 ff ff ff';
+const ABSENT = 0x7fff_0000_0000;
+
+let transport: VcpuTransport;
+let machine: Machine;
+let guest: ProbeGuest;
+beforeAll(async () => {
+  transport = await openTransport('emulated', {});
+  const trial = tryMachine(transport, TraceReader.headerOf(sample('skylake-avx512/xcr0probe')));
+  if (!trial.ok) throw new Error(trial.judgement.reasons.join());
+  machine = trial.machine;
+  guest = new ProbeGuest(machine);
+});
+afterAll(() => {
+  guest?.close();
+  transport?.close();
+});
+
+const run = (code: readonly string[], registers: Parameters<ProbeGuest['run']>[1] = {}): Outcome =>
+  guest.run(bytes(`${code.join('')}${INT3}`), registers);
+
+const IN = 0x100;
+const OUT = 0x200;
+const ends = { rdi: BigInt(DATA + IN), rsi: BigInt(DATA + OUT) };
+const fill = (): void => guest.data.forEach((_, at) => (guest.data[at] = at < OUT ? at % 251 : 0));
+const stored = (size: number): Uint8Array => guest.data.subarray(OUT, OUT + size);
+
+describe('an instruction that the processor lacks', () => {
+  it('is executed, and so are those behind it, in one visit', () => {
+    fill();
+    const [before, runs] = [machine.completedInstructions, machine.runIoctls];
+    const outcome = run([LOAD, STORE], ends);
+    expect(outcome).toMatchObject({ exit: Exit.Exception, vector: Exception.BP });
+    expect(stored(64)).toEqual(guest.data.subarray(IN, IN + 64));
+    expect(machine.completedInstructions - before).toBe(2);
+    expect(machine.runIoctls - runs).toBeLessThanOrEqual(3);
+  });
+
+  it('has mask registers', () => {
+    const outcome = run([SET_MASK, GET_MASK], { rax: 0x0123_4567_89ab_cdefn });
+    expect(outcome.vector).toBe(Exception.BP);
+    expect(guest.register('rbx')).toBe(0x0123_4567_89ab_cdefn);
+  });
+
+  it('faults at what is not there, and not where its mask has no element', () => {
+    const far = run([LOAD], { rdi: BigInt(ABSENT) });
+    expect(far).toMatchObject({ vector: Exception.PF, errorCode: 4, cr2: BigInt(ABSENT), rip: BigInt(CODE) });
+    const readOnly = run([STORE], { rsi: BigInt(CODE) });
+    expect(readOnly).toMatchObject({ vector: Exception.PF, errorCode: 7, cr2: BigInt(CODE) });
+    const across = BigInt(DATA + DATA_SIZE - 8);
+    expect(run([SET_MASK, LOAD_MASKED], { rax: 1n, rdi: across }).vector).toBe(Exception.BP);
+    expect(run([SET_MASK, LOAD_MASKED], { rax: 2n, rdi: across })).toMatchObject({
+      vector: Exception.PF,
+      cr2: across + 8n,
+      rip: BigInt(CODE + 5),
+    });
+    expect(run([LOAD], { rdi: 1n << 62n }).vector).toBe(Exception.GP);
+  });
+
+  it('is one step', () => {
+    const outcome = run([LOAD, STORE], { ...ends, eflags: 0x202n | BigInt(EFLAGS_TRAP) });
+    expect(outcome).toMatchObject({ vector: Exception.DB, rip: BigInt(CODE + 6) });
+    expect(outcome.dr6 & DR6_STEP).toBe(DR6_STEP);
+  });
+
+  it('stops at breakpoints of code and data', () => {
+    const { context } = machine;
+    context.setBreakpoint(0, (CODE + 6) as typeof CODE);
+    expect(run([LOAD, STORE], ends)).toMatchObject({ vector: Exception.DB, rip: BigInt(CODE + 6) });
+    context.setBreakpoint(0, null);
+    context.setDataBreakpoint(1, (DATA + OUT + 40) as typeof DATA, 8, false);
+    const outcome = run([LOAD, STORE], ends);
+    context.release(1);
+    expect(outcome).toMatchObject({ vector: Exception.DB, rip: BigInt(CODE + 12) });
+    expect(outcome.dr6 & 0xf).toBe(2);
+  });
+
+  it('ends where it is kicked, between two instructions', () => {
+    const outcome = run([ADD_16, LOOP], { rdi: 0xffff_ffffn });
+    expect(outcome.exit).toBe(Exit.Interrupted);
+    expect([0, 6, 8]).toContain(Number(outcome.rip) - CODE);
+  });
+
+  it('is #UD where the recorded processor had it not, or where it is none', () => {
+    // vpopcntd %zmm1, %zmm1: not of a Skylake.
+    expect(run(['62 f2 7d 48 55 c9'])).toMatchObject({ vector: Exception.UD, rip: BigInt(CODE) });
+    expect(run([LOAD, '0f 0b'], ends)).toMatchObject({ vector: Exception.UD, rip: BigInt(CODE + 6) });
+  });
+});
+
+describe('a VEX instruction', () => {
+  it('zeroes the upper half that the processor does not know', () => {
+    fill();
+    const outcome = run([LOAD, CLEAR, STORE], ends);
+    expect(outcome.vector).toBe(Exception.BP);
+    expect(stored(64)).toEqual(new Uint8Array(64));
+  });
+
+  it('finds the YMM register that an EVEX instruction left, and the other way', () => {
+    fill();
+    expect(run([LOAD, STORE_YMM, VZEROUPPER, STORE_YMM], ends).vector).toBe(Exception.BP);
+    const lower = guest.data.slice(IN, IN + 16);
+    expect(stored(32)).toEqual(Uint8Array.from([...lower, ...new Uint8Array(16)]));
+    // AVX is the processor's again.
+    expect(machine.context.xcr0).toBe(7);
+  });
+});
