@@ -42,13 +42,14 @@ async function replay(
   folder: string,
   options: { tickStrategy?: TickStrategyName; verifyTicks?: boolean },
   disturb: (session: ReplaySession) => void = () => {},
+  budgetMicros?: number,
 ): Promise<Ended> {
   const chunks: Buffer[] = [];
   const output = (stream: number, bytes: Uint8Array): void =>
     void (stream === 1 && chunks.push(Buffer.from(bytes)));
   const { session, close } = openSession(transport, folder, { output, ...options });
   try {
-    await toEnd(session, disturb);
+    await toEnd(session, disturb, budgetMicros);
     return { stdout: Buffer.concat(chunks).toString(), status: session.exitStatus, stats: session.stats };
   } finally {
     close();
@@ -109,6 +110,19 @@ describe.each(loops)('events in hot loops, in %s', (folder) => {
     expect(ended).toEqual(recorded(folder));
     expect(stats.fallbacks).toBe(0);
     expect(stats.verifiedTicks).toBeGreaterThan(tickStrategy === 'mixed' ? 0 : 200);
+  });
+});
+
+describe.each(loops.slice(0, 1))('a program that is halted while copies of its code count', (folder) => {
+  it('stands between two instructions, and its ticks are right', async () => {
+    const places = new Set<string>();
+    const halt = (session: ReplaySession): void => {
+      if (session.inside && session.pause()) places.add(String(session.describe()?.rip));
+    };
+    const { stats, ...ended } = await replay(folder, { tickStrategy: 'instrumented' }, halt, 2000);
+    expect(ended).toEqual(recorded(folder));
+    expect(stats.verifiedTicks).toBeGreaterThan(200);
+    expect(places.size).toBeGreaterThan(1);
   });
 });
 

@@ -403,7 +403,7 @@ export class ReplaySession {
   /** Before an interval whose end will be found by registers. */
   private considerCheckpoint(): void {
     this.chooseStrategy(this.core.trace.frameTime + 1);
-    this.timeline.consider(this.context.strategy, this.runner.exits, () => this.place());
+    this.timeline.consider(this.context.strategy, this.alwaysCounts, this.runner.exits, () => this.place());
   }
 
   /** The caller's strategy, except where it was wrong. */

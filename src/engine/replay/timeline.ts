@@ -48,15 +48,21 @@ export class Timeline {
   /**
    * Before an interval: takes a checkpoint if its end will be found by registers, or the processor
    * counts, and the last one is enough exits ago.
+   * @param isChosen the strategy counts because somebody chose it: there is no other to go on with
    */
-  consider({ counts, name }: TickStrategy, exits: number, place: () => CheckpointPlace): void {
+  consider(
+    { counts, name }: TickStrategy,
+    isChosen: boolean,
+    exits: number,
+    place: () => CheckpointPlace,
+  ): void {
     if (name === 'counter' && exits - this.countedExits >= EXITS_BETWEEN_COUNTED) {
       this.dropCounted();
       this.countedExits = exits;
       this.counted = takeCheckpoint(this.core, place());
     }
     const isDue = this.checkpoints.length === 0 || exits - this.lastExits >= EXITS_BETWEEN;
-    const isProven = counts && name !== 'instrumented';
+    const isProven = counts && (isChosen || name !== 'instrumented');
     if (isProven || !isDue || !endsByRegisters(this.core)) return;
     this.lastExits = exits;
     if (this.checkpoints.length === MAX_CHECKPOINTS) this.dropOldest();

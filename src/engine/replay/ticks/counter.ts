@@ -16,6 +16,8 @@ export class CounterTicks implements TickStrategy {
   private unfinished = false;
   /** A run may end because the counter is due. */
   private armed = false;
+  /** A run of the other strategy is unfinished. */
+  private inRest = false;
   /** Found where nothing could be done about it. */
   private lost: CounterLostError | null = null;
 
@@ -38,7 +40,9 @@ export class CounterTicks implements TickStrategy {
     if (this.lost) throw this.lost;
     if (!this.unfinished && !this.begin(task, limit, aim)) {
       this.disarm();
-      return this.rest.run(task, limit, budgetMicros, aim);
+      const stop = this.rest.run(task, limit, budgetMicros, aim);
+      this.inRest = stop === Stop.pending || !this.rest.settled;
+      return stop;
     }
     const stop = this.runner.run(task, budgetMicros);
     this.unfinished = stop === Stop.pending && !this.runner.interrupted;
@@ -51,7 +55,7 @@ export class CounterTicks implements TickStrategy {
 
   /** Arms the counter for the next run; false: the other strategy is to go on. */
   private begin(task: Task, limit: number, aim: number): boolean {
-    if (!this.rest.settled) return false;
+    if (this.inRest) return false;
     const left = limit - task.ticks;
     if (aim === Aim.byItself) return this.arm(left + 1);
     // The last tick is never the processor's: it stops anywhere behind a branch, not right behind it.
@@ -69,6 +73,7 @@ export class CounterTicks implements TickStrategy {
 
   halted(task: Task): void {
     this.rest.halted?.(task);
+    this.inRest = !this.rest.settled;
     if (!this.unfinished) return;
     this.unfinished = false;
     if (task.ticks < 0) return;
@@ -82,7 +87,7 @@ export class CounterTicks implements TickStrategy {
   }
 
   cancel(): void {
-    this.unfinished = false;
+    this.unfinished = this.inRest = false;
     this.disarm();
     this.rest.cancel();
   }

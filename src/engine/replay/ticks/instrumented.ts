@@ -46,8 +46,9 @@ export class Instrumented implements TickStrategy {
     return this.unfinished ? this.counted.executedNow : 0;
   }
 
+  /** A halt leaves the program between two instructions: those of its own that the copy's stand for. */
   get settled(): boolean {
-    return !this.unfinished && !this.inStep && this.rest.settled && this.stepper.settled;
+    return !this.inStep && this.rest.settled && this.stepper.settled;
   }
 
   watch(event: number, hook: number): void {
