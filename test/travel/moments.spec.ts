@@ -125,7 +125,7 @@ it('the command goes to moments, to ticks and to functions that are chosen at ru
       `rip 0x${address!.toString(16).padStart(12, '0')}`,
     );
     expect(await where('100:21500')).toMatch(/^after frame 100: task 268/);
-    expect(await where('100:1')).toMatch(/does not come to 1 ticks: it has 21488 to 21570, until frame 101/);
+    expect(await where('100:1')).toMatch(/does not reach 1 ticks: it has 21488 to 21570, until frame 101/);
     // Not in the resolver, which is called while the program is loaded.
     expect(await where('strlen')).toMatch(/^after frame 1\d\d: /);
   } finally {

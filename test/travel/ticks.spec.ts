@@ -116,8 +116,8 @@ describe.each([
         target.beginSeekTicks(from, ticks);
         return wait(target);
       };
-      expect(() => poll(0)).toThrow(/task \d+ does not come to 0 ticks/);
-      expect(() => poll(1e9)).toThrow(/does not come to 1000000000 ticks/);
+      expect(() => poll(0)).toThrow(/task \d+ does not reach 0 ticks/);
+      expect(() => poll(1e9)).toThrow(/does not reach 1000000000 ticks/);
       expect(placeOf(target)).toBe(place);
       expect(run(target, 'step').kind).toBe('step');
     });
