@@ -186,3 +186,24 @@ it('a watchpoint is stopped by what a call maps over it, in both directions', ()
     close();
   }
 });
+
+it('the last of twenty thousand arrivals in one interval is found without going through them all', () => {
+  const { target, close } = open(transport, recording('hits/many')!);
+  try {
+    goTo(target, 16);
+    const hits = symbol(target, 'hits');
+    const breakpoint = { pid: null, address: symbol(target, 'spot') };
+    expect(run(target).kind).toBe('exited');
+    target.addBreakpoint(breakpoint);
+    const before = target.session.exits;
+    const arrival = (direction: 'forward' | 'backward'): string =>
+      `${run(target, 'continue', direction).kind} ${readInt(target, hits)}`;
+    expect(arrival('backward')).toBe('breakpoint 19999');
+    expect(target.session.exits - before).toBeLessThan(20_000);
+    expect(arrival('backward')).toBe('breakpoint 19998');
+    expect(arrival('forward')).toBe('breakpoint 19999');
+    expect(arrival('forward')).toBe('exited 20000');
+  } finally {
+    close();
+  }
+});

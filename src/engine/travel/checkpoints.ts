@@ -11,6 +11,12 @@ export interface TravelCheckpoint {
   counted: boolean;
 }
 
+/** Whether both are inside of the same interval between two frames. */
+export const isSameInterval = (one: TravelCheckpoint, other: TravelCheckpoint): boolean =>
+  one.checkpoint.inside !== null &&
+  other.checkpoint.inside !== null &&
+  one.checkpoint.frameTime === other.checkpoint.frameTime;
+
 /**
  * The checkpoints of one session, in the order of the program's history, bounded in number: those
  * close to others and far from the current position are evicted first. Pure except for `drop`.

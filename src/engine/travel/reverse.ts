@@ -5,12 +5,12 @@ import { ripOf } from '../base/registers.js';
 import { Goal } from '../replay/plan/step.js';
 import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 import { sameRegisters } from './same-state.js';
-import type { TravelCheckpoint } from './checkpoints.js';
+import { isSameInterval, type TravelCheckpoint } from './checkpoints.js';
 import { Code } from './code.js';
 import { RUN, type Moved } from './listener.js';
 import { Trail, isUndone, type Passed } from './trail.js';
 import type { Slices } from './navigator.js';
-import { MAX_WALK, SliceOver, lost, type End, type Searcher } from './search.js';
+import { MAX_WALK, SliceOver, lost, type End, type Search, type Searcher } from './search.js';
 import type { StopEvent } from './event.js';
 import { SYSCALL_LENGTH } from '../x86/constants.js';
 import { signalStop } from './frame-stops.js';
@@ -21,6 +21,11 @@ const SLICE_MICROS = 200;
 const MAX_RETURNS = 4;
 /** Single steps at the end, if nothing else narrows the search. */
 const MAX_LONG_WALK = 200_000;
+/** Events in one stretch after which its end is searched first: some tens of milliseconds. */
+const MANY_EVENTS = 1_000;
+/** Ticks before its end that are searched first, and by how much more each time. */
+const FEW_TICKS = 256;
+const MORE_TICKS = 4;
 /** A start so near (in exits) that walking from it is tried first. */
 const NEAR = 48;
 /** Checkpoints on the last instructions of a walk, for stepping backwards. */
@@ -49,11 +54,6 @@ function endBefore(end: TravelCheckpoint, present: TravelCheckpoint): End {
   return isPassed ? { frameTime: frameTime + 1 } : { at: end };
 }
 
-const isSameInterval = (one: TravelCheckpoint, other: TravelCheckpoint): boolean =>
-  one.checkpoint.inside !== null &&
-  other.checkpoint.inside !== null &&
-  one.checkpoint.frameTime === other.checkpoint.frameTime;
-
 /**
  * Reverse execution by running forwards from an earlier checkpoint, first to find the events on the
  * way and then to the last of them. Nothing is guessed: a place counts as the predecessor of
@@ -63,6 +63,9 @@ export class Reverse {
   private readonly code: Code;
   private readonly decoder = new InstructionDecoder();
   private readonly trail: Trail;
+
+  /** Goes to a place of an interval by counting: `Ticks.before`, of the Ticks that are made with this. */
+  ticksBefore: ((frameTime: number, ticks: number) => Slices<TravelCheckpoint | null>) | null = null;
 
   /** @param points what the program stops at */
   constructor(
@@ -132,8 +135,8 @@ export class Reverse {
       this.mover.stopovers.pin(start);
       this.mover.stopovers.pin(end);
       try {
-        const way = yield* this.search.last(area);
-        if (way) return yield* this.search.follow(way, area);
+        const passed = yield* this.lastIn(area);
+        if (passed) return passed;
       } finally {
         this.mover.stopovers.unpin(end);
         this.mover.stopovers.unpin(start);
@@ -142,6 +145,39 @@ export class Reverse {
       stride = 'frameTime' in area.end && isSameInterval(start, end) ? 2 * stride : 1;
       end = start;
     }
+  }
+
+  /** Goes to the last event there; where there are many, in a loop perhaps, the last ticks are searched first. */
+  private *lastIn(area: Search): Slices<readonly Passed[] | null> {
+    const { search, mover } = this;
+    const { way, isLast } = yield* search.lastOf(area, MANY_EVENTS);
+    if (!isLast && mover.session.inside) return yield* this.lastOfMany(area, mover.session.frameTime);
+    const last = isLast ? way : yield* search.last(area);
+    return last && (yield* search.follow(last, area));
+  }
+
+  /** Precondition: there are some in the interval after this frame. */
+  private *lastOfMany(area: Search, frameTime: number): Slices<readonly Passed[] | null> {
+    const { search } = this;
+    const { end, counts } = area;
+    const last = 'frameTime' in end ? end.frameTime : end.at.checkpoint.frameTime;
+    if (last > frameTime + 1 || ('at' in end && last > frameTime)) {
+      const later = yield* this.lastIn({ ...area, start: yield* this.toFrame(frameTime + 1) });
+      if (later) return later;
+    } else if ('at' in end) {
+      // An end in the interval itself would have to be looked for at each turn of the loop.
+      const way = yield* search.last(area);
+      return way && (yield* search.follow(way, area));
+    }
+    const within = { end: { frameTime: frameTime + 1 }, counts };
+    for (let ticks = FEW_TICKS; ; ticks *= MORE_TICKS) {
+      const start = this.ticksBefore && (yield* this.ticksBefore(frameTime, ticks));
+      if (!start) break;
+      const way = yield* search.last({ ...within, start });
+      if (way) return yield* search.follow(way, within);
+    }
+    const way = yield* search.last({ ...within, start: yield* this.toFrame(frameTime) });
+    return way && (yield* search.follow(way, within));
   }
 
   /** The checkpoint so many before another, or the last one that is in an earlier interval; null for the beginning. */

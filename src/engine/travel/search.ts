@@ -101,8 +101,14 @@ export class Searcher {
   }
 
   /** The last event that counts between start (with it) and end (without it), or null. */
-  *last({ start, end, counts }: Search): Slices<Way | null> {
+  *last(area: Search): Slices<Way | null> {
+    return (yield* this.lastOf(area, Infinity)).way;
+  }
+
+  /** The same, but at most so many of them: with more, the session stands at the last one that was counted. */
+  *lastOf({ start, end, counts }: Search, most: number): Slices<{ way: Way | null; isLast: boolean }> {
     const { mover } = this;
+    let counted = 0;
     mover.goTo(start, boundOf(end));
     let way: Way | null = null;
     let [from, fromSkip, count, skipTid] = [start, -1, 0, -1];
@@ -110,11 +116,12 @@ export class Searcher {
     try {
       for (;;) {
         const event = yield* this.towards(end, { skipTid });
-        if (!event) return way;
+        if (!event) return { way, isLast: true };
         yield* this.turn();
         skipTid = event.stop.tid;
         if (!counts(event)) continue;
         way = { from, skipTid: fromSkip, count: ++count, event };
+        if (++counted === most) return { way, isLast: false };
         if (mover.effort - from.effort < EFFORT_BETWEEN_EVENTS) continue;
         mover.stopovers.unpin(from);
         from = mover.keepHere();

@@ -20,7 +20,9 @@ export class Ticks {
   constructor(
     private readonly search: Searcher,
     private readonly reverse: Reverse,
-  ) {}
+  ) {
+    reverse.ticksBefore = (frameTime, ticks) => this.before(frameTime, ticks);
+  }
 
   private get mover(): Searcher['mover'] {
     return this.search.mover;
@@ -76,6 +78,24 @@ export class Ticks {
     });
     // On without counting.
     mover.goTo(mover.keepHere());
+  }
+
+  /**
+   * Goes to the place in the interval after a frame from which so many ticks lead to the next frame where the task's are known.
+   * @returns null, and goes anywhere, if that is no place inside of the interval
+   */
+  *before(frameTime: number, ticks: number): Slices<TravelCheckpoint | null> {
+    const { known, next } = startBehind(this.search.core, frameTime);
+    const wanted = (next?.ticks ?? 0) - ticks;
+    if (wanted <= known.ticks) return null;
+    try {
+      yield* this.seek(frameTime, wanted);
+    } catch (error) {
+      if (error instanceof RevenantError && error.code === 'E_USAGE') return null;
+      throw error;
+    }
+    const place = this.mover.keepHere();
+    return place.checkpoint.inside && place.checkpoint.frameTime === frameTime ? place : null;
   }
 
   /**
