@@ -12,7 +12,8 @@ namespace {
 
 constexpr unsigned kSse = 1, kAvx = 2, kOpmask = 5, kZmmHigh = 6, kHighZmm = 7, kPkru = 9;
 constexpr std::uint32_t kMxcsr = 24, kXmm = 160, kHeader = 512, kExtended = 576;
-constexpr std::uint32_t kSizes[kXstateComponents] = {0, 0, 256, 0, 0, 64, 512, 1024, 0, 8};
+constexpr std::uint32_t kSizes[kXstateComponents] = {0, 0, 256, 0, 0, 64, 512, 1024, 0,   8,
+                                                     0, 0, 0,   0, 0, 0,  0,   64,   8192};
 
 #ifdef REVENANT_COMPLETION
 

@@ -28,3 +28,31 @@ export function openWithLayout(folder: string, offsets: Readonly<Record<number, 
   };
   return trace;
 }
+
+/** A trace as if its processor had AMX, whose state the program never had: XTILECFG and XTILEDATA behind the rest. */
+export function openWithAmx(folder: string): TraceReader {
+  const trace = TraceReader.open(folder);
+  const { header } = trace;
+  const real = recordedLayout(header.cpuidRecords, header.xcr0);
+  const tiles = { eaxIn: LEAF, eax: 64, ecx: 0, edx: 0 };
+  const records = [
+    ...header.cpuidRecords
+      .filter(({ eaxIn, ecxIn }) => eaxIn !== LEAF || (ecxIn !== 17 && ecxIn !== 18))
+      .map((record) =>
+        record.eaxIn === LEAF && record.ecxIn === 0
+          ? { ...record, eax: record.eax | 0x6_0000, ebx: 11008, ecx: 11008 }
+          : record,
+      ),
+    { ...tiles, ecxIn: 17, ebx: 2752 },
+    { ...tiles, ecxIn: 18, eax: 8192, ebx: 2816 },
+  ];
+  Object.assign(header, { cpuidRecords: records, xcr0: real.xcr0 | 0x6_0000n });
+  const madeUp = recordedLayout(records, header.xcr0);
+  const advance = trace.advance.bind(trace);
+  trace.advance = () => {
+    const frame = advance();
+    if (frame?.extraRegisters) frame.extraRegisters = convertImage(frame.extraRegisters, real, madeUp);
+    return frame;
+  };
+  return trace;
+}

@@ -10,7 +10,8 @@ import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { ReplaySession } from '../../src/engine/replay/session.js';
 import { tryMachine } from '../../src/machine/choose.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
-import { openWithLayout } from './made-up-layout.js';
+import type { TraceReader } from '../../src/engine/trace/reader.js';
+import { openWithAmx, openWithLayout } from './made-up-layout.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const AVX = 2;
@@ -23,8 +24,10 @@ beforeAll(async () => {
 });
 afterAll(() => transport.close());
 
-function replay(folder: string, offsets: Record<number, number>): { stdout: string; completed: number } {
-  const trace = openWithLayout(folder, offsets);
+const replay = (folder: string, offsets: Record<number, number>): { stdout: string; completed: number } =>
+  replayed(openWithLayout(folder, offsets));
+
+function replayed(trace: TraceReader): { stdout: string; completed: number } {
   const trial = tryMachine(transport, trace.header);
   if (!trial.ok) throw new Error(trial.judgement.reasons.join('\n'));
   expect(trial.judgement.notes.join()).toContain('completed in software, in the recorded layout');
@@ -52,6 +55,13 @@ const sample = (name: string): { folder: string; expected: string } => {
   const folder = path.join(root, 'traces', name);
   return { folder, expected: fs.readFileSync(path.join(folder, 'expected_stdout'), 'utf8') };
 };
+
+it('state of AMX that no program uses is kept beside a processor without it', () => {
+  const { folder, expected } = sample('skylake-pku/tree');
+  const { stdout, completed } = replayed(openWithAmx(folder));
+  expect(stdout).toBe(expected);
+  expect(completed).toBeGreaterThan(0);
+});
 
 describe('components at other offsets', () => {
   it('are where CPUID says, which is the recording processor’s', () => {

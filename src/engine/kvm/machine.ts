@@ -275,7 +275,7 @@ function make(control: Control, config: MachineConfig): Made {
   const hardware = control.cpuidList();
   const xcr0 = config.completion ? processorXcr0(config.xcr0, supportedXcr0(hardware)) : config.xcr0;
   checkXcr0(xcr0, hardware);
-  demand(control.setCpuid(config.cpuid), 'KVM refused the recorded CPUID');
+  demand(control.setCpuid(cpuidForKvm(config, xcr0)), 'KVM refused the recorded CPUID');
   // What a processor lacks is kept beside it: PKRU, and then its instructions are to raise #UD.
   initialise(control, xcr0 & PKRU ? config : { ...config, cr4: config.cr4 & ~Cr4.PKE });
   const shownXcr0 = config.cr4 & Cr4.OSXSAVE ? setXcr0(control, xcr0) : xcr0;
@@ -322,6 +322,15 @@ function setXcr0(control: Control, xcr0: bigint): bigint {
   }
   demand(errno, `KVM_SET_XCRS failed for 0x${xcr0.toString(16)}`);
   return control.value;
+}
+
+/** Without components that the guest's XCR0 will not have: KVM refuses those that take a permission (AMX). CPUID faults. */
+function cpuidForKvm(config: MachineConfig, xcr0: bigint): CpuidEntry[] {
+  if (xcr0 === config.xcr0 || !config.cpuidFaulting) return config.cpuid;
+  const here = Number(xcr0 & 0xffff_ffffn);
+  return config.cpuid.map((entry) =>
+    entry.function === 0xd && entry.index === 0 ? { ...entry, eax: (entry.eax & here) >>> 0 } : entry,
+  );
 }
 
 function setCompletion(

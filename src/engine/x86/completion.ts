@@ -59,8 +59,11 @@ const YMM_FEATURES: ReadonlySet<string> = new Set(['AVX', 'AVX2', 'FMA', 'F16C',
 /** PKRU. RDPKRU and WRPKRU are completed, too; that keys forbid accesses is not. */
 const PROTECTION_KEYS = 1n << 9n;
 
+/** XTILECFG and XTILEDATA, for programs that use no instruction of AMX: none is executed. */
+const AMX_STATE = 0x6_0000n;
+
 /** Components of XCR0 that the processor may lack. */
-export const COMPLETED_STATE = AVX_STATE | AVX512_STATE | PROTECTION_KEYS;
+export const COMPLETED_STATE = AVX_STATE | AVX512_STATE | PROTECTION_KEYS | AMX_STATE;
 
 /** Feature bits (state.h) of what these CPUID results announce and `xcr0` permits. */
 export function completionFeatures(records: readonly CpuidLeaf[], xcr0: bigint): number {
@@ -76,6 +79,7 @@ export function processorXcr0(recorded: bigint, supported: bigint): bigint {
   let xcr0 = recorded;
   const missing = recorded & ~supported & COMPLETED_STATE;
   if (missing & (AVX_STATE | AVX512_STATE)) xcr0 &= ~AVX512_STATE;
+  if (missing & AMX_STATE) xcr0 &= ~AMX_STATE;
   if (missing & PROTECTION_KEYS) xcr0 &= ~PROTECTION_KEYS;
   if (missing & AVX_STATE) xcr0 &= ~AVX_STATE;
   return xcr0;
