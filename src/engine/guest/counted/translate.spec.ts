@@ -155,10 +155,11 @@ describe('translate', () => {
     expect(linesOf(unit)).toMatchObject([{ text: 'nop' }, { text: 'int3', origin: 1, leave: Leave.stop }]);
   });
 
-  it('leaves instructions of the XSAVE family where they are, if asked to', () => {
+  it('has instructions of the XSAVE family, and XGETBV, raise #UD, if asked to', () => {
     const code = [0x0f, 0xae, 0x20];
     expect(textsOf(unitOf(code))[0]).toBe('xsave [rax]');
-    expect(textsOf(unitOf(code, { hidesXsave: true }))[0]).toBe('jmp 0000000000401000h');
+    expect(textsOf(unitOf(code, { hidesXsave: true }))[0]).toBe('ud2');
+    expect(textsOf(unitOf([0x0f, 0x01, 0xd0], { hidesXsave: true }))[0]).toBe('ud2');
   });
 
   it('ends with the page, and says where an instruction goes on in the next', () => {

@@ -135,6 +135,7 @@ class Translation {
         // MOV SS holds breakpoints and traps back until behind the next instruction.
         if (instruction.op0Register === Register.SS) return this.odd(offset);
         break;
+      case Mnemonic.Xgetbv:
       case Mnemonic.Xsave:
       case Mnemonic.Xsave64:
       case Mnemonic.Xsavec:
@@ -147,7 +148,7 @@ class Translation {
       case Mnemonic.Xrstor64:
       case Mnemonic.Xrstors:
       case Mnemonic.Xrstors64:
-        if (this.source.hidesXsave) return this.inPlace(address);
+        if (this.source.hidesXsave) return this.refused(address);
         break;
       default:
         break;
@@ -372,6 +373,13 @@ class Translation {
     this.code.mark(address, Fix.none);
     this.code.emit([0xe9]);
     this.code.relative(address);
+    return false;
+  }
+
+  /** UD2 instead: who handles the exception does what the instruction would have done. */
+  private refused(address: Gva): boolean {
+    this.code.mark(address, Fix.none);
+    this.code.emit([0x0f, 0x0b]);
     return false;
   }
 

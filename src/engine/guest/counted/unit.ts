@@ -15,7 +15,7 @@ export interface Source {
   readonly known: (offset: number) => number;
   /** Before the instruction there the program is to stop. */
   readonly isStop: (address: Gva) => boolean;
-  /** Instructions of the XSAVE family raise #UD where they are. */
+  /** Instructions of the XSAVE family, and XGETBV, are to raise #UD. */
   readonly hidesXsave: boolean;
 }
 
