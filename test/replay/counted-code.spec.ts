@@ -15,6 +15,7 @@ import { ReplayRunner, Stop } from '../../src/engine/replay/run/runner.js';
 import type { ReplayCore } from '../../src/engine/replay/state/core.js';
 import { SingleStep } from '../../src/engine/replay/ticks/single-step.js';
 import type { Task } from '../../src/engine/task/task.js';
+import { openProcess } from '../../src/machine/process.js';
 import { acquire, makeMachine } from '../kvm/guest.js';
 
 const CODE = 0x40_0000 as Gva;
@@ -35,13 +36,18 @@ const SEGMENTS: readonly (readonly [number, string])[] = [
 ];
 const BUDGET_MICROS = 1_000_000;
 
-let transport: VcpuTransport;
+/** The machines that are here. */
+const kinds: [kind: string, open: () => VcpuTransport | Promise<VcpuTransport>][] = [
+  ['the emulated machine', () => acquire()],
+];
+try {
+  openProcess({ memoryMiB: 128 }).close();
+  kinds.push(['a process', () => openProcess({ memoryMiB: 128 })]);
+} catch {
+  // This processor or kernel has no process machine; test/machine/process.spec.ts says why.
+}
+
 let machine: Machine;
-beforeAll(async () => {
-  transport = await acquire();
-  machine = makeMachine(transport);
-});
-afterAll(() => transport?.close());
 
 const vectors = { differs: false, load: () => {}, save: () => new Uint8Array(0) } as unknown as VectorState;
 
@@ -155,89 +161,98 @@ function stepThrough(): { branches: string[]; all: Set<string>; last: string } {
   });
 }
 
-describe('copies of code', () => {
-  const stepped: { branches: string[]; all: Set<string>; last: string } = {
-    branches: [],
-    all: new Set(),
-    last: '',
-  };
-  beforeAll(() => Object.assign(stepped, stepThrough()));
-
-  it('do what the code does, to its end', () => {
-    expect(stepped.branches.length).toBeGreaterThan(30);
-    withProgram((program) => {
-      expect(program.run(1_000_000)).toBe(Stop.syscall);
-      expect(program.state()).toBe(stepped.last);
-      expect(program.counted.executed + program.task.ticks).toBe(stepped.branches.length);
-    });
+describe.each(kinds)('in %s', (_, open) => {
+  let transport: VcpuTransport;
+  beforeAll(async () => {
+    transport = await open();
+    machine = makeMachine(transport);
   });
+  afterAll(() => transport?.close());
 
-  it('stop on each conditional branch, with the registers of the program', () => {
-    withProgram((program) => {
-      stepped.branches.forEach((state, index) => {
-        expect(program.run(index === 0 ? 0 : 1), `branch ${index}`).toBe(Stop.overrun);
-        expect(program.state(), `branch ${index}`).toBe(state);
+  describe('copies of code', () => {
+    const stepped: { branches: string[]; all: Set<string>; last: string } = {
+      branches: [],
+      all: new Set(),
+      last: '',
+    };
+    beforeAll(() => Object.assign(stepped, stepThrough()));
+
+    it('do what the code does, to its end', () => {
+      expect(stepped.branches.length).toBeGreaterThan(30);
+      withProgram((program) => {
+        expect(program.run(1_000_000)).toBe(Stop.syscall);
+        expect(program.state()).toBe(stepped.last);
+        expect(program.counted.executed + program.task.ticks).toBe(stepped.branches.length);
       });
     });
-  });
 
-  it('stop where they are asked to', () => {
-    withProgram((program) => {
-      // In loops, behind branches and returns, and at the begin of functions in both pages.
-      const stops = [0x3d, 0xb5, 0x22, 0x1800, 0x1819].map((offset) => CODE + offset);
-      program.counted.stops = new Set(stops);
-      const seen: number[] = [];
-      for (;;) {
-        const stop = program.run(1_000_000);
-        if (stop === Stop.syscall) break;
-        expect(stop).toBe(Stop.breakpoint);
-        const rip = ripOf(program.registers);
-        expect(stops).toContain(rip);
-        expect(stepped.all).toContain(program.state());
-        seen.push(rip);
-        program.step();
-      }
-      expect(seen.filter((rip) => rip === CODE + 0x3d)).toHaveLength(5);
-      expect(seen.filter((rip) => rip === CODE + 0xb5)).toHaveLength(4);
-      expect(seen.filter((rip) => rip === CODE + 0x22)).toHaveLength(7);
-      expect(seen.filter((rip) => rip === CODE + 0x1800)).toHaveLength(8);
-      expect(program.state()).toBe(stepped.last);
+    it('stop on each conditional branch, with the registers of the program', () => {
+      withProgram((program) => {
+        stepped.branches.forEach((state, index) => {
+          expect(program.run(index === 0 ? 0 : 1), `branch ${index}`).toBe(Stop.overrun);
+          expect(program.state(), `branch ${index}`).toBe(state);
+        });
+      });
+    });
+
+    it('stop where they are asked to', () => {
+      withProgram((program) => {
+        // In loops, behind branches and returns, and at the begin of functions in both pages.
+        const stops = [0x3d, 0xb5, 0x22, 0x1800, 0x1819].map((offset) => CODE + offset);
+        program.counted.stops = new Set(stops);
+        const seen: number[] = [];
+        for (;;) {
+          const stop = program.run(1_000_000);
+          if (stop === Stop.syscall) break;
+          expect(stop).toBe(Stop.breakpoint);
+          const rip = ripOf(program.registers);
+          expect(stops).toContain(rip);
+          expect(stepped.all).toContain(program.state());
+          seen.push(rip);
+          program.step();
+        }
+        expect(seen.filter((rip) => rip === CODE + 0x3d)).toHaveLength(5);
+        expect(seen.filter((rip) => rip === CODE + 0xb5)).toHaveLength(4);
+        expect(seen.filter((rip) => rip === CODE + 0x22)).toHaveLength(7);
+        expect(seen.filter((rip) => rip === CODE + 0x1800)).toHaveLength(8);
+        expect(program.state()).toBe(stepped.last);
+      });
+    });
+
+    it('give their pages back', () => {
+      const before = withProgram((program) => program.memory.pagesInUse);
+      const after = withProgram((program) => {
+        program.run(1_000_000);
+        program.space.codeKeeper?.changes(0 as Gva, STACK_END as Gva);
+        return program.memory.pagesInUse;
+      });
+      expect(after).toBeLessThanOrEqual(before + 64);
     });
   });
 
-  it('give their pages back', () => {
-    const before = withProgram((program) => program.memory.pagesInUse);
-    const after = withProgram((program) => {
-      program.run(1_000_000);
-      program.space.codeKeeper?.changes(0 as Gva, STACK_END as Gva);
-      return program.memory.pagesInUse;
-    });
-    expect(after).toBeLessThanOrEqual(before + 64);
-  });
-});
-
-describe('a program that is interrupted in its copies', () => {
-  it('is always between two of its own instructions', () => {
-    withProgram((program) => {
-      // An endless loop in place of the program: 1: add $3, %rcx; xchg %rax, %rcx; jz 1b; call 2f; jmp 1b; 2: ret
-      const loop = '4883c103489174f8e802000000ebf1c3';
-      program.space.write(CODE, Buffer.from(loop, 'hex'));
-      const places = new Set<number>();
-      for (let turns = 0; turns < 200; turns++) {
-        const left = 2 ** 40;
-        expect(program.run(left, 1 + ((turns * 37) % 400))).toBe(Stop.pending);
-        const at = ripOf(program.registers) - CODE;
-        places.add(at);
-        expect([0, 4, 6, 8, 13, 15]).toContain(at);
-        // rax and rcx change places each turn, and each branch is one turn.
-        const sum = getRegister(program.registers, Reg.rax) + getRegister(program.registers, Reg.rcx);
-        const counted = program.counted.executed;
-        program.task.ticks += counted;
-        const added = sum / 3n;
-        const behindAdd = at === 4 || at === 6 ? 1n : 0n;
-        expect(BigInt(program.task.ticks) - (added - behindAdd)).toBe(0n);
-      }
-      expect(places.size).toBeGreaterThan(2);
+  describe('a program that is interrupted in its copies', () => {
+    it('is always between two of its own instructions', () => {
+      withProgram((program) => {
+        // An endless loop in place of the program: 1: add $3, %rcx; xchg %rax, %rcx; jz 1b; call 2f; jmp 1b; 2: ret
+        const loop = '4883c103489174f8e802000000ebf1c3';
+        program.space.write(CODE, Buffer.from(loop, 'hex'));
+        const places = new Set<number>();
+        for (let turns = 0; turns < 200; turns++) {
+          const left = 2 ** 40;
+          expect(program.run(left, 1 + ((turns * 37) % 400))).toBe(Stop.pending);
+          const at = ripOf(program.registers) - CODE;
+          places.add(at);
+          expect([0, 4, 6, 8, 13, 15]).toContain(at);
+          // rax and rcx change places each turn, and each branch is one turn.
+          const sum = getRegister(program.registers, Reg.rax) + getRegister(program.registers, Reg.rcx);
+          const counted = program.counted.executed;
+          program.task.ticks += counted;
+          const added = sum / 3n;
+          const behindAdd = at === 4 || at === 6 ? 1n : 0n;
+          expect(BigInt(program.task.ticks) - (added - behindAdd)).toBe(0n);
+        }
+        expect(places.size).toBeGreaterThan(2);
+      });
     });
   });
 });
