@@ -25,6 +25,9 @@ const browserGlobals = Object.fromEntries(
   ].map((name) => [name, 'readonly']),
 );
 
+/** Folders that still cast to Gva. */
+const GVA_CASTS = ['src/engine/guest/{counted,stops}/**', 'src/engine/replay/ticks/**'];
+
 export default tseslint.config(
   { ignores: ['build/', 'dist/', 'node_modules/', 'traces/'] },
   eslint.configs.recommended,
@@ -64,6 +67,20 @@ export default tseslint.config(
       'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }],
       'no-console': 'error',
       eqeqeq: ['error', 'always', { null: 'ignore' }],
+    },
+  },
+  {
+    // Addresses are made by gva(), offsetBy() and userAddress(), which say what a number is.
+    files: ['src/**/*.ts'],
+    ignores: ['src/engine/base/**', '**/*.spec.ts', ...GVA_CASTS],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: "TSAsExpression TSTypeReference > Identifier[name='Gva']",
+          message: 'Use gva(), offsetBy() or userAddress() of engine/base/address.ts instead of a cast.',
+        },
+      ],
     },
   },
   {

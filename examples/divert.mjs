@@ -1,4 +1,4 @@
-// Calls functions of the program where it stood. What they print and change is of a copy, and gone afterwards.
+// Calls functions of the program at a place of the replay, in a copy that is discarded afterwards.
 import { Replay } from 'revenant';
 
 const trace = new URL('../traces/skylake-pku/tree', import.meta.url).pathname;
@@ -9,7 +9,7 @@ try {
   await replay.divert(async (d) => {
     console.log(`sum ${await d.call('tree_sum', root)}`);
     await d.call('print_tree', root, 0);
-    // What was still in the program's buffer comes first.
+    // Text in the program's own buffer comes first.
     console.log(`printed ${d.stdout.trim().split('\n').length} lines`);
     console.log((await d.evaluate('(char*)describe(root)')).text);
   });

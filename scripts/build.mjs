@@ -1,6 +1,6 @@
 /**
  * Builds what is out of date: TypeScript to dist/, the addon and the tools to build/, the emulated
- * machine's initramfs. `staleParts()` is cheap enough to be asked at every start of bin/revenant.
+ * machine's initramfs. `staleParts()` is cheap enough for every start of bin/revenant.
  */
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,7 +11,7 @@ import { filesBelow, isCheckout, ownFolder, root, run, runQuietly, say, script, 
 /** Compiles the addon and the programs of the emulated machine into build/native. Throws StepFailed. */
 export function buildNative() {
   const manifest = createRequire(import.meta.url).resolve('cmake-js/package.json');
-  // A folder of its own: cmake-js empties it when a build fails.
+  // A separate folder: cmake-js empties it when a build fails.
   const cmake = (command) =>
     runQuietly(process.execPath, [
       ...[path.join(path.dirname(manifest), 'bin/cmake-js'), command],
@@ -23,7 +23,7 @@ export function buildNative() {
     ? /^CMAKE_HOME_DIRECTORY:\w+=(.*)$/m.exec(fs.readFileSync(cache, 'utf8'))
     : null;
   if (home && path.relative(home[1], root) !== '') fs.rmSync(path.dirname(cache), { recursive: true });
-  // What is built depends on the libraries that the last configuration found.
+  // The build depends on the libraries that the last configuration found.
   if (nativeOutputs().some((name) => modified(name) === 0)) cmake('configure');
   cmake('compile');
 }
@@ -74,7 +74,7 @@ const parts = {
 
 const modified = (name) => fs.statSync(path.join(root, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
-/** Names of the parts that are older than their sources; [] where there are no sources (installed package). */
+/** Names of the parts that are older than their sources; [] without sources (installed package). */
 export function staleParts() {
   if (!isCheckout) return [];
   return Object.entries(parts)

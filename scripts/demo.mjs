@@ -41,7 +41,7 @@ function whatRrSays(trace) {
 
 const CALLS = ['--at', 'insert:10', '--at', 'exit', '(int)tree_sum(root)', '(char*)describe(root)'];
 
-/** The table; rr's sentences are long and few, so they stand below it. */
+/** The table; rr's sentences are long and few, so they are printed below it. */
 async function showReplays(traces) {
   // Built by now, as this script's own imports need not be.
   const { formatTable, hang } = await import('../dist/cli/table.js');
@@ -109,7 +109,7 @@ await script(async () => {
     print(`${result.passed} of ${result.traces.length} sample traces replayed as recorded.`);
     return result.failed > 0 ? 1 : 0;
   } finally {
-    // One that ran before belongs to somebody else.
+    // One that was already running belongs to another user.
     if (JSON.parse(start.stdout).started) revenant(['machine', 'stop'], 'ignore');
   }
 });

@@ -1,8 +1,8 @@
 // npm run faults [-- --quick | --only TEXT... | --moments N]
 //   Runs every command while something around it fails: full disks, limits, closed streams, signals, killed machines, a
-//   Redis that comes and goes. Prints a table of exit codes and messages; fails where a code says what is not so (70, or
-//   1 without a divergence), a result is lost, or something is left over.
-// Everything happens in namespaces of its own: no machine, process or folder of others is met.
+//   Redis that comes and goes. Prints a table of exit codes and messages; fails if a code is wrong
+//   (70, or 1 without a divergence), a result is lost, or a process or file remains. Everything
+//   runs in separate namespaces, apart from other machines, processes and folders.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import process from 'node:process';

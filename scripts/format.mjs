@@ -29,7 +29,7 @@ await script(() => {
   const version = clangFormatVersion();
   if (version !== CLANG_FORMAT) {
     const found = version === null ? 'is not installed' : `is version ${version}, not ${CLANG_FORMAT}`;
-    say(`clang-format ${found}; C++ formatting was not looked at (apt install clang-format-${CLANG_FORMAT})`);
+    say(`clang-format ${found}; C++ formatting was not checked (apt install clang-format-${CLANG_FORMAT})`);
     return;
   }
   run('clang-format', write ? ['-i', ...native] : ['--dry-run', '-Werror', ...native]);

@@ -16,8 +16,8 @@ export const root = path.resolve(import.meta.dirname, '..');
 export const isCheckout = fs.existsSync(path.join(root, 'tsconfig.json'));
 
 /**
- * Where what is made on demand goes: build/ of the project; where another user owns an installed package, this
- * user's cache folder. src/machine/installation.ts looks in both.
+ * The folder for generated files: build/ of the project; if another user owns an installed package,
+ * this user's cache folder. src/machine/installation.ts searches both.
  */
 export function ownFolder() {
   const own = path.join(root, 'build');

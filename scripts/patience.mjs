@@ -1,7 +1,7 @@
 /**
- * How long something has been waited for, measured by what this machine could have done meanwhile: on a machine
- * with four runnable processes for each processor, a second counts as a quarter. Limits in these seconds find what
- * is stuck and leave alone what is only slow because others work, too.
+ * Waiting time, scaled by the load of this machine: with four runnable processes per processor, a
+ * second counts as a quarter. Limits in these seconds detect hangs without failing on a busy
+ * machine.
  */
 import fs from 'node:fs';
 import os from 'node:os';

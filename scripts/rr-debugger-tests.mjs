@@ -73,7 +73,7 @@ function clockOfRecording({ test, uptime }, tests) {
 function runSession(session, source, limit, logs) {
   const tests = path.join(source, 'src/test');
   const cwd = fs.mkdtempSync(path.join(os.tmpdir(), 'rr-debugger-test-'));
-  // Diversions look for the recorded working folder on this machine.
+  // Diversions search the recorded working folder on this machine.
   const made = session.folder && fs.mkdirSync(session.folder, { recursive: true });
   const args = session.args.map((arg) => arg.replace(/^-o.*\/src\/test\//, `-o${tests}/`));
   const stdin = session.input ? fs.openSync(session.input, 'r') : 'ignore';

@@ -1,6 +1,7 @@
 /**
  * A Debian kernel for the emulated machine: an installed one with kvm-amd, or the newest cloud kernel,
- * unpacked into build/kernel (an installed package of another user's: ~/.cache/revenant/kernel). Unpacking needs no root and leaves the boot loader alone.
+ * unpacked into build/kernel (an installed package of another user's: ~/.cache/revenant/kernel).
+ * Unpacking needs no root and does not change the boot loader.
  */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -12,7 +13,7 @@ import { ensureAptLists } from './setup-packages.mjs';
 const META_PACKAGE = 'linux-image-cloud-amd64';
 const KVM_AMD = /^kvm-amd\.ko(\.\w+)?$/;
 
-/** What src/machine/kernel-modules.ts looks into; the rest of the modules is thrown away. */
+/** The folders that src/machine/kernel-modules.ts searches; other modules are deleted. */
 const MODULE_FOLDERS = [
   'kernel/virt/lib',
   'kernel/arch/x86/kvm',
@@ -89,7 +90,7 @@ export function ensureKernel() {
   fs.mkdirSync(folder, { recursive: true });
   const work = fs.mkdtempSync(path.join(folder, 'unpacking-'));
   try {
-    // As root apt would use a user of its own, who may not write here, and complain.
+    // As root apt would use its own user, which cannot write here, and warn.
     run('apt-get', ['-qq', '-o', 'APT::Sandbox::User=root', 'download', name], { cwd: work });
     const archive = list(work).find((file) => file.endsWith('.deb'));
     const unpacked = path.join(work, 'root');

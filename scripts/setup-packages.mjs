@@ -66,9 +66,10 @@ export function ensureAptLists() {
 }
 
 /**
- * Installs the packages whose commands are missing. Returns whether anything was installed. Throws StepFailed. Where
- * what only tests need cannot be had that is said, and no failure: the specs that need it are skipped or tell.
- * @param {readonly (keyof typeof needed)[]} uses
+ * Installs the packages whose commands are missing. Returns whether anything was installed. Throws
+ * StepFailed. If a package that only tests need is unavailable, this is reported, but is not a
+ * failure: specs that need it are skipped or report it. @param {readonly (keyof typeof needed)[]}
+ * uses
  */
 export function ensurePackages(...uses) {
   const firm = uses.filter((use) => use !== 'tests');
@@ -90,7 +91,7 @@ function install(wanted) {
   const packages = missing.map(([, name]) => name);
   if (!hasCommand('apt-get')) {
     throw new StepFailed(
-      `setup: ${missing.map(([name]) => name).join(', ')} missing, and there is no apt to install them. ` +
+      `setup: ${missing.map(([name]) => name).join(', ')} missing, and apt is not available to install them. ` +
         `Debian's packages are called ${packages.join(', ')}.`,
     );
   }
@@ -102,7 +103,7 @@ function install(wanted) {
   try {
     aptGet(...line);
   } catch {
-    // Lists older than the mirror name versions that it no longer has.
+    // Lists older than the mirror refer to versions that it no longer has.
     aptGet('update');
     aptGet(...line);
   }

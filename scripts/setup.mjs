@@ -1,7 +1,7 @@
 /**
- * Makes a Debian machine that has Node and apt ready for everything else: system packages, a kernel
- * for the emulated machine, npm packages, the build. Says what it does and is quick and quiet when
- * nothing is missing. Plain node: it runs before node_modules exists.
+ * Prepares a Debian machine that has Node and apt: system packages, a kernel for the emulated
+ * machine, npm packages, the build. Prints its steps and is fast and silent when nothing is
+ * missing. Plain node: it runs before node_modules exists.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -24,7 +24,7 @@ export function ensureNodeModules() {
   return true;
 }
 
-/** Builds what is older than its sources. */
+/** Builds what is out of date. */
 export function ensureBuilt() {
   if (staleParts().length === 0) return false;
   buildStale();

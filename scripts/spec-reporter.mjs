@@ -16,7 +16,7 @@ export default class SpecReporter {
     const { state, errors } = test.result();
     this.tell('test', { file: test.module.moduleId, name: test.fullName, state, errors: errors?.map(text) });
   }
-  /** `errors`: of the file itself and of hooks, which are no test's. */
+  /** `errors`: of the file itself and of hooks, outside of tests. */
   onTestModuleEnd(module) {
     const suites = [...module.children.allSuites()].flatMap((suite) => suite.errors());
     const errors = [...module.errors(), ...suites].map(text);

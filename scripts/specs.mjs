@@ -1,7 +1,7 @@
 /**
- * Runs vitest in a process of its own and counts what comes of it. A spec file in which nothing ends for a
- * while is killed, reported by name as a failure, and the others go on: a test that blocks the event loop
- * is beyond vitest's own time limits.
+ * Runs vitest in a separate process and counts the results. A spec file in which no test ends for a
+ * while is killed, reported by name as a failure, and the others continue: vitest's own time limits
+ * do not work for a test that blocks the event loop.
  */
 import { fork } from 'node:child_process';
 import fs from 'node:fs';
@@ -18,10 +18,10 @@ const SILENCE_SECONDS = 240;
 
 /**
  * Runs the spec files that `args` (vitest's) choose.
- * @param {{args: string[], silenceSeconds?: number, totalSeconds?: number, output?: 'ignore' | 2}} options
- *   without any news for `silenceSeconds` (fair ones) a file counts as hung; after `totalSeconds` of the clock
- *   everything is given up
- * @returns {Promise<Counts>} `failures` has a line or more for each failure
+ * @param {{args: string[], silenceSeconds?: number, totalSeconds?: number, output?: 'ignore' | 2}}
+ * options without a result for `silenceSeconds` (load-scaled) a file counts as hung; after
+ * `totalSeconds` of the clock everything is ended @returns {Promise<Counts>} `failures` has a line
+ * or more for each failure
  */
 export async function runSpecs({
   args,
@@ -38,7 +38,7 @@ export async function runSpecs({
     const hung = result.files.filter((file) => file.tests && !file.over);
     const left = result.files.filter((file) => !file.tests && !file.over).map(({ name }) => name);
     const alone = hung.length > 1 && !result.outOfTime;
-    // Files that ran side by side: each again, alone, to know whose fault it was.
+    // Files that ran in parallel: each again, alone, to identify the cause.
     if (alone) queue.push(...hung.map(({ name }) => [name]));
     for (const file of result.files) if (file.over || !alone) add(counts, file, result.ending);
     if (left.length === 0) addRun(counts, result, hung.length > 0);
@@ -152,7 +152,7 @@ function killTree(pid) {
     try {
       process.kill(one, 'SIGKILL');
     } catch {
-      // ended by itself
+      // already ended
     }
   }
 }

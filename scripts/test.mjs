@@ -1,6 +1,6 @@
 /**
- * Everything that must hold: lint, format, types, unit and machine specs, native tests. Each gate
- * counts as one test; specs count one by one. The last line is `N passed, N failed`, whatever hangs.
+ * All checks: lint, format, types, unit and machine specs, native tests. Each gate counts as one
+ * test; specs count one by one. The last line is `N passed, N failed`, even if something hangs.
  */
 import { spawnSync } from 'node:child_process';
 import { root, say, script, StepFailed } from './lib.mjs';
@@ -12,7 +12,7 @@ import { runSpecs } from './specs.mjs';
 const TOTAL_SECONDS = 80 * 60;
 const end = performance.now() + TOTAL_SECONDS * 1000;
 
-/** Milliseconds; a gate that takes long beside others takes from what is left for specs. */
+/** Milliseconds; a gate that takes long in parallel to others reduces the time for specs. */
 const left = () => Math.max(1, end - performance.now());
 
 const node = (...args) =>

@@ -1,4 +1,4 @@
-/** Comments cite docs/rr-traces.md by section: each section that is cited is there. */
+/** Comments cite docs/rr-traces.md by section: each cited section must exist. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';

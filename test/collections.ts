@@ -1,6 +1,7 @@
 /**
- * The traces that specs replay: the samples of traces/, the groups of test/recordings, and, where a larger collection
- * lies beside the project, its traces, recordings and cases. Archives are unpacked into build/recordings once.
+ * The traces that specs replay: the samples of traces/, the groups of test/recordings, and, if
+ * there is a larger collection beside the project, its traces, recordings and cases. Archives are
+ * unpacked into build/recordings once.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -29,7 +30,7 @@ export function larger(name: string): string | null {
   return folder && isFolder(folder) ? folder : null;
 }
 
-/** A sample or, where there is no sample of that name, a trace of the larger collection; null where neither is here. */
+/** A sample or, if there is none of that name, a trace of the larger collection; null if neither exists. */
 export const traceFolder = (name: string): string | null =>
   isFolder(sample(name)) ? sample(name) : larger(name);
 

@@ -1,4 +1,4 @@
-/** Runs a program to its end without blocking this process, which vitest wants to hear from. */
+/** Runs a program to its end without blocking this process, which must answer vitest. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 

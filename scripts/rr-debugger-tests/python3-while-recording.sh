@@ -1,5 +1,5 @@
 #!/bin/bash
-# Stands in for python3 while rr's tests record: keeps the recording and what would have been started.
+# Replaces python3 while rr's tests record: keeps the recording and the command that would have been started.
 case ${1:-} in
   */clone_interruption_finder.py | -*) exec "$REAL_PYTHON3" "$@" ;;
 esac

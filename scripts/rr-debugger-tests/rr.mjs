@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Stands in for rr where its debugger tests start `rr ... replay OPTIONS`: `revenant gdb --as-rr` on $RR_TEST_TRACE, with
+// Replaces rr where its debugger tests start `rr ... replay OPTIONS`: `revenant gdb --as-rr` on $RR_TEST_TRACE, with
 // the options translated.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';

@@ -7,7 +7,7 @@
  *   await replay.reverseStep();
  *   await replay.close();
  */
-import { hex, type Gva } from '../engine/base/address.js';
+import { hex, gva } from '../engine/base/address.js';
 import { RevenantError, invariant } from '../engine/base/errors.js';
 import { memoryOf, readText } from '../engine/base/memory-values.js';
 import { REGISTER_NAMES, Reg, getRegister, type RegisterName } from '../engine/base/registers.js';
@@ -147,7 +147,7 @@ export class Replay {
   readMemory(place: PlaceInput, size: number): Uint8Array {
     const at = this.address(place);
     const bytes = new Uint8Array(size);
-    const count = this.target.readMemory(this.tid, at as Gva, bytes);
+    const count = this.target.readMemory(this.tid, gva(at), bytes);
     if (count < size) throw usage(`Only ${count} of ${size} bytes at ${hex(at)} are mapped.`);
     return bytes;
   }
@@ -186,7 +186,7 @@ export class Replay {
   /** `insert+0x1c`, or null where no symbol covers the address. */
   symbolAt(address: number | bigint): string | null {
     this.requireStill();
-    const hit = this.places.symbolAt(this.tid, Number(address) as Gva);
+    const hit = this.places.symbolAt(this.tid, gva(Number(address)));
     return hit && formatSymbol(hit);
   }
 
@@ -195,7 +195,7 @@ export class Replay {
    * recorded file has none for it. Throws E_UNSUPPORTED without binutils' readelf.
    */
   async line(address: number | bigint = this.rip): Promise<SourceLine | null> {
-    return this.exclusively(() => this.places.lineAt(this.tid, Number(address) as Gva));
+    return this.exclusively(() => this.places.lineAt(this.tid, gva(Number(address))));
   }
 
   /** The address of a symbol, of `symbol+bytes` or of a number. Throws E_USAGE while it is not mapped. */
@@ -227,7 +227,7 @@ export class Replay {
 
   /** Stops runs at accesses to memory, of any length. */
   watch(place: PlaceInput, options: WatchOptions = {}): StopPoint {
-    const address = this.address(place) as Gva;
+    const address = gva(this.address(place));
     const symbol = typeof place === 'string' ? this.symbol(place.trim()) : null;
     const length = options.length ?? (symbol?.size || 8);
     if (!Number.isInteger(length) || length < 1)

@@ -53,7 +53,7 @@ export class BenchContext {
       (common, made) =>
         ReplaySession.open({
           ...common,
-          tickStrategy: tickStrategyFor(made.attestation, Boolean(options.verifyTicks)),
+          tickStrategy: tickStrategyFor(made.probeReport, Boolean(options.verifyTicks)),
           ...options,
         }),
       measure,
@@ -68,7 +68,7 @@ export class BenchContext {
   ): Promise<T> {
     return this.opened(
       trace,
-      (common, { attestation: { dataBreakpoints } }) =>
+      (common, { probeReport: { dataBreakpoints } }) =>
         TravelTarget.open({ ...common, dataBreakpoints, ...options }),
       measure,
     );

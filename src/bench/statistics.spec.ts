@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { formatMicros, median, formatRate } from './statistics.js';
 
-it('takes the middle, whatever the order', () => {
+it('is independent of the order', () => {
   expect(median([9, 1, 5])).toBe(5);
   expect(median([4, 1, 3, 2])).toBe(2.5);
   expect(median([])).toBeNaN();

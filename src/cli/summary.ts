@@ -19,8 +19,9 @@ export function microsPerFrame({ startFrame, frameTime, seconds }: RunResult): n
 }
 
 /**
- * The summary of a finished replay on standard error. @param seconds of the command so far,
- * including starting, leasing a machine and releasing it @param width characters of a line
+ * The summary of a finished replay on standard error.
+ * @param seconds of the command so far, including starting, leasing a machine and releasing it
+ * @param width characters of a line
  */
 export function summary(result: RunResult, seconds: number, width = Infinity): string {
   const tasks = countText(result.stats?.tasks ?? 0, 'task');

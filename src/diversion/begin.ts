@@ -1,4 +1,4 @@
-import { type Gva } from '../engine/base/address.js';
+import { offsetBy } from '../engine/base/address.js';
 import { CloneFlag, Sys } from '../engine/base/linux.js';
 import { Reg, getSigned, getUnsigned, setSigned } from '../engine/base/registers.js';
 import type { ReplayCore } from '../engine/replay/state/core.js';
@@ -30,8 +30,8 @@ const CLONES: readonly number[] = [Sys.clone, Sys.fork, Sys.vfork];
 const Auxv = { uid: 11, euid: 12, gid: 13, egid: 14 } as const;
 
 /**
- * Makes threads and processes of the copied tasks, in their state of the replay. @param tid the
- * user's current task: it runs even if it is stopped
+ * Makes threads and processes of the copied tasks, in their state of the replay.
+ * @param tid the user's current task: it runs even if it is stopped
  */
 export function adoptTasks(
   kernel: Kernel,
@@ -152,7 +152,7 @@ function leaveRecordedCall(kernel: Kernel, replay: ReplayCore, thread: Thread): 
   makeAnew(thread, task.syscall);
   if (!RECORD_ONLY_EXITS.includes(getUnsigned(registers, Reg.rip)) || task.syscallbuf === 0) return;
   const committed = task.space.readU32(task.syscallbuf, 'the syscall buffer header');
-  thread.record = (task.syscallbuf + replay.header.syscallbufHdrSize + committed) as Gva;
+  thread.record = offsetBy(task.syscallbuf, replay.header.syscallbufHdrSize + committed);
 }
 
 /** restart_syscall means the interrupted call, which is still in orig_rax. */
@@ -191,14 +191,14 @@ function neutraliseBuffer(replay: ReplayCore, task: Task): void {
   const { space, preload, syscallbuf } = task;
   setRecordOnlyCode(task, RECORD_ONLY_CODE);
   if (preload.globals !== 0) {
-    space.write((preload.globals + 1) as Gva, Uint8Array.of(IN_DIVERSION));
+    space.write(offsetBy(preload.globals, 1), Uint8Array.of(IN_DIVERSION));
     const value = replay.header.quirks.usesGlobalsInReplay
-      ? ((preload.globals + globalsBreakpointValue(replay.header)) as Gva)
+      ? offsetBy(preload.globals, globalsBreakpointValue(replay.header))
       : RR_PAGE_BREAKPOINT_VALUE;
     space.write(value, NO_BREAKPOINT);
   }
   if (syscallbuf === 0) return;
-  const locked = (syscallbuf + BufferHeader.locked) as Gva;
+  const locked = offsetBy(syscallbuf, BufferHeader.locked);
   const byte = new Uint8Array(1);
   if (space.read(locked, byte) === 1) space.write(locked, Uint8Array.of(byte[0] | LOCKED_BY_TRACER));
 }

@@ -3,7 +3,7 @@
  * from the program's reads: the difference to the frame of a read is at most the clocks'
  * difference, and the maximum of many equals it up to microseconds.
  */
-import type { Gva } from '../engine/base/address.js';
+import { offsetBy } from '../engine/base/address.js';
 import { Reg, getSigned, getUnsigned } from '../engine/base/registers.js';
 import type { ReplayCore } from '../engine/replay/state/core.js';
 import { BufferHeader, BufferRecord } from '../engine/guest/rr-abi.js';
@@ -177,11 +177,11 @@ export function standingTime(replay: ReplayCore, { wall }: ClockOffsets): bigint
     if (task.syscallbuf === 0) continue;
     const header = replay.header.syscallbufHdrSize;
     const count = new Uint8Array(4);
-    task.space.read((task.syscallbuf + BufferHeader.numRecBytes) as Gva, count);
+    task.space.read(offsetBy(task.syscallbuf, BufferHeader.numRecBytes), count);
     const size = new DataView(count.buffer).getUint32(0, true);
     if (size === 0 || size > task.syscallbufSize - header) continue;
     const records = new Uint8Array(size);
-    if (task.space.read((task.syscallbuf + header) as Gva, records) < size) continue;
+    if (task.space.read(offsetBy(task.syscallbuf, header), records) < size) continue;
     for (const nanos of bufferedReadings(records)) {
       const monotonic = nanos > YEAR_2001 ? (wall === null ? 0n : nanos - wall) : nanos;
       if (monotonic > now && monotonic - now < 3600n * BILLION) now = monotonic;

@@ -1,4 +1,4 @@
-import { PAGE_SIZE, type Gva } from '../engine/base/address.js';
+import { PAGE_SIZE, offsetBy } from '../engine/base/address.js';
 import type { Logger } from '../engine/base/log.js';
 import type { AddressSpace } from '../engine/mm/address-space.js';
 import { Prot } from '../engine/mm/vma.js';
@@ -130,7 +130,7 @@ function collector(
 
 /** Unwinders, exceptions and sanitizers read the code of callers; the outermost caller is this page. */
 function mapReturnPage(space: AddressSpace): void {
-  const end = (RETURN_ADDRESS + PAGE_SIZE) as Gva;
+  const end = offsetBy(RETURN_ADDRESS, PAGE_SIZE);
   space.map({
     start: RETURN_ADDRESS,
     end,

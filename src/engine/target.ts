@@ -233,8 +233,8 @@ export interface StartedDiversion {
 }
 
 /**
- * Makes a diversion of a stopped replay. Until it is closed the replay must not run. @param say gets messages for the
- * user, as sentences
+ * Makes a diversion of a stopped replay. Until it is closed the replay must not run.
+ * @param say gets messages for the user, as sentences
  */
 export type StartDiversion = (replay: ReplayTarget, say: (text: string) => void) => StartedDiversion;
 

@@ -31,7 +31,8 @@ export class Expressions implements ExpressionEvaluator {
   }
 
   /**
-   * Starts gdb if the expressions need it at any place. @throws RevenantError E_DEBUGGER: gdb is not installed
+   * Starts gdb if the expressions need it at any place.
+   * @throws RevenantError E_DEBUGGER: gdb is not installed
    */
   async prepare(expressions: readonly string[]): Promise<void> {
     if (expressions.some((text) => simple(text) === null)) await this.gdb.prepare();
@@ -60,8 +61,8 @@ export class Expressions implements ExpressionEvaluator {
   }
 
   /**
-   * The stack with arguments and locals as gdb shows them; null without gdb. @throws RevenantError
-   * E_EXPRESSION: gdb cannot read the program
+   * The stack with arguments and locals as gdb shows them; null without gdb.
+   * @throws RevenantError E_EXPRESSION: gdb cannot read the program
    */
   async stack(seat: Seat): Promise<readonly CallFrame[] | null> {
     try {

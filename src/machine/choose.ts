@@ -44,9 +44,9 @@ export interface ChooseOptions extends EmulatedOptions {
 export interface Chosen {
   /** Made for the trace, fresh. */
   machine: Machine;
-  attestation: ProbeReport;
-  judgement: Compatibility;
-  gifts: MachineCapabilities;
+  probeReport: ProbeReport;
+  compatibility: Compatibility;
+  capabilities: MachineCapabilities;
   /** With `auto`: why the host was passed over; null if it was not. */
   hostProblem: string | null;
 }
@@ -56,11 +56,11 @@ export type Trial =
   | {
       ok: true;
       machine: Machine;
-      attestation: ProbeReport;
-      gifts: MachineCapabilities;
-      judgement: Compatibility;
+      probeReport: ProbeReport;
+      capabilities: MachineCapabilities;
+      compatibility: Compatibility;
     }
-  | { ok: false; gifts: MachineCapabilities; judgement: Compatibility };
+  | { ok: false; capabilities: MachineCapabilities; compatibility: Compatibility };
 
 /**
  * Makes the trace's machine over a transport and probes it. Does not close the transport. Throws
@@ -69,22 +69,22 @@ export type Trial =
 export function tryMachine(transport: VcpuTransport, header: TraceHeader, completion = true): Trial {
   const needs = traceRequirements(header);
   const { cpuid } = nativeConfig(transport);
-  const gifts: MachineCapabilities = {
+  const capabilities: MachineCapabilities = {
     kind: transport.kind,
     description: transport.description,
     xcr0: supportedXcr0(cpuid),
     cpuid: cpuidRecords(cpuid),
     completes: completion && completesInstructions(transport),
-    attestation: null,
+    probeReport: null,
   };
-  const first = judge(needs, gifts);
-  if (!first.ok) return { ok: false, gifts, judgement: first };
-  const machine = Machine.create(transport, machineConfig(header, gifts));
-  const attestation = probe(machine);
-  const seen = { ...gifts, attestation };
-  const judgement = judge(needs, seen);
-  if (!judgement.ok) return { ok: false, gifts: seen, judgement };
-  return { ok: true, machine, attestation, gifts: seen, judgement };
+  const first = judge(needs, capabilities);
+  if (!first.ok) return { ok: false, capabilities, compatibility: first };
+  const machine = Machine.create(transport, machineConfig(header, capabilities));
+  const probeReport = probe(machine);
+  const seen = { ...capabilities, probeReport };
+  const compatibility = judge(needs, seen);
+  if (!compatibility.ok) return { ok: false, capabilities: seen, compatibility };
+  return { ok: true, machine, probeReport, capabilities: seen, compatibility };
 }
 
 /** A vCPU of that kind, the caller's to close. Throws E_MACHINE_CANNOT, E_MACHINE_START. */
@@ -97,7 +97,7 @@ async function choose(kind: MachineKind, options: ChooseOptions): Promise<Chosen
   const transport = await lease(kind);
   try {
     const trial = tryMachine(transport, options.header, options.completion);
-    if (!trial.ok) throw incompatibleError(trial.judgement);
+    if (!trial.ok) throw incompatibleError(trial.compatibility);
     return { ...trial, hostProblem: null };
   } catch (error) {
     if (!options.lease) transport.close();

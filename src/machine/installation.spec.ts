@@ -71,7 +71,7 @@ describe('findKernel', () => {
 });
 
 describe('findInstallation', () => {
-  it('names what to install, one thing after another', () => {
+  it('names the packages to install one after another', () => {
     expect(problem()).toMatchObject({ code: 'E_MACHINE_START' });
     expect(problem().hint).toContain('apt-get install --no-install-recommends qemu-system-x86');
     file('bin/qemu-system-x86_64', 0o755);

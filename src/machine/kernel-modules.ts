@@ -51,15 +51,18 @@ function moduleFiles(folder: string): Map<string, string> {
   return files;
 }
 
-/** One module's file, or null. @param folder /lib/modules/RELEASE */
+/**
+ * One module's file, or null.
+ * @param folder /lib/modules/RELEASE
+ */
 export function findModule(folder: string, name: string): string | null {
   return moduleFiles(folder).get(moduleName(name)) ?? null;
 }
 
 /**
- * Files of a module and of all it depends on, in load order. A dependency without a file is assumed
- * to be built in; if it is not, the kernel reports it when the machine starts. @param folder
- * /lib/modules/RELEASE
+ * Files of a module and of all it depends on, in load order. A dependency without a file is assumed to be built in;
+ * if it is not, the kernel reports it when the machine starts.
+ * @param folder /lib/modules/RELEASE
  */
 export function moduleLoadOrder(folder: string, wanted: string): string[] {
   const files = moduleFiles(folder);

@@ -8,7 +8,7 @@ describe('machineCpu', () => {
     expect(machineCpu('Haswell,-hle')).toBe('Haswell,-hle,+svm,+npt,vendor=AuthenticAMD');
   });
 
-  it('leaves alone what says so itself', () => {
+  it('keeps explicit settings', () => {
     expect(machineCpu(DEFAULT_CPU)).toBe(DEFAULT_CPU);
     expect(machineCpu('max,svm=on,-npt,vendor=HygonGenuine')).toBe('max,svm=on,-npt,vendor=HygonGenuine');
   });

@@ -39,17 +39,17 @@ const needs = (change: Partial<TraceRequirements> = {}): TraceRequirements => ({
   ...change,
 });
 
-const gifts = (change: Partial<MachineCapabilities> = {}): MachineCapabilities => ({
+const capabilities = (change: Partial<MachineCapabilities> = {}): MachineCapabilities => ({
   kind: 'emulated',
   description: 'some machine',
   xcr0: 0x207n,
   cpuid: cpuid(2688),
   completes: false,
-  attestation: null,
+  probeReport: null,
   ...change,
 });
 
-const attestation = (name: string): ProbeReport => ({
+const probeReport = (name: string): ProbeReport => ({
   kind: 'host',
   description: 'some machine',
   xcr0Seen: 7n,
@@ -69,17 +69,17 @@ const attestation = (name: string): ProbeReport => ({
 
 describe('judge', () => {
   it('takes a machine that has everything', () => {
-    expect(judge(needs(), gifts())).toEqual({ ok: true, reasons: [], notes: [], hint: undefined });
+    expect(judge(needs(), capabilities())).toEqual({ ok: true, reasons: [], notes: [], hint: undefined });
   });
 
   it('names the exceptions that the machine leaves out', () => {
     const seen = {
-      ...attestation(''),
+      ...probeReport(''),
       findings: [],
       passed: true,
       leftOut: ['simd', 'x87'],
     } satisfies ProbeReport;
-    const { ok, notes } = judge(needs(), gifts({ attestation: seen }));
+    const { ok, notes } = judge(needs(), capabilities({ probeReport: seen }));
     expect(ok).toBe(true);
     expect(notes).toEqual([
       'Exceptions that are completed in replays, most not in diversions: #XM, #MF of x87 and MMX instructions.',
@@ -87,28 +87,31 @@ describe('judge', () => {
   });
 
   it('names a missing XCR0 bit and where it can be had', () => {
-    const judgement = judge(needs(), gifts({ xcr0: 7n, completes: false }));
-    expect(judgement.ok).toBe(false);
-    expect(judgement.reasons.join()).toContain('XCR0 bit 9 (PKRU, protection keys)');
-    expect(judgement.hint).toContain('The default emulated machine has it');
-    expect(judge(needs(), gifts({ xcr0: 7n, completes: false, kind: 'host' })).hint).toContain(
+    const compatibility = judge(needs(), capabilities({ xcr0: 7n, completes: false }));
+    expect(compatibility.ok).toBe(false);
+    expect(compatibility.reasons.join()).toContain('XCR0 bit 9 (PKRU, protection keys)');
+    expect(compatibility.hint).toContain('The default emulated machine has it');
+    expect(judge(needs(), capabilities({ xcr0: 7n, completes: false, kind: 'host' })).hint).toContain(
       '--machine emulated',
     );
-    expect(incompatibleError(judgement)).toMatchObject({ code: 'E_MACHINE_CANNOT', hint: judgement.hint });
+    expect(incompatibleError(compatibility)).toMatchObject({
+      code: 'E_MACHINE_CANNOT',
+      hint: compatibility.hint,
+    });
   });
 
   it('keeps protection keys beside a processor that lacks them', () => {
-    const judgement = judge(needs(), gifts({ xcr0: 7n, completes: true }));
-    expect(judgement).toMatchObject({ ok: true, reasons: [] });
-    expect(judgement.notes.join('\n')).toMatch(/PKRU/);
+    const compatibility = judge(needs(), capabilities({ xcr0: 7n, completes: true }));
+    expect(compatibility).toMatchObject({ ok: true, reasons: [] });
+    expect(compatibility.notes.join('\n')).toMatch(/PKRU/);
   });
 
   it('does not promise what the emulator lacks', () => {
-    const judgement = judge(needs({ xcr0: 0xe7n }), gifts({ kind: 'host' }));
-    expect(judgement.hint).toMatch(
+    const compatibility = judge(needs({ xcr0: 0xe7n }), capabilities({ kind: 'host' }));
+    expect(compatibility.hint).toMatch(
       /in software, without --no-completion.* whose processor has XCR0 bits .*AVX-512/,
     );
-    expect(judgement.hint).not.toContain('--machine');
+    expect(compatibility.hint).not.toContain('--machine');
   });
 
   it('keeps AVX-512 beside a processor that lacks it, where instructions are completed', () => {
@@ -124,7 +127,7 @@ describe('judge', () => {
       layout: { xcr0: 0xe7n, size: 2688, components: avx512 },
       cpuid: [...cpuid(2688), features],
     });
-    const { ok, notes } = judge(wanted, gifts({ completes: true }));
+    const { ok, notes } = judge(wanted, capabilities({ completes: true }));
     expect(ok).toBe(true);
     expect(notes).toEqual([
       'Kept beside the processor, which does not have it: XCR0 bits 5, 6, 7 (opmask, ZMM_Hi256, Hi16_ZMM: AVX-512).',
@@ -134,7 +137,7 @@ describe('judge', () => {
   });
 
   it('takes components at other offsets, and says what that costs', () => {
-    const { ok, notes } = judge(needs(), gifts({ cpuid: cpuid(832) }));
+    const { ok, notes } = judge(needs(), capabilities({ cpuid: cpuid(832) }));
     expect(ok).toBe(true);
     expect(notes).toEqual([
       'XSAVE areas have PKRU at 2688 (8 bytes) in the recording and at 832 (8 bytes) here.',
@@ -143,11 +146,13 @@ describe('judge', () => {
   });
 
   it('refuses addresses that are too wide', () => {
-    expect(judge(needs({ addressBits: 57 }), gifts()).reasons.join()).toContain('57 bits; here they have 48');
+    expect(judge(needs({ addressBits: 57 }), capabilities()).reasons.join()).toContain(
+      '57 bits; here they have 48',
+    );
   });
 
   it('believes what the probe saw, and says what it means', () => {
-    const { ok, reasons } = judge(needs(), gifts({ attestation: attestation('XCR0 by XGETBV') }));
+    const { ok, reasons } = judge(needs(), capabilities({ probeReport: probeReport('XCR0 by XGETBV') }));
     expect(ok).toBe(false);
     expect(reasons).toHaveLength(1);
     expect(reasons[0]).toMatch(/expected a, seen b: the program would see another XCR0/);
@@ -155,8 +160,8 @@ describe('judge', () => {
 
   it('takes results of CPUID that are answered in software, and names a few', () => {
     const differing = [1, 2, 3, 4, 5].map((n) => `CPUID 0xd.${n} EBX is 0x1, recorded 0x2`);
-    const seen = { ...attestation(''), findings: [], passed: true, cpuidHere: differing };
-    const { ok, notes } = judge(needs(), gifts({ attestation: seen }));
+    const seen = { ...probeReport(''), findings: [], passed: true, cpuidHere: differing };
+    const { ok, notes } = judge(needs(), capabilities({ probeReport: seen }));
     expect(ok).toBe(true);
     expect(notes.join()).toMatch(
       /answered from the recording: here CPUID 0xd.1 .*; CPUID 0xd.3 .*, and 2 more\./,
@@ -164,14 +169,14 @@ describe('judge', () => {
   });
 
   it('knows whose approximations are the recorded ones', () => {
-    expect(approximatesOtherwise(needs(), gifts({ kind: 'host' }))).toBe(false);
-    expect(approximatesOtherwise(needs(), gifts({ kind: 'emulated' }))).toBe(true);
+    expect(approximatesOtherwise(needs(), capabilities({ kind: 'host' }))).toBe(false);
+    expect(approximatesOtherwise(needs(), capabilities({ kind: 'emulated' }))).toBe(true);
     const vendor = { eaxIn: 0, ecxIn: 0xffff_ffff, eax: 0, ebx: 0x6874_7541, ecx: 0, edx: 0 };
-    expect(approximatesOtherwise(needs({ cpuid: [vendor] }), gifts({ kind: 'host' }))).toBe(true);
+    expect(approximatesOtherwise(needs({ cpuid: [vendor] }), capabilities({ kind: 'host' }))).toBe(true);
   });
 
   it('notes XSAVEC, which is completed in software', () => {
-    const { ok, notes } = judge(needs({ cpuid: cpuid(2688, 2) }), gifts());
+    const { ok, notes } = judge(needs({ cpuid: cpuid(2688, 2) }), capabilities());
     expect(ok).toBe(true);
     expect(notes).toEqual(['Completed in software: XSAVEC.']);
   });

@@ -52,7 +52,7 @@ export interface MachineCapabilities {
   /** Its service executes instructions that the processor lacks. */
   completes: boolean;
   /** The probe's report of a VM made for this trace; null before it was run. */
-  attestation: ProbeReport | null;
+  probeReport: ProbeReport | null;
 }
 
 export interface Compatibility {
@@ -84,10 +84,11 @@ export function traceRequirements(header: TraceHeader): TraceRequirements {
  * in software. The probe does so for any other result that differs. Throws E_MACHINE_CANNOT,
  * E_TRACE_CORRUPT.
  */
-export function machineConfig(header: TraceHeader, gifts?: MachineCapabilities): MachineConfig {
+export function machineConfig(header: TraceHeader, capabilities?: MachineCapabilities): MachineConfig {
   const needs = traceRequirements(header);
   const moved =
-    gifts !== undefined && (movedComponents(needs, gifts).length > 0 || besideOf(needs, gifts) !== 0n);
+    capabilities !== undefined &&
+    (movedComponents(needs, capabilities).length > 0 || besideOf(needs, capabilities) !== 0n);
   const cr4 = cr4FromTrace(header.cpuidRecords, header.uname.release);
   return {
     cpuid: cpuidEntries(header.cpuidRecords),
@@ -96,20 +97,23 @@ export function machineConfig(header: TraceHeader, gifts?: MachineCapabilities):
     umipAnswers: umipAnswers(cr4, header.uname.release),
     cpuidFaulting: header.hasCpuidFaulting || moved,
     cpuidInSoftware: moved && !header.hasCpuidFaulting,
-    completion: gifts && completionOf(needs, gifts),
+    completion: capabilities && completionOf(needs, capabilities),
   };
 }
 
 /** Bits of the recorded XCR0 whose state is kept beside the processor. */
-const besideOf = (needs: TraceRequirements, gifts: MachineCapabilities): bigint =>
-  gifts.completes ? needs.xcr0 & ~processorXcr0(needs.xcr0, gifts.xcr0) : 0n;
+const besideOf = (needs: TraceRequirements, capabilities: MachineCapabilities): bigint =>
+  capabilities.completes ? needs.xcr0 & ~processorXcr0(needs.xcr0, capabilities.xcr0) : 0n;
 
 /** Nothing where the processor has everything that can be executed in software. */
-function completionOf(needs: TraceRequirements, gifts: MachineCapabilities): MachineConfig['completion'] {
-  if (!gifts.completes) return undefined;
+function completionOf(
+  needs: TraceRequirements,
+  capabilities: MachineCapabilities,
+): MachineConfig['completion'] {
+  if (!capabilities.completes) return undefined;
   const features = completionFeatures(needs.cpuid, needs.xcr0);
-  const missing = features & ~completionFeatures(gifts.cpuid, gifts.xcr0);
-  if (missing === 0 && besideOf(needs, gifts) === 0n) return undefined;
+  const missing = features & ~completionFeatures(capabilities.cpuid, capabilities.xcr0);
+  if (missing === 0 && besideOf(needs, capabilities) === 0n) return undefined;
   return { features, vendor: isAmd(needs.cpuid) ? CompletionVendor.amd : CompletionVendor.intel };
 }
 
@@ -121,10 +125,10 @@ const addressBitsOf = (cpuid: readonly CpuidRecord[]): number => {
 /** Components that lie elsewhere here, or are of another size, of those that the machine has. */
 function movedComponents(
   needs: TraceRequirements,
-  gifts: MachineCapabilities,
+  capabilities: MachineCapabilities,
 ): [there: XstateComponent, here: XstateComponent][] {
-  const xcr0 = processorXcr0(needs.xcr0, gifts.xcr0) & gifts.xcr0;
-  const own = hardwareLayout(gifts.cpuid, xcr0);
+  const xcr0 = processorXcr0(needs.xcr0, capabilities.xcr0) & capabilities.xcr0;
+  const own = hardwareLayout(capabilities.cpuid, xcr0);
   return needs.layout.components.flatMap((there) => {
     const here = findComponent(own, there.bit);
     const moved = here && (there.offset !== here.offset || there.size !== here.size);
@@ -170,8 +174,8 @@ const MEANINGS: readonly [prefix: string, meaning: string][] = [
   ['XRSTOR', 'vector state cannot be restored'],
 ];
 
-function attestationReasons(attestation: ProbeReport): string[] {
-  const failed = attestation.findings.filter((finding) => !finding.ok);
+function probeReasons(probeReport: ProbeReport): string[] {
+  const failed = probeReport.findings.filter((finding) => !finding.ok);
   const told = new Set<string>();
   return failed.flatMap(({ name, expected, seen }) => {
     const meaning = MEANINGS.find(([prefix]) => name.startsWith(prefix));
@@ -183,56 +187,56 @@ function attestationReasons(attestation: ProbeReport): string[] {
 }
 
 /** Whether a trace with these requirements can be replayed there, as far as is known. */
-export function judge(needs: TraceRequirements, gifts: MachineCapabilities): Compatibility {
+export function judge(needs: TraceRequirements, capabilities: MachineCapabilities): Compatibility {
   const reasons: string[] = [];
   let hint: string | undefined;
-  const missing = needs.xcr0 & ~gifts.xcr0 & ~besideOf(needs, gifts);
+  const missing = needs.xcr0 & ~capabilities.xcr0 & ~besideOf(needs, capabilities);
   if (missing !== 0n) {
     reasons.push(
-      `The recording has ${xcr0BitNames(missing)}, which ${gifts.description} does not have ` +
-        `(recorded XCR0 ${hex(needs.xcr0)}, there at most ${hex(gifts.xcr0)}).`,
+      `The recording has ${xcr0BitNames(missing)}, which ${capabilities.description} does not have ` +
+        `(recorded XCR0 ${hex(needs.xcr0)}, there at most ${hex(capabilities.xcr0)}).`,
     );
-    hint = xcr0Hint(missing, gifts);
+    hint = xcr0Hint(missing, capabilities);
   } else {
-    for (const [there, here] of movedComponents(needs, gifts)) {
+    for (const [there, here] of movedComponents(needs, capabilities)) {
       if (there.size !== here.size) reasons.push(moved(there, here));
     }
   }
-  const bits = addressBitsOf(gifts.cpuid);
+  const bits = addressBitsOf(capabilities.cpuid);
   if (needs.addressBits > bits) {
     reasons.push(`The program had linear addresses of ${needs.addressBits} bits; here they have ${bits}.`);
   }
-  if (gifts.attestation) reasons.push(...attestationReasons(gifts.attestation));
+  if (capabilities.probeReport) reasons.push(...probeReasons(capabilities.probeReport));
   const ok = reasons.length === 0;
-  if (!ok && gifts.kind === 'host') hint ??= 'Use --machine emulated, or auto.';
-  return { ok, reasons, notes: missing === 0n ? notesOf(needs, gifts) : [], hint };
+  if (!ok && capabilities.kind === 'host') hint ??= 'Use --machine emulated, or auto.';
+  return { ok, reasons, notes: missing === 0n ? notesOf(needs, capabilities) : [], hint };
 }
 
 /** Precondition: the machine has all components. */
-function notesOf(needs: TraceRequirements, gifts: MachineCapabilities): string[] {
+function notesOf(needs: TraceRequirements, capabilities: MachineCapabilities): string[] {
   const { emulated, absent } = missingInstructions(
     needs.cpuid,
-    gifts.cpuid,
-    completionOf(needs, gifts) !== undefined,
+    capabilities.cpuid,
+    completionOf(needs, capabilities) !== undefined,
   );
   const notes: string[] = [];
-  const elsewhere = movedComponents(needs, gifts);
+  const elsewhere = movedComponents(needs, capabilities);
   for (const [there, here] of elsewhere) notes.push(moved(there, here));
-  const beside = besideOf(needs, gifts);
+  const beside = besideOf(needs, capabilities);
   if (beside !== 0n)
     notes.push(`Kept beside the processor, which does not have it: ${xcr0BitNames(beside)}.`);
   if (elsewhere.length > 0 || beside !== 0n)
     notes.push(
       'XSAVE, XSAVEC, XSAVEOPT, XRSTOR, XGETBV and CPUID are completed in software, in the recorded layout.',
     );
-  const cpuidHere = gifts.attestation?.cpuidHere ?? [];
+  const cpuidHere = capabilities.probeReport?.cpuidHere ?? [];
   if (cpuidHere.length > 0) {
     const more = cpuidHere.length > SHOWN_RESULTS ? `, and ${cpuidHere.length - SHOWN_RESULTS} more` : '';
     notes.push(
       `CPUID is answered from the recording: here ${cpuidHere.slice(0, SHOWN_RESULTS).join('; ')}${more}.`,
     );
   }
-  const leftOut = gifts.attestation?.leftOut ?? [];
+  const leftOut = capabilities.probeReport?.leftOut ?? [];
   if (leftOut.length > 0) {
     const kinds = leftOut.map((kind) => LEFT_OUT[kind]).join(', ');
     notes.push(`Exceptions that are completed in replays, most not in diversions: ${kinds}.`);
@@ -248,12 +252,12 @@ function notesOf(needs: TraceRequirements, gifts: MachineCapabilities): string[]
  * Whether RSQRT and RCP return other bits there than where the trace was recorded: another vendor's processor does, and
  * so does an emulated one, which computes exactly.
  */
-export function approximatesOtherwise(needs: TraceRequirements, gifts: MachineCapabilities): boolean {
+export function approximatesOtherwise(needs: TraceRequirements, capabilities: MachineCapabilities): boolean {
   const vendor = (records: readonly CpuidRecord[]): number | undefined => findLeaf(records, 0, 0)?.ebx;
-  return gifts.kind === 'emulated' || vendor(needs.cpuid) !== vendor(gifts.cpuid);
+  return capabilities.kind === 'emulated' || vendor(needs.cpuid) !== vendor(capabilities.cpuid);
 }
 
 /** The incompatibility as the error that ends the command. Precondition: not ok. */
-export function incompatibleError(judgement: Compatibility): RevenantError {
-  return new RevenantError('E_MACHINE_CANNOT', judgement.reasons.join('\n'), judgement.hint);
+export function incompatibleError(compatibility: Compatibility): RevenantError {
+  return new RevenantError('E_MACHINE_CANNOT', compatibility.reasons.join('\n'), compatibility.hint);
 }

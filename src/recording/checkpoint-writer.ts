@@ -44,7 +44,7 @@ export interface WrittenCheckpoints {
 /** Throws RevenantError. */
 export async function writeCheckpoints(options: WriteCheckpointsOptions): Promise<WrittenCheckpoints> {
   const { trace, machines, turns, log } = options;
-  const { machine, memoryLimitBytes, attestation } = await turns.guard(machines.forTrace(trace));
+  const { machine, memoryLimitBytes, probeReport } = await turns.guard(machines.forTrace(trace));
   const session = ReplaySession.open({
     notesFiles: true,
     trace,
@@ -53,7 +53,7 @@ export async function writeCheckpoints(options: WriteCheckpointsOptions): Promis
     output: () => {},
     memoryLimitBytes,
     stallLimitMicros: options.stallLimit * 1e6,
-    tickStrategy: tickStrategyFor(attestation, false),
+    tickStrategy: tickStrategyFor(probeReport, false),
   });
   try {
     const writer = new Writer(session, options.folder, (written) => {

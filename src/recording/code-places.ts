@@ -1,5 +1,5 @@
 /** Places in a recorded program, as users name them: symbols, source lines, addresses. */
-import type { Gva } from '../engine/base/address.js';
+import { gva, type Gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import type { Vma } from '../engine/mm/vma.js';
 import { mappedSymbols, symbolHit } from '../engine/replay/state/symbols.js';
@@ -152,7 +152,7 @@ export class CodePlaces {
       const rows = (await this.lines.of(source.name)).find(wanted, line);
       const found = new Map<number, Gva>();
       for (const { address } of rows) {
-        const at = (address + bias) as Gva;
+        const at = gva(address + bias);
         const key = symbolHit(this.files.symbolizer, task, at)?.address ?? at;
         if (!found.has(key)) found.set(key, at);
       }

@@ -1,7 +1,7 @@
 /** Diversions for scripts: `await divert(source, async (d) => { await d.call('tree_sum', root); })`. */
 import fs from 'node:fs';
 import { RevenantError, invariant } from '../engine/base/errors.js';
-import type { Gva } from '../engine/base/address.js';
+import { gva } from '../engine/base/address.js';
 import type {
   DebugStop,
   MutableTarget,
@@ -169,19 +169,19 @@ export class DiversionHandle {
   }
 
   /**
-   * Calls a function by name. Strings are copied into the program's memory. @returns rax, as a signed 64-bit
-   * number @throws RevenantError E_DIVERSION if the call crashes, exits or reaches a limit; E_USAGE: no such
-   * function
+   * Calls a function by name. Strings are copied into the program's memory.
+   * @returns rax, as a signed 64-bit number
+   * @throws RevenantError E_DIVERSION if the call crashes, exits or reaches a limit; E_USAGE: no such function
    */
   async call(name: string, ...values: (number | bigint | string)[]): Promise<bigint> {
     return this.settled(async () => BigInt.asIntN(64, (await this.evaluator.call(name, values)).bits));
   }
 
   /**
-   * An expression as of `revenant call`: `*root`, `(char*)describe(root)`. Its changes, and effects
-   * of calls in it, last for the rest of the diversion. @throws RevenantError E_EXPRESSION: it
-   * cannot be evaluated here; E_DIVERSION: a call in it did not return; E_DEBUGGER: it needs types,
-   * and there is no gdb
+   * An expression as of `revenant call`: `*root`, `(char*)describe(root)`. Its changes, and effects of calls in it,
+   * last for the rest of the diversion.
+   * @throws RevenantError E_EXPRESSION: it cannot be evaluated here; E_DIVERSION: a call in it did not return;
+   * E_DEBUGGER: it needs types, and there is no gdb
    */
   async evaluate(expression: string): Promise<Evaluated> {
     const { expressions, evaluator: bySymbols, symbols, target: diversion, buffers, tid, turn } = this;
@@ -216,11 +216,11 @@ export class DiversionHandle {
 
   readMemory(at: bigint | number, size: number): Uint8Array {
     const bytes = new Uint8Array(size);
-    return bytes.subarray(0, this.target.readMemory(this.target.currentTid, Number(at) as Gva, bytes));
+    return bytes.subarray(0, this.target.readMemory(this.target.currentTid, gva(Number(at)), bytes));
   }
 
   writeMemory(at: bigint | number, bytes: Uint8Array): number {
-    return this.target.writeMemory(this.target.currentTid, Number(at) as Gva, bytes);
+    return this.target.writeMemory(this.target.currentTid, gva(Number(at)), bytes);
   }
 
   /** Runs to the next stop: a breakpoint, a signal, the end. */

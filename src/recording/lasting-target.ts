@@ -155,9 +155,8 @@ export class LastingTarget implements ReplayTarget {
   }
 
   /**
-   * Handles the loss of the machine during a request: afterwards the replay is in the same state on
-   * another one. @throws RevenantError the loss, if machines are lost repeatedly; what `another`
-   * throws
+   * Handles the loss of the machine during a request: afterwards the replay is in the same state on another one.
+   * @throws RevenantError the loss, if machines are lost repeatedly; what `another` throws
    */
   async recover(loss: RevenantError): Promise<void> {
     for (let reason: unknown = loss; ;) {

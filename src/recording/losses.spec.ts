@@ -21,7 +21,7 @@ describe('the output of a replay that begins again', () => {
 });
 
 describe('losses of machines', () => {
-  const lost = new RevenantError('E_MACHINE_LOST', 'The machine is gone.');
+  const lost = new RevenantError('E_MACHINE_LOST', 'The machine was lost.');
 
   it('are survived, but not indefinitely, nor repeatedly at one place', () => {
     const moving = new Losses();

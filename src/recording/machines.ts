@@ -34,7 +34,7 @@ export interface MachineFacts {
 export interface MachineForTrace {
   machine: Machine;
   facts: MachineFacts;
-  attestation: ProbeReport;
+  probeReport: ProbeReport;
   memoryLimitBytes: number;
 }
 
@@ -60,16 +60,16 @@ export class Machines {
       without: this.#failed,
       lease: (kind) => this.#lease(kind),
     });
-    const { machine, attestation, gifts, hostProblem } = chosen;
+    const { machine, probeReport, capabilities, hostProblem } = chosen;
     const facts = {
-      kind: gifts.kind,
-      description: gifts.description,
-      guestXcr0: isXcr0Hidden(machine) ? machine.config.xcr0 : (attestation.xcr0Seen ?? machine.config.xcr0),
-      xcr0: gifts.xcr0,
+      kind: capabilities.kind,
+      description: capabilities.description,
+      guestXcr0: isXcr0Hidden(machine) ? machine.config.xcr0 : (probeReport.xcr0Seen ?? machine.config.xcr0),
+      xcr0: capabilities.xcr0,
       hostProblem,
     };
     this.log.info({ machine: facts.description, hostProblem }, 'machine chosen');
-    return { machine, facts, attestation, memoryLimitBytes: this.options.memory ?? machine.pool.byteLength };
+    return { machine, facts, probeReport, memoryLimitBytes: this.options.memory ?? machine.pool.byteLength };
   }
 
   /** Releases a machine that a replay has left in an unknown state: the next trace leases another. */

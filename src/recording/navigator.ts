@@ -1,5 +1,5 @@
 /** Moves a replay to places in the form that users write. */
-import type { Gva } from '../engine/base/address.js';
+import { offsetBy, gva, type Gva } from '../engine/base/address.js';
 import { memoryOf, readWord } from '../engine/base/memory-values.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { Reg, getUnsigned } from '../engine/base/registers.js';
@@ -26,9 +26,9 @@ export interface NavigatedReplay {
 }
 
 /**
- * Goes to a place, ignoring stops on the way; returns its task. @param turn called in between; may
- * interrupt the target @throws RevenantError E_USAGE if there is no such place, E_INTERRUPTED: the
- * replay has then not moved
+ * Goes to a place, ignoring stops on the way; returns its task.
+ * @param turn called in between; may interrupt the target
+ * @throws RevenantError E_USAGE if there is no such place, E_INTERRUPTED: the replay has then not moved
  */
 export async function visitPlace(
   replay: NavigatedReplay,
@@ -92,8 +92,8 @@ export class PlaceNavigator {
   }
 
   /**
-   * Goes to a place; returns its task. @throws RevenantError E_USAGE if the recording has no such place; what ends a
-   * replay
+   * Goes to a place; returns its task.
+   * @throws RevenantError E_USAGE if the recording has no such place; what ends a replay
    */
   async to(place: Place): Promise<number> {
     const before = this.here;
@@ -148,10 +148,10 @@ export class PlaceNavigator {
   }
 
   /**
-   * Runs to the next arrival of any task at a place in code, or to its `hit`th from here. Waits for
-   * libraries that are not loaded yet. Throws E_USAGE if nothing in the recording has the place, or
-   * it ends before. @param tid the task whose memory has the place @param name of the place, for
-   * messages
+   * Runs to the next arrival of any task at a place in code, or to its `hit`th from here. Waits for libraries that
+   * are not loaded yet. Throws E_USAGE if nothing in the recording has the place, or it ends before.
+   * @param tid the task whose memory has the place
+   * @param name of the place, for messages
    */
   async next(place: CodePlace, tid: number, name: string): Promise<DebugStop> {
     this.here = null;
@@ -297,7 +297,7 @@ export class PlaceNavigator {
         const chosen = await this.implementation(tid, place, addresses);
         if (chosen) return chosen;
         if (place.kind === 'symbol' && place.offset > 0)
-          this.requireInstruction(place, (addresses[0] - place.offset) as Gva);
+          this.requireInstruction(place, offsetBy(addresses[0], -place.offset));
         return addresses;
       }
       if (!(await this.advanceFrame()))
@@ -320,7 +320,7 @@ export class PlaceNavigator {
   async implementation(tid: number, place: CodePlace, addresses: readonly Gva[]): Promise<Gva[] | null> {
     if (place.kind !== 'symbol' || addresses.length === 0) return null;
     if (!this.places.isResolver(tid, place.name)) return null;
-    return [((await this.chosen(place, addresses[0])) + place.offset) as Gva];
+    return [offsetBy(await this.chosen(place, addresses[0]), place.offset)];
   }
 
   /**
@@ -333,12 +333,12 @@ export class PlaceNavigator {
     const { target } = this;
     const here = target.mark();
     const resume = target.suspendStops();
-    const resolver = (entry - offset) as Gva;
+    const resolver = offsetBy(entry, -offset);
     try {
       target.beginGotoArrival(this.replay.firstFrame, [resolver], 1);
       const { tid } = await this.arrive();
       const stack = getUnsigned(target.registers(tid), Reg.rsp);
-      const address = Number(readWord(memoryOf(target, tid), stack)) as Gva;
+      const address = gva(Number(readWord(memoryOf(target, tid), stack)));
       const returns = (who: number): boolean =>
         who === tid && getUnsigned(target.registers(who), Reg.rsp) === stack + 8;
       const breakpoint = { pid: null, address, condition: returns };
@@ -348,7 +348,7 @@ export class PlaceNavigator {
       } finally {
         target.removeBreakpoint(breakpoint);
       }
-      const found = getUnsigned(target.registers(tid), Reg.rax) as Gva;
+      const found = gva(getUnsigned(target.registers(tid), Reg.rax));
       this.implementations.set(name, found);
       return found;
     } catch (error) {

@@ -100,7 +100,7 @@ export async function openRecording(context: OpenContext): Promise<OpenedRecordi
     const index = new TraceIndex(() => TraceReader.open(folder));
     const firstFrame = index.requireProgram();
     const open = async (): Promise<{ target: TravelTarget; facts: MachineFacts }> => {
-      const { machine, memoryLimitBytes, attestation, facts } = await turns.guard(machines.forTrace(trace));
+      const { machine, memoryLimitBytes, probeReport, facts } = await turns.guard(machines.forTrace(trace));
       trace.restore(trace.beginning);
       const target = TravelTarget.open({
         trace,
@@ -108,7 +108,7 @@ export async function openRecording(context: OpenContext): Promise<OpenedRecordi
         log,
         memoryLimitBytes,
         stallLimitMicros: (options.stallLimit ?? STALL_LIMIT_SECONDS) * 1e6,
-        dataBreakpoints: attestation.dataBreakpoints,
+        dataBreakpoints: probeReport.dataBreakpoints,
         archive: archiveOf(trace, options),
         output: output ?? ignore,
         repeatsOutput: context.repeatsOutput,

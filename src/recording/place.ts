@@ -1,5 +1,5 @@
 /** The notation of places in a recording: one grammar for command line, debugger, scripts and manifests. Pure. */
-import { USER_END, type Gva } from '../engine/base/address.js';
+import { USER_END, type Gva, gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { isSymbolName } from '../engine/symbols/symbol-name.js';
 
@@ -153,7 +153,7 @@ const NUMBER = /^\d{1,19}$/;
 export function checkedAddress(value: number | bigint): Gva {
   const number = Number(value);
   if (Number.isInteger(number) && number >= 0 && number < USER_END && BigInt(number) === BigInt(value))
-    return number as Gva;
+    return gva(number);
   throw usage(`Invalid address ${value}: addresses are integers from 0 to 0x7fffffffffff.`);
 }
 

@@ -107,7 +107,7 @@ async function runOnce(options: RunOptions): Promise<RunResult> {
       memoryLimitBytes: machine.memoryLimitBytes,
       stallLimitMicros: options.stallLimit * 1e6,
       verifyTicks: options.verifyTicks,
-      tickStrategy: tickStrategyFor(machine.attestation, Boolean(options.verifyTicks), options.ticks),
+      tickStrategy: tickStrategyFor(machine.probeReport, Boolean(options.verifyTicks), options.ticks),
     });
     result.startFrame = options.archive?.(session).goTowards(options.until) ?? 0;
     if (result.startFrame > 0) options.onJump?.(result.startFrame);

@@ -30,7 +30,7 @@ const EXPECTED: Record<string, RegExp[]> = {
   ],
 };
 
-// Whatever is older than its sources is built by the command's first use.
+// The first use of the command builds what is out of date.
 beforeAll(() => run(path.join(root, 'bin/revenant'), ['--version']));
 
 it('every example is held to something', () => {

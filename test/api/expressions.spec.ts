@@ -298,7 +298,7 @@ const SUBJECTS: readonly Subject[] = [
   },
 ];
 
-/** The stack of another run lies elsewhere. */
+/** The stack of another run is at another address. */
 const settled = (text: string): string => text.replace(/0x7ff[0-9a-f]{9}/g, 'STACK');
 /** We show the text of a pointer to characters, gdb its address, too. */
 const withoutAddress = (text: string): string => text.replace(/^0x[0-9a-f]+ (?:<[^>]*> )?(?=")/, '');

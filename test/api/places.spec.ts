@@ -7,7 +7,7 @@ import { runCli } from '../cli/run-cli.js';
 const tree = sample('skylake-pku/tree');
 
 describe('revenant call --at', () => {
-  it('names what is near of a place that the recording does not have, and replays nothing', async () => {
+  it('suggests similar names for an unknown place, and replays nothing', async () => {
     for (const [place, message] of [
       ['isnert:3', /has a symbol isnert\..*There (is|are) insert/s],
       ['other.c:3', /has lines of other\.c/],
@@ -30,12 +30,16 @@ describe('revenant call --at', () => {
     );
   });
 
-  itOn(caseTrace('names'), 'takes FILE:LINE for a line, whatever is called so', async (folder) => {
-    const at = ['names.cpp:19:2', 'names.cpp:20', '_Z4worki:2'].flatMap((place) => ['--at', place]);
-    const { code, stdout, stderr } = await runCli('call', folder, ...at, '(long)counter', '--quiet');
-    expect([code, stderr]).toEqual([0, '']);
-    expect(stdout.match(/= (\d+)$/gm)).toEqual(['= 3', '= 1', '= 1']);
-  });
+  itOn(
+    caseTrace('names'),
+    'interprets FILE:LINE as a line, even if a symbol has this name',
+    async (folder) => {
+      const at = ['names.cpp:19:2', 'names.cpp:20', '_Z4worki:2'].flatMap((place) => ['--at', place]);
+      const { code, stdout, stderr } = await runCli('call', folder, ...at, '(long)counter', '--quiet');
+      expect([code, stderr]).toEqual([0, '']);
+      expect(stdout.match(/= (\d+)$/gm)).toEqual(['= 3', '= 1', '= 1']);
+    },
+  );
 });
 
 describe('names as C++ has them', () => {
@@ -95,7 +99,7 @@ describe('Replay.runTo', () => {
     expect(replay.frame).toBe(frame);
   });
 
-  it('counts hits from where it stands', async () => {
+  it('counts hits from the current position', async () => {
     await replay.runTo('insert:10');
     const there = replay.registers();
     await replay.toStart();
@@ -122,7 +126,7 @@ describe('places in scripts', () => {
     }
   });
 
-  itOn(caseTrace('asmcall'), 'stop behind code that the recorder replaced', async (folder) => {
+  itOn(caseTrace('asmcall'), 'stop after code that rr patched', async (folder) => {
     const replay = await Replay.open(folder, { machine: 'emulated' });
     try {
       await replay.runTo('raw_getpid+7');

@@ -124,7 +124,7 @@ describe('Replay', () => {
   });
 });
 
-it('is interrupted by a signal, and closed with what was under way', async () => {
+it('is interrupted by a signal, and closed during an operation', async () => {
   const abort = new AbortController();
   const replay = await Replay.open(sample('skylake-pku/tree'), { signal: abort.signal });
   abort.abort();

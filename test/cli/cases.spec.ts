@@ -1,12 +1,16 @@
 /**
- * The commands of the cases that lie beside the project, as their descriptions have them, and what these call right. What
- * each stands for has tests of its own, on recordings of the project; here is what their users typed.
+ * The commands of the cases beside the project, from their descriptions, with the results that
+ * these expect. Each cause also has its own tests, on recordings of the project; these are the
+ * users' commands.
  */
 import { describe, expect } from 'vitest';
 import { caseTrace, itOn, larger } from '../collections.js';
 import { runRevenant, type Finished } from '../jobs/run-revenant.js';
 
-/** What a command must say, on either stream, in this order where a stream has several; what it must not; its exit code. */
+/**
+ * Texts that a command must print, on either stream, in this order within a stream; texts that it must not print; its
+ * exit code.
+ */
 interface Right {
   readonly says?: readonly (string | RegExp)[];
   readonly never?: RegExp;
@@ -325,7 +329,7 @@ function check({ stdout, stderr, code }: Finished, right: Right): void {
       if (index >= 0) from.set(stream, at + index + (typeof said === 'string' ? said.length : 0));
       return index >= 0;
     });
-    if (!found) throw new Error(`does not say ${String(said)} behind what it says before:\n${text}`);
+    if (!found) throw new Error(`does not print ${String(said)} after the previous text:\n${text}`);
   }
   if (right.never) expect(text).not.toMatch(right.never);
   if (right.code !== undefined) expect(code, text).toBe(right.code);

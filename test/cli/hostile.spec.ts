@@ -36,7 +36,11 @@ const damages: [string, (trace: string) => void, RegExp][] = [
     (trace) => edit(trace, 'version', (bytes) => Buffer.concat([Buffer.from('84'), bytes.subarray(2)])),
     /84/,
   ],
-  ['a version that is no number', (trace) => edit(trace, 'version', () => Buffer.from('hello\n')), /version/],
+  [
+    'a version that is not a number',
+    (trace) => edit(trace, 'version', () => Buffer.from('hello\n')),
+    /version/,
+  ],
   ['a truncated header', (trace) => truncate(trace, 'version', 0.5), /version|header/],
   ['truncated events', (trace) => truncate(trace, 'events', 0.6), /events/],
   ['no events', (trace) => fs.rmSync(path.join(trace, 'events')), /events/],
@@ -54,7 +58,7 @@ const damages: [string, (trace: string) => void, RegExp][] = [
 ];
 
 describe.each(['info', 'dump', 'replay'])('%s of a damaged trace', (command) => {
-  // What is damaged matters to a command only if it reads it: info need not look at every mapping.
+  // Damage matters to a command only if it reads that part: info need not read every mapping.
   const concerned = damages.filter(([name]) => command !== 'info' || !/events|mmaps/.test(name));
 
   it.each(concerned)('with %s says so and exits 3', async (name, damage, message) => {
@@ -66,7 +70,7 @@ describe.each(['info', 'dump', 'replay'])('%s of a damaged trace', (command) => 
     expect(result.code).toBe(ExitCode.trace);
   });
 
-  it('says that there is no trace, and exits 3', async () => {
+  it('reports that there is no trace, and exits with 3', async () => {
     const missing = await runCli(command, path.join(folder, 'nowhere'));
     expect(missing).toMatchObject({ code: ExitCode.trace, stdout: '' });
     expect(missing.stderr).toContain('nowhere');

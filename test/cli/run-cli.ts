@@ -7,7 +7,7 @@ export interface CliResult {
   stderr: string;
 }
 
-/** Runs a command line in this process and listens to what it says. */
+/** Runs a command line in this process and captures its output. */
 export async function runCli(...argv: string[]): Promise<CliResult> {
   const written: Record<1 | 2, Buffer[]> = { 1: [], 2: [] };
   const bytes = (fd: 1 | 2, data: Uint8Array): void => void written[fd].push(Buffer.from(data));

@@ -71,7 +71,7 @@ export class Client {
   }
 }
 
-/** Undoes run-length encoding; escapes were undone before, and no reply here has a star of its own. */
+/** Undoes run-length encoding; escapes were undone before, and no reply here contains a literal star. */
 const expand = (body: string): string =>
   body.replace(/([^])\*([^])/g, (_all, character: string, count: string) =>
     character.repeat(1 + count.charCodeAt(0) - 29),

@@ -32,13 +32,13 @@ export const layout: XstateLayout = {
   ],
 };
 
-/** What happens at one place of the history; the program stands before it. */
+/** The event at one place of the history; the program is before it. */
 export interface Instruction {
   readonly tid: number;
   readonly rip: number;
   /** Memory that it writes. */
   readonly write?: { readonly address: number; readonly value: number };
-  /** What a debugger sees when it is reached. */
+  /** The stop when it is reached. */
   readonly stop?: DebugStop;
 }
 
@@ -66,11 +66,11 @@ export class FakeTarget implements ReplayTarget {
   currentTid = 100;
   /** Where the first of the tasks ends that end together. */
   firstEnd: number | null = null;
-  /** Places at which tasks begin to exist, where that is not the beginning. */
+  /** Places at which tasks start to exist, if not at the beginning. */
   readonly births = new Map<number, number>();
   /** Registers of the first task in its diversions, where they are others: a system call has been completed. */
   completed: RegisterWords | null = null;
-  /** A request that never ends by itself. */
+  /** A request that does not end without an interrupt. */
   endless = false;
   private request: RunRequest | null = null;
   private target: number | null = null;
@@ -239,7 +239,7 @@ export class FakeTarget implements ReplayTarget {
   }
 }
 
-/** A diversion of one: the same program from the same place, with registers and memory of its own. */
+/** A diversion of one: the same program from the same place, with separate registers and memory. */
 export class FakeDiversion extends FakeTarget {
   // The replay's kind is narrower than this class's: only the session's view of it matters.
   closed = false;

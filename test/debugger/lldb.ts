@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { patientClock } from '../../scripts/patience.mjs';
 
-/** Debian's package `lldb`, or one of its versions alone. */
+/** Debian's package `lldb`, or one of the versioned packages. */
 const NAMES = ['lldb', 'lldb-14', 'lldb-16', 'lldb-19'];
 
 /** What runs LLDB, or null where there is none. */
@@ -48,7 +48,7 @@ function run(options: readonly string[], seconds: number): Promise<{ text: strin
   });
 }
 
-/** What the commands said one by one: LLDB repeats each behind its prompt. */
+/** The output of each command: LLDB echoes each after its prompt. */
 export function answers(text: string, commands: readonly string[]): string[] {
   let at = 0;
   const starts = commands.map((command) => {

@@ -20,7 +20,7 @@ it('installs the package that it built, and runs without privilege', () => {
   expect(last('ENTRYPOINT')).toContain('/usr/local/bin/revenant');
   expect(last('COPY')).toContain('/build/revenant-*.tgz /tmp/');
   expect(last('RUN')).toMatch(/npm install --global .*\/tmp\/revenant-\*\.tgz\s/);
-  // What a build needs is sent to it.
+  // The files that a build needs are in its context.
   const ignored = fs.readFileSync(path.join(root, '.dockerignore'), 'utf8').split('\n');
   const { files } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as {
     files: string[];

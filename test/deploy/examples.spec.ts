@@ -9,7 +9,7 @@ import { root, unknownOptions } from './options.js';
 
 const read = (name: string): string => fs.readFileSync(path.join(root, name), 'utf8');
 
-/** The words behind `revenant` of each command line in a text; what is written over two lines is one. */
+/** The words after `revenant` of each command line in a text; a command over two lines is one. */
 function commandLines(text: string): string[][] {
   const whole = text.replace(/\\\n\s*/g, ' ').replace(/\n\s+(?=--)/g, ' ');
   return [

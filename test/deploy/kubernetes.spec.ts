@@ -101,7 +101,7 @@ it('is valid by the schemas of the API', () => {
   }
 });
 
-it('refers to what it has: claims, volumes, labels', () => {
+it('refers only to its own objects: claims, volumes, labels', () => {
   const claims = resources.filter(({ kind }) => kind === 'PersistentVolumeClaim');
   const templates = resources.map((resource) => ({
     name: resource.metadata.name,
@@ -136,7 +136,7 @@ it('runs without privileges what our commands understand', () => {
     expect(securityContext).toMatchObject({ runAsNonRoot: true });
     for (const { image, args, securityContext: own } of containers) {
       expect(own).toMatchObject({ allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } });
-      // No registry is named: which one is the cluster's affair.
+      // The image has no registry, which depends on the cluster.
       expect(image).toMatch(/^[a-z]+:[\w.-]+$/);
       if (image.startsWith('revenant')) expect(unknownOptions(args)).toEqual([]);
     }

@@ -40,7 +40,7 @@ beforeAll(async () => {
     const file = which(name);
     if (file) fs.symlinkSync(file, path.join(programs, name));
   }
-  // Set-up would fetch one; what it finds is the same.
+  // Set-up would download one; it finds the same.
   const kernel = path.join(root, 'build/kernel');
   if (fs.existsSync(kernel)) {
     fs.mkdirSync(path.join(home, '.cache/revenant'), { recursive: true });
@@ -57,7 +57,7 @@ beforeAll(async () => {
 afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
 
 describe('the package', () => {
-  it('has what a replay needs, and no sources, traces or tests', () => {
+  it('contains the files for replays, and no sources, traces or tests', () => {
     const names = packed.files.map((file) => file.path);
     for (const name of [
       ...['bin/revenant', 'dist/index.js', 'dist/index.d.ts', 'dist/debugger/revenant-gdb.py'],
@@ -124,7 +124,7 @@ try {
     expect(rest.filter((each) => !each.isDirectory()).map(({ name }) => name)).toEqual([
       '.package-lock.json',
     ]);
-    // What was made on demand went with the package.
+    // Generated files were removed with the package.
     const left = fs.readdirSync(home, { recursive: true }).map(String);
     expect(left.filter((name) => !/^\.cache(\/revenant(\/kernel(\/.*)?)?)?$/.test(name))).toEqual([]);
   });

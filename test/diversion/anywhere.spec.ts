@@ -29,7 +29,10 @@ function someFrames(folder: string): number[] {
 
 type Outcome = 'called' | 'not';
 
-/** Everything that could be left behind is compared. The first time fills the replay's caches of the trace's files. */
+/**
+ * Everything that a diversion could leave changed is compared. The first time fills the replay's caches of the trace's
+ * files.
+ */
 async function visit(replay: Replay): Promise<Outcome> {
   const first = await call(replay, false);
   expect(await call(replay, true)).toBe(first);

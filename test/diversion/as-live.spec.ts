@@ -17,7 +17,7 @@ const QUESTIONS: readonly Question[] = [
   {
     trace: 'unwind',
     at: 'inner',
-    what: 'functions that look at their callers',
+    what: 'functions that inspect their callers',
     // gdb's INT3, on the stack; a call without gdb returns to a page of zeros.
     answers: { '(unsigned)caller_byte()': '204' },
   },

@@ -29,7 +29,7 @@ describe('a script', () => {
     });
   });
 
-  it('has what a call printed before it failed; the next call is as good as the first', async () => {
+  it('has the output of a call before it failed; the next call works', async () => {
     await replay.divert(async (diversion) => {
       await expect(diversion.evaluate('broken()')).rejects.toMatchObject({ code: 'E_DIVERSION' });
       expect(diversion.output).toBe('broken');
@@ -41,7 +41,7 @@ describe('a script', () => {
     });
   });
 
-  it('has the text of the program, too, where the program runs on', async () => {
+  it('has the text of the program, too, if the program continues', async () => {
     await replay.divert(async (diversion) => {
       await diversion.call('partial', 1);
       while ((await diversion.continue()).kind !== 'exited');
@@ -62,7 +62,7 @@ describe('revenant call', () => {
     expect(code).toBe(9);
   });
 
-  it('says what is in a buffer that cannot be written now', async () => {
+  it('reports text in a buffer that cannot be flushed', async () => {
     const { stdout, stderr, code } = await call('spot:2', 'partial(7)');
     expect(stdout).toBe('partial(7) = 9\n');
     expect(stderr).toMatch(/stayed in the program's buffer of standard output .*: "partial 7"/);
@@ -71,7 +71,7 @@ describe('revenant call', () => {
 });
 
 describe('gdb', () => {
-  it('shows it behind each call, once', async () => {
+  it('shows it after each call, once', async () => {
     const { text } = await debugOnce(folder, [
       'break spot',
       'continue',
@@ -98,7 +98,7 @@ describe('gdb', () => {
     expect(text).toMatch(/stayed in the program's buffer of standard output .*: "spot 2\."/);
   });
 
-  it('says what a call that crashed has printed; the next is as good as the first', async () => {
+  it('reports the output of a call that crashed; the next call works', async () => {
     const { text } = await debugOnce(folder, [
       'break spot',
       'continue',
@@ -134,7 +134,7 @@ describe('Python', () => {
   });
 });
 
-itOn(caseTrace('except'), 'an exception that nobody catches says what it was', async (trace) => {
+itOn(caseTrace('except'), 'an uncaught exception prints its message', async (trace) => {
   const line = ['call', trace, '--machine', 'emulated', '--at', '_Z9stop_herev', '_Z7checkedi(5)'];
   const { stderr, code } = await runRevenant(line);
   expect(stderr).toContain('terminate called after throwing');

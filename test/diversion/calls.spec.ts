@@ -26,7 +26,7 @@ describe.each(['skylake-pku/tree', 'zen2/tree', 'haswell/tree'].filter((name) =>
     });
     afterAll(() => replay.close());
 
-    it('calls return what the program printed, and the replay stands as before', async () => {
+    it("calls return the program's values, and the replay is unchanged", async () => {
       const [, keys, depth, sum] = /keys (\d+) depth (\d+) sum (\d+)/.exec(expected)!;
       const before = standing(replay);
       await divert(replay.session.stand(), async (d) => {
@@ -58,7 +58,7 @@ describe.each(['skylake-pku/tree', 'zen2/tree', 'haswell/tree'].filter((name) =>
       expect(standing(replay)).toEqual(before);
     });
 
-    it('what is written to memory is seen in the diversion only', async () => {
+    it('writes to memory are visible in the diversion only', async () => {
       const source = replay.session.stand();
       await divert(source, async (d) => {
         const { value } = await d.evaluate('&inserted');
@@ -70,7 +70,7 @@ describe.each(['skylake-pku/tree', 'zen2/tree', 'haswell/tree'].filter((name) =>
       });
     });
 
-    it('the replay goes on to its end without a divergence', () => {
+    it('the replay continues to its end without a divergence', () => {
       replay.toEnd();
       expect(replay.printed).toBe(expected);
     });

@@ -10,7 +10,7 @@ import { caseTrace, itOn, sample } from '../collections.js';
 const values = sample('rome-pku/values');
 const tree = sample('skylake-pku/tree');
 
-/** In the third turn: a list without an end, in which a key is looked for that it does not have. */
+/** In the third iteration: a cyclic list, searched for a key that it does not have. */
 const endless = '(items[2].next = &items[0], find(77))';
 
 interface Outcome {
@@ -75,7 +75,7 @@ describe('revenant call', () => {
     expect(of('zeros')).toEqual(['int [40]', Array.from({ length: 40 }, () => 0)]);
   });
 
-  it('each expression has a diversion of its own; places may be visited in any order', async () => {
+  it('each expression has its own diversion; places may be visited in any order', async () => {
     const asked = [
       'turn',
       'turn = 50',
@@ -95,7 +95,7 @@ describe('revenant call', () => {
     expect([code, stdout]).toEqual([0, 'printed\nputs("printed") = 8\nroot->key = 108\n']);
   });
 
-  it('what has no meaning is told with names that are near, and does not keep others from an answer', async () => {
+  it('an invalid expression is reported with similar names, and does not prevent others', async () => {
     const asked = [
       'numberz',
       'items[1].nme',
@@ -126,7 +126,7 @@ describe('revenant call', () => {
     expect((await call(values, 'nosuch', 'name_of(5)')).code).toBe(9);
   });
 
-  it('a static function of two files is ambiguous where the program stands in neither', async () => {
+  it('a static function of two files is ambiguous if the current function is in neither', async () => {
     const [step, counter, named] = await outcomes(values, 'step(1)', 'counter', "'values-more.c'::step(1)");
     expect(step.error).toEqual({
       code: 'E_EXPRESSION',
@@ -190,7 +190,7 @@ describe('scripts', () => {
   });
   afterAll(() => replay.close());
 
-  it('evaluate where the replay stands, forwards and after coming back', async () => {
+  it('evaluate at the current position, forwards and after going back', async () => {
     const answers = async (): Promise<string[]> => {
       const found: string[] = [];
       for (const text of ['turn', 'weight', 'item->name', '*item', 'find(item->key)->flags'])

@@ -1,4 +1,4 @@
-/** A replay that stands somewhere, and diversions of it. */
+/** A stopped replay, and diversions of it. */
 import type { DebugStop, MutableTarget } from '../../src/engine/target.js';
 import { silentLogger, type Logger } from '../../src/engine/base/log.js';
 import { Machine } from '../../src/engine/kvm/machine.js';
@@ -64,7 +64,7 @@ export function frameBeforeExit(folder: string): number {
   return last;
 }
 
-/** What a diversion must leave as it was: registers, vector state, pages in use, of the task that stands. */
+/** State that a diversion must not change: registers, vector state, pages in use, of the current task. */
 export function standing({ session }: Replay): unknown {
   const { core, tid } = session.stand();
   const task = core.tasks.get(tid)!;

@@ -1,4 +1,4 @@
-/** Programs that mean harm to the emulated kernel: it goes on, and so do we. */
+/** Programs that attack the emulated kernel, which must survive. */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -31,7 +31,7 @@ afterAll(() => {
 
 const descriptors = (): number => fs.readdirSync('/proc/self/fd').length;
 
-/** What a program of this name prints; nothing may be left of it. */
+/** The output of a program of this name, which must leave nothing. */
 async function run(what: string, options: DivertOptions = {}): Promise<string> {
   const { memory } = replay.session.stand().core;
   const before = { standing: standing(replay), pages: memory.pagesInUse, descriptors: descriptors() };

@@ -92,12 +92,12 @@ describe('to this machine nothing is done by', () => {
     expect(standing(replay)).toEqual(before);
   });
 
-  it('a wait for nobody', async () => {
+  it('a wait that nothing can end', async () => {
     await expect(within((d) => d.call('pause'))).rejects.toThrow(/Deadlock: task \d+ waits for a signal/);
   });
 });
 
-it('writes are real where that is allowed, and only there', async () => {
+it('writes are real only in allowed folders', async () => {
   await within(
     async (d) => {
       expect(await d.call('system', `echo real > ${scratch}/real; echo not > /tmp/revenant-not`)).toBe(0n);
@@ -166,7 +166,7 @@ it('writes to what may be a file elsewhere, too, stay in the diversion', async (
   fs.rmSync(outside);
 });
 
-it('two hundred diversions leave no descriptor and no page behind', async () => {
+it('two hundred diversions leak no descriptor and no page', async () => {
   const count = (): number => fs.readdirSync('/proc/self/fd').length;
   const once = (): Promise<bigint> => within((d) => d.call('count_lines', '/etc/passwd'));
   await once();

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { Replay } from '../../src/index.js';
 import { itOn, recording } from '../collections.js';
 
-/** The texts of expressions at each arrival at `spot`, each in a diversion of its own. */
+/** The texts of expressions at each arrival at `spot`, each in its own diversion. */
 async function ask(folder: string, ...moments: string[][]): Promise<string[][]> {
   const replay = await Replay.open(folder, { machine: 'emulated' });
   try {
@@ -26,7 +26,7 @@ async function ask(folder: string, ...moments: string[][]): Promise<string[][]> 
   }
 }
 
-itOn(recording('moments/waits'), 'who waits, waits for what is left of the time', async (folder) => {
+itOn(recording('moments/waits'), 'a waiting thread waits for the remaining time', async (folder) => {
   const replay = await Replay.open(folder, { machine: 'emulated' });
   const waited = async (): Promise<number[]> => {
     await replay.runTo('spot');
@@ -41,27 +41,23 @@ itOn(recording('moments/waits'), 'who waits, waits for what is left of the time'
   for (const tenths of waiting) expect([200, 201]).toContain(tenths);
   // nanosleep, poll and those with a time to wait for go on as if they had not been stopped.
   for (const kind of [0, 1, 2, 7, 8]) expect([200, 201]).toContain(stopped[kind]);
-  // ppoll, select and pselect were told what was left; a stop is not part of it.
+  // ppoll, select and pselect got the remaining time; a stop is not part of it.
   for (const kind of [3, 4, 5]) expect(stopped[kind]).toBeGreaterThan(201);
 });
 
-itOn(
-  recording('moments/waits'),
-  'stopped processes stand still until they are told to go on',
-  async (folder) => {
-    const [answers] = await ask(folder, ['resume()']);
-    expect(answers).toEqual(['1']);
-    const replay = await Replay.open(folder, { machine: 'emulated' });
-    await replay.runTo('spot');
-    for (const child of [0, 1]) {
-      await replay.divert(async (d) => {
-        const [before, after] = [await d.call('child_ran', child), await d.call('child_ran', child)];
-        expect([child, after]).toEqual([child, before]);
-      });
-    }
-    await replay.close();
-  },
-);
+itOn(recording('moments/waits'), 'stopped processes stay stopped until SIGCONT', async (folder) => {
+  const [answers] = await ask(folder, ['resume()']);
+  expect(answers).toEqual(['1']);
+  const replay = await Replay.open(folder, { machine: 'emulated' });
+  await replay.runTo('spot');
+  for (const child of [0, 1]) {
+    await replay.divert(async (d) => {
+      const [before, after] = [await d.call('child_ran', child), await d.call('child_ran', child)];
+      expect([child, after]).toEqual([child, before]);
+    });
+  }
+  await replay.close();
+});
 
 itOn(recording('moments/waits'), 'signals that are blocked wait for who takes them', async (folder) => {
   const answers = await ask(
@@ -74,7 +70,7 @@ itOn(recording('moments/waits'), 'signals that are blocked wait for who takes th
   expect(answers).toEqual([['0'], ['0'], ['1', '1', '1', '0', '34005', '12000', '10'], ['34006', '-11']]);
 });
 
-itOn(recording('moments/waits'), 'timers go on with what is left of their time', async (folder) => {
+itOn(recording('moments/waits'), 'timers continue with their remaining time', async (folder) => {
   const [, , [alarm, interval, timer, fires]] = await ask(
     folder,
     [],
@@ -94,7 +90,7 @@ itOn(recording('moments/waits'), 'timers go on with what is left of their time',
 
 itOn(
   recording('moments/files'),
-  'files are as of that moment: links, folders, what was stored through mappings',
+  'files are as of that moment: links, folders, stores through mappings',
   async (folder) => {
     const today = '/tmp/revenant-moments';
     fs.rmSync(today, { recursive: true, force: true });

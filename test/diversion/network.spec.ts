@@ -1,4 +1,4 @@
-/** Clients inside of a diversion and servers outside, where that is allowed. */
+/** Clients inside of a diversion and servers outside, if allowed. */
 import { once } from 'node:events';
 import dgram from 'node:dgram';
 import net from 'node:net';
@@ -52,7 +52,7 @@ class Client {
     return this.d.readMemory(at, 4)[0];
   }
 
-  /** A number that a call puts into memory behind a length of 4. */
+  /** A number that a call stores in memory after a length of 4. */
   async option(option: number): Promise<number> {
     this.d.writeMemory(this.buffer + 64n, Uint8Array.of(4, 0, 0, 0));
     await this.d.call('getsockopt', this.fd, 1, option, this.buffer, this.buffer + 64n);
@@ -91,7 +91,7 @@ it('a stream: connects, writes, reads; waits without blocking; is refused', asyn
   });
 });
 
-it('datagrams tell who they are from, as resolvers ask; nobody listens inside', async () => {
+it('datagrams have the sender that resolvers check; no socket listens inside', async () => {
   const server = dgram.createSocket('udp4', (bytes, from) => server.send(`echo ${bytes}`, from.port));
   server.bind(0, '127.0.0.1');
   await once(server, 'listening');

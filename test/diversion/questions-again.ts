@@ -1,4 +1,4 @@
-/** Questions whose answers could differ from run to run: each is asked in a diversion of its own. */
+/** Questions whose answers could differ between runs: each is evaluated in its own diversion. */
 import type { DiversionHandle } from '../../src/recording/divert.js';
 
 export type Question = (d: DiversionHandle) => Promise<unknown>;

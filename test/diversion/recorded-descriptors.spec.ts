@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import { Replay } from '../../src/index.js';
 import { caseTrace, itOn } from '../collections.js';
 
-/** The texts of expressions, each in a diversion of its own, at each arrival at a symbol. */
+/** The texts of expressions, each in its own diversion, at each arrival at a symbol. */
 async function ask(folder: string, place: string, times: number, expressions: string[]): Promise<string[][]> {
   const replay = await Replay.open(folder, { machine: 'emulated' });
   try {
@@ -50,7 +50,7 @@ const QUESTIONS = ['(char*)get()', 'size_fd()', '(char*)reopen()', 'ino_path()',
 
 itOn(
   caseTrace('ownfile'),
-  'a file that the program wrote has its contents of that moment, whatever lies on this machine',
+  "a file that the program wrote has its contents of that moment, not this machine's",
   async (folder) => {
     const today = '/tmp/revenant-case-ownfile';
     fs.rmSync(today, { force: true });

@@ -107,7 +107,7 @@ it('the clocks of this machine are there for who wants them', async () => {
   replay.close();
 });
 
-itOn(caseTrace('clocksfds'), 'clocks go on from where the recording stands', async (trace) => {
+itOn(caseTrace('clocksfds'), 'clocks continue from the recorded time', async (trace) => {
   const replay = openReplay(transport, trace);
   replay.advanceTo(frameBeforeExit(trace) - 40);
   await divert(replay.session.stand(), async (d) => {

@@ -1,4 +1,4 @@
-/** Calls while other threads hold locks and stand in recorded calls, and from inside a signal handler. */
+/** Calls while other threads hold locks and are in recorded calls, and from inside a signal handler. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { divert } from '../../src/recording/divert.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
@@ -39,7 +39,7 @@ it.skipIf(!threads)('a lock that another thread holds is waited for, at any fram
 
 const faults = traceFolder('haswell/faults')!;
 
-it('a call from inside a signal handler returns, and the replay goes on', async () => {
+it('a call from inside a signal handler returns, and the replay continues', async () => {
   const replay = openReplay(transport, faults);
   let inHandler = false;
   for (let frame = 100; frame < 400 && !inHandler; frame++) {

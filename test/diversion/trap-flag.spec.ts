@@ -25,7 +25,7 @@ afterAll(() => {
   transport.close();
 });
 
-/** Runs `work` in a diversion whose task stands at this code, `stack` being what it will pop, the first word first. */
+/** Runs `work` in a diversion whose task is at this code, with the words of `stack` on its stack. */
 function standingAt(code: readonly number[], stack: readonly number[], work: () => void): void {
   target = startDiversion(replay.session.stand());
   try {

@@ -1,4 +1,7 @@
-/** Threads that stand in recorded calls while another thread is looked at: they wait on, wherever their instruction went. */
+/**
+ * Threads that are in recorded calls while another thread is the current one: they keep waiting, even if their
+ * instruction was patched.
+ */
 import { afterAll, beforeAll, expect } from 'vitest';
 import type { Gva } from '../../src/engine/base/address.js';
 import { Sys } from '../../src/engine/base/linux.js';
@@ -40,7 +43,7 @@ for (const [name, first, last, printed] of [
 ] as const)
   itOn(
     caseTrace(name),
-    `${name}: a thread that the recorder’s library sets up runs on, wherever it stands in that`,
+    `${name}: a thread that rr’s library sets up continues from anywhere in that`,
     (trace) => {
       const replay = openReplay(transport, trace);
       for (let frame = first; frame < last; frame++) {
@@ -54,7 +57,7 @@ for (const [name, first, last, printed] of [
     },
   );
 
-/** One after the other, as gdb writes those that change: orig_rax behind all others. */
+/** One by one, as gdb writes changed registers: orig_rax after all others. */
 function giveRegisters(target: MutableTarget, tid: number, words: RegisterWords): void {
   const order = [...Array(words.length / 2).keys()].filter(
     (slot) => slot !== Reg.rip && slot !== Reg.orig_rax,

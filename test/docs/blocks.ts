@@ -1,4 +1,4 @@
-/** The code blocks of a Markdown document, and what is written about running them. */
+/** The code blocks of a Markdown document, and the remarks about running them. */
 
 export interface Block {
   /** `docs/ci.md:27`. */
@@ -35,7 +35,7 @@ export function blocksOf(name: string, text: string): Block[] {
   return blocks;
 }
 
-/** A command line of a transcript, and what it is said to print. */
+/** A command line of a transcript, and its documented output. */
 export interface Step {
   command: string;
   output: string;
@@ -51,7 +51,9 @@ export function transcriptOf({ text }: Block): Step[] {
   return text.startsWith('$ ') ? steps : [];
 }
 
-/** The commands of a block that lists them, each with a remark after two spaces or `#`; none if it is no such list. */
+/**
+ * The commands of a block that lists them, each with a remark after two spaces or `#`; none if it is not such a list.
+ */
 export function listedCommands({ text }: Block): string[] {
   const lines = text.split('\n').filter((line) => line !== '');
   const commands = lines.map((line) => line.split(/ {2,}| # /, 1)[0].trim());
@@ -65,8 +67,9 @@ const NOISE =
   /^revenant: (starting the emulated machine|waiting for a machine|frame \d+, |[\w/-]+: frame \d+, ).*\n/gm;
 
 /**
- * A pattern for what a document says that a command prints. What varies from run to run is written as it was once:
- * durations (any), the machine after `revenant: machine:`, temporary folders; `...` is anything within a line.
+ * A pattern for the documented output of a command. Variable parts are written with sample values:
+ * durations (any), the machine after `revenant: machine:`, temporary folders; `...` is anything
+ * within a line.
  */
 export function patternOf(output: string): RegExp {
   const duration = String.raw`\d+(?:\.\d+)? (?:us|ms|s|min|h)(?: \d+ (?:s|min))?`;

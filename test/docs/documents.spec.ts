@@ -36,7 +36,10 @@ interface Ran {
   output: string;
 }
 
-/** Runs a line as a shell does. @param until ends it by Ctrl-C when its output has this */
+/**
+ * Runs a line as a shell does.
+ * @param until ends it by Ctrl-C when its output has this
+ */
 async function run(line: string, cwd = folder, until?: RegExp): Promise<Ran> {
   const child = spawn('bash', ['-c', `exec 2>&1; ${until ? 'exec ' : ''}${line}`], {
     cwd,
@@ -60,7 +63,7 @@ async function run(line: string, cwd = folder, until?: RegExp): Promise<Ran> {
   return { status, output: withoutNoise(output) };
 }
 
-/** What the lists' commands are run as, where they name what is the reader's. */
+/** Substitutions for the lists' commands, for names that the reader chooses. */
 const LISTED: Record<string, string | { not: string }> = {
   'npm install -g ./revenant-0.2.0.tgz': { not: 'test/deploy/package.spec.ts installs the package' },
   'revenant doctor TRACE': 'revenant doctor traces/zen2/crash',
@@ -96,12 +99,12 @@ const LISTED: Record<string, string | { not: string }> = {
 /** Commands that run until they are ended. */
 const SERVES = /^(bin\/)?revenant serve /;
 
-/** Of a clone's bin/revenant and the installed command, whichever a document has. */
+/** For a clone's bin/revenant and the installed command. */
 const withoutFolder = (command: string): string => command.replace(/^bin\//, '');
 
 async function runListed(command: string): Promise<void> {
   const how = LISTED[withoutFolder(command)];
-  expect(how, `${command} is in no list of what is run`).toBeDefined();
+  expect(how, `${command} is not in a list of commands to run`).toBeDefined();
   if (typeof how !== 'string') return;
   const { status, output } = await run(how, folder, SERVES.test(how) ? /gdb\.py/ : undefined);
   expect({ how, output, status }).toEqual({ how, output, status: SERVES.test(how) ? 130 : 0 });
@@ -151,7 +154,7 @@ async function runScript({ text }: Block): Promise<void> {
 
 describe.each(toRun.map((block) => [block.where, block] as const))('%s', (_where, block) => {
   const listed = listedCommands(block);
-  if (transcriptOf(block).length > 0) it('prints what it says', () => runTranscript(block));
+  if (transcriptOf(block).length > 0) it('prints the documented output', () => runTranscript(block));
   else if (listed.length > 0) it.each(listed)('%s', runListed);
   else if (block.text.startsWith('-exec ')) it('is commands of gdb', () => runConsole(block));
   else if (block.language === 'yaml') it('is a manifest that passes', () => runManifest(block));
@@ -165,7 +168,7 @@ it('every line of the lists is in a document', () => {
   expect(Object.keys(LISTED).filter((command) => !listed.includes(command))).toEqual([]);
 });
 
-it('what is not run says why, and names a test that is there', () => {
+it('skipped blocks give a reason, and name an existing test', () => {
   for (const { where, notRun } of blocks.filter(({ notRun }) => notRun !== null)) {
     expect(notRun!.length, where).toBeGreaterThan(20);
     for (const [name] of notRun!.matchAll(/\btest\/[\w/.-]+\.ts\b/g))

@@ -18,7 +18,10 @@ export interface Tried {
   readonly attend?: (child: ChildProcess, said: string, seconds: number) => void;
 }
 
-/** @param redis URL of a Redis @param folder for sockets */
+/**
+ * @param redis URL of a Redis
+ * @param folder for sockets
+ */
 export function commands(redis: string, folder: string): Tried[] {
   const socket = path.join(folder, 'serve.sock');
   const hello = trace('zen2/hello-static');
@@ -35,7 +38,7 @@ export function commands(redis: string, folder: string): Tried[] {
   ];
 }
 
-/** Whoever has connected and gone again has ended a server that serves once. */
+/** A client that has disconnected has ended a server with --once. */
 function connectTo(socket: string): (child: ChildProcess) => void {
   return () => {
     if (!fs.existsSync(socket)) return;

@@ -3,7 +3,7 @@
 export interface Fault {
   readonly name: string;
   readonly shell: string;
-  /** Commands that it is tried with; all of them where it says nothing. */
+  /** Commands that it is tried with; by default all. */
   readonly commands?: readonly string[];
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
@@ -13,7 +13,7 @@ const mounted = (folder: string, options: string, more = ''): string =>
 
 /** A user whose processes are counted, who owns nothing. */
 let nobody = 61234;
-/** Each a user of its own: machines that are kept count against limits, too. */
+/** Each with a separate user: kept machines count against limits, too. */
 const asNobody = (shell: string): string =>
   `exec setpriv --reuid ${++nobody} --regid ${nobody} --clear-groups bash -c '${shell}' bash "$@"`;
 

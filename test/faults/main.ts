@@ -1,4 +1,4 @@
-/** `npm run faults`: see scripts/faults.mjs, which runs this in namespaces of its own. */
+/** `npm run faults`: see scripts/faults.mjs, which runs this in separate namespaces. */
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';

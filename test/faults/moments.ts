@@ -19,7 +19,7 @@ const LOOK_MS = 100;
 const MOST_SECONDS_TO_FIRST = 120;
 const zen2 = path.join(root, 'traces/zen2');
 
-/** SIGTERM and SIGKILL at random moments. Whatever `ci` said that it had done is in its report. */
+/** SIGTERM and SIGKILL at random moments. All results that `ci` has printed are in its report. */
 export async function interrupted(tried: readonly Tried[], moments: number, note: Note): Promise<void> {
   for (let at = 0; at < moments; at++) {
     const { name, args } = tried[at % tried.length];
@@ -45,7 +45,7 @@ function missing(said: string, report: string): string[] {
     .map((name) => `the result of ${name} is lost`);
 }
 
-/** Whichever machine is leased loses its emulator; the command goes on. */
+/** The emulator of the leased machine is killed; the command continues. */
 export async function killedMachines(tried: readonly Tried[], kills: number, note: Note): Promise<void> {
   const using = tried.filter(({ name }) => ['replay', '--all', 'ci', 'call', 'gdb'].includes(name));
   for (let at = 0; at < kills; at++) {
@@ -69,7 +69,7 @@ export async function killedMachines(tried: readonly Tried[], kills: number, not
   }
 }
 
-/** A Redis that is killed and comes back empty, while `ci` waits for a worker: every result comes, once. */
+/** A Redis that is killed and restarts empty, while `ci` waits for a worker: every result arrives, once. */
 export async function restartedRedis(
   url: string,
   folder: string,

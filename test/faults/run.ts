@@ -1,4 +1,4 @@
-/** Runs one command with one fault, and says what is wrong with how it ended. */
+/** Runs one command with one fault, and reports problems of its end. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -15,7 +15,7 @@ const MOST_SECONDS = 240;
 /** Fair seconds in which processes without a parent end; one that is being loaded sees that first when it is. */
 const MOST_FAREWELL_SECONDS = 10;
 const MOST_MESSAGE = 110;
-/** What is kept for the next command, or belongs to us. */
+/** Processes that are kept for the next command, or are ours. */
 const KEPT = /revenant-keeper|qemu-system|redis-server|vite-node|esbuild|faults/;
 
 export interface Ended {
@@ -30,11 +30,11 @@ export interface Cell {
   readonly fault: string;
   readonly command: string;
   readonly ended: Ended;
-  /** What is wrong; empty where all is well. */
+  /** Problems; empty if there are none. */
   readonly problems: readonly string[];
 }
 
-/** Begins a command as a process group of its own, below a shell that makes the fault. */
+/** Starts a command as a separate process group, below a shell that makes the fault. */
 export function begin(
   args: readonly string[],
   fault: Fault,
@@ -42,7 +42,7 @@ export function begin(
   // Variables without a value are left out by spawn.
   const environment: NodeJS.ProcessEnv = { ...process.env, ...fault.environment };
   const command = [process.execPath, path.join(root, 'bin/revenant'), ...args];
-  // A command that is nothing but itself is not run by a shell: signals are for it.
+  // A simple command is run without a shell, so that it gets the signals.
   const [file, ...rest] = fault.shell === '"$@"' ? command : ['bash', '-c', fault.shell, 'bash', ...command];
   const child = spawn(file, rest, { cwd: root, env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
   const text = { stdout: '', stderr: '' };
@@ -73,7 +73,10 @@ export async function run(tried: Tried, fault: Fault): Promise<Cell> {
   return await cell(tried.name, fault.name, { ...result, hangs });
 }
 
-/** Judges an end. @param allowed further signals that may have ended the command */
+/**
+ * Judges an end.
+ * @param allowed further signals that may have ended the command
+ */
 export async function cell(
   command: string,
   fault: string,
@@ -93,7 +96,7 @@ export async function cell(
   return { command, fault, ended, problems };
 }
 
-/** What is left when whatever ends by itself had the time to. */
+/** Processes that remain after a grace period. */
 async function leftBehind(): Promise<string[]> {
   const waited = patientClock();
   for (;;) {
@@ -103,7 +106,7 @@ async function leftBehind(): Promise<string[]> {
   }
 }
 
-/** Processes that should not be there any more; all of this namespace are ours. */
+/** Processes that should have ended; all of this namespace are ours. */
 function leftProcesses(): string[] {
   const { stdout } = spawnSync('ps', ['-eo', 'pid=,ppid=,stat=,args='], { encoding: 'utf8' });
   return stdout
@@ -111,7 +114,7 @@ function leftProcesses(): string[] {
     .map((line) => /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line))
     .filter((match) => match !== null)
     .filter(([, pid, , stat, args]) => !stat.startsWith('Z') && Number(pid) !== process.pid && !isKept(args))
-    .map(([, , , , args]) => `left behind: ${args.slice(0, 60)}`);
+    .map(([, , , , args]) => `still running: ${args.slice(0, 60)}`);
 }
 
 const isKept = (args: string): boolean => KEPT.test(args) || /^(ps|sh -c|\[)/.test(args);
@@ -125,7 +128,7 @@ export const leftFiles = (folder: string): string[] =>
 /** `0`, `SIGKILL`. */
 export const endText = ({ code, signal }: Ended): string => signal ?? String(code);
 
-/** The first thing that was said, but for what is said of machines. */
+/** The first message, except those about machines. */
 export function messageOf({ stderr, stdout }: Ended): string {
   const lines = stderr
     .split('\n')

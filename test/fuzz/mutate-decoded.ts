@@ -3,14 +3,14 @@ import { EventKind, SyscallState, type TraceFrame } from '../../src/engine/trace
 import type { Random } from '../trace/mutate.js';
 import type { DecodedTrace } from './memory-trace.js';
 
-/** Changes of one kind to a decoded trace. Each leaves what a reader could have decoded. */
+/** Changes of one kind to a decoded trace. Each result could have been decoded by a reader. */
 type Change = (trace: DecodedTrace, random: Random) => string | null;
 
 const pick = <T>(random: Random, from: readonly T[]): T => from[random(from.length)];
 const PAGE = 4096;
 const USER_END = 2 ** 47;
 
-/** Values at which things go wrong: limits of sizes, of user space, of signs. */
+/** Boundary values: limits of sizes, of user space, of signs. */
 const WORDS = [
   0, 1, 0xff, 0xfff, 0x1000, 0x7fff, 0x8000, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_f000, 0xffff_ffff,
 ];
@@ -180,7 +180,7 @@ export const decodedChanges: Record<string, Change> = {
   },
 };
 
-/** Changes to the processor: only for machines that look at it. */
+/** Changes to the processor: only for machines that use it. */
 export const headerChanges: Record<string, Change> = {
   cpuid: (trace, random) => {
     const record = pick(random, trace.header.cpuidRecords);
@@ -194,7 +194,7 @@ export const headerChanges: Record<string, Change> = {
   },
 };
 
-/** One to three changes; returns what was done. The trace keeps at least two frames. */
+/** One to three changes; returns their descriptions. The trace keeps at least two frames. */
 export function mutateDecoded(trace: DecodedTrace, random: Random, changes: Record<string, Change>): string {
   const done: string[] = [];
   for (let n = 1 + random(3); n > 0; n--) {

@@ -16,7 +16,7 @@ import type { Random } from '../trace/mutate.js';
 /** Deterministic only by its flag (rr-traces.md 8.2). */
 const SIGBUS = 7;
 const RDTSC = Uint8Array.of(0x0f, 0x31);
-/** Offset of the descriptor classes, the first thing that the recorder writes to the preload library's globals. */
+/** Offset of the descriptor classes, the first field that rr writes in the preload library's globals. */
 const FD_CLASSES = 8;
 const POOL_BYTES = 48 * 2 ** 20;
 
@@ -33,7 +33,7 @@ export class OracleMachine {
   readonly kernelPml4High = 0;
   readonly hardwareCpuid;
   readonly cpuidDifferences = [];
-  readonly transport = { kind: 'emulated', description: 'made up' };
+  readonly transport = { kind: 'emulated', description: 'synthetic' };
   /** The session's state, to see the program's memory; set once it is open. */
   core: ReplayCore | null = null;
   /** The frame whose event comes next. */

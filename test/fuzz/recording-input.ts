@@ -62,7 +62,7 @@ export class RecordingInput {
     return this.peekTaskEvent()?.frameTime === frameTime ? this.trace.taskEvents[this.#event++] : null;
   }
 
-  /** A changed write may claim more bytes than the stream has: what is missing reads as zeros. */
+  /** A changed write may claim more bytes than the stream has: missing bytes are zeros. */
   readWrite(write: MemWrite, offset: number, into: Uint8Array): void {
     const last = this.trace.frames.at(-1)?.dataEnd ?? 0;
     const there = Math.max(0, Math.min(into.length, last - (write.dataOffset + offset)));

@@ -11,7 +11,7 @@ import { copyTrace, decodeTrace, openDecoded, type DecodedTrace } from './memory
 import { decodedChanges, headerChanges, mutateDecoded } from './mutate-decoded.js';
 import { OracleMachine } from './oracle-machine.js';
 
-/** What is fuzzed: runs once for a seed and returns how it ended; throws what must never happen. */
+/** A fuzz target: runs once for a seed and returns its outcome; throws errors that must never happen. */
 export interface Target {
   run(seed: number): string;
   close(): void;
@@ -42,7 +42,7 @@ const STALL_MICROS = 100_000;
 const log = { debug() {}, info() {}, warn() {} };
 const output = (): void => {};
 
-/** Changed frames and records, planned and performed; the processor is made up. */
+/** Changed frames and records, planned and performed on a fake processor. */
 export function planTarget(samples: readonly string[]): Target {
   const decoded = samples.map((sample) => ({ sample, trace: decodeTrace(sample) }));
   return {
@@ -50,7 +50,7 @@ export function planTarget(samples: readonly string[]): Target {
       const random = seeded(seed);
       const { sample, trace } = decoded[random(decoded.length)];
       const copy = copyTrace(trace);
-      // One in sixteen is left alone: it must come as far as made-up exits let it.
+      // One in sixteen is unchanged: it must replay as far as synthetic exits allow.
       const changes = { ...decodedChanges, ...headerChanges };
       const what = random(16) === 0 ? 'nothing changed' : mutateDecoded(copy, random, changes);
       try {

@@ -1,6 +1,6 @@
-// Timer signals that interrupt a loop whose registers are the same at every iteration: only memory and
-// ticks tell where. What was interrupted shows in a register at the end of a round, and of all rounds.
-// Build: gcc -O1 -static -nostdlib -fno-stack-protector -fno-pic -no-pie
+// Timer signals that interrupt a loop whose registers are the same at every iteration: only memory
+// and ticks identify the place. The interrupted iteration appears in a register at the end of a
+// round, and of all rounds. Build: gcc -O1 -static -nostdlib -fno-stack-protector -fno-pic -no-pie
 #include <asm/signal.h>
 #include <linux/time.h>
 #include <sys/syscall.h>

@@ -1,6 +1,6 @@
-// Functions that print and leave what they print in buffers: stdio's, of two streams, narrow and wide; those of C++
-// streams that do not share them. The program has text of its own in some of them when it stands in spot(1), and holds the
-// lock of standard output in spot(2).
+// Functions that print and leave text in buffers: stdio's, of two streams, narrow and wide; those of C++
+// streams that do not share them. The program has its own text in some of them at spot(1), and holds the lock
+// of standard output at spot(2).
 #include <cstdio>
 #include <cstdlib>
 #include <cwchar>

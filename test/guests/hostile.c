@@ -1,5 +1,5 @@
-// What a program could do to the one that emulates its system calls: any call with any arguments (never natively),
-// broken signal frames, structures without end; locks and events in their odd corners.
+// Attacks on the emulation of system calls: any call with any arguments (never natively), broken
+// signal frames, endless structures; corner cases of locks and events.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@ static unsigned rnd(unsigned below) {
   return (unsigned)(state >> 33) % below;
 }
 
-static char* area;  // two pages, behind which nothing is mapped
+static char* area;  // two pages, followed by unmapped memory
 static long value(void) {
   static const long odd[] = {0, 1, 2, 3, 7, 8, 16, 24, 64, 128, 4096, 65536, -1, -2, -4096, 1L << 31, 1L << 32, (1L << 47) - 4096,
                              1L << 47, 1L << 62, (long)(1UL << 63), 0x7fffffff, 0x7fffffffffffffff, 0x100000, 0x4000, 0x80000, -100};
@@ -149,7 +149,7 @@ static void* dies_holding(void* mutex) {
   pthread_mutex_lock(mutex);
   return 0;
 }
-// A robust mutex whose owner is gone, and one that inherits priority, contended while signals come.
+// A robust mutex whose owner has exited, and one with priority inheritance, contended while signals arrive.
 int locks(void) {
   pthread_mutexattr_t attribute;
   pthread_mutex_t robust, inherits;
@@ -180,7 +180,7 @@ int locks(void) {
   return 0;
 }
 
-// An edge-triggered set: what was read to the end and comes again is told again.
+// An edge-triggered set: data after a complete read is reported again.
 int edges(void) {
   int ends[2], set = epoll_create1(0), told = 0;
   char bytes[64];

@@ -125,7 +125,7 @@ int all(const char* path) {
   return result;
 }
 
-// What never ends by itself.
+// Endless loops.
 int spin(void) {
   for (volatile int i = 0;; i++);
 }

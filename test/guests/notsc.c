@@ -1,4 +1,4 @@
-// A program that forbids itself to read the time-stamp counter, reads it, and is told so by SIGSEGV.
+// A program that disables reading the time-stamp counter, reads it, and gets SIGSEGV.
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Puts a page of its own where the recorder has its thread locals (0x70001000), and reads it again later. */
+/* Maps its own page at the address of rr's thread locals (0x70001000), and reads it again later. */
 #include <sys/mman.h>
 #include <sys/syscall.h>
 

@@ -1,4 +1,4 @@
-/* Repeated string instructions whose last turn writes what a debugger may watch: upwards, and downwards. */
+/* Repeated string instructions whose last iteration writes memory that a debugger may watch: upwards, and downwards. */
 #include <sys/syscall.h>
 
 static const char text[] = "eight ba";

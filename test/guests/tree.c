@@ -1,5 +1,5 @@
-// A binary search tree with helper functions that a debugger would call to look
-// at it: they print, allocate, open files and recurse.
+// A binary search tree with helper functions that a debugger would call to inspect it: they print, allocate, open files
+// and recurse.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

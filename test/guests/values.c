@@ -1,4 +1,4 @@
-// Values of every kind that C has, for a debugger to print: at look() in main's third turn.
+// Values of every kind that C has, for a debugger to print: at look() in main's third iteration.
 // Build: gcc -g -O0 -static -o values values.c values-more.c
 #include <complex.h>
 #include <stdbool.h>

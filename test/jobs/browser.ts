@@ -7,7 +7,7 @@ const PROGRAMS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/go
 /** Debian's Chromium, or null where there is none. */
 export const chromiumProgram = PROGRAMS.find((file) => fs.existsSync(file)) ?? null;
 
-/** Starts it without what would look for a network or a display. */
+/** Starts it without access to a network or a display. */
 export function launchChromium(): Promise<Browser> {
   return chromium.launch({
     executablePath: chromiumProgram!,
@@ -26,7 +26,7 @@ export interface OpenPage {
   close(): Promise<void>;
 }
 
-/** Opens a file in a window of its own. */
+/** Opens a file in a new window. */
 export async function openFile(
   browser: Browser,
   file: string,

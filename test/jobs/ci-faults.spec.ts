@@ -1,4 +1,4 @@
-/** `revenant ci` where things around it fail: nothing that is known is lost. */
+/** `revenant ci` with failures around it: no result is lost. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -94,7 +94,7 @@ describe('a run that is ended', () => {
     expect(fs.readFileSync(inFolder('r.html'), 'utf8')).toMatch(/Not run: interrupted\./);
   });
 
-  it('by SIGKILL has in its report what it said was done', async () => {
+  it('by SIGKILL has all printed results in its report', async () => {
     const { code, done, passed, xml } = await endedBy('SIGKILL');
     expect(code).toBe(null);
     expect(passed).toEqual(done);

@@ -79,7 +79,7 @@ describe('revenant ci', () => {
     expect(said).toMatch(new RegExp(`diverged at frame ${frame}`));
   });
 
-  it('tells out of memory, and what the machine cannot carry, from failures', async () => {
+  it('distinguishes lack of memory and unsuitable machines from failures', async () => {
     const manifest = [
       'version: 1',
       'traces:',

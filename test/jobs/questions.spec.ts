@@ -51,7 +51,7 @@ async function ask(
   ...args: string[]
 ): Promise<{ code: number | null; report: RunReport }> {
   const file = inFolder('asked.yaml');
-  // The other trace is a static program, which stands at its entry when it begins.
+  // The other trace is a static program, which is at its entry when it begins.
   const entry = [{ at: { symbol: '_start' }, memory: '_start', type: 'u8', equals: 0x31 }];
   const traces = [
     { name: 'tree', paths: tree, questions },
@@ -93,7 +93,7 @@ it('fails exactly the question that expects something else, and shows both', asy
   );
 });
 
-it('reads and calls at any place, in any order, and says why there is no answer', async () => {
+it('reads and calls at any place, in any order, and gives the reason if there is no answer', async () => {
   const at = (hit: number): object => ({ symbol: 'insert', hit });
   const depth = /depth (\d+)/.exec(fs.readFileSync(path.join(tree, 'expected_stdout'), 'utf8'))![1];
   const described = `tree of ${keys.length} keys, depth ${depth}, sum ${sum}`;

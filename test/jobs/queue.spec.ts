@@ -142,7 +142,7 @@ describe.skipIf(!haveRedis || !built)('a queue (skipped without redis-server, or
     await stopWorkers();
   });
 
-  it('lets jobs land only where they can run, and gives up those that nobody can do', async () => {
+  it('assigns jobs only to suitable workers, and skips those without one', async () => {
     await redis.flushdb();
     await readyWorker('small', 1);
     const limits = { timeoutSeconds: 9, memoryBytes: 5e9, stallSeconds: 9 };
@@ -166,7 +166,7 @@ describe.skipIf(!haveRedis || !built)('a queue (skipped without redis-server, or
     expect(await redis.keys('test:jobs-*:wait')).toEqual([]);
   });
 
-  it('sets aside what others have written, and goes on', async () => {
+  it('sets foreign entries aside, and continues', async () => {
     // Only the queue of these jobs: others of this file may have left theirs.
     await redis.flushdb();
     await redis.hset('test:needs', 'zzz', 'not json', 'yyy', '{"processor":{"xcr0":"many"}}');

@@ -7,7 +7,7 @@ import path from 'node:path';
 
 export const haveRedis = spawnSync('redis-server', ['--version']).status === 0;
 
-/** A Redis of the test's own, on a free port of the loopback, with what it holds in a folder. */
+/** A private Redis, on a free loopback port, with its data in a folder. */
 export class TestRedis {
   private server: ChildProcess | null = null;
 
@@ -45,12 +45,12 @@ export class TestRedis {
     throw new Error(`redis-server did not start:\n${text}`);
   }
 
-  /** As a service manager stops it; it writes what it holds. */
+  /** Stops it like a service manager; it saves its data. */
   stop(): Promise<void> {
     return this.end('SIGTERM');
   }
 
-  /** It is killed, and what it held is gone. */
+  /** Kills it, losing its data. */
   async lose(): Promise<void> {
     await this.end('SIGKILL');
     for (const name of fs.readdirSync(this.folder))

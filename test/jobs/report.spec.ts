@@ -92,7 +92,7 @@ describe.skipIf(chromiumProgram === null)('the HTML report in Chromium (skipped 
     ]);
     for (const trace of await page.locator('.trace').all()) await trace.click();
     await expect.poll(() => page.locator('canvas').count(), { timeout: 600_000 }).toBe(7);
-    // Names are texts, whatever is in them.
+    // Names are shown as text, whatever they contain.
     expect((await page.locator('.trace .name').allInnerTexts()).join('\n')).toContain('</script><b>&"');
     expect(complaints).toEqual([]);
     await close();
@@ -130,7 +130,7 @@ describe.skipIf(chromiumProgram === null)('the HTML report in Chromium (skipped 
     await close();
   });
 
-  it('finds events by what calls were given, and gives the commands to stand there', async () => {
+  it('finds events by arguments of calls, and shows the commands to go there', async () => {
     const { page, close } = await openFile(browser, file);
     await page.locator('.trace', { hasText: 'asked' }).click();
     const find = page.locator('.find input').first();
@@ -147,7 +147,7 @@ describe.skipIf(chromiumProgram === null)('the HTML report in Chromium (skipped 
     await close();
   });
 
-  it('works with the keyboard alone', async () => {
+  it('works with the keyboard only', async () => {
     const { page, complaints, close } = await openFile(browser, file);
     await page.locator('.trace').first().focus();
     await page.keyboard.press('ArrowDown');
@@ -178,7 +178,7 @@ describe.skipIf(chromiumProgram === null)('the HTML report in Chromium (skipped 
     await close();
   });
 
-  it('tells of the event under the pointer, and filters', async () => {
+  it('shows the event under the pointer, and filters', async () => {
     const { page, close } = await openFile(browser, file);
     await page.locator('.trace', { hasText: 'zen2/passed' }).click();
     const canvas = page.locator('canvas').first();

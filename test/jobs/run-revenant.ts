@@ -11,7 +11,7 @@ export type { Finished };
 const cache = fs.mkdtempSync(path.join(os.tmpdir(), 'revenant-cache-'));
 process.once('exit', () => fs.rmSync(cache, { recursive: true, force: true }));
 
-/** Runs bin/revenant as users do: with processes of its own. */
+/** Runs bin/revenant as users do, in separate processes. */
 export function runRevenant(
   args: string[],
   environment: NodeJS.ProcessEnv = {},

@@ -58,7 +58,7 @@ export const divergence: DivergenceDocument = {
   lastFrames: [{ frameTime: 119, tid: 4711, ticks: 4990, event: 'brk exiting' }],
   machine: 'QEMU emulator',
   machineLacks: [],
-  advice: ['Look at the last frames.'],
+  advice: ['Inspect the last frames.'],
   rerun: 'revenant replay --goto 119 /traces/diverged',
 };
 

@@ -35,7 +35,7 @@ let guest: ProbeGuest;
 beforeAll(async () => {
   transport = await openTransport('emulated', {});
   const trial = tryMachine(transport, TraceReader.headerOf(sample('skylake-avx512/xcr0probe')));
-  if (!trial.ok) throw new Error(trial.judgement.reasons.join());
+  if (!trial.ok) throw new Error(trial.compatibility.reasons.join());
   machine = trial.machine;
   guest = new ProbeGuest(machine);
 });

@@ -1,6 +1,6 @@
 /**
  * Results of CPUID that KVM computes from state that the guest does not have, such as the size of XSAVES areas from
- * IA32_XSS: the program must see what was recorded, whichever results these are.
+ * IA32_XSS: the program must see the recorded results.
  */
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -95,7 +95,7 @@ it('a recording of a kernel with shadow stacks replays to its end', async () => 
   expect(cpuidRecords).not.toEqual(header.cpuidRecords);
   Object.assign(header, { cpuidRecords });
   const trial = tryMachine(transport, header);
-  expect(trial.judgement).toMatchObject({ ok: true, reasons: [] });
+  expect(trial.compatibility).toMatchObject({ ok: true, reasons: [] });
   if (!trial.ok) return;
   const { machine } = trial;
   const session = ReplaySession.open({

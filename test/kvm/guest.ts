@@ -1,4 +1,4 @@
-/** What specs that run on a real KVM share. They use the emulated machine: the only one that is everywhere. */
+/** Shared by specs that run on a real KVM. They use the emulated machine, which is available everywhere. */
 import { Machine, type MachineConfig } from '../../src/engine/kvm/machine.js';
 import { nativeConfig } from '../../src/engine/kvm/native-config.js';
 import { ProbeGuest } from '../../src/engine/kvm/probe-guest.js';

@@ -23,7 +23,7 @@ describe('XCR0', () => {
     });
   });
 
-  it('with a bit that the processor lacks is refused by name', () => {
+  it('with a bit that the processor lacks is refused with its name', () => {
     const refusal = (): unknown => makeMachine(transport, { xcr0: 0xe7n });
     expect(refusal).toThrow(RevenantError);
     expect(refusal).toThrow(
@@ -55,7 +55,7 @@ describe('CPUID', () => {
     });
   }
 
-  it('returns what it was given', () => {
+  it('returns the configured results', () => {
     expect(ask([leaf0('AuthenticAMD'), brand], 0x8000_0002)).toEqual(['12345678', '1', '2', '3']);
   });
 
@@ -105,7 +105,7 @@ it('runs RDTSC without CR4.TSD only', () => {
   }
 });
 
-it('tells the CPU number by LSL', () => {
+it('returns the CPU number by LSL', () => {
   const machine = makeMachine(transport, { cpuNumber: 11 });
   withGuest(machine, (guest) => {
     // mov $0x7b, %eax; lsl %eax, %ecx; int3

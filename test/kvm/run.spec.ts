@@ -27,7 +27,7 @@ function interrupt(): Exit {
   return exit;
 }
 
-it('goes on exactly where it was interrupted', () => {
+it('continues exactly where it was interrupted', () => {
   withGuest(machine, (guest) => {
     // xor %eax, %eax; 1: inc %rax; cmp %rcx, %rax; jne 1b; int3
     const count = 300_000_000n;
@@ -100,7 +100,7 @@ it('survives registers that no program has', () => {
     const refused = guest.run(programs.nops, { ds: 0x50n });
     expect(refused.exit).toBe(Exit.Failed);
     expect(refused.text).toMatch(/#GP while entering the program/);
-    // The guest was made anew after that.
+    // The guest was recreated after that.
     const system = guest.run(programs.nops, { cs: 0x10n, ss: 0x18n, eflags: 0x3ff02n & ~0x100n });
     expect(system.exit).toBe(Exit.Exception);
     expect(guest.register('cs')).toBe(0x33n); // CPL 3 all the same
@@ -120,7 +120,7 @@ it('reports a triple fault and can be used again', () => {
   });
 });
 
-it('waits on the page tables of the program, unless told to leave them', async () => {
+it('waits on the page tables of the program, unless requested to leave them', async () => {
   const root = (): Uint8Array => new Uint8Array(machine.pool, machine.firstFree, 4096);
   const wait = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
   const guest = new ProbeGuest(machine);
@@ -133,7 +133,7 @@ it('waits on the page tables of the program, unless told to leave them', async (
   expect(guest.run(programs.syscall).exit).toBe(Exit.Syscall);
   root().fill(0);
   await wait();
-  root().set(tables); // too late: the vCPU is lost, or had no reason to look
+  root().set(tables); // too late: the vCPU is lost, or had no reason to check
   const outcome = guest.run(programs.syscall);
   expect(outcome.exit === Exit.Syscall || /triple fault/.test(outcome.text)).toBe(true);
   expect(guest.run(programs.syscall).exit).toBe(Exit.Syscall);

@@ -1,4 +1,4 @@
-/** What LAR, LSL, VERR and VERW tell of the descriptor table, which is to be as Linux has it. */
+/** Results of LAR, LSL, VERR and VERW for the descriptor table, which must be as in Linux. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Machine } from '../../src/engine/kvm/machine.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
@@ -21,7 +21,7 @@ afterAll(() => transport.close());
 
 /** Bits of LAR's result that are defined: bits 19 to 16, the limit's on processors, are 0 in QEMU's emulator. */
 const LAR_DEFINED = 0xf0_ff00n;
-// Seen on Linux 6.18 by a program that asks for every selector; what is not listed is hidden from programs.
+// Observed on Linux 6.18 by a program that tries every selector; others are invisible to programs.
 const visible: Readonly<Record<number, readonly [lar: number, lsl: number, writable: bigint]>> = {
   0x20: [0xc0fb00, 0xffff_ffff, 0n],
   0x28: [0xc0f300, 0xffff_ffff, 1n],
@@ -29,7 +29,7 @@ const visible: Readonly<Record<number, readonly [lar: number, lsl: number, writa
   0x78: [0x40f500, CPU_NUMBER, 0n],
 };
 
-it('tells of every selector what Linux would', () => {
+it('has the results of Linux for every selector', () => {
   withGuest(machine, (guest) => {
     for (let selector = 0; selector < 0x100; selector++) {
       const outcome = guest.run(look, { rdi: BigInt(selector) });

@@ -1,4 +1,4 @@
-/** Staged system calls: what ring 0 answers, and what it leaves to the host. */
+/** Staged system calls: those completed in ring 0, and those left to the host. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Reg, newRegisters, setSigned, type RegisterWords } from '../../src/engine/base/registers.js';
 import { Exit } from '../../src/engine/kvm/exit.js';
@@ -23,7 +23,7 @@ const CALL = [0xb8, NUMBER, 0, 0, 0, 0x0f, 0x05];
 const twoCalls = program(...CALL, ...CALL, 0xcc);
 const RDI = 0x1122_3344_5566_7788n;
 
-/** Runs to the first call, which nobody has staged, and returns the registers that it left with. */
+/** Runs to the first call, which is not staged, and returns the registers at its exit. */
 function firstCall(guest: ProbeGuest): RegisterWords {
   expect(guest.run(twoCalls, { rdi: RDI }).exit).toBe(Exit.Syscall);
   return machine.context.registers.slice() as RegisterWords;
@@ -39,7 +39,7 @@ function returned(before: RegisterWords, result: number): RegisterWords {
   return after;
 }
 
-/** Stages both calls, the second seven bytes behind the first; each stores `bytes` at `at`. */
+/** Stages both calls, the second seven bytes after the first; each stores `bytes` at `at`. */
 function stageBoth(before: RegisterWords, at: number, bytes: number[], change?: number): void {
   for (const call of [0, 1]) {
     const registers = before.slice() as RegisterWords;
@@ -65,7 +65,7 @@ function eachGuest(work: (guest: ProbeGuest) => void): void {
 }
 
 describe('calls that the program makes as expected', () => {
-  it('are answered in the guest, and the run ends behind the last', () => {
+  it('are completed in the guest, and the run ends after the last', () => {
     eachGuest((guest) => {
       const before = firstCall(guest);
       const bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
@@ -114,8 +114,8 @@ describe('anything else', () => {
 
   it.each([
     ['memory that the program may only read', CODE],
-    ['memory that is not there', 0x7fff_f000],
-    ['the end of what is there', DATA + 5 * 4096 - 4],
+    ['unmapped memory', 0x7fff_f000],
+    ['the end of mapped memory', DATA + 5 * 4096 - 4],
   ])('leaves as the call itself: a store to %s', (_, at) => {
     eachGuest((guest) => {
       const before = firstCall(guest);
@@ -140,7 +140,7 @@ describe('anything else', () => {
   });
 });
 
-it('says when there is no room, and what was staged before stays good', () => {
+it('reports lack of room, and earlier calls stay staged', () => {
   eachGuest((guest) => {
     const before = firstCall(guest);
     stageBoth(before, DATA, [7]);

@@ -1,6 +1,7 @@
 /**
- * Random cases for the software XSAVE family, and the comparison with a processor's answers. Who executes them is a driver's
- * affair: the processor at hand (xsave-oracle.spec.ts) or an emulated one (xsave-emulated.spec.ts).
+ * Random cases for the software XSAVE family, and the comparison with a processor's answers. A
+ * driver executes them: on this processor (xsave-oracle.spec.ts) or an emulated one
+ * (xsave-emulated.spec.ts).
  */
 import { composeXsave, composeXsavec, composeXsaveopt, type AreaChunk } from '../../src/engine/x86/xsavec.js';
 import { loadXrstor } from '../../src/engine/x86/xrstor.js';
@@ -39,10 +40,10 @@ export interface Case {
 export interface Answer {
   /** 0, or the signal that the instruction raised. */
   readonly signal: number;
-  /** XGETBV with ECX 1 behind it; null where the processor has none. */
+  /** XGETBV with ECX 1 after it; null if the processor has none. */
   readonly inUse: bigint | null;
   readonly area: Uint8Array;
-  /** What XSAVE64 of everything finds behind it. */
+  /** The state that XSAVE64 with all bits stores after it. */
   readonly state: Uint8Array;
 }
 
@@ -74,7 +75,9 @@ function someOf(bits: bigint): bigint {
   return some & XTILECFG ? some : some & ~XTILEDATA;
 }
 
-/** Random contents for the components of `components`; valid for XRSTOR, and the program goes on under such a PKRU. */
+/**
+ * Random contents for the components of `components`; valid for XRSTOR, and with a PKRU that lets the program continue.
+ */
 function randomComponents(image: Uint8Array, layout: XstateLayout, components: bigint): void {
   if (components & 1n) {
     writeU32(image, 0, 0x37f | (random(4) << 10));
@@ -133,7 +136,7 @@ export interface RestoreOptions {
   readonly badMxcsr: boolean;
 }
 
-/** An area as a program might leave it: standard or compacted, now and then with a header that is refused. */
+/** An area as a program might leave it: standard or compacted, sometimes with an invalid header. */
 export function restoreCase(op: number, layout: XstateLayout, { compacted, badMxcsr }: RestoreOptions): Case {
   const area = new Uint8Array(AREA);
   const components = someOf(layout.xcr0);
@@ -149,7 +152,7 @@ export function restoreCase(op: number, layout: XstateLayout, { compacted, badMx
   return { op, mask: safeMask(randomMask(layout), area, layout), state: randomState(layout), area };
 }
 
-/** Leaves PKRU alone where a damaged header lets other bytes be taken for it: they could lock the program out. */
+/** Does not load PKRU if a damaged header would take other bytes for it, which could block the program's accesses. */
 function safeMask(mask: bigint, area: Uint8Array, layout: XstateLayout): bigint {
   const compaction = readU64(area, 520);
   const known = compaction & COMPACTED ? compactedLayout(layout, compaction & layout.xcr0) : layout;
@@ -197,7 +200,7 @@ export function restoreProblem(
   const result = loadXrstor(area, state, layout, layout, mask, { ...rules, wide, mxcsrWithAvx });
   if ((result === null ? SIGSEGV : 0) !== answer.signal) return `signal ${answer.signal}`;
   if (!result) return undefined;
-  // What XSAVE64 with all bits makes of our result is what it made of the processor's state.
+  // XSAVE64 with all bits must store the same from our result and from the processor's state.
   const chunks = composeXsave(result, layout, layout, -1n, 0n, { ...traits, mxcsrMask: rules.mxcsrMask });
   const ours = applied(new Uint8Array(AREA), chunks);
   return compared(ours, answer.state) ?? inUseProblem(result, answer, layout, traits);
@@ -229,7 +232,7 @@ function applied(area: Uint8Array, chunks: AreaChunk[]): Uint8Array {
   return result;
 }
 
-/** The state of nothing but a PKRU that lets the program go on, and an area that is no zero anywhere. */
+/** The initial state with a PKRU that lets the program continue, and an area without zero bytes. */
 export function pkruCase(op: number, layout: XstateLayout): Case {
   const state = new Uint8Array(AREA);
   state.set(resetImage(layout, 0x5555_5554));

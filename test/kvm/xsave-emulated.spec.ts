@@ -1,6 +1,6 @@
 /**
- * The software XSAVE family against emulated processors, with and without protection keys: what a recording made on one
- * did. src/engine/x86/xsave-oracle.spec.ts asks the processor at hand.
+ * The software XSAVE family against emulated processors, with and without protection keys, as
+ * recorded on one. src/engine/x86/xsave-oracle.spec.ts uses this processor.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Exit } from '../../src/engine/kvm/exit.js';
@@ -95,7 +95,7 @@ describe.each([
     expect(problems(cases, (one, answer) => saveProblem(one, answer, layout, EMULATOR))).toEqual([]);
   });
 
-  it.each(['xrstor64', 'xrstor'] as const)('%s leaves the same state and faults alike', (name) => {
+  it.each(['xrstor64', 'xrstor'] as const)('%s leaves the same state and has the same faults', (name) => {
     const options = { compacted: false, badMxcsr: false };
     const cases = Array.from({ length: 200 }, () => restoreCase(Op[name], layout, options));
     for (const { state, area } of cases) for (const image of [state, area]) image.fill(0, 6, 24);

@@ -1,4 +1,4 @@
-/** The emulator caches what it translated, and does not see what is stored into the pool from outside. */
+/** The emulator caches translations, and does not notice stores into the pool from outside. */
 import { afterAll, expect, it } from 'vitest';
 import { PAGE_SIZE, gpa } from '../../src/engine/base/address.js';
 import type { Machine } from '../../src/engine/kvm/machine.js';
@@ -26,14 +26,14 @@ function result(guest: ProbeGuest, value: number): bigint {
 
 const forgetToTell = (machine: Machine): Machine => Object.assign(machine, { codeWritten: () => undefined });
 
-it('runs changed code once it has been told', async () => {
+it('runs changed code after a notification', async () => {
   const machine = await machineOf();
   const guest = new ProbeGuest(machine);
   expect([1, 2, 3].map((value) => result(guest, value))).toEqual([1n, 2n, 3n]);
   machine.close();
 });
 
-it('goes on with the old code if it has not, which is why it must be', async () => {
+it('runs the old code without one', async () => {
   const machine = forgetToTell(await machineOf());
   const guest = new ProbeGuest(machine);
   expect([1, 2, 3].map((value) => result(guest, value))).toEqual([1n, 1n, 1n]);

@@ -35,10 +35,10 @@ describe('the default emulated machine', () => {
     ['AVX', haswell, 7n],
     ['SSE only', noavx, 3n],
   ])('shows programs the recorded XCR0: %s', async (_, trace, xcr0) => {
-    const { machine, attestation, judgement } = await choose(trace);
+    const { machine, probeReport, compatibility } = await choose(trace);
     machine.close();
-    expect(attestation).toMatchObject({ passed: true, xcr0Seen: xcr0 });
-    expect(judgement.ok).toBe(true);
+    expect(probeReport).toMatchObject({ passed: true, xcr0Seen: xcr0 });
+    expect(compatibility.ok).toBe(true);
   });
 });
 
@@ -60,15 +60,15 @@ describe('a machine with less', () => {
 
   it('is taken where what it lacks is kept beside it', async () => {
     for (const trace of [skylake, haswell]) {
-      const { machine, judgement } = await choose(trace, cpu);
-      expect([judgement.ok, machine.config.xcr0 & ~machine.xcr0]).not.toEqual([true, 0n]);
+      const { machine, compatibility } = await choose(trace, cpu);
+      expect([compatibility.ok, machine.config.xcr0 & ~machine.xcr0]).not.toEqual([true, 0n]);
       machine.close();
     }
   });
 
   it('is taken where that is enough', async () => {
-    const { machine, attestation } = await choose(noavx, cpu);
+    const { machine, probeReport } = await choose(noavx, cpu);
     machine.close();
-    expect(attestation.xcr0Seen).toBe(3n);
+    expect(probeReport.xcr0Seen).toBe(3n);
   });
 });

@@ -6,7 +6,7 @@ import { machineStatus, stopMachines, type MachineStatus } from '../../src/machi
 import { configure } from '../../src/machine/launch.js';
 import { patientClock } from '../../scripts/patience.mjs';
 
-/** The small pool makes a configuration that nobody else uses. */
+/** The small pool makes a unique configuration. */
 export const options = { memoryMiB: 128, idleSeconds: 60 };
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -19,7 +19,7 @@ export const mine = (): MachineStatus[] => {
 
 export const stopMine = (): number => stopMachines(mine().map(({ name }) => name));
 
-/** A process that is gone, or a zombie that nobody has reaped yet. */
+/** A process that has ended, or a zombie. */
 export function isDead(pid: number): boolean {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');

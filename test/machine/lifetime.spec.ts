@@ -25,7 +25,7 @@ beforeAll(stopMine);
 afterAll(stopMine);
 
 describe('a kept machine', () => {
-  it('is started once, leased, given back and leased again, clean', async () => {
+  it('is started once, leased, released and leased again, clean', async () => {
     const first = await acquire();
     expect(starts).toBe(1);
     const [{ pid, qemuPid }] = mine();
@@ -125,7 +125,7 @@ describe('nothing is left', () => {
     expect(pids.size).toBe(1);
   });
 
-  it('when the keeper is killed: the emulator dies, the client is told', async () => {
+  it('when the keeper is killed: the emulator dies, the client gets an error', async () => {
     const transport = await acquire();
     const [{ name, pid, qemuPid }] = mine();
     process.kill(pid, 'SIGKILL');
@@ -137,7 +137,7 @@ describe('nothing is left', () => {
     expect(mine()).toEqual([]);
   });
 
-  it('when the emulator is killed: the keeper ends, the client is told', async () => {
+  it('when the emulator is killed: the keeper ends, the client gets an error', async () => {
     const transport = await acquire();
     const [{ name, pid, qemuPid }] = mine();
     process.kill(qemuPid, 'SIGKILL');
@@ -158,7 +158,7 @@ describe('nothing is left', () => {
     transport.close();
   });
 
-  it('is stopped only if nobody uses it, where that is asked for', async () => {
+  it('is stopped only if unused, on request', async () => {
     const transport = await acquire();
     const names = mine().map(({ name }) => name);
     const refused = stopIdleMachines(names);
@@ -185,7 +185,7 @@ describe('nothing is left', () => {
     expect(stopMine()).toBe(count);
   });
 
-  it('when nobody needs it for a while', async () => {
+  it('when it is unused for a while', async () => {
     (await acquire({ idleSeconds: 1 })).close();
     const [{ name, pid, qemuPid }] = mine();
     await until(() => isDead(pid) && isDead(qemuPid), 20);

@@ -8,7 +8,7 @@ const addon = path.resolve(import.meta.dirname, '../../build/native/Release/reve
 
 it('a pool larger than an array may be is refused', () => {
   const bytes = constants.MAX_LENGTH * 2;
-  // Node finalizes what it refused in a later turn of its loop.
+  // Node finalizes a refused buffer in a later turn of its loop.
   const program = `
     const { openHost } = require(${JSON.stringify(addon)});
     for (let times = 0; times < 3; times++) {

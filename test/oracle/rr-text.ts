@@ -113,7 +113,7 @@ const writeText = (write: MemWrite): string => {
   return `  { tid:${write.tid}, addr:${pointer(address)}, length:${pointer(write.size)} }`;
 };
 
-/** Records of a flushed syscall buffer: this compares what is stored, not only how much. */
+/** Records of a flushed syscall buffer: this compares the stored bytes, not only their number. */
 function syscallBufferText(reader: TraceReader, frame: TraceFrame): string[] {
   const { syscallbufHdrSize, rrcallBase } = reader.header;
   const image = new Uint8Array(frame.memWrites[0].size);

@@ -141,7 +141,7 @@ export async function askLive(trace: string, program: Program): Promise<Answers>
 
 const hasRustGdb = (): boolean => spawnSync('rust-gdb', ['--version']).status === 0;
 
-/** A question, what was answered, and how long that took. */
+/** A question, its answer, and the time that it took. */
 export interface Comparison {
   readonly question: string;
   readonly live: string;

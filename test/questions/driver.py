@@ -25,7 +25,7 @@ def say(**values):
 
 
 def output():
-    """What the live program has printed since this was last asked; of a recording gdb prints it by itself."""
+    """The live program's output since the last call; for a recording gdb prints it itself."""
     global printed
     if not live:
         return ""
@@ -37,7 +37,7 @@ def output():
 
 
 def execute(command):
-    """What a command prints, on both of gdb's streams: `to_string` misses where a program has stopped."""
+    """A command's output, on both of gdb's streams: `to_string` misses the position of a stop."""
     gdb.flush(gdb.STDOUT)
     gdb.flush(gdb.STDERR)
     file = os.memfd_create("gdb")
@@ -74,7 +74,7 @@ class Places:
             start, end, offset = (int(part, 16) for part in found.groups()[:3])
             what = os.path.basename(found.group(4).strip())
             if what.startswith("[") or what == "":
-                # What follows a file without a name is its zeros; a library has few, and memory may lie behind them.
+                # A mapping without a name after a file is its zeros; a library has few, and other memory may follow.
                 bss = what == "" and self.areas and self.areas[-1][1] == start and not name.startswith("[")
                 bss = bss and (".so" not in name or end - start <= MOST_ZEROS)
                 name = name if bss and name else what or "[anon]"
@@ -110,7 +110,7 @@ def normalize(text, places):
     text = re.sub(r"\$\d+ = ", "$ = ", text)
     text = re.sub(r"(reakpoint|atchpoint) \d+", r"\1 N", text)
     text = re.sub(r"(thread 'main') \(\d+\)", r"\1", text)
-    # Columns are as wide as what stands in them.
+    # Columns are as wide as their content.
     text = re.sub(r"(?<=\S)  +", "  ", text)
     text = re.sub(r"DIR/(ld-linux)", r"\1", text)
     # The recorder lets glibc know of no clone3.

@@ -7,7 +7,7 @@ export interface Program {
   /** Where questions are asked: a line of the source. */
   readonly stop: string;
   readonly arguments: readonly string[];
-  /** Writes out what the program has buffered: only a recording keeps that apart from what a call prints. */
+  /** Flushes the program's buffers: only a recording separates them from a call's output. */
   readonly flush: string;
   /** Asked at the first stop: they make the program run. */
   readonly moves: readonly string[];

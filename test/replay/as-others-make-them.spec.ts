@@ -73,7 +73,7 @@ describe('a trace that was not packed', () => {
 });
 
 describe('a trace whose recorder was killed', () => {
-  /** Streams in blocks of 1 KiB, of which the last is gone, as if it had not reached the disk. */
+  /** Streams in blocks of 1 KiB, without the last, as if it had not reached the disk. */
   const cut = (name: string): void => {
     const file = path.join(trace, name);
     const plain = decompressed(fs.readFileSync(file));

@@ -1,4 +1,4 @@
-/** Traces whose files lie beside them (`rr pack --pack-dir`), and whose names are no UTF-8. */
+/** Traces whose files are beside them (`rr pack --pack-dir`), and whose names are not UTF-8. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
@@ -13,7 +13,7 @@ itOn(recording('rr-5.10/packdir'), 'files of a folder that traces share are used
   expect(code).toBe(ExitCode.ok);
 });
 
-itOn(caseTrace('args.bad'), 'a program whose file and arguments are no UTF-8 replays', async (folder) => {
+itOn(caseTrace('args.bad'), 'a program whose file and arguments are not UTF-8 replays', async (folder) => {
   const { code, stdout } = await runCli('replay', folder, '--machine', 'emulated');
   expect(stdout).toBe('2 args 15 bytes; argv1[0]=255\n1\n');
   expect(code).toBe(ExitCode.ok);

@@ -18,7 +18,7 @@ describe('replay', () => {
     expect(code).toBe(0);
   });
 
-  it('is silent with --quiet but for the program', async () => {
+  it("prints only the program's output with --quiet", async () => {
     const { stdout, stderr } = await replay('zen2/crash', '--quiet');
     expect(stdout).toBe('good 6\n');
     expect(stderr).toBe('');
@@ -33,7 +33,7 @@ describe('replay', () => {
     expect(document.commandSeconds).toBeGreaterThan(document.seconds);
   });
 
-  it('stops after a frame with --goto and says where the program is', async () => {
+  it('stops after a frame with --goto and prints the position', async () => {
     const { code, stdout, stderr } = await replay('haswell/xcr0probe', '--goto', '100');
     expect(stdout).toMatch(/^after frame 100: task \d+ \(xcr0probe\)\n {2}rip 0x[0-9a-f]+/);
     expect(stdout).toMatch(/orig_rax [0-9a-f]{16}/);
@@ -42,7 +42,7 @@ describe('replay', () => {
     expect(code).toBe(0);
   });
 
-  it('says when there is no such frame', async () => {
+  it('reports a frame that does not exist', async () => {
     const { code, stderr } = await replay('zen2/hello-static', '--goto', '1000');
     expect(code).toBe(ExitCode.usage);
     expect(stderr).toMatch(/ends with frame 46/);

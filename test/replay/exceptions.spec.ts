@@ -1,4 +1,7 @@
-/** Recordings of programs whose instructions raise exceptions, or do what a kernel emulates: output and end as recorded. */
+/**
+ * Recordings of programs whose instructions raise exceptions, or are emulated by the kernel: output and exit as
+ * recorded.
+ */
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
@@ -33,7 +36,7 @@ describe('instructions that the recording kernel answered', () => {
 
 describe('exceptions that the emulated machine does not raise as processors do', () => {
   const [SEGV, FPE] = [11, 8];
-  itOn(caseTrace('smash'), 'a return to an address that is not canonical', async (folder) => {
+  itOn(caseTrace('smash'), 'a return to a non-canonical address', async (folder) => {
     expect(await replay(folder)).toEqual({ text: 'before\n', status: SEGV });
   });
   itOn(caseTrace('fenv'), 'a division by zero that MXCSR does not mask', async (folder) => {

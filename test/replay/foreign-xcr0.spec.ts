@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => transport.close());
 
-/** Replays the sample; returns what it printed. Throws where it diverges. */
+/** Replays the sample; returns its output. Throws if it diverges. */
 async function replay(
   change: (recorded: MachineConfig, native: MachineConfig) => MachineConfig,
 ): Promise<string> {

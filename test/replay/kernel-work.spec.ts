@@ -16,7 +16,7 @@ const TRACES: Readonly<Record<string, string>> = {
   'rr-tests/rr-test-ptrace_sysemu': 'a debugger lets calls go without making them, and steps',
   'rr-tests/rr-test-ptrace_debug_regs': 'a debugger sets breakpoints and watchpoints in debug registers',
   'rr-tests/rr-test-seccomp_madvise': 'a filter traps a call that the recorder makes untraced',
-  'rr-tests/rr-test-rseq_cpu_id_reset': 'recorders before 5.9 leave the CPU number of a sequence alone',
+  'rr-tests/rr-test-rseq_cpu_id_reset': 'recorders before 5.9 do not change the CPU number of a sequence',
 };
 
 describe('replays as recorded', () => {

@@ -28,7 +28,7 @@ for (const name of ['mmap_huge', 'large_hole']) {
         await toEnd(session, () => {
           const { core, tid } = session.stand();
           const task = core.tasks.get(tid);
-          // Looks at all memory, as who compares two states does.
+          // Reads all memory, like a comparison of two states.
           if (task) memoryDigest(core, task);
         });
         expect(session.exitStatus).toBe(0);

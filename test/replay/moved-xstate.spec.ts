@@ -1,6 +1,6 @@
 /**
- * Traces of processors whose XSAVE areas are laid out otherwise than the machine's: the program must find each
- * component where its CPUID says that it is, whatever the processor does.
+ * Traces of processors whose XSAVE layout differs from the machine's: the program must find each component at the
+ * offset in its CPUID.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -29,8 +29,8 @@ const replay = (folder: string, offsets: Record<number, number>): { stdout: stri
 
 function replayed(trace: TraceReader): { stdout: string; completed: number } {
   const trial = tryMachine(transport, trace.header);
-  if (!trial.ok) throw new Error(trial.judgement.reasons.join('\n'));
-  expect(trial.judgement.notes.join()).toContain('completed in software, in the recorded layout');
+  if (!trial.ok) throw new Error(trial.compatibility.reasons.join('\n'));
+  expect(trial.compatibility.notes.join()).toContain('completed in software, in the recorded layout');
   const chunks: Buffer[] = [];
   const session = ReplaySession.open({
     trace,
@@ -78,7 +78,7 @@ describe('components at other offsets', () => {
 
   it.each([
     ['as AMD has them', { [AVX]: 576, [PKRU]: 832 }],
-    ['as nobody has them', { [AVX]: 1024, [PKRU]: 640 }],
+    ['with an artificial layout', { [AVX]: 1024, [PKRU]: 640 }],
   ])('are saved and restored by every instruction of the family: %s', (_what, offsets) => {
     const { folder, expected } = sample('skylake-pku/xsave');
     const { stdout, completed } = replay(folder, offsets);
@@ -86,7 +86,7 @@ describe('components at other offsets', () => {
     expect(completed).toBeGreaterThan(30);
   });
 
-  it('do not disturb a program that does not look', () => {
+  it('do not disturb a program that does not use them', () => {
     const { folder, expected } = sample('skylake-pku/tree');
     expect(replay(folder, { [AVX]: 1024, [PKRU]: 640 }).stdout).toBe(expected);
   });

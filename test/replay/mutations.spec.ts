@@ -13,9 +13,9 @@ import { seeded } from '../trace/mutate.js';
 import { patientClock } from '../../scripts/patience.mjs';
 
 /**
- * Traces that decode but tell nonsense, really replayed: registers, addresses, sizes, mappings, tasks and
- * the processor are changed. Whatever they ask for ends soon in nothing worse than a RevenantError, and
- * the machine replays the next trace. A failure names its seed.
+ * Replays traces that decode but are nonsensical: registers, addresses, sizes, mappings, tasks and
+ * the processor are changed. Each ends soon, at worst with a RevenantError, and the machine can
+ * replay the next trace. A failure names its seed.
  */
 
 const FIRST = 1;
@@ -74,7 +74,7 @@ async function outcomeOf(trace: DecodedTrace, what: string): Promise<string> {
   try {
     return replay(trace) === CUT_OFF ? CUT_OFF : 'replayed';
   } catch (error) {
-    // Whatever state that machine is in, the next replay leases another, as the command does.
+    // The state of that machine is unknown: the next replay leases another, as the command does.
     if (error instanceof RevenantError && error.code === 'E_MACHINE_LOST') await leaseAnother();
     if (error instanceof RevenantError && error.code !== 'E_INTERNAL') return error.code;
     throw new Error(`${what}: ${String(error)}`, { cause: error });
@@ -90,7 +90,7 @@ describe(`${COUNT} traces that decode but lie`, () => {
       const random = seeded(seed);
       const changes = seed % 10 === 0 ? { ...decodedChanges, ...headerChanges } : decodedChanges;
       const what = `seed ${seed}, ${mutateDecoded(trace, random, changes)}`;
-      await nextTurn(); // a test that never yields looks dead to the runner
+      await nextTurn(); // the runner treats a test that never yields as hung
       const taken = patientClock();
       const outcome = await outcomeOf(trace, what);
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
@@ -98,7 +98,7 @@ describe(`${COUNT} traces that decode but lie`, () => {
     }
   });
 
-  it('were of all kinds, and the machine is as good as before', () => {
+  it('were of all kinds, and the machine still works', () => {
     for (const kind of ['replayed', 'E_DIVERGED', 'E_TRACE_CORRUPT'])
       expect(outcomes.get(kind), kind).toBeGreaterThan(COUNT / 50);
     expect(outcomes.get(CUT_OFF) ?? 0).toBeLessThan(COUNT / 10);
@@ -107,7 +107,7 @@ describe(`${COUNT} traces that decode but lie`, () => {
 });
 
 describe('the memory limit', () => {
-  it('ends a replay that needs more; the machine is as good as before', () => {
+  it('ends a replay that needs more; the machine still works', () => {
     const limited = (): string => replay(copyTrace(original), 256 * 1024);
     expect(limited).toThrow(/more guest memory than its limit/);
     expect(replay(copyTrace(original))).toContain('hello');

@@ -1,6 +1,6 @@
 /**
- * Staged system calls change how fast a replay is and nothing else: against the same replay with an exit for each
- * call, at whatever frames it is stopped or interrupted, and where it diverges.
+ * Staged system calls change how fast a replay is and nothing else: compared with the same replay
+ * with an exit for each call, stopped or interrupted at any frames, and with a divergence.
  */
 import fs from 'node:fs';
 import os from 'node:os';

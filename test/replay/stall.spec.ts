@@ -1,6 +1,6 @@
 /**
- * A program that never comes to its event ends in an error, however its ticks are found: here a recorded one
- * whose code is changed to loops for ever, once without and once with a conditional branch.
+ * A program that never reaches its event ends with an error, with any way of counting ticks: here a
+ * recorded one whose code is changed to endless loops, without and with a conditional branch.
  */
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

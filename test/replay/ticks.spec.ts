@@ -71,7 +71,7 @@ describe('a loop whose registers never change', () => {
   });
 
   it.each(['mixed', 'instrumented', 'branches', 'steps'] as const)(
-    'is no riddle to %s',
+    'is found with %s',
     async (tickStrategy) => {
       const { stats, ...ended } = await replay(folder, { tickStrategy });
       expect(ended).toEqual(recorded(folder));
@@ -144,7 +144,7 @@ describe('--verify-ticks', () => {
   });
 });
 
-describe('a replay that is sent back', () => {
+describe('a replay that falls back', () => {
   const folders = [...longer, sample('zen2/ambiguous')];
 
   it.each(folders.slice(-2))('ends the same and writes nothing twice: %s', async (folder) => {

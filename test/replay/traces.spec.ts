@@ -23,7 +23,7 @@ import {
 
 const root = path.resolve(import.meta.dirname, '../..');
 
-/** What is refused as yet, by group or by trace, with the error that says so; anything else is a failure. */
+/** Unsupported traces, by group or by trace, with the expected error; anything else is a failure. */
 const unsupported: Record<string, string> = {
   'x86-32': 'E_UNSUPPORTED',
 };
@@ -85,8 +85,8 @@ function whyNotInProcess(trace: string): string | null {
     if (reader.incomplete && reader.header.cpuidRecords.length === 0) return null;
     const transport = openProcess();
     try {
-      const { judgement } = tryMachine(transport, reader.header);
-      return judgement.ok ? null : judgement.reasons[0];
+      const { compatibility } = tryMachine(transport, reader.header);
+      return compatibility.ok ? null : compatibility.reasons[0];
     } finally {
       transport.close();
     }

@@ -12,7 +12,7 @@ const SILENCE_SECONDS = 8;
 const LAST_WORDS = /; (the last test that ended is 'ends'|no test of it ended)$/;
 
 describe('runSpecs', () => {
-  it('counts every test, kills a file that hangs, names it and goes on with the others', async () => {
+  it('counts every test, kills a file that hangs, names it and continues with the others', async () => {
     const { failures, ...counts } = await runSpecs({ args, output, silenceSeconds: SILENCE_SECONDS });
     // Whether the news of the last test came out before the process was blocked is for vitest's timers to decide.
     const lines = failures.map((failure) => failure.split('\n')[0].replace(LAST_WORDS, '')).sort();

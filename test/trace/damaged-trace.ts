@@ -12,7 +12,7 @@ const FILES = ['version', ...STREAMS];
 
 const pick = <T>(random: Random, from: readonly T[]): T => from[random(from.length)];
 
-/** Copies of a healthy trace with one thing wrong, made in one folder again and again, and read. */
+/** Copies of a valid trace with one defect each, made repeatedly in one folder, and read. */
 export class DamagedTrace {
   readonly trace: string;
   readonly #originals: Map<string, Buffer>;
@@ -32,7 +32,7 @@ export class DamagedTrace {
     }
   }
 
-  /** Writes the sample with one thing wrong; returns what was done. */
+  /** Writes the sample with one defect; returns its description. */
   damage(random: Random): string {
     for (const [name, bytes] of this.#originals) this.#write(name, bytes);
     const change = pick(random, Object.keys(changes));

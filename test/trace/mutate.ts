@@ -74,7 +74,7 @@ export function messagesOf(stream: Buffer): Buffer[] {
   return all;
 }
 
-/** Overwrites words of one message, mostly with things that look like pointers, counts and sizes. */
+/** Overwrites words of one message, mostly with plausible pointers, counts and sizes. */
 export function changeWords(messages: Buffer[], random: Random): Buffer {
   const copy = messages.map((message) => Buffer.from(message));
   const victim = copy[random(copy.length)];

@@ -7,8 +7,8 @@ import { DamagedTrace } from './damaged-trace.js';
 import { seeded } from './mutate.js';
 
 /**
- * Damaged traces: whatever is done to the files, reading everything ends, soon, in nothing worse than
- * a RevenantError. A failure names its seed; FIRST moves to other damage.
+ * Damaged traces: reading everything ends soon, at worst with a RevenantError. A failure names its seed; FIRST selects
+ * other damage.
  */
 
 const FIRST = 1;
@@ -35,7 +35,7 @@ const listing = (): string =>
 describe(`${COUNT} damaged copies of ${path.basename(sample)}`, () => {
   const outcomes = new Map<string, number>();
 
-  // In batches: a test that never yields for a minute looks dead to the runner.
+  // In batches: the runner treats a test that does not yield for a minute as hung.
   it.each(batches)('from seed %i on end in frames or a RevenantError, each in time', (first) => {
     for (let seed = first; seed < first + BATCH; seed++) {
       const what = damaged.damage(seeded(seed));

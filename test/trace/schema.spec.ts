@@ -211,7 +211,7 @@ describe.skipIf(!hasCapnp)("the trace format (skipped without Cap'n Proto's capn
     });
   });
 
-  // All of them set at once would not tell one from another.
+  // Setting all of them at once would not distinguish them.
   it.each<[string, Value, (header: TraceHeader) => boolean]>([
     ['hasCpuidFaulting', { x86: { hasCpuidFaulting: true } }, (header) => header.hasCpuidFaulting],
     ['clearFipFdp', { x86: { clearFipFdp: true } }, (header) => header.clearFipFdp],

@@ -121,7 +121,7 @@ it('race: writes by both threads, in mirror order', () => {
   }
 });
 
-it('a watchpoint stops behind the last turn of a repeated string instruction, and goes back before it', () => {
+it('a watchpoint stops after the last iteration of a repeated string instruction, and goes back before it', () => {
   const { target, close } = open(transport, recording('strings/last-turns')!);
   try {
     const FIRST = 14;
@@ -144,7 +144,7 @@ it('a watchpoint stops behind the last turn of a repeated string instruction, an
   }
 });
 
-it('a page of the program where the recorder has its thread locals stays what it is', () => {
+it("a page of the program at the address of rr's thread locals is not changed", () => {
   const { target, close } = open(transport, recording('pages/own-page')!);
   try {
     const [MAPPED, LAST] = [16, 19];
@@ -164,7 +164,7 @@ it('a page of the program where the recorder has its thread locals stays what it
   }
 });
 
-it('a watchpoint is stopped by what a call maps over it, in both directions', () => {
+it('a watchpoint stops at a call that maps over it, in both directions', () => {
   const { target, close } = open(transport, recording('pages/own-page')!);
   try {
     const [BEFORE, MAPPED] = [15, 16];

@@ -1,4 +1,4 @@
-/** `revenant checkpoint`, and who uses what it wrote. */
+/** `revenant checkpoint`, and users of its files. */
 import { execFile, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -80,7 +80,7 @@ describe('revenant checkpoint', () => {
     }
   });
 
-  it('passes over what is damaged or of another trace, says so, and lists it', async () => {
+  it('skips files that are damaged or of another trace, reports and lists them', async () => {
     const file = path.join(`${trace}.checkpoints`, 'frame-000000250.checkpoint');
     const bytes = fs.readFileSync(file);
     bytes[bytes.length - 40] ^= 1;
@@ -113,7 +113,7 @@ describe('revenant checkpoint', () => {
     await expect(revenant('checkpoint', trace, '--at', '100000')).rejects.toThrow(/There is no frame 100000/);
   });
 
-  it('may be killed or run twice at once: what is there is whole', async () => {
+  it('may be killed or run twice at once: existing files are complete', async () => {
     const line = ['checkpoint', trace, '--every', '20', '--machine', 'emulated'];
     const victim = spawn(path.join(root, 'bin/revenant'), line, { stdio: 'ignore' });
     const ended = new Promise((resolve) => victim.once('exit', resolve));

@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(() => transport.close());
 
 for (const [name, trace] of [
-  ['a return to an address that is not canonical', 'smash'],
+  ['a return to a non-canonical address', 'smash'],
   ['an unmasked division by zero', 'fenv'],
 ] as const) {
   itOn(caseTrace(trace), name, (folder) => {
@@ -27,7 +27,7 @@ for (const [name, trace] of [
       expect(rip - before).toBeLessThan(16);
       expect(run(target, 'step').kind).toBe('step');
       expect(target.rip(target.currentTid)).toBe(rip);
-      // The instruction alone raises it, and nothing moves.
+      // Only the instruction raises it, and the program does not move.
       expect(run(target, 'step')).toEqual(signal);
       expect(target.rip(target.currentTid)).toBe(rip);
       const breakpoint = { pid: null, address: rip };

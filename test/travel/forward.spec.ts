@@ -89,7 +89,7 @@ it('a fatal signal stops the program on the instruction that raised it', () => {
     const { tid } = stops[stops.length - 1];
     expect(target.siginfo(tid)?.[0]).toBe(11);
     const at = target.rip(tid);
-    // Where it stands is no earlier stop.
+    // The current position is not an earlier stop.
     expect(run(target, 'continue', 'backward').kind).toBe('history-end');
     runUntil(target, ['signal']);
     expect(target.rip(tid)).toBe(at);

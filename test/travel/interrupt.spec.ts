@@ -1,4 +1,4 @@
-/** An interrupt is seen soon, counted in exits: time is the computer's affair. */
+/** An interrupt is noticed soon, counted in exits: time depends on the computer. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { TravelTarget } from '../../src/engine/travel/target.js';

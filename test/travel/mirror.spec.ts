@@ -16,12 +16,12 @@ afterAll(() => transport.close());
 /** The runner reports in between: a test leaves it no turn. */
 afterEach(() => new Promise((resolve) => setImmediate(resolve)));
 
-/** Stops that are looked at on one way. */
+/** Stops that are compared on one way. */
 const MAX_STOPS = 20;
 const STACK_BYTES = 128;
 const SLOTS = [Reg.rip, Reg.rsp, Reg.rbp, Reg.rax, Reg.rbx, Reg.rdi, Reg.rsi, Reg.rdx, Reg.eflags];
 
-/** Where it stands, what is in its registers and on its stack. */
+/** Its position, registers and stack. */
 function shown(target: TravelTarget): string {
   const tid = target.currentTid;
   const registers = target.registers(tid);
@@ -109,7 +109,7 @@ describe('ten breakpoints, forwards and backwards', () => {
         const forth = collect(target, 'forward', MAX_STOPS);
         const exits = session.exits - begun;
         expect(forth.length).toBeGreaterThan(5);
-        // At the last of so many it stands on it; beyond the last of all it does not.
+        // At the last of the limit it is at a stop; past the last of all it is not.
         const standing = forth.length === MAX_STOPS ? forth.slice(0, -1) : forth;
         const back = collect(target, 'backward', standing.length);
         expect(back).toEqual(standing.toReversed());

@@ -40,7 +40,7 @@ interface Found {
   readonly place: string;
 }
 
-/** At three stops, and some instructions behind each. */
+/** At three stops, and some instructions after each. */
 function visit(target: TravelTarget, from: number, names: readonly string[]): Found[] {
   goTo(target, from);
   for (const name of names) target.addBreakpoint({ pid: null, address: symbol(target, name) });
@@ -87,7 +87,7 @@ describe.each([
     });
   });
 
-  it('that do not exist are refused, and the program stands where it stood', () => {
+  it('that do not exist are refused, and the program does not move', () => {
     inSession(folder, (target) => {
       goTo(target, from);
       const place = placeOf(target);

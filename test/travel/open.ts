@@ -25,7 +25,7 @@ export function open(transport: VcpuTransport, folder: string, options: Partial<
     output: () => {},
     memoryLimitBytes: 512 * 2 ** 20,
     stallLimitMicros: 60e6,
-    dataBreakpoints: trial.attestation.dataBreakpoints,
+    dataBreakpoints: trial.probeReport.dataBreakpoints,
     ...options,
   });
   const close = (): void => {
@@ -35,7 +35,7 @@ export function open(transport: VcpuTransport, folder: string, options: Partial<
   return { target, close };
 }
 
-/** Waits for what was begun; bounded. */
+/** Waits for an operation; bounded. */
 export function wait(target: TravelTarget): DebugStop {
   for (let slices = 0; slices < 100_000; slices++) {
     const stop = target.poll();

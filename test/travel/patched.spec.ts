@@ -1,4 +1,4 @@
-/** Code that the recorder replaced, and code that reads itself: what a debugger puts there must not be seen. */
+/** Code that rr patched, and code that reads itself: a debugger's changes must be invisible. */
 import { afterAll, beforeAll, expect } from 'vitest';
 import type { Gva } from '../../src/engine/base/address.js';
 import { Reg, getRegister } from '../../src/engine/base/registers.js';
@@ -29,62 +29,50 @@ function toMain(target: TravelTarget): void {
   target.removeBreakpoint(breakpoint);
 }
 
-itOn(
-  caseTrace('asmcall'),
-  'stops behind a replaced instruction where a breakpoint is inside of it',
-  (folder) => {
-    const { target, close } = open(transport, folder);
-    try {
-      toMain(target);
-      const start = symbol(target, 'raw_getpid');
-      // The CMP behind SYSCALL, with which the recorder replaced it at the first call.
-      const inside = { pid: null, address: (start + 7) as Gva };
-      target.addBreakpoint(inside);
-      const stops = [run(target), run(target), run(target)];
-      expect(stops).toMatchObject(Array(3).fill({ kind: 'breakpoint', address: start + 13 }));
-      expect(run(target).kind).toBe('exited');
-      const back = [0, 1, 2, 3].map(() => run(target, 'continue', 'backward'));
-      expect(back).toMatchObject([...stops, { kind: 'history-end' }]);
-    } finally {
-      close();
-    }
-  },
-);
+itOn(caseTrace('asmcall'), 'stops after a patched instruction if a breakpoint is inside of it', (folder) => {
+  const { target, close } = open(transport, folder);
+  try {
+    toMain(target);
+    const start = symbol(target, 'raw_getpid');
+    // The CMP after SYSCALL, which rr patched together with it at the first call.
+    const inside = { pid: null, address: (start + 7) as Gva };
+    target.addBreakpoint(inside);
+    const stops = [run(target), run(target), run(target)];
+    expect(stops).toMatchObject(Array(3).fill({ kind: 'breakpoint', address: start + 13 }));
+    expect(run(target).kind).toBe('exited');
+    const back = [0, 1, 2, 3].map(() => run(target, 'continue', 'backward'));
+    expect(back).toMatchObject([...stops, { kind: 'history-end' }]);
+  } finally {
+    close();
+  }
+});
 
-itOn(
-  caseTrace('special'),
-  'steps over what a replaced instruction does, forwards and backwards',
-  (folder) => {
-    const { target, close } = open(transport, folder);
-    try {
-      toMain(target);
-      const tid = target.currentTid;
-      const begin = symbol(target, 'main');
-      const end = begin + 0x200;
-      const space = target.session.stand().core.tasks.get(tid)?.space;
-      expect(space).toBeDefined();
-      const places = [registersOf(target)];
-      // Through raw_getpid and the trapped instructions before it, into the first function of the C library.
-      for (
-        let rip = begin as number;
-        rip >= symbol(target, 'raw_getpid') && rip < end;
-        rip = target.rip(tid)
-      ) {
-        expect(run(target, 'step', 'forward', tid).kind).toBe('step');
-        const now = target.session.stand().core.tasks.get(tid);
-        expect(now && isRecorders(now.space, target.rip(tid))).toBe(false);
-        places.push(registersOf(target));
-      }
-      expect(places.length).toBeGreaterThan(20);
-      for (const place of places.slice(0, -1).toReversed()) {
-        expect(run(target, 'step', 'backward', tid).kind).toBe('step');
-        expect(registersOf(target)).toBe(place);
-      }
-    } finally {
-      close();
+itOn(caseTrace('special'), 'steps over a patched instruction, forwards and backwards', (folder) => {
+  const { target, close } = open(transport, folder);
+  try {
+    toMain(target);
+    const tid = target.currentTid;
+    const begin = symbol(target, 'main');
+    const end = begin + 0x200;
+    const space = target.session.stand().core.tasks.get(tid)?.space;
+    expect(space).toBeDefined();
+    const places = [registersOf(target)];
+    // Through raw_getpid and the trapped instructions before it, into the first function of the C library.
+    for (let rip = begin as number; rip >= symbol(target, 'raw_getpid') && rip < end; rip = target.rip(tid)) {
+      expect(run(target, 'step', 'forward', tid).kind).toBe('step');
+      const now = target.session.stand().core.tasks.get(tid);
+      expect(now && isRecorders(now.space, target.rip(tid))).toBe(false);
+      places.push(registersOf(target));
     }
-  },
-);
+    expect(places.length).toBeGreaterThan(20);
+    for (const place of places.slice(0, -1).toReversed()) {
+      expect(run(target, 'step', 'backward', tid).kind).toBe('step');
+      expect(registersOf(target)).toBe(place);
+    }
+  } finally {
+    close();
+  }
+});
 
 itOn(caseTrace('selfsum'), 'is not seen by a program that reads its own code', (folder) => {
   const written: Buffer[] = [];

@@ -1,4 +1,4 @@
-/** Checkpoints in files: what another session goes on from. */
+/** Checkpoint files, from which another session continues. */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -23,7 +23,7 @@ afterAll(() => {
   fs.rmSync(folder, { recursive: true });
 });
 
-/** All that a program could tell the difference by. */
+/** All state that a program can observe. */
 const stateOf = (target: TravelTarget): unknown =>
   target.tasks().map(({ tid, pid, name }) => ({
     ...{ tid, pid, name },
@@ -45,7 +45,7 @@ const PLACES: [string, number][] = [
 ];
 
 describe('a checkpoint in a file', () => {
-  it.each(PLACES)('%s after frame %i goes on to the same end', (name, frame) => {
+  it.each(PLACES)('%s after frame %i continues to the same end', (name, frame) => {
     const file = path.join(folder, 'state');
     const written: string[] = [];
     let [there, end] = [null as unknown, 0];
@@ -156,7 +156,7 @@ function spoil(node: unknown, choice: number): void {
 
 let good: Buffer;
 
-describe('a file that is no good', () => {
+describe('an unusable file', () => {
   let opened: ReturnType<typeof open>;
   const file = (): string => path.join(folder, 'bad');
   const read = (bytes: Buffer): 'read' | RevenantError => {
@@ -222,7 +222,7 @@ describe('a checkpoint of another session', () => {
     }
   });
 
-  it('that lies about the state is found out by the recording, which is then replayed from its beginning', () => {
+  it('with a wrong state is detected by a divergence, and the trace is replayed from its beginning', () => {
     const lie = forge(good, (document) => {
       const [task] = document.tasks as { registers: string }[];
       const registers = Buffer.from(task.registers, 'base64');

@@ -50,8 +50,9 @@ const tidsOfFrames = (): number[] => {
 type Reference = Map<number, string>;
 
 /**
- * What each frame leaves behind, in one pass without any checkpoint to go to; some are written to files.
- * @param notesFiles as in sessions that can divert, where the recorder's page has other code than in a plain replay
+ * The state after each frame, in one pass without restoring checkpoints; some are written to files.
+ * @param notesFiles as in sessions that can divert, where rr's page has other code than in a plain
+ * replay
  */
 function straight(frames: readonly number[], notesFiles = true): Reference {
   const trace = TraceReader.open(folder);
@@ -95,7 +96,7 @@ describe(`${FRAMES} frames of ${path.basename(folder)} in random order`, () => {
   function visit(
     order: Iterable<number>,
     options: Parameters<typeof open>[2],
-  ): { stopovers: number; peakPages: number } {
+  ): { checkpoints: number; peakPages: number } {
     const { target, close } = open(transport, folder, options);
     const { core } = target.session;
     try {
@@ -113,16 +114,16 @@ describe(`${FRAMES} frames of ${path.basename(folder)} in random order`, () => {
           );
         expect(states.join('\n'), `frame ${frame}`).toBe(reference.get(frame));
       }
-      return { stopovers: target.checkpointCount, peakPages: core.memory.peakPages };
+      return { checkpoints: target.checkpointCount, peakPages: core.memory.peakPages };
     } finally {
       close();
     }
   }
 
   it('each has the registers and the memory of a replay that goes straight there', () => {
-    const { stopovers } = visit(frames, {});
-    expect(stopovers).toBeGreaterThan(0);
-    expect(stopovers).toBeLessThanOrEqual(64);
+    const { checkpoints } = visit(frames, {});
+    expect(checkpoints).toBeGreaterThan(0);
+    expect(checkpoints).toBeLessThanOrEqual(64);
   });
 
   it('each has the registers of a plain replay', () => {
@@ -133,7 +134,7 @@ describe(`${FRAMES} frames of ${path.basename(folder)} in random order`, () => {
       expect(registersOf(states), `frame ${frame}`).toEqual(registersOf(plain.get(frame)!));
   });
 
-  it('likewise from checkpoint files, and with little memory', () => {
+  it('the same from checkpoint files, and with little memory', () => {
     const backwards = [...frames].reverse().slice(0, WITH_FILES);
     const memoryLimitBytes = 12 * 2 ** 20;
     const { peakPages } = visit(backwards, {

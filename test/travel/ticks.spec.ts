@@ -53,7 +53,7 @@ function breakAt(target: TravelTarget, from: number, names: readonly string[]): 
   for (const name of names) target.addBreakpoint({ pid: null, address: symbol(target, name) });
 }
 
-/** At three stops, and an instruction behind each. */
+/** At three stops, and an instruction after each. */
 function stopsOf(target: TravelTarget): Found[] {
   return [0, 1, 2, 3, 4, 5].map((turn) => {
     if (turn % 2 === 0) toBreakpoint(target);
@@ -108,7 +108,7 @@ describe.each([
     });
   });
 
-  it('that a task never has are refused, and the program stands where it stood', () => {
+  it('that a task never has are refused, and the program does not move', () => {
     inSession(folder, (target) => {
       goTo(target, from);
       const place = placeOf(target);

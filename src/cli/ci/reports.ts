@@ -33,8 +33,8 @@ export class Reports {
   private timer: NodeJS.Timeout | null = null;
 
   /**
-   * @param soFar the current results; unfinished jobs are included as not run @param complain
-   * called once for each report that cannot be written
+   * @param soFar the current results; unfinished jobs are included as not run
+   * @param complain called once for each report that cannot be written
    */
   constructor(
     private readonly files: ReportFiles,

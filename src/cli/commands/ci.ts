@@ -56,7 +56,10 @@ const MIB = 1024 ** 2;
 const LAUNCHER = fileURLToPath(new URL('../../../bin/revenant', import.meta.url));
 const SLOWEST = 5;
 
-/** The command of worker processes. @param bytes their own memory limit */
+/**
+ * The command of worker processes.
+ * @param bytes their own memory limit
+ */
 export function workerProgram(bytes: number | undefined): WorkerProgram {
   return { args: [LAUNCHER, 'job'], heapMiB: bytes === undefined ? undefined : Math.ceil(bytes / MIB) };
 }

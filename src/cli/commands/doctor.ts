@@ -30,7 +30,7 @@ export interface DoctorCommandOptions {
 /** The findings for one machine. */
 interface Report extends Omit<SurveyedMachine, 'trial'> {
   /** Only with a trace, and if the machine exists. */
-  readonly judgement: Compatibility | null;
+  readonly compatibility: Compatibility | null;
 }
 
 /** Width of the label column. */
@@ -67,7 +67,9 @@ export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo
     io.out(reports.map((each) => machineText(each, width)).join('\n'));
     if (needs) io.out(`\n${traceText(options.trace!, processorName(header), needs, reports, width)}`);
   }
-  const usable = reports.some(({ examination, judgement }) => (header ? judgement?.ok : examination?.passed));
+  const usable = reports.some(({ examination, compatibility }) =>
+    header ? compatibility?.ok : examination?.passed,
+  );
   return usable ? ExitCode.ok : ExitCode.machine;
 }
 
@@ -76,13 +78,13 @@ function reportOf(
   header: TraceHeader | null,
   approximate: readonly ApproximateCode[],
 ): Report {
-  if (!trial || !header) return { ...surveyed, judgement: null };
-  const { judgement, gifts } = trial;
-  if (approximatesOtherwise(traceRequirements(header), gifts)) {
+  if (!trial || !header) return { ...surveyed, compatibility: null };
+  const { compatibility, capabilities } = trial;
+  if (approximatesOtherwise(traceRequirements(header), capabilities)) {
     const note = 'results differ on this machine; a replay that executes one may diverge';
-    judgement.notes.push(...approximate.map((code) => `${describeApproximate(code)}: ${note}.`));
+    compatibility.notes.push(...approximate.map((code) => `${describeApproximate(code)}: ${note}.`));
   }
-  return { ...surveyed, judgement };
+  return { ...surveyed, compatibility };
 }
 
 /** Failed checks, each once; single CPUID registers are only in --json. */
@@ -171,10 +173,14 @@ function traceText(
     ),
     fact('addresses', `of ${needs.addressBits} bits`, width),
   ];
-  for (const { kind, judgement, problem } of reports) {
-    lines.push(`${MACHINE_TITLES[kind]} ${judgement?.ok ? 'can replay it' : 'cannot replay it'}`);
-    const why = judgement ? (judgement.ok ? judgement.notes : judgement.reasons) : [problem ?? ''];
-    for (const text of [...why, ...(judgement?.hint ? [judgement.hint] : [])]) {
+  for (const { kind, compatibility, problem } of reports) {
+    lines.push(`${MACHINE_TITLES[kind]} ${compatibility?.ok ? 'can replay it' : 'cannot replay it'}`);
+    const why = compatibility
+      ? compatibility.ok
+        ? compatibility.notes
+        : compatibility.reasons
+      : [problem ?? ''];
+    for (const text of [...why, ...(compatibility?.hint ? [compatibility.hint] : [])]) {
       const [first, ...rest] = wrapText(text, width - 4);
       lines.push(`  ${first}`, ...rest.map((line) => `    ${line}`));
     }
@@ -195,7 +201,7 @@ function needsJson(needs: TraceRequirements): object {
   };
 }
 
-function reportJson({ kind, problem, hint, examination, judgement }: Report): object {
+function reportJson({ kind, problem, hint, examination, compatibility }: Report): object {
   const delivers = examination && {
     description: examination.description,
     trusted: examination.passed,
@@ -205,5 +211,11 @@ function reportJson({ kind, problem, hint, examination, judgement }: Report): ob
     branchCounter: examination.branchCounterProblem === null,
     findings: examination.findings,
   };
-  return { kind, problem, hint, delivers, trace: judgement && { canReplay: judgement.ok, ...judgement } };
+  return {
+    kind,
+    problem,
+    hint,
+    delivers,
+    trace: compatibility && { canReplay: compatibility.ok, ...compatibility },
+  };
 }

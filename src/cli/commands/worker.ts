@@ -41,7 +41,7 @@ export interface WorkerCommandOptions {
 /** A machine here: its capabilities, or why there is none. */
 interface Found {
   kind: MachineKind;
-  gifts: MachineCapabilities | null;
+  capabilities: MachineCapabilities | null;
   problem: string | null;
   /** Error code of the problem, if any. */
   code?: ErrorCode;
@@ -56,7 +56,7 @@ export async function workerCommand(
   const say = (text: string): void => io.err(`revenant: ${printableLines(text)}\n`);
   const redis = await connect(options.queue, say);
   const machines = await findMachines(options.machine, say);
-  if (machines.every(({ gifts }) => gifts === null)) {
+  if (machines.every(({ capabilities }) => capabilities === null)) {
     redis.disconnect();
     const problems = machines.map(({ kind, problem }) => `${kind}: ${problem ?? ''}`).join(' ');
     const isShort = machines.some(({ code }) => code === 'E_SYSTEM');
@@ -106,7 +106,7 @@ async function findMachines(wanted: MachineChoice, say: (text: string) => void):
   const found: Found[] = [];
   for (const kind of kindsOf(wanted)) {
     const machine = await findMachine(kind, say);
-    say(`${kind}: ${machine.gifts?.description ?? machine.problem ?? ''}`);
+    say(`${kind}: ${machine.capabilities?.description ?? machine.problem ?? ''}`);
     found.push(machine);
   }
   return found;
@@ -114,15 +114,19 @@ async function findMachines(wanted: MachineChoice, say: (text: string) => void):
 
 async function findMachine(kind: MachineKind, say: (text: string) => void): Promise<Found> {
   const { problem, code, examination } = await surveyMachine(kind, { onStarting: say });
-  if (!examination || problem !== null) return { kind, gifts: null, problem, code };
+  if (!examination || problem !== null) return { kind, capabilities: null, problem, code };
   const { passed, description, xcr0, cpuid, completes } = examination;
   if (!passed)
     return {
       kind,
-      gifts: null,
+      capabilities: null,
       problem: `${description} does not present the requested processor to programs.`,
     };
-  return { kind, gifts: { kind, description, xcr0, cpuid, completes, attestation: null }, problem: null };
+  return {
+    kind,
+    capabilities: { kind, description, xcr0, cpuid, completes, probeReport: null },
+    problem: null,
+  };
 }
 
 function announcement(
@@ -137,10 +141,10 @@ function announcement(
     revenant,
     slots: options.jobs ?? os.availableParallelism(),
     memoryBytes: options.memory ?? null,
-    machines: machines.map(({ kind, gifts, problem }) => ({
+    machines: machines.map(({ kind, capabilities, problem }) => ({
       kind,
-      description: gifts?.description ?? '',
-      xcr0: `0x${(gifts?.xcr0 ?? 0n).toString(16)}`,
+      description: capabilities?.description ?? '',
+      xcr0: `0x${(capabilities?.xcr0 ?? 0n).toString(16)}`,
       problem,
     })),
   };
@@ -152,17 +156,17 @@ function refusal(needs: JobNeeds, machines: Found[], options: WorkerCommandOptio
   if (needs.memoryBytes !== null && needs.memoryBytes > most)
     return `The job may need ${needs.memoryBytes} bytes of guest memory, the worker gives ${most}.`;
   const reasons: string[] = [];
-  for (const { kind, gifts, problem } of machines) {
+  for (const { kind, capabilities, problem } of machines) {
     if (needs.machine !== 'auto' && needs.machine !== kind) continue;
-    if (!gifts) {
+    if (!capabilities) {
       reasons.push(problem ?? '');
       continue;
     }
     // Another processor of the emulator: known only when it runs.
     if (kind === 'emulated' && needs.cpu !== null) return null;
-    const judgement = judge(traceRequirements(headerOf(needs)), gifts);
-    if (judgement.ok) return null;
-    reasons.push(...judgement.reasons);
+    const compatibility = judge(traceRequirements(headerOf(needs)), capabilities);
+    if (compatibility.ok) return null;
+    reasons.push(...compatibility.reasons);
   }
   return reasons.length > 0 ? reasons.join(' ') : `The worker has no ${needs.machine} machine.`;
 }

@@ -2,8 +2,9 @@ import { EXITS } from '../../engine/base/errors.js';
 import { hang } from '../table.js';
 
 /**
- * Exit codes for the end of `--help`. @param width columns of the terminal @param names those specific to one command;
- * null: all
+ * Exit codes for the end of `--help`.
+ * @param width columns of the terminal
+ * @param names those specific to one command; null: all
  */
 export function exitCodesText(width: number, names: readonly (keyof typeof EXITS)[] | null = null): string {
   const chosen = names === null ? Object.values(EXITS) : names.map((name) => EXITS[name]);

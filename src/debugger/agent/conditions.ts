@@ -1,7 +1,6 @@
 /** The conditions after the address of a `Z` packet. */
 import type { DebugTarget } from '../../engine/target.js';
-import type { Gva } from '../../engine/base/address.js';
-import { USER_END } from '../../engine/base/address.js';
+import { USER_END, gva } from '../../engine/base/address.js';
 import { fromHex, PacketError, parseCount } from '../packet/fields.js';
 import { evaluateAgent, type AgentContext } from './expression.js';
 import type { TargetDescription } from '../registers/description.js';
@@ -40,7 +39,7 @@ export function agentContext(
     },
     memory: (address, size) => {
       const bytes = new Uint8Array(size);
-      if (address >= BigInt(USER_END) || target.readMemory(tid, Number(address) as Gva, bytes) !== size)
+      if (address >= BigInt(USER_END) || target.readMemory(tid, gva(Number(address)), bytes) !== size)
         throw new PacketError(`no memory at 0x${address.toString(16)}`, 14);
       return leading(bytes);
     },

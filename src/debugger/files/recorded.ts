@@ -15,8 +15,8 @@ export interface ProcessView {
 /** A file as bytes with its name; never one that the recording did not name. */
 export class RecordedFiles {
   /**
-   * @param paths every path of the recorded system in a mapping @param find the trace's copy of the file at a path, or
-   * null
+   * @param paths every path of the recorded system in a mapping
+   * @param find the trace's copy of the file at a path, or null
    */
   constructor(
     private readonly paths: () => Iterable<string>,

@@ -5,9 +5,9 @@ import { RecordedFiles } from './recorded.js';
 import { openIfThere } from '../../recording/program-files.js';
 
 /**
- * The trace's copies of mapped files by their recorded paths. Files of this machine are opened only
- * if the trace was opened as unpacked. @param index read on the first request for a file that is
- * not mapped at the moment
+ * The trace's copies of mapped files by their recorded paths. Files of this machine are opened only if the trace was
+ * opened as unpacked.
+ * @param index read on the first request for a file that is not mapped at the moment
  */
 export function recordedFiles(trace: TraceReader, index: () => Map<string, MMapRecord>): RecordedFiles {
   let known: Map<string, MMapRecord> | null = null;

@@ -89,8 +89,8 @@ export class DiversionClock {
   }
 
   /**
-   * All tasks wait for a time of the monotonic clock; null: for the host. @param longest on this machine, in
-   * milliseconds
+   * All tasks wait for a time of the monotonic clock; null: for the host.
+   * @param longest on this machine, in milliseconds
    */
   wait(until: bigint | null, forWorld: boolean, longest: number): void {
     if (this.start.mode === 'recorded' && until !== null && !forWorld) {

@@ -1,4 +1,4 @@
-import { PAGE_SIZE, USER_END, type Gva } from '../../engine/base/address.js';
+import { PAGE_SIZE, USER_END, gva, type Gva } from '../../engine/base/address.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
 
 /** vm.mmap_min_addr. */
@@ -33,7 +33,7 @@ export function findGap(space: AddressSpace, size: number): Gva | null {
   const mapped = [...space.vmas];
   const base = baseOf(mapped);
   const start = gapBelow(mapped, base, size) ?? gapBelow(mapped, USER_END - PAGE_SIZE, size);
-  return start as Gva | null;
+  return start === null ? null : gva(start);
 }
 
 /** mmap_base is not known: it is above everything that was mapped below the stack's gap. */

@@ -1,8 +1,8 @@
 import { createCipheriv, createHash } from 'node:crypto';
 
 /**
- * Random bytes that are the same in each diversion at one place: the key stream of AES-256 in
- * counter mode. @param place identifies the place
+ * Random bytes that are the same in each diversion at one place: the key stream of AES-256 in counter mode.
+ * @param place identifies the place
  */
 export function randomOf(...place: (string | Uint8Array)[]): (into: Uint8Array) => void {
   const hash = createHash('sha256');

@@ -1,4 +1,4 @@
-import { PAGE_SIZE, USER_END, type Gva } from '../../engine/base/address.js';
+import { PAGE_SIZE, USER_END, gva } from '../../engine/base/address.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
 import { Prot } from '../../engine/mm/vma.js';
 import { E, fail } from './errno.js';
@@ -11,14 +11,14 @@ export class UserMemory {
   constructor(private readonly space: AddressSpace) {}
 
   private check(at: number, size: number, access: number): void {
-    if (at < 0 || at + size > USER_END || (size > 0 && !this.space.allows(at as Gva, size, access)))
+    if (at < 0 || at + size > USER_END || (size > 0 && !this.space.allows(gva(at), size, access)))
       fail(E.EFAULT);
   }
 
   bytes(at: number, size: number): Uint8Array {
     this.check(at, size, Prot.read);
     const bytes = new Uint8Array(size);
-    if (this.space.read(at as Gva, bytes) < size) fail(E.EFAULT);
+    if (this.space.read(gva(at), bytes) < size) fail(E.EFAULT);
     return bytes;
   }
 
@@ -28,7 +28,7 @@ export class UserMemory {
 
   write(at: number, bytes: Uint8Array): void {
     this.check(at, bytes.length, Prot.write);
-    if (this.space.write(at as Gva, bytes) < bytes.length) fail(E.EFAULT);
+    if (this.space.write(gva(at), bytes) < bytes.length) fail(E.EFAULT);
   }
 
   u32(at: number): number {

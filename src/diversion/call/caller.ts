@@ -1,4 +1,4 @@
-import { hex, type Gva } from '../../engine/base/address.js';
+import { hex, type Gva, gva } from '../../engine/base/address.js';
 import { RevenantError, invariant } from '../../engine/base/errors.js';
 import { SIGNAL_NAMES } from '../../engine/base/linux.js';
 import {
@@ -21,7 +21,7 @@ const ARGUMENT_REGISTERS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.rcx, Reg.r8, Reg.r9];
  * is the return. The kernel keeps the last user page free, so it does not collide with the
  * program's mappings.
  */
-export const RETURN_ADDRESS = 0x7fff_ffff_f000 as Gva;
+export const RETURN_ADDRESS = gva(0x7fff_ffff_f000);
 const RED_ZONE = 128;
 /** Offsets in an XSAVE area: xmm0, and XSTATE_BV (SDM volume 1, 13.4). */
 const XMM0 = 160;
@@ -62,7 +62,8 @@ export class Caller {
   private before: { registers: RegisterWords; vectors: Uint8Array } | null = null;
 
   /**
-   * @param tid the task of the calls @param floor the stack above it is in use
+   * @param tid the task of the calls
+   * @param floor the stack above it is in use
    */
   constructor(
     private readonly target: MutableTarget,
@@ -79,7 +80,7 @@ export class Caller {
 
   /** Puts bytes below the stack pointer, for as long as the diversion lasts; returns where. */
   place(bytes: Uint8Array): Gva {
-    const at = roundDown(this.room(this.target.registers(this.tid)) - bytes.length, 16) as Gva;
+    const at = gva(roundDown(this.room(this.target.registers(this.tid)) - bytes.length, 16));
     if (this.target.writeMemory(this.tid, at, bytes) < bytes.length)
       throw new RevenantError(
         'E_DIVERSION',
@@ -101,9 +102,8 @@ export class Caller {
   }
 
   /**
-   * Prepares a call: the next runs of the target are part of it, until `finished` returns its
-   * result. @param values any number: those without a register are passed on the stack, in their
-   * order
+   * Prepares a call: the next runs of the target are part of it, until `finished` returns its result.
+   * @param values any number: those without a register are passed on the stack, in their order
    */
   enter(address: bigint, values: readonly Argument[]): void {
     const { target, tid } = this;
@@ -115,7 +115,7 @@ export class Caller {
     const view = new DataView(frame.buffer);
     view.setBigUint64(0, BigInt(RETURN_ADDRESS), true);
     onStack.forEach((value, index) => view.setBigUint64(8 * (index + 1), BigInt.asUintN(64, value), true));
-    const at = (roundDown(rsp, 16) - 8) as Gva;
+    const at = gva(roundDown(rsp, 16) - 8);
     if (target.writeMemory(tid, at, frame) < frame.length)
       throw new RevenantError('E_DIVERSION', `The stack at ${hex(at)} cannot be written.`);
     whole.forEach((value, index) =>

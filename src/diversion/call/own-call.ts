@@ -1,4 +1,4 @@
-import type { Gva } from '../../engine/base/address.js';
+import { gva, type Gva } from '../../engine/base/address.js';
 import type { DebugStop, MutableTarget } from '../../engine/target.js';
 import { CallFailed, Caller } from './caller.js';
 import type { Argument } from './value.js';
@@ -36,7 +36,7 @@ export class OwnCall {
   /** Whole numbers of the program's, as many as were placed. */
   words(at: bigint, count: number): bigint[] {
     const bytes = new Uint8Array(8 * count);
-    this.target.readMemory(this.caller.tid, Number(at) as Gva, bytes);
+    this.target.readMemory(this.caller.tid, gva(Number(at)), bytes);
     const view = new DataView(bytes.buffer);
     return Array.from({ length: count }, (_, index) => view.getBigInt64(8 * index, true));
   }

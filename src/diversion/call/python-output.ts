@@ -1,5 +1,5 @@
 /** Python buffers its output if that is not a terminal; it is flushed by Python itself. */
-import type { Gva } from '../../engine/base/address.js';
+import { gva, type Gva } from '../../engine/base/address.js';
 import type { OwnCall } from './own-call.js';
 
 /** Of CPython 3.4 and later (Python/C API reference manual). */
@@ -30,7 +30,7 @@ export async function flushPython(call: OwnCall, addressOf: (name: string) => Gv
     api.set(name, address);
   }
   const python = (name: PythonFunction, ...values: bigint[]): Promise<bigint> =>
-    call.run(api.get(name) ?? (0 as Gva), values);
+    call.run(api.get(name) ?? gva(0), values);
   if (((await python('PyGILState_Check')) & 0xffff_ffffn) !== 1n) return;
   const isRaised = (await python('PyErr_Occurred')) !== 0n;
   const raised = isRaised ? call.place(new Uint8Array(24)) : 0n;

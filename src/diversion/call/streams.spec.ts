@@ -13,7 +13,7 @@ interface Made {
   lock?: number;
 }
 
-/** A process with these FILEs in a chain, as glibc has them; each 0x400 bytes behind the other. */
+/** A process with these FILEs in a list, as in glibc; each 0x400 bytes after the other. */
 function process(files: readonly Made[]): ReadBytes {
   const memory = new DataView(new ArrayBuffer(0x4000));
   const put = (at: number, value: number): void => memory.setBigUint64(at, BigInt(value), true);

@@ -1,5 +1,5 @@
 /** Text in buffers of C and C++ libraries, found by reading the program's memory. */
-import type { Gva } from '../../engine/base/address.js';
+import { offsetBy, gva, type Gva } from '../../engine/base/address.js';
 
 /** Reads all of the bytes at an address of the program's, or null. */
 export type ReadBytes = (at: Gva, size: number) => Uint8Array | null;
@@ -95,9 +95,9 @@ export function unwrittenText(
   { flush, fd, width }: (typeof CXX_STREAMS)[number],
 ): UnwrittenStream | null {
   const vtable = pointer(read, at);
-  const offset = viewOf(read((vtable + VBASE_OFFSET) as Gva, 8))?.getBigInt64(0, true);
+  const offset = viewOf(read(offsetBy(vtable, VBASE_OFFSET), 8))?.getBigInt64(0, true);
   if (vtable === 0 || offset === undefined) return null;
-  const buffer = pointer(read, (at + Number(offset) + STREAMBUF) as Gva);
+  const buffer = pointer(read, offsetBy(at, Number(offset) + STREAMBUF));
   const view = buffer === 0 ? null : viewOf(read(buffer, StreamBuffer.bytes));
   const text = view && textAt(view, StreamBuffer.base);
   return text && { at, flush, fd, ...text, width, isLocked: false };
@@ -116,13 +116,13 @@ function textAt(view: DataView, offset: number): Text | null {
 
 const pointer = (read: ReadBytes, at: Gva): Gva => {
   const view = viewOf(read(at, 8));
-  return view ? address(view, 0) : (0 as Gva);
+  return view ? address(view, 0) : gva(0);
 };
 
 /** Values that are not user addresses are none. */
 function address(view: DataView, offset: number): Gva {
   const value = view.getBigUint64(offset, true);
-  return (value < 1n << 47n ? Number(value) : 0) as Gva;
+  return gva(value < 1n << 47n ? Number(value) : 0);
 }
 
 const viewOf = (bytes: Uint8Array | null): DataView | null =>

@@ -11,7 +11,7 @@ it('casts as C does', () => {
   expect(cast(real(0.1), 'float').float).toBe(Math.fround(0.1));
 });
 
-it('takes what a call returned from the register of its type', () => {
+it("takes a call's result from the register of its type", () => {
   const result = { type: 'long', bits: 7n, float: 2.5, single: 0.5 } as const;
   expect(cast(result, 'double').float).toBe(2.5);
   expect(cast(result, 'float').float).toBe(0.5);
@@ -20,7 +20,7 @@ it('takes what a call returned from the register of its type', () => {
   expect(asArgument(cast(result, 'float'))).toEqual({ float: 0.5, isSingle: true });
 });
 
-it('prints single precision with as few digits as tell it', () => {
+it('prints single precision with the fewest sufficient digits', () => {
   expect([0.1, 16777216, 1.5, 1e-30, Infinity].map((value) => shortest(Math.fround(value)))).toEqual([
     '0.1',
     '16777216',

@@ -1,4 +1,4 @@
-import { PAGE_SIZE, pageCeil, pageFloor, type Gva } from '../../engine/base/address.js';
+import { PAGE_SIZE, pageCeil, pageFloor, gva } from '../../engine/base/address.js';
 import { Reg, setSigned } from '../../engine/base/registers.js';
 import { Selector } from '../../engine/kvm/layout.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
@@ -101,7 +101,9 @@ const protOf = (flags: number): number =>
   (flags & 4 ? Prot.read : 0) | (flags & 2 ? Prot.write : 0) | (flags & 1 ? Prot.exec : 0);
 
 /**
- * Maps the segments. @param base offset of addresses; null: in any free range @returns the offset
+ * Maps the segments.
+ * @param base offset of addresses; null: in any free range
+ * @returns the offset
  */
 function loadImage(
   kernel: Kernel,
@@ -118,9 +120,9 @@ function loadImage(
   const backing = kernel.fileBacking(content, path);
   const { device, inode } = content.stat();
   for (const { flags, offset, address, fileSize, memorySize } of segments) {
-    const start = pageFloor(address + bias) as Gva;
-    const fileEnd = pageCeil(address + bias + fileSize) as Gva;
-    const end = pageCeil(address + bias + memorySize) as Gva;
+    const start = gva(pageFloor(address + bias));
+    const fileEnd = gva(pageCeil(address + bias + fileSize));
+    const end = gva(pageCeil(address + bias + memorySize));
     if (start < PAGE_SIZE || end > STACK_END) fail(E.ENOEXEC);
     const at = pageFloor(offset);
     const prot = protOf(flags);
@@ -130,7 +132,7 @@ function loadImage(
       space.map({ start: fileEnd, end, prot, backing: null, offset: 0, name: '', file: null });
     // To the end of the page, as padzero() does: the dynamic linker's first allocations are there.
     const zeros = memorySize > fileSize ? fileEnd - (address + bias + fileSize) : 0;
-    if (zeros > 0) space.write((address + bias + fileSize) as Gva, new Uint8Array(zeros));
+    if (zeros > 0) space.write(gva(address + bias + fileSize), new Uint8Array(zeros));
   }
   if (base !== null) space.brk = space.brkStart = pageCeil(high + bias);
   return bias;
@@ -165,15 +167,15 @@ function pushStack(kernel: Kernel, thread: Thread, space: AddressSpace, facts: S
   const size = Math.max(STACK_BYTES, pageCeil(bytes.length + STACK_BYTES));
   const exec = image.executableStack ? Prot.exec : 0;
   space.map({
-    start: (STACK_END - size) as Gva,
-    end: STACK_END as Gva,
+    start: gva(STACK_END - size),
+    end: gva(STACK_END),
     prot: Prot.read | Prot.write | exec,
     backing: null,
     offset: 0,
     name: '[stack]',
     file: null,
   });
-  space.write(stackPointer as Gva, bytes);
+  space.write(gva(stackPointer), bytes);
   return stackPointer;
 }
 
@@ -206,8 +208,8 @@ function enter(
   task.space = space;
   if (task.threadLocals !== 0) core.memory.release(task.threadLocals);
   task.threadLocals = 0 as typeof task.threadLocals;
-  task.preload = { globals: 0 as Gva, breakpointInstruction: 0 as Gva, syscallHook: 0 as Gva };
-  task.syscallbuf = task.clearTid = task.robustList = 0 as Gva;
+  task.preload = { globals: gva(0), breakpointInstruction: gva(0), syscallHook: gva(0) };
+  task.syscallbuf = task.clearTid = task.robustList = gva(0);
   task.rseq = null;
   task.xstate = null;
   task.altStack = NO_ALT_STACK;
@@ -226,8 +228,8 @@ function enter(
   process.program = {
     path: loaded.path,
     arguments: loaded.arguments,
-    initialStack: stack as Gva,
-    auxv: auxvBytes(space, stack as Gva),
+    initialStack: gva(stack),
+    auxv: auxvBytes(space, gva(stack)),
     file: loaded.path,
   };
   thread.releaseParent?.();

@@ -27,7 +27,10 @@ export class Descriptors {
     return this.table.get(fd)?.file ?? null;
   }
 
-  /** The lowest free number from `first` on. @throws EMFILE */
+  /**
+   * The lowest free number from `first` on.
+   * @throws EMFILE
+   */
   add(file: OpenFile, closeOnExec: boolean, first = 0): number {
     let fd = first;
     while (this.table.has(fd)) fd++;

@@ -36,7 +36,10 @@ export class FileSystem {
     private readonly handles: HostHandles,
   ) {}
 
-  /** Walks a path. @throws Errno ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EACCES */
+  /**
+   * Walks a path.
+   * @throws Errno ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EACCES
+   */
   walk(directory: string, path: string, follow: boolean, pid: number): Found {
     if (path === '') fail(E.ENOENT);
     let rest = (path.startsWith('/') ? path : `${directory}/${path}`)

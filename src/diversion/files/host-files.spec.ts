@@ -31,7 +31,7 @@ it('reads files, and nothing of the kernel', () => {
   expect(read('/dev/null')).toBeNull();
 });
 
-it('knows the file system of the kernel wherever it is met', () => {
+it('detects pseudo file systems at any mount point', () => {
   // As if it were mounted elsewhere: not the path gives it away.
   expect(() => read('//proc/self/environ')).toThrow();
   expect(() => read('//sys/kernel/uevent_seqnum')).toThrow();
@@ -46,7 +46,7 @@ it('keeps no descriptor for what only mappings read', () => {
   expect(descriptors()).toBe(before);
 });
 
-it('finds and lists files whose names are no UTF-8', () => {
+it('finds and lists files whose names are not UTF-8', () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'names-'));
   const bytes = Buffer.from('caf\xe9', 'latin1');
   fs.writeFileSync(Buffer.concat([Buffer.from(`${folder}/`), bytes]), 'content');
@@ -58,7 +58,7 @@ it('finds and lists files whose names are no UTF-8', () => {
   }
 });
 
-it('writes only to what is in a folder and nowhere else, whatever its name', () => {
+it('writes only to files that are in the folder and nowhere else, whatever their names', () => {
   const root = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'real-')));
   const [box, outside] = [path.join(root, 'box'), path.join(root, 'outside')];
   fs.mkdirSync(box);
@@ -66,7 +66,7 @@ it('writes only to what is in a folder and nowhere else, whatever its name', () 
   for (const file of [`${box}/own`, `${outside}/kept`]) fs.writeFileSync(file, 'kept');
   fs.linkSync(`${outside}/kept`, `${box}/second`);
   fs.symlinkSync(`${outside}/kept`, `${box}/link`);
-  // Where a folder was when it was looked at, somebody has put a link.
+  // After the check a folder was replaced by a link.
   fs.symlinkSync(outside, `${box}/swapped`);
   execFileSync('mkfifo', [`${box}/pipe`]);
   try {

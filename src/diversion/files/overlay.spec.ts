@@ -103,7 +103,7 @@ describe('files over read-only ones', () => {
     expect(errno(() => open('/tmp/loop'))).toBe(E.ELOOP);
   });
 
-  it('what is written has a limit, and a shared mapping sees the same bytes', () => {
+  it('writes have a limit, and a shared mapping sees the same bytes', () => {
     const { open, text, memory } = setUp(10_000);
     const file = open('/tmp/a', Open.create | Open.readWrite);
     expect(errno(() => file.write!(20_000, Buffer.from('x')))).toBe(E.ENOSPC);

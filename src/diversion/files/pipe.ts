@@ -239,7 +239,8 @@ export class SocketEnd extends OpenFile {
   }
 
   /**
-   * SCM_RIGHTS: files to send with the next write. @returns a function that takes them back, if nothing is written
+   * SCM_RIGHTS: files to send with the next write.
+   * @returns a function that takes them back, if nothing is written
    */
   send(files: readonly OpenFile[]): () => void {
     return this.rightsOut.add(files);

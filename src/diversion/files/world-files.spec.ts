@@ -26,7 +26,7 @@ function layer(files: Record<string, FileContent>): FileLayer {
   };
 }
 
-/** The text of a file, what is said of it, and its inode. */
+/** The text of a file, its warnings, and its inode. */
 function look(world: RecordedWorld, below: FileLayer, path: string): unknown {
   const said = new Set<string>();
   const node = new WorldFiles(world, [below], (_path, message) => said.add(message)).find(path);
@@ -45,7 +45,7 @@ function worldWith(path: string, fill: (content: RecordedContent) => void): Reco
 describe('files as of the moment of a diversion', () => {
   const host = layer({ '/a': today('TODAY, longer', 2000) });
 
-  it('are those that the recording wrote, though another lies there today', () => {
+  it('are those that the recording wrote, even if another is there now', () => {
     const world = worldWith('/a', (content) => {
       content.clear();
       content.write(0, bytes('then'));
@@ -55,7 +55,7 @@ describe('files as of the moment of a diversion', () => {
     expect(look(world, layer({}), '/a')).toEqual(['then', 7]);
   });
 
-  it('are those of today where nothing is known but that they were others, which is said', () => {
+  it('are those of this machine, with a warning, if only their identity is known', () => {
     const world = worldWith('/a', (content) => {
       content.stat = stat(4, 1000);
       content.size = 4;

@@ -1,4 +1,4 @@
-import type { Gva } from '../../engine/base/address.js';
+import { gva, type Gva } from '../../engine/base/address.js';
 import type { SignalActions } from '../../engine/task/signal-state.js';
 import type { Program, Task } from '../../engine/task/task.js';
 import type { Descriptors } from '../files/descriptors.js';
@@ -89,7 +89,7 @@ export class Thread {
   savedMask: bigint | null = null;
   fault: FaultFacts = NO_FAULT;
   /** The call that it is in belongs to a buffered one: its result is also stored in the record (rr-traces.md 7.8). */
-  record = 0 as Gva;
+  record = gva(0);
   /** Its vfork parent waits until it execs or exits. */
   releaseParent: (() => void) | null = null;
   /** It is in a loop that changes nothing; `seen`: the progress of others at its last check. */

@@ -1,6 +1,6 @@
 import { invariant } from '../../engine/base/errors.js';
 import { Reg, getSigned, getUnsigned, setSigned } from '../../engine/base/registers.js';
-import type { Gva } from '../../engine/base/address.js';
+import { gva, type Gva } from '../../engine/base/address.js';
 import type { DebugStop, LifecycleKind, RunRequest } from '../../engine/target.js';
 import { DiversionEnded, isMemoryLimit, type Kernel } from '../kernel/kernel.js';
 import type { Process, Thread } from '../kernel/process.js';
@@ -73,7 +73,8 @@ export class Scheduler {
   }
 
   /**
-   * A thread gets another instruction pointer. @returns whether it was at the entry of a call
+   * A thread gets another instruction pointer.
+   * @returns whether it was at the entry of a call
    */
   moved(thread: Thread): boolean {
     if (this.stoodAt?.tid === thread.tid) this.stoodAt = null;
@@ -156,7 +157,7 @@ export class Scheduler {
     thread.stood = null;
     const { core } = this.kernel;
     core.activate(thread.task);
-    const rip = getUnsigned(core.machine.context.registers, Reg.rip) as Gva;
+    const rip = gva(getUnsigned(core.machine.context.registers, Reg.rip));
     if (this.entering === thread) return this.perform(thread, request);
     if (thread.again >= 0) {
       setSigned(core.machine.context.registers, Reg.rax, thread.again);
@@ -251,7 +252,7 @@ export class Scheduler {
 
   /** At a breakpoint; its condition may be false. */
   private arrived(thread: Thread): DebugStop | null {
-    const rip = getUnsigned(this.kernel.core.registers(thread.task), Reg.rip) as Gva;
+    const rip = gva(getUnsigned(this.kernel.core.registers(thread.task), Reg.rip));
     const stop = this.stops.at(thread, rip);
     this.stoodAt = { tid: thread.tid, address: rip };
     return stop;

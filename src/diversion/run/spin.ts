@@ -1,4 +1,4 @@
-import { wordsToGva, type Gva } from '../../engine/base/address.js';
+import { wordsToGva, gva } from '../../engine/base/address.js';
 import { Reg, getUnsigned, type RegisterWords } from '../../engine/base/registers.js';
 import type { GuestCore } from '../../engine/guest/guest-core.js';
 import type { Task } from '../../engine/task/task.js';
@@ -103,6 +103,6 @@ export class SpinWatch {
 
 function read(task: Task, { address, size }: Store): Buffer {
   const bytes = new Uint8Array(size);
-  const count = address < 2n ** 47n ? task.space.read(Number(address) as Gva, bytes) : 0;
+  const count = address < 2n ** 47n ? task.space.read(gva(Number(address)), bytes) : 0;
   return Buffer.from(bytes.buffer, 0, count);
 }

@@ -1,4 +1,4 @@
-import { PAGE_SIZE, hex, pageFloor, wordsToGva, type Gva } from '../../engine/base/address.js';
+import { PAGE_SIZE, hex, pageFloor, wordsToGva, type Gva, gva, offsetBy } from '../../engine/base/address.js';
 import { RevenantError } from '../../engine/base/errors.js';
 import { SignalCode } from '../../engine/base/linux.js';
 import { Reg, getRegister, getUnsigned, setSigned, type RegisterWords } from '../../engine/base/registers.js';
@@ -237,7 +237,7 @@ export class TaskRunner {
   }
 
   private kindAt(task: Task): number {
-    const rip = getUnsigned(this.core.machine.context.registers, Reg.rip) as Gva;
+    const rip = gva(getUnsigned(this.core.machine.context.registers, Reg.rip));
     return this.decoder.decode(this.code, 0, task.space.read(rip, this.code));
   }
 
@@ -304,12 +304,12 @@ function growStack(space: AddressSpace, address: Gva): boolean {
   if (above?.name !== '[stack]' || address >= above.start) return false;
   const page = pageFloor(address);
   let end = above.end as number;
-  for (let next = space.vmas.find(end as Gva); next?.name === '[stack]';) {
+  for (let next = space.vmas.find(gva(end)); next?.name === '[stack]';) {
     end = next.end;
-    next = space.vmas.find(end as Gva);
+    next = space.vmas.find(gva(end));
   }
   if (end - page > STACK_LIMIT) return false;
-  const guard = (page - STACK_GUARD) as Gva;
+  const guard = offsetBy(page, -STACK_GUARD);
   if (space.vmas.overlapping(guard, page).length > 0) return false;
   space.map({ ...above, start: page, end: above.start, offset: 0 });
   return true;

@@ -28,7 +28,7 @@ const content = (registers: Uint32Array) => ({
 });
 
 describe('a signal frame', () => {
-  it('lies where the kernel puts it', () => {
+  it('is at the same address as in Linux', () => {
     const place = placeFrame(0x7fff_0000_1003, false, AVX);
     expect(place.xstate % 64).toBe(0);
     expect((place.frame + 8) % 16).toBe(0);
@@ -50,7 +50,7 @@ describe('a signal frame', () => {
     expect(view.getUint8(312)).toBe(9);
   });
 
-  it('is restored by sigreturn, but for flags that user code cannot set', () => {
+  it('is restored by sigreturn, except flags that user code cannot set', () => {
     const place = placeFrame(0x10_0000, false, AVX);
     const registers = filled();
     setRegister(registers, Reg.eflags, 0x3_0246n);

@@ -79,8 +79,9 @@ export const frameXstateBytes = (layout: XstateLayout): number =>
   layout.size > LEGACY_SIZE ? layout.size + MAGIC2_BYTES : layout.size;
 
 /**
- * The address of the frame. @param stackPointer the interrupted rsp, or the end of the alternate
- * stack @param alternate the latter, which has no red zone
+ * The address of the frame.
+ * @param stackPointer the interrupted rsp, or the end of the alternate stack
+ * @param alternate the latter, which has no red zone
  */
 export function placeFrame(stackPointer: number, alternate: boolean, layout: XstateLayout): FramePlace {
   const xstateBytes = frameXstateBytes(layout);

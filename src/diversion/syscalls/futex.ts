@@ -1,4 +1,4 @@
-import type { Gva } from '../../engine/base/address.js';
+import { gva, type Gva } from '../../engine/base/address.js';
 import { Prot } from '../../engine/mm/vma.js';
 import { E, fail } from '../base/errno.js';
 import type { Wait } from '../kernel/process.js';
@@ -30,8 +30,8 @@ function futex(call: Call): Outcome {
   const { kernel, thread } = call;
   if (at % 4 !== 0) fail(E.EINVAL);
   const { space } = thread.task;
-  if (at < 0 || !space.allows(at as Gva, 4, Prot.read)) fail(E.EFAULT);
-  const [address, other] = [at as Gva, second as Gva];
+  if (at < 0 || !space.allows(gva(at), 4, Prot.read)) fail(E.EFAULT);
+  const [address, other] = [gva(at), gva(second)];
   switch (operation & OP_MASK) {
     case Op.wait:
     case Op.waitBitset:
@@ -144,7 +144,7 @@ function unlockPi(call: Call, at: Gva): number {
 function setRobustList(call: Call): number {
   const [head, size] = call.args;
   if (size !== 24) fail(E.EINVAL);
-  call.thread.task.robustList = head as Gva;
+  call.thread.task.robustList = gva(head);
   return 0;
 }
 
@@ -167,7 +167,7 @@ function rseq(call: Call): number {
   }
   if (task.rseq) fail(task.rseq.pointer === pointer ? E.EBUSY : E.EINVAL);
   if (length < 32 || pointer % 32 !== 0) fail(E.EINVAL);
-  task.rseq = { pointer: pointer as Gva, signature: signature >>> 0 };
+  task.rseq = { pointer: gva(pointer), signature: signature >>> 0 };
   call.memory.setWords(pointer, [call.kernel.facts.cpu * 2 ** 32 + call.kernel.facts.cpu]);
   return 0;
 }

@@ -34,11 +34,11 @@ describe('changing ids', () => {
     ['setregid', [KEEP, 0]],
     ['setresgid', [100, KEEP, 7]],
     ['setuid', [0]],
-  ])('%s(%j) is not permitted, whichever id is another', (name, args) =>
+  ])('%s(%j) is not permitted, whichever id differs', (name, args) =>
     expect(result(name, args)).toBe(-E.EPERM),
   );
 
-  it('is permitted to root, and -1 is no id where one is set', () => {
+  it('is permitted to root, and -1 is not a valid id to set', () => {
     expect(result('setresuid', [1, 2, 3], 0, 0)).toBe(0);
     expect(result('setuid', [KEEP])).toBe(-E.EINVAL);
   });

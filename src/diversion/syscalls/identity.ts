@@ -1,4 +1,4 @@
-import type { Gva } from '../../engine/base/address.js';
+import { gva } from '../../engine/base/address.js';
 import { ArchPrctl, PR_SET_NAME } from '../../engine/base/linux.js';
 import { Reg, getRegister, setRegister } from '../../engine/base/registers.js';
 import { E, fail } from '../base/errno.js';
@@ -151,7 +151,10 @@ function affinity(call: Call): number {
 /** As an id in calls that set several: it stays. */
 const UNCHANGED = 0xffff_ffff;
 
-/** Changing ids: to what they are already, or not. @param count of ids that the call has */
+/**
+ * Changing ids: to what they are already, or not.
+ * @param count of ids that the call has
+ */
 function setIds(count: 1 | 2 | 3, of: (process: Process) => readonly number[]) {
   return (call: Call): number => {
     const known = of(call.thread.process);
@@ -230,7 +233,7 @@ export const identityCalls: Handlers = {
   },
   capget: () => fail(E.EPERM),
   set_tid_address: ({ thread, args }) => {
-    thread.task.clearTid = args[0] as Gva;
+    thread.task.clearTid = gva(args[0]);
     return thread.tid;
   },
 };

@@ -1,4 +1,4 @@
-import { PAGE_SIZE, USER_END, pageCeil, type Gva } from '../../engine/base/address.js';
+import { PAGE_SIZE, USER_END, pageCeil, type Gva, gva, offsetBy } from '../../engine/base/address.js';
 import { Madvise, MapFlag, MremapFlag, PROT_GROWSDOWN } from '../../engine/base/linux.js';
 import { SharedObject, type Backing } from '../../engine/mm/backing.js';
 import { Prot, isShared, type MappedFile, type Vma } from '../../engine/mm/vma.js';
@@ -34,7 +34,7 @@ function rangeOf(start: number, length: number): Range {
   if (start % PAGE_SIZE !== 0) fail(E.EINVAL);
   const end = pageCeil(start + length);
   if (start < 0 || length < 0 || end > USER_END - PAGE_SIZE) fail(E.ENOMEM);
-  return { start: start as Gva, end: end as Gva };
+  return { start: gva(start), end: gva(end) };
 }
 
 const spaceOf = (call: Call): AddressSpace => call.thread.task.space;
@@ -113,11 +113,11 @@ function placeMapping(space: AddressSpace, hint: number, size: number, flags: nu
   }
   const wanted = hint <= 0 ? 0 : pageCeil(hint);
   if (wanted >= MIN_ADDRESS && wanted + size <= USER_END - PAGE_SIZE) {
-    const range = { start: wanted as Gva, end: (wanted + size) as Gva };
+    const range = { start: gva(wanted), end: gva(wanted + size) };
     if (space.vmas.overlapping(range.start, range.end).length === 0) return range;
   }
   const start = findGap(space, size) ?? fail(E.ENOMEM);
-  return { start, end: (start + size) as Gva };
+  return { start, end: offsetBy(start, size) };
 }
 
 function munmap(call: Call): number {
@@ -126,7 +126,7 @@ function munmap(call: Call): number {
   const end = pageCeil(start + length);
   if (start < 0 || end > USER_END) fail(E.EINVAL);
   checkCount(call);
-  spaceOf(call).unmap(start as Gva, end as Gva);
+  spaceOf(call).unmap(gva(start), gva(end));
   return 0;
 }
 
@@ -138,10 +138,10 @@ function mprotect(call: Call): number {
   const from = prot & PROT_GROWSDOWN ? Math.min(start, space.vmas.find(start)?.start ?? start) : start;
   if (from === end) return 0;
   let stop = from;
-  for (let vma = space.vmas.find(stop as Gva); vma && stop < end; vma = space.vmas.find(stop as Gva))
+  for (let vma = space.vmas.find(gva(stop)); vma && stop < end; vma = space.vmas.find(gva(stop)))
     stop = vma.end;
   stop = Math.min(stop, end);
-  if (stop > from) space.protect(from as Gva, stop as Gva, prot & PROT_MASK);
+  if (stop > from) space.protect(gva(from), gva(stop), prot & PROT_MASK);
   return stop < end ? fail(E.ENOMEM) : 0;
 }
 
@@ -153,8 +153,8 @@ function brk(call: Call): number {
   const [before, after] = [pageCeil(space.brk), pageCeil(wanted)];
   if (after > before) {
     if (after > USER_END - PAGE_SIZE) return space.brk;
-    if (space.vmas.overlapping(before as Gva, (after + PAGE_SIZE) as Gva).length > 0) return space.brk;
-    const range = { start: before as Gva, end: after as Gva };
+    if (space.vmas.overlapping(gva(before), gva(after + PAGE_SIZE)).length > 0) return space.brk;
+    const range = { start: gva(before), end: gva(after) };
     space.map({
       ...range,
       prot: Prot.read | Prot.write,
@@ -163,7 +163,7 @@ function brk(call: Call): number {
       name: '[heap]',
       file: null,
     });
-  } else if (after < before) space.unmap(after as Gva, before as Gva);
+  } else if (after < before) space.unmap(gva(after), gva(before));
   return (space.brk = wanted);
 }
 
@@ -185,7 +185,7 @@ function mremap(call: Call): number {
   const fixed = (flags & (MremapFlag.fixed | MremapFlag.dontUnmap)) !== 0;
   if (fixed && !(flags & MremapFlag.mayMove)) fail(E.EINVAL);
   const [oldSize, newSize] = [pageCeil(oldLength), pageCeil(newLength)];
-  const vma = space.vmas.find(from as Gva) ?? fail(E.EFAULT);
+  const vma = space.vmas.find(gva(from)) ?? fail(E.EFAULT);
   if (oldSize === 0) return duplicate(call, vma, from, newSize, flags, target);
   if (from + oldSize > vma.end) fail(E.EFAULT);
   if (flags & MremapFlag.fixed)
@@ -195,13 +195,13 @@ function mremap(call: Call): number {
     return moveTo(call, vma, { from, oldSize, newSize }, findGap(space, newSize) ?? fail(E.ENOMEM), flags);
   }
   if (newSize <= oldSize) {
-    if (newSize < oldSize) space.unmap((from + newSize) as Gva, (from + oldSize) as Gva);
+    if (newSize < oldSize) space.unmap(gva(from + newSize), gva(from + oldSize));
     return from;
   }
   checkAdded(call, newSize - oldSize, vma.prot, 0);
-  const free = space.vmas.overlapping((from + oldSize) as Gva, (from + newSize) as Gva).length === 0;
+  const free = space.vmas.overlapping(gva(from + oldSize), gva(from + newSize)).length === 0;
   if (from + oldSize === vma.end && free && from + newSize < USER_END) {
-    grow(space, vma, from, oldSize, from as Gva, newSize);
+    grow(space, vma, from, oldSize, gva(from), newSize);
     return from;
   }
   if (!(flags & MremapFlag.mayMove)) fail(E.ENOMEM);
@@ -220,7 +220,7 @@ function duplicate(call: Call, vma: Vma, from: number, size: number, flags: numb
   if (!isShared(vma)) fail(E.EINVAL);
   const start =
     flags & MremapFlag.fixed ? rangeOf(target, size).start : (findGap(space, size) ?? fail(E.ENOMEM));
-  space.map({ ...vma, start, end: (start + size) as Gva, offset: vma.offset + (from - vma.start) });
+  space.map({ ...vma, start, end: offsetBy(start, size), offset: vma.offset + (from - vma.start) });
   return start;
 }
 
@@ -229,9 +229,9 @@ function moveTo(call: Call, vma: Vma, { from, oldSize, newSize }: Move, to: Gva,
   if (to < from + oldSize && from < to + newSize) fail(E.EINVAL);
   const kept = Math.min(oldSize, newSize);
   const keepSource = (flags & MremapFlag.dontUnmap) !== 0;
-  space.unmap(to, (to + newSize) as Gva);
-  space.move(from as Gva, to, kept, keepSource);
-  if (newSize < oldSize && !keepSource) space.unmap((from + kept) as Gva, (from + oldSize) as Gva);
+  space.unmap(to, offsetBy(to, newSize));
+  space.move(gva(from), to, kept, keepSource);
+  if (newSize < oldSize && !keepSource) space.unmap(gva(from + kept), gva(from + oldSize));
   if (newSize > oldSize) grow(space, vma, from, oldSize, to, newSize);
   return to;
 }
@@ -241,8 +241,8 @@ function grow(space: AddressSpace, vma: Vma, from: number, oldSize: number, to: 
   const continued = from - vma.start + oldSize;
   space.map({
     ...vma,
-    start: (to + oldSize) as Gva,
-    end: (to + newSize) as Gva,
+    start: offsetBy(to, oldSize),
+    end: offsetBy(to, newSize),
     offset: vma.backing === null ? 0 : vma.offset + continued,
     file: vma.file && { ...vma.file, offset: vma.file.offset + continued },
   });
@@ -274,7 +274,7 @@ function madvise(call: Call): number {
       return fail(E.EINVAL);
   }
   let at = start as number;
-  for (let vma = space.vmas.find(start); vma && at < end; vma = space.vmas.find(at as Gva)) at = vma.end;
+  for (let vma = space.vmas.find(start); vma && at < end; vma = space.vmas.find(gva(at))) at = vma.end;
   return at < end ? fail(E.ENOMEM) : 0;
 }
 

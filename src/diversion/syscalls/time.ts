@@ -13,7 +13,10 @@ const SIGEV_NONE = 1;
 const SIGEV_THREAD_ID = 4;
 const MAX_TIMERS = 256;
 
-/** Nanoseconds of a struct timespec. @throws EINVAL */
+/**
+ * Nanoseconds of a struct timespec.
+ * @throws EINVAL
+ */
 export function readTimespec(memory: UserMemory, at: number): bigint {
   const view = memory.view(at, 16);
   const [seconds, nanos] = [view.getBigInt64(0, true), view.getBigInt64(8, true)];

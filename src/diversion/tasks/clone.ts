@@ -1,4 +1,4 @@
-import { PAGE_SIZE, type Gva } from '../../engine/base/address.js';
+import { PAGE_SIZE, offsetBy, gva } from '../../engine/base/address.js';
 import { CloneFlag } from '../../engine/base/linux.js';
 import { Reg, setSigned } from '../../engine/base/registers.js';
 import { SharedObject } from '../../engine/mm/backing.js';
@@ -98,7 +98,7 @@ function forkProcess(
 /** The page of the recorder's library is one for each task. */
 function forkSpace(kernel: Kernel, parent: AddressSpace): AddressSpace {
   const space = parent.fork();
-  const end = (THREAD_LOCALS + PAGE_SIZE) as Gva;
+  const end = offsetBy(THREAD_LOCALS, PAGE_SIZE);
   if (!parent.vmas.find(THREAD_LOCALS)) return space;
   space.map({
     start: THREAD_LOCALS,
@@ -130,7 +130,7 @@ function inherit(kernel: Kernel, parent: Thread, child: Thread, request: CloneRe
   const sharesStack = !(flags & CloneFlag.vm) || (flags & CloneFlag.vfork) !== 0;
   task.altStack = sharesStack ? from.altStack : NO_ALT_STACK;
   task.rseq = flags & CloneFlag.vm ? null : from.rseq;
-  if (flags & CloneFlag.childClearTid) task.clearTid = request.childTid as Gva;
+  if (flags & CloneFlag.childClearTid) task.clearTid = gva(request.childTid);
   if (from.threadLocals === 0) return;
   task.threadLocals = core.memory.allocate();
   giveLibraryStack(kernel, from, task);
@@ -142,7 +142,7 @@ function giveLibraryStack({ core }: Kernel, from: Task, task: Task): void {
   for (const field of [ThreadLocals.altStackNestingLevel, ThreadLocals.savedFlags])
     locals.setUint32(field, before.getUint32(field, true), true);
   const start = findGap(task.space, LIBRARY_STACK) ?? fail(E.ENOMEM);
-  const end = (start + LIBRARY_STACK) as Gva;
+  const end = offsetBy(start, LIBRARY_STACK);
   task.space.map({ start, end, prot: 7, backing: null, offset: 0, name: '[scratch]', file: null });
   locals.setBigUint64(ThreadLocals.altStackPointer, BigInt(end), true);
 }
@@ -150,6 +150,6 @@ function giveLibraryStack({ core }: Kernel, from: Task, task: Task): void {
 function storeTids(parent: Thread, child: Thread, request: CloneRequest): void {
   const tid = Uint8Array.from(new Uint8Array(new Int32Array([child.tid]).buffer));
   // As in the kernel, a fault here is ignored.
-  if (request.flags & CloneFlag.parentSetTid) parent.task.space.write(request.parentTid as Gva, tid);
-  if (request.flags & CloneFlag.childSetTid) child.task.space.write(request.childTid as Gva, tid);
+  if (request.flags & CloneFlag.parentSetTid) parent.task.space.write(gva(request.parentTid), tid);
+  if (request.flags & CloneFlag.childSetTid) child.task.space.write(gva(request.childTid), tid);
 }

@@ -1,4 +1,4 @@
-import type { Gva } from '../../engine/base/address.js';
+import { gva, type Gva } from '../../engine/base/address.js';
 import type { Kernel } from '../kernel/kernel.js';
 import type { Process, Thread } from '../kernel/process.js';
 import { childSignal } from '../kernel/pending.js';
@@ -16,7 +16,10 @@ const CLD_DUMPED = 3;
 const CORE_DUMPED = 0x80;
 const INIT = 1;
 
-/** Ends all threads of a process. @param status as from wait(2) */
+/**
+ * Ends all threads of a process.
+ * @param status as from wait(2)
+ */
 export function exitProcess(kernel: Kernel, process: Process, status: number): void {
   if (process.exiting === null) process.exiting = status;
   for (const thread of [...process.threads]) exitThread(kernel, thread, status);
@@ -80,12 +83,12 @@ function tellParent(kernel: Kernel, process: Process, status: number): void {
 function walkRobustList(kernel: Kernel, thread: Thread): void {
   const { task } = thread;
   const head = task.robustList;
-  task.robustList = 0 as Gva;
+  task.robustList = gva(0);
   if (head === 0) return;
   // Signed: the offset from an entry to its futex may be negative.
   const word = (at: number): number => {
     const bytes = new Uint8Array(8);
-    return task.space.read(at as Gva, bytes) === 8
+    return task.space.read(gva(at), bytes) === 8
       ? Number(new DataView(bytes.buffer).getBigInt64(0, true))
       : 0;
   };
@@ -95,10 +98,10 @@ function walkRobustList(kernel: Kernel, thread: Thread): void {
   for (let count = 0; entry !== head && entry !== 0 && count < ROBUST_LIST_LIMIT; count++) {
     // Bit 0 marks a priority-inheriting one.
     const at = entry - (entry % 2);
-    if (at !== pending) ownerDied(kernel, thread, (at + offset) as Gva);
+    if (at !== pending) ownerDied(kernel, thread, gva(at + offset));
     entry = word(at);
   }
-  if (pending !== 0) ownerDied(kernel, thread, (pending - (pending % 2) + offset) as Gva);
+  if (pending !== 0) ownerDied(kernel, thread, gva(pending - (pending % 2) + offset));
 }
 
 function ownerDied(kernel: Kernel, thread: Thread, at: Gva): void {

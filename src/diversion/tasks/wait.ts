@@ -1,4 +1,4 @@
-import type { Gva } from '../../engine/base/address.js';
+import { gva, type Gva } from '../../engine/base/address.js';
 import { Reg, getSigned, getUnsigned, setSigned } from '../../engine/base/registers.js';
 import { E, Errno } from '../base/errno.js';
 import { isMemoryLimit, type Kernel } from '../kernel/kernel.js';
@@ -33,7 +33,7 @@ export function finishCall(kernel: Kernel, thread: Thread, result: number): void
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setBigInt64(RECORD_RESULT, BigInt(result), true);
     task.space.write(thread.record, bytes);
-    thread.record = 0 as Gva;
+    thread.record = gva(0);
   }
 }
 
@@ -93,7 +93,7 @@ function leaveCall(kernel: Kernel, thread: Thread): void {
   setSigned(registers, Reg.rax, number);
   setSigned(registers, Reg.orig_rax, number);
   const isTimed = thread.again >= 0 && thread.since !== null;
-  if (!isTimed && thread.record === 0 && isSyscall(thread, (rip - SYSCALL_LENGTH) as Gva)) {
+  if (!isTimed && thread.record === 0 && isSyscall(thread, gva(rip - SYSCALL_LENGTH))) {
     thread.again = -1;
     thread.since = null;
     setSigned(registers, Reg.rip, rip - SYSCALL_LENGTH);
@@ -118,12 +118,12 @@ function remember(kernel: Kernel, thread: Thread, wait: Wait | null): void {
   left.push({ number: callOf(kernel, thread), rip, rsp, record, since, wait });
   thread.again = -1;
   thread.since = null;
-  thread.record = 0 as Gva;
+  thread.record = gva(0);
 }
 
 /**
- * A debugger sets the thread's instruction pointer, perhaps for an inferior call. @param entering
- * the call's entry was reported, and it will be made
+ * A debugger sets the thread's instruction pointer, perhaps for an inferior call.
+ * @param entering the call's entry was reported, and it will be made
  */
 export function putAside(kernel: Kernel, thread: Thread, entering: boolean): void {
   const { wait } = thread;
@@ -134,7 +134,7 @@ export function putAside(kernel: Kernel, thread: Thread, entering: boolean): voi
   }
   if (wait && keeps) thread.wait = null;
   else if (wait) endWait(kernel, thread, wait);
-  thread.record = 0 as Gva;
+  thread.record = gva(0);
   restoreMask(thread);
 }
 

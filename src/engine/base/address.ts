@@ -27,18 +27,22 @@ const TWO_32 = 0x1_0000_0000;
 export const gva = (value: number): Gva => value as Gva;
 export const gpa = (value: number): Gpa => value as Gpa;
 
+/** Not a user-space address. */
+export const NO_ADDRESS = -1 as Gva;
+
 /** The address `bytes` after one (or before, if negative). */
 export const offsetBy = (address: Gva, bytes: number): Gva => (address + bytes) as Gva;
 
-/** A number that a program or a trace gave as an address, or -1 when it is not a user-space address. */
-export const userAddress = (value: number): Gva => (value >= 0 && value < USER_END ? value : -1) as Gva;
+/** A number that a program or a trace gave as an address, or NO_ADDRESS when it is not a user-space address. */
+export const userAddress = (value: number): Gva =>
+  value >= 0 && value < USER_END ? (value as Gva) : NO_ADDRESS;
 
 /** The 64-bit value in two little-endian words as a number; exact below 2^53. */
 export function wordsToNumber(low: number, high: number): number {
   return (high >>> 0) * TWO_32 + (low >>> 0);
 }
 
-/** The address in two words, or -1 when it is not a user-space address (kernel half, non-canonical). */
+/** The address in two words, or NO_ADDRESS when it is not a user-space address (kernel half, non-canonical). */
 export function wordsToGva(low: number, high: number): Gva {
   const value = wordsToNumber(low, high);
   return (value < USER_END ? value : -1) as Gva;

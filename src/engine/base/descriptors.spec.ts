@@ -8,7 +8,7 @@ it('encodes base, limit and attributes as the processor reads them', () => {
   expect(encodeDescriptor(small, 'ldt')).toEqual([0x5678_bcde, 0x124a_f334]);
 });
 
-it('knows code, read-only data and what is not present', () => {
+it('encodes code, read-only data and absent segments', () => {
   const [, code] = encodeDescriptor({ entry: 0, base: 1, limit: 1, flags: 1 | (2 << 1) }, 'ldt');
   expect((code >>> 8) & 0xff).toBe(0xfb);
   const [, executeOnly] = encodeDescriptor({ entry: 0, base: 1, limit: 1, flags: 1 | (2 << 1) | 8 }, 'ldt');

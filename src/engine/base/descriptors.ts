@@ -48,9 +48,9 @@ export function readUserDesc(bytes: Uint8Array): UserDesc {
 }
 
 /**
- * As Linux's fill_ldt() does: present as requested, privilege 3, the accessed bit set, never 64-bit
- * code. @param by the system call. The first form of modify_ldt ignores `useable`, and each call
- * encodes an empty descriptor differently.
+ * As Linux's fill_ldt() does: present as requested, privilege 3, the accessed bit set, never 64-bit code.
+ * @param by the system call. The first form of modify_ldt ignores `useable`, and each call encodes an empty
+ * descriptor differently.
  */
 export function encodeDescriptor({ base, limit, flags }: UserDesc, by: 'ldt' | 'oldLdt' | 'tls'): Descriptor {
   const old = by === 'oldLdt';

@@ -11,7 +11,7 @@ beforeAll(() => {
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 describe('makeFolder', () => {
-  it('makes what is missing, and is content with what is there', () => {
+  it('creates missing folders, and accepts existing ones', () => {
     const deep = path.join(folder, 'a/b/c');
     makeFolder(deep);
     makeFolder(deep);
@@ -24,7 +24,7 @@ describe('makeFolder', () => {
     expect(() => makeFolder('/proc/nowhere/below/it')).toThrow(expect.objectContaining({ code: 'ENOENT' }));
   });
 
-  it('says that something is no folder', () => {
+  it('reports a path that is not a folder', () => {
     fs.writeFileSync(path.join(folder, 'file'), '');
     for (const name of ['file', 'file/below', 'file/below/it'])
       expect(() => makeFolder(path.join(folder, name))).toThrow(expect.objectContaining({ code: 'ENOTDIR' }));

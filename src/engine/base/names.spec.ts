@@ -7,7 +7,7 @@ describe('names', () => {
     ['UTF-8', [...Buffer.from('Größe 漢 😀')], 'Größe 漢 😀'],
     ['latin1', [0x47, 0x72, 0xf6, 0xdf, 0x65], 'Gr\udcf6\udcdfe'],
     ['every wrong byte', [0xff, 0xfe, 0x80, 0xc0, 0xf8], '\udcff\udcfe\udc80\udcc0\udcf8'],
-    ['a sequence that is cut off', [0x61, 0xe6, 0xbc], 'a\udce6\udcbc'],
+    ['a truncated sequence', [0x61, 0xe6, 0xbc], 'a\udce6\udcbc'],
     ['an overlong form', [0xc0, 0xaf, 0xe0, 0x80, 0xaf], '\udcc0\udcaf\udce0\udc80\udcaf'],
     ['a surrogate in UTF-8', [0xed, 0xb2, 0x80], '\udced\udcb2\udc80'],
     ['beyond Unicode', [0xf4, 0x90, 0x80, 0x80], '\udcf4\udc90\udc80\udc80'],
@@ -18,7 +18,7 @@ describe('names', () => {
     expect([...nameBytes(text)]).toEqual(bytes);
   });
 
-  it('keep any two bytes, and any bytes behind others', () => {
+  it('keep any two bytes, and any bytes after others', () => {
     const wrong: string[] = [];
     for (let a = 0; a < 256; a++)
       for (let b = 0; b < 256; b++) {

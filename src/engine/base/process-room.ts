@@ -87,8 +87,8 @@ export const processRoom = (files: ProcFiles = system): number =>
   Math.min(roomOfUser(files), roomOfGroups(files));
 
 /**
- * Throws RevenantError E_SYSTEM if the limits do not allow this many processes and threads. @param what the program
- * that needs them
+ * Throws RevenantError E_SYSTEM if the limits do not allow this many processes and threads.
+ * @param what the program that needs them
  */
 export function requireProcesses(count: number, what: string): void {
   const room = processRoom();

@@ -9,7 +9,10 @@ export function shortNumber(value: number): string {
   return String(tenths < 10 ? tenths : Math.round(value));
 }
 
-/** A duration: `467 us`, `4.6 ms`, `1.2 s`, `24 s`, `3 min 5 s`, `2 h 3 min`, `3 d 4 h`. @param seconds 0 or more */
+/**
+ * A duration: `467 us`, `4.6 ms`, `1.2 s`, `24 s`, `3 min 5 s`, `2 h 3 min`, `3 d 4 h`.
+ * @param seconds 0 or more
+ */
 export function durationText(seconds: number): string {
   if (seconds === 0) return '0 s';
   // A unit ends where its numbers would round to the next one.

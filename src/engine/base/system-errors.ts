@@ -39,7 +39,10 @@ export function systemFailure(error: SystemError): RevenantError {
   return new RevenantError('E_SYSTEM', `${what}: ${error.message}.`, hint, { cause: error });
 }
 
-/** A requested file that cannot be written: E_OUTPUT. @param what `the report report.html` */
+/**
+ * A requested file that cannot be written: E_OUTPUT.
+ * @param what `the report report.html`
+ */
 export const unwritable = (what: string, error: unknown): RevenantError =>
   new RevenantError('E_OUTPUT', `Cannot write ${what}: ${reasonOf(error)}.`, undefined, { cause: error });
 

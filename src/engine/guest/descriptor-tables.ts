@@ -54,8 +54,8 @@ export function writeLocalDescriptor(task: Task, pointer: Gva, old: boolean): vo
 
 /**
  * set_thread_area, by the task itself or its debugger (arch/x86/kernel/tls.c).
- * @param by the task whose memory has the descriptor @param index entry of the global table, or -1
- * for what the descriptor says
+ * @param by the task whose memory has the descriptor
+ * @param index entry of the global table, or -1 for what the descriptor says
  */
 export function writeThreadDescriptor(target: Task, by: Task, pointer: Gva, index = -1): void {
   const desc = readUserDesc(

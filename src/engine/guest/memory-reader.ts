@@ -1,4 +1,4 @@
-import { USER_END, type Gva } from '../base/address.js';
+import { USER_END, gva } from '../base/address.js';
 import type { Task } from '../task/task.js';
 import type { MemoryReader } from '../x86/wild-branch.js';
 
@@ -6,4 +6,4 @@ import type { MemoryReader } from '../x86/wild-branch.js';
 export const readMemory =
   (task: Task): MemoryReader =>
   (address, into) =>
-    address < BigInt(USER_END) ? task.space.read(Number(address) as Gva, into) : 0;
+    address < BigInt(USER_END) ? task.space.read(gva(Number(address)), into) : 0;

@@ -1,14 +1,14 @@
-import type { Gva } from '../base/address.js';
+import { gva, type Gva } from '../base/address.js';
 import type { AddressSpace } from '../mm/address-space.js';
 import type { TraceHeader } from '../trace/records.js';
 import { SYSCALL_LENGTH } from '../x86/constants.js';
 
 /** Fixed addresses of the recorder in every tracee (rr: preload_interface.h, rr-traces.md 4.3 and 7.4). */
-export const RR_PAGE = 0x7000_0000 as Gva;
-export const THREAD_LOCALS = 0x7000_1000 as Gva;
+export const RR_PAGE = gva(0x7000_0000);
+export const THREAD_LOCALS = gva(0x7000_1000);
 /** Name of the mapping of thread locals. */
 export const THREAD_LOCALS_NAME = '[preload_thread_locals]';
-export const LIBRRPAGE = 0x6fff_d000 as Gva;
+export const LIBRRPAGE = gva(0x6fff_d000);
 /** Offset in librrpage.so of the page that replay maps at RR_PAGE. */
 export const REPLAY_PAGE_OFFSET = 0x4000;
 
@@ -19,7 +19,7 @@ export const hasThreadLocals = ({ vmas }: AddressSpace): boolean =>
 const SLOT_SIZE = 3;
 
 /** Instruction pointer after the system call instruction of slot `index` of the rr page. */
-const slotExit = (index: number): Gva => (RR_PAGE + SLOT_SIZE * index + SYSCALL_LENGTH) as Gva;
+const slotExit = (index: number): Gva => gva(RR_PAGE + SLOT_SIZE * index + SYSCALL_LENGTH);
 
 /** Slots that hold `xor eax,eax` at replay (rr-traces.md 5.3). */
 export const RECORD_ONLY_EXITS: readonly number[] = [slotExit(4), slotExit(7)];
@@ -35,7 +35,7 @@ export const PERFORMED_EXITS: readonly number[] = [slotExit(2), slotExit(3), slo
  */
 export const UNTRACED_EXITS: readonly number[] = [...RECORD_ONLY_EXITS, ...PERFORMED_EXITS];
 /** After the int3 of the replay-assist slot. */
-export const REPLAY_ASSIST_IP = (RR_PAGE + SLOT_SIZE * 8 + 2) as Gva;
+export const REPLAY_ASSIST_IP = gva(RR_PAGE + SLOT_SIZE * 8 + 2);
 
 /** Syscall buffer header, byte offsets (rr-traces.md 7.2). */
 export const BufferHeader = {
@@ -85,4 +85,4 @@ export const globalsBreakpointValue = (header: TraceHeader): number =>
   MPROTECT_RECORDS_BYTES + 16 + header.syscallbufFdsDisabledSize;
 
 /** Address of the breakpoint value in the rr page otherwise. */
-export const RR_PAGE_BREAKPOINT_VALUE = 0x7000_001f as Gva;
+export const RR_PAGE_BREAKPOINT_VALUE = gva(0x7000_001f);

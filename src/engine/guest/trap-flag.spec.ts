@@ -8,7 +8,7 @@ const AT = 0x40_1000;
 const STACK = 0x50_0000;
 const PUSHED = STACK - 8;
 
-/** A step of `code`: what the processor does to registers and to the word that it pushes is the caller's. */
+/** A step of `code`; the caller supplies the processor's changes of registers and of the pushed word. */
 function step(
   code: readonly number[],
   programFlag: number,
@@ -91,11 +91,11 @@ describe('TrapFlag', () => {
     expect(step([0x9d], 0, loads(1, EFLAGS_TRAP), false).eflags).toBe(EFLAGS_TRAP);
   });
 
-  it('is taken out behind MOV SS alone, too', () => {
+  it('is removed after MOV SS alone, too', () => {
     expect(step([0x8e, 0xd0, 0x9d], 0, passes(2)).eflags).toBe(0);
   });
 
-  it('undoes a branch to an address that is not canonical', () => {
+  it('undoes a branch to a non-canonical address', () => {
     const wild = (registers: RegisterWords): void => {
       registers[2 * Reg.rip + 1] = 0x0001_0000;
       setSigned(registers, Reg.rsp, STACK + 8);

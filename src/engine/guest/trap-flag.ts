@@ -1,4 +1,4 @@
-import { offsetBy, type Gva } from '../base/address.js';
+import { offsetBy, gva } from '../base/address.js';
 import { Reg, getUnsigned, newRegisters, ripOf, type RegisterWords } from '../base/registers.js';
 import type { Task } from '../task/task.js';
 import { EFLAGS_RESUME, EFLAGS_TRAP } from '../x86/constants.js';
@@ -58,10 +58,10 @@ export class TrapFlag {
   }
 
   /**
-   * Removes the flag from everything that the program can see, wherever the step ended. @param
-   * stepped it ended with the step's trap @returns false if the instruction was a branch to a
-   * non-canonical address, which is undone: processors raise #GP at it, the emulator takes it and
-   * traps at the target
+   * Removes the flag from everything that the program can see, wherever the step ended.
+   * @param stepped it ended with the step's trap
+   * @returns false if the instruction was a branch to a non-canonical address, which is undone: processors raise #GP
+   * at it, the emulator takes it and traps at the target
    */
   clear(task: Task, registers: RegisterWords, stepped: boolean): boolean {
     if (stepped && isWild(registers)) {
@@ -80,7 +80,7 @@ export class TrapFlag {
   }
 
   private clearPushed(task: Task, registers: RegisterWords): void {
-    const at = offsetBy(getUnsigned(registers, Reg.rsp) as Gva, 1);
+    const at = offsetBy(gva(getUnsigned(registers, Reg.rsp)), 1);
     const byte = new Uint8Array(1);
     if (task.space.read(at, byte) === 1) task.space.write(at, Uint8Array.of(byte[0] & ~HIGH_BYTE_OF_TRAP));
   }

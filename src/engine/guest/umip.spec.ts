@@ -11,7 +11,7 @@ const PAGE = 4096;
 const DATA = 0x40_0000;
 const ONES = 0xffff_ffff_ffff_ffffn;
 
-/** One writable page at DATA, one that is read-only behind it. */
+/** One writable page at DATA, followed by a read-only one. */
 function setUp() {
   const memory = new GuestMemory(new ArrayBuffer(8 * 2 ** 20), gpa(0x40000), 4 * 2 ** 20);
   const space = new AddressSpace(memory, { low: 0x15003, high: 0 });
@@ -87,7 +87,7 @@ describe('in memory', () => {
     expect(answer('0f0127', DATA + PAGE)).toBe('unwritable');
   });
 
-  it('an address that is not canonical is the address of the signal', () => {
+  it('a non-canonical address is the address of the signal', () => {
     const { answer, decoder, registers } = setUp();
     answer('0f0107', 0);
     setRegister(registers, Reg.rax, 0x4141_4141_4141_4141n);

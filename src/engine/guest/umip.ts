@@ -1,4 +1,4 @@
-import { USER_END, type Gva } from '../base/address.js';
+import { USER_END, type Gva, offsetBy } from '../base/address.js';
 import type { RegisterWords } from '../base/registers.js';
 import type { UmipAnswers } from '../kvm/cpuid.js';
 import type { AddressSpace } from '../mm/address-space.js';
@@ -67,4 +67,4 @@ function store(
 }
 
 const isWritable = (space: AddressSpace, at: Gva, offset: number): boolean =>
-  at >= 0 && at + offset < USER_END && space.allows((at + offset) as Gva, 1, Prot.write);
+  at >= 0 && at + offset < USER_END && space.allows(offsetBy(at, offset), 1, Prot.write);

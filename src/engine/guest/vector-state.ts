@@ -1,4 +1,4 @@
-import { type Gva } from '../base/address.js';
+import { type Gva, offsetBy, NO_ADDRESS } from '../base/address.js';
 import { Reg, type RegisterWords } from '../base/registers.js';
 import type { Machine } from '../kvm/machine.js';
 import { Prot } from '../mm/vma.js';
@@ -210,12 +210,12 @@ export class VectorState {
   store(task: Task, registers: RegisterWords, decoder: InstructionDecoder): boolean {
     const at = this.operand(registers, decoder);
     const header = new Uint8Array(8);
-    if (at < 0 || task.space.read((at + HEADER_OFFSET) as Gva, header) < header.length) return false;
+    if (at < 0 || task.space.read(offsetBy(at, HEADER_OFFSET), header) < header.length) return false;
     const chunks = this.compose(decoder, maskOf(registers), readU64(header, 0));
     for (const { offset, bytes } of chunks) {
-      if (!task.space.allows((at + offset) as Gva, bytes.length, Prot.write)) return false;
+      if (!task.space.allows(offsetBy(at, offset), bytes.length, Prot.write)) return false;
     }
-    for (const { offset, bytes } of chunks) task.space.write((at + offset) as Gva, bytes);
+    for (const { offset, bytes } of chunks) task.space.write(offsetBy(at, offset), bytes);
     return true;
   }
 
@@ -250,7 +250,7 @@ export class VectorState {
   /** The instruction's operand, or -1 where the processor raises #GP. */
   private operand(registers: RegisterWords, decoder: InstructionDecoder): Gva {
     const at = decoder.effectiveAddress(registers);
-    return at % 64 === 0 ? at : (-1 as Gva);
+    return at % 64 === 0 ? at : NO_ADDRESS;
   }
 }
 

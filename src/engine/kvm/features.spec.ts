@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { xcr0BitNames } from './features.js';
 
-it('names what is missing of XCR0, the bits of an extension together', () => {
+it('names missing bits of XCR0, grouped by extension', () => {
   expect(xcr0BitNames(0x200n)).toBe('XCR0 bit 9 (PKRU, protection keys)');
   expect(xcr0BitNames(4n)).toBe('XCR0 bit 2 (AVX)');
   expect(xcr0BitNames(1n << 40n)).toBe('XCR0 bit 40');

@@ -14,9 +14,9 @@ const SKID = 10_000;
 const SPEC_LOCK_MAP = 0x825;
 
 interface Faults {
-  /** What is counted of so many retired branches of a program. */
+  /** The count for a number of retired branches of a program. */
   wrong?: (retired: number) => number;
-  /** Branches behind what was asked for that a run ends; Infinity: never. */
+  /** Branches after the requested count at which a run ends; Infinity: never. */
   late?: number;
   /** A period begins again when it is over, as perf's does; false: it ends a run once, as native/kvm has it. */
   repeats?: boolean;
@@ -32,7 +32,7 @@ interface Faults {
   lostAfter?: number;
 }
 
-/** A guest and the processor's counter, behind the calls of the addon. */
+/** A guest and the processor's counter, as a fake of the addon. */
 function find({
   wrong = (retired) => retired,
   late = 10,
@@ -131,7 +131,7 @@ describe('a counter of branches', () => {
     }
   });
 
-  it('tells why the kernel refuses it', () => {
+  it('reports why the kernel refuses it', () => {
     expect(find({ open: -ENOENT })).toBe(
       'perf_event_open: ENOENT, the processor, or a hypervisor below, offers none',
     );

@@ -52,8 +52,9 @@ const TOO_PARANOID = 3;
 const { EACCES, EPERM, ENOENT, ENODEV, EOPNOTSUPP } = os.constants.errno;
 
 /**
- * Searches an event that counts exactly the program's retired branches, in ring 3 only, and whose
- * overflow ends a run in time. @returns the counter, or the reason why there is none
+ * Searches an event that counts exactly the program's retired branches, in ring 3 only, and whose overflow ends a run
+ * in time.
+ * @returns the counter, or the reason why there is none
  */
 export function findBranchCounter(machine: Machine, guest: ProbeGuest): BranchCounter | string {
   const vendor = VENDORS.get(vendorOf(machine));

@@ -4,7 +4,7 @@ import { GuestMemory } from './guest-memory.js';
 
 const FIRST = gpa(0x40000);
 
-/** A session's memory over a pool, and the pages that its machine was told of. */
+/** A session's memory over a pool, and the pages that were reported to its machine. */
 function sessionOver(pool: ArrayBuffer): { memory: GuestMemory; told: Gpa[] } {
   const told: Gpa[] = [];
   return { memory: new GuestMemory(pool, FIRST, 2 ** 20, (page) => told.push(page)), told };
@@ -13,8 +13,8 @@ function sessionOver(pool: ArrayBuffer): { memory: GuestMemory; told: Gpa[] } {
 const fresh = (): ReturnType<typeof sessionOver> => sessionOver(new ArrayBuffer(2 ** 21));
 const page = (memory: GuestMemory, at: Gpa): Uint8Array => memory.bytes.subarray(at, at + PAGE_SIZE);
 
-describe('code that is changed from here', () => {
-  it('is told of where it may have been executed', () => {
+describe('code that is changed from outside', () => {
+  it('is reported if it may have been executed', () => {
     const { memory, told } = fresh();
     const at = memory.allocate();
     memory.willChange(at);
@@ -25,7 +25,7 @@ describe('code that is changed from here', () => {
     expect(told).toEqual([at]);
   });
 
-  it('is not told of in a page that became data', () => {
+  it('is not reported in a page that became data', () => {
     const { memory, told } = fresh();
     const code = memory.allocate();
     memory.markCode(code);
@@ -38,7 +38,7 @@ describe('code that is changed from here', () => {
     expect(told).toEqual([]);
   });
 
-  it('is told of once in a page that becomes code again', () => {
+  it('is reported once in a page that becomes code again', () => {
     const { memory, told } = fresh();
     const code = memory.allocate();
     memory.markCode(code);
@@ -50,8 +50,8 @@ describe('code that is changed from here', () => {
   });
 });
 
-describe('a session behind another one', () => {
-  it('costs nothing at the end of the first, and is told of pages that it executes anew', () => {
+describe('a session after another one', () => {
+  it('costs nothing at the end of the first, and reports pages when they are executed again', () => {
     const pool = new ArrayBuffer(2 ** 21);
     const first = sessionOver(pool);
     const [a, b] = [first.memory.allocate(), first.memory.allocate()];

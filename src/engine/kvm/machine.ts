@@ -152,7 +152,8 @@ export class Machine {
   }
 
   /**
-   * Makes CPUID fault from now on, or not; no effect if it always does. @returns false if this KVM cannot
+   * Makes CPUID fault from now on, or not; no effect if it always does.
+   * @returns false if this KVM cannot
    */
   interceptCpuid(on: boolean): boolean {
     if (this.wanted.cpuidFaulting) return true;

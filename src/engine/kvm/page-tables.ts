@@ -1,4 +1,4 @@
-import { PAGE_SIZE, type Gpa, type Gva } from '../base/address.js';
+import { PAGE_SIZE, type Gpa, type Gva, gva as toGva } from '../base/address.js';
 import type { GuestMemory } from './guest-memory.js';
 
 /**
@@ -109,7 +109,7 @@ export class PageTables {
   walk(start: Gva, end: Gva, visit: EntryVisitor): void {
     const words = this.memory.words;
     for (let gva = start as number; gva < end;) {
-      const table = this.leafTable(gva as Gva, false);
+      const table = this.leafTable(toGva(gva), false);
       const next = Math.min(end, (Math.floor(gva / SPAN_1) + 1) * SPAN_1);
       if (table === 0) {
         gva = this.skip(gva);
@@ -120,7 +120,7 @@ export class PageTables {
         gva < next;
         gva += PAGE_SIZE, entry += 2
       ) {
-        if (words[entry] !== 0) visit(entry, gva as Gva);
+        if (words[entry] !== 0) visit(entry, toGva(gva));
       }
     }
   }

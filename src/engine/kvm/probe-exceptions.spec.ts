@@ -81,7 +81,7 @@ describe('the probe of exceptions', () => {
   });
 
   it.each(checks.filter(({ completed, otherwise }) => completed && otherwise))(
-    'tells what replays complete: $name',
+    'reports what replays complete: $name',
     (omitted) => {
       const looked = look((check) => (check.name === omitted.name ? omitted.otherwise : null));
       expect(failed(looked)).toEqual([]);
@@ -93,7 +93,7 @@ describe('the probe of exceptions', () => {
 
   it.each<[string, (raised: Raised) => Raised]>([
     ['another vector', (raised) => ({ ...raised, vector: 30 })],
-    ['an error code that is none', (raised) => ({ ...raised, errorCode: (raised.errorCode ?? 0) ^ 0x400 })],
+    ['an unexpected error code', (raised) => ({ ...raised, errorCode: (raised.errorCode ?? 0) ^ 0x400 })],
     [
       'another place',
       (raised) => ({ ...raised, rip: (raised.rip ?? BigInt(CODE + (raised.at ?? 0))) + 32n }),
@@ -111,7 +111,7 @@ describe('the probe of exceptions', () => {
     expect(failed(look(undefined, true, -8n))).toContain('#GP: CALL to where is not canonical');
   });
 
-  it('names the exception that is missing', () => {
+  it('names the missing exception', () => {
     const looked = look(({ name }) => (name === 'HLT' ? { vector: 3, at: 2 } : null));
     expect(looked.findings.filter(({ ok }) => !ok)).toEqual([
       { name: '#GP: HLT', expected: '#GP at 0x400000', seen: '#BP at 0x400002', ok: false },
@@ -120,7 +120,7 @@ describe('the probe of exceptions', () => {
 });
 
 describe('the probe before a replay', () => {
-  it('looks only at what must be watched, until it is seen to be left out', () => {
+  it('probes only what replays must check, until one is found omitted', () => {
     const watched = checks.filter(({ completed }) => completed && WATCHED.has(completed));
     const honest = look(undefined, false);
     expect(honest).toMatchObject({ findings: [], runs: watched.length + 2 });
@@ -130,7 +130,7 @@ describe('the probe before a replay', () => {
     expect([...lacking.leftOut].sort()).toEqual([...WATCHED].sort());
   });
 
-  it('takes what is neither raised nor left out for left out', () => {
+  it('treats unknown behaviour as omitted', () => {
     const of =
       (kind: LeftOut): Misbehaves =>
       (check) =>

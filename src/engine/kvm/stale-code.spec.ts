@@ -16,13 +16,13 @@ function listed(...ranges: [number, number][]): [number, number][] {
   return listOf(pool);
 }
 
-it('makes one range of neighbours and of what is named twice', () => {
+it('merges neighbours and duplicates', () => {
   const pages: [number, number][] = [0x50000, 0x51000, 0x51000, 0x52000].map((at) => [at, 0x1000]);
   expect(listed(...pages)).toEqual([[0x50000, 0x3000]]);
   expect(listed([0x50000, 0x1000], [0x50010, 8])).toEqual([[0x50000, 0x1000]]);
 });
 
-it('keeps apart what lies apart or before', () => {
+it('does not merge distant or preceding ranges', () => {
   const apart: [number, number][] = [
     [0x50000, 0x1000],
     [0x52000, 0x1000],

@@ -68,7 +68,7 @@ describe('faults', () => {
     expect(high >>> 31).toBe(1);
   });
 
-  it('refuses what the VMA does not allow, and what is not mapped', () => {
+  it('refuses access that the VMA does not allow, and unmapped addresses', () => {
     const { space, map } = setUp();
     map(0, 1, { prot: Prot.read });
     expect(space.fault(at(0), USER_WRITE)).toBe(false);
@@ -158,7 +158,7 @@ describe('fork', () => {
     expect(child.vmas.find(at(2))).not.toBeNull();
   });
 
-  it('forgets MADV_DONTFORK with the mapping that it was said of', () => {
+  it('drops MADV_DONTFORK with its mapping', () => {
     const { space, map } = setUp();
     map(0, 4);
     space.setDontFork(at(1), at(2), true);
@@ -168,7 +168,7 @@ describe('fork', () => {
 });
 
 describe('moving and dropping', () => {
-  it('moves pages with their content, replacing what was there', () => {
+  it('moves pages with their content, replacing existing mappings', () => {
     const { space, map } = setUp();
     map(0, 2);
     map(8, 12);
@@ -180,7 +180,7 @@ describe('moving and dropping', () => {
     expect(space.vmas.find(at(10))).not.toBeNull();
   });
 
-  it('leaves an empty mapping behind with MREMAP_DONTUNMAP', () => {
+  it('keeps an empty mapping with MREMAP_DONTUNMAP', () => {
     const { space, map } = setUp();
     map(0, 1);
     write(space, at(0), 'moved');
@@ -263,7 +263,7 @@ describe('supervisor access', () => {
 describe('mappings of 100 GiB', () => {
   const GIB = 2 ** 30 / PAGE;
 
-  it('cost only what is touched, of pages and of tables', () => {
+  it('cost only touched pages and tables', () => {
     const { memory, space, map } = setUp();
     map(0, 100 * GIB);
     const before = memory.pagesInUse;

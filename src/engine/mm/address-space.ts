@@ -1,4 +1,12 @@
-import { PAGE_SIZE, USER_END, pageFloor, type Gpa, type Gva } from '../base/address.js';
+import {
+  PAGE_SIZE,
+  USER_END,
+  pageFloor,
+  type Gpa,
+  type Gva,
+  offsetBy,
+  gva as toGva,
+} from '../base/address.js';
 import { PageFault } from '../x86/constants.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import { PageTables, Pte, type ShownPage } from '../kvm/page-tables.js';
@@ -17,10 +25,9 @@ export interface KernelEntry {
 }
 
 /**
- * One address space: the VMAs that a program asked for, and the page tables derived from them.
- *
- * Pages appear on first touch, by a fault or by a supervisor access of the engine. A private page with
- * a count above one is mapped read-only and copied on write.
+ * One address space: the VMAs that a program requested, and the page tables derived from them. Pages appear on first
+ * touch, by a fault or by a supervisor access of the engine. A private page with a count above one is mapped
+ * read-only and copied on write.
  */
 export class AddressSpace {
   vmas = new VmaSet();
@@ -62,9 +69,7 @@ export class AddressSpace {
     return this.tables.root;
   }
 
-  /**
-   * Maps with MAP_FIXED semantics: existing mappings are replaced. Precondition: page-aligned, start < end <= USER_END.
-   */
+  /** Maps with MAP_FIXED semantics, replacing others. Precondition: page-aligned, start < end <= USER_END. */
   map(vma: Vma): void {
     // Before unmapping, which may remove the object's last mapping.
     retainShared(vma);
@@ -116,30 +121,30 @@ export class AddressSpace {
    * @param keepSource MREMAP_DONTUNMAP: the old range stays mapped, empty
    */
   move(from: Gva, to: Gva, size: number, keepSource: boolean): void {
-    const end = (from + size) as Gva;
+    const end = offsetBy(from, size);
     const shift = to - from;
     const parts: Vma[] = [];
     for (const vma of this.vmas.overlapping(from, end)) {
       const part = clip(vma, from, end);
-      if (part) parts.push({ ...part, start: (part.start + shift) as Gva, end: (part.end + shift) as Gva });
+      if (part) parts.push({ ...part, start: offsetBy(part.start, shift), end: offsetBy(part.end, shift) });
     }
     for (const part of parts) retainShared(part);
     this.codeKeeper?.changes(from, end);
-    this.codeKeeper?.changes(to, (to + size) as Gva);
-    this.unmap(to, (to + size) as Gva);
+    this.codeKeeper?.changes(to, offsetBy(to, size));
+    this.unmap(to, offsetBy(to, size));
     for (const part of parts) this.vmas.insert(part);
     this.movePages(from, to, size);
     if (!keepSource) this.unmap(from, end);
   }
 
   private movePages(from: Gva, to: Gva, size: number): void {
-    this.reveal(from, (from + size) as Gva);
-    this.tables.walk(from, (from + size) as Gva, (entry, gva) => {
+    this.reveal(from, offsetBy(from, size));
+    this.tables.walk(from, offsetBy(from, size), (entry, gva) => {
       const words = this.memory.words;
       const low = words[entry];
       const high = words[entry + 1];
       this.tables.clear(entry);
-      const target = this.tables.findOrMake((to + (gva - from)) as Gva);
+      const target = this.tables.findOrMake(offsetBy(to, gva - from));
       words[target] = low;
       words[target + 1] = high;
     });
@@ -204,7 +209,7 @@ export class AddressSpace {
   /** True if the program may access all of [start, start + size) in this way: `Prot.read` or `Prot.write`. */
   allows(start: Gva, size: number, access: number): boolean {
     for (let at = start as number; at < start + size;) {
-      const vma = this.vmas.find(at as Gva);
+      const vma = this.vmas.find(toGva(at));
       if (!vma || (vma.prot & access) === 0) return false;
       at = vma.end;
     }
@@ -215,9 +220,9 @@ export class AddressSpace {
   pinPage(gva: Gva, page: Gpa): void {
     const vma = this.vmas.find(gva);
     if (!vma) return;
-    this.codeKeeper?.changes(gva, (gva + PAGE_SIZE) as Gva);
+    this.codeKeeper?.changes(gva, offsetBy(gva, PAGE_SIZE));
     const entry = this.tables.findOrMake(gva);
-    this.reveal(gva, (gva + PAGE_SIZE) as Gva);
+    this.reveal(gva, offsetBy(gva, PAGE_SIZE));
     if (!this.tables.isEmpty(entry)) {
       const before = this.pageAt(pageFloor(gva), entry);
       if (before === page) return;
@@ -246,9 +251,8 @@ export class AddressSpace {
   }
 
   /**
-   * Index in `memory.words` of the page-table entry of `gva`, or 0 when it holds no page. For
-   * GuestStops, which temporarily shows the processor another page: the page in it is not always
-   * the program's, see `residentPage`.
+   * Index in `memory.words` of the page-table entry of `gva`, or 0 when it holds no page. For GuestStops, which
+   * temporarily shows the processor another page: the page in it is not always the program's, see `residentPage`.
    */
   processorEntry(gva: Gva): number {
     const entry = this.tables.find(gva);
@@ -271,10 +275,10 @@ export class AddressSpace {
       if (at < 0 || at >= USER_END) break;
       const offset = at % PAGE_SIZE;
       const count = Math.min(PAGE_SIZE - offset, into.length - done);
-      if (this.isUntouched(at as Gva)) {
+      if (this.isUntouched(toGva(at))) {
         into.fill(0, done, done + count);
       } else {
-        const page = this.pageForRead(at as Gva);
+        const page = this.pageForRead(toGva(at));
         if (page === 0) break;
         into.set(this.memory.bytes.subarray(page + offset, page + offset + count), done);
       }
@@ -288,7 +292,7 @@ export class AddressSpace {
     let done = 0;
     while (done < bytes.length) {
       const at = start + done;
-      const page = at >= 0 && at < USER_END ? this.pageForWrite(at as Gva) : 0;
+      const page = at >= 0 && at < USER_END ? this.pageForWrite(toGva(at)) : 0;
       if (page === 0) break;
       const offset = at % PAGE_SIZE;
       const count = Math.min(PAGE_SIZE - offset, bytes.length - done);
@@ -332,10 +336,9 @@ export class AddressSpace {
   }
 
   /**
-   * A copy-on-write copy with its own copies of shared objects: for checkpoints. Pages of shared
-   * mappings are removed from the page tables and mapped again by faults, since objects are copied
-   * page by page on access. @param copyOf the copy of a shared object, the same one for every
-   * mapping of it
+   * A copy-on-write copy with its own copies of shared objects: for checkpoints. Pages of shared mappings are removed
+   * from the page tables and mapped again by faults, since objects are copied page by page on access.
+   * @param copyOf the copy of a shared object, the same one for every mapping of it
    */
   snapshot(copyOf: (object: SharedObject) => SharedObject): AddressSpace {
     for (const vma of this.vmas) if (isShared(vma)) this.dropPages(vma.start, vma.end);
@@ -367,8 +370,8 @@ export class AddressSpace {
   }
 
   destroy(): void {
-    this.codeKeeper?.changes(0 as Gva, USER_END as Gva);
-    this.unmap(0 as Gva, USER_END as Gva);
+    this.codeKeeper?.changes(toGva(0), toGva(USER_END));
+    this.unmap(toGva(0), toGva(USER_END));
     this.tables.destroy();
   }
 
@@ -431,8 +434,8 @@ export class AddressSpace {
   }
 
   private makeWritable(vma: Vma, gva: Gva): Gpa {
-    this.codeKeeper?.changes(gva, (gva + PAGE_SIZE) as Gva);
-    this.reveal(gva, (gva + PAGE_SIZE) as Gva);
+    this.codeKeeper?.changes(gva, offsetBy(gva, PAGE_SIZE));
+    this.reveal(gva, offsetBy(gva, PAGE_SIZE));
     const page = this.makeResident(vma, gva, true);
     if (isShared(vma) || this.memory.count(page) === 1) {
       this.refreshAt(gva, vma);
@@ -489,8 +492,8 @@ export class AddressSpace {
     const first = Math.max(vma.start, gva - (gva % window));
     const last = Math.min(vma.end, gva - (gva % window) + window);
     for (let at = first; at < last; at += PAGE_SIZE) {
-      if (at !== gva) this.makeResident(vma, at as Gva, writing);
-      if (toExecute && this.hidden) this.makeExecutable(this.hidden, vma, at as Gva);
+      if (at !== gva) this.makeResident(vma, toGva(at), writing);
+      if (toExecute && this.hidden) this.makeExecutable(this.hidden, vma, toGva(at));
     }
   }
 }

@@ -1,4 +1,4 @@
-import { PAGE_SIZE, type Gpa, type Gva } from '../base/address.js';
+import { PAGE_SIZE, type Gpa, type Gva, gva as toGva } from '../base/address.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import { SharedObject } from './backing.js';
 import type { AddressSpace } from './address-space.js';
@@ -12,7 +12,7 @@ function pagesOf({ start, end, offset, backing }: Vma): Gva[] {
   const base = start - offset;
   return backing
     .indices(offset / PAGE_SIZE, (end - base) / PAGE_SIZE)
-    .map((index) => (base + index * PAGE_SIZE) as Gva);
+    .map((index) => toGva(base + index * PAGE_SIZE));
 }
 
 /** What a program would read in address spaces, without touching their pages. */
@@ -20,7 +20,8 @@ export class Content {
   constructor(private readonly memory: GuestMemory) {}
 
   /**
-   * Whether both have the same mappings and the same bytes for a program. @param except a page that is not compared
+   * Whether both have the same mappings and the same bytes for a program.
+   * @param except a page that is not compared
    */
   isSame(a: AddressSpace, b: AddressSpace, except: Gva | null): boolean {
     const theirs = [...b.vmas];

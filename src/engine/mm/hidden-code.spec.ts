@@ -46,7 +46,7 @@ const engineSees = (space: AddressSpace): Buffer =>
   Buffer.from(space.readExactly((BASE + 100) as Gva, CODE.length, 'code'));
 
 describe('code that is hidden', () => {
-  it('traps where the instruction is, and nowhere else; the engine sees what was written', () => {
+  it('traps only at the instruction; the engine sees the original', () => {
     const { memory, space } = setUp();
     expect(mapped(memory, space)).toMatchObject({ executable: false });
     expect(space.fault(BASE, FETCH)).toBe(true);
@@ -58,7 +58,7 @@ describe('code that is hidden', () => {
     expect(engineSees(space)).toEqual(CODE);
   });
 
-  it('is looked at anew after a store, the program’s or the engine’s', () => {
+  it('is scanned again after a store by the program or the engine', () => {
     const { memory, space } = setUp();
     space.fault(BASE, FETCH);
     expect(space.fault((BASE + 100) as Gva, WRITE)).toBe(true);
@@ -72,7 +72,7 @@ describe('code that is hidden', () => {
     expect(mapped(memory, space).bytes).toEqual(engineSees(space));
   });
 
-  it('stays hidden in forks, and everybody but the processor sees the original there, too', () => {
+  it('stays hidden in forks, and only the processor sees the copy there, too', () => {
     const { memory, space } = setUp();
     space.fault(BASE, FETCH);
     const child = space.fork();
@@ -91,7 +91,7 @@ describe('code that is hidden', () => {
     expect(memory.pagesInUse).toBe(0);
   });
 
-  it('is seen by nobody who compares, digests or keeps memory', () => {
+  it('is invisible to comparisons, digests and copies of memory', () => {
     const { memory, space } = setUp();
     const other = space.fork();
     space.fault(BASE, FETCH);

@@ -1,4 +1,4 @@
-import { PAGE_SIZE, type Gpa, type Gva } from '../base/address.js';
+import { PAGE_SIZE, type Gpa, type Gva, offsetBy } from '../base/address.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import type { ShownPage } from '../kvm/page-tables.js';
 import { findXsaveSites, LEAD_BYTES } from '../x86/instruction-sites.js';
@@ -59,10 +59,10 @@ export class HiddenCode {
   private sitesOf(gva: Gva, page: Gpa, read: CodeReader): number[] {
     const { window } = this;
     const before = Math.min(gva, LEAD_BYTES);
-    const lead = read((gva - before) as Gva, window.subarray(0, before)) === before ? before : 0;
+    const lead = read(offsetBy(gva, -before), window.subarray(0, before)) === before ? before : 0;
     window.set(this.memory.bytes.subarray(page, page + PAGE_SIZE), lead);
     const end = lead + PAGE_SIZE;
-    const behind = read((gva + PAGE_SIZE) as Gva, window.subarray(end, end + MAX_INSTRUCTION_LENGTH));
+    const behind = read(offsetBy(gva, PAGE_SIZE), window.subarray(end, end + MAX_INSTRUCTION_LENGTH));
     // An opcode that straddles two pages is changed in the second.
     return findXsaveSites(window.subarray(0, end + behind), Math.max(0, lead - 1), end)
       .map(({ opcode }) => opcode + 1 - lead)

@@ -53,7 +53,7 @@ describe('VmaSet', () => {
     expect(pages(set)).toBe('1-4a 4-5X 5-6X 6-7b');
   });
 
-  it('leaves everything alone where nothing overlaps', () => {
+  it('changes nothing if nothing overlaps', () => {
     const set = setOf(vma(1, 3));
     expect(set.remove(at(3), at(9))).toEqual([]);
     expect(set.overlapping(at(3), at(9))).toEqual([]);

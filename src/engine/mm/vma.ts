@@ -1,4 +1,4 @@
-import { PAGE_SIZE, hex, type Gva } from '../base/address.js';
+import { PAGE_SIZE, hex, type Gva, gva as toGva } from '../base/address.js';
 import type { Backing } from './backing.js';
 
 /** Name of the mappings with rr's stubs. */
@@ -45,8 +45,8 @@ export const pageIndex = (vma: Vma, gva: Gva): number => (vma.offset + (gva - vm
 /** The part of `vma` inside [start, end), or null. Offsets follow. */
 export function clip(vma: Vma, start: Gva, end: Gva): Vma | null {
   if (start <= vma.start && end >= vma.end) return vma;
-  const from = Math.max(start, vma.start) as Gva;
-  const to = Math.min(end, vma.end) as Gva;
+  const from = toGva(Math.max(start, vma.start));
+  const to = toGva(Math.min(end, vma.end));
   if (from >= to) return null;
   const shift = from - vma.start;
   const file = vma.file && shift !== 0 ? { ...vma.file, offset: vma.file.offset + shift } : vma.file;

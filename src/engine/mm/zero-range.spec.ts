@@ -121,7 +121,7 @@ describe('memory that is only read', () => {
   });
 });
 
-it('looks for changes in a large shared mapping only where it has pages', () => {
+it('searches changes in a large shared mapping only where it has pages', () => {
   const memory = new GuestMemory(new ArrayBuffer(4 * 2 ** 20), gpa(0x40000), 2 ** 20);
   const backing = new SharedObject(memory, 'shared');
   const space = new AddressSpace(memory, { low: 0x15003, high: 0 });

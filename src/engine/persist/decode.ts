@@ -2,7 +2,7 @@
  * A checkpoint from its document and pages. The file may be damaged or hostile: all values are
  * checked, and files that it refers to must be in the trace.
  */
-import { PAGE_SIZE, USER_END, type Gpa, type Gva } from '../base/address.js';
+import { PAGE_SIZE, USER_END, type Gpa, type Gva, gva as toGva } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
 import type { AddressSpace } from '../mm/address-space.js';
 import { type FileBacking, SharedObject } from '../mm/backing.js';
@@ -305,9 +305,9 @@ class Decoder {
             (action) => {
               const { handler, flags, restorer, mask } = fields(action, 'an action');
               return {
-                handler: finite(handler, 'a handler') as Gva,
+                handler: toGva(finite(handler, 'a handler')),
                 flags: integer(flags, 'flags'),
-                restorer: finite(restorer, 'a restorer') as Gva,
+                restorer: toGva(finite(restorer, 'a restorer')),
                 mask: big(mask, 'a mask'),
               };
             },
@@ -358,8 +358,8 @@ class Decoder {
     task.syscallSince = finite(from.syscallSince, 'a time');
     task.stopped = boolean(from.stopped, 'a state');
     task.signalMask = big(from.signalMask, 'a mask');
-    task.clearTid = finite(from.clearTid, 'an address') as Gva;
-    task.robustList = finite(from.robustList, 'an address') as Gva;
+    task.clearTid = toGva(finite(from.clearTid, 'an address'));
+    task.robustList = toGva(finite(from.robustList, 'an address'));
     task.recTicks = integer(from.recTicks, 'ticks', -1);
     task.ticks = integer(from.ticks, 'ticks', -1);
   }
@@ -386,7 +386,7 @@ class Decoder {
     });
     const { pointer, size, flags } = fields(from.altStack, 'a signal stack');
     task.altStack = {
-      pointer: finite(pointer, 'a signal stack') as Gva,
+      pointer: toGva(finite(pointer, 'a signal stack')),
       size: finite(size, 'a signal stack'),
       flags: integer(flags, 'flags', -INT32, 2 ** 32),
     };
@@ -394,7 +394,8 @@ class Decoder {
 }
 
 /**
- * @param pages each with a reference of the caller @throws Damaged, RevenantError; then nothing is leaked
+ * @param pages each with a reference of the caller
+ * @throws Damaged, RevenantError; then nothing is leaked
  */
 export function decodeCheckpoint(core: ReplayCore, document: unknown, pages: readonly Gpa[]): Checkpoint {
   const decoder = new Decoder(core, new TraceFiles(core), pages);

@@ -46,8 +46,8 @@ export interface Preamble extends TraceIdentity {
 
 /**
  * Writes the session's state to a file, which it replaces, for another session on the same trace.
- * @param checkpoint of this session; by default, of its current state: between two frames, or after
- * `pause` was true @returns bytes
+ * @param checkpoint of this session; by default, of its current state: between two frames, or after `pause` was true
+ * @returns bytes
  */
 export function writeCheckpoint(session: ReplaySession, file: string, checkpoint?: Checkpoint): number {
   const { core } = session;

@@ -1,5 +1,5 @@
 /** Parsing of untrusted values: every value is checked before it is used. */
-import { PAGE_SIZE, USER_END, type Gva } from '../base/address.js';
+import { PAGE_SIZE, USER_END, type Gva, gva } from '../base/address.js';
 
 /** A file that is not a checkpoint, or a damaged one; the message is part of a sentence. */
 export class Damaged extends Error {}
@@ -68,7 +68,7 @@ export function big(value: unknown, what: string): bigint {
   return BigInt(value);
 }
 
-export const address = (value: unknown, what: string): Gva => integer(value, what, 0, USER_END) as Gva;
+export const address = (value: unknown, what: string): Gva => gva(integer(value, what, 0, USER_END));
 
 export function pageAddress(value: unknown, what: string): Gva {
   const at = address(value, what);

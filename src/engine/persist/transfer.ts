@@ -13,7 +13,8 @@ export class CheckpointTransfer {
   private readonly copies = new Map<Gpa, Gpa>();
 
   /**
-   * @param from its vCPU may be lost; its memory is not @param to of the same trace, with its own machine
+   * @param from its vCPU may be lost; its memory is not
+   * @param to of the same trace, with its own machine
    */
   constructor(
     private readonly from: ReplaySession,

@@ -51,8 +51,8 @@ describe('files in checkpoint files', () => {
   });
 });
 
-describe('a copy of a world', () => {
-  it('does not change with what goes on, and descriptions end with their last descriptor', () => {
+describe('a copy of the state', () => {
+  it('is independent of the original, and descriptions end with their last descriptor', () => {
     const { world, files } = busyWorld();
     const copy = world.copy();
     const table = files.copyInto(copy);

@@ -17,7 +17,7 @@ describe('OutputOnce', () => {
     expect(text).toBe('1:ab 1:cd 2:x 1:ef 2:y ');
   });
 
-  it('hands on again what follows, where that is asked for', () => {
+  it('writes later output again, if requested', () => {
     let text = '';
     const output = new OutputOnce((_stream, bytes) => (text += `${Buffer.from(bytes).toString()} `));
     output.write(1, Buffer.from('ab'));

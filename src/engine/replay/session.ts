@@ -178,9 +178,9 @@ export class ReplaySession {
   }
 
   /**
-   * A register-matched landing may have been at the wrong one of several equal states: goes back before it
-   * and counts. Other errors than divergence may have the same cause. @returns false if there is no checkpoint to go
-   * back to
+   * A register-matched landing may have been at the wrong one of several equal states: goes back before it and
+   * counts. Other errors than divergence may have the same cause.
+   * @returns false if there is no checkpoint to go back to
    */
   private fallBack(error: unknown): boolean {
     if (error instanceof CounterLostError) return this.goOnWithoutCounter(error);
@@ -244,9 +244,9 @@ export class ReplaySession {
   }
 
   /**
-   * Attaches a debugger: its breakpoints and watchpoints are active whenever the program runs, and
-   * its listener is called wherever the program stops for them. One at a time. @param listener
-   * created with the runner, which has the reasons of stops
+   * Attaches a debugger: its breakpoints and watchpoints are active whenever the program runs, and its listener is
+   * called wherever the program stops for them. One at a time.
+   * @param listener created with the runner, which has the reasons of stops
    */
   attach<L extends StopListener>(stops: GuestStops, listener: (runner: ReplayRunner) => L): L {
     this.runner.stops = stops;
@@ -280,9 +280,7 @@ export class ReplaySession {
     return this.task ? ticksSoFar(this.context.strategy, this.task) : -1;
   }
 
-  /**
-   * Stops the program where its state can be read and checkpointed. @returns false if not yet: advance, then call again
-   */
+  /** Stops the program where its state can be read and checkpointed. False if not yet: advance, then call again. */
   pause(): boolean {
     if (!this.frame) return true;
     const { strategy, stepper } = this.context;
@@ -416,9 +414,9 @@ export class ReplaySession {
   }
 
   /**
-   * Advances over the staged calls that the program has made. If it is past their last frame but
-   * has not made all, the next frame is already being replayed. @returns how many frames were
-   * replayed by that
+   * Advances over the staged calls that the program has made. If it is past their last frame but has not made all,
+   * the next frame is already being replayed.
+   * @returns how many frames were replayed by that
    */
   private catchUp(): number {
     const { staging, task } = this;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { StallWatch } from './stall.js';
 
 describe('StallWatch', () => {
-  it('has a limit before the first event too, wherever the recorder’s clock stands', () => {
+  it('has a limit before the first event too, at any value of the recorder’s clock', () => {
     const watch = new StallWatch(1000);
     expect(watch.isOverdue(1000, 2839.2)).toBe(false);
     expect(watch.isOverdue(1, 2839.2)).toBe(true);
@@ -24,7 +24,7 @@ describe('StallWatch', () => {
     expect(watch.isOverdue(6, 9)).toBe(true);
   });
 
-  it('begins anew after progress', () => {
+  it('restarts after progress', () => {
     const watch = new StallWatch(10);
     watch.reached(1);
     expect(watch.isOverdue(10, 1)).toBe(false);

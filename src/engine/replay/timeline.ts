@@ -123,8 +123,8 @@ export class Timeline {
   }
 
   /**
-   * The replay jumped: checkpoints after the new position cannot be used. @param toFile to a checkpoint that another
-   * session wrote
+   * The replay jumped: checkpoints after the new position cannot be used.
+   * @param toFile to a checkpoint that another session wrote
    */
   travelled(frameTime: number, toFile: boolean): void {
     this.trustsFile ||= toFile;
@@ -149,9 +149,9 @@ export class Timeline {
 }
 
 /**
- * Whether tracee code runs next, from known ticks, to an event that only registers identify:
- * immediately, or after the buffered system calls that precede it. @param current the frame that is
- * under way; null: the next one is to begin
+ * Whether tracee code runs next, from known ticks, to an event that only registers identify: immediately, or after
+ * the buffered system calls that precede it.
+ * @param current the frame that is under way; null: the next one is to begin
  */
 export function endsByRegisters({ trace, tasks }: ReplayCore, current: TraceFrame | null = null): boolean {
   const frameAt = (k: number): TraceFrame | null =>

@@ -42,7 +42,7 @@ it.each<[string, string[]]>([
   expect(names.find(text).map((found) => found.raw)).toEqual(raw);
 });
 
-it('tells types of parameters', () => {
+it('returns types of parameters', () => {
   expect(names.find('price')[0].parameters).toEqual(['std::pair<int, int>', 'void (*)(int)']);
   expect(names.find('app::tree::insert')[0].parameters).toBeNull();
   expect(splitParameters('f() const')).toEqual({ name: 'f', parameters: [], rest: ' const' });

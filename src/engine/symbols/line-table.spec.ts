@@ -30,7 +30,7 @@ list.h                                         -              0x1280
 describe('LineTable', () => {
   const table = LineTable.parse(TEXT);
 
-  it('tells the line of an address, between rows too, and none behind a sequence', () => {
+  it('finds the line of an address, between rows too, and none after a sequence', () => {
     expect(table.lineAt(0x11b9)).toEqual({ file: 'programs/tree.c', line: 12 });
     expect(table.lineAt(0x11d8)).toEqual({ file: 'programs/tree.c', line: 20 });
     expect(table.lineAt(0x122f)).toEqual({ file: 'programs/tree.c', line: 24 });
@@ -53,7 +53,7 @@ describe('LineTable', () => {
     expect(table.find('list.h', 7).map(({ address }) => address)).toEqual([0x1190, 0x1280]);
   });
 
-  it('is empty for what is no line table', () => {
+  it('is empty for anything but a line table', () => {
     expect(LineTable.parse('').isEmpty).toBe(true);
     expect(LineTable.parse('readelf: Error\nContents of the .debug_line section:\n\n').isEmpty).toBe(true);
   });

@@ -41,7 +41,7 @@ const symbols: TestSymbol[] = [
   { name: 'section_or_tls', address: LINKED + 0x80, size: 0x80, info: 0x16 },
 ];
 
-/** A program with two segments, a build id and a symbol table; what a linker would make of `symbols`. */
+/** A program with two segments, a build id and a symbol table; as a linker would make it from `symbols`. */
 function makeElf(): Buffer {
   const file = Buffer.alloc(0x3000);
   const strings = Buffer.from(`\0${symbols.map(({ name }) => name).join('\0')}\0`);
@@ -127,7 +127,7 @@ describe('ElfFile', () => {
     [LINKED + 0x4f, 'inner'],
     [LINKED + 0x50, 'outer'],
     [LINKED + 0x68, 'outer'],
-    // Nobody says where a label ends.
+    // A label has no end.
     [LINKED + 0x100, 'label_inside'],
     [LINKED + 0x207, 'versioned'],
     [LINKED + 0x208, null],
@@ -197,7 +197,7 @@ describe('Symbolizer', () => {
   });
   const text = { start: 0x7f12_3456_7000, fileOffset: TEXT, name: 'program' };
 
-  it('names addresses in a mapping, wherever it was loaded', () => {
+  it('symbolizes addresses in a mapping at any load address', () => {
     const hit = symbolizer.symbolAt(text, text.start + 0x45)!;
     expect(hit).toEqual({ name: 'inner', offset: 5, address: text.start + 0x40, size: 0x10 });
     expect(formatSymbol(hit)).toBe('inner+0x5');

@@ -1,5 +1,5 @@
 /** What the kernel put on the stack of a new program: argc, arguments, environment, auxiliary vector. */
-import type { Gva } from '../base/address.js';
+import { gva, offsetBy, type Gva } from '../base/address.js';
 import { nameOf } from '../base/names.js';
 import type { AddressSpace } from '../mm/address-space.js';
 import type { ThreadGroup } from './task.js';
@@ -25,8 +25,8 @@ function parse(space: AddressSpace, start: Gva): InitialStack | null {
   if (words.length === 0 || words[0] > BigInt(words.length)) return null;
   let index = Number(words[0]) + 2;
   const environment: Gva[] = [];
-  while (index < words.length && words[index] !== 0n) environment.push(Number(words[index++]) as Gva);
-  return index < words.length ? { environment, auxv: (start + 8 * (index + 1)) as Gva } : null;
+  while (index < words.length && words[index] !== 0n) environment.push(gva(Number(words[index++])));
+  return index < words.length ? { environment, auxv: gva(start + 8 * (index + 1)) } : null;
 }
 
 /** The bytes of the auxiliary vector, its end included; empty if there is none. */
@@ -74,7 +74,7 @@ export function readString(space: AddressSpace, at: Gva, limit = MAX_STRING): st
   const chunk = new Uint8Array(256);
   let text = Buffer.alloc(0);
   while (text.length < limit) {
-    const piece = chunk.subarray(0, space.read((at + text.length) as Gva, chunk));
+    const piece = chunk.subarray(0, space.read(offsetBy(at, text.length), chunk));
     const end = piece.indexOf(0);
     text = Buffer.concat([text, end < 0 ? piece : piece.subarray(0, end)]);
     if (end >= 0 || piece.length < chunk.length) break;

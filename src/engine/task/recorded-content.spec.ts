@@ -21,7 +21,7 @@ describe('RecordedContent', () => {
     expect([content.size, bytesOf(content, 0, 6)]).toEqual([6, 'fir\0\0\0']);
   });
 
-  it('knows what was read and written of a file that was there before', () => {
+  it('has the bytes that were read and written of a pre-existing file', () => {
     const content = new RecordedContent();
     content.size = 10;
     content.saw(0, text('abcd'));

@@ -1,4 +1,4 @@
-import type { Gva } from '../base/address.js';
+import { gva, type Gva } from '../base/address.js';
 
 /** What a process does about a signal: struct kernel_sigaction (include/linux/signal_types.h). */
 export interface SignalAction {
@@ -25,7 +25,7 @@ export const SigAction = {
   resetHandler: 0x8000_0000,
 } as const;
 
-export const DEFAULT_ACTION: SignalAction = { handler: 0 as Gva, flags: 0, restorer: 0 as Gva, mask: 0n };
+export const DEFAULT_ACTION: SignalAction = { handler: gva(0), flags: 0, restorer: gva(0), mask: 0n };
 
 /** Size of struct kernel_sigaction in user memory. */
 export const SIGACTION_BYTES = 32;
@@ -33,9 +33,9 @@ export const SIGACTION_BYTES = 32;
 export function readAction(bytes: Uint8Array): SignalAction {
   const view = new DataView(bytes.buffer, bytes.byteOffset, SIGACTION_BYTES);
   return {
-    handler: Number(view.getBigUint64(0, true)) as Gva,
+    handler: gva(Number(view.getBigUint64(0, true))),
     flags: view.getUint32(8, true),
-    restorer: Number(view.getBigUint64(16, true)) as Gva,
+    restorer: gva(Number(view.getBigUint64(16, true))),
     mask: view.getBigUint64(24, true),
   };
 }
@@ -81,7 +81,7 @@ export class SignalActions {
   /** exec: caught signals go back to the default, ignored ones stay ignored. */
   resetForExec(): void {
     for (const [signal, action] of this.actions) {
-      if (action.handler === SIG_IGN) this.actions.set(signal, { ...DEFAULT_ACTION, handler: 1 as Gva });
+      if (action.handler === SIG_IGN) this.actions.set(signal, { ...DEFAULT_ACTION, handler: gva(1) });
       else this.actions.delete(signal);
     }
   }
@@ -95,7 +95,7 @@ export interface AltStack {
   readonly flags: number;
 }
 
-export const NO_ALT_STACK: AltStack = { pointer: 0 as Gva, size: 0, flags: 0 };
+export const NO_ALT_STACK: AltStack = { pointer: gva(0), size: 0, flags: 0 };
 export const SS_DISABLE = 2;
 
 /** stack_t: pointer, flags, size. */
@@ -104,7 +104,7 @@ export function readAltStack(bytes: Uint8Array): AltStack {
   const flags = view.getUint32(8, true);
   if (flags & SS_DISABLE) return NO_ALT_STACK;
   return {
-    pointer: Number(view.getBigUint64(0, true)) as Gva,
+    pointer: gva(Number(view.getBigUint64(0, true))),
     size: Number(view.getBigUint64(16, true)),
     flags: flags & ~1,
   };

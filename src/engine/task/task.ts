@@ -1,4 +1,4 @@
-import type { Gpa, Gva } from '../base/address.js';
+import { gva, type Gpa, type Gva } from '../base/address.js';
 import { newRegisters, type RegisterWords } from '../base/registers.js';
 import type { AddressSpace } from '../mm/address-space.js';
 import type { ByteSource } from '../mm/backing.js';
@@ -79,11 +79,11 @@ export class Task {
   /** The page at 0x70001000 while this task runs, with one reference. 0 before the first exec. */
   threadLocals = 0 as Gpa;
   /** Scratch area of the recorder in this address space; 0 = none. */
-  scratchStart = 0 as Gva;
-  scratchEnd = 0 as Gva;
-  syscallbuf = 0 as Gva;
+  scratchStart = gva(0);
+  scratchEnd = gva(0);
+  syscallbuf = gva(0);
   syscallbufSize = 0;
-  preload: PreloadState = { globals: 0 as Gva, breakpointInstruction: 0 as Gva, syscallHook: 0 as Gva };
+  preload: PreloadState = { globals: gva(0), breakpointInstruction: gva(0), syscallHook: gva(0) };
   rseq: RseqRegistration | null = null;
   /** Captured file data of large reads and the shared file offset in it, once read from. */
   clonedData: { readonly source: ByteSource; offset: number } | null = null;
@@ -104,9 +104,9 @@ export class Task {
   signalMask = 0n;
   altStack: AltStack = NO_ALT_STACK;
   /** CLONE_CHILD_CLEARTID and set_tid_address; 0: none. */
-  clearTid = 0 as Gva;
+  clearTid = gva(0);
   /** set_robust_list; 0: none. */
-  robustList = 0 as Gva;
+  robustList = gva(0);
   /** Ticks as of the last frame of this task, as recorded. */
   recTicks = 0;
   /** Ticks at the task's position, or -1 if not counted since they were last known. */

@@ -82,11 +82,11 @@ describe('structs', () => {
   it.each<[string, [number, number][][], RegExp]>([
     ['no word at all', [[]], /no root/],
     ['a null root', [[[0, 0]]], /no root/],
-    ['a target behind the segment', [[STRUCT(0, 2, 0), [1, 1]]], /points outside of its segment/],
+    ['a target after the segment', [[STRUCT(0, 2, 0), [1, 1]]], /points outside of its segment/],
     ['a target before the segment', [[STRUCT(-5, 1, 0), [1, 1]]], /points outside of its segment/],
     ['a list in place of a struct', [[LIST(0, 2, 8), [1, 1]]], /does not refer to a struct/],
-    ['a far pointer to a segment that is not there', [[FAR(7, 0)]], /segment 7 of 1/],
-    ['a far pointer behind its segment', [[FAR(0, 1)]], /far pointer points outside/],
+    ['a far pointer to a missing segment', [[FAR(7, 0)]], /segment 7 of 1/],
+    ['a far pointer past its segment', [[FAR(0, 1)]], /far pointer points outside/],
     ['a far pointer to itself', [[FAR(0, 0)]], /another far pointer/],
     [
       'a double far pointer to nothing far',
@@ -137,7 +137,7 @@ describe('lists', () => {
       /more elements than room/,
     ],
     ['2^29 empty elements', [LIST(0, 7, 0), [0x7fff_fffc, 0]], Elements.structs, /more elements than room/],
-    ['a tag that is no struct', [LIST(0, 7, 1), [1, 1], [0, 0]], Elements.structs, /tag of a list/],
+    ['a tag that is not a struct', [LIST(0, 7, 1), [1, 1], [0, 0]], Elements.structs, /tag of a list/],
   ])('are refused with %s', (_name, words, elements, problem) => {
     expect(() => read(words, elements)).toThrow(problem);
   });

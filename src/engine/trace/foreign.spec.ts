@@ -19,7 +19,7 @@ describe('foreignDifferences', () => {
     ]);
   });
 
-  it('compares the size alone where `rr pack` has cleared the rest', () => {
+  it('compares only the size if `rr pack` has cleared the rest', () => {
     const cleared = { statSize: 10, statMode: 0, statUid: 0, statGid: 0, statMTime: 0 };
     expect(foreignDifferences(cleared, found)).toEqual([]);
     expect(foreignDifferences({ ...cleared, statSize: 9 }, found)).toEqual(['size was 9, is 10']);

@@ -120,7 +120,7 @@ describe('a header', () => {
     });
   });
 
-  it('tells of a recorder that found its processor misconfigured', () => {
+  it('reports a recorder that found its processor misconfigured', () => {
     expect(recordingDoubt(made((fields) => fields.u16(68, 1)))).toMatch(
       /misconfigured.*tick counts may be wrong/,
     );
@@ -180,7 +180,7 @@ describe('a header', () => {
     expect(() => header(bytes)).toThrow(expect.objectContaining({ code }));
   });
 
-  it('is made up from what all current traces have when the recorder was killed', () => {
+  it('has defaults of all current traces if the recorder was killed', () => {
     expect(header('85\n', true)).toMatchObject({
       rrcallBase: 1000,
       ok: false,

@@ -5,7 +5,9 @@ import type { TraceReader } from './reader.js';
 
 const CLONE_THREAD = 0x10000;
 
-/** What a made-up recording's frames are: `100` a system call of task 100, `100 exit`, `100 thread 101`, `100 fork 200`. */
+/**
+ * The frames of a synthetic recording: `100` a system call of task 100, `100 exit`, `100 thread 101`, `100 fork 200`.
+ */
 function readerOf(...lines: string[]): TraceReader {
   const frames = lines.map((line) => line.split(' '));
   let [at, told] = [0, 0];
@@ -37,7 +39,7 @@ const born = ['100 thread 101', '101 thread 102', '100 fork 200', '200 thread 20
 it.each([
   ['a process of one thread', ['100', '100 exit'], 2, 100],
   ['threads that end together', [...born, '100', '100 exit', '101 exit', '102 exit'], 6, 100],
-  ['one that had ended by itself', [...born, '101 exit', '102', '102 exit', '100 exit'], 7, 102],
+  ['one that had exited', [...born, '101 exit', '102', '102 exit', '100 exit'], 7, 102],
   [
     'another process in between',
     [...born, '100', '101 exit', '200', '201 exit', '100 exit', '102 exit'],

@@ -44,7 +44,7 @@ describe('MessageStream', () => {
     expect(stream.next()).toBe(false);
   });
 
-  it.each([1, 2, 3, 7, 11, 64])('does not care that chunks of %i bytes end anywhere', (size) => {
+  it.each([1, 2, 3, 7, 11, 64])('accepts chunks of %i bytes that end anywhere', (size) => {
     const first = framed(literal(8 * 300), new Uint8Array(8 * 600), literal(8));
     const second = framed(Uint8Array.from([1, 0, 2, 0, 0, 0, 0, 3]));
     const stream = streamOf(Buffer.concat([pack(first), pack(second)]), size);
@@ -68,7 +68,7 @@ describe('MessageStream', () => {
     expect(() => streamOf(Uint8Array.from([0x10, 1, 0, 3])).next()).toThrow(/run extends beyond/);
   });
 
-  it('ends before a message that is cut off, where that is expected', () => {
+  it('ends before a truncated message, if tolerant', () => {
     const whole = pack(framed(literal(64)));
     const stream = streamOf(Buffer.concat([whole, whole.subarray(0, 30)]), 16, true);
     expect([stream.next(), stream.next(), stream.next()]).toEqual([true, false, false]);

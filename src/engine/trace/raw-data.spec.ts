@@ -83,7 +83,7 @@ describe('reading a write', () => {
     expect(page).toEqual(new Uint8Array(16));
   });
 
-  it('tells how much of a hole is left, in any order', () => {
+  it('returns the rest of a hole, in any order', () => {
     const data = open();
     const sparse = write(0, 2 ** 40, [0, 100, 1000, 0, 1000, 2 ** 39]);
     const places = [0, 99, 100, 999, 1000, 2 ** 38, 1000 + 2 ** 39, 50, 2 ** 40 - 1];

@@ -299,7 +299,7 @@ describe('a trace of a recorder that was killed', () => {
 });
 
 describe('opening', () => {
-  it('says what is missing', () => {
+  it('reports what is missing', () => {
     expect(() => TraceReader.open(path.join(folder, 'nowhere'))).toThrow(code('E_TRACE_MISSING'));
     expect(() => TraceReader.open(folder)).toThrow(/neither a file `version` nor a file `incomplete`/);
     for (const name of ['events', 'mmaps', 'tasks', 'data']) {
@@ -339,7 +339,7 @@ describe('backing files', () => {
     expect(reading(name)).toThrow(code('E_TRACE_PATH'));
   });
 
-  it('behind links that lead out are refused', () => {
+  it('through links out of the folder are refused', () => {
     fs.writeFileSync(path.join(folder, 'x'), 'secret');
     for (const target of ['..', folder]) {
       const linked = reading('link/x', (trace) => fs.symlinkSync(target, path.join(trace, 'link')));
@@ -352,7 +352,7 @@ describe('backing files', () => {
   });
 
   describe('outside of the trace', () => {
-    /** A trace whose backing file is a link, in a folder of its own with a folder beside it. */
+    /** A trace whose backing file is a link, in a separate folder with a folder beside it. */
     const linked = (target: string, options: OpenOptions = {}): (() => string) => {
       const around = path.join(folder, `around-${made++}`);
       const trace = writeTrace(path.join(around, 'trace'), { mmaps: [mmap(1, backedBy('link'))] });

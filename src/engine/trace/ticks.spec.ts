@@ -3,7 +3,7 @@ import { EventKind } from './frame.js';
 import type { TraceReader } from './reader.js';
 import { frameOfTicks, tickStart } from './ticks.js';
 
-/** What a made-up recording's frames are: `100 7` task 100 at 7 ticks; a third word: exec, clone TID, sched, flush. */
+/** The frames of a synthetic recording: `100 7` task 100 at 7 ticks; a third word: exec, clone TID, sched, flush. */
 function readerOf(...lines: string[]): TraceReader {
   const frames = lines.map((line) => line.split(' '));
   let [at, told] = [0, 0];
@@ -48,10 +48,10 @@ it.each([
   ['the beginning', 1, { tid: 100, firm: 1, known: [1, 0], next: [2, 10] }],
   ['between two frames at one count', 2, { tid: 100, firm: 2, known: [2, 10], next: [3, 10] }],
   ['a thread that has not run yet', 4, { tid: 101, firm: 4, known: [4, 0], next: [5, 5] }],
-  ['behind another task', 5, { tid: 100, firm: 5, known: [4, 20], next: [7, 35] }],
-  ['behind a flush, whose ticks are no place', 6, { tid: 100, firm: 6, known: [4, 20], next: [7, 35] }],
-  ['behind a reschedule that is passed over', 8, { tid: 101, firm: 7, known: [5, 5], next: [9, 12] }],
-  ['behind one that is not, and one that is', 10, { tid: 100, firm: 9, known: [7, 35], next: [11, 40] }],
+  ['after another task', 5, { tid: 100, firm: 5, known: [4, 20], next: [7, 35] }],
+  ['after a flush, whose ticks are not a position', 6, { tid: 100, firm: 6, known: [4, 20], next: [7, 35] }],
+  ['after a reschedule that is ignored', 8, { tid: 101, firm: 7, known: [5, 5], next: [9, 12] }],
+  ['after one that is not, and one that is', 10, { tid: 100, firm: 9, known: [7, 35], next: [11, 40] }],
 ])('%s', (_name, frame, { tid, firm, known, next }) => {
   expect(tickStart(readerOf(...PROGRAM), frame)).toEqual({
     tid,
@@ -61,22 +61,22 @@ it.each([
   });
 });
 
-it('no task runs behind the last frame', () => {
+it('no task runs after the last frame', () => {
   expect(tickStart(readerOf(...PROGRAM), 11)).toBeNull();
 });
 
 it.each([
   ['in an interval', 100, 3, 15, 3],
-  ['behind the last frame with so many', 100, 3, 10, 3],
+  ['after the last frame with this count', 100, 3, 10, 3],
   ['across another task', 100, 3, 32, 6],
   ['of another task, ahead', 101, 3, 11, 8],
   ['going back', 100, 9, 0, 1],
   ['never', 100, 3, 40, null],
-])('the frame behind which a task comes to ticks: %s', (_name, tid, now, ticks, frame) => {
+])('the frame after which a task reaches a tick count: %s', (_name, tid, now, ticks, frame) => {
   expect(frameOfTicks(readerOf(...PROGRAM), tid, now, ticks)).toBe(frame);
 });
 
-it('begins anew with each program', () => {
+it('restarts with each program', () => {
   const frames = ['100 0 exec', '100 50', '100 0 exec', '100 8', '100 60'];
   expect(frameOfTicks(readerOf(...frames), 100, 1, 7)).toBe(1);
   expect(frameOfTicks(readerOf(...frames), 100, 3, 7)).toBe(3);

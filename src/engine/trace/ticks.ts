@@ -59,9 +59,9 @@ export function tickStart(reader: TraceReader, frame: number): TickStart | null 
 }
 
 /**
- * The frame after which a task reaches, or already has, a tick count: right before the first of its
- * frames with more. Searches from the program that the task runs at frame `now`. @returns null if
- * it never has this count
+ * The frame after which a task reaches, or already has, a tick count: right before the first of its frames with more.
+ * Searches from the program that the task runs at frame `now`.
+ * @returns null if it never has this count
  */
 export function frameOfTicks(reader: TraceReader, tid: number, now: number, ticks: number): number | null {
   let found: number | null = null;

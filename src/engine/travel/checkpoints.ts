@@ -41,19 +41,19 @@ export class CheckpointCache {
     return this.list[Symbol.iterator]();
   }
 
-  has(stopover: TravelCheckpoint): boolean {
-    return this.list.includes(stopover);
+  has(saved: TravelCheckpoint): boolean {
+    return this.list.includes(saved);
   }
 
   /** While pinned (until unpinned as many times), it is not evicted. */
-  pin(stopover: TravelCheckpoint): void {
-    this.held.set(stopover, (this.held.get(stopover) ?? 0) + 1);
+  pin(saved: TravelCheckpoint): void {
+    this.held.set(saved, (this.held.get(saved) ?? 0) + 1);
   }
 
-  unpin(stopover: TravelCheckpoint): void {
-    const left = (this.held.get(stopover) ?? 0) - 1;
-    if (left > 0) this.held.set(stopover, left);
-    else this.held.delete(stopover);
+  unpin(saved: TravelCheckpoint): void {
+    const left = (this.held.get(saved) ?? 0) - 1;
+    if (left > 0) this.held.set(saved, left);
+    else this.held.delete(saved);
   }
 
   get first(): TravelCheckpoint {
@@ -67,43 +67,44 @@ export class CheckpointCache {
     return this.list.findLast(isBefore) ?? null;
   }
 
-  before(stopover: TravelCheckpoint): TravelCheckpoint | null {
-    return this.list[this.list.indexOf(stopover) - 1] ?? null;
+  before(saved: TravelCheckpoint): TravelCheckpoint | null {
+    return this.list[this.list.indexOf(saved) - 1] ?? null;
   }
 
-  /** Inserts one in order: by FrameTime, and within the interval right after `behind` if that is there, too. */
-  add(stopover: TravelCheckpoint, behind: TravelCheckpoint | null): void {
-    const { frameTime, inside } = stopover.checkpoint;
+  /** Inserts one in order: by FrameTime, and within the interval right after `previous` if that is there, too. */
+  add(saved: TravelCheckpoint, previous: TravelCheckpoint | null): void {
+    const { frameTime, inside } = saved.checkpoint;
     let index = this.list.findIndex((other) => other.checkpoint.frameTime > frameTime);
     if (index < 0) index = this.list.length;
     if (inside) {
-      const known = behind && behind.checkpoint.frameTime === frameTime ? this.list.indexOf(behind) : -1;
+      const known =
+        previous && previous.checkpoint.frameTime === frameTime ? this.list.indexOf(previous) : -1;
       if (known >= 0) index = known + 1;
       else while (index > 0 && this.isInside(index - 1, frameTime)) index--;
     } else while (index > 0 && this.isInside(index - 1, frameTime)) index--;
-    this.list.splice(index, 0, stopover);
-    this.thin(stopover);
+    this.list.splice(index, 0, saved);
+    this.thin(saved);
   }
 
-  /** Those in the interval after frame `frameTime` that are after `behind` (null: all of them). */
-  forgetInside(frameTime: number, behind: TravelCheckpoint | null): void {
-    const from = behind ? this.list.indexOf(behind) : -1;
+  /** Those in the interval after frame `frameTime` that are after `previous` (null: all of them). */
+  forgetInside(frameTime: number, previous: TravelCheckpoint | null): void {
+    const from = previous ? this.list.indexOf(previous) : -1;
     this.remove(
-      (stopover, index) =>
-        index > from && stopover.checkpoint.inside !== null && stopover.checkpoint.frameTime === frameTime,
+      (saved, index) =>
+        index > from && saved.checkpoint.inside !== null && saved.checkpoint.frameTime === frameTime,
     );
   }
 
   /**
-   * Those in the interval after frame `frameTime` between `behind` and `bound`, if these are in it;
+   * Those in the interval after frame `frameTime` between `previous` and `bound`, if these are in it;
    * the order to them is unknown for a run between the two.
    */
-  forgetBetween(frameTime: number, behind: TravelCheckpoint, bound: TravelCheckpoint | null): void {
-    const within = (stopover: TravelCheckpoint | null): boolean =>
-      stopover !== null && stopover.checkpoint.inside !== null && stopover.checkpoint.frameTime === frameTime;
-    const from = within(behind) ? this.list.indexOf(behind) : -1;
+  forgetBetween(frameTime: number, previous: TravelCheckpoint, bound: TravelCheckpoint | null): void {
+    const within = (saved: TravelCheckpoint | null): boolean =>
+      saved !== null && saved.checkpoint.inside !== null && saved.checkpoint.frameTime === frameTime;
+    const from = within(previous) ? this.list.indexOf(previous) : -1;
     const end = bound && within(bound) ? this.list.indexOf(bound) : -1;
-    this.remove((stopover, index) => index > from && (end < 0 || index < end) && within(stopover));
+    this.remove((saved, index) => index > from && (end < 0 || index < end) && within(saved));
   }
 
   /** Those after a frame, whose history proved to be wrong. */
@@ -154,10 +155,10 @@ export class CheckpointCache {
     return true;
   }
 
-  private remove(isGone: (stopover: TravelCheckpoint, index: number) => boolean): void {
+  private remove(isGone: (saved: TravelCheckpoint, index: number) => boolean): void {
     const gone = this.list.filter(isGone);
     if (gone.length === 0) return;
-    this.list = this.list.filter((stopover) => !gone.includes(stopover));
+    this.list = this.list.filter((saved) => !gone.includes(saved));
     for (const { checkpoint } of gone) this.drop(checkpoint);
   }
 }

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
-import { wordsToGva, type Gva } from '../base/address.js';
+import { wordsToGva, type Gva, gva, NO_ADDRESS, offsetBy } from '../base/address.js';
 import { Reg, type RegisterWords } from '../base/registers.js';
 import type { ReplayCore } from '../replay/state/core.js';
 import { symbolHit } from '../replay/state/symbols.js';
@@ -54,10 +54,10 @@ export class Code {
     const body = this.functionAt(task, rip);
     for (const { start, end, kind, target } of body?.instructions ?? []) {
       const falls = end === rip && kind !== 'jump' && kind !== 'return' && kind !== 'none';
-      if (falls || target === rip || (kind === 'indirect' && start !== rip)) addresses.add(start as Gva);
+      if (falls || target === rip || (kind === 'indirect' && start !== rip)) addresses.add(gva(start));
     }
     if (!body || body.start === rip) this.addCaller(task, registers, addresses);
-    return { addresses, entry: (body?.start ?? -1) as Gva };
+    return { addresses, entry: gva(body?.start ?? -1) };
   }
 
   /** The instruction by which the function that is called at `call` returns, or jumps elsewhere. */
@@ -69,7 +69,7 @@ export class Code {
       if (body) {
         for (const { start, kind, target } of body.instructions) {
           const leaves = kind === 'jump' && (target < body.start || target >= body.end);
-          if (kind === 'return' || kind === 'indirect' || leaves) addresses.add(start as Gva);
+          if (kind === 'return' || kind === 'indirect' || leaves) addresses.add(gva(start));
         }
         break;
       }
@@ -86,11 +86,11 @@ export class Code {
 
   /** The target of the next control transfer from `at` on, with these registers; -1 if unknown. */
   private targetOf(task: Task, at: Gva, registers: RegisterWords): Gva {
-    const run = this.map.next(task.space, at, { address: -1 as Gva, run: null }).run;
-    if (!run) return -1 as Gva;
+    const run = this.map.next(task.space, at, { address: NO_ADDRESS, run: null }).run;
+    if (!run) return NO_ADDRESS;
     const direct = this.functionAt(task, at)?.instructions.find(({ start }) => start === at)?.target ?? -1;
-    if (direct >= 0) return direct as Gva;
-    return run.flow === Flow.indirect ? this.map.successor(task.space, run, registers) : (-1 as Gva);
+    if (direct >= 0) return gva(direct);
+    return run.flow === Flow.indirect ? this.map.successor(task.space, run, registers) : NO_ADDRESS;
   }
 
   /** The call that left the return address which is on top of the stack. */
@@ -100,9 +100,9 @@ export class Code {
     if (stack < 0 || task.space.read(stack, word) < 8) return;
     const view = new DataView(word.buffer);
     const back = wordsToGva(view.getUint32(0, true), view.getUint32(4, true));
-    const body = back < 0 ? null : this.functionAt(task, (back - 1) as Gva);
+    const body = back < 0 ? null : this.functionAt(task, offsetBy(back, -1));
     const call = body?.instructions.find(({ end, kind }) => end === back && kind === 'call');
-    if (call) addresses.add(call.start as Gva);
+    if (call) addresses.add(gva(call.start));
   }
 
   private decoded(bytes: Uint8Array, start: number): readonly Instruction[] {

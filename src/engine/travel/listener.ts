@@ -80,7 +80,7 @@ export class TravelListener implements StopListener {
   /** @param running the task that is inside an interval, if any */
   begin(orders: RunOrders, running: Task | null): void {
     this.orders = orders;
-    this.skipTid = this.standsOnBreakpoint(orders.skipTid) ? orders.skipTid : -1;
+    this.skipTid = this.isAtBreakpoint(orders.skipTid) ? orders.skipTid : -1;
     this.event = null;
     this.executed = false;
     this.runner.watchHits = 0;
@@ -90,7 +90,7 @@ export class TravelListener implements StopListener {
     if (running) this.orderAlone(running);
   }
 
-  private standsOnBreakpoint(tid: number): boolean {
+  private isAtBreakpoint(tid: number): boolean {
     const task = this.core.tasks.get(tid);
     return task !== undefined && this.stops.breakpointsAt(task, ripOf(this.core.registers(task))).length > 0;
   }

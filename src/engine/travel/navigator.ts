@@ -24,13 +24,13 @@ const PART_OF_WAY = 64;
 const PART_OF_BOUNDED_WAY = 4;
 /** The same where the program stops for its user. */
 const EFFORT_FOR_USER = 50;
-const MAX_STOPOVERS = 48;
+const MAX_CHECKPOINTS = 48;
 /** Frames that a checkpoint must be nearer than what is at hand to be worth reading from a file. */
 const WORTH_READING = 16;
 /** Estimated work of a frame, in exits, if it was not measured. */
 const EXITS_A_FRAME = 2;
 /** Checkpoints that are kept also where guest memory is scarce. */
-const FEW_STOPOVERS = 8;
+const MIN_CHECKPOINTS = 8;
 /** Turns until a program is stopped: a pending exit is handled first. */
 const MAX_PAUSES = 1_000;
 
@@ -48,7 +48,7 @@ export class Interrupted extends Error {}
 
 /** Moves a session: forwards to events, and back to checkpoints. Takes checkpoints on the way. */
 export class Navigator {
-  readonly stopovers: CheckpointCache;
+  readonly cache: CheckpointCache;
   interruptRequested = false;
   /** Guest time after which runs end; 0: they do not. */
   slice = 0;
@@ -57,9 +57,9 @@ export class Navigator {
   /** Checkpoints in files, or null. */
   archive: Archive | null = null;
   /** The checkpoint at or before the session's position. */
-  private base_: TravelCheckpoint;
-  /** The checkpoint exactly at its position. */
-  private standsAt: TravelCheckpoint | null = null;
+  private from: TravelCheckpoint;
+  /** The checkpoint exactly at the session's position, or null. Written by this class only. */
+  current: TravelCheckpoint | null = null;
   private journey: TravelCheckpoint[] | null = null;
   /** A checkpoint that is not before the end of the way since the last `goTo`. */
   private bound: TravelCheckpoint | null = null;
@@ -74,15 +74,10 @@ export class Navigator {
     readonly listener: TravelListener,
     readonly stops: GuestStops,
   ) {
-    this.stopovers = new CheckpointCache(MAX_STOPOVERS, (checkpoint) => session.drop(checkpoint));
-    this.base_ = this.keep(null);
-    this.stopovers.pin(this.base_);
+    this.cache = new CheckpointCache(MAX_CHECKPOINTS, (checkpoint) => session.drop(checkpoint));
+    this.from = this.keep(null);
+    this.cache.pin(this.from);
     session.onFallBack((backTo) => this.fellBack(backTo));
-  }
-
-  /** A checkpoint at or before the session's position. */
-  get base(): TravelCheckpoint {
-    return this.from;
   }
 
   /** Of the task that runs. */
@@ -92,60 +87,51 @@ export class Navigator {
     return session.core.registers(running);
   }
 
-  /** The checkpoint exactly at its position, or null. */
-  get stands(): TravelCheckpoint | null {
-    return this.standsAt;
-  }
-
-  private get from(): TravelCheckpoint {
-    return this.base_;
-  }
-
-  private set from(stopover: TravelCheckpoint) {
-    this.stopovers.pin(stopover);
-    this.stopovers.unpin(this.base_);
-    this.base_ = stopover;
+  private setFrom(saved: TravelCheckpoint): void {
+    this.cache.pin(saved);
+    this.cache.unpin(this.from);
+    this.from = saved;
   }
 
   get running(): Task | null {
     return this.session.inside?.task ?? null;
   }
 
-  /** A checkpoint of the session's position, which is right after `behind` or later. */
-  keep(behind: TravelCheckpoint | null): TravelCheckpoint {
+  /** A checkpoint of the session's position, which is right after `previous` or later. */
+  keep(previous: TravelCheckpoint | null): TravelCheckpoint {
     const tid = this.running?.tid ?? -1;
-    if (behind && this.session.inside)
-      this.stopovers.forgetBetween(this.session.frameTime, behind, this.bound);
+    if (previous && this.session.inside)
+      this.cache.forgetBetween(this.session.frameTime, previous, this.bound);
     const counted = this.session.counting || this.session.alwaysCounts;
-    const stopover = { checkpoint: this.session.checkpoint(), effort: this.effort, tid, counted };
-    this.stopovers.add(stopover, behind);
+    const saved = { checkpoint: this.session.checkpoint(), effort: this.effort, tid, counted };
+    this.cache.add(saved, previous);
     this.effortAtLast = this.effort;
-    this.enforceMemoryBudget(stopover);
-    return stopover;
+    this.enforceMemoryBudget(saved);
+    return saved;
   }
 
   /** Checkpoints keep otherwise unused pages: they may use half of guest memory, minus what is used already. */
   private enforceMemoryBudget(added: TravelCheckpoint): void {
     const { memory } = this.session.core;
-    const { stopovers } = this;
-    stopovers.pin(added);
-    while (memory.pagesInUse > memory.limitPages / 2 && stopovers.size > FEW_STOPOVERS)
-      if (!stopovers.evictOne()) break;
-    stopovers.unpin(added);
+    const { cache } = this;
+    cache.pin(added);
+    while (memory.pagesInUse > memory.limitPages / 2 && cache.size > MIN_CHECKPOINTS)
+      if (!cache.evictOne()) break;
+    cache.unpin(added);
   }
 
   /** The last checkpoint not after the completion of a frame: from the cache, or read from a file. */
   atFrame(frameTime: number): TravelCheckpoint {
-    const near = this.stopovers.atFrame(frameTime);
+    const near = this.cache.atFrame(frameTime);
     invariant(near, 'the beginning is kept');
     return this.fromArchive(near, frameTime) ?? near;
   }
 
   /** The checkpoint before another one, likewise; null for the beginning. */
-  before(stopover: TravelCheckpoint): TravelCheckpoint | null {
-    const near = this.stopovers.before(stopover);
+  before(saved: TravelCheckpoint): TravelCheckpoint | null {
+    const near = this.cache.before(saved);
     if (!near) return null;
-    const { frameTime, inside } = stopover.checkpoint;
+    const { frameTime, inside } = saved.checkpoint;
     return this.fromArchive(near, inside ? frameTime : frameTime - 1) ?? near;
   }
 
@@ -157,12 +143,12 @@ export class Navigator {
       if (gain < WORTH_READING) return null;
       const checkpoint = this.archive.load(latest);
       if (!checkpoint) continue;
-      const stopover = { checkpoint, effort: near.effort + gain * EXITS_A_FRAME, tid: -1, counted: false };
-      this.stopovers.pin(near);
-      this.stopovers.add(stopover, near);
-      this.enforceMemoryBudget(stopover);
-      this.stopovers.unpin(near);
-      return stopover;
+      const saved = { checkpoint, effort: near.effort + gain * EXITS_A_FRAME, tid: -1, counted: false };
+      this.cache.pin(near);
+      this.cache.add(saved, near);
+      this.enforceMemoryBudget(saved);
+      this.cache.unpin(near);
+      return saved;
     }
     return null;
   }
@@ -171,18 +157,18 @@ export class Navigator {
   keepHere(): TravelCheckpoint {
     this.keepOnTheWay();
     if (this.journey) {
-      this.stopovers.pin(this.from);
+      this.cache.pin(this.from);
       this.journey.push(this.from);
     }
     return this.from;
   }
 
   private keepOnTheWay(): void {
-    if (this.standsAt) return;
+    if (this.current) return;
     const { checkpoint } = this.from;
     const atFrame = !this.session.inside && !checkpoint.inside;
-    if (!atFrame || checkpoint.frameTime !== this.session.frameTime) this.from = this.keep(this.from);
-    this.standsAt = this.from;
+    if (!atFrame || checkpoint.frameTime !== this.session.frameTime) this.setFrom(this.keep(this.from));
+    this.current = this.from;
   }
 
   /** The user stops here, and may go back from here: worth a checkpoint unless one is near. */
@@ -197,37 +183,39 @@ export class Navigator {
   }
 
   endJourney(): void {
-    for (const stopover of this.journey ?? []) this.stopovers.unpin(stopover);
+    for (const saved of this.journey ?? []) this.cache.unpin(saved);
     this.journey = null;
   }
 
   /** @param bound the way from there will not go past this one, if it is in the same interval; null: unknown */
-  goTo(stopover: TravelCheckpoint, bound: TravelCheckpoint | null = null): void {
-    invariant(this.stopovers.has(stopover), 'the checkpoint exists');
+  goTo(saved: TravelCheckpoint, bound: TravelCheckpoint | null = null): void {
+    invariant(this.cache.has(saved), 'the checkpoint exists');
     this.bound = bound;
-    this.wayLength = bound ? bound.effort - stopover.effort : 0;
-    this.session.restore(stopover.checkpoint);
-    this.from = this.standsAt = stopover;
-    this.effort = this.effortAtLast = stopover.effort;
+    this.wayLength = bound ? bound.effort - saved.effort : 0;
+    this.session.restore(saved.checkpoint);
+    this.setFrom(saved);
+    this.current = saved;
+    this.effort = this.effortAtLast = saved.effort;
     this.listener.wentTo();
   }
 
   /** Goes to a checkpoint that is not in the cache. */
   goToKept(checkpoint: Checkpoint): void {
-    const near = this.stopovers.atFrame(checkpoint.frameTime);
+    const near = this.cache.atFrame(checkpoint.frameTime);
     invariant(near, 'the beginning is kept');
     this.bound = null;
     this.session.restore(checkpoint);
-    this.standsAt = null;
-    this.from = near;
+    this.current = null;
+    this.setFrom(near);
     this.effort = this.effortAtLast = near.effort;
     this.listener.wentTo();
   }
 
   /**
    * Runs to the next event.
-   * @param untilFrame FrameTime after which to stop @param bounded the way does not go past the
-   * bound of `goTo`, or not past the interval: later checkpoints may be kept
+   * @param untilFrame FrameTime after which to stop
+   * @param bounded the way does not go past the bound of `goTo`, or not past the interval: later checkpoints may be
+   * kept
    */
   *forward(orders: RunOrders = RUN, untilFrame = Infinity, bounded = false): Slices<TravelEvent> {
     const { session, listener } = this;
@@ -240,7 +228,7 @@ export class Navigator {
         return { kind: 'frame' };
       }
       advanced = true;
-      this.standsAt = null;
+      this.current = null;
       const budget = this.slice || BUDGET_MICROS;
       const progress = session.advance(Math.min(Math.max(left, 1), FRAMES_A_TURN), budget);
       this.spend(progress === 'pending');
@@ -286,11 +274,11 @@ export class Navigator {
     const { checkpoint } = this.from;
     const sameInterval = within && checkpoint.frameTime === frameTime;
     if (!sameInterval) {
-      const passed = this.stopovers.atFrame(frameTime);
-      if (passed && passed.checkpoint.frameTime > checkpoint.frameTime) this.from = passed;
-      else if (passed && passed.checkpoint.frameTime === frameTime && !within) this.from = passed;
+      const passed = this.cache.atFrame(frameTime);
+      if (passed && passed.checkpoint.frameTime > checkpoint.frameTime) this.setFrom(passed);
+      else if (passed && passed.checkpoint.frameTime === frameTime && !within) this.setFrom(passed);
     }
-    if (within && !bounded) this.stopovers.forgetInside(frameTime, this.from);
+    if (within && !bounded) this.cache.forgetInside(frameTime, this.from);
   }
 
   /** A checkpoint on the way, if the program can be stopped. */
@@ -327,12 +315,12 @@ export class Navigator {
 
   /** The replay itself fell back, and counts ticks from there: later checkpoints are invalid. */
   private fellBack(backTo: number): void {
-    this.stopovers.forgetFrom(backTo);
+    this.cache.forgetFrom(backTo);
     if (backTo === 0) this.archive = null;
-    const known = this.stopovers.atFrame(backTo);
+    const known = this.cache.atFrame(backTo);
     invariant(known, 'the beginning is kept');
-    this.from = known;
-    this.standsAt = null;
+    this.setFrom(known);
+    this.current = null;
     this.listener.fellBack();
   }
 }

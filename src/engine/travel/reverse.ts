@@ -1,4 +1,4 @@
-import type { Gva } from '../base/address.js';
+import { gva, type Gva } from '../base/address.js';
 import { invariant } from '../base/errors.js';
 import type { DebugStop } from '../target.js';
 import { ripOf } from '../base/registers.js';
@@ -37,7 +37,7 @@ const TRAP_LENGTHS = [2, 3, 4];
 const isBreakpoint = ({ stop }: StopEvent): boolean => stop.kind === 'breakpoint';
 
 /** Stops that leave the program where the frame left it, in both directions. */
-const happensBehind = ({ stop }: StopEvent): boolean =>
+const happensAfterFrame = ({ stop }: StopEvent): boolean =>
   ['signal', 'syscall', 'fork', 'vfork', 'clone'].includes(stop.kind);
 
 /** What reverse-continue stops at. */
@@ -73,11 +73,11 @@ export class Reverse {
     private readonly points: () => readonly unknown[],
   ) {
     this.code = new Code(search.core);
-    this.trail = new Trail(search.mover);
+    this.trail = new Trail(search.navigator);
   }
 
-  private get mover(): Searcher['mover'] {
-    return this.search.mover;
+  private get navigator(): Searcher['navigator'] {
+    return this.search.navigator;
   }
 
   /** To the last breakpoint, watchpoint or frame stop before the present. */
@@ -89,21 +89,21 @@ export class Reverse {
     const { stop, atFrame } = last.event;
     if (stop.kind === 'exec') return yield* this.beforeExec(stop.tid);
     if (stop.kind === 'watchpoint') yield* this.undo(stop, atFrame);
-    this.trail.found(passed, points, this.mover.keepHere());
+    this.trail.found(passed, points, this.navigator.keepHere());
     return stop;
   }
 
   /** Goes to the event before the current one, if it is known; returns the events up to it. */
   private knownBefore(points: readonly unknown[]): readonly Passed[] | null {
-    const { mover } = this;
-    const present = mover.keepHere();
+    const { navigator } = this;
+    const present = navigator.keepHere();
     const known = this.trail.before(present, points);
     const last = known.at(-1);
     if (!last) return null;
-    mover.goTo(last.at);
+    navigator.goTo(last.at);
     // A breakpoint on the instruction whose access was undone: the program is there.
     if (!isUndone(last.event.stop) && this.search.isAt(present)) {
-      mover.goTo(present);
+      navigator.goTo(present);
       return null;
     }
     return known;
@@ -111,10 +111,10 @@ export class Reverse {
 
   /** Goes to the task's last arrival at an address; false if there is none. */
   *toLastArrival(tid: number, address: Gva): Slices<boolean> {
-    this.mover.keepHere();
-    const resume = this.mover.stops.suspend();
+    this.navigator.keepHere();
+    const resume = this.navigator.stops.suspend();
     try {
-      this.mover.stops.addBreakpoint({ pid: null, address, condition: (arrived) => arrived === tid });
+      this.navigator.stops.addBreakpoint({ pid: null, address, condition: (arrived) => arrived === tid });
       return (yield* this.lastEvent(isBreakpoint)) !== null;
     } finally {
       resume();
@@ -123,25 +123,25 @@ export class Reverse {
 
   /** Goes there. */
   private *lastEvent(wanted: (event: StopEvent) => boolean): Slices<readonly Passed[] | null> {
-    const present = this.mover.keepHere();
+    const present = this.navigator.keepHere();
     // A report right after a frame is at the current position: it is not an earlier stop.
     const counts = (event: StopEvent): boolean =>
-      wanted(event) && !(end === present && happensBehind(event) && this.standsBehind(present));
+      wanted(event) && !(end === present && happensAfterFrame(event) && this.isRightAfter(present));
     let end = present;
     for (let stride = 1; ;) {
       const start = this.startOf(end, stride);
       if (!start) return null;
       const area = { start, end: endBefore(end, present), counts };
-      this.mover.stopovers.pin(start);
-      this.mover.stopovers.pin(end);
+      this.navigator.cache.pin(start);
+      this.navigator.cache.pin(end);
       try {
         const passed = yield* this.lastIn(area);
         if (passed) return passed;
       } finally {
-        this.mover.stopovers.unpin(end);
-        this.mover.stopovers.unpin(start);
+        this.navigator.cache.unpin(end);
+        this.navigator.cache.unpin(start);
       }
-      // To the end of the interval again: twice as far, so that all of it is not gone through once a stopover.
+      // To the end of the interval again: twice as far, so that all of it is not gone through once a saved.
       stride = 'frameTime' in area.end && isSameInterval(start, end) ? 2 * stride : 1;
       end = start;
     }
@@ -182,14 +182,14 @@ export class Reverse {
 
   /** The checkpoint so many before another, or the last one that is in an earlier interval; null for the beginning. */
   private startOf(end: TravelCheckpoint, stride: number): TravelCheckpoint | null {
-    let start = this.mover.before(end);
+    let start = this.navigator.before(end);
     for (let left = stride; left > 1 && start && isSameInterval(start, end); left--)
-      start = this.mover.before(start) ?? start;
+      start = this.navigator.before(start) ?? start;
     return start;
   }
 
-  private standsBehind({ checkpoint }: TravelCheckpoint): boolean {
-    const { session } = this.mover;
+  private isRightAfter({ checkpoint }: TravelCheckpoint): boolean {
+    const { session } = this.navigator;
     return !checkpoint.inside && !session.inside && session.frameTime === checkpoint.frameTime;
   }
 
@@ -201,7 +201,7 @@ export class Reverse {
   }
 
   private *beforeExec(tid: number): Slices<DebugStop> {
-    yield* this.toFrame(this.mover.session.frameTime - 1);
+    yield* this.toFrame(this.navigator.session.frameTime - 1);
     const program = this.search.core.tasks.get(tid)?.group.program;
     if (!program) return yield* this.toBeginning(tid);
     return { kind: 'exec', tid, path: program.file };
@@ -209,31 +209,31 @@ export class Reverse {
 
   /** To the first program's first instruction. */
   private *toBeginning(tid: number): Slices<DebugStop> {
-    const { mover, search } = this;
-    mover.goTo(mover.stopovers.first);
+    const { navigator, search } = this;
+    navigator.goTo(navigator.cache.first);
     while (search.core.tasks.size === 0) {
-      const event = yield* mover.forward({ ...RUN, blind: true }, mover.session.frameTime + 1, true);
+      const event = yield* navigator.forward({ ...RUN, blind: true }, navigator.session.frameTime + 1, true);
       if (event.kind !== 'frame') break;
     }
-    mover.keepHere();
+    navigator.keepHere();
     const first = [...search.core.tasks.keys()][0] ?? tid;
     return { kind: 'history-end', tid: search.core.tasks.has(tid) ? tid : first };
   }
 
   /** Goes to right after a frame, without stops. */
   *toFrame(frameTime: number): Slices<TravelCheckpoint> {
-    const { mover } = this;
-    mover.goTo(mover.atFrame(frameTime));
-    const event = yield* mover.forward({ ...RUN, blind: true }, frameTime, true);
+    const { navigator } = this;
+    navigator.goTo(navigator.atFrame(frameTime));
+    const event = yield* navigator.forward({ ...RUN, blind: true }, frameTime, true);
     if (event.kind !== 'frame') throw lost(frameTime);
-    return mover.keepHere();
+    return navigator.keepHere();
   }
 
   /** Undoes one instruction of the task. */
   *step(tid: number): Slices<DebugStop> {
-    const { mover } = this;
-    const present = mover.keepHere();
-    const resume = mover.stops.suspend();
+    const { navigator } = this;
+    const present = navigator.keepHere();
+    const resume = navigator.stops.suspend();
     try {
       const found = present.tid === tid ? yield* this.predecessor(present) : false;
       if (found || (yield* this.earlierInterval(tid, present.checkpoint.frameTime)))
@@ -245,49 +245,49 @@ export class Reverse {
   }
 
   /**
-   * Goes to the place one instruction before `end`, which is inside an interval. @returns false if `end` is the
-   * beginning of the interval
+   * Goes to the place one instruction before `end`, which is inside an interval.
+   * @returns false if `end` is the beginning of the interval
    */
   private *predecessor(end: TravelCheckpoint): Slices<boolean> {
     const known = this.trail.wayTo(end);
-    if (known) return yield* this.stepsBehind(known.from, known.steps - 1, end);
+    if (known) return yield* this.stepsAfter(known.from, known.steps - 1, end);
     const start = yield* this.startBefore(end);
-    this.mover.stopovers.pin(start);
+    this.navigator.cache.pin(start);
     try {
-      return yield* this.predecessorBehind(start, end);
+      return yield* this.predecessorAfter(start, end);
     } finally {
-      this.mover.stopovers.unpin(start);
+      this.navigator.cache.unpin(start);
     }
   }
 
-  private *predecessorBehind(start: TravelCheckpoint, end: TravelCheckpoint): Slices<boolean> {
+  private *predecessorAfter(start: TravelCheckpoint, end: TravelCheckpoint): Slices<boolean> {
     const { search } = this;
     const { frameTime } = end.checkpoint;
     if (!start.checkpoint.inside && (yield* this.beginsAt(start, end))) return false;
     if (end.effort - start.effort < NEAR) {
       const steps = yield* search.walk(start, end, MAX_WALK);
-      if (steps > 0) return yield* this.stepsBehind(start, steps - 1, end);
+      if (steps > 0) return yield* this.stepsAfter(start, steps - 1, end);
     }
     const near = yield* this.approach(start, end);
     const steps = yield* search.walk(near, end, MAX_WALK);
-    if (steps > 0) return yield* this.stepsBehind(near, steps - 1, end);
+    if (steps > 0) return yield* this.stepsAfter(near, steps - 1, end);
     const nearer = yield* this.approachByTime(near, end);
     const many = yield* search.walk(nearer, end, MAX_LONG_WALK);
     if (many <= 0) throw lost(frameTime);
-    return yield* this.stepsBehind(nearer, many - 1, end);
+    return yield* this.stepsAfter(nearer, many - 1, end);
   }
 
   /** The last checkpoint of the interval that is really earlier than `end`: a place may have two. */
   private *startBefore(end: TravelCheckpoint): Slices<TravelCheckpoint> {
-    const { mover } = this;
+    const { navigator } = this;
     const { frameTime } = end.checkpoint;
     for (
-      let start = mover.stopovers.before(end);
+      let start = navigator.cache.before(end);
       start?.checkpoint.inside;
-      start = mover.stopovers.before(start)
+      start = navigator.cache.before(start)
     ) {
       if (start.checkpoint.frameTime !== frameTime) break;
-      mover.goTo(start);
+      navigator.goTo(start);
       if (!this.search.isAt(end)) return start;
     }
     return yield* this.toFrame(frameTime);
@@ -295,31 +295,31 @@ export class Reverse {
 
   /** Whether the interval that begins at `start` has not executed anything at `end`. */
   private *beginsAt(start: TravelCheckpoint, end: TravelCheckpoint): Slices<boolean> {
-    const registers = (stopover: TravelCheckpoint) =>
-      stopover.checkpoint.tasks.find(({ tid }) => tid === end.tid)?.registers;
+    const registers = (saved: TravelCheckpoint) =>
+      saved.checkpoint.tasks.find(({ tid }) => tid === end.tid)?.registers;
     const [a, b] = [registers(start), registers(end)];
     if (!a || !b || !sameRegisters(a, b)) return false;
-    this.mover.goTo(start, end);
+    this.navigator.goTo(start, end);
     yield* this.search.towards({ at: end });
-    return !this.mover.listener.executed;
+    return !this.navigator.listener.executed;
   }
 
   /** Takes a checkpoint a number of instructions after another, before `end`. */
-  private *stepsBehind(start: TravelCheckpoint, steps: number, end: TravelCheckpoint): Slices<true> {
-    const { mover } = this;
-    mover.goTo(start, end);
-    let [from, behind] = [start, 0];
+  private *stepsAfter(start: TravelCheckpoint, steps: number, end: TravelCheckpoint): Slices<true> {
+    const { navigator } = this;
+    navigator.goTo(start, end);
+    let [from, count] = [start, 0];
     for (let left = steps; left > 0; left--) {
       // Reverse steps will pass here: these checkpoints make them short.
       if (left % TRAIL_STRIDE === 0 && left <= TRAIL_LENGTH && left < steps) {
-        const kept = mover.keepHere();
-        this.trail.walked(from, behind, kept);
-        [from, behind] = [kept, 0];
+        const kept = navigator.keepHere();
+        this.trail.walked(from, count, kept);
+        [from, count] = [kept, 0];
       }
       if (!(yield* this.search.step(end.tid))) throw lost(start.checkpoint.frameTime);
-      behind++;
+      count++;
     }
-    this.trail.walked(from, behind, mover.keepHere());
+    this.trail.walked(from, count, navigator.keepHere());
     return true;
   }
 
@@ -349,38 +349,38 @@ export class Reverse {
     end: End,
     addresses: Iterable<Gva>,
   ): Slices<TravelCheckpoint | null> {
-    const { search, mover } = this;
+    const { search, navigator } = this;
     const area = { start, end, counts: isBreakpoint };
     return yield* search.withBreakpoints(addresses, function* () {
       const way = yield* search.last(area);
       if (!way) return null;
       if (way.count === 0) return way.from;
       yield* search.follow(way, area);
-      return mover.keepHere();
+      return navigator.keepHere();
     });
   }
 
   /** Where no symbols help: slices of time, the last of which ends at `end`. */
   private *approachByTime(start: TravelCheckpoint, end: TravelCheckpoint): Slices<TravelCheckpoint> {
-    const { mover } = this;
-    mover.goTo(start, end);
+    const { navigator } = this;
+    navigator.goTo(start, end);
     let near = start;
     let [slice, before] = [SLICE_MICROS, -1];
     for (;;) {
-      mover.slice = slice;
+      navigator.slice = slice;
       try {
         yield* this.search.towards({ at: end });
         return near;
       } catch (error) {
         if (!(error instanceof SliceOver)) throw error;
         // A page fault at the end of the slice will be repeated: without more time it would not terminate.
-        const rip = ripOf(mover.registers());
+        const rip = ripOf(navigator.registers());
         slice = rip === before ? 2 * slice : SLICE_MICROS;
         before = rip;
-        near = mover.keepHere();
+        near = navigator.keepHere();
         yield null;
       } finally {
-        mover.slice = 0;
+        navigator.slice = 0;
       }
     }
   }
@@ -397,15 +397,15 @@ export class Reverse {
 
   /** The last frame up to `frameTime` that moved the task. */
   private *lastMove(tid: number, frameTime: number): Slices<Moved | null> {
-    const { mover } = this;
-    const { listener } = mover;
+    const { navigator } = this;
+    const { listener } = navigator;
     let until = frameTime;
-    for (let start = mover.atFrame(frameTime); ; start = mover.atFrame(until - 1)) {
-      mover.goTo(start);
+    for (let start = navigator.atFrame(frameTime); ; start = navigator.atFrame(until - 1)) {
+      navigator.goTo(start);
       listener.followedTid = tid;
       listener.followed = null;
       try {
-        yield* mover.forward({ ...RUN, blind: true }, until, true);
+        yield* navigator.forward({ ...RUN, blind: true }, until, true);
       } finally {
         listener.followedTid = -1;
       }
@@ -426,15 +426,15 @@ export class Reverse {
     if (goal === Goal.fault) return false;
     const task = this.search.core.tasks.get(tid);
     invariant(task, 'the task that moved exists');
-    let addresses: number[] = [];
-    if (goal === Goal.syscall) addresses = [moved.address - SYSCALL_LENGTH];
+    let addresses: Gva[];
+    if (goal === Goal.syscall) addresses = [gva(moved.address - SYSCALL_LENGTH)];
     else if (goal === Goal.trap) addresses = this.trapsBefore(moved.address, tid);
     else if (goal === Goal.flush) addresses = [task.preload.breakpointInstruction];
-    else addresses = [moved.address];
-    const last = yield* this.lastArrival(this.lastInside(begin), { frameTime }, addresses as Gva[]);
+    else addresses = [gva(moved.address)];
+    const last = yield* this.lastArrival(this.lastInside(begin), { frameTime }, addresses);
     if (!last) return false;
     if (goal === Goal.address || goal === Goal.target) return yield* this.predecessor(last);
-    this.mover.goTo(last);
+    this.navigator.goTo(last);
     return true;
   }
 
@@ -443,11 +443,11 @@ export class Reverse {
     { frameTime, goal, rip }: Moved,
     begin: TravelCheckpoint,
   ): Slices<TravelCheckpoint | null> {
-    const { mover } = this;
+    const { navigator } = this;
     if (goal === Goal.fault) return yield* this.lastArrival(this.lastInside(begin), { frameTime }, [rip]);
     if (goal !== Goal.address && goal !== Goal.target) return null;
-    const event = yield* mover.forward({ ...RUN, blind: true, eventOf: frameTime }, frameTime, true);
-    if (event.kind === 'arrived') return mover.keepHere();
+    const event = yield* navigator.forward({ ...RUN, blind: true, eventOf: frameTime }, frameTime, true);
+    if (event.kind === 'arrived') return navigator.keepHere();
     yield* this.toFrame(frameTime - 1);
     return null;
   }
@@ -457,39 +457,39 @@ export class Reverse {
    * Null, without moving, if the task is after something else, or the signal is one of `passed`.
    */
   *undoSignal(tid: number, passed: ReadonlySet<number>): Slices<DebugStop | null> {
-    const { mover, search } = this;
-    const { frameTime } = mover.session;
-    if (mover.running || frameTime === 0) return null;
-    const present = mover.keepHere();
+    const { navigator, search } = this;
+    const { frameTime } = navigator.session;
+    if (navigator.running || frameTime === 0) return null;
+    const present = navigator.keepHere();
     const begin = yield* this.toFrame(frameTime - 1);
     const frame = search.core.trace.peek(1);
     const stop = frame?.tid === tid ? signalStop(frame) : null;
     if (!stop || passed.has(stop.signal)) {
-      mover.goTo(present);
+      navigator.goTo(present);
       return null;
     }
     const moved = yield* this.lastMove(tid, frameTime);
-    mover.goTo(begin);
+    navigator.goTo(begin);
     const event = moved?.frameTime === frameTime ? yield* this.eventOf(moved, begin) : null;
-    mover.goTo(event ?? begin);
+    navigator.goTo(event ?? begin);
     return stop;
   }
 
   /** The last checkpoint of the interval that begins at a checkpoint. */
   private lastInside(begin: TravelCheckpoint): TravelCheckpoint {
     let last = begin;
-    for (const stopover of this.mover.stopovers)
-      if (stopover.checkpoint.frameTime === begin.checkpoint.frameTime) last = stopover;
+    for (const saved of this.navigator.cache)
+      if (saved.checkpoint.frameTime === begin.checkpoint.frameTime) last = saved;
     return last;
   }
 
   /** Beginnings of instructions that trap and end at `end`. */
-  private trapsBefore(end: number, tid: number): number[] {
+  private trapsBefore(end: number, tid: number): Gva[] {
     const task = this.search.core.tasks.get(tid);
     const code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
     const kinds: readonly number[] = [Insn.rdtsc, Insn.rdtscp, Insn.cpuid, Insn.tpause, Insn.umwait];
-    return TRAP_LENGTHS.map((length) => end - length).filter((start) => {
-      const length = task?.space.read(start as Gva, code) ?? 0;
+    return TRAP_LENGTHS.map((length) => gva(end - length)).filter((start) => {
+      const length = task?.space.read(start, code) ?? 0;
       const kind = this.decoder.decode(code, 0, length);
       return kinds.includes(kind) && this.decoder.length === end - start;
     });

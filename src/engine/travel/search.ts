@@ -135,7 +135,8 @@ export class Searcher {
   }
 
   /**
-   * Goes to the end of a way. @returns the last events on it, consecutive; the last of them is the end
+   * Goes to the end of a way.
+   * @returns the last events on it, consecutive; the last of them is the end
    */
   *follow(way: Way, { end, counts }: Omit<Search, 'start'>): Slices<Passed[]> {
     const { mover } = this;

@@ -54,7 +54,7 @@ export class TravelTarget implements ReplayTarget {
   private readonly core: ReplayCore;
   private readonly stops: GuestStops;
   private readonly catching = new Catching();
-  private readonly mover: Navigator;
+  private readonly navigator: Navigator;
   private readonly reverse: Reverse;
   private readonly tickCounts: Ticks;
   private readonly moments: Moments;
@@ -78,13 +78,13 @@ export class TravelTarget implements ReplayTarget {
     const stops = (this.stops = new GuestStops(core.machine, core.memory, options.dataBreakpoints));
     const frames = new FrameStops(core, this.catching);
     const listener = session.attach(stops, (runner) => new TravelListener(core, runner, stops, frames));
-    this.mover = new Navigator(session, listener, stops);
-    this.mover.archive = options.archive?.(session) ?? null;
-    const searcher = new Searcher(core, this.mover);
+    this.navigator = new Navigator(session, listener, stops);
+    this.navigator.archive = options.archive?.(session) ?? null;
+    const searcher = new Searcher(core, this.navigator);
     this.reverse = new Reverse(searcher, () => [...this.stops.points, ...this.catching.points]);
     this.tickCounts = new Ticks(searcher, this.reverse);
     this.moments = new Moments(searcher, this.reverse);
-    core.memory.reclaimFrom(() => this.mover.stopovers.evictOne());
+    core.memory.reclaimFrom(() => this.navigator.cache.evictOne());
   }
 
   /** Opens a replay before its first frame. */
@@ -97,7 +97,7 @@ export class TravelTarget implements ReplayTarget {
   }
 
   get lastFrame(): number | null {
-    return this.mover.lastFrame;
+    return this.navigator.lastFrame;
   }
 
   get currentTid(): number {
@@ -107,7 +107,7 @@ export class TravelTarget implements ReplayTarget {
 
   /** Checkpoints in memory. */
   get checkpointCount(): number {
-    return this.mover.stopovers.size;
+    return this.navigator.cache.size;
   }
 
   /** The trace's copies of mapped files, and the symbols in them. */
@@ -235,7 +235,7 @@ export class TravelTarget implements ReplayTarget {
 
   ticks(tid: number): number | null {
     const task = this.task(tid);
-    if (this.mover.running === task) return this.tickCounts.known();
+    if (this.navigator.running === task) return this.tickCounts.known();
     return task.ticks >= 0 ? task.ticks : task.recTicks;
   }
 
@@ -261,8 +261,8 @@ export class TravelTarget implements ReplayTarget {
   }
 
   get moment(): Moment | null {
-    const { known, mover } = this;
-    return known && known.at === mover.stands ? known.moment : null;
+    const { known, navigator } = this;
+    return known && known.at === navigator.current ? known.moment : null;
   }
 
   beginGotoArrival(frameTime: number, addresses: readonly Gva[], hit: number): void {
@@ -271,7 +271,7 @@ export class TravelTarget implements ReplayTarget {
 
   private *findMoment(): Slices<void> {
     const moment = yield* this.moments.describe();
-    this.known = { at: this.mover.keepHere(), moment };
+    this.known = { at: this.navigator.keepHere(), moment };
   }
 
   mark(): number {
@@ -307,13 +307,13 @@ export class TravelTarget implements ReplayTarget {
       this.job = job;
       return null;
     }
-    this.mover.interruptRequested = false;
+    this.navigator.interruptRequested = false;
     this.last = slice.value;
     return this.last;
   }
 
   interrupt(): void {
-    if (this.job) this.mover.interruptRequested = true;
+    if (this.job) this.navigator.interruptRequested = true;
   }
 
   /** Frees guest memory. */
@@ -323,7 +323,7 @@ export class TravelTarget implements ReplayTarget {
 
   private start(job: Slices<DebugStop>): void {
     this.requireIdle();
-    this.mover.interruptRequested = false;
+    this.navigator.interruptRequested = false;
     this.job = job;
   }
 
@@ -342,8 +342,8 @@ export class TravelTarget implements ReplayTarget {
     const skipTid = this.currentTid;
     if (this.repeatsOutput) this.session.output.repeat();
     if (mode.kind === 'continue') {
-      const event = yield* this.mover.forward({ ...RUN, skipTid });
-      if (event.kind === 'stop') this.mover.keepForUser();
+      const event = yield* this.navigator.forward({ ...RUN, skipTid });
+      if (event.kind === 'stop') this.navigator.keepForUser();
       return this.stopOf(event);
     }
     for (let steps = 1; ; steps++) {
@@ -354,7 +354,7 @@ export class TravelTarget implements ReplayTarget {
       if (rip < mode.start || rip >= mode.end) return stop;
       if (this.breaksAt(tid, rip)) return { kind: 'breakpoint', tid, address: rip };
       if (steps % STEPS_A_TURN === 0) yield null;
-      if (this.mover.interruptRequested) return { kind: 'interrupted', tid };
+      if (this.navigator.interruptRequested) return { kind: 'interrupted', tid };
     }
   }
 
@@ -364,7 +364,7 @@ export class TravelTarget implements ReplayTarget {
     const start = ripOf(before);
     let patch = patchAround(this.task(tid).space, start);
     if (patch?.start !== start) {
-      const event = yield* this.mover.forward({ ...RUN, skipTid, stepTid: tid });
+      const event = yield* this.navigator.forward({ ...RUN, skipTid, stepTid: tid });
       if (event.kind !== 'stop' || event.stop.kind !== 'step' || !this.core.tasks.has(tid)) return event;
       patch = patchAround(this.task(tid).space, start);
       if (patch?.start !== start || !isRecorders(this.task(tid).space, this.rip(tid))) return event;
@@ -373,14 +373,14 @@ export class TravelTarget implements ReplayTarget {
   }
 
   private *toEndOfStub(tid: number, end: Gva, before: RegisterWords, skipTid: number): Slices<TravelEvent> {
-    const { stops } = this.mover;
+    const { stops } = this.navigator;
     const breakpoint = { pid: null, address: end };
     const stack = getRegister(before, Reg.rsp);
     const isIt = (task: Task): boolean =>
       task.tid === tid && getRegister(this.core.registers(task), Reg.rsp) === stack;
     stops.addBreakpoint(breakpoint);
     try {
-      return yield* this.mover.forward({ ...RUN, skipTid, sentinel: { breakpoint, isIt } });
+      return yield* this.navigator.forward({ ...RUN, skipTid, sentinel: { breakpoint, isIt } });
     } finally {
       stops.removeBreakpoint(breakpoint);
     }
@@ -411,7 +411,7 @@ export class TravelTarget implements ReplayTarget {
   private *runBackward({ mode, tid, stopAtSignals }: RunRequest): Slices<DebugStop> {
     if (mode.kind === 'continue') return yield* this.reverse.toLastStop(tid);
     for (;;) {
-      this.mover.beginJourney();
+      this.navigator.beginJourney();
       const signal = stopAtSignals ? yield* this.reverse.undoSignal(tid, this.catching.passed) : null;
       const stop = signal ?? (yield* this.stepBack(tid));
       if (stop.kind !== 'step' || mode.kind === 'step') return stop;
@@ -419,28 +419,28 @@ export class TravelTarget implements ReplayTarget {
       if (rip < mode.start || rip >= mode.end) return stop;
       if (this.breaksAt(tid, rip)) return { kind: 'breakpoint', tid, address: rip };
       yield null;
-      this.mover.checkInterrupt();
+      this.navigator.checkInterrupt();
     }
   }
 
   /** A journey that returns to its beginning if it is interrupted, or if there is no such place. */
   private *orBack(journey: Slices<DebugStop>): Slices<DebugStop> {
-    const { mover } = this;
+    const { navigator } = this;
     const tid = this.currentTid;
-    mover.beginJourney();
-    const present = mover.keepHere();
-    mover.stopovers.pin(present);
+    navigator.beginJourney();
+    const present = navigator.keepHere();
+    navigator.cache.pin(present);
     try {
       return yield* journey;
     } catch (error) {
       const isUsers = error instanceof RevenantError && error.code === 'E_USAGE';
       if (!isUsers && !(error instanceof Interrupted)) throw error;
-      mover.goTo(present);
+      navigator.goTo(present);
       if (isUsers) throw error;
       return { kind: 'interrupted', tid };
     } finally {
-      mover.stopovers.unpin(present);
-      mover.endJourney();
+      navigator.cache.unpin(present);
+      navigator.endJourney();
     }
   }
 
@@ -455,14 +455,14 @@ export class TravelTarget implements ReplayTarget {
   }
 
   private *goTo(frameTime: number): Slices<DebugStop> {
-    const { mover, session } = this;
+    const { navigator, session } = this;
     if (frameTime < session.frameTime || (frameTime === session.frameTime && session.inside)) {
-      mover.goTo(mover.atFrame(frameTime));
+      navigator.goTo(navigator.atFrame(frameTime));
     } else {
-      const near = mover.atFrame(frameTime);
-      if (near.checkpoint.frameTime > session.frameTime) mover.goTo(near);
+      const near = navigator.atFrame(frameTime);
+      if (near.checkpoint.frameTime > session.frameTime) navigator.goTo(near);
     }
-    const event = yield* mover.forward({ ...RUN, blind: true }, frameTime);
+    const event = yield* navigator.forward({ ...RUN, blind: true }, frameTime);
     return event.kind === 'frame' ? { kind: 'step', tid: this.nextTid } : this.stopOf(event);
   }
 
@@ -477,7 +477,7 @@ export class TravelTarget implements ReplayTarget {
   private *goToMark(mark: number): Slices<DebugStop> {
     const checkpoint = this.marks.get(mark);
     if (!checkpoint) throw new RevenantError('E_USAGE', `There is no mark ${mark}.`);
-    this.mover.goToKept(checkpoint);
+    this.navigator.goToKept(checkpoint);
     return { kind: 'step', tid: this.nextTid };
   }
 
@@ -497,4 +497,4 @@ export class TravelTarget implements ReplayTarget {
 }
 
 const noTask = (tid: number): RevenantError =>
-  new RevenantError('E_USAGE', `There is no task ${tid} where the replay stands.`);
+  new RevenantError('E_USAGE', `There is no task ${tid} at the current position.`);

@@ -57,9 +57,9 @@ export class Ticks {
   }
 
   /**
-   * Goes to the first place after a frame at which the task that runs there has this tick count:
-   * right after the branch, or right after the frame if it has them already. @throws RevenantError
-   * E_USAGE if it has more there, or never has this count
+   * Goes to the first place after a frame at which the task that runs there has this tick count: right after the
+   * branch, or right after the frame if it has them already.
+   * @throws RevenantError E_USAGE if it has more there, or never has this count
    */
   *seek(frameTime: number, ticks: number): Slices<void> {
     const { mover, search } = this;

@@ -18,29 +18,29 @@ export class Trail {
   /** The set of stops when they were found. */
   private points: readonly unknown[] = [];
   /** After the last of `events` that counts, and not after the next one: the program's position. */
-  private standing: TravelCheckpoint | null = null;
+  private position: TravelCheckpoint | null = null;
   private readonly walks = new WeakMap<
     TravelCheckpoint,
     { readonly from: TravelCheckpoint; readonly steps: number }
   >();
 
-  constructor(private readonly mover: Navigator) {}
+  constructor(private readonly navigator: Navigator) {}
 
   /**
    * The program is at (or, if an access was undone, before) the last of these, in order of history, consecutive.
    */
-  found(events: readonly Passed[], points: readonly unknown[], standing: TravelCheckpoint): void {
+  found(events: readonly Passed[], points: readonly unknown[], position: TravelCheckpoint): void {
     this.events = events;
     this.points = points;
-    this.standing = standing;
+    this.position = position;
   }
 
   /** The events before the last one that was found, if the program is there and has the same stops. */
-  before(standing: TravelCheckpoint, points: readonly unknown[]): readonly Passed[] {
-    if (standing !== this.standing || !isSame(points, this.points)) return [];
-    const { stopovers } = this.mover;
+  before(position: TravelCheckpoint, points: readonly unknown[]): readonly Passed[] {
+    if (position !== this.position || !isSame(points, this.points)) return [];
+    const { cache } = this.navigator;
     const known = this.events.slice(0, -1);
-    return known.slice(known.findLastIndex(({ at }) => !stopovers.has(at)) + 1);
+    return known.slice(known.findLastIndex(({ at }) => !cache.has(at)) + 1);
   }
 
   walked(from: TravelCheckpoint, steps: number, to: TravelCheckpoint): void {
@@ -50,7 +50,7 @@ export class Trail {
   /** A place that is a known number of single steps before `to`; null if unknown. */
   wayTo(to: TravelCheckpoint): { readonly from: TravelCheckpoint; readonly steps: number } | null {
     const walk = this.walks.get(to);
-    return walk && this.mover.stopovers.has(walk.from) ? walk : null;
+    return walk && this.navigator.cache.has(walk.from) ? walk : null;
   }
 }
 

@@ -11,8 +11,8 @@ const RSQRT = 0x52;
 const RCP = 0x53;
 
 /**
- * Offsets of such instructions whose opcode is in [from, to). @param bytes with LEAD_BYTES
- * (instruction-sites.ts) before `from`, as far as there are any
+ * Offsets of such instructions whose opcode is in [from, to).
+ * @param bytes with LEAD_BYTES (instruction-sites.ts) before `from`, as far as there are any
  */
 export function findApproximations(bytes: Uint8Array, from: number, to: number): number[] {
   const candidates: number[] = [];

@@ -302,7 +302,7 @@ function hasPrefix67(bytes: Uint8Array): boolean {
   return false;
 }
 
-/** The contents of .text of an ELF64 file that is known to be sound. */
+/** The contents of .text of a valid ELF64 file. */
 function textSection(file: Buffer): Uint8Array {
   const [table, count] = [Number(file.readBigUInt64LE(40)), file.readUInt16LE(60)];
   const header = (index: number): Buffer => file.subarray(table + 64 * index, table + 64 * (index + 1));

@@ -51,7 +51,7 @@ describe('disassembleAround', () => {
     expect(disassembleAround(start, sourceOf())[0]).toMatchObject({ address: start, current: true });
   });
 
-  it('does not trust a function start that is out of step', () => {
+  it('ignores a function start that is out of step', () => {
     const lines = disassembleAround(je, sourceOf({ functionAt: () => start - 0x10n }), {
       before: 1,
       after: 1,
@@ -59,7 +59,7 @@ describe('disassembleAround', () => {
     expect(lines.map(({ text }) => text)).toEqual(['lea rax, [0x401024]', 'je short 0x401014']);
   });
 
-  it('says what is no code', () => {
+  it('marks undecodable bytes', () => {
     expect(disassembleAround(0xffff_ffff_ffff_fff0n, sourceOf())).toEqual([]);
     expect(disassembleAround(0n, sourceOf({ read: () => 0 }))).toEqual([]);
     const bad = disassembleAround(0x1000n, sourceOf({ read: (_, into) => into.fill(0x06).length }), {

@@ -61,9 +61,8 @@ export interface Site {
 const decoder = new InstructionDecoder();
 
 /**
- * XGETBV, and the instructions of the XSAVE family that programs can execute, whose opcode begins
- * in [from, to). @param bytes with LEAD_BYTES before `from` and an instruction's length after `to`,
- * as far as available
+ * XGETBV, and the instructions of the XSAVE family that programs can execute, whose opcode begins in [from, to).
+ * @param bytes with LEAD_BYTES before `from` and an instruction's length after `to`, as far as available
  */
 export function findXsaveSites(bytes: Uint8Array, from: number, to: number): Site[] {
   const sites: Site[] = [];

@@ -24,7 +24,7 @@ describe('lastTurn', () => {
       'f3 64 a6',
       { length: 3, size: 1, addresses: [0x7000_0000_0fffn, 0x7000_0000_1fffn] },
     ],
-  ])('%s that is through', (_name, code, expected) => {
+  ])('%s that is finished', (_name, code, expected) => {
     expect(lastTurn(bytesOf(`${code} 90 90`), registers(POINTERS))).toEqual(expected);
   });
 

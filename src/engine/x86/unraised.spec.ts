@@ -67,7 +67,7 @@ describe('MXCSR after #XM', () => {
   it.each([
     ['division by zero', 0x1d80, 4, 3, 0x1d84],
     ['invalid', 0x1f00, 1, 7, 0x1f01],
-    ['what is masked', 0x1d80, 0x21, 3, null],
+    ['masked exceptions', 0x1d80, 0x21, 3, null],
     ['noted before', 0x1d84, 0, 3, null],
     ['division by zero keeps inexact from being noted', 0x1d80, 0x24, 3, 0x1d84],
     ['overflow and inexact', 0x1b80, 0x28, 4, 0x1ba8],

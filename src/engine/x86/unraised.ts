@@ -43,8 +43,8 @@ export type LeftOut = keyof typeof LEFT_OUT;
 export const WATCHED: ReadonlySet<LeftOut> = new Set(['clflush', 'fsgsbase', 'mxcsr', 'x87', 'simd']);
 
 /**
- * How the exception at this instruction, which became a signal, may be omitted here. @param leftOut
- * the exceptions that the machine omits by the probe
+ * How the exception at this instruction, which became a signal, may be omitted here.
+ * @param leftOut the exceptions that the machine omits by the probe
  */
 export function unraisedAt(
   code: Uint8Array,

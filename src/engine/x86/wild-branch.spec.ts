@@ -85,7 +85,7 @@ describe('a state that a branch leads to', () => {
   });
 });
 
-describe('a call that only its return address tells of', () => {
+describe('a call that is known only from its return address', () => {
   it.each([
     ['call *%rax', 'ffd0'],
     ['call *%r8', '41ffd0'],

@@ -57,8 +57,8 @@ export function undoBranch(before: RegisterWords, registers: RegisterWords): voi
 }
 
 /**
- * Undoes a call to the wild rip, found by its return address, if the position of the branch is not
- * known otherwise. @returns false if no indirect call there has this target: it was another branch
+ * Undoes a call to the wild rip, found by its return address, if the position of the branch is not known otherwise.
+ * @returns false if no indirect call there has this target: it was another branch
  */
 export function undoCall(registers: RegisterWords, read: MemoryReader): boolean {
   const rsp = getRegister(registers, Reg.rsp);

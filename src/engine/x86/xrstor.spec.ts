@@ -55,7 +55,7 @@ describe('loadXrstor', () => {
     expect(after).toEqual(before);
   });
 
-  it('initialises what is requested and absent, and leaves the rest', () => {
+  it('initialises requested and absent components, and keeps the rest', () => {
     const result = loadXrstor(area(4n, COMPACTED | 6n), state(), hardware, recorded, 6n)!;
     expect(readXmm(result, 0)).toBe(0n);
     expect(readYmm(result, hardware, 0) >> 128n).toBe(0xaaaa_aaaa_aaaa_aaaa_aaaa_aaaa_aaaa_aaaan);
@@ -84,7 +84,7 @@ describe('loadXrstor', () => {
     expect(readFip(narrow)).toBe(0x9999_9999n);
   });
 
-  it('needs the bytes of what it loads', () => {
+  it('needs the bytes of loaded components', () => {
     expect(loadXrstor(area(0x207n).subarray(0, 839), state(), hardware, recorded, -1n)).toBeNull();
     expect(loadXrstor(area(7n).subarray(0, 832), state(), hardware, recorded, -1n)).not.toBeNull();
     expect(loadXrstor(area(7n).subarray(0, 575), state(), hardware, recorded, -1n)).toBeNull();
@@ -115,7 +115,7 @@ describe('xrstorFault', () => {
     expect(loadXrstor(bytes, state(), hardware, recorded, -1n, { mxcsrMask: 0xffff })).toBeNull();
   });
 
-  it('does not look at MXCSR that is not loaded', () => {
+  it('ignores MXCSR if it is not loaded', () => {
     expect(faultOf(reserved, 1n)).toBeNull();
   });
 

@@ -49,8 +49,9 @@ const DEFAULT_MXCSR_MASK = 0xffbf;
 /**
  * Why XRSTOR raises #GP for this area (misalignment apart), or null.
  * @param area at least the legacy region and the header, 576 bytes
- * @param layout the program's layout @param mask EDX:EAX @param mxcsrMask bits of MXCSR that may be
- * set
+ * @param layout the program's layout
+ * @param mask EDX:EAX
+ * @param mxcsrMask bits of MXCSR that may be set
  */
 export function xrstorFault(
   area: Uint8Array,
@@ -88,9 +89,11 @@ function areaLayout(area: Uint8Array, layout: XstateLayout): XstateLayout {
 
 /**
  * The state that XRSTOR leaves, as a standard-form image in the hardware's layout that loads with all bits requested.
- * @param area as much of the area as is readable; only the program's components are read @param
- * state before, standard form, layout `hardware` @param recorded the program's layout (and XCR0)
- * @param mask EDX:EAX @returns null for #GP, or when `area` ends before a component that is loaded
+ * @param area as much of the area as is readable; only the program's components are read
+ * @param state before, standard form, layout `hardware`
+ * @param recorded the program's layout (and XCR0)
+ * @param mask EDX:EAX
+ * @returns null for #GP, or when `area` ends before a component that is loaded
  */
 export function loadXrstor(
   area: Uint8Array,

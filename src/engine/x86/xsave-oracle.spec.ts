@@ -1,6 +1,6 @@
 /**
- * Compares the software XSAVE family with this machine's processor, whichever it is, where there is a C compiler to ask
- * it. test/kvm/xsave-emulated.spec.ts asks emulated ones.
+ * Compares the software XSAVE family with this machine's processor, if there is a C compiler.
+ * test/kvm/xsave-emulated.spec.ts does the same with emulated ones.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -95,8 +95,8 @@ function mxcsrMask(layout: XstateLayout): number {
 }
 
 /**
- * Bytes of PKRU that an instruction of this processor stores. What is not known of every processor is asked, so that
- * the comparison of the rest holds on any.
+ * Bytes of PKRU that an instruction of this processor stores. Implementation-defined behaviour is
+ * probed, so that the comparison of the rest is valid on any.
  */
 function storedPkru(op: number, layout: XstateLayout): number {
   const one = pkruCase(op, layout);
@@ -121,7 +121,7 @@ describe.skipIf(!oracle)('on this processor', () => {
     expectAgreement(cases, (one, answer) => saveProblem(one, answer, layout, measured));
   });
 
-  it.each(['xrstor64', 'xrstor'] as const)('%s leaves the same state and faults alike', (name) => {
+  it.each(['xrstor64', 'xrstor'] as const)('%s leaves the same state and has the same faults', (name) => {
     const options = { compacted: true, badMxcsr: true };
     const cases = Array.from({ length: 600 }, () => restoreCase(Op[name], layout, options));
     const measured = traitsOf(Op.xsave64);

@@ -8,7 +8,7 @@ function named(eaxIn: number, name: string): CpuidLeaf {
   return { eaxIn, ecxIn: 0xffff_ffff, eax: 0, ebx, ecx: second, edx: third };
 }
 
-it('knows a processor by its vendor, and the emulator whatever it pretends to be', () => {
+it('identifies a processor by its vendor, and the emulator with any CPU model', () => {
   const emulator = named(0x4000_0000, 'TCGTCGTCGTCG');
   const kvm = named(0x4000_0000, 'KVMKVMKVM\0\0\0');
   const vendor = (name: string): CpuidLeaf => named(0, name);

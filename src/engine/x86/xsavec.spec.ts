@@ -116,7 +116,7 @@ describe('composeXsave', () => {
   });
 });
 
-describe('what is left to processors', () => {
+describe('implementation-defined behaviour', () => {
   const inUse = stateWith(0x207n);
   const last = (chunks: { offset: number; bytes: Uint8Array }[]): [number, number] => ranges(chunks).at(-1)!;
 
@@ -133,7 +133,7 @@ describe('what is left to processors', () => {
     }
   });
 
-  it('keeps what lies behind PKRU in the state out of areas and of XINUSE', () => {
+  it('excludes bytes after PKRU in the state from areas and XINUSE', () => {
     const state = stateWith(0n);
     state.fill(0xa5, 2692, 2696);
     const chunks = composeXsave(state, hardware, recorded, -1n, 0n);
@@ -150,7 +150,7 @@ describe('what is left to processors', () => {
 });
 
 describe('composeXsaveopt', () => {
-  it('leaves components in their initial state alone, not MXCSR', () => {
+  it('skips components in their initial state, except MXCSR', () => {
     expect(ranges(composeXsaveopt(stateWith(2n), hardware, recorded, -1n, 0n))).toEqual([
       [24, 32],
       [160, 416],

@@ -60,7 +60,8 @@ export interface SaveRules extends Partial<XsaveTraits> {
 /**
  * What XSAVEC writes.
  * @param state standard form, layout `hardware`
- * @param recorded the program's layout (and XCR0) @param mask EDX:EAX
+ * @param recorded the program's layout (and XCR0)
+ * @param mask EDX:EAX
  */
 export function composeXsavec(
   state: XstateImage,

@@ -78,7 +78,7 @@ describe('convertImage', () => {
     expect(convertImage(moved, amd, intel)).toEqual(image);
   });
 
-  it('stores initial values for what is absent', () => {
+  it('stores initial values for absent components', () => {
     const image = patterned(layout7, 0n);
     const result = convertImage(image, layout7, layout7);
     expect(xstateBv(result)).toBe(0n);
@@ -125,7 +125,7 @@ describe('convertImage', () => {
 });
 
 describe('fields', () => {
-  it('finds what is in use by content', () => {
+  it('determines XINUSE by content', () => {
     const image = resetImage(intel);
     writeU64(image, 512, 0x207n);
     expect(xinuse(image, intel)).toBe(0x200n);

@@ -100,7 +100,7 @@ describe('compactedLayout', () => {
 });
 
 describe('comparison and names', () => {
-  it('tells layouts apart', () => {
+  it('distinguishes layouts', () => {
     const layout = recordedLayout(skylake, 0x207n);
     expect(sameLayout(layout, hardwareLayout(skylake, 0x207n))).toBe(true);
     expect(sameLayout(layout, hardwareLayout(zen4, 0x207n))).toBe(false);

@@ -160,8 +160,9 @@ export function recordedLayout(records: readonly CpuidLeaf[], xcr0: bigint): Xst
 }
 
 /**
- * The layout that the processor (or KVM) at hand has for `xcr0`. EBX of (0xd, 0) is ignored: it depends on the XCR0 at
- * the time of CPUID. @throws RevenantError E_MACHINE_CANNOT when a component of `xcr0` is not enumerated.
+ * The layout that the processor (or KVM) at hand has for `xcr0`. EBX of (0xd, 0) is ignored: it depends on the XCR0
+ * at the time of CPUID.
+ * @throws RevenantError E_MACHINE_CANNOT when a component of `xcr0` is not enumerated.
  */
 export function hardwareLayout(records: readonly CpuidLeaf[], xcr0: bigint): XstateLayout {
   const value = effectiveXcr0(records, xcr0, 'E_MACHINE_CANNOT');

@@ -16,10 +16,10 @@ export interface CachedRun {
 }
 
 /**
- * Runs only the jobs whose result is not cached, and stores new results. Results in the order of
- * the jobs. If the cache cannot be used, the run continues without it. @param cache null: all jobs
- * are run @param run runs jobs, calls the listener with each result, and returns results in their
- * order
+ * Runs only the jobs whose result is not cached, and stores new results. Results in the order of the jobs. If the
+ * cache cannot be used, the run continues without it.
+ * @param cache null: all jobs are run
+ * @param run runs jobs, calls the listener with each result, and returns results in their order
  */
 export async function runCached(
   jobs: readonly JobSpec[],

@@ -9,10 +9,10 @@ const DEEPEST = 16;
 const isTrace = (names: string[]): boolean => names.includes('version') || names.includes('incomplete');
 
 /**
- * Every trace folder below `folder` (itself included), sorted, each once. Symbolic links to folders
- * are followed, except those to a parent of the search; a trace is listed by its path without
- * links, if it has one. Throws E_TRACE_MISSING if `folder` itself cannot be read. @param complain
- * called for each folder below that cannot be read, which is skipped
+ * Every trace folder below `folder` (itself included), sorted, each once. Symbolic links to folders are followed,
+ * except those to a parent of the search; a trace is listed by its path without links, if it has one. Throws
+ * E_TRACE_MISSING if `folder` itself cannot be read.
+ * @param complain called for each folder below that cannot be read, which is skipped
  */
 export function findTraces(folder: string, complain: (text: string) => void = () => {}): string[] {
   const search = new Search(complain);

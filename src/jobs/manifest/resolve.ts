@@ -25,8 +25,8 @@ const DEFAULT_STALL = 60;
 const MOST_INLINE_BYTES = 256 * 1024;
 
 /**
- * A job for every trace below the folder, with the expectations beside it. Throws E_TRACE_MISSING
- * if there is none. @param complain called for folders below that cannot be read
+ * A job for every trace below the folder, with the expectations beside it. Throws E_TRACE_MISSING if there is none.
+ * @param complain called for folders below that cannot be read
  */
 export function jobsOfFolder(
   folder: string,

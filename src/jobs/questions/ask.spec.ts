@@ -106,12 +106,12 @@ it('a question without an answer fails alone; an error that ends the replay ends
   ];
   const parrot = new Parrot({
     bad: new RevenantError('E_DIVERSION', 'The call ended with SIGSEGV.'),
-    gone: new RevenantError('E_MACHINE_LOST', 'The machine is gone.'),
+    gone: new RevenantError('E_MACHINE_LOST', 'The machine was lost.'),
   });
   const { questions, problems, log } = await ask(asked, parrot);
   expect(questions.map(({ state }) => state)).toEqual(['error', 'passed', 'unanswered', 'unanswered']);
   expect(problems.map(({ message }) => message)).toEqual([
     'Question bad (after frame 1): The call ended with SIGSEGV.',
   ]);
-  expect(log).toBe('The machine is gone.');
+  expect(log).toBe('The machine was lost.');
 });

@@ -76,8 +76,8 @@ const USUAL_GUEST_BYTES = 512 * 1024 ** 2;
 const PROCESSES_OF_A_JOB = 17;
 
 /**
- * Number of parallel jobs, limited by processors and memory; at least one. @param room for
- * processes and threads (base/process-room.ts)
+ * Number of parallel jobs, limited by processors and memory; at least one.
+ * @param room for processes and threads (base/process-room.ts)
  */
 export function poolWidth(
   cores: number,

@@ -10,9 +10,9 @@ const BEFORE = 4;
 const AFTER = 2;
 
 /**
- * Lines around one of a file that debug information names: from the file at the longest matching
- * suffix of that path below a folder (`/build/src/tree.c` may be `src/tree.c` here). Empty if there
- * is none. @param folder nothing outside of it is read, after resolving links
+ * Lines around one of a file that debug information names: from the file at the longest matching suffix of that path
+ * below a folder (`/build/src/tree.c` may be `src/tree.c` here). Empty if there is none.
+ * @param folder nothing outside of it is read, after resolving links
  */
 export function sourceLines(folder: string, file: string, line: number): StackFrame['source'] {
   const found = SOURCE.test(file) ? fileBelow(fs.realpathSync(folder), file) : null;

@@ -1,4 +1,4 @@
-/** What `--as-rr` tells as rr does, for scripts and front ends written for it. */
+/** The behaviour of `--as-rr`, for scripts and front ends written for rr. */
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -7,7 +7,7 @@ import { sample, serveRecording, type Recording } from './recording.js';
 
 const program = path.resolve(import.meta.dirname, '../../../bin/revenant');
 
-/** Where a stop reply says that the program stands. */
+/** The position in a stop reply. */
 const ripOf = (reply: string): string => /;10:([0-9a-f]{16});/.exec(reply)![1];
 
 describe('a signal that is stepped back over', () => {
@@ -17,7 +17,7 @@ describe('a signal that is stepped back over', () => {
   });
   afterAll(() => recording.close());
 
-  it('is a stop of its own, where it came', async () => {
+  it('is a separate stop, where it was raised', async () => {
     const client = await Client.connect(recording.endpoint);
     try {
       const signal = await client.ask('vCont;c');
@@ -29,7 +29,7 @@ describe('a signal that is stepped back over', () => {
       expect(ripOf(before)).not.toBe(ripOf(signal));
       expect(ripOf(await client.ask('vCont;s'))).toBe(ripOf(signal));
       expect(await client.ask('vCont;c')).toBe(signal);
-      // Into the handler and back is one step; gdb that passes the signal does not hear of it.
+      // Into the handler and back is one step; gdb is not notified of a signal that it passes.
       expect(ripOf(await client.ask('vCont;s'))).not.toBe(ripOf(signal));
       expect(await client.ask('bs')).toMatch(new RegExp(`^T05thread:.*;10:${ripOf(signal)};`));
       expect(await client.ask('QPassSignals:b')).toBe('OK');

@@ -1,4 +1,4 @@
-"""Sessions of gdb on recordings, for specs: each prints what it saw as lines of `@@` and JSON."""
+"""Sessions of gdb on recordings, for specs: each prints its results as lines of `@@` and JSON."""
 
 import json
 import gdb
@@ -7,7 +7,7 @@ last = {}
 
 
 def on_stop(event):
-    """Why the program stands: breakpoint numbers, a signal, or neither."""
+    """Why the program stopped: breakpoint numbers, a signal, or neither."""
     last.clear()
     if isinstance(event, gdb.BreakpointEvent):
         last["breakpoints"] = [b.number for b in event.breakpoints]
@@ -23,7 +23,7 @@ def say(**values):
 
 
 def run(command):
-    """Executes a command and returns what it printed."""
+    """Executes a command and returns its output."""
     last.clear()
     return gdb.execute(command, to_string=True)
 
@@ -160,7 +160,7 @@ def stops_in_calls():
 
 
 def what_if():
-    """Changes that last from a diversion's start to its end, made before main prints what it has counted."""
+    """Changes that last from a diversion's start to its end, made before main prints its count."""
     begin("main")
     begin("tree_sum")
     gdb.execute("delete")

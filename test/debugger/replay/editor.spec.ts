@@ -16,7 +16,7 @@ afterAll(async () => {
   await recording.close();
 });
 
-// gdb 13 has no DAP interpreter of its own; editors' adapters drive it by MI.
+// gdb 13 has no DAP interpreter; editors' adapters use MI.
 it('an editor debugs a recording by the machine interface', async () => {
   await gdb.send(`-interpreter-exec console "source ${script}"`);
   expect(await gdb.send('-gdb-set mi-async on')).toBe('^done');

@@ -51,17 +51,17 @@ async function serve(): Promise<{ pid: number; endpoint: string; kill: () => Pro
 const childrenOf = (pid: number): number[] =>
   fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number);
 
-/** The emulated machine's keeper stays for a while, for whoever comes next. */
+/** The emulated machine's keeper stays for a while, for the next user. */
 const keepsMachine = (pid: number): boolean =>
   fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('keeper');
 
 const registers = async (client: Client): Promise<string> => client.ask('g');
 
-/** Waits until a reply is due any moment: what was asked is under way. */
+/** Waits until the request is being processed. */
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 300));
 
 const STATES: Record<string, (client: Client) => Promise<void>> = {
-  'that stands': async (client) => void (await registers(client)),
+  'that is stopped': async (client) => void (await registers(client)),
   'that runs': async (client) => {
     client.ask('vCont;c').catch(() => {});
     await pause();

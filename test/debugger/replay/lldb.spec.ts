@@ -7,7 +7,7 @@ import { available, sample, serveRecording } from './recording.js';
 
 const guests = path.resolve(import.meta.dirname, '../../guests');
 
-/** Answers to commands behind a connection. */
+/** Output of commands after connecting. */
 async function debug(
   folder: string,
   commands: readonly string[],
@@ -99,7 +99,7 @@ describe.skipIf(lldb === null)('LLDB (skipped without it; Debian: apt install ll
     expect(kept).toMatch(/= 83\n/);
     expect(crashed).toMatch(/signal SIGSEGV[^]*returned to the state before/);
     expect(changed).toMatch(/= 7\n/);
-    // What was changed stays, as on a live program, until the diversion is left.
+    // Changes are kept, as in a live program, until the diversion ends.
     expect(key).toMatch(/= 7\n/);
     expect(again).toMatch(/\$kept = 83\n/);
     expect(depth).toMatch(/= [2-9]\n/);

@@ -7,7 +7,7 @@ import { Client } from '../client.js';
 import { machineStatus } from '../../../src/machine/keeper-client.js';
 import { debug, type Recording, sample, serveRecording } from './recording.js';
 
-/** A configuration of its own, which differs by its spelling: no machine of others is met. */
+/** A unique configuration, which differs by its spelling, so that no other machine is used. */
 const cpu = 'EPYC-Rome,+npt,+svm,+pku';
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lost-'));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
@@ -26,7 +26,7 @@ done
 const KILL = `shell sh ${killer}`;
 
 const NOTES = /^\[(?:The machine .*|starting the emulated machine .*|waiting for a machine: .*)\]\n/gm;
-const LOST = / is gone\. Continuing on another machine, from frame \d+\]/g;
+const LOST = / was lost\. Continuing on another machine, from frame \d+\]/g;
 
 async function withRecording<T>(ask: (recording: Recording) => Promise<T>): Promise<T> {
   const recording = await serveRecording(sample('skylake-pku/tree'), { cpu });
@@ -57,7 +57,7 @@ async function bothWays(commands: readonly string[]): Promise<{ said: string; us
 }
 
 describe('a session whose machine is killed', () => {
-  it('goes on from where it was, forwards, in steps and backwards', async () => {
+  it('continues from where it was, forwards, in steps and backwards', async () => {
     const { said, usually } = await bothWays([
       'break insert',
       'continue',
@@ -94,7 +94,7 @@ describe('a session whose machine is killed', () => {
     expect(said).toBe(usually);
   });
 
-  it('loses a diversion, says so, and stands in the replay', async () => {
+  it('loses a diversion, reports it, and is back in the replay', async () => {
     await withRecording(async ({ endpoint }) => {
       const client = await Client.connect(endpoint);
       const before = await client.ask('g');

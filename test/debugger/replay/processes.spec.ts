@@ -36,7 +36,7 @@ describe('processes and threads', () => {
   });
 });
 
-it('the end, with --at-end, is where the last process still stands', async () => {
+it('the end, with --at-end, is before the exit of the last process', async () => {
   const commands = ['info inferiors', 'monitor when', 'continue'];
   const { text } = await debugOnce(sample('zen2/spawn'), commands, undefined, { atEnd: true });
   expect(text.match(/process \d+ +\d+ \(extended-remote/g)).toHaveLength(1);
@@ -59,13 +59,13 @@ describe('--on-process', () => {
     ['a command', { onProcess: 'sh' }, 1021, 31964],
     ['a number', { onProcess: '31963' }, 367, 31963],
     ['a frame before that', { onProcess: 'sh', goto: frame(100) }, 1021, 31964],
-    ['a frame behind that', { onProcess: 'sh', goto: frame(1100) }, 1100, 31964],
+    ['a frame after that', { onProcess: 'sh', goto: frame(1100) }, 1100, 31964],
   ])('begins where the program does: %s', async (_name, place, at, pid) => {
     const { text } = await begin(place);
     expect(text).toMatch(new RegExp(`Completed event: ${at}\nCurrent tid: ${pid}\n${pid}\n`));
   });
 
-  it('with --at-end stands before the end of that process', async () => {
+  it('with --at-end stops before the exit of that process', async () => {
     const { text } = await begin({ onProcess: 'echo', atEnd: true });
     expect(text).toMatch(/Current tid: 31963\n31963\n/);
     const { text: later } = await debugOnce(sample('zen2/spawn'), ['continue'], undefined, {

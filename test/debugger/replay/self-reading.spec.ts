@@ -14,7 +14,7 @@ const session = (count: number): Promise<{ text: string }> =>
     ...Array<string>(count + 2).fill('continue'),
   ]);
 
-it('computes what was recorded while debug registers are enough', async () => {
+it('computes the recorded result while debug registers are sufficient', async () => {
   const { text } = await session(3);
   expect(text.match(/Breakpoint \d, .*work\d/g)).toHaveLength(3);
   expect(text).toContain(PRINTED);

@@ -18,7 +18,7 @@ describe('a server', () => {
   });
   afterAll(() => recording.close());
 
-  it('serves two gdbs at once, each with a replay of its own', async () => {
+  it('serves two gdbs at once, each with its own replay', async () => {
     const session = (key: number): ReturnType<typeof debug> =>
       debug(recording, [
         `break insert if key == ${key}`,
@@ -64,7 +64,7 @@ describe('a run of 2^60 turns', () => {
     fs.rmSync(folder, { recursive: true });
   });
 
-  it('stops when Ctrl-C comes, and goes on', async () => {
+  it('stops on Ctrl-C, and continues', async () => {
     const client = await Client.connect(recording.endpoint);
     const interruptRun = async (): Promise<void> => {
       const reply = client.ask('vCont;c');
@@ -82,7 +82,7 @@ describe('a run of 2^60 turns', () => {
   });
 });
 
-/** Children of a process, by the kernel's word. */
+/** Children of a process, from /proc. */
 const childrenOf = (pid: number): number[] =>
   fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number);
 

@@ -1,4 +1,4 @@
-/** What `revenant gdb` shows first, and what gdb finds by itself there. */
+/** The first output of `revenant gdb`, and what gdb loads automatically. */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -39,7 +39,7 @@ it('is two lines; what gdb asks of the process is answered from the recording', 
   expect(leftOver()).toEqual(before);
 });
 
-it('fits into a terminal, and tells of the processes of the recording', () => {
+it('fits into a terminal, and lists the processes of the recording', () => {
   const commands = ['info os processes', 'info os threads'];
   const { out } = gdbWith(['-iex', 'set width 80'], sample('skylake-pku/tree'), ...commands);
   const [where, , ...rest] = out.split('\n');

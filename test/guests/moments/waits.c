@@ -1,4 +1,4 @@
-// Threads that stand in every kind of timed wait, signals that nobody has taken yet, timers, stopped children.
+// Threads in every kind of timed wait, pending signals, timers, stopped children.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>

@@ -14,7 +14,7 @@ namespace {
 struct Kind {
   std::uint32_t (*execute)(std::uint32_t);
   int unit;
-  bool exact_at_zero;  // the mantissa 0 is a case of its own
+  bool exact_at_zero;  // the mantissa 0 is a separate case
 };
 
 #define INSTRUCTION(name, text)                                                       \

@@ -52,7 +52,7 @@ bool learn(Silicon& silicon, Form& form);
 // The number that the samples of a form are made from.
 std::uint64_t seed_of(const Form& form);
 
-// Folds what a sample came to into a digest. `arena`: kArenaBytes if it changed, else null.
+// Folds the result of a sample into a digest. `arena`: kArenaBytes if it changed, else null.
 std::uint64_t digest_of(std::uint64_t digest, const completion::Outcome& outcome,
                         const completion::State& state, const std::uint8_t* arena);
 

@@ -10,8 +10,8 @@ using completion::Outcome;
 using completion::State;
 using completion::Verdict;
 
-// Bytes that begin as EVEX or VEX, of VEX often as an opmask instruction; now and then with a prefix, and
-// with bits flipped in what is an instruction.
+// Bytes that begin as EVEX or VEX, of VEX often as an opmask instruction; sometimes with a prefix, and with
+// bits flipped in an instruction.
 void random_bytes(std::uint8_t* bytes, Random& random) {
   for (unsigned i = 0; i < 16; i += 8) {
     const std::uint64_t word = random.next();

@@ -5,7 +5,7 @@
 
 namespace revenant::completion_test {
 
-// Where samples are executed: the silicon, if any, and the software with an arena of its own.
+// Executors of samples: the processor, if suitable, and the software with a separate arena.
 struct Bench {
   Silicon* silicon;           // null where the processor has no AVX-512
   completion::Vendor vendor;  // whose processor the software is to be

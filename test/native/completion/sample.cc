@@ -114,7 +114,7 @@ unsigned put_memory(std::uint8_t* to, std::uint8_t reg, const Form& form, Sample
   unsigned base;
   do base = random.below(16);
   while (base == 4 || ((base & 7) == 5 && displaced < 2));
-  // Where: mostly inside; sometimes across the end of what is mapped or writable, or before the start.
+  // Addresses: mostly inside; sometimes across the end of mapped or writable memory, or before the start.
   std::uint64_t where = kArenaAddress + 2 * kPage + 64 * random.below(32);
   if (random.one_in(2)) where += random.below(64);
   if (!indexed && displaced != 2 && random.one_in(4)) {
@@ -230,7 +230,7 @@ void make_sample(Sample& sample, const Form& form, Random& random) {
   bytes[at] = static_cast<std::uint8_t>(r >> 24);
   const unsigned vvvv = ~source & 15;
   if (evex) {
-    // V' extends the index where that is a vector.
+    // V' extends a vector index.
     const bool v_high = indexed ? (r >> 19 & 1) != 0 : (source & 16) != 0;
     bytes[0] = 0x62;
     bytes[1] = static_cast<std::uint8_t>(!extended << 7 | !x_bit << 6 | !b_bit << 5 | !high << 4 | form.map);

@@ -1,5 +1,5 @@
 // Samples: an instruction and the state to execute it in, made from the instruction's form and a number, the
-// same on every machine. Made without a decoder, so that they are no copy of what the software knows.
+// same on every machine. Made without a decoder, so that they are independent of the software's.
 #pragma once
 
 #include "arena.h"

@@ -1,5 +1,4 @@
-// Executes one instruction on this processor from a given state, whatever it does: the reference of the
-// tests.
+// Executes one instruction on this processor from a given state: the reference of the tests.
 #pragma once
 
 #include "arena.h"

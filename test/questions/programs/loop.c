@@ -64,7 +64,7 @@ static void* work(void* argument) {
   return self;
 }
 
-// What a debugger calls.
+// Called by a debugger.
 int post(int number) {
   struct job* job = calloc(1, sizeof *job);
   job->number = number;

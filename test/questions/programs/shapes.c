@@ -65,7 +65,7 @@ struct shape* add(enum kind kind, struct point at, double size, const char* text
   return s;
 }
 
-// What a debugger calls.
+// Called by a debugger.
 void print_shape(const struct shape* s) { printf("%s at (%g, %g), area %.2f\n", names[s->kind], s->at.x, s->at.y, s->area(s)); }
 void print_drawing(void) { for (const struct shape* s = drawing.first; s; s = s->next) print_shape(s); }
 void print_part(const char* text) { printf("[%s]", text); }                 // no end of line: it stays in the buffer

@@ -1,4 +1,4 @@
-import { USER_END, hex, type Gva } from '../../base/address.js';
+import { USER_END, hex, gva } from '../../base/address.js';
 import { RevenantError } from '../../base/errors.js';
 import { SIGNAL_NAMES } from '../../base/linux.js';
 import { Reg, ripOf } from '../../base/registers.js';
@@ -266,7 +266,7 @@ function isInterruptible({ core }: ReplayContext, task: Task, frame: TraceFrame,
   if (step.goal !== Goal.target || isDying(frame) || ripOf(core.machine.context.registers) !== step.address)
     return false;
   const code = new Uint8Array(MAX_INSTRUCTION);
-  return isRepeatedString(code.subarray(0, task.space.read(step.address as Gva, code)));
+  return isRepeatedString(code.subarray(0, task.space.read(gva(step.address), code)));
 }
 
 function passedTicks(context: ReplayContext, task: Task, frame: TraceFrame, step: ReplayStep): RevenantError {

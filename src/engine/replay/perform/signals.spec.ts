@@ -40,7 +40,7 @@ function setUp({ maxVirtualAddressSize = 47, start = CODE, length = 32n, abort =
 }
 
 describe('a restartable sequence that is interrupted', () => {
-  it('goes on at its abort handler', () => {
+  it('continues at its abort handler', () => {
     const { abortAt } = setUp();
     expect(abortAt(CODE)).toBe(ABORT);
     expect(abortAt(CODE + 31n)).toBe(ABORT);
@@ -48,7 +48,7 @@ describe('a restartable sequence that is interrupted', () => {
     expect(abortAt(CODE - 1n)).toBe(Number(CODE - 1n));
   });
 
-  it('is left alone where the kernel would refuse it', () => {
+  it('is not changed if the kernel would refuse it', () => {
     const start = BigInt(ABORT) - 8n;
     expect(setUp({ start }).abortAt(start)).toBe(Number(start));
     const wraps = setUp({ length: 2n ** 64n - 1n });

@@ -85,8 +85,8 @@ export class Staging {
   }
 
   /**
-   * Advances trace and statistics over the calls that the program has made; the others are dropped. @returns the number
-   * of frames
+   * Advances trace and statistics over the calls that the program has made; the others are dropped.
+   * @returns the number of frames
    */
   follow(task: Task, history: FrameHistory): number {
     const { trace } = this.core;

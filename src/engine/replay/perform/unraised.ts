@@ -1,4 +1,4 @@
-import { hex, type Gva } from '../../base/address.js';
+import { hex, type Gva, gva } from '../../base/address.js';
 import { Signal, SignalCode } from '../../base/linux.js';
 import { Reg, getRegister, ripOf } from '../../base/registers.js';
 import { Suppress } from '../../guest/stops/guest-stops.js';
@@ -50,8 +50,8 @@ export function unraisedOf(
 }
 
 /**
- * At the instruction whose fault may be omitted, before it is executed. @returns Stop.fault if it
- * is raised, with nothing executed; Stop.breakpoint if not; or the stop of executing the
+ * At the instruction whose fault may be omitted, before it is executed.
+ * @returns Stop.fault if it is raised, with nothing executed; Stop.breakpoint if not; or the stop of executing the
  * instruction, if this was necessary to decide
  */
 export function tryFault(
@@ -158,7 +158,7 @@ function destination(task: Task, frame: TraceFrame): { at: Gva; bytes: Uint8Arra
   return withFaulting(task, frame, (instruction) => {
     const { MemorySizeExt, OpKind } = iced();
     if (instruction.op0Kind !== OpKind.Memory) return null;
-    const at = Number(memoryAddress(instruction, frame.registers)) as Gva;
+    const at = gva(Number(memoryAddress(instruction, frame.registers)));
     const bytes = new Uint8Array(MemorySizeExt.size(instruction.memorySize));
     return { at, bytes: bytes.subarray(0, task.space.read(at, bytes)) };
   });
@@ -204,7 +204,7 @@ export function isOtherRefusal(
 
 function codeAt(task: Task, address: number): Uint8Array {
   const code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
-  return code.subarray(0, task.space.read(address as Gva, code));
+  return code.subarray(0, task.space.read(gva(address), code));
 }
 
 function withFaulting<T>(task: Task, frame: TraceFrame, look: Parameters<typeof withInstruction<T>>[2]): T {

@@ -128,7 +128,7 @@ describe('other events', () => {
     expect(() => plan(frame)).toThrow(/task 7 runs 32-bit code/);
   });
 
-  it('refuses a trace whose first program is a 32-bit one, whatever number execve has there', () => {
+  it('refuses a trace whose first program is a 32-bit one, despite another number of execve', () => {
     const exec = { arch: Arch.x86, syscallState: SyscallState.exiting, syscallNumber: 11 };
     expect(() => plan(frameOf(EventKind.syscall, exec), { started: false })).toThrow(/32-bit code/);
   });

@@ -31,8 +31,8 @@ export interface PlanState {
 }
 
 /**
- * Determines the step of a frame. Pure: no guest, no trace cursor. @throws RevenantError
- * E_UNSUPPORTED for frames of 32-bit tasks
+ * Determines the step of a frame. Pure: no guest, no trace cursor.
+ * @throws RevenantError E_UNSUPPORTED for frames of 32-bit tasks
  */
 export function planStep(frame: TraceFrame, state: PlanState, step: ReplayStep): void {
   step.goal = Goal.none;

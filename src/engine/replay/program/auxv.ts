@@ -1,4 +1,4 @@
-import { type Gva } from '../../base/address.js';
+import { gva } from '../../base/address.js';
 import { Reg, getUnsigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import type { ReplayCore } from '../state/core.js';
@@ -14,7 +14,7 @@ export function mainFileOf(task: Task, auxv: Uint8Array): string | null {
   const view = new DataView(auxv.buffer, auxv.byteOffset);
   for (let at = 0; at + 2 * WORD <= auxv.length; at += 2 * WORD) {
     if (view.getBigUint64(at, true) !== AT_ENTRY) continue;
-    return task.space.vmas.find(Number(view.getBigUint64(at + WORD, true)) as Gva)?.file?.path ?? null;
+    return task.space.vmas.find(gva(Number(view.getBigUint64(at + WORD, true))))?.file?.path ?? null;
   }
   return null;
 }
@@ -27,7 +27,7 @@ export function readAuxv(core: ReplayCore, task: Task): Uint8Array {
   const bytes = new Uint8Array(WORD);
   const view = new DataView(bytes.buffer);
   const word = (at: number): bigint | null =>
-    task.space.read(at as Gva, bytes) === WORD ? view.getBigUint64(0, true) : null;
+    task.space.read(gva(at), bytes) === WORD ? view.getBigUint64(0, true) : null;
   let at = getUnsigned(core.registers(task), Reg.rsp) + WORD;
   for (let nulls = 0, words = 0; nulls < 2; at += WORD) {
     const value = word(at);
@@ -40,7 +40,7 @@ export function readAuxv(core: ReplayCore, task: Task): Uint8Array {
     if (type === null) break;
     if (type !== AT_NULL) continue;
     const auxv = new Uint8Array(at + 2 * WORD - start);
-    return auxv.subarray(0, task.space.read(start as Gva, auxv));
+    return auxv.subarray(0, task.space.read(gva(start), auxv));
   }
   return new Uint8Array(0);
 }

@@ -1,4 +1,4 @@
-import type { Gva } from '../../base/address.js';
+import { gva } from '../../base/address.js';
 import { Sys } from '../../base/linux.js';
 import { Reg, getUnsigned } from '../../base/registers.js';
 import type { ByteSource } from '../../mm/backing.js';
@@ -15,10 +15,10 @@ export interface ClonedData {
 }
 
 /**
- * Large reads that the recorder captured by reflink: the library duplicates the cloned-data descriptor
- * over the program's, reads and closes it, without frames (rr-traces.md 7.9). The descriptor need
- * not be tracked: in these slots nothing else is read, duplicated or closed. @returns the call's
- * result, or null if it is not one of these calls
+ * Large reads that the recorder captured by reflink: the library duplicates the cloned-data descriptor over the
+ * program's, reads and closes it, without frames (rr-traces.md 7.9). The descriptor need not be tracked: in these
+ * slots nothing else is read, duplicated or closed.
+ * @returns the call's result, or null if it is not one of these calls
  */
 export function performCloned(core: ReplayCore, task: Task, number: number): number | null {
   const registers = core.registers(task);
@@ -46,7 +46,7 @@ function readCloned(core: ReplayCore, task: Task, start: number, size: number): 
     if (count <= 0) break;
     cloned.offset += count;
     core.onWrite?.(task, start + done, count);
-    const stored = task.space.write((start + done) as Gva, want.subarray(0, count));
+    const stored = task.space.write(gva(start + done), want.subarray(0, count));
     done += stored;
     if (stored < count) break;
   }

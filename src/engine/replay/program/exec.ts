@@ -1,4 +1,4 @@
-import { PAGE_SIZE, USER_END, hex, type Gva } from '../../base/address.js';
+import { PAGE_SIZE, USER_END, hex, gva, offsetBy } from '../../base/address.js';
 import { RevenantError, invariant } from '../../base/errors.js';
 import { Reg, getUnsigned, setSigned } from '../../base/registers.js';
 import { SharedObject } from '../../mm/backing.js';
@@ -54,13 +54,13 @@ function enterProgram(core: ReplayCore, task: Task, event: ExecEvent): void {
   task.group.program = {
     path: event.fileName,
     arguments: event.cmdLine,
-    initialStack: getUnsigned(registers, Reg.rsp) as Gva,
+    initialStack: gva(getUnsigned(registers, Reg.rsp)),
     auxv,
     file: mainFileOf(task, auxv) ?? event.fileName,
   };
   task.group.actions.resetForExec();
   task.altStack = NO_ALT_STACK;
-  task.clearTid = task.robustList = 0 as Gva;
+  task.clearTid = task.robustList = gva(0);
   task.syscall = -1;
 }
 
@@ -122,9 +122,9 @@ function leaveOldProgram(core: ReplayCore, task: Task): void {
   if (--fds.users === 0) fds.files.leave();
   if (task.threadLocals !== 0) core.memory.release(task.threadLocals);
   task.threadLocals = core.memory.allocate();
-  task.scratchStart = task.scratchEnd = task.syscallbuf = 0 as Gva;
+  task.scratchStart = task.scratchEnd = task.syscallbuf = gva(0);
   task.syscallbufSize = 0;
-  task.preload = { globals: 0 as Gva, breakpointInstruction: 0 as Gva, syscallHook: 0 as Gva };
+  task.preload = { globals: gva(0), breakpointInstruction: gva(0), syscallHook: gva(0) };
   task.rseq = null;
   task.xstate = null;
   task.threadDescriptors = NO_DESCRIPTORS;
@@ -180,7 +180,7 @@ function mapRrPage(core: ReplayCore, space: AddressSpace, records: MMapRecord[],
   }
   space.map({
     start: RR_PAGE,
-    end: (RR_PAGE + PAGE_SIZE) as Gva,
+    end: offsetBy(RR_PAGE, PAGE_SIZE),
     prot: Prot.read | Prot.exec,
     backing: core.fileOf(library),
     offset: REPLAY_PAGE_OFFSET,
@@ -193,7 +193,7 @@ function mapRrPage(core: ReplayCore, space: AddressSpace, records: MMapRecord[],
 export function mapThreadLocals(space: AddressSpace, core: ReplayCore): void {
   space.map({
     start: THREAD_LOCALS,
-    end: (THREAD_LOCALS + PAGE_SIZE) as Gva,
+    end: offsetBy(THREAD_LOCALS, PAGE_SIZE),
     prot: Prot.read | Prot.write,
     backing: new SharedObject(core.memory, THREAD_LOCALS_NAME),
     offset: 0,
@@ -212,8 +212,8 @@ export function mapScratch(core: ReplayCore, task: Task, record: MMapRecord): vo
     name: '[scratch]',
     file: null,
   });
-  task.scratchStart = record.start as Gva;
-  task.scratchEnd = record.end as Gva;
+  task.scratchStart = gva(record.start);
+  task.scratchEnd = gva(record.end);
   core.threadLocals(task).setBigUint64(ThreadLocals.altStackPointer, BigInt(record.end), true);
 }
 
@@ -223,7 +223,7 @@ export function rangeOf(record: MMapRecord): Pick<Vma, 'start' | 'end'> {
     record.start >= 0 && record.end <= USER_END && record.start <= record.end,
     'mapping record out of range',
   );
-  return { start: record.start as Gva, end: record.end as Gva };
+  return { start: gva(record.start), end: gva(record.end) };
 }
 
 /** What symbols need about the file of a mapping; null for memory without one. */

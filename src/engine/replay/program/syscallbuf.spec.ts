@@ -75,14 +75,14 @@ describe.each([
 ])('the syscall buffer of a trace by $writer', ({ writer, value, inReplay }) => {
   const size = WRITERS[writer].syscallbufHdrSize;
 
-  it('tells the library in its globals that it is replayed only where it looks there', () => {
+  it('sets the in-replay flag in the globals only if the library reads it there', () => {
     const { core, frame, space, task } = setUp(writer, image(size, ''));
     initPreload(core, task, frame);
     expect(task.preload).toMatchObject({ globals: GLOBALS, breakpointInstruction: 0x1234 });
     expect(space.readExactly(GLOBALS, 1, 'test')[0]).toBe(inReplay);
   });
 
-  it('puts records behind the live header, and the breakpoint value where the library reads it', () => {
+  it('copies records after the live header, and sets the breakpoint value where the library reads it', () => {
     const { core, frame, registers, space, task } = setUp(writer, image(size, 'sixteen bytes...'));
     initPreload(core, task, frame);
     prepareFlush(core, task, frame);

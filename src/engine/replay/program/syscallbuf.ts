@@ -1,4 +1,4 @@
-import { wordsToGva, type Gva } from '../../base/address.js';
+import { wordsToGva, type Gva, gva, offsetBy } from '../../base/address.js';
 import { RevenantError } from '../../base/errors.js';
 import { Reg, getUnsigned, setSigned } from '../../base/registers.js';
 import { SharedObject } from '../../mm/backing.js';
@@ -33,13 +33,13 @@ const LOCKED_BY_DEBUGGER = 2;
 export function initPreload(core: ReplayCore, task: Task, frame: TraceFrame): void {
   const parameters = getUnsigned(frame.registers, Reg.rdi);
   const pointer = (offset: number): Gva => {
-    const value = task.space.readU64((parameters + offset) as Gva, 'parameters of init_preload');
+    const value = task.space.readU64(gva(parameters + offset), 'parameters of init_preload');
     return wordsToGva(Number(value & 0xffff_ffffn), Number(value >> 32n));
   };
   task.preload = {
     globals: pointer(InitPreload.globals),
     breakpointInstruction: pointer(InitPreload.breakpointInstruction),
-    syscallHook: 0 as Gva,
+    syscallHook: gva(0),
   };
   if (core.header.quirks.usesGlobalsInReplay) {
     task.space.writeExactly(task.preload.globals, Uint8Array.of(1), 'the in-replay flag');
@@ -52,11 +52,11 @@ export function initPreload(core: ReplayCore, task: Task, frame: TraceFrame): vo
  */
 export function initBuffers(core: ReplayCore, task: Task, frame: TraceFrame): void {
   core.applyMemWrites(frame, task);
-  const parameters = getUnsigned(frame.registers, Reg.rdi) as Gva;
+  const parameters = gva(getUnsigned(frame.registers, Reg.rdi));
   const record = core.requireMapping(frame, 'init_buffers');
   mapSyscallBuffer(core, task, record);
   const out = task.space.readExactly(parameters, InitBuffers.size + 4, 'parameters of init_buffers');
-  task.syscallbuf = record.start as Gva;
+  task.syscallbuf = gva(record.start);
   task.syscallbufSize = new DataView(out.buffer).getUint32(InitBuffers.size, true);
   if (task.syscallbufSize > record.end - record.start) {
     throw new RevenantError(
@@ -115,7 +115,7 @@ const present = new Uint8Array(RECORD_ONLY_CODE.length);
 /** What the record-only slots of the rr page do: only clear the result, or make each call exit. */
 export function setRecordOnlyCode(task: Task, code: Uint8Array): void {
   for (const exit of RECORD_ONLY_EXITS) {
-    const at = (exit - code.length) as Gva;
+    const at = gva(exit - code.length);
     if (task.space.read(at, present) === code.length && present[0] !== code[0]) task.space.write(at, code);
   }
 }
@@ -136,7 +136,7 @@ function adoptBufferedRseq(core: ReplayCore, task: Task): void {
   const locals = core.threadLocals(task);
   if (locals.getUint32(ThreadLocals.rseqLength, true) === 0) return;
   task.rseq = {
-    pointer: Number(locals.getBigUint64(ThreadLocals.rseqPointer, true)) as Gva,
+    pointer: gva(Number(locals.getBigUint64(ThreadLocals.rseqPointer, true))),
     signature: locals.getUint32(ThreadLocals.rseqSignature, true),
   };
 }
@@ -146,14 +146,14 @@ function adoptBufferedRobustList(core: ReplayCore, task: Task): void {
   if (core.header.quirks.usesGlobalsInReplay) return;
   const locals = core.threadLocals(task);
   if (locals.getUint32(ThreadLocals.robustListLength, true) === 0) return;
-  task.robustList = Number(locals.getBigUint64(ThreadLocals.robustListHead, true)) as Gva;
+  task.robustList = gva(Number(locals.getBigUint64(ThreadLocals.robustListHead, true)));
 }
 
 function writeBreakpointValue(core: ReplayCore, task: Task, value: bigint): void {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, value, true);
   const at = core.header.quirks.usesGlobalsInReplay
-    ? ((task.preload.globals + globalsBreakpointValue(core.header)) as Gva)
+    ? offsetBy(task.preload.globals, globalsBreakpointValue(core.header))
     : RR_PAGE_BREAKPOINT_VALUE;
   task.space.writeExactly(at, bytes, 'the breakpoint value of the preload library');
 }
@@ -169,7 +169,7 @@ export function resetBuffer(core: ReplayCore, task: Task): void {
   const records = Math.min(count, Math.max(0, task.syscallbufSize - core.header.syscallbufHdrSize));
   const zeros = new Uint8Array(records);
   task.space.writeExactly(
-    (task.syscallbuf + core.header.syscallbufHdrSize) as Gva,
+    offsetBy(task.syscallbuf, core.header.syscallbufHdrSize),
     zeros,
     'syscall buffer records',
   );
@@ -179,16 +179,16 @@ export function resetBuffer(core: ReplayCore, task: Task): void {
     BufferHeader.mprotectRecordCountCompleted,
     BufferHeader.blockedSigsGeneration,
   ]) {
-    task.space.writeExactly((task.syscallbuf + field) as Gva, new Uint8Array(4), 'the syscall buffer header');
+    task.space.writeExactly(offsetBy(task.syscallbuf, field), new Uint8Array(4), 'the syscall buffer header');
   }
 }
 
 /** Buffered rt_sigprocmask calls leave the mask in the header; a generation of 0: there was none. */
 export function adoptBufferedMask(task: Task): void {
   if (task.syscallbuf === 0) return;
-  const generation = (task.syscallbuf + BufferHeader.blockedSigsGeneration) as Gva;
+  const generation = offsetBy(task.syscallbuf, BufferHeader.blockedSigsGeneration);
   if (task.space.readU32(generation, 'the syscall buffer header') === 0) return;
-  const mask = (task.syscallbuf + BufferHeader.blockedSigs) as Gva;
+  const mask = offsetBy(task.syscallbuf, BufferHeader.blockedSigs);
   task.signalMask = task.space.readU64(mask, 'the syscall buffer header');
 }
 
@@ -207,7 +207,7 @@ export function requestHookExitNotice(task: Task, frame: TraceFrame): void {
  */
 export function setBufferLock(task: Task, on: boolean): void {
   if (task.syscallbuf === 0) return;
-  const at = (task.syscallbuf + BufferHeader.locked) as Gva;
+  const at = offsetBy(task.syscallbuf, BufferHeader.locked);
   const [before] = task.space.readExactly(at, 1, 'the syscall buffer header');
   const locked = on ? before | LOCKED_BY_DEBUGGER : before & ~LOCKED_BY_DEBUGGER;
   task.space.writeExactly(at, Uint8Array.of(locked), 'the syscall buffer header');
@@ -215,7 +215,7 @@ export function setBufferLock(task: Task, on: boolean): void {
 
 function setHeaderByte(task: Task, frame: TraceFrame, field: number, what: string): void {
   if (task.syscallbuf === 0) throw noBuffer(frame, task, what);
-  task.space.writeExactly((task.syscallbuf + field) as Gva, Uint8Array.of(1), 'the syscall buffer header');
+  task.space.writeExactly(offsetBy(task.syscallbuf, field), Uint8Array.of(1), 'the syscall buffer header');
 }
 
 function noBuffer(frame: TraceFrame, task: Task, what: string): RevenantError {

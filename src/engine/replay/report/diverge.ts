@@ -1,4 +1,4 @@
-import { USER_END, type Gva } from '../../base/address.js';
+import { USER_END, type Gva, gva, NO_ADDRESS } from '../../base/address.js';
 import { describeDifference } from '../../kvm/cpuid.js';
 import { syscallName } from '../../base/syscalls.js';
 import { Reg, getRegister } from '../../base/registers.js';
@@ -71,12 +71,12 @@ export function diverged(
 
 function place(core: ReplayCore, task: Task, slot: number): ReportPlace {
   const address = getRegister(core.registers(task), slot);
-  const at = address < BigInt(USER_END) ? (Number(address) as Gva) : (-1 as Gva);
+  const at = address < BigInt(USER_END) ? gva(Number(address)) : NO_ADDRESS;
   return { address, symbol: symbolOf(core, task, at), mapping: mappingOf(task, at) };
 }
 
 function codeOf(core: ReplayCore, task: Task): CodeSource {
-  const user = (address: bigint): Gva => (address < BigInt(USER_END) ? Number(address) : -1) as Gva;
+  const user = (address: bigint): Gva => gva(address < BigInt(USER_END) ? Number(address) : -1);
   return {
     read: (address, into) => task.space.read(user(address), into),
     symbolAt: (address) => symbolOf(core, task, user(address)),

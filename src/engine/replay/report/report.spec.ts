@@ -79,7 +79,7 @@ describe('formatReport', () => {
     expect(lines).toContain('  rbx      0000000000000000  0000000000000011');
   });
 
-  it('leaves out what is not known', () => {
+  it('omits unknown parts', () => {
     const bare = formatReport(
       sample({
         expected: null,

@@ -35,7 +35,7 @@ describe('INT1', () => {
   it.each([
     ['raised as processors do', DB, AT + 1],
     ['not known to the machine', UD, AT],
-  ])('is a SIGTRAP behind it, %s', (_, vector, rip) => {
+  ])('is a SIGTRAP after it, %s', (_, vector, rip) => {
     const [stop, runner, after] = stopWith(vector, rip, [0xf1, 0x90]);
     expect([stop, runner.signal, runner.vector, after]).toEqual([Stop.fault, Signal.TRAP, DB, AT + 1]);
   });

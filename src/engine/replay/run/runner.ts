@@ -114,8 +114,9 @@ export class ReplayRunner {
   }
 
   /**
-   * A kept exit means that the guest did something that is not handled yet. A page fault may be
-   * dropped: the instruction will fault again. @returns true if nothing is kept any more
+   * A kept exit means that the guest did something that is not handled yet. A page fault may be dropped: the
+   * instruction will fault again.
+   * @returns true if nothing is kept any more
    */
   forgetHeld(): boolean {
     if (this.held === Exit.Exception && this.core.machine.context.vector === Exception.PF) this.held = null;

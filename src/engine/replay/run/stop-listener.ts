@@ -11,13 +11,16 @@ export interface StopListener {
   starts(task: Task): void;
   /**
    * The program stopped inside an interval: Stop.user, watch or guard, or an instruction was single-stepped.
-   * `singleStep` is then false; it is set again to single-step the next instruction, too. @returns true: `advance`
-   * returns; false: continue
+   * `singleStep` is then false; it is set again to single-step the next instruction, too.
+   * @returns true: `advance` returns; false: continue
    */
   stopped(stop: Stop, task: Task): boolean;
   /** While ticks are counted: the task's limit, at which it stops (`ticked`). Infinity: none. */
   tickLimit(task: Task): number;
-  /** The task has reached the limit; it is right after the branch. @returns true: `advance` returns */
+  /**
+   * The task has reached the limit; it is right after the branch.
+   * @returns true: `advance` returns
+   */
   ticked(task: Task): boolean;
   /** Something ended the run that is the frame's business. */
   ended(): void;
@@ -26,7 +29,10 @@ export interface StopListener {
    * @returns true: `advance` returns; the next call performs it
    */
   arriving(frame: TraceFrame, task: Task): boolean;
-  /** The next frame is about to be read. @returns true: `advance` returns before that */
+  /**
+   * The next frame is about to be read.
+   * @returns true: `advance` returns before that
+   */
   preceding(): boolean;
   /** A frame was replayed. `task`: its task, or null; still intact if the frame ended it. */
   replayed(frame: TraceFrame, task: Task | null, step: ReplayStep): boolean;

@@ -1,4 +1,4 @@
-import type { Gva } from '../../base/address.js';
+import { offsetBy } from '../../base/address.js';
 import { Sys } from '../../base/linux.js';
 import { Reg, getSigned, setSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
@@ -11,9 +11,9 @@ import { adviseRegisters, mprotect } from '../syscalls/memory.js';
 import { takeName } from '../syscalls/process.js';
 
 /**
- * A system call of the preload library without a frame, whose effect is needed (rr-traces.md 7.4): the
- * result does not matter, the library replaces it by the recorded one. @returns false for a call
- * that the library does not make there: the replay has diverged
+ * A system call of the preload library without a frame, whose effect is needed (rr-traces.md 7.4): the result does
+ * not matter, the library replaces it by the recorded one.
+ * @returns false for a call that the library does not make there: the replay has diverged
  */
 export function performUntraced(core: ReplayCore, task: Task): boolean {
   const registers = core.registers(task);
@@ -63,7 +63,7 @@ function currentRecord(core: ReplayCore, task: Task): DataView | null {
   if (header === 0) return null;
   const committed = task.space.readU32(header, 'the syscall buffer header');
   if (committed > task.syscallbufSize) return null;
-  const at = (header + core.header.syscallbufHdrSize + committed) as Gva;
+  const at = offsetBy(header, core.header.syscallbufHdrSize + committed);
   const record = task.space.readExactly(at, BufferRecord.extra, 'a syscall buffer record');
   return new DataView(record.buffer, record.byteOffset);
 }

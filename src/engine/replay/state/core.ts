@@ -1,5 +1,5 @@
 import { demangleNames } from '../../host/demangle.js';
-import { PAGE_SIZE, USER_END, hex, wordsToNumber, type Gva } from '../../base/address.js';
+import { PAGE_SIZE, USER_END, hex, wordsToNumber, gva } from '../../base/address.js';
 import { RevenantError } from '../../base/errors.js';
 import type { Logger } from '../../base/log.js';
 import { GuestMemory } from '../../kvm/guest-memory.js';
@@ -129,7 +129,7 @@ export class ReplayCore extends GuestCore {
         done += count;
         continue;
       }
-      const page = at < USER_END ? this.pageForWrite(task, at as Gva) : 0;
+      const page = at < USER_END ? this.pageForWrite(task, gva(at)) : 0;
       if (page === 0) break;
       const into = page + (at % PAGE_SIZE);
       this.trace.readWrite(write, offset + done, this.memory.bytes.subarray(into, into + count));
@@ -140,7 +140,7 @@ export class ReplayCore extends GuestCore {
 
   /** Zeros for a page that does not exist yet, frequent in recorded copies of whole files. */
   private leavesUntouched(task: Task, at: number, write: MemWrite, offset: number): boolean {
-    if (at >= USER_END || !task.space.isUntouched(at as Gva)) return false;
+    if (at >= USER_END || !task.space.isUntouched(gva(at))) return false;
     this.trace.readWrite(write, offset, this.pageBuffer);
     return Buffer.compare(this.pageBuffer, ZEROS) === 0;
   }

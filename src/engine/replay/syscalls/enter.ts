@@ -1,5 +1,5 @@
 import { Sys } from '../../base/linux.js';
-import type { Gva } from '../../base/address.js';
+import { gva } from '../../base/address.js';
 import { Reg, getUnsigned, setSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import { SyscallState, type TraceFrame } from '../../trace/frame.js';
@@ -20,8 +20,8 @@ export const hasEntryWork = (number: number): boolean => ENTRY_WORK.has(number);
 
 function noteUnmapped(task: Task, { registers }: TraceFrame): void {
   const start = getUnsigned(registers, Reg.rdi);
-  const end = (start + getUnsigned(registers, Reg.rsi)) as Gva;
-  noteMappedContents(task.fds.files.world, task.space, start as Gva, end);
+  const end = gva(start + getUnsigned(registers, Reg.rsi));
+  noteMappedContents(task.fds.files.world, task.space, gva(start), end);
 }
 
 /** Turns a task that stopped on a system call instruction into one that is in the system call, as rr presents it. */

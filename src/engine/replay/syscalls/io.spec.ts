@@ -14,7 +14,7 @@ import { trackDescriptors } from './io.js';
 const BASE = 0x10_0000 as Gva;
 const PAGE = 4096;
 
-/** One task per tid, each with two pages of its own at BASE; what is echoed goes to `shown`. */
+/** One task per tid, each with two pages at BASE; echoed output goes to `shown`. */
 function setUp({ explicitProcMem = false, tids = [10, 20] } = {}) {
   const memory = new GuestMemory(new ArrayBuffer(2 ** 21), gpa(0x40000), 2 ** 20);
   const shown: string[] = [];
@@ -63,8 +63,8 @@ function setUp({ explicitProcMem = false, tids = [10, 20] } = {}) {
   return { call, open, opened, place, shown, task, textAt, warnings };
 }
 
-describe('what is shown', () => {
-  it('is what was written, as long as the call says, to descriptors that lead to the terminal', () => {
+describe('shown output', () => {
+  it('is what was written, with the length of the result, to descriptors of the terminal', () => {
     const { call, shown } = setUp();
     call(Sys.write, [1, BASE, 12], 5);
     call(Sys.pwrite64, [2, BASE, 5, 0], 5);
@@ -90,7 +90,7 @@ describe('what is shown', () => {
   });
 });
 
-it('shows what is written to descriptors that were taken by a pidfd', () => {
+it('shows writes to descriptors from pidfd_getfd', () => {
   const { call, shown } = setUp();
   call(Sys.pidfd_open, [20, 0], 4);
   call(Sys.dup, [4], 6);
@@ -191,7 +191,7 @@ describe('other calls that write', () => {
     expect(shown).toEqual(['1:hello', '2:hello', '2:world', '2:hello', '2:world']);
   });
 
-  it('are told of where the recording has not their bytes', () => {
+  it('cause a warning if the recording does not have their bytes', () => {
     const { call, shown, warnings } = setUp();
     call(Sys.sendfile, [1, 5, 0, 9], 9);
     call(Sys.splice, [5, 0, 1, 0, 9], 4);
@@ -218,7 +218,7 @@ describe('/proc/TID/mem', () => {
     expect(textAt(10, BASE + 100, 5)).toBe('\0\0\0\0\0');
   });
 
-  it('is left alone where the recorder stored the bytes itself, and where nothing is mapped', () => {
+  it('is ignored if the recorder stored the bytes itself, or nothing is mapped', () => {
     const recorded = setUp({ explicitProcMem: true });
     recorded.call(257, [], 3, recorded.opened(3, '/proc/20/mem'));
     recorded.call(Sys.pwrite64, [3, BASE, 5, BASE + 100], 5);

@@ -1,4 +1,4 @@
-import { USER_END, wordsToNumber, type Gva } from '../../base/address.js';
+import { USER_END, wordsToNumber, gva } from '../../base/address.js';
 import { FD_CLOEXEC, F_SETFD, FcntlDup, OpenFlag, Sys } from '../../base/linux.js';
 import { Reg, getSigned, getUnsigned, type RegisterWords } from '../../base/registers.js';
 import type { Monitor } from '../../task/fd-table.js';
@@ -60,9 +60,9 @@ export function changesDescriptors(task: Task, number: number, registers: Regist
 }
 
 /**
- * Tracks the descriptors that replay must know, and performs writes to them. Reads guest memory as
- * it is before the frame's own writes (rr-traces.md 6.5). @param number of the call that returned
- * with `result`; `registers` hold its arguments
+ * Tracks the descriptors that replay must know, and performs writes to them. Reads guest memory as it is before the
+ * frame's own writes (rr-traces.md 6.5).
+ * @param number of the call that returned with `result`; `registers` hold its arguments
  */
 export function trackDescriptors(
   core: ReplayCore,
@@ -166,7 +166,7 @@ interface Piece {
 function vectorsOf(task: Task, at: number, length: number, result: number): Piece[] {
   const count = Math.min(length, MAX_IOVECS);
   const vectors = new Uint8Array(count * IOVEC_BYTES);
-  const readable = task.space.read(at as Gva, vectors);
+  const readable = task.space.read(gva(at), vectors);
   const words = new Uint32Array(vectors.buffer, 0, Math.floor(readable / IOVEC_BYTES) * 4);
   const pieces: Piece[] = [];
   let left = result;
@@ -207,7 +207,7 @@ function piecesOf(task: Task, { number, registers, result }: FinishedCall): Piec
 /** The vectors of a struct msghdr. */
 function messageOf(task: Task, at: number, size: number): Piece[] {
   const header = new Uint8Array(MSGHDR_BYTES);
-  if (task.space.read(at as Gva, header) < header.length) return [];
+  if (task.space.read(gva(at), header) < header.length) return [];
   const words = new Uint32Array(header.buffer);
   return vectorsOf(task, wordsToNumber(words[4], words[5]), wordsToNumber(words[6], words[7]), size);
 }
@@ -250,7 +250,7 @@ function copyToMemory(core: ReplayCore, task: Task, tid: number, call: FinishedC
   let at = call.extra.kind === 'writeOffset' ? Number(call.extra.offset) : offsetArgument(call);
   if (!target || at < 0 || at >= USER_END) return;
   const store = (bytes: Uint8Array): boolean => {
-    const count = target.space.write(at as Gva, bytes);
+    const count = target.space.write(gva(at), bytes);
     at += count;
     return count === bytes.length;
   };
@@ -268,7 +268,7 @@ function offsetArgument(call: FinishedCall): number {
 function eachChunk(task: Task, { start, size }: Piece, use: (bytes: Uint8Array) => boolean): void {
   for (let done = 0; done < size; done += CHUNK) {
     const chunk = new Uint8Array(Math.min(CHUNK, size - done));
-    const count = task.space.read((start + done) as Gva, chunk);
+    const count = task.space.read(gva(start + done), chunk);
     if (!use(chunk.subarray(0, count)) || count < chunk.length) return;
   }
 }

@@ -49,7 +49,7 @@ describe('mprotect as recorded', () => {
     expect(writable()).toEqual([16, 17]);
   });
 
-  it('changes what comes before the mapping that may not be written, and nothing behind', () => {
+  it('changes pages before the mapping that may not be written, and none after it', () => {
     const { map, mprotect, writable, shared } = setUp();
     map(16, 17);
     map(17, 18, '/file', shared());

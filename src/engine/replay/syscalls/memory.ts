@@ -1,4 +1,13 @@
-import { PAGE_SIZE, USER_END, hex, pageCeil, pageFloor, type Gva } from '../../base/address.js';
+import {
+  PAGE_SIZE,
+  USER_END,
+  hex,
+  pageCeil,
+  pageFloor,
+  type Gva,
+  gva,
+  offsetBy,
+} from '../../base/address.js';
 import { RevenantError } from '../../base/errors.js';
 import { Madvise, MapFlag, MremapFlag, PROT_GROWSDOWN } from '../../base/linux.js';
 import { Reg, getSigned, getUnsigned, type RegisterWords } from '../../base/registers.js';
@@ -29,7 +38,7 @@ export function userRange(
       `Frame ${frame.frameTime}: ${what} of ${hex(start)}, length ${hex(length)}, succeeded, but that is not a range of user pages.`,
     );
   }
-  return { start: start as Gva, end: end as Gva };
+  return { start: gva(start), end: gva(end) };
 }
 
 /** mmap at the recorded address; exactly one record (rr-traces.md 6.3). */
@@ -67,7 +76,7 @@ function mapFileRange(
 ): void {
   const offset = record.fileOffsetBytes;
   const content = Math.max(0, Math.min(pageCeil(record.statSize) - offset, pageCeil(length)));
-  const split = Math.min(placed.end, placed.start + content) as Gva;
+  const split = gva(Math.min(placed.end, placed.start + content));
   if (split > placed.start) space.map({ ...placed, end: split, backing: core.fileOf(record), offset });
   if (split < placed.end) space.map({ ...placed, start: split, backing: null, offset: 0 });
 }
@@ -111,8 +120,8 @@ export function mprotect(space: AddressSpace, registers: RegisterWords, upToShar
   if (end === start) return 0;
   if (prot & PROT_GROWSDOWN) start = growableStart(space, start);
   let stop = firstGap(space, start, end);
-  if (upToShared) stop = space.vmas.overlapping(start as Gva, stop as Gva).find(isShared)?.start ?? stop;
-  if (stop > start) space.protect(start as Gva, stop as Gva, prot & PROT_MASK);
+  if (upToShared) stop = space.vmas.overlapping(gva(start), gva(stop)).find(isShared)?.start ?? stop;
+  if (stop > start) space.protect(gva(start), gva(stop), prot & PROT_MASK);
   return stop < end ? ENOMEM : 0;
 }
 
@@ -121,9 +130,9 @@ export function mprotect(space: AddressSpace, registers: RegisterWords, upToShar
  * in the kernel.
  */
 function growableStart(space: AddressSpace, start: number): number {
-  let lowest = space.vmas.find(start as Gva);
+  let lowest = space.vmas.find(gva(start));
   for (let below = lowest; lowest && below;) {
-    below = lowest.start > 0 ? space.vmas.find((lowest.start - 1) as Gva) : null;
+    below = lowest.start > 0 ? space.vmas.find(offsetBy(lowest.start, -1)) : null;
     if (!below || below.backing || below.prot !== lowest.prot || below.name !== lowest.name) break;
     lowest = below;
   }
@@ -134,7 +143,7 @@ function growableStart(space: AddressSpace, start: number): number {
 function firstGap(space: AddressSpace, start: number, end: number): number {
   let at = start;
   while (at < end) {
-    const vma = space.vmas.find(at as Gva);
+    const vma = space.vmas.find(gva(at));
     if (!vma) break;
     at = vma.end;
   }
@@ -185,7 +194,7 @@ export function mremap(core: ReplayCore, task: Task, frame: TraceFrame): void {
   } else if (newSize !== oldSize) core.onWrite?.(task, from.start + kept, Math.abs(newSize - oldSize));
   const keepSource = (registers[2 * Reg.r10] & MremapFlag.dontUnmap) !== 0;
   if (to.start !== from.start) space.move(from.start, to.start, kept, keepSource);
-  if (newSize < oldSize && !keepSource) space.unmap((from.start + kept) as Gva, from.end);
+  if (newSize < oldSize && !keepSource) space.unmap(offsetBy(from.start, kept), from.end);
   if (newSize > oldSize) growMapping(core, space, vma, from.start, to, kept, grown);
 }
 
@@ -198,7 +207,7 @@ function growMapping(
   kept: number,
   grown: MMapRecord | null,
 ): void {
-  const start = (to.start + kept) as Gva;
+  const start = offsetBy(to.start, kept);
   const continued = vma.offset + (from - vma.start) + kept;
   let backing: Backing | null = null;
   let offset = 0;
@@ -226,7 +235,7 @@ export function madvise(_core: ReplayCore, task: Task, frame: TraceFrame, failed
     if (frame.extra.kind !== 'madviseRanges') return;
     for (const { start, end } of frame.extra.ranges) {
       if (end <= BigInt(USER_END) && start < end)
-        adviseRange(task.space, Number(start) as Gva, Number(end) as Gva, advice);
+        adviseRange(task.space, gva(Number(start)), gva(Number(end)), advice);
     }
     return;
   }
@@ -244,7 +253,7 @@ export function adviseRegisters(space: AddressSpace, registers: RegisterWords): 
   const start = getUnsigned(registers, Reg.rdi);
   const end = pageCeil(start + getUnsigned(registers, Reg.rsi));
   if (start % PAGE_SIZE !== 0 || end > USER_END) return -22;
-  adviseRange(space, start as Gva, end as Gva, registers[2 * Reg.rdx]);
+  adviseRange(space, gva(start), gva(end), registers[2 * Reg.rdx]);
   return 0;
 }
 
@@ -280,11 +289,11 @@ export function shmat(core: ReplayCore, task: Task, frame: TraceFrame): void {
 }
 
 export function shmdt(_core: ReplayCore, task: Task, frame: TraceFrame): void {
-  const start = getUnsigned(frame.registers, Reg.rdi) as Gva;
+  const start = gva(getUnsigned(frame.registers, Reg.rdi));
   const length = task.space.shmLengths.get(start);
   if (length === undefined) return;
   task.space.shmLengths.delete(start);
-  task.space.unmap(start, (start + length) as Gva);
+  task.space.unmap(start, offsetBy(start, length));
 }
 
 /** The newly added part of a stack or other growing mapping (rr-traces.md 5.6). */

@@ -58,7 +58,7 @@ describe('a plain call', () => {
     expect(isPlain(Sys.read, {}, write(), 8)).toBe(true);
   });
 
-  it('may write to where nobody follows', () => {
+  it('may write to untracked descriptors', () => {
     expect(isPlain(Sys.write)).toBe(true);
     expect(isPlain(Sys.write, { values: { rdi: STDOUT } })).toBe(false);
   });
@@ -84,7 +84,7 @@ describe('not a plain call', () => {
   });
 
   it.each(['openat', 'pipe2', 'read', 'write', 'newfstatat', 'unlink', 'epoll_ctl', 'recvmsg'] as const)(
-    '%s, where diversions are to have what it did',
+    '%s, if diversions need its effects',
     (name) => {
       const { entering, exiting } = SyscallState;
       const [entry, exit] = [entering, exiting].map((state) => frameOf(state, Sys[name], ENOSYS, {}));

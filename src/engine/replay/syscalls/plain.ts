@@ -15,9 +15,9 @@ import { changesDescriptors } from './io.js';
 const FIRST_PRIVATE_CALL = 1000;
 
 /**
- * A plain system call: two consecutive frames, of which the first has no effect and the second only
- * a result and bytes to store. Then it can be completed without the engine (staged calls). Other
- * calls are only slower. @param notesFiles calls on files are tracked, and cannot be staged
+ * A plain system call: two consecutive frames, of which the first has no effect and the second only a result and
+ * bytes to store. Then it can be completed without the engine (staged calls). Other calls are only slower.
+ * @param notesFiles calls on files are tracked, and cannot be staged
  */
 export function isPlainCall(task: Task, entry: TraceFrame, exit: TraceFrame, notesFiles = false): boolean {
   if (notesFiles && isNotedForFiles(entry.syscallNumber)) return false;

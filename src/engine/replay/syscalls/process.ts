@@ -1,4 +1,4 @@
-import { wordsToGva, type Gva } from '../../base/address.js';
+import { wordsToGva, offsetBy, gva } from '../../base/address.js';
 import { RevenantError } from '../../base/errors.js';
 import { ArchPrctl, CloneFlag, PR_SET_NAME, Sys } from '../../base/linux.js';
 import { Reg, getUnsigned, setSigned, type RegisterWords } from '../../base/registers.js';
@@ -55,9 +55,9 @@ function forkSpace(core: ReplayCore, parent: Task): Task['space'] {
   for (const other of core.tasks.values()) {
     if (other === parent || other.space !== parent.space) continue;
     unmapArea(space, other.scratchStart, other.scratchEnd);
-    unmapArea(space, other.syscallbuf, (other.syscallbuf + other.syscallbufSize) as Gva);
+    unmapArea(space, other.syscallbuf, offsetBy(other.syscallbuf, other.syscallbufSize));
   }
-  space.unmap(THREAD_LOCALS, (THREAD_LOCALS + 4096) as Gva);
+  space.unmap(THREAD_LOCALS, offsetBy(THREAD_LOCALS, 4096));
   mapThreadLocals(space, core);
   return space;
 }
@@ -81,7 +81,7 @@ function inheritState(
   if (!sharesSpace || frame.syscallNumber === Sys.vfork || event.flags & CloneFlag.vfork)
     child.altStack = parent.altStack;
   if (frame.syscallNumber === Sys.clone && event.flags & CloneFlag.childClearTid)
-    child.clearTid = getUnsigned(child.registers, Reg.r10) as Gva;
+    child.clearTid = gva(getUnsigned(child.registers, Reg.r10));
   if (child.group !== parent.group) {
     child.group.actions = parent.group.actions.clone();
     child.group.program = parent.group.program;
@@ -124,8 +124,8 @@ export function releaseTaskAreas(core: ReplayCore, task: Task): void {
   const { space } = task;
   if (![...core.tasks.values()].some((other) => other !== task && other.space === space)) return;
   unmapArea(task.space, task.scratchStart, task.scratchEnd);
-  unmapArea(task.space, task.syscallbuf, (task.syscallbuf + task.syscallbufSize) as Gva);
-  task.scratchStart = task.scratchEnd = task.syscallbuf = 0 as Gva;
+  unmapArea(task.space, task.syscallbuf, offsetBy(task.syscallbuf, task.syscallbufSize));
+  task.scratchStart = task.scratchEnd = task.syscallbuf = gva(0);
   task.syscallbufSize = 0;
 }
 
@@ -152,7 +152,7 @@ export function prctl(_core: ReplayCore, task: Task, frame: TraceFrame): void {
 export function takeName(task: Task, registers: RegisterWords): void {
   if (registers[2 * Reg.rdi] !== PR_SET_NAME) return;
   const bytes = new Uint8Array(NAME_BYTES);
-  const count = task.space.read(getUnsigned(registers, Reg.rsi) as Gva, bytes);
+  const count = task.space.read(gva(getUnsigned(registers, Reg.rsi)), bytes);
   const end = bytes.subarray(0, count).indexOf(0);
   task.name = nameOf(bytes.subarray(0, end < 0 ? count : end));
 }

@@ -14,7 +14,7 @@ const BASE = 0x10_0000 as Gva;
 const RRCALL_BASE = 1000;
 const [SCM_RIGHTS, SCM_CREDENTIALS] = [1, 2];
 
-/** What is warned about after a call with a struct msghdr at BASE whose control messages are of these types. */
+/** Warnings after a call with a struct msghdr at BASE whose control messages have these types. */
 function warningsAfter(number: number, types: number[], length = 20): string[] {
   const memory = new GuestMemory(new ArrayBuffer(2 ** 21), gpa(0x40000), 2 ** 20);
   const space = new AddressSpace(memory, { low: 0, high: 0 });

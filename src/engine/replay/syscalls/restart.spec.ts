@@ -51,7 +51,7 @@ describe('a call that a signal interrupted', () => {
     expect(isInterrupted(core, task)).toBe(false);
   });
 
-  it('is gone on with by restart_syscall after -516', () => {
+  it('is continued by restart_syscall after -516', () => {
     const { core, task } = returned(-516);
     restartCall(core, task);
     expect(register(task, Reg.rax)).toBe(Sys.restart_syscall);

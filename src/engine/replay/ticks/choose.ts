@@ -13,19 +13,19 @@ const STEP = 'single step';
  * @throws RevenantError E_MACHINE_CANNOT if the machine has neither
  */
 export function tickStrategyFor(
-  attestation: ProbeReport,
+  probeReport: ProbeReport,
   verify: boolean,
   wanted?: TickStrategyName,
 ): TickStrategyName {
   if (wanted) return wanted;
   const has = (name: string): boolean =>
-    attestation.findings.some((finding) => finding.name === name && finding.ok);
+    probeReport.findings.some((finding) => finding.name === name && finding.ok);
   if (has(BREAKPOINT))
-    return !verify ? 'mixed' : attestation.branchCounterProblem === null ? 'counter' : 'instrumented';
+    return !verify ? 'mixed' : probeReport.branchCounterProblem === null ? 'counter' : 'instrumented';
   if (has(STEP)) return 'steps';
   throw new RevenantError(
     'E_MACHINE_CANNOT',
-    `${attestation.description}: neither execution breakpoints nor single steps arrive in the program.`,
+    `${probeReport.description}: neither execution breakpoints nor single steps arrive in the program.`,
     'Asynchronous events cannot be found there; use --machine emulated.',
   );
 }

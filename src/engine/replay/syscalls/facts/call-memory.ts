@@ -1,5 +1,5 @@
 /** Arguments of a call that has returned, and what they point to. */
-import type { Gva } from '../../../base/address.js';
+import { gva, type Gva } from '../../../base/address.js';
 import { nameOf } from '../../../base/names.js';
 import { Reg, getSigned, getUnsigned, type RegisterWords } from '../../../base/registers.js';
 import type { Task } from '../../../task/task.js';
@@ -30,20 +30,20 @@ export class ReturnedCall {
   }
 
   pointer(index: number): Gva {
-    return getUnsigned(this.registers, SLOTS[index]) as Gva;
+    return gva(getUnsigned(this.registers, SLOTS[index]));
   }
 
   /** `size` bytes, or null where not all of them are mapped. */
   peek(at: number, size: number): DataView | null {
     const bytes = new Uint8Array(size);
-    const isThere = at > 0 && this.task.space.read(at as Gva, bytes) === size;
+    const isThere = at > 0 && this.task.space.read(gva(at), bytes) === size;
     return isThere ? new DataView(bytes.buffer) : null;
   }
 
   /** As many of `size` bytes as are mapped. */
   bytes(at: number, size: number): Uint8Array {
     const bytes = new Uint8Array(Math.min(Math.max(0, size), MAX_BYTES));
-    return bytes.subarray(0, at > 0 ? this.task.space.read(at as Gva, bytes) : 0);
+    return bytes.subarray(0, at > 0 ? this.task.space.read(gva(at), bytes) : 0);
   }
 
   /** The first `total` bytes of the pieces that an array of struct iovec names. */

@@ -13,7 +13,7 @@ const BASE = 0x10_0000 as Gva;
 const PAGE = 4096;
 const SLOTS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.r10, Reg.r8, Reg.r9];
 
-/** A task with two pages at BASE, and calls of its that have returned at a time. */
+/** A task with two pages at BASE, and its returned calls with their times. */
 function setUp() {
   const memory = new GuestMemory(new ArrayBuffer(2 ** 21), gpa(0x40000), 2 ** 20);
   const space = new AddressSpace(memory, { low: 0, high: 0 });
@@ -40,7 +40,7 @@ function setUp() {
 }
 
 describe('descriptors without a path', () => {
-  it('keep what an epoll set looks at, by number and description', () => {
+  it('keep the descriptors of an epoll set, by number and description', () => {
     const { files, call, ints } = setUp();
     call(Sys.epoll_create1, [0o2000000], 3);
     call(Sys.eventfd2, [5, 1], 4);
@@ -77,7 +77,7 @@ describe('descriptors without a path', () => {
     expect(files.find(5)?.state).toMatchObject({ first: 1_000_000_000n, armedAt: 104 });
   });
 
-  it('are ends of pipes and pairs with what nobody has read', () => {
+  it('are ends of pipes and pairs with unread data', () => {
     const { files, call, ints, text } = setUp();
     call(Sys.pipe2, [ints(0, 6, 7), 0], 0);
     call(Sys.write, [7, text(16, 'some text'), 9], 9);
@@ -107,7 +107,7 @@ describe('descriptors without a path', () => {
     expect(files.find(12)).toMatchObject({ kind: 'other', path: 'received from another process' });
   });
 
-  it('are sockets that tell who is at the other end', () => {
+  it('are sockets with their peers', () => {
     const { files, call, words, ints } = setUp();
     call(Sys.socket, [2, 1, 0], 5);
     call(Sys.listen, [5, 10], 0);
@@ -123,7 +123,7 @@ describe('descriptors without a path', () => {
 });
 
 describe('names', () => {
-  it('lead to what was made, moved, linked and removed', () => {
+  it('follow creation, renames, links and removal', () => {
     const { files, call, text } = setUp();
     const { world } = files;
     call(Sys.openat, [-100, text(0, './new'), 0o102, 0o644], 3, 0, true);
@@ -183,7 +183,7 @@ describe('names', () => {
     expect(world.names.has('/d/here')).toBe(false);
   });
 
-  it('of files that are made anew lead to new contents, and appended bytes go to the end', () => {
+  it('of recreated files have new contents, and appended bytes go to the end', () => {
     const { files, call, text } = setUp();
     const { world } = files;
     const APPEND = 0o2101;

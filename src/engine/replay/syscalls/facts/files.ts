@@ -45,8 +45,8 @@ export const isNotedForFiles = (number: number): boolean =>
   signalCalls.has(number);
 
 /**
- * @param seconds the recorder's clock @param isBuffered it has no frame, so its effects on descriptors are tracked only
- * here
+ * @param seconds the recorder's clock
+ * @param isBuffered it has no frame, so its effects on descriptors are tracked only here
  */
 export function noteFiles(
   core: ReplayCore,

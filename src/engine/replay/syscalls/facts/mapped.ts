@@ -1,5 +1,5 @@
 /** What a recording stored in files through shared mappings of them: its memory has it. */
-import { PAGE_SIZE, USER_END, type Gva } from '../../../base/address.js';
+import { PAGE_SIZE, USER_END, type Gva, gva } from '../../../base/address.js';
 import type { AddressSpace } from '../../../mm/address-space.js';
 import { isShared, type Vma } from '../../../mm/vma.js';
 import type { Task } from '../../../task/task.js';
@@ -18,7 +18,7 @@ export function noteMappedContents(world: RecordedWorld, space: AddressSpace, st
 
 /** Before all mappings of a task's space go. */
 export const noteAllMapped = ({ space, fds }: Task): void =>
-  noteMappedContents(fds.files.world, space, 0 as Gva, USER_END as Gva);
+  noteMappedContents(fds.files.world, space, gva(0), gva(USER_END));
 
 function noteMapping(world: RecordedWorld, space: AddressSpace, vma: Vma): void {
   const { backing, file } = vma;
@@ -33,7 +33,7 @@ function noteMapping(world: RecordedWorld, space: AddressSpace, vma: Vma): void 
     const at = file.offset + (index - first) * PAGE_SIZE;
     const count = Math.min(PAGE_SIZE, size - at);
     if (count <= 0) continue;
-    space.read((vma.start + (index - first) * PAGE_SIZE) as Gva, bytes);
+    space.read(gva(vma.start + (index - first) * PAGE_SIZE), bytes);
     world.edit(id, (content) => {
       if (!isSame(content, at, bytes.subarray(0, count))) content.write(at, bytes.subarray(0, count));
     });

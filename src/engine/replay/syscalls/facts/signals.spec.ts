@@ -62,7 +62,7 @@ describe('signals that wait', () => {
     expect(signals.pending).toEqual([]);
   });
 
-  it('queue with what was given to them if they are real-time ones', () => {
+  it('queue with their values if they are real-time ones', () => {
     const { first, second, signals, call, words } = setUp();
     first.signalMask = second.signalMask = signalBit(REALTIME);
     for (const value of [5n, 6n]) call(Sys.rt_sigqueueinfo, [10, REALTIME, words(0, 0n, 0n, 0n, value)]);
@@ -77,7 +77,7 @@ describe('signals that wait', () => {
     expect(signals.pending.map(({ number }) => number)).toEqual([12]);
   });
 
-  it('tell a parent of the end of its child', () => {
+  it('notify a parent of the exit of its child', () => {
     const { first, second, child, signals } = setUp();
     noteEnd(child, 3 << 8);
     expect(signals.pending).toEqual([]);
@@ -88,7 +88,7 @@ describe('signals that wait', () => {
   });
 });
 
-it('a task is stopped when its parent hears of it, until it is told to go on', () => {
+it('a task is stopped when its parent is notified, until SIGCONT', () => {
   const { child, call, words } = setUp();
   call(Sys.wait4, [-1, words(0, 0x137fn), 2, 0], 20);
   expect(child.stopped).toBe(true);

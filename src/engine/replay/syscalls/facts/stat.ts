@@ -85,7 +85,10 @@ function ofPath(call: ReturnedCall, path: string | null, stat: RecordedStat | nu
   world.names.set(path, identify(world, world.named(path), stat));
 }
 
-/** Sets the identity of a content. @returns the content that already has this identity, if it is another one */
+/**
+ * Sets the identity of a content.
+ * @returns the content that already has this identity, if it is another one
+ */
 function identify(world: RecordedWorld, id: number, stat: RecordedStat): number {
   const same = world.identified(stat);
   const known = world.content(id);

@@ -3,7 +3,7 @@
  * directory. Files and descriptors: `files.ts`. Collected from calls as they return, from guest memory and results
  * only.
  */
-import type { Gva } from '../../../base/address.js';
+import { gva, type Gva } from '../../../base/address.js';
 import { Sys } from '../../../base/linux.js';
 import { Reg, getUnsigned, type RegisterWords } from '../../../base/registers.js';
 import {
@@ -78,7 +78,7 @@ export function noteHandler(task: Task, siginfo: Uint8Array): void {
 /** rt_sigreturn, before its registers are loaded. */
 export function noteSigreturn(core: ReplayCore, task: Task): void {
   const stack = getUnsigned(core.registers(task), Reg.rsp);
-  const mask = readMask(task, (stack + UC_SIGMASK) as Gva);
+  const mask = readMask(task, gva(stack + UC_SIGMASK));
   if (mask !== null) task.signalMask = mask & ~UNBLOCKABLE;
 }
 
@@ -123,4 +123,4 @@ function peek(task: Task, at: Gva, size: number): Uint8Array | null {
   return at > 0 && task.space.read(at, bytes) === size ? bytes : null;
 }
 
-const pointer = (registers: RegisterWords, slot: number): Gva => getUnsigned(registers, slot) as Gva;
+const pointer = (registers: RegisterWords, slot: number): Gva => gva(getUnsigned(registers, slot));

@@ -13,11 +13,11 @@ afterAll(() => transport?.close());
 
 it('finds the emulated machine faithful', () => {
   const machine = makeMachine(transport);
-  const attestation = probe(machine);
-  expect(attestation.findings.filter((finding) => !finding.ok)).toEqual([]);
-  expect(attestation.findings.length).toBeGreaterThan(15);
-  expect(attestation.passed).toBe(true);
-  expect(attestation.xcr0Seen).toBe(machine.config.xcr0);
+  const probeReport = probe(machine);
+  expect(probeReport.findings.filter((finding) => !finding.ok)).toEqual([]);
+  expect(probeReport.findings.length).toBeGreaterThan(15);
+  expect(probeReport.passed).toBe(true);
+  expect(probeReport.xcr0Seen).toBe(machine.config.xcr0);
 });
 
 it('finds every exception raised, or completed in replays', () => {
@@ -32,7 +32,7 @@ it('finds every exception raised, or completed in replays', () => {
   expect(probe(machine).findings.filter((finding) => !finding.ok)).toEqual([]);
 });
 
-it('looks before a replay at no more than it must', () => {
+it('probes only what is needed before a replay', () => {
   const machine = makeMachine(transport);
   const before = runs(transport);
   probe(machine);
@@ -48,13 +48,13 @@ it('does so again in the same VM, whose memory it left zeroed', () => {
   expect(probe(machine).passed).toBe(true);
 });
 
-it('finds out a machine that is not what was asked for', () => {
+it('detects a machine that is not as requested', () => {
   const machine = makeMachine(transport);
   const lied = { ...machine.config, xcr0: 3n };
   vi.spyOn(machine, 'config', 'get').mockReturnValue(lied);
-  const attestation = probe(machine);
-  expect(attestation.passed).toBe(false);
-  expect(attestation.findings.find((finding) => finding.name === 'XCR0 by XGETBV')).toEqual({
+  const probeReport = probe(machine);
+  expect(probeReport.passed).toBe(false);
+  expect(probeReport.findings.find((finding) => finding.name === 'XCR0 by XGETBV')).toEqual({
     name: 'XCR0 by XGETBV',
     expected: '0x3 (x87, SSE)',
     seen: '0x207 (x87, SSE, AVX, PKRU)',
