@@ -149,9 +149,9 @@ export class Reverse {
 
   /** Goes to the last event there; where there are many, in a loop perhaps, the last ticks are searched first. */
   private *lastIn(area: Search): Slices<readonly Passed[] | null> {
-    const { search, mover } = this;
+    const { search, navigator } = this;
     const { way, isLast } = yield* search.lastOf(area, MANY_EVENTS);
-    if (!isLast && mover.session.inside) return yield* this.lastOfMany(area, mover.session.frameTime);
+    if (!isLast && navigator.session.inside) return yield* this.lastOfMany(area, navigator.session.frameTime);
     const last = isLast ? way : yield* search.last(area);
     return last && (yield* search.follow(last, area));
   }

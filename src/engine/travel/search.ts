@@ -48,12 +48,12 @@ export class SliceOver extends Error {}
 export class Searcher {
   constructor(
     readonly core: ReplayCore,
-    readonly mover: Navigator,
+    readonly navigator: Navigator,
   ) {}
 
   /** True if the session is exactly where the checkpoint was taken. */
   isAt({ checkpoint }: TravelCheckpoint): boolean {
-    const { session } = this.mover;
+    const { session } = this.navigator;
     if (session.frameTime !== checkpoint.frameTime) return false;
     if (!checkpoint.inside) return session.inside === null;
     const task = session.inside?.task;
@@ -63,40 +63,40 @@ export class Searcher {
   /** The caller may check for an interrupt; fast events must not prevent it. */
   private *turn(): Slices<void> {
     yield null;
-    this.mover.checkInterrupt();
+    this.navigator.checkInterrupt();
   }
 
   /** Runs to the next event, 'arrived' at the end. Never past it. */
   *towards(end: End, orders: Partial<RunOrders> = {}): Slices<StopEvent | null> {
     const event = yield* 'at' in end
       ? this.toStopover(end.at, orders)
-      : this.mover.forward({ ...RUN, ...orders }, end.frameTime, true);
+      : this.navigator.forward({ ...RUN, ...orders }, end.frameTime, true);
     if (event.kind === 'interrupted') throw new Interrupted();
     if (event.kind === 'slice') throw new SliceOver();
     return event.kind === 'stop' ? event : null;
   }
 
   private *toStopover(end: TravelCheckpoint, orders: Partial<RunOrders>): Slices<TravelEvent> {
-    const { mover } = this;
-    const { session } = mover;
+    const { navigator } = this;
+    const { session } = navigator;
     const { frameTime, inside, tasks } = end.checkpoint;
-    if (!inside) return yield* mover.forward({ ...RUN, ...orders }, frameTime, true);
+    if (!inside) return yield* navigator.forward({ ...RUN, ...orders }, frameTime, true);
     if (session.frameTime < frameTime) {
-      const event = yield* mover.forward({ ...RUN, ...orders }, frameTime, true);
+      const event = yield* navigator.forward({ ...RUN, ...orders }, frameTime, true);
       if (event.kind !== 'frame') return event;
     }
-    if (mover.stands === end) return { kind: 'arrived' };
+    if (navigator.current === end) return { kind: 'arrived' };
     const running = tasks.find(({ tid }) => tid === end.tid);
     invariant(running, 'a checkpoint inside an interval has a task that runs');
     const breakpoint: Breakpoint = { pid: null, address: ripOf(running.registers) };
     const sentinel = { breakpoint, isIt: (task: Task) => task.tid === end.tid && this.isAt(end) };
-    mover.stops.addBreakpoint(breakpoint);
+    navigator.stops.addBreakpoint(breakpoint);
     try {
-      const event = yield* mover.forward({ ...RUN, ...orders, sentinel }, frameTime + 1, true);
+      const event = yield* navigator.forward({ ...RUN, ...orders, sentinel }, frameTime + 1, true);
       if (event.kind === 'frame' || event.kind === 'end') throw lost(frameTime);
       return event;
     } finally {
-      mover.stops.removeBreakpoint(breakpoint);
+      navigator.stops.removeBreakpoint(breakpoint);
     }
   }
 
@@ -105,14 +105,14 @@ export class Searcher {
     return (yield* this.lastOf(area, Infinity)).way;
   }
 
-  /** The same, but at most so many of them: with more, the session stands at the last one that was counted. */
+  /** The same, but at most a number of them: with more, the session is at the last one that was counted. */
   *lastOf({ start, end, counts }: Search, most: number): Slices<{ way: Way | null; isLast: boolean }> {
-    const { mover } = this;
+    const { navigator } = this;
     let counted = 0;
-    mover.goTo(start, boundOf(end));
+    navigator.goTo(start, boundOf(end));
     let way: Way | null = null;
     let [from, fromSkip, count, skipTid] = [start, -1, 0, -1];
-    mover.stopovers.pin(start);
+    navigator.cache.pin(start);
     try {
       for (;;) {
         const event = yield* this.towards(end, { skipTid });
@@ -122,15 +122,15 @@ export class Searcher {
         if (!counts(event)) continue;
         way = { from, skipTid: fromSkip, count: ++count, event };
         if (++counted === most) return { way, isLast: false };
-        if (mover.effort - from.effort < EFFORT_BETWEEN_EVENTS) continue;
-        mover.stopovers.unpin(from);
-        from = mover.keepHere();
-        mover.stopovers.pin(from);
+        if (navigator.effort - from.effort < EFFORT_BETWEEN_EVENTS) continue;
+        navigator.cache.unpin(from);
+        from = navigator.keepHere();
+        navigator.cache.pin(from);
         [fromSkip, count] = [skipTid, 0];
         way = { from, skipTid, count, event };
       }
     } finally {
-      mover.stopovers.unpin(from);
+      navigator.cache.unpin(from);
     }
   }
 
@@ -139,18 +139,18 @@ export class Searcher {
    * @returns the last events on it, consecutive; the last of them is the end
    */
   *follow(way: Way, { end, counts }: Omit<Search, 'start'>): Slices<Passed[]> {
-    const { mover } = this;
-    mover.goTo(way.from, boundOf(end));
+    const { navigator } = this;
+    navigator.goTo(way.from, boundOf(end));
     let { skipTid } = way;
     let passed: Passed[] = [];
     if (way.count === 0) passed.push({ at: way.from, event: way.event });
     for (let left = way.count; left > 0;) {
       const event = yield* this.towards(end, { skipTid });
-      if (!event) throw lost(mover.session.frameTime);
+      if (!event) throw lost(navigator.session.frameTime);
       yield* this.turn();
       skipTid = event.stop.tid;
       if (!counts(event)) continue;
-      if (left === 1 || isKept(left - 1)) passed.push({ at: mover.keepHere(), event });
+      if (left === 1 || isKept(left - 1)) passed.push({ at: navigator.keepHere(), event });
       else passed = [];
       left--;
     }
@@ -162,9 +162,9 @@ export class Searcher {
    * @returns how many; -1 if it is not reached within `limit`
    */
   *walk(start: TravelCheckpoint, end: TravelCheckpoint, limit: number): Slices<number> {
-    const { mover } = this;
-    const { session } = mover;
-    mover.goTo(start, end);
+    const { navigator } = this;
+    const { session } = navigator;
+    navigator.goTo(start, end);
     for (let steps = 0; steps <= limit; steps++) {
       if (this.isAt(end)) return steps;
       if (!(yield* this.step(end.tid)) || session.frameTime !== end.checkpoint.frameTime) return -1;
@@ -175,15 +175,15 @@ export class Searcher {
 
   /** Executes one instruction of the task, or goes to its next possible position. */
   *step(tid: number): Slices<boolean> {
-    const event = yield* this.mover.forward({ ...RUN, stepTid: tid }, Infinity, true);
+    const event = yield* this.navigator.forward({ ...RUN, stepTid: tid }, Infinity, true);
     return event.kind === 'stop' && event.stop.kind === 'step';
   }
 
   /** With breakpoints at these addresses only, and no other. */
   *withBreakpoints<T>(addresses: Iterable<Gva>, search: () => Slices<T>): Slices<T> {
-    const resume = this.mover.stops.suspend();
+    const resume = this.navigator.stops.suspend();
     try {
-      for (const address of addresses) this.mover.stops.addBreakpoint({ pid: null, address });
+      for (const address of addresses) this.navigator.stops.addBreakpoint({ pid: null, address });
       return yield* search();
     } finally {
       resume();

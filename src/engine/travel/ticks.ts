@@ -24,35 +24,35 @@ export class Ticks {
     reverse.ticksBefore = (frameTime, ticks) => this.before(frameTime, ticks);
   }
 
-  private get mover(): Searcher['mover'] {
-    return this.search.mover;
+  private get navigator(): Searcher['navigator'] {
+    return this.search.navigator;
   }
 
   /** Ticks of the task that runs at the session's position; null if they would have to be counted. */
   known(): number | null {
-    const { running, session, stands } = this.mover;
+    const { running, session, current } = this.navigator;
     invariant(running, 'a task runs');
     if (session.alwaysCounts) return running.ticks;
-    return stands?.counted ? ticksAt(stands, running.tid) : null;
+    return current?.counted ? ticksAt(current, running.tid) : null;
   }
 
   /** Counts those of the task that runs at the session's position, to which it always returns. */
   *count(): Slices<void> {
-    const { mover, search } = this;
-    if (!mover.running || this.known() !== null) return;
-    const present = mover.keepHere();
-    const start = startBehind(this.search.core, present.checkpoint.frameTime);
+    const { navigator, search } = this;
+    if (!navigator.running || this.known() !== null) return;
+    const present = navigator.keepHere();
+    const start = startAfter(this.search.core, present.checkpoint.frameTime);
     try {
       yield* this.counting(start, present, function* () {
         yield* search.towards({ at: present }, { blind: true });
-        const { running } = mover;
+        const { running } = navigator;
         const copy = present.checkpoint.tasks.find(({ tid }) => tid === present.tid);
-        if (!running || !copy || running.ticks < 0) throw lost(mover.session.frameTime);
+        if (!running || !copy || running.ticks < 0) throw lost(navigator.session.frameTime);
         copy.ticks = running.ticks;
         present.counted = true;
       });
     } finally {
-      mover.goTo(present);
+      navigator.goTo(present);
     }
   }
 
@@ -62,22 +62,22 @@ export class Ticks {
    * @throws RevenantError E_USAGE if it has more there, or never has this count
    */
   *seek(frameTime: number, ticks: number): Slices<void> {
-    const { mover, search } = this;
-    const start = startBehind(search.core, frameTime);
+    const { navigator, search } = this;
+    const start = startAfter(search.core, frameTime);
     const { tid, firm, known, next } = start;
     if (ticks < known.ticks || (next && ticks > next.ticks)) throw outside(frameTime, ticks, start);
     yield* this.counting(start, ticks, function* () {
-      if (mover.session.frameTime < firm) yield* search.towards({ frameTime: firm }, { blind: true });
+      if (navigator.session.frameTime < firm) yield* search.towards({ frameTime: firm }, { blind: true });
       const now = search.core.tasks.get(tid)?.ticks ?? -1;
       if (now > ticks) throw outside(frameTime, ticks, { ...start, known: { frame: firm, ticks: now } });
       if (now === ticks) return;
-      const event = yield* mover.forward({ ...RUN, blind: true, ticks: { tid, count: ticks } });
+      const event = yield* navigator.forward({ ...RUN, blind: true, ticks: { tid, count: ticks } });
       if (event.kind === 'interrupted') throw new Interrupted();
       if (event.kind !== 'arrived') throw outside(frameTime, ticks, start);
-      mover.keepHere();
+      navigator.keepHere();
     });
     // On without counting.
-    mover.goTo(mover.keepHere());
+    navigator.goTo(navigator.keepHere());
   }
 
   /**
@@ -85,7 +85,7 @@ export class Ticks {
    * @returns null, and goes anywhere, if that is no place inside of the interval
    */
   *before(frameTime: number, ticks: number): Slices<TravelCheckpoint | null> {
-    const { known, next } = startBehind(this.search.core, frameTime);
+    const { known, next } = startAfter(this.search.core, frameTime);
     const wanted = (next?.ticks ?? 0) - ticks;
     if (wanted <= known.ticks) return null;
     try {
@@ -94,7 +94,7 @@ export class Ticks {
       if (error instanceof RevenantError && error.code === 'E_USAGE') return null;
       throw error;
     }
-    const place = this.mover.keepHere();
+    const place = this.navigator.keepHere();
     return place.checkpoint.inside && place.checkpoint.frameTime === frameTime ? place : null;
   }
 
@@ -107,15 +107,15 @@ export class Ticks {
     end: TravelCheckpoint | number,
     work: () => Slices<void>,
   ): Slices<void> {
-    const { mover } = this;
-    const { session, stops } = mover;
+    const { navigator } = this;
+    const { session, stops } = navigator;
     const resume = stops.suspend();
     try {
       for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
         const from = this.lastCounted(start, end) ?? (yield* this.reverse.toFrame(start.known.frame));
         const { fallbacks } = session.stats;
         session.counting = true;
-        mover.goTo(from, typeof end === 'number' ? null : end);
+        navigator.goTo(from, typeof end === 'number' ? null : end);
         yield* work();
         if (session.stats.fallbacks === fallbacks) return;
         session.counting = false;
@@ -134,12 +134,12 @@ export class Ticks {
   ): TravelCheckpoint | null {
     const beyond = next?.frame ?? Infinity;
     let last: TravelCheckpoint | null = null;
-    for (const stopover of this.mover.stopovers) {
-      if (stopover === end) break;
-      const { frameTime } = stopover.checkpoint;
-      if (!stopover.counted || frameTime < known.frame) continue;
-      if (typeof end !== 'number') last = stopover;
-      else if (frameTime < beyond && ticksAt(stopover, tid) < end) last = stopover;
+    for (const saved of this.navigator.cache) {
+      if (saved === end) break;
+      const { frameTime } = saved.checkpoint;
+      if (!saved.counted || frameTime < known.frame) continue;
+      if (typeof end !== 'number') last = saved;
+      else if (frameTime < beyond && ticksAt(saved, tid) < end) last = saved;
     }
     return last;
   }
@@ -158,7 +158,7 @@ function outside(frame: number, ticks: number, { tid, known, next }: TickStart):
 }
 
 /** Throws E_USAGE at the end of the recording, where no task runs any more. */
-export function startBehind({ trace }: ReplayCore, frameTime: number): TickStart {
+export function startAfter({ trace }: ReplayCore, frameTime: number): TickStart {
   const reader = TraceReader.open(trace.directory);
   try {
     const start = tickStart(reader, frameTime);
