@@ -122,8 +122,13 @@ def revenant_connect(endpoint, as_rr=False, program=None):
     gdb.write('Type "help revenant" for the commands of recordings.\n')
 
 
+as_rr_ = False
+
+
 def behave_as_rr():
     """The prompt and the settings that rr gives gdb (its launch_debugger.cc)."""
+    global as_rr_
+    as_rr_ = True
     gdb.prompt_hook = lambda current: "(rr) "
     gdb.execute("set unwindonsignal on")
     gdb.execute("handle SIGURG stop", to_string=True)
@@ -241,6 +246,13 @@ class Monitor(gdb.Command):
         line = "monitor " + (self.line + " " + argument).strip()
         if self.line in ANSWERS:
             gdb.write(gdb.execute(line, to_string=True))
+        elif self.line == "restart" and as_rr_:
+            answer = gdb.execute(line, to_string=True)
+            gdb.write(answer)
+            if "restart failed" in answer:
+                # rr's restart is a run, after whose failure there is no process.
+                gdb.execute("with confirm off -- kill", to_string=True)
+                return
         else:
             gdb.execute(line)
         synchronize()
