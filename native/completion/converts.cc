@@ -148,6 +148,8 @@ bool narrow_to_half(Operation& op) {
   env.flush_to_zero = false;
   for (unsigned i = 0; i < op.count(); i++)
     if (op.active(i)) result.set<U16>(i, float_convert<Half, Single>(env, a.get<U32>(i)));
+  // Intel's processors convert first, and note what arose even where the store faults.
+  if (op.state().vendor == Vendor::kIntel) return env.commit(op) && op.finish(result, op.count() * 2, 2);
   return op.finishable(op.count() * 2, 2) && env.commit(op) && op.finish(result, op.count() * 2, 2);
 }
 

@@ -5,6 +5,7 @@
 namespace revenant::completion {
 
 Environment::Environment(Operation& op) {
+  vendor = op.state().vendor;
   const std::uint32_t mxcsr = op.state().mxcsr;
   rounding = op.rounding() >= 0 ? static_cast<unsigned>(op.rounding()) : mxcsr >> 13 & 3;
   denormals_are_zero = (mxcsr & 0x40) != 0;

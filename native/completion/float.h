@@ -33,6 +33,7 @@ struct Environment {
   bool underflow_masked;
   bool overflow_masked;
   unsigned flags;
+  Vendor vendor;
 
   explicit Environment(Operation& op);
 

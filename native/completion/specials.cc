@@ -79,6 +79,8 @@ constexpr auto reduce = [](Environment& env, typename F::Bits a, Byte immediate)
   Environment own = env;
   own.rounding = rounding_of(env, immediate);
   own.underflow_masked = true;
+  if (env.vendor == Vendor::kIntel)
+    own.flush_to_zero = F::kFraction != Half::kFraction && env.flush_to_zero_set;
   const auto whole = float_integral<F>(own, a, own.rounding, immediate >> 4, true);
   own.flags = 0;
   const auto rest = float_subtract<F>(own, a, whole);
