@@ -67,7 +67,7 @@ bool BranchCounter::due() const {
   return read(count) < 0 || count >= after_;
 }
 
-// A period begins again by itself. Setting it also lets an event count again that the kernel stopped until
+// A period restarts by itself. Setting it also re-enables an event that the kernel throttled until
 // its next tick because it signalled too often (perf_event_max_sample_rate).
 void BranchCounter::taken() {
   after_ = 0;

@@ -16,19 +16,19 @@ class BranchCounter {
   int open(std::uint64_t config);
   void close() { fd_.reset(); }
 
-  // What was counted since the last `arm`. 0 or -errno; -EAGAIN: the kernel gave the processor's counter to
-  // another event (a profiler of the whole machine), and what it counted is lost.
+  // The count since the last `arm`. 0 or -errno; -EAGAIN: the kernel gave the processor's counter
+  // to another event (a system-wide profiler), and the count is lost.
   int read(std::uint64_t& count) const;
 
   // Counts from zero. After `after` events (0: never) a signal ends one KVM_RUN, some events late. 0 or
   // -errno.
   int arm(std::uint64_t after);
 
-  // Whether a run must end: what `arm` asked for was reached, or it cannot be any more, because the counter
-  // is lost.
+  // Whether a run must end: the count of `arm` was reached, or cannot be reached any more, because the
+  // counter was lost.
   bool due() const;
 
-  // A run was ended because it was due: no other will be. The count goes on.
+  // A run was ended because it was due: no other will be. Counting continues.
   void taken();
 
   // It was due where a run may not be ended: another signal, after the next event.

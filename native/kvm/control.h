@@ -1,8 +1,8 @@
 // The control block: commands from the engine to the service that owns the vCPU, and their results.
 //
 // It is the first 64 KiB of the pool. In process, the service is called directly; for the emulated
-// machine both sides map the pool, the engine on the host and vcpud in the machine, and hand over by
-// sequence numbers:
+// machine both sides map the pool, the engine on the host and vcpud in the machine, and alternate by sequence
+// numbers:
 //
 //   engine:   writes command and payload; request_seq += 1 (release)
 //   service:  sees request_seq != complete_seq (acquire); executes; writes result; complete_seq =
@@ -32,20 +32,20 @@ enum class Command : std::uint32_t {
   init_long_mode = 7,       // in  InitPayload: ring-0 image, system registers, MSRs; next RUN = first entry
   set_msrs = 8,             // in  MsrPayload; on failure `value` = number of MSRs set
   run = 9,                  // in  budget_micros, kick; out exit_*; see VcpuService::execute
-  ping = 10,                // -                does nothing: is the service there?
+  ping = 10,                // -                does nothing: checks that the service answers
   set_completion = 12,      // in  CompletionPayload; -EOPNOTSUPP where this was built without
-  spin = 11,                // in  value = turns of a loop in the service itself; out value = nanoseconds
+  spin = 11,                // in  value = iterations of a loop in the service itself; out value = nanoseconds
 };
 
 // How a run ended: Control::exit_kind.
 enum class ExitKind : std::uint32_t {
   none = 0,
-  stub = 1,         // by the stub's `out`: the context page says why
+  stub = 1,         // by the stub's `out`: the reason is in the context page
   interrupted = 2,  // kicked in user mode; the context page is filled, vector VECTOR_INTERRUPTED
-  failed = 3,       // exit_reason and exit_detail say how: the vCPU is lost
+  failed = 3,       // the reason is in exit_reason and exit_detail: the vCPU is lost
 };
 
-// exit_reason of our own: a kicked vCPU does not come out of ring 0. src/engine/kvm/exit.ts must match.
+// Our own exit_reason: a kicked vCPU does not leave ring 0. src/engine/kvm/exit.ts must match.
 constexpr std::uint32_t kReasonStuck = 0xfffe0000;
 
 // Offset and size of the payload; the last page belongs to keeper and vcpud (native/machine).
@@ -78,7 +78,7 @@ struct MsrPayload {
 };
 
 struct InitPayload {
-  std::uint64_t cr4;           // wanted beyond what long mode needs: OSXSAVE, FSGSBASE, PKE, TSD, UMIP
+  std::uint64_t cr4;  // requested in addition to what long mode needs: OSXSAVE, FSGSBASE, PKE, TSD, UMIP
   std::uint32_t cpu_number;    // what RDPID, RDTSCP's rcx and LSL of SEL_CPU_NUMBER return
   std::uint32_t apic_enabled;  // CPUID leaf 1 EDX bit 9, which KVM derives from the APIC base
 };
@@ -102,7 +102,7 @@ struct Control {
   std::atomic<std::uint32_t> request_seq;
   Command command;
   std::atomic<std::uint32_t> kick;  // non-zero: end the run soon. Cleared by the engine before a new run.
-  std::uint32_t budget_micros;      // RUN: give up with -EAGAIN after this time; 0 = never
+  std::uint32_t budget_micros;      // RUN: return -EAGAIN after this time; 0 = never
   std::uint64_t value;              // the one number of several commands; also written by the service
   std::uint8_t pad0[40];
 

@@ -33,9 +33,9 @@ int SystemFd::get_supported_cpuid(CpuidPayload& out) const {
   return or_errno(ioctl(fd_.get(), kGetSupportedCpuid, &out));
 }
 
-// Takes milliseconds and gives up for a signal: the service's own timer is one. The first VM switches the
-// processors' virtualisation on, which the last one's end may just be switching off: EBUSY for a moment,
-// unless another hypervisor has it.
+// Takes milliseconds and is interrupted by signals, such as the service's own timer. The first VM
+// enables the processors' virtualisation, which the end of the last one may be disabling: EBUSY for
+// a moment, unless another hypervisor uses it.
 int SystemFd::create_vm() const {
   constexpr timespec kMoment = {0, 5'000'000};
   constexpr int kMoments = 40;

@@ -50,7 +50,7 @@ int tick_signal() { return SIGRTMIN + 3; }
 int install_tick_handler() {
   struct sigaction action = {};
   action.sa_sigaction = on_tick;
-  action.sa_flags = SA_SIGINFO | SA_RESTART;  // KVM_RUN comes back with EINTR even so
+  action.sa_flags = SA_SIGINFO | SA_RESTART;  // KVM_RUN still returns EINTR
   const int result = or_errno(sigaction(tick_signal(), &action, nullptr));
   if (result < 0) return result;
   sigset_t set;
@@ -96,7 +96,7 @@ int Ticks::make_timer(int thread) {
 }
 
 int Ticks::enter() {
-  // Linux 5.x has no vDSO for gettid; the C library caches nothing either, so remember by thread.
+  // Linux 5.x has no vDSO for gettid; the C library does not cache it either, so it is cached per thread.
   thread_local int self = 0;
   if (self == 0) self = gettid();
   if (slot_ < 0 || thread_ != self) {

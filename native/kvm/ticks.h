@@ -1,5 +1,5 @@
-// A periodic signal to one thread, so that KVM_RUN comes back with EINTR now and then. Cheap to start:
-// the timer stays armed between runs and disarms itself when no run was seen for a few ticks.
+// A periodic signal to one thread, so that KVM_RUN returns EINTR regularly. Cheap to start: the
+// timer stays armed between runs and disarms itself after a few ticks without a run.
 #ifndef REVENANT_KVM_TICKS_H_
 #define REVENANT_KVM_TICKS_H_
 
@@ -7,11 +7,12 @@ namespace revenant {
 
 constexpr long kTickNanos = 20'000'000;
 
-// The signal, and its handler, which does nothing for signals that are no ticks. 0 or -errno.
+// The signal, and its handler, which does nothing for signals that are not ticks. 0 or -errno.
 int tick_signal();
 int install_tick_handler();
 
-// One per service. A slot of a static table, because a signal may still be queued when its owner is gone.
+// One per service. A slot of a static table, because a signal may still be queued when its owner has been
+// destroyed.
 class Ticks {
  public:
   Ticks() = default;

@@ -10,7 +10,7 @@ namespace revenant {
 
 struct VcpuExit {
   enum class Kind {
-    stub,         // `out` to R0_EXIT_PORT: the context page says why
+    stub,         // `out` to R0_EXIT_PORT: the reason is in the context page
     interrupted,  // a signal broke KVM_RUN
     unsupported,  // anything else: `reason` and `detail` are KVM's
   };

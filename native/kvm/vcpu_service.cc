@@ -16,16 +16,16 @@ constexpr std::uint32_t kEfer = 0xc0000080, kStar = 0xc0000081, kLstar = 0xc0000
                         kFmask = 0xc0000084, kTscAux = 0xc0000103;
 constexpr std::uint64_t kEferValue = 0xd01;  // SCE, LME, LMA, NXE
 constexpr std::uint64_t kCr0 = 0x80050033;   // PE MP ET NE WP AM PG, as Linux's
-// PSE PAE PGE OSFXSR OSXMMEXCPT. PSE means nothing in long mode; with it and PGE the register differs
+// PSE PAE PGE OSFXSR OSXMMEXCPT. PSE has no effect in long mode; with it and PGE the register differs
 // less from the host kernel's, and an emulated processor flushes its TLB less often.
 constexpr std::uint64_t kCr4 = 0x6b0;
 constexpr std::uint64_t kCr4Fsgsbase = 1 << 16, kCr4Osxsave = 1 << 18;
 constexpr std::uint64_t kApicBase = 0xfee00000, kApicEnabled = 0x900;  // global enable, bootstrap processor
 constexpr std::uint64_t kTssPages = 0xfffbd000;                        // for KVM_SET_TSS_ADDR, below 4 GiB
-// Ticks of a kicked vCPU in places where it may not be taken, before it is given up: half a second. It stays
-// there for a few instructions, however slow they are.
+// Ticks of a kicked vCPU in places where it cannot be interrupted, before it counts as lost: half a
+// second. Normally these are a few instructions.
 constexpr int kMaxRefusals = 25;
-// Entries of a vCPU that is to do nothing but load its debug registers: a tick or a fault may come first.
+// Entries of a vCPU only to load its debug registers: a tick or a fault may come first.
 constexpr int kMaxLastEntries = 8;
 constexpr std::uint64_t kDr7Enables = 0xff, kDr7Off = 0x400;  // SDM vol. 3, 17.2.4
 constexpr int kArchReqXcompGuestPerm = 0x1025, kXtileData = 18;
@@ -48,7 +48,7 @@ void set_ring0_segments(kvm_sregs& sregs) {
   sregs.ss = flat_segment(SEL_KERNEL_SS, 3, 0, 1);
 }
 
-// As the stub counts an exit: whoever shares the pool may go on from here, so nothing may follow.
+// As the stub counts an exit: the other side of the pool may continue from here, so nothing may follow.
 void count_exit(char* context) {
   auto& count = *reinterpret_cast<std::atomic<std::uint32_t>*>(context + CTX_EXIT_SEQ);
   count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
@@ -143,7 +143,8 @@ int VcpuService::create() {
   if (pool_bytes_ < R0_END) return -EINVAL;
   control()->run_ioctls = control()->stub_exits = control()->completed = 0;
   completer_.disable();
-  // Tile data (AMX) has to be asked for before the first vCPU; who lacks it gets an error by XCR0 later.
+  // Permission for tile data (AMX) must be requested before the first vCPU; without it setting XCR0 fails
+  // later.
   syscall(SYS_arch_prctl, kArchReqXcompGuestPerm, kXtileData);
   int result = system_.open();
   if (result < 0) return result;
@@ -174,11 +175,10 @@ void VcpuService::destroy() {
   system_.close();
 }
 
-// QEMU's emulator puts a nested guest's breakpoints into lists of its own when the guest loads DR7, and takes
-// them out when the guest loads it again (target/i386/tcg/sysemu/bpt_helper.c). It does not when the guest
-// ends: then the next load of DR7, with other kinds of breakpoints, takes a watchpoint for a breakpoint and
-// writes into freed memory. So a guest does not end with debug registers on, whatever state its client left
-// it in.
+// QEMU's emulator puts a nested guest's breakpoints into its own lists when the guest loads DR7, and
+// removes them when the guest loads it again (target/i386/tcg/sysemu/bpt_helper.c). It does not when the
+// guest ends: then the next load of DR7, with other kinds of breakpoints, treats a watchpoint as a
+// breakpoint and writes into freed memory. So debug registers are always off when a guest ends.
 void VcpuService::clear_debug_registers() {
   kvm_debugregs debug;
   kvm_sregs sregs;
@@ -252,7 +252,7 @@ int VcpuService::set_entry_msrs(std::uint32_t cpu_number) {
   const auto add = [&](std::uint32_t index, std::uint64_t data) {
     msrs.entries[msrs.count++] = {index, 0, data};
   };
-  // SYSCALL: cs from bits 47:32, ss is the next selector. SYSRET is not used; Linux's value all the same.
+  // SYSCALL: cs from bits 47:32, ss is the next selector. SYSRET is not used; the value is Linux's.
   add(kStar, std::uint64_t{SEL_KERNEL_CS} << 32 | std::uint64_t{SEL_USER32_CS} << 48);
   add(kLstar, entries.syscall);
   add(kCstar, entries.syscall_compat);
@@ -260,7 +260,7 @@ int VcpuService::set_entry_msrs(std::uint32_t cpu_number) {
   std::uint64_t done;
   const int result = vcpu_.set_msrs(msrs, done);
   if (result < 0) return result;
-  // Missing where the recorded processor had neither RDTSCP nor RDPID.
+  // Absent if the recorded processor had neither RDTSCP nor RDPID.
   msrs = {};
   add(kTscAux, cpu_number);
   vcpu_.set_msrs(msrs, done);
@@ -280,8 +280,8 @@ int VcpuService::set_completion() {
   return 0;
 }
 
-// What the stub asks of the service alone. `left`: the exit is the engine's; it was counted, and nothing of
-// the pool may be touched any more.
+// The stub's requests to the service itself. `left`: the exit is the engine's; it was counted, and the pool
+// may not be accessed any more.
 int VcpuService::serve(std::uint32_t asked, bool& left) {
   char* const context = static_cast<char*>(pool_) + R0_CONTEXT;
   std::uint64_t before, after;
@@ -302,7 +302,7 @@ int VcpuService::serve(std::uint32_t asked, bool& left) {
 
 int VcpuService::run() {
   Control* const c = control();
-  // A vCPU that failed unobserved (the stub was waiting) still says how.
+  // A vCPU that failed unobserved (the stub was waiting) still reports the reason.
   if (!initialised_) return c->exit_kind == ExitKind::failed ? 0 : -ENXIO;
   c->exit_kind = ExitKind::none;
   const int ticking = ticks_.enter();

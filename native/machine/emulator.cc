@@ -159,7 +159,7 @@ double Emulator::starved_seconds() const {
 }
 
 void Emulator::wake() {
-  // A full pipe means that a wake-up is under way already.
+  // A full pipe means that a wake-up is already pending.
   if (write(serial_in_, "w", 1) < 0) return;
 }
 

@@ -24,7 +24,7 @@ class Emulator {
   pid_t pid() const { return pid_; }
   int serial_fd() const { return serial_out_; }
 
-  // Reads what the serial line has; false when the emulator closed it (it is dead or dying).
+  // Reads available data of the serial line; false when the emulator closed it (it has exited or is exiting).
   bool drain_serial();
   // The last 8 KiB of the serial line and of QEMU's messages, without its routine warnings.
   std::string log() const;
@@ -32,8 +32,8 @@ class Emulator {
   // The signal that ended the emulator, or 0. Precondition: drain_serial() returned false.
   int fatal_signal();
 
-  // Seconds that the emulator's busiest waiter was ready to run and had no processor, since its start: what
-  // it could not use of the time. 0 where the kernel does not tell.
+  // Seconds in which the emulator's most delayed thread was runnable without a processor, since its
+  // start. 0 if the kernel does not report it.
   double starved_seconds() const;
 
   // One byte on the serial line ends vcpud's sleep.

@@ -1,13 +1,13 @@
-// The keeper of one emulated machine: starts QEMU with the pool as a device, hands the pool to one client
-// at a time, makes the machine clean in between, and exits after a while without a lease. It leaves
-// no trace, whichever process dies: the pool is a memfd, the socket is abstract, QEMU dies with the keeper.
+// The keeper of one emulated machine: starts QEMU with the pool as a device, passes the pool to one
+// client at a time, cleans the machine in between, and exits after a while without a lease. Nothing
+// remains, whichever process dies: the pool is a memfd, the socket is abstract, QEMU dies with the
+// keeper.
 //
 //   queued --a turn to start--> starting --vcpud serves--> cleaning --clean--> idle --lease--> leased
-//   --hang-up--> cleaning ... any --emulator died, stop request, idle too long, the machine comes no
-//   further--> end
+//   --hang-up--> cleaning ... any --emulator died, stop request, idle too long, the machine makes no
+//   progress--> end
 //
-// Waiting for the machine is bounded by what it could have done: time in which it had no processor does not
-// count.
+// Waiting for the machine is bounded by its processor time: time in which it had no processor does not count.
 //
 // Invariant: single-threaded (see emulator.h).
 
@@ -36,7 +36,7 @@ namespace revenant::machine {
 namespace {
 
 constexpr int kBusyPollMs = 1;      // while waiting for the machine
-constexpr int kQuietPollMs = 1000;  // nothing but the idle time to look at
+constexpr int kQuietPollMs = 1000;  // only the idle time to check
 constexpr double kFirstLeaseSeconds = 20;
 constexpr double kQuiesceSeconds = 10;
 constexpr double kClearSeconds = 60;
@@ -195,13 +195,13 @@ bool Keeper::start() {
   return true;
 }
 
-// A turn is an abstract socket that is bound, and given back by whatever death of ours.
+// A turn is a bound abstract socket, released when this process dies in any way.
 bool Keeper::take_turn() {
   const std::string prefix = "revenant-" + std::to_string(geteuid()) + "-turn-";
   for (int index = 0; index < starts_at_once(); ++index) {
     turn_ = bind_abstract(prefix + std::to_string(index));
     if (turn_ >= 0) return true;
-    if (turn_ != -EADDRINUSE) return true;  // no sockets to be had: better to start than to wait for ever
+    if (turn_ != -EADDRINUSE) return true;  // no sockets available: better to start than to wait endlessly
   }
   return false;
 }
@@ -209,7 +209,7 @@ bool Keeper::take_turn() {
 void Keeper::start_emulator() {
   if (!take_turn()) {
     pollfd starter = {STDOUT_FILENO, 0, 0};
-    // Whoever started us has gone.
+    // The process that started this one has exited.
     if (poll(&starter, 1, 0) > 0 && (starter.revents & POLLERR) != 0) enter(State::kEnd);
     return;
   }
@@ -268,7 +268,7 @@ bool Keeper::send_next_clear() {
   return true;
 }
 
-// Cleaning is a sequence of waits for the machine; each call goes as far as it can.
+// Cleaning is a sequence of waits for the machine; each call advances as far as possible.
 void Keeper::clean() {
   if (patience_.is_over(emulator_)) return fail("the machine does not answer");
   if (cleaning_ == Cleaning::kQuiesce && mailbox_.is_quiet()) {
@@ -334,7 +334,7 @@ std::string Keeper::status_json() const {
 }
 
 void Keeper::stop() {
-  server_.stop_listening();  // first, so that the name is free when we answer
+  server_.stop_listening();  // first, so that the name is free before the answer
   emulator_.kill_and_wait();
   if (!ready_reported_) return fail("it was asked to stop");
   enter(State::kEnd);
@@ -418,7 +418,7 @@ int Keeper::run() {
   return 0;
 }
 
-// `--ask status|stop|stop-idle NAME`: asks a running keeper and prints its answer, '+' or '-' and JSON.
+// `--ask status|stop|stop-idle NAME`: queries a running keeper and prints its answer, '+' or '-' and JSON.
 int ask(const char* what, const char* name) {
   constexpr struct {
     const char* name;

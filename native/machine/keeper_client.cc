@@ -36,7 +36,7 @@ int check_peer_user(int socket_fd) {
   return peer.uid == geteuid() ? 0 : EACCES;
 }
 
-// Receives the answer's first byte and the descriptor that comes with it.
+// Receives the answer's first byte and its descriptor.
 int receive_grant(int socket_fd, int* pool) {
   char text[512];
   iovec part = {text, sizeof text};

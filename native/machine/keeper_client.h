@@ -1,5 +1,5 @@
-// The client's end of the keeper's socket: leases for the addon's mailbox transport, questions for the
-// keeper program's own `--ask`. No N-API, no policy.
+// The client's end of the keeper's socket: leases for the addon's mailbox transport, queries for
+// the keeper program's own `--ask`. No N-API, no policy.
 #ifndef REVENANT_MACHINE_KEEPER_CLIENT_H
 #define REVENANT_MACHINE_KEEPER_CLIENT_H
 
@@ -9,12 +9,12 @@ namespace revenant::machine {
 
 // What a lease consists of. The caller owns both descriptors (close-on-exec).
 struct KeeperLease {
-  int socket = -1;  // close it to give the lease back; POLLIN with 0 bytes or POLLHUP: the machine is gone
+  int socket = -1;  // close it to release the lease; POLLIN with 0 bytes or POLLHUP: the machine was lost
   int pool = -1;    // memfd of the whole pool, control block first; its size is fstat's
 };
 
 // Leases the vCPU of the keeper that listens at the abstract name (without the leading NUL).
-// Returns 0 or a positive errno: ECONNREFUSED no such keeper; EBUSY leased to somebody else; EACCES the
+// Returns 0 or a positive errno: ECONNREFUSED no such keeper; EBUSY leased to another client; EACCES the
 // listener runs as another user; EPROTO it does not speak this protocol; others from the kernel.
 int lease_keeper(const char* name, KeeperLease* lease);
 

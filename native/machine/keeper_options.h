@@ -16,11 +16,11 @@ struct KeeperOptions {
   std::string kernel_line;      // kernel command line
   uint64_t pool_mib = 4096;     // a power of two (it is a PCI BAR)
   uint64_t memory_mib = 192;    // the emulated machine's own RAM
-  uint64_t idle_seconds = 120;  // without a lease for so long: end
+  uint64_t idle_seconds = 120;  // exit after this time without a lease
   uint64_t boot_seconds = 120;  // not ready after so long: fail
 };
 
-// Parses `--option value` pairs. Returns an empty string or what is wrong.
+// Parses `--option value` pairs. Returns an empty string or an error.
 std::string parse_options(int argc, char** argv, KeeperOptions* options);
 
 }  // namespace revenant::machine

@@ -12,7 +12,7 @@ namespace revenant::machine {
 struct Peer {
   int fd = -1;
   pid_t pid = 0;
-  char request = 0;  // 0 until its request byte came
+  char request = 0;  // 0 until its request byte arrives
 };
 
 // Owns the listening socket and all connections but the lease's, which it hands out.
@@ -25,17 +25,17 @@ class LeaseServer {
 
   // Binds the abstract name. Returns 0, or EADDRINUSE if another keeper has it, or another errno.
   int listen_at(const std::string& name);
-  // Gives the name up; the connections stay.
+  // Releases the name; the connections stay.
   void stop_listening();
   int fd() const { return fd_; }
   const std::vector<Peer>& peers() const { return peers_; }
 
-  // Accepts everybody who waits; strangers (other users) are hung up on.
+  // Accepts all waiting connections; those of other users are closed.
   void accept_all();
-  // Reads request bytes that have come; forgets peers that hung up.
+  // Reads available request bytes; removes peers that hung up.
   void read_requests();
 
-  // Takes a peer with this request out of the list; false if there is none. The caller owns its fd.
+  // Removes a peer with this request from the list; false if there is none. The caller owns its fd.
   bool take(char request, Peer* peer);
   // Whether a peer with this request waits.
   bool has(char request) const;
@@ -48,7 +48,7 @@ class LeaseServer {
 // A stream socket bound to an abstract name, not listening yet; or -errno.
 int bind_abstract(const std::string& name);
 
-// Sends one answer line, with a descriptor when pass_fd >= 0. False if the peer is gone.
+// Sends one answer line, with a descriptor when pass_fd >= 0. False if the peer has hung up.
 bool send_answer(int fd, char verdict, const std::string& json, int pass_fd = -1);
 
 // Text as a JSON string with quotes; bytes that are not printable ASCII become '?', newlines \n.

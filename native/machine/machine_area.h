@@ -1,6 +1,6 @@
-// The last page of the control block (the payloads of commands end long before it): what the keeper and vcpud
-// say to each other besides the vCPU commands of native/kvm/control.h. src/engine/kvm may write only the
-// stale list.
+// The last page of the control block (the payloads of commands end long before it): communication
+// of the keeper and vcpud besides the vCPU commands of native/kvm/control.h. src/engine/kvm may
+// write only the stale list.
 //
 // Invariant: only the field's owner (in brackets) writes it, all words are accessed atomically.
 #ifndef REVENANT_MACHINE_MACHINE_AREA_H
@@ -24,7 +24,7 @@ struct PoolRange {
 inline constexpr uint32_t kMaxStale = 64;
 inline constexpr uint32_t kMaxClear = 128;
 
-// What the emulator's firmware-configuration device is given (translations.cc), and a word to try it with.
+// The request to the emulator's firmware-configuration device (translations.cc), and a word to test it with.
 struct DeviceTransfer {
   uint32_t control;
   uint32_t length;
@@ -35,17 +35,18 @@ struct DeviceTransfer {
 
 struct MachineArea {
   uint32_t ready;     // [vcpud] kReadyMagic once it serves commands
-  uint32_t attended;  // [keeper] non-zero while somebody may send commands: poll instead of sleeping
+  uint32_t attended;  // [keeper] non-zero while a client may send commands: poll instead of sleeping
 
   // Clearing, between leases: the keeper fills `clear`, then increments clear_request; vcpud zeroes the
-  // ranges and sets clear_done to the same number. It has to happen inside the machine: the emulator
+  // ranges and sets clear_done to the same number. This must happen inside the machine: the emulator
   // caches translated code and notices only stores that its own processor makes.
   uint32_t clear_request;  // [keeper]
   uint32_t clear_done;     // [vcpud]
   uint32_t clear_count;    // [keeper]
 
-  // Code that the client changed from outside after it may have been executed. vcpud has the emulator drop
-  // what it translated from there before it performs the next command, and sets stale_count to 0.
+  // Code that the client changed from outside after it may have been executed. vcpud has the
+  // emulator drop its translations of it before it performs the next command, and sets stale_count
+  // to 0.
   uint32_t stale_count;  // [client, vcpud]
   uint32_t reserved[2];
   PoolRange stale[kMaxStale];  // [client]

@@ -15,20 +15,20 @@ class Mailbox {
  public:
   void attach(void* control_block) { control_ = static_cast<Control*>(control_block); }
 
-  // Whether the service has nothing to do.
+  // Whether the service is idle.
   bool is_quiet() const;
-  // The number of the client's command that is not done yet, or 0. Not of `run`, which takes as long as the
-  // program does.
+  // The number of the client's unfinished command, or 0. Not of `run`, which takes as long as the program
+  // does.
   uint32_t pending_command() const;
   // Of the last request: 0 or -errno. Precondition: is_quiet().
   int result() const;
   // Ends a running guest soon.
   void kick();
-  // Asks for the end of VM and vCPU. Precondition: is_quiet(), and no client.
+  // Requests the end of VM and vCPU. Precondition: is_quiet(), and no client.
   void request_destroy();
-  // Asks for a new VM and vCPU, so that the next client finds them made. Precondition: as above.
+  // Requests a new VM and vCPU in advance for the next client. Precondition: as above.
   void request_create();
-  // Forgets the last client's values; the sequence numbers go on. Precondition: as above.
+  // Clears the last client's values; the sequence numbers continue. Precondition: as above.
   void reset();
 
  private:

@@ -9,7 +9,7 @@
 namespace revenant::machine {
 namespace {
 
-// A range is cleared in one go by vcpud, between two looks at the keeper.
+// vcpud clears one range between two polls of the keeper.
 constexpr uint64_t kMaxRangeBytes = 64ull << 20;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The guest-physical pool as the keeper sees it: a memfd shared with the emulator and with the client.
+// The keeper's guest-physical pool: a memfd shared with the emulator and with the client.
 #ifndef REVENANT_MACHINE_POOL_H
 #define REVENANT_MACHINE_POOL_H
 
@@ -28,7 +28,7 @@ class Pool {
   // their count; *next is where to go on, or bytes() at the end.
   uint32_t ranges_in_use(uint64_t from, PoolRange* ranges, uint32_t max, uint64_t* next) const;
 
-  // Gives all memory but the control block back to the system; it reads as zeros afterwards.
+  // Frees all memory except the control block; it reads as zeros afterwards.
   int discard();
 
  private:

@@ -17,8 +17,8 @@ constexpr uint32_t kError = 1, kRead = 2, kSelect = 8;
 constexpr uint32_t kNoItem = 0x3fff;
 
 constexpr uint64_t kChunk = 4096;
-// A translation has at least one byte, so one store a word meets them all. Below this many bytes they cost
-// less than the device.
+// Every word is stored to, which drops all translations in it. Below this many bytes stores cost less than
+// the device.
 constexpr uint64_t kFewBytes = 64;
 
 void store_over(char* bytes, uint64_t length) {

@@ -1,8 +1,9 @@
-// The emulated machine's /init and only program: performs the vCPU commands that a client outside puts
-// into the pool's control block, with the very code that the addon uses for the host's KVM.
+// The emulated machine's /init and only program: performs the vCPU commands that a client outside
+// writes into the pool's control block, with the code that the addon uses for the host's KVM.
 //
-// It polls, because a device interrupt would cost more than the whole exit: eagerly for a moment after a
-// command, then with growing sleeps, and blocked on the serial line while there is no lease.
+// It polls, because a device interrupt would cost more than the whole exit: continuously for a
+// moment after a command, then with growing sleeps, and blocked on the serial line while there is
+// no lease.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -55,7 +56,7 @@ class Server {
         translations_(pool),
         service_(pool.base, pool.bytes) {}
 
-  // Says that the machine is ready, then serves for ever.
+  // Reports that the machine is ready, then serves until it is powered off.
   [[noreturn]] void serve();
 
  private:
@@ -70,11 +71,11 @@ class Server {
   MachineArea* area_;
   Translations translations_;
   VcpuService service_;
-  bool fresh_ = false;  // a VM is there and nothing was done to it
+  bool fresh_ = false;  // a VM exists and is unused
   uint64_t sleep_nanos_ = kFirstSleepNanos;
 };
 
-// The range's length cut to the pool, 0 outside of it: the words come from outside.
+// The range's length limited to the pool, 0 outside of it: the words are untrusted.
 uint64_t Server::length_in_pool(const PoolRange& range) const {
   if (range.gpa < kControlBlockBytes || range.gpa >= pool_.bytes) return 0;
   return range.length < pool_.bytes - range.gpa ? range.length : pool_.bytes - range.gpa;
@@ -98,8 +99,8 @@ void Server::drop_stale() {
   __atomic_store_n(&area_->stale_count, 0, __ATOMIC_RELEASE);
 }
 
-// The keeper has a VM made as soon as the last one is gone, because that takes some 25 ms. The client's
-// own `create` then finds an unused one and has nothing to do.
+// The keeper requests a VM as soon as the last one has ended, because creation takes some 25 ms. The client's
+// own `create` then uses it.
 void Server::execute() {
   Control* control = service_.control();
   const Command command = control->command;
@@ -107,14 +108,14 @@ void Server::execute() {
   if (is_create && fresh_) {
     control->result = 0;
   } else {
-    // KVM_CREATE_VM gives up for a signal, and it takes longer than a tick of the last run's timer.
+    // KVM_CREATE_VM is interrupted by a signal, and it takes longer than a tick of the last run's timer.
     int tries = is_create ? kCreateTries : 1;
     while (service_.execute() == -EINTR && --tries > 0) continue;
   }
   fresh_ = is_create ? control->result == 0 : fresh_ && is_question(command);
 }
 
-// Performs what has been asked for; false if nothing was.
+// Performs a requested command; false if there is none.
 bool Server::work() {
   Control* control = service_.control();
   const uint32_t request = control->request_seq.load(std::memory_order_acquire);
@@ -162,7 +163,7 @@ int main() {
   using namespace revenant::machine;
   mount_file_systems();
   load_modules();
-  // Sleeps as short as asked for.
+  // Sleeps with the requested precision.
   prctl(PR_SET_TIMERSLACK, 1);
   const Mapping pool = map_pool();
   Server(pool).serve();

@@ -19,9 +19,9 @@ namespace {
 constexpr std::uint64_t kSpinNanos = 30'000;
 constexpr int kSpinsPerClockRead = 32;
 constexpr long kFirstSleepNanos = 10'000, kMaxSleepNanos = 1'000'000;
-// Commands other than `run` are short; the slowest makes a VM. The keeper ends a machine that comes no
-// further (kCommandSeconds), which does not count the time in which it has no processor: this is for a keeper
-// that does not.
+// Commands other than `run` are short; the slowest makes a VM. The keeper ends a machine that makes
+// no progress (kCommandSeconds), not counting time in which it has no processor: this limit is for
+// a keeper that hangs.
 constexpr std::uint64_t kCommandNanos = 3'600'000'000'000;
 
 std::uint64_t now_nanos() {
@@ -30,8 +30,8 @@ std::uint64_t now_nanos() {
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-// How often the stub looks for its answer: some 500 us, longer than most frames take; then it exits, which
-// costs 60 us, and the machine sleeps.
+// How often the stub polls for its answer: some 500 us, longer than most frames take; then it
+// exits, which costs 60 us, and the machine sleeps.
 constexpr std::uint32_t kStubSpins = 100'000;
 
 }  // namespace
@@ -68,8 +68,8 @@ void MailboxClient::post() {
 
 bool MailboxClient::machine_is_gone() const {
   pollfd connection = {socket_.get(), POLLIN | POLLRDHUP, 0};
-  // The keeper sends nothing during a lease. A signal (the host's vCPU has a timer) makes poll fail, which
-  // says nothing.
+  // The keeper sends nothing during a lease. A signal (the host's vCPU has a timer) interrupts poll, which is
+  // ignored.
   return poll(&connection, 1, 0) > 0;
 }
 
@@ -77,7 +77,7 @@ std::atomic<std::uint32_t>& MailboxClient::context(std::uint32_t offset) const {
   return *reinterpret_cast<std::atomic<std::uint32_t>*>(static_cast<char*>(pool()) + R0_CONTEXT + offset);
 }
 
-// 1 = over, 0 = not within the budget, -EPIPE = the machine is gone.
+// 1 = done, 0 = not within the budget, -EPIPE = the machine was lost.
 template <typename Condition>
 int MailboxClient::wait(Clock budget, Condition is_over) {
   const Clock started = now_nanos();
@@ -111,7 +111,7 @@ int MailboxClient::execute() {
 // Makes the service idle: if the stub waits for an answer, it is to exit instead.
 int MailboxClient::leave() {
   if (answered()) return 0;
-  // The control block holds a command that the caller has just written; `run` has been read long ago.
+  // The control block has a command that the caller has just written; `run` was read before.
   context(CTX_GO).store(context(CTX_EXIT_SEQ).load() ^ CTX_GO_LEAVE, std::memory_order_release);
   const int waited = wait(kCommandNanos, [this] { return answered(); });
   return waited == 0 ? -ETIMEDOUT : waited < 0 ? waited : 0;
@@ -125,13 +125,13 @@ void MailboxClient::post_run() {
   post();
 }
 
-// Lets the program go on from where it left.
+// Continues the program after its exit.
 int MailboxClient::resume() {
   exit_seq_ = context(CTX_EXIT_SEQ).load(std::memory_order_acquire);
   control()->kick.store(0, std::memory_order_relaxed);
   const auto* const area =
       reinterpret_cast<const machine::MachineArea*>(static_cast<char*>(pool()) + machine::kAreaOffset);
-  // Changed code is made known by the service, before its next command.
+  // The service drops translations of changed code before its next command.
   if (area->stale_count != 0) {
     const int left = leave();
     if (left < 0) return left;
@@ -163,7 +163,7 @@ int MailboxClient::run(std::uint32_t budget_micros) {
   for (;;) {
     Ended ended = Ended::no;
     const int waited = wait(Clock{budget_micros} * 1000, [&] { return (ended = look()) != Ended::no; });
-    if (waited < 0) running_ = false;  // the next command, too, must find the machine gone
+    if (waited < 0) running_ = false;  // the next command must fail, too
     if (waited <= 0) return waited;
     if (ended == Ended::by_stub) {
       running_ = false;
@@ -171,7 +171,7 @@ int MailboxClient::run(std::uint32_t budget_micros) {
       return 1;
     }
     if (c->result < 0 || c->exit_kind != ExitKind::stub) break;
-    post_run();  // the stub gave up waiting just when it was let go
+    post_run();  // the stub stopped waiting just when it was released
   }
   running_ = false;
   return c->result < 0 ? c->result : 1;

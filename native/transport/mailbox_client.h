@@ -1,10 +1,11 @@
 // The vCPU of an emulated machine, leased from its keeper: commands go through the control block of the
 // shared pool (see control.h), the connection to the keeper lasts as long as the machine.
 //
-// A run seldom needs the service: when the program leaves, the ring-0 stub shows it in the context page
-// and waits there for a while (entry.S, leave_guest), and we answer in the same place. The service's
-// command `run` is in progress all the time, until the stub gives up and exits. Invariant: what counts is
-// CTX_EXIT_SEQ; when `run` completes without a new one, the stub just missed the answer.
+// A run seldom needs the service: when the program exits, the ring-0 stub publishes this in the
+// context page and waits there for a while (entry.S, leave_guest), and the answer is written there.
+// The service's command `run` is in progress all the time, until the stub stops waiting and exits.
+// Invariant: CTX_EXIT_SEQ is authoritative; when `run` completes without a new one, the stub just
+// missed the answer.
 #ifndef REVENANT_KVM_MAILBOX_CLIENT_H_
 #define REVENANT_KVM_MAILBOX_CLIENT_H_
 
@@ -18,7 +19,7 @@ namespace revenant {
 class MailboxClient : public Transport {
  public:
   // Leases from the keeper that listens at this abstract socket name (without the leading NUL). 0 or
-  // -errno: see machine/keeper_client.h; -EBUSY when somebody else has the lease.
+  // -errno: see machine/keeper_client.h; -EBUSY when another client has the lease.
   int open(const char* name);
 
   void* pool() const override { return mapping_.data(); }

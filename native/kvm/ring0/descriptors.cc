@@ -9,7 +9,7 @@ void put64(void* base, std::uint64_t offset, std::uint64_t value) {
   std::memcpy(static_cast<char*>(base) + offset, &value, sizeof value);
 }
 
-// Interrupt stacks lie one above the other in the stack page.
+// Interrupt stacks are consecutive in the stack page.
 constexpr std::uint64_t stack_top(int ist) {
   return R0_BASE + R0_STACKS + IST_STACK_SIZE * std::uint64_t(ist);
 }

@@ -3,6 +3,7 @@ import type { ReplayCore } from '../replay/state/core.js';
 import { TraceReader } from '../trace/reader.js';
 import { tickStart, type TickStart } from '../trace/ticks.js';
 import type { TravelCheckpoint } from './checkpoints.js';
+import { Finder } from './finder.js';
 import { RUN } from './listener.js';
 import { Interrupted, type Slices } from './navigator.js';
 import type { Reverse } from './reverse.js';
@@ -16,16 +17,10 @@ const MAX_ATTEMPTS = 3;
  * last frame at which a task's ticks are known is replayed again, counting. Checkpoints on it make
  * the next count shorter.
  */
-export class Ticks {
-  constructor(
-    private readonly search: Searcher,
-    private readonly reverse: Reverse,
-  ) {
+export class Ticks extends Finder {
+  constructor(search: Searcher, reverse: Reverse) {
+    super(search, reverse);
     reverse.ticksBefore = (frameTime, ticks) => this.before(frameTime, ticks);
-  }
-
-  private get navigator(): Searcher['navigator'] {
-    return this.search.navigator;
   }
 
   /** Ticks of the task that runs at the session's position; null if they would have to be counted. */
