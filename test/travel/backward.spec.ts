@@ -121,6 +121,30 @@ it('race: writes by both threads, in mirror order', () => {
   }
 });
 
+it('a step back over the time of another thread stops where that one wrote', () => {
+  const { target, close } = open(transport, sample('zen2/race'));
+  try {
+    goTo(target, BEFORE_SWITCH);
+    const counter = symbol(target, 'counter');
+    target.addWatchpoint({ pid: null, address: counter, length: 4, access: 'write' });
+    const write = (): { tid: number; value: number } => {
+      expect(run(target).kind).toBe('watchpoint');
+      return { tid: target.currentTid, value: readInt(target, counter) };
+    };
+    let [before, after] = [write(), write()];
+    while (after.tid === before.tid) [before, after] = [after, write()];
+    const { tid } = after;
+    let stop = run(target, 'step', 'backward', tid);
+    for (let steps = 0; steps < 100 && stop.kind === 'step'; steps++)
+      stop = run(target, 'step', 'backward', tid);
+    expect(stop).toMatchObject({ kind: 'watchpoint', tid: before.tid });
+    expect(run(target, 'continue', 'forward')).toMatchObject({ kind: 'watchpoint', tid: before.tid });
+    expect(readInt(target, counter)).toBe(before.value);
+  } finally {
+    close();
+  }
+});
+
 it('a watchpoint stops after the last iteration of a repeated string instruction, and goes back before it', () => {
   const { target, close } = open(transport, recording('strings/last-turns')!);
   try {

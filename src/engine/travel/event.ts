@@ -19,3 +19,10 @@ export type TravelEvent =
   | { readonly kind: 'slice' };
 
 export type StopEvent = Extract<TravelEvent, { kind: 'stop' }>;
+
+/** What reverse-continue stops at. */
+export const countsBackwards = ({ stop }: StopEvent): boolean =>
+  stop.kind !== 'exited' && stop.kind !== 'step';
+
+export const isPoint = ({ stop }: StopEvent): boolean =>
+  stop.kind === 'breakpoint' || stop.kind === 'watchpoint';

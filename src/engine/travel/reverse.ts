@@ -10,8 +10,8 @@ import { Code } from './code.js';
 import { RUN, type Moved } from './listener.js';
 import { Trail, isUndone, type Passed } from './trail.js';
 import type { Slices } from './navigator.js';
-import { MAX_WALK, SliceOver, lost, type End, type Search, type Searcher } from './search.js';
-import type { StopEvent } from './event.js';
+import { MAX_WALK, SliceOver, endBefore, lost, type End, type Search, type Searcher } from './search.js';
+import { countsBackwards, isPoint, type StopEvent } from './event.js';
 import { SYSCALL_LENGTH } from '../x86/constants.js';
 import { signalStop } from './frame-stops.js';
 
@@ -39,20 +39,6 @@ const isBreakpoint = ({ stop }: StopEvent): boolean => stop.kind === 'breakpoint
 /** Stops that leave the program where the frame left it, in both directions. */
 const happensAfterFrame = ({ stop }: StopEvent): boolean =>
   ['signal', 'syscall', 'fork', 'vfork', 'clone'].includes(stop.kind);
-
-/** What reverse-continue stops at. */
-const countsBackwards = ({ stop }: StopEvent): boolean => stop.kind !== 'exited' && stop.kind !== 'step';
-
-/**
- * The end of a search for what is before `end`, if nothing is between that and the present: the
- * frame after it, rather than the place itself, which may be in a loop with many arrivals.
- */
-function endBefore(end: TravelCheckpoint, present: TravelCheckpoint): End {
-  const { frameTime, inside } = end.checkpoint;
-  const { frameTime: now, inside: within } = present.checkpoint;
-  const isPassed = end !== present && inside !== null && (frameTime + 1 < now || (frameTime < now && within));
-  return isPassed ? { frameTime: frameTime + 1 } : { at: end };
-}
 
 /**
  * Reverse execution by running forwards from an earlier checkpoint, first to find the events on the
@@ -227,6 +213,23 @@ export class Reverse {
     const event = yield* navigator.forward({ ...RUN, blind: true }, frameTime, true);
     if (event.kind !== 'frame') throw lost(frameTime);
     return navigator.keepHere();
+  }
+
+  /** Undoes one instruction of the task, or goes to the last stop of another one on the way there. */
+  *stepOrStop(tid: number): Slices<DebugStop> {
+    const { navigator } = this;
+    const present = navigator.keepHere();
+    const stop = yield* this.step(tid);
+    const here = navigator.keepHere();
+    // Others run in other intervals.
+    const isNear = here.checkpoint.frameTime === present.checkpoint.frameTime;
+    if (stop.kind !== 'step' || isNear || navigator.stops.points.length === 0) return stop;
+    const counts = (event: StopEvent): boolean => isPoint(event) && event.stop.tid !== tid;
+    const last = (yield* this.lastIn({ start: here, end: { at: present }, counts }))?.at(-1);
+    if (last?.event.stop.kind === 'watchpoint') return yield* this.undo(last.event.stop, last.event.atFrame);
+    if (last) return last.event.stop;
+    navigator.goTo(here);
+    return stop;
   }
 
   /** Undoes one instruction of the task. */

@@ -23,6 +23,17 @@ export interface Way {
 /** The end of a search: a checkpoint, or the completion of a frame. */
 export type End = { readonly at: TravelCheckpoint } | { readonly frameTime: number };
 
+/**
+ * The end of a search for what is before `end`, if nothing is between that and the present: the
+ * frame after it, rather than the place itself, which may be in a loop with many arrivals.
+ */
+export function endBefore(end: TravelCheckpoint, present: TravelCheckpoint): End {
+  const { frameTime, inside } = end.checkpoint;
+  const { frameTime: now, inside: within } = present.checkpoint;
+  const isPassed = end !== present && inside !== null && (frameTime + 1 < now || (frameTime < now && within));
+  return isPassed ? { frameTime: frameTime + 1 } : { at: end };
+}
+
 /** The range to search for events. */
 export interface Search {
   readonly start: TravelCheckpoint;

@@ -390,7 +390,7 @@ export class TravelTarget implements ReplayTarget {
   private *stepBack(tid: number): Slices<DebugStop> {
     const [before, after] = this.patchesAt(tid);
     const start = this.core.tasks.has(tid) ? this.rip(tid) : -1;
-    const stop = yield* this.reverse.step(tid);
+    const stop = yield* this.reverse.stepOrStop(tid);
     if (stop.kind !== 'step') return stop;
     if (before && isRecorders(this.task(tid).space, this.rip(tid)))
       yield* this.reverse.toLastArrival(tid, before.start);
