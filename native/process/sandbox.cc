@@ -49,8 +49,9 @@ constexpr std::uint32_t kArchSetCpuid = 0x1012;
 constexpr std::uint32_t kDr6Step = 1 << 14;
 constexpr std::uint64_t kErrorPresent = 1, kErrorWrite = 2, kErrorUser = 4, kErrorFetch = 16;
 constexpr int kSetSyscallUserDispatch = 59;
+constexpr std::uint64_t kResumeFlag = 1 << 16;
 constexpr std::uint64_t kVsyscall = 0xffff'ffff'ff60'0000;
-constexpr std::uint64_t kRunPages = 64;          // pages that are mapped around one that was touched
+constexpr std::uint64_t kRunPages = 512;         // pages that are mapped around one that was touched
 constexpr std::uint64_t kMostMappings = 60'000;  // vm.max_map_count is 65,530 by default
 constexpr int kSameFault =
     4;  // faults at one address by one instruction, all resolved, before it is given up
@@ -443,6 +444,9 @@ Done stopped(int number, const SignalInfo& info, const SignalContext& registers)
       if (info.code == kTrapPerf) {
         vector = 1;
         context<std::uint64_t>(CTX_DR6) = 1u << (info.perf_data & 3);
+        // The kernel sets RF so that the program gets past the breakpoint; a processor does not (SDM vol.
+        // 3, 18.3.1.1).
+        slot(REG_EFLAGS) &= ~kResumeFlag;
         return Done::wait;
       }
       if (registers.trapno == 1) context<std::uint64_t>(CTX_DR6) = info.code == kTrapTrace ? kDr6Step : 0;

@@ -18,7 +18,7 @@
 namespace revenant {
 namespace {
 
-constexpr std::uint32_t kLegacyArea = 576, kUndefined = 6;
+constexpr std::uint32_t kLegacyArea = 576, kDebug = 1, kUndefined = 6;
 constexpr std::uint64_t kX87Sse = 3, kProtectionKeys = 1 << 9;
 constexpr std::uint64_t kCr4Fsgsbase = 1 << 16, kCr4Osxsave = 1 << 18, kCr4Tsd = 1 << 2;
 constexpr std::uint32_t kMsrPlatformInfo = 0xce, kMsrMiscFeatures = 0x140;
@@ -309,12 +309,31 @@ int ProcessTransport::set_breakpoints() {
         syscall(SYS_perf_event_open, &attributes, sandbox_.pid(), -1, -1, PERF_FLAG_FD_CLOEXEC);
     if (event < 0) return -errno;
     breakpoint.event.reset(static_cast<int>(event));
+    breakpoint.hits = 0;
     breakpoint.address = address;
     breakpoint.kind = kind;
   }
   requests &= ~std::uint32_t{CTX_REQUEST_DEBUG};
   std::memcpy(context + CTX_REQUESTS, &requests, sizeof requests);
   return 0;
+}
+
+// A step over an instruction that a data breakpoint stops, too, has one signal, the step's: DR6 is completed
+// from the events' counts.
+void ProcessTransport::add_hits() {
+  char* const context = static_cast<char*>(pool()) + R0_CONTEXT;
+  std::uint64_t dr6;
+  std::memcpy(&dr6, context + CTX_DR6, sizeof dr6);
+  for (unsigned i = 0; i < 4; i++) {
+    Breakpoint& breakpoint = breakpoints_[i];
+    std::uint64_t count;
+    if (!breakpoint.event || (breakpoint.kind & 3) == 0) continue;
+    if (read(breakpoint.event.get(), &count, sizeof count) != sizeof count || count == breakpoint.hits)
+      continue;
+    breakpoint.hits = count;
+    dr6 |= 1u << i;
+  }
+  std::memcpy(context + CTX_DR6, &dr6, sizeof dr6);
 }
 
 // 1 = over, 0 = not within the budget, -EPIPE = the sandbox is gone.
@@ -369,11 +388,14 @@ int ProcessTransport::run(std::uint32_t budget_micros) {
   for (;;) {
     const int waited = wait(budget);
     if (waited != 0) running_ = false;
-    if (waited != 1 || !completer_.enabled() || c->exit_kind != ExitKind::stub) return waited;
+    if (waited != 1 || c->exit_kind != ExitKind::stub) return waited;
     char* const context = static_cast<char*>(pool()) + R0_CONTEXT;
     std::uint32_t vector, requests;
     std::memcpy(&vector, context + CTX_VECTOR, sizeof vector);
-    if (vector != kUndefined || !completer_.visit(pool(), pool_bytes(), c->completed)) return 1;
+    if (vector == kDebug) add_hits();
+    if (vector != kUndefined || !completer_.enabled() ||
+        !completer_.visit(pool(), pool_bytes(), c->completed))
+      return 1;
     std::memcpy(&requests, context + CTX_REQUESTS, sizeof requests);
     requests |= CTX_REQUEST_XRSTOR;
     std::memcpy(context + CTX_REQUESTS, &requests, sizeof requests);

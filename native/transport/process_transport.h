@@ -32,6 +32,7 @@ class ProcessTransport : public Transport {
     std::uint64_t address = 0;
     std::uint32_t kind = 0;  // R/W and LEN as in DR7
     ScopedFd event;
+    std::uint64_t hits = 0;  // that are known
   };
 
   process::Area& area() const { return *process::area_of(control()); }
@@ -41,6 +42,7 @@ class ProcessTransport : public Transport {
   void post_run();
   int init();
   int set_breakpoints();
+  void add_hits();
   int wait(std::uint64_t budget_nanos);
 
   ScopedFd memory_;

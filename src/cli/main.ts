@@ -74,7 +74,10 @@ const cpuOption = (): Option =>
 const machineOption = (): Option =>
   new Option('--machine <kind>', 'where to run')
     .choices(MACHINE_CHOICES)
-    .default('auto', 'the host if its KVM has what the trace needs, else the emulated machine');
+    .default(
+      'auto',
+      'the host if its KVM has what the trace needs, else a process, else the emulated machine',
+    );
 
 const completionOption = (): Option =>
   new Option(

@@ -13,10 +13,10 @@ it('the schema of manifests has the same machines', () => {
 
 it('a choice leaves one machine, or all', () => {
   expect(kindsOf('host')).toEqual(['host']);
-  expect(kindsOf('auto')).toEqual(['host', 'emulated']);
+  expect(kindsOf('auto')).toEqual(['host', 'process', 'emulated']);
 });
 
 it('what has failed is not tried again', () => {
-  expect(kindsOf('auto', new Set(['host']))).toEqual(['emulated']);
+  expect(kindsOf('auto', new Set(['process']))).toEqual(['host', 'emulated']);
   expect(kindsOf('host', new Set(['host']))).toEqual(['host']);
 });

@@ -15,7 +15,7 @@ export const MACHINE_KINDS = Object.keys(MACHINE_TITLES) as readonly MachineKind
 export const MACHINE_CHOICES: readonly MachineChoice[] = [...MACHINE_KINDS, 'auto'];
 
 /** What `auto` tries, in this order. */
-const AUTOMATIC: readonly MachineKind[] = ['host', 'emulated'];
+const AUTOMATIC: readonly MachineKind[] = ['host', 'process', 'emulated'];
 
 /** Those that a choice leaves. */
 export const kindsOf = (

@@ -9,7 +9,7 @@ import type { MachineChoice, MachineKind } from '../machine/kinds.js';
 import { memoryForLimit } from '../machine/launch.js';
 
 export interface MachineOptions {
-  /** `auto` (the default): the host's KVM if it has what the trace needs, else the emulated machine. */
+  /** `auto` (the default): the host's KVM if it has what the trace needs, else a process, else the emulated machine. */
   readonly machine?: MachineChoice;
   /** Processor of the emulated machine, as QEMU's -cpu names it. */
   readonly cpu?: string;

@@ -67,7 +67,7 @@ describe('the command line', () => {
     ['no expression', ['call', 'traces/zen2/crash'], /missing required argument 'expression'/],
     ['two traces without --all', ['replay', 'a', 'b'], /one trace/],
     ['--only without --all', ['replay', 'a', '--only', 'b'], /--all/],
-    ['an invalid machine', ['replay', 'x', '--machine', 'moon'], /host, emulated, auto/],
+    ['an invalid machine', ['replay', 'x', '--machine', 'moon'], /host, process, emulated, auto/],
     ['an invalid memory size', ['replay', 'x', '--memory', 'lots'], /size/],
     ['too little memory', ['replay', 'x', '--memory', '4k'], /at least 4M/],
     ['an invalid place', ['replay', 'x', '--goto', '-1'], /Invalid --goto value .-1./],

@@ -5,12 +5,16 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Exit } from '../../src/engine/kvm/exit.js';
+import { Command, ControlOffset } from '../../src/engine/kvm/layout.js';
 import type { Machine } from '../../src/engine/kvm/machine.js';
 import { DATA, type Outcome } from '../../src/engine/kvm/probe-guest.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { examine } from '../../src/machine/examine.js';
 import { openProcess, PROCESS_BASE } from '../../src/machine/process.js';
+import { sample } from '../collections.js';
 import { makeMachine, program, withGuest } from '../kvm/guest.js';
+import { openSession } from '../replay/open-session.js';
+import { toEnd } from '../replay/to-end.js';
 import { isDead, until } from './fixtures.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -189,6 +193,23 @@ describe.skipIf(problem !== null)(`the process machine (skipped: ${problem})`, (
     // A store into its own code, which is read-only.
     const outcome = run(program(0x48, 0x89, 0x07, 0xcc), { rdi: CODE });
     expect(outcome).toMatchObject({ vector: VECTOR.pageFault, errorCode: 7, cr2: CODE });
+  });
+
+  it('replays where CPUID cannot be made to fault', async () => {
+    const refuses: VcpuTransport = {
+      ...transport,
+      execute() {
+        const command = new Uint32Array(transport.pool, ControlOffset.command, 1)[0];
+        return command === Command.setMsrs ? os.constants.errno.EINVAL : transport.execute();
+      },
+    };
+    const { session, close } = openSession(refuses, sample('haswell/xcr0probe'));
+    try {
+      await toEnd(session);
+      expect(session.frameTime).toBeGreaterThan(100);
+    } finally {
+      close();
+    }
   });
 
   it('is over with its transport', async () => {

@@ -110,7 +110,12 @@ function mappingText(map: MMapRecord, directory: string): string {
 
 const writeText = (write: MemWrite): string => {
   const address = (BigInt(write.addressHigh) << 32n) | BigInt(write.addressLow);
-  return `  { tid:${write.tid}, addr:${pointer(address)}, length:${pointer(write.size)} }`;
+  const holes = Array.from({ length: write.holes.length / 2 }, (_, index) => {
+    const [offset, size] = write.holes.slice(2 * index, 2 * index + 2);
+    return `${pointer(offset)}-${pointer(offset + size)}`;
+  });
+  const text = holes.length === 0 ? '' : `, holes:[${holes.join(', ')}]`;
+  return `  { tid:${write.tid}, addr:${pointer(address)}, length:${pointer(write.size)}${text} }`;
 };
 
 /** Records of a flushed syscall buffer: this compares the stored bytes, not only their number. */

@@ -52,7 +52,8 @@ export class GuestCore {
   }
 
   newAddressSpace(): AddressSpace {
-    return new AddressSpace(this.memory, this.kernel, this.vectors.differs);
+    const hides = { xsave: this.vectors.differs, cpuid: this.machine.hidesCpuid };
+    return new AddressSpace(this.memory, this.kernel, hides.xsave || hides.cpuid ? hides : null);
   }
 
   /** The registers of a task, on the vCPU or not; a live view. */

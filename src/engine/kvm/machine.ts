@@ -22,7 +22,7 @@ import { cr4BitName, xcr0BitNames } from './features.js';
 import { Command, ExitKind, Ring0, Vector } from './layout.js';
 import { StagedCalls } from './staged-calls.js';
 import { StaleCode } from './stale-code.js';
-import { errnoName, type VcpuTransport } from './transport.js';
+import { errnoName, type TransportKind, type VcpuTransport } from './transport.js';
 
 /** The processor that the program is to see. */
 export interface MachineConfig {
@@ -77,6 +77,8 @@ export class Machine {
   readonly xcr0: bigint;
   /** What XGETBV would show: a process has the host's, whatever was asked for. */
   readonly shownXcr0: bigint;
+  /** CPUID cannot be made to fault, and must be hidden from the processor: see HiddenCode. */
+  hidesCpuid: boolean;
   private readonly computedByKvm: readonly CpuidDifference[];
   private readonly stale: StaleCode | null;
 
@@ -93,6 +95,7 @@ export class Machine {
     this.hardwareCpuid = cpuidRecords(made.hardware);
     this.xcr0 = made.xcr0;
     this.shownXcr0 = made.shownXcr0;
+    this.hidesCpuid = made.hidesCpuid;
     this.computedByKvm = cpuidDifferences(wanted.cpuid, made.actual);
     this.stale = transport.kind === 'emulated' ? new StaleCode(transport.pool) : null;
   }
@@ -103,7 +106,7 @@ export class Machine {
    */
   static create(transport: VcpuTransport, config: MachineConfig): Machine {
     const control = new Control(transport);
-    return new Machine(transport, config, control, make(control, config));
+    return new Machine(transport, config, control, make(control, config, transport.kind));
   }
 
   get config(): MachineConfig {
@@ -138,16 +141,16 @@ export class Machine {
   /** Recreates the VM, for instance after Exit.Failed. All requests and registers are discarded. */
   restart(): void {
     this.staged.clear();
-    make(this.control, this.config);
+    make(this.control, this.config, this.transport.kind);
   }
 
   /**
    * From now on CPUID faults, and the runner answers it from `config`: for processors and KVMs that
    * compute some of its results from state that the guest does not have. Throws E_MACHINE_CANNOT if
-   * KVM has no CPUID faulting.
+   * KVM has no CPUID faulting. Where a process has none, `hidesCpuid` is set.
    */
   answerCpuidInSoftware(): void {
-    setCpuidFaulting(this.control);
+    this.hidesCpuid = setCpuidFaulting(this.control, this.transport.kind);
     this.wanted = { ...this.wanted, cpuidFaulting: true, cpuidInSoftware: true };
   }
 
@@ -268,9 +271,10 @@ interface Made {
   actual: CpuidEntry[];
   xcr0: bigint;
   shownXcr0: bigint;
+  hidesCpuid: boolean;
 }
 
-function make(control: Control, config: MachineConfig): Made {
+function make(control: Control, config: MachineConfig, kind: TransportKind): Made {
   createVm(control);
   demand(control.execute(Command.getSupportedCpuid), 'KVM does not report its supported CPUID');
   const hardware = control.cpuidList();
@@ -281,9 +285,9 @@ function make(control: Control, config: MachineConfig): Made {
   initialise(control, xcr0 & PKRU ? config : { ...config, cr4: config.cr4 & ~Cr4.PKE });
   const shownXcr0 = config.cr4 & Cr4.OSXSAVE ? setXcr0(control, xcr0) : xcr0;
   if (config.completion) setCompletion(control, config, hardware, xcr0);
-  if (config.cpuidFaulting) setCpuidFaulting(control);
+  const hidesCpuid = config.cpuidFaulting && setCpuidFaulting(control, kind);
   demand(control.execute(Command.getCpuid2), 'KVM does not report the CPUID that was set');
-  return { hardware, actual: control.cpuidList(), xcr0, shownXcr0 };
+  return { hardware, actual: control.cpuidList(), xcr0, shownXcr0, hidesCpuid };
 }
 
 function demand(errno: number, what: string): void {
@@ -367,8 +371,12 @@ function initialise(control: Control, config: MachineConfig): void {
   throw cannot(`KVM refused long mode with the recorded CPUID: ${errnoName(errno)}.`);
 }
 
-function setCpuidFaulting(control: Control): void {
-  demand(setFaulting(control, true), 'KVM refused CPUID faulting (MSR 0x140)');
+/** @returns whether it cannot, and CPUID is to be hidden instead: only a process depends on the processor for that */
+function setCpuidFaulting(control: Control, kind: TransportKind): boolean {
+  const errno = setFaulting(control, true);
+  if (errno !== 0 && kind === 'process') return true;
+  demand(errno, 'KVM refused CPUID faulting (MSR 0x140)');
+  return false;
 }
 
 /** @returns errno */

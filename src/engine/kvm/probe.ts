@@ -167,7 +167,9 @@ class Probe {
       );
     }
     const outcome = this.guest.run(programs.cpuid);
-    this.find('CPUID faulting', GP_AT_CODE, outcome.text);
+    if (this.machine.hidesCpuid)
+      this.find('CPUID faulting', `${GP_AT_CODE}, or hidden`, `${outcome.text}: hidden`, true);
+    else this.find('CPUID faulting', GP_AT_CODE, outcome.text);
   }
 
   /** Makes CPUID fault, if that has an effect here. */
@@ -178,7 +180,7 @@ class Probe {
       if (error instanceof RevenantError && error.code === 'E_MACHINE_CANNOT') return false;
       throw error;
     }
-    return this.guest.run(programs.cpuid).text === GP_AT_CODE;
+    return this.machine.hidesCpuid || this.guest.run(programs.cpuid).text === GP_AT_CODE;
   }
 
   private rdtsc(): void {
@@ -259,7 +261,8 @@ class Probe {
     const text = (xcr0: bigint): string => `${hex(xcr0)} (${xcr0Names(xcr0).join(', ')})`;
     const seen = this.xcr0Seen === null ? outcome.text : text(this.xcr0Seen);
     const { shownXcr0 } = this.machine;
-    const isHidden = shownXcr0 !== this.xcr0 && this.xcr0Seen === shownXcr0;
+    const isProcess = this.machine.transport.kind === 'process';
+    const isHidden = isProcess && shownXcr0 !== this.xcr0 && this.xcr0Seen === shownXcr0;
     if (isHidden) this.find('XCR0 by XGETBV', `${text(this.xcr0)}, or hidden`, `${seen}: hidden`, true);
     else this.find('XCR0 by XGETBV', text(this.xcr0), seen);
   }

@@ -11,9 +11,10 @@ import { PageFault } from '../x86/constants.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import { PageTables, Pte, type ShownPage } from '../kvm/page-tables.js';
 import { SharedObject, releaseShared, retainShared } from './backing.js';
-import { pagesAround, readsZeros } from './fault-around.js';
+import { FaultRuns, readsZeros } from './fault-around.js';
 import { BesideMappings, type CodeKeeper } from './beside-mappings.js';
 import { isAllowed, unmapped } from './access.js';
+import type { SoughtKinds } from '../x86/instruction-sites.js';
 import { HiddenCode } from './hidden-code.js';
 import { clip, isShared, pageIndex, Prot, STUBS_NAME, type Vma } from './vma.js';
 import { VmaSet } from './vma-set.js';
@@ -49,19 +50,20 @@ export class AddressSpace {
   private dontFork = new VmaSet();
 
   private readonly hidden: HiddenCode | null;
+  private readonly runs = new FaultRuns();
   /** Not inherited by forks, and neither is what lies beside mappings. */
   codeKeeper: CodeKeeper | null = null;
   readonly beside: BesideMappings;
 
-  /** @param hidesCode instructions of the XSAVE family are to raise #UD: see HiddenCode */
+  /** @param hides instructions that are to raise #UD: see HiddenCode */
   constructor(
     private readonly memory: GuestMemory,
     private readonly kernel: KernelEntry,
-    hidesCode = false,
+    hides: SoughtKinds | null = null,
   ) {
     this.tables = new PageTables(memory, kernel.low, kernel.high);
     this.beside = new BesideMappings(this, memory, this.tables);
-    this.hidden = hidesCode ? new HiddenCode(memory) : null;
+    this.hidden = hides ? new HiddenCode(memory, hides) : null;
   }
 
   /** Page-table root for CR3. */
@@ -307,7 +309,7 @@ export class AddressSpace {
    * @param whole also what MADV_DONTFORK keeps from children
    */
   fork(whole = false): AddressSpace {
-    const child = new AddressSpace(this.memory, this.kernel, this.hidden !== null);
+    const child = new AddressSpace(this.memory, this.kernel, this.hidden?.kinds ?? null);
     child.vmas = this.vmas.clone();
     for (const vma of child.vmas) retainShared(vma);
     for (const vma of this.vmas) {
@@ -488,9 +490,7 @@ export class AddressSpace {
   private faultAround(vma: Vma, gva: Gva, errorCode: number): void {
     const writing = (errorCode & PageFault.write) !== 0;
     const toExecute = (errorCode & PageFault.fetch) !== 0;
-    const window = pagesAround(vma, writing) * PAGE_SIZE;
-    const first = Math.max(vma.start, gva - (gva % window));
-    const last = Math.min(vma.end, gva - (gva % window) + window);
+    const { first, last } = this.runs.window(vma, gva, writing);
     for (let at = first; at < last; at += PAGE_SIZE) {
       if (at !== gva) this.makeResident(vma, toGva(at), writing);
       if (toExecute && this.hidden) this.makeExecutable(this.hidden, vma, toGva(at));

@@ -17,7 +17,7 @@ const SITE = CODE.indexOf('480fae64', 0, 'hex');
 
 function setUp(prot: number = Prot.read | Prot.write | Prot.exec) {
   const memory = new GuestMemory(new ArrayBuffer(8 * 2 ** 20), gpa(0x40000), 4 * 2 ** 20);
-  const space = new AddressSpace(memory, { low: 0x15003, high: 0 }, true);
+  const space = new AddressSpace(memory, { low: 0x15003, high: 0 }, { xsave: true, cpuid: false });
   const end = (BASE + 4 * PAGE) as Gva;
   space.map({ start: BASE, end, prot, backing: null, offset: 0, name: '', file: null });
   space.write((BASE + 100) as Gva, CODE);

@@ -1,7 +1,7 @@
 import { PAGE_SIZE, type Gpa, type Gva, offsetBy } from '../base/address.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import type { ShownPage } from '../kvm/page-tables.js';
-import { findXsaveSites, LEAD_BYTES } from '../x86/instruction-sites.js';
+import { findSites, LEAD_BYTES, type SoughtKinds } from '../x86/instruction-sites.js';
 import { MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 
 /** The second byte of UD2, 0F 0B: stored after a site's 0F it raises #UD at the instruction's first byte. */
@@ -24,7 +24,10 @@ export class HiddenCode {
   private readonly pages = new Map<Gva, { readonly copy: Gpa; readonly original: Gpa }>();
   private readonly window = new Uint8Array(LEAD_BYTES + PAGE_SIZE + MAX_INSTRUCTION_LENGTH);
 
-  constructor(private readonly memory: GuestMemory) {}
+  constructor(
+    private readonly memory: GuestMemory,
+    readonly kinds: SoughtKinds,
+  ) {}
 
   /** The page that the program has where `shown` is in the page tables. */
   original(gva: Gva, shown: ShownPage): Gpa {
@@ -64,7 +67,7 @@ export class HiddenCode {
     const end = lead + PAGE_SIZE;
     const behind = read(offsetBy(gva, PAGE_SIZE), window.subarray(end, end + MAX_INSTRUCTION_LENGTH));
     // An opcode that straddles two pages is changed in the second.
-    return findXsaveSites(window.subarray(0, end + behind), Math.max(0, lead - 1), end)
+    return findSites(window.subarray(0, end + behind), Math.max(0, lead - 1), end, this.kinds)
       .map(({ opcode }) => opcode + 1 - lead)
       .filter((offset) => offset >= 0 && offset < PAGE_SIZE);
   }

@@ -2,7 +2,8 @@ import { type Gva } from '../base/address.js';
 import { RevenantError, invariant } from '../base/errors.js';
 import type { Breakpoint } from '../target.js';
 import type { ReplayCore } from '../replay/state/core.js';
-import { ripOf } from '../base/registers.js';
+import { getUnsigned, Reg, ripOf } from '../base/registers.js';
+import { isRepeatedString, MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 import type { Task } from '../task/task.js';
 import type { TravelCheckpoint } from './checkpoints.js';
 import type { StopEvent, TravelEvent } from './event.js';
@@ -100,12 +101,23 @@ export class Searcher {
     const running = tasks.find(({ tid }) => tid === end.tid);
     invariant(running, 'a checkpoint inside an interval has a task that runs');
     const breakpoint: Breakpoint = { pid: null, address: ripOf(running.registers) };
-    const sentinel = { breakpoint, isIt: (task: Task) => task.tid === end.tid && this.isAt(end) };
+    const isBefore = (task: Task): boolean => isBeforeInString(this.core, task, running);
+    const isIt = (task: Task): boolean => task.tid === end.tid && (isBefore(task) || this.isAt(end));
+    const sentinel = { breakpoint, isIt };
     navigator.stops.addBreakpoint(breakpoint);
     try {
-      const event = yield* navigator.forward({ ...RUN, ...orders, sentinel }, frameTime + 1, true);
-      if (event.kind === 'frame' || event.kind === 'end') throw lost(frameTime);
-      return event;
+      for (;;) {
+        const { inside: now } = session;
+        // A breakpoint is met before a repeated string instruction only, and its end may be in the middle: step there.
+        const isStep = now?.task.tid === end.tid && isBefore(now.task);
+        const way = isStep ? { stepTid: end.tid } : { sentinel };
+        const event = yield* navigator.forward({ ...RUN, ...orders, ...way }, frameTime + 1, true);
+        if (event.kind === 'frame' || event.kind === 'end') throw lost(frameTime);
+        const hasStepped = isStep && event.kind === 'stop' && event.stop.kind === 'step';
+        if (event.kind !== 'arrived' && !hasStepped) return event;
+        if (this.isAt(end)) return { kind: 'arrived' };
+        if (hasStepped) yield* this.turn();
+      }
     } finally {
       navigator.stops.removeBreakpoint(breakpoint);
     }
@@ -200,6 +212,26 @@ export class Searcher {
       resume();
     }
   }
+}
+
+/** Whether a task is at a repeated string instruction of which `end` has done more iterations. */
+function isBeforeInString(core: ReplayCore, task: Task, end: Pick<Task, 'registers'>): boolean {
+  const now = core.registers(task);
+  for (let word = 0; word < now.length; word++) {
+    const slot = word >> 1;
+    if (
+      slot === Reg.rcx ||
+      slot === Reg.rsi ||
+      slot === Reg.rdi ||
+      slot === Reg.orig_rax ||
+      slot === Reg.eflags
+    )
+      continue;
+    if (now[word] !== end.registers[word]) return false;
+  }
+  if (getUnsigned(now, Reg.rcx) <= getUnsigned(end.registers, Reg.rcx)) return false;
+  const code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
+  return isRepeatedString(code.subarray(0, task.space.read(ripOf(now), code)));
 }
 
 const boundOf = (end: End): TravelCheckpoint | null => ('at' in end ? end.at : null);

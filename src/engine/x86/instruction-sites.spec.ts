@@ -3,7 +3,9 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Insn } from './decode.js';
 import { iced } from './iced.js';
-import { findXsaveSites } from './instruction-sites.js';
+import { findSites } from './instruction-sites.js';
+
+const XSAVE = { xsave: true, cpuid: false };
 
 const bytesOf = (text: string): Uint8Array => Uint8Array.from(text.split(' '), (byte) => parseInt(byte, 16));
 /** Code before and after, so that there is something to fall into step with. */
@@ -21,7 +23,7 @@ describe('instructions of the XSAVE family', () => {
     ['64 48 0f ae 2c 25 00 10 00 00', Insn.xrstor, 2],
   ])('%s is found', (code, kind, prefixes) => {
     const bytes = within(code);
-    expect(findXsaveSites(bytes, 0, bytes.length)).toEqual([{ start: at, opcode: at + prefixes, kind }]);
+    expect(findSites(bytes, 0, bytes.length, XSAVE)).toEqual([{ start: at, opcode: at + prefixes, kind }]);
   });
 
   it.each([
@@ -34,7 +36,7 @@ describe('instructions of the XSAVE family', () => {
     ['e8 0f ae 24 00', 'CALL over that distance'],
   ])('%s is %s', (code) => {
     const bytes = within(code);
-    expect(findXsaveSites(bytes, 0, bytes.length)).toEqual([]);
+    expect(findSites(bytes, 0, bytes.length, XSAVE)).toEqual([]);
   });
 
   it('are those of the dynamic linker, no more and no less than a sweep from its beginning finds', () => {
@@ -54,8 +56,17 @@ describe('instructions of the XSAVE family', () => {
       decoder.decodeOut(instruction);
       if (!instruction.isInvalid && family.includes(instruction.mnemonic)) swept.push(start);
     }
-    const found = findXsaveSites(bytes, text.start, text.end).map(({ start }) => start);
+    const found = findSites(bytes, text.start, text.end, XSAVE).map(({ start }) => start);
     expect(found).toEqual(swept);
     expect(found.length).toBeGreaterThanOrEqual(5);
   });
+});
+
+it('finds CPUID where it is asked for, at boundaries only', () => {
+  // xor %eax, %eax; cpuid; mov $0xa20f, %eax; ret
+  const bytes = Uint8Array.of(0x31, 0xc0, 0x0f, 0xa2, 0xb8, 0x0f, 0xa2, 0, 0, 0xc3);
+  expect(findSites(bytes, 0, bytes.length, { xsave: false, cpuid: true })).toEqual([
+    { start: 2, opcode: 2, kind: Insn.cpuid },
+  ]);
+  expect(findSites(bytes, 0, bytes.length, XSAVE)).toEqual([]);
 });

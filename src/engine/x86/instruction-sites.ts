@@ -12,6 +12,8 @@ export const LEAD_BYTES = 256;
 /** The start offsets that count: those with the longest distance for resynchronization. */
 const VOTERS = 96;
 const MAX_PREFIXES = 4;
+/** The second byte of CPUID, 0F A2. */
+const CPUID = 0xa2;
 
 /** Lengths of the instructions that begin at each offset of [from, to); 0 where nothing decodes. */
 function lengthsOf(bytes: Uint8Array, from: number, to: number): Uint8Array {
@@ -60,14 +62,22 @@ export interface Site {
 
 const decoder = new InstructionDecoder();
 
+/** What is looked for. */
+export interface SoughtKinds {
+  /** XGETBV, and the instructions of the XSAVE family that programs can execute. */
+  readonly xsave: boolean;
+  readonly cpuid: boolean;
+}
+
 /**
- * XGETBV, and the instructions of the XSAVE family that programs can execute, whose opcode begins in [from, to).
+ * Instructions of these kinds whose opcode begins in [from, to).
  * @param bytes with LEAD_BYTES before `from` and an instruction's length after `to`, as far as available
  */
-export function findXsaveSites(bytes: Uint8Array, from: number, to: number): Site[] {
+export function findSites(bytes: Uint8Array, from: number, to: number, kinds: SoughtKinds): Site[] {
   const sites: Site[] = [];
   for (let at = bytes.indexOf(0x0f, from); at >= 0 && at < to; at = bytes.indexOf(0x0f, at + 1)) {
-    if (!isXsavePattern(bytes, at)) continue;
+    const isCpuid = bytes[at + 1] === CPUID;
+    if (isCpuid ? !kinds.cpuid : !kinds.xsave || !isXsavePattern(bytes, at)) continue;
     const site = siteAt(bytes, at);
     if (site) sites.push(site);
   }
@@ -92,7 +102,9 @@ function siteAt(bytes: Uint8Array, opcode: number): Site | null {
     if (start < 0) continue;
     const kind = decoder.decode(bytes, start);
     const isWanted =
-      kind === Insn.xgetbv || (isXsaveFamily(kind) && kind !== Insn.xsaves && kind !== Insn.xrstors);
+      kind === Insn.xgetbv ||
+      kind === Insn.cpuid ||
+      (isXsaveFamily(kind) && kind !== Insn.xsaves && kind !== Insn.xrstors);
     if (!isWanted) continue;
     if (decoder.opcodeOffset === opcode && isBoundary(bytes, start)) return { start, opcode, kind };
   }

@@ -34,7 +34,7 @@ describe('a manifest', () => {
     );
     expect(problems('version: 2\ntraces:\n  - paths: a\n')).toMatch(/m\.yaml:1:10: version: must be/);
     expect(problems(withEntry('machine: fast'))).toMatch(
-      /m\.yaml:4:14: .*must be one of auto, host, emulated; found "fast"/,
+      /m\.yaml:4:14: .*must be one of auto, host, process, emulated; found "fast"/,
     );
     expect(problems(withEntry('machine: emulate'))).toMatch(/found "emulate"; did you mean "emulated"\?/);
     expect(problems('traces: {}\nversion: 1\n')).toMatch(/m\.yaml:1:9: traces: must be array/);

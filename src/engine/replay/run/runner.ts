@@ -306,8 +306,8 @@ export class ReplayRunner {
       case Insn.umwait:
         return vector === Exception.GP ? Stop.trap : Stop.fault;
       case Insn.cpuid:
-        if (!this.core.machine.config.cpuidInSoftware)
-          return vector === Exception.GP ? Stop.trap : Stop.fault;
+        // #UD is that of a hidden one.
+        if (!this.core.machine.config.cpuidInSoftware) return Stop.trap;
         break;
       default:
         break;
