@@ -135,7 +135,7 @@ it('a step back over the time of another thread stops where that one wrote', () 
     while (after.tid === before.tid) [before, after] = [after, write()];
     const { tid } = after;
     let stop = run(target, 'step', 'backward', tid);
-    for (let steps = 0; steps < 100 && stop.kind === 'step'; steps++)
+    for (let steps = 0; steps < 100 && 'tid' in stop && stop.tid === tid; steps++)
       stop = run(target, 'step', 'backward', tid);
     expect(stop).toMatchObject({ kind: 'watchpoint', tid: before.tid });
     expect(run(target, 'continue', 'forward')).toMatchObject({ kind: 'watchpoint', tid: before.tid });
@@ -206,6 +206,26 @@ it('a watchpoint stops at a call that maps over it, in both directions', () => {
     expect(seen('forward')).toEqual({ shown: ['0', '42'], end: 'exited' });
     const { shown, end } = seen('backward');
     expect([shown[0], shown.length, end]).toEqual(['0', 2, 'history-end']);
+  } finally {
+    close();
+  }
+});
+
+it('a step back over a watched write stops at the watchpoint, before the write', () => {
+  const { target, close } = open(transport, recording('hits/many')!);
+  try {
+    goTo(target, 16);
+    const hits = symbol(target, 'hits');
+    target.addWatchpoint({ pid: null, address: hits, length: 4, access: 'write' });
+    expect(run(target).kind).toBe('watchpoint');
+    expect(run(target).kind).toBe('watchpoint');
+    expect(readInt(target, hits)).toBe(2);
+    expect(run(target, 'step', 'backward')).toMatchObject({ kind: 'watchpoint', address: hits });
+    expect(readInt(target, hits)).toBe(1);
+    expect(run(target, 'step', 'backward').kind).toBe('step');
+    expect(run(target, 'step').kind).toBe('step');
+    expect(run(target, 'step').kind).toBe('watchpoint');
+    expect(readInt(target, hits)).toBe(2);
   } finally {
     close();
   }

@@ -23,6 +23,3 @@ export type StopEvent = Extract<TravelEvent, { kind: 'stop' }>;
 /** What reverse-continue stops at. */
 export const countsBackwards = ({ stop }: StopEvent): boolean =>
   stop.kind !== 'exited' && stop.kind !== 'step';
-
-export const isPoint = ({ stop }: StopEvent): boolean =>
-  stop.kind === 'breakpoint' || stop.kind === 'watchpoint';

@@ -94,6 +94,10 @@ export class FrameStops {
   }
 }
 
+/** Whether a frame delivers a signal to the task without a handler. */
+export const isDelivery = (frame: TraceFrame | null, tid: number): boolean =>
+  frame?.kind === EventKind.signalDelivery && frame.tid === tid;
+
 /** The stop that a frame makes if it is a signal, else null. */
 export function signalStop({ kind, tid, siginfo: recorded }: TraceFrame): SignalStop | null {
   if (kind !== EventKind.signal) return null;

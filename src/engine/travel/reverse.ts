@@ -3,17 +3,17 @@ import { invariant } from '../base/errors.js';
 import type { DebugStop } from '../target.js';
 import { ripOf } from '../base/registers.js';
 import { Goal } from '../replay/plan/step.js';
-import { Insn, InstructionDecoder, MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 import { sameRegisters } from './same-state.js';
 import { isSameInterval, type TravelCheckpoint } from './checkpoints.js';
 import { Code } from './code.js';
+import { trapsBefore } from './traps.js';
 import { RUN, type Moved } from './listener.js';
 import { Trail, isUndone, type Passed } from './trail.js';
 import type { Slices } from './navigator.js';
 import { MAX_WALK, SliceOver, endBefore, lost, type End, type Search, type Searcher } from './search.js';
-import { countsBackwards, isPoint, type StopEvent } from './event.js';
+import { countsBackwards, type StopEvent } from './event.js';
 import { SYSCALL_LENGTH } from '../x86/constants.js';
-import { signalStop } from './frame-stops.js';
+import { isDelivery, signalStop } from './frame-stops.js';
 
 /** Guest time of one slice if only time can narrow the search. */
 const SLICE_MICROS = 200;
@@ -31,8 +31,6 @@ const NEAR = 48;
 /** Checkpoints on the last instructions of a walk, for stepping backwards. */
 const TRAIL_STRIDE = 12;
 const TRAIL_LENGTH = 120;
-/** Lengths of RDTSC and CPUID, and of RDTSCP, TPAUSE and UMWAIT. */
-const TRAP_LENGTHS = [2, 3, 4];
 
 const isBreakpoint = ({ stop }: StopEvent): boolean => stop.kind === 'breakpoint';
 
@@ -47,7 +45,6 @@ const happensAfterFrame = ({ stop }: StopEvent): boolean =>
  */
 export class Reverse {
   private readonly code: Code;
-  private readonly decoder = new InstructionDecoder();
   private readonly trail: Trail;
 
   /** Goes to a place of an interval by counting: `Ticks.before`, of the Ticks that are made with this. */
@@ -215,21 +212,27 @@ export class Reverse {
     return navigator.keepHere();
   }
 
-  /** Undoes one instruction of the task, or goes to the last stop of another one on the way there. */
+  /**
+   * Undoes one instruction of the task; a watchpoint that it hit is its stop. Or goes to the last stop of another task on
+   * the way there.
+   */
   *stepOrStop(tid: number): Slices<DebugStop> {
     const { navigator } = this;
     const present = navigator.keepHere();
     const stop = yield* this.step(tid);
     const here = navigator.keepHere();
+    const { points } = navigator.stops;
     // Others run in other intervals.
     const isNear = here.checkpoint.frameTime === present.checkpoint.frameTime;
-    if (stop.kind !== 'step' || isNear || navigator.stops.points.length === 0) return stop;
-    const counts = (event: StopEvent): boolean => isPoint(event) && event.stop.tid !== tid;
-    const last = (yield* this.lastIn({ start: here, end: { at: present }, counts }))?.at(-1);
-    if (last?.event.stop.kind === 'watchpoint') return yield* this.undo(last.event.stop, last.event.atFrame);
-    if (last) return last.event.stop;
+    const matters = points.some((point) => !isNear || 'access' in point);
+    if (stop.kind !== 'step' || !matters) return stop;
+    const counts = (event: StopEvent): boolean =>
+      event.stop.kind === 'watchpoint' || (event.stop.kind === 'breakpoint' && event.stop.tid !== tid);
+    const last = (yield* this.lastIn({ start: here, end: { at: present }, counts }))?.at(-1)?.event;
+    if (last && last.stop.tid !== tid)
+      return last.stop.kind === 'watchpoint' ? yield* this.undo(last.stop, last.atFrame) : last.stop;
     navigator.goTo(here);
-    return stop;
+    return last?.stop ?? stop;
   }
 
   /** Undoes one instruction of the task. */
@@ -431,7 +434,7 @@ export class Reverse {
     invariant(task, 'the task that moved exists');
     let addresses: Gva[];
     if (goal === Goal.syscall) addresses = [gva(moved.address - SYSCALL_LENGTH)];
-    else if (goal === Goal.trap) addresses = this.trapsBefore(moved.address, tid);
+    else if (goal === Goal.trap) addresses = trapsBefore(task, moved.address);
     else if (goal === Goal.flush) addresses = [task.preload.breakpointInstruction];
     else addresses = [gva(moved.address)];
     const last = yield* this.lastArrival(this.lastInside(begin), { frameTime }, addresses);
@@ -461,10 +464,12 @@ export class Reverse {
    */
   *undoSignal(tid: number, passed: ReadonlySet<number>): Slices<DebugStop | null> {
     const { navigator, search } = this;
-    const { frameTime } = navigator.session;
+    let { frameTime } = navigator.session;
     if (navigator.running || frameTime === 0) return null;
     const present = navigator.keepHere();
-    const begin = yield* this.toFrame(frameTime - 1);
+    let begin = yield* this.toFrame(frameTime - 1);
+    // Its delivery, if no handler runs, executes nothing either.
+    if (isDelivery(search.core.trace.peek(1), tid)) begin = yield* this.toFrame(--frameTime - 1);
     const frame = search.core.trace.peek(1);
     const stop = frame?.tid === tid ? signalStop(frame) : null;
     if (!stop || passed.has(stop.signal)) {
@@ -484,17 +489,5 @@ export class Reverse {
     for (const saved of this.navigator.cache)
       if (saved.checkpoint.frameTime === begin.checkpoint.frameTime) last = saved;
     return last;
-  }
-
-  /** Beginnings of instructions that trap and end at `end`. */
-  private trapsBefore(end: number, tid: number): Gva[] {
-    const task = this.search.core.tasks.get(tid);
-    const code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
-    const kinds: readonly number[] = [Insn.rdtsc, Insn.rdtscp, Insn.cpuid, Insn.tpause, Insn.umwait];
-    return TRAP_LENGTHS.map((length) => gva(end - length)).filter((start) => {
-      const length = task?.space.read(start, code) ?? 0;
-      const kind = this.decoder.decode(code, 0, length);
-      return kinds.includes(kind) && this.decoder.length === end - start;
-    });
   }
 }

@@ -40,6 +40,22 @@ describe('a signal that is stepped back over', () => {
   });
 });
 
+it('a fatal signal is stepped back over from the end of its process', async () => {
+  const recording = await serveRecording(sample('zen2/crash'), { asRr: true });
+  const client = await Client.connect(recording.endpoint);
+  try {
+    const signal = await client.ask('vCont;c');
+    expect(signal).toMatch(/^T0bthread:/);
+    expect(await client.ask('vCont;s')).toMatch(/^T09thread:/);
+    const undone = await client.ask('bs');
+    expect([undone.slice(0, 3), ripOf(undone)]).toEqual(['T0b', ripOf(signal)]);
+    expect(await client.ask('bs')).toMatch(/^T05thread:/);
+  } finally {
+    client.close();
+    await recording.close();
+  }
+});
+
 it('calls are given up at signals and cannot kill; the program is the file of the recording', () => {
   const trace = sample('skylake-pku/tree');
   const commands = [
