@@ -1,18 +1,18 @@
 /**
- * Shows what Revenant does: sets everything up, starts the emulated machine, replays the sample traces and puts
- * what rr says of each beside it, calls functions of a recorded program, goes backwards in one.
+ * Shows what Revenant does: sets everything up, replays the sample traces and prints what rr says of each beside it,
+ * calls functions of a recorded program, goes backwards in one.
  */
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { hasCommand, root, say, script, StepFailed } from './lib.mjs';
 import { ensureReady } from './setup.mjs';
 
-const revenant = (args, stdout = 'pipe') =>
+const revenant = (args, stderr = 'inherit') =>
   spawnSync(process.execPath, ['bin/revenant', ...args], {
     cwd: root,
     encoding: 'utf8',
     maxBuffer: 1 << 28,
-    stdio: ['ignore', stdout, 'inherit'],
+    stdio: ['ignore', 'pipe', stderr],
   });
 
 const print = (text) => process.stdout.write(`${text}\n`);
@@ -86,11 +86,10 @@ function show(command, ...args) {
 
 await script(async () => {
   await ensureReady();
-  const start = revenant(['machine', 'start', '--json']);
-  if (start.status !== 0) throw new StepFailed('demo: no machine');
+  const before = JSON.parse(revenant(['machine', 'status', '--json']).stdout);
   try {
     say('demo: replaying the sample traces');
-    const { stdout } = revenant(['replay', '--all', 'traces', '--machine', 'emulated', '--json']);
+    const { stdout } = revenant(['replay', '--all', 'traces', '--json']);
     const result = JSON.parse(stdout);
     print('');
     await showReplays(result.traces);
@@ -109,7 +108,7 @@ await script(async () => {
     print(`${result.passed} of ${result.traces.length} sample traces replayed as recorded.`);
     return result.failed > 0 ? 1 : 0;
   } finally {
-    // One that was already running belongs to another user.
-    if (JSON.parse(start.stdout).started) revenant(['machine', 'stop'], 'ignore');
+    // What was running before belongs to another user. One that is in use by now stays.
+    if (before.machines.length === 0) revenant(['machine', 'stop'], 'ignore');
   }
 });

@@ -41,8 +41,9 @@ export interface MachineForTrace {
 /** The machines of one command: a lease is kept from trace to trace, the vCPU is recreated for each. */
 export class Machines {
   readonly #transports = new Map<MachineKind, VcpuTransport>();
-  /** What `auto` does not try again: a process cannot have everything that a program can do, which shows only then. */
+  /** What `auto` does not try again for this trace: what a process cannot carry shows only when the program does it. */
   readonly #failed = new Set<MachineKind>();
+  #failedTrace = '';
 
   constructor(
     private readonly options: MachineOptions,
@@ -53,6 +54,8 @@ export class Machines {
   /** A machine with the processor of the trace. Throws E_MACHINE_CANNOT, E_MACHINE_START, E_MACHINE_LOST. */
   async forTrace(trace: TraceReader): Promise<MachineForTrace> {
     if (trace.incomplete && trace.header.cpuidRecords.length === 0) throw unknownProcessor(trace.directory);
+    if (trace.directory !== this.#failedTrace) this.#failed.clear();
+    this.#failedTrace = trace.directory;
     const chosen = await chooseMachine({
       machine: this.options.machine ?? 'auto',
       header: trace.header,
@@ -80,8 +83,13 @@ export class Machines {
 
   /** Leases another machine after a loss. The memory of the lost one can be read until it is closed. */
   abandon({ transport }: Machine): void {
-    if (transport.kind === 'process') this.#failed.add(transport.kind);
+    this.failed(transport.kind);
     for (const [kind, known] of this.#transports) if (known === transport) this.#transports.delete(kind);
+  }
+
+  /** A machine of this kind was lost during a replay: `auto` prefers another for the trace. */
+  failed(kind: MachineKind): void {
+    if (kind === 'process') this.#failed.add(kind);
   }
 
   /** Releases every lease. */

@@ -134,6 +134,7 @@ async function runOnce(options: RunOptions): Promise<RunResult> {
 
 /** Frees guest memory for the next trace; after a failure the machine itself is released. */
 function endSession(session: ReplaySession | null, machines: Machines, result: RunResult): void {
+  if (result.machine && isLoss(result.failure)) machines.failed(result.machine.kind);
   if (result.failure !== null && result.machine) machines.discard(result.machine.kind);
   // Lost while it was being inspected.
   else if (isLoss(result.failure)) machines.close();

@@ -11,6 +11,7 @@ import { DATA, type Outcome } from '../../src/engine/kvm/probe-guest.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { examine } from '../../src/machine/examine.js';
 import { openProcess, PROCESS_BASE } from '../../src/machine/process.js';
+import { runCli } from '../cli/run-cli.js';
 import { sample } from '../collections.js';
 import { makeMachine, program, withGuest } from '../kvm/guest.js';
 import { openSession } from '../replay/open-session.js';
@@ -210,6 +211,13 @@ describe.skipIf(problem !== null)(`the process machine (skipped: ${problem})`, (
     } finally {
       close();
     }
+  });
+
+  it('gives a trace that it cannot carry to the emulated machine, where the choice is automatic', async () => {
+    const { code, stderr } = await runCli('replay', sample('haswell/ldt'));
+    expect(stderr).toMatch(/a segment that the process cannot have .* Continuing on another machine/);
+    expect(stderr).toMatch(/machine: QEMU emulator/);
+    expect(code).toBe(0);
   });
 
   it('is over with its transport', async () => {
