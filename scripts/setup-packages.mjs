@@ -68,7 +68,8 @@ export function ensureAptLists() {
 /**
  * Installs the packages whose commands are missing. Returns whether anything was installed. Throws
  * StepFailed. If a package that only tests need is unavailable, this is reported, but is not a
- * failure: specs that need it are skipped or report it. @param {readonly (keyof typeof needed)[]}
+ * failure: specs that need it are skipped or report it.
+ * @param {readonly (keyof typeof needed)[]}
  * uses
  */
 export function ensurePackages(...uses) {

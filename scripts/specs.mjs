@@ -20,7 +20,8 @@ const SILENCE_SECONDS = 240;
  * Runs the spec files that `args` (vitest's) choose.
  * @param {{args: string[], silenceSeconds?: number, totalSeconds?: number, output?: 'ignore' | 2}}
  * options without a result for `silenceSeconds` (load-scaled) a file counts as hung; after
- * `totalSeconds` of the clock everything is ended @returns {Promise<Counts>} `failures` has a line
+ * `totalSeconds` of the clock everything is ended
+ * @returns {Promise<Counts>} `failures` has a line
  * or more for each failure
  */
 export async function runSpecs({

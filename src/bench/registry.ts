@@ -4,6 +4,7 @@ import { decode } from './subjects/decode.js';
 import { diversions } from './subjects/diversions.js';
 import { frames } from './subjects/frames.js';
 import { loop } from './subjects/loop.js';
+import { machines } from './subjects/machines.js';
 import { start } from './subjects/start.js';
 import { ticks } from './subjects/ticks.js';
 import { travel } from './subjects/travel.js';
@@ -13,6 +14,7 @@ export const subjects: readonly Subject[] = [
   decode,
   start,
   frames,
+  machines,
   loop,
   ticks,
   travel,

@@ -60,7 +60,8 @@ export class StagedCalls {
   }
 
   /**
-   * Begins another entry. @param before registers as SYSCALL must find them, the number in rax; rcx, r11, flags and
+   * Begins another entry.
+   * @param before registers as SYSCALL must find them, the number in rax; rcx, r11, flags and
    * the selectors of code,
    *   stack and data are not compared
    * @param after what rax, rcx, r11, eflags and orig_rax will be

@@ -125,7 +125,8 @@ export function setLegacyState(image: XstateImage, legacy: Uint8Array): void {
 /**
  * The same state in another layout, with a new header and initial values stored for absent components, so that
  * the result loads with RFBM = all ones. A set bit that `to` lacks is refused, PKRU excepted: it is dropped. PKRU
- * that `from` lacks starts as Linux's, so that keys permit what they permitted at exec. @throws RevenantError
+ * that `from` lacks starts as Linux's, so that keys permit what they permitted at exec.
+ * @throws RevenantError
  * E_MACHINE_CANNOT for a component that `to` lacks or holds in another size,
  *   E_TRACE_CORRUPT for an image that is not `from.size` bytes, is compacted or has bits outside `from.xcr0`.
  */
