@@ -6,7 +6,7 @@
 import { gva, USER_END } from '../engine/base/address.js';
 import type { Breakpoint, DebugTarget, WatchAccess, Watchpoint } from '../engine/target.js';
 import { parseConditions } from './agent/conditions.js';
-import { PacketError, parseCount, split } from './packet/fields.js';
+import { PacketError, parseCount, parseHex, split } from './packet/fields.js';
 
 /** What decides of a task whether a breakpoint with these conditions stops it; undefined: always. */
 type ConditionOf = (
@@ -46,9 +46,10 @@ function parseRequest(text: string, pid: number | null): Wanted | null {
   const [type, addressText, kindText] = place.split(',');
   if (!(type in ACCESS)) return null;
   const access = ACCESS[type];
-  const address = parseCount(addressText ?? '');
+  const exact = parseHex(addressText ?? '');
+  const address = exact < BigInt(USER_END) ? Number(exact) : USER_END;
   const length = access === null ? 1 : parseCount(kindText ?? '');
-  if (address >= USER_END) throw new PacketError('not a user-space address', 14);
+  if (access === null && address >= USER_END) throw new PacketError('not a user-space address', 14);
   return { pid, address, length, access, hardware: type === '1', conditions };
 }
 
@@ -63,7 +64,8 @@ export class BreakpointTable {
     const wanted = parseRequest(text, pid);
     if (!wanted) return false;
     parseConditions(wanted.conditions);
-    this.wanted.set(keyOf(wanted), wanted);
+    // A watchpoint outside of user space is one that no access hits, as with debug registers.
+    if (wanted.address < USER_END) this.wanted.set(keyOf(wanted), wanted);
     return true;
   }
 
