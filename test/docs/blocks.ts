@@ -68,7 +68,7 @@ const NOISE =
 
 /**
  * A pattern for the documented output of a command. Variable parts are written with sample values:
- * durations (any), the machine after `revenant: machine:`, temporary folders; `...` is anything
+ * durations (any), the machine after `revenant: machine:` and its XCR0, temporary folders; `...` is anything
  * within a line.
  */
 export function patternOf(output: string): RegExp {
@@ -77,7 +77,8 @@ export function patternOf(output: string): RegExp {
     .replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
     .replaceAll(String.raw`\.\.\.`, '.*')
     .replace(new RegExp(duration.replace('?:\\.\\d+', '?:\\\\\\.\\d+'), 'g'), duration)
-    .replace(/^(revenant: machine: ).*(; XCR0 )/gm, '$1.*$2');
+    .replace(/^(revenant: machine: ).*(; XCR0 )/gm, '$1.*$2')
+    .replace(/( in the guest, )0x[0-9a-f]+( in the machine)/g, '$10x[0-9a-f]+$2');
   return new RegExp(`^${escaped}$`);
 }
 

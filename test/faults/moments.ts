@@ -45,18 +45,33 @@ function missing(said: string, report: string): string[] {
     .map((name) => `the result of ${name} is lost`);
 }
 
-/** The emulator of the leased machine is killed; the command continues. */
+/** The process that is the machine in use: the emulator of a leased one, or the process machine; null: there is none. */
+function machineProcess(): number | null {
+  const leased = machineStatus().find(({ state }) => state === 'leased');
+  if (leased) return leased.qemuPid;
+  const isSandbox = (pid: string): boolean => {
+    try {
+      return fs.readFileSync(`/proc/${pid}/comm`, 'latin1').startsWith('revenant-sandbo');
+    } catch {
+      return false;
+    }
+  };
+  const pid = fs.readdirSync('/proc').find((name) => /^\d+$/.test(name) && isSandbox(name));
+  return pid === undefined ? null : Number(pid);
+}
+
+/** The machine that a command uses is killed; the command continues. */
 export async function killedMachines(tried: readonly Tried[], kills: number, note: Note): Promise<void> {
   const using = tried.filter(({ name }) => ['replay', '--all', 'ci', 'call', 'gdb'].includes(name));
   for (let at = 0; at < kills; at++) {
     const tryIt = using[at % using.length];
     const watch = { killed: false };
     const timer = setInterval(() => {
-      const victim = machineStatus().find(({ state }) => state === 'leased');
-      if (watch.killed || !victim || Math.random() < 0.5) return;
+      const victim = machineProcess();
+      if (watch.killed || victim === null || Math.random() < 0.5) return;
       watch.killed = true;
-      process.kill(victim.qemuPid, 'SIGKILL');
-    }, 100);
+      process.kill(victim, 'SIGKILL');
+    }, 20);
     const result = await run(tryIt, nothing);
     clearInterval(timer);
     const { code } = result.ended;
