@@ -219,7 +219,7 @@ export class Session {
     if (error.hint) this.say(`revenant: ${error.hint}`);
     if (error.code === 'E_DIVERGED' && this.replay.hadBreakpointsInCode)
       this.say(
-        'revenant: If the program reads its own code, breakpoints may be the cause: try with fewer than four.',
+        'revenant: If the program reads its own code, breakpoints may be the cause: try with at most four.',
       );
   }
 

@@ -97,7 +97,7 @@ describe('revenant ci', () => {
       'old skipped',
     ]);
     expect(report.results[0].problems[0]).toMatchObject({ kind: 'memory', code: 'E_MEMORY_LIMIT' });
-    expect(report.results[1].problems[0].message).toMatch(/XCR0|AVX/);
+    expect(report.results[1].problems[0].message).toMatch(/XCR0|AVX|CR4/);
     const strict = await runRevenant([...options, '--only', 'old', '--strict']);
     expect(strict.code).toBe(ExitCode.skipped);
     expect(strict.stderr).toMatch(/skip {2}old .*\n[^]*--strict: skipped traces are failures/);

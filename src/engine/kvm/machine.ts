@@ -281,8 +281,9 @@ function make(control: Control, config: MachineConfig, kind: TransportKind): Mad
   const xcr0 = config.completion ? processorXcr0(config.xcr0, supportedXcr0(hardware)) : config.xcr0;
   checkXcr0(xcr0, hardware);
   demand(control.setCpuid(cpuidForKvm(config, xcr0)), 'KVM refused the recorded CPUID');
-  // What a processor lacks is kept beside it: PKRU, and then its instructions are to raise #UD.
-  initialise(control, xcr0 & PKRU ? config : { ...config, cr4: config.cr4 & ~Cr4.PKE });
+  // PKRU that is kept beside the processor: its instructions are to raise #UD.
+  const isBeside = (config.xcr0 & ~xcr0 & PKRU) !== 0n;
+  initialise(control, isBeside ? { ...config, cr4: config.cr4 & ~Cr4.PKE } : config);
   const shownXcr0 = config.cr4 & Cr4.OSXSAVE ? setXcr0(control, xcr0) : xcr0;
   if (config.completion) setCompletion(control, config, hardware, xcr0);
   const hidesCpuid = config.cpuidFaulting && setCpuidFaulting(control, kind);

@@ -26,5 +26,5 @@ it('says beyond that what may be the cause of a divergence', async () => {
   const { text } = await session(10);
   expect(text).toContain(SEEN);
   expect(text).toMatch(/The replay diverged at frame \d+/);
-  expect(text).toContain('If the program reads its own code, breakpoints may be why');
+  expect(text).toContain('If the program reads its own code, breakpoints may be the cause');
 });
