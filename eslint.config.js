@@ -25,9 +25,6 @@ const browserGlobals = Object.fromEntries(
   ].map((name) => [name, 'readonly']),
 );
 
-/** Folders that still cast to Gva. */
-const GVA_CASTS = ['src/engine/guest/{counted,stops}/**', 'src/engine/replay/ticks/**'];
-
 export default tseslint.config(
   { ignores: ['build/', 'dist/', 'node_modules/', 'traces/'] },
   eslint.configs.recommended,
@@ -72,7 +69,7 @@ export default tseslint.config(
   {
     // Addresses are made by gva(), offsetBy() and userAddress(), which say what a number is.
     files: ['src/**/*.ts'],
-    ignores: ['src/engine/base/**', '**/*.spec.ts', ...GVA_CASTS],
+    ignores: ['src/engine/base/**', '**/*.spec.ts'],
     rules: {
       'no-restricted-syntax': [
         'error',

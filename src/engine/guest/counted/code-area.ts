@@ -1,4 +1,13 @@
-import { PAGE_SIZE, USER_END, highWord, lowWord, pageFloor, type Gpa, type Gva } from '../../base/address.js';
+import {
+  PAGE_SIZE,
+  USER_END,
+  highWord,
+  lowWord,
+  pageFloor,
+  type Gpa,
+  type Gva,
+  gva,
+} from '../../base/address.js';
 import type { GuestMemory } from '../../kvm/guest-memory.js';
 import type { AddressSpace } from '../../mm/address-space.js';
 import type { Unit } from './unit.js';
@@ -34,14 +43,14 @@ export class SharedPages {
 
   show(base: number): void {
     this.memory.retain(this.data);
-    this.space.beside.show(base as Gva, this.data, { writable: true, executable: false });
+    this.space.beside.show(gva(base), this.data, { writable: true, executable: false });
     this.tables.forEach((_, index) => this.showTable(base, index));
   }
 
   private showTable(base: number, index: number): void {
     const page = this.tables[index] || this.memory.retainZeros();
     if (this.tables[index] !== 0) this.memory.retain(page);
-    const at = (base + Area.tags + index * PAGE_SIZE) as Gva;
+    const at = gva(base + Area.tags + index * PAGE_SIZE);
     this.space.beside.show(at, page, { writable: false, executable: false });
   }
 
@@ -142,7 +151,7 @@ export class CodeArea {
     const last = Math.floor((this.used + bytes.length - 1) / PAGE_SIZE);
     while (this.pages.length <= last) {
       const page = this.memory.allocate();
-      const at = (this.base + Area.code + this.pages.length * PAGE_SIZE) as Gva;
+      const at = gva(this.base + Area.code + this.pages.length * PAGE_SIZE);
       this.space.beside.show(at, page, { writable: false, executable: true });
       this.pages.push(page);
     }
@@ -203,7 +212,7 @@ export class CodeArea {
   remove(): void {
     // An emulator checks each store into a page of which it has translations, whatever it holds by then.
     for (const page of this.pages) this.memory.willChange(page);
-    this.space.beside.remove(this.base as Gva, this.end as Gva);
+    this.space.beside.remove(gva(this.base), gva(this.end));
   }
 
   private physical(offset: number): number {

@@ -1,4 +1,13 @@
-import { PAGE_SIZE, highWord, lowWord, pageFloor, wordsToNumber, type Gva } from '../../base/address.js';
+import {
+  PAGE_SIZE,
+  highWord,
+  lowWord,
+  pageFloor,
+  wordsToNumber,
+  type Gva,
+  gva,
+  offsetBy,
+} from '../../base/address.js';
 import { invariant } from '../../base/errors.js';
 import { Reg, ripOf, setSigned, type RegisterWords } from '../../base/registers.js';
 import type { GuestMemory } from '../../kvm/guest-memory.js';
@@ -68,8 +77,8 @@ export class CountedCode implements CodeKeeper {
   /** Before which instructions the copies leave. */
   stopAt(addresses: ReadonlySet<number>): void {
     if (addresses === this.stops) return;
-    for (const address of addresses) if (!this.stops.has(address)) this.forget(pageFloor(address as Gva));
-    for (const address of this.stops) if (!addresses.has(address)) this.forget(pageFloor(address as Gva));
+    for (const address of addresses) if (!this.stops.has(address)) this.forget(pageFloor(gva(address)));
+    for (const address of this.stops) if (!addresses.has(address)) this.forget(pageFloor(gva(address)));
     this.stops = addresses;
   }
 
@@ -97,7 +106,7 @@ export class CountedCode implements CodeKeeper {
     const writesItself = rip >= 0 && written.has(pageFloor(rip));
     written.clear();
     if (rip < 0 || writesItself) return false;
-    if (wanted >= 0 && !this.addTarget(wanted as Gva)) return false;
+    if (wanted >= 0 && !this.addTarget(gva(wanted))) return false;
     const copy = this.copyAt(rip);
     if (copy <= 0) return false;
     if (taken) this.link(taken, rip, copy);
@@ -148,7 +157,7 @@ export class CountedCode implements CodeKeeper {
 
   private changePage(page: Gva): void {
     this.forget(page);
-    if (this.continued.delete(page)) this.forget((page - PAGE_SIZE) as Gva);
+    if (this.continued.delete(page)) this.forget(offsetBy(page, -PAGE_SIZE));
   }
 
   /** Gives up all copies and the areas. */
@@ -223,7 +232,7 @@ export class CountedCode implements CodeKeeper {
       return this.copy(page, entry);
     }
     for (const [offset, start] of unit.starts) starts[offset] = Math.sign(start) * (at + Math.abs(start) - 1);
-    for (const offset of unit.returns) this.addKnown((page + offset) as Gva);
+    for (const offset of unit.returns) this.addKnown(offsetBy(page, offset));
     this.linkUnit(unit, page, copies, area.base + at);
     const start = starts[entry];
     return Math.sign(start) * (area.base + Math.abs(start));
@@ -232,7 +241,7 @@ export class CountedCode implements CodeKeeper {
   /** Connects a new unit with what is there: its exits with copies of their targets, and exits that wait for it. */
   private linkUnit(unit: Unit, page: Gva, { area, starts }: PageCopies, at: number): void {
     for (const offset of unit.starts.keys()) {
-      const target = (page + offset) as Gva;
+      const target = offsetBy(page, offset);
       const open = this.open.get(target);
       if (!open || starts[offset] <= 0) continue;
       this.open.delete(target);
@@ -251,7 +260,7 @@ export class CountedCode implements CodeKeeper {
   }
 
   private guardNext(page: Gva): boolean {
-    const next = (page + PAGE_SIZE) as Gva;
+    const next = offsetBy(page, PAGE_SIZE);
     if (this.isForeign(next)) return false;
     this.continued.add(next);
     return true;

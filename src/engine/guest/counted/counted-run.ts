@@ -1,4 +1,4 @@
-import type { Gva } from '../../base/address.js';
+import { gva } from '../../base/address.js';
 import { ripOf } from '../../base/registers.js';
 import { Exit } from '../../kvm/exit.js';
 import type { AddressSpace } from '../../mm/address-space.js';
@@ -51,7 +51,7 @@ export class CountedRun {
 
   /** True if no code around an address can be copied. */
   isForeign({ space }: Task, address: number): boolean {
-    return address < 0 || this.codeOf(space).isForeign(address as Gva);
+    return address < 0 || this.codeOf(space).isForeign(gva(address));
   }
 
   /** @returns false if what rip is at is to be executed by itself */

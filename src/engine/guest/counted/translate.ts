@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
-import { PAGE_SIZE, USER_END, type Gva } from '../../base/address.js';
+import { PAGE_SIZE, USER_END, type Gva, offsetBy, gva } from '../../base/address.js';
 import { Assembler, isInReach } from './assembler.js';
 import { Area, Fix, Leave, TABLE_BYTES } from './layout.js';
 import type { Exit, Source, Unit } from './unit.js';
@@ -69,7 +69,7 @@ class Translation {
   private straight(from: number): void {
     const { source, decoder, instruction } = this;
     for (let offset = from; ;) {
-      const address = (source.page + offset) as Gva;
+      const address = offsetBy(source.page, offset);
       const isElsewhere = offset >= PAGE_SIZE || this.starts.has(offset) || source.known(offset) !== 0;
       if (isElsewhere || this.left-- <= 0) return this.jump(address, address);
       if (source.isStop(address)) return this.leave(offset, Leave.stop);
@@ -89,7 +89,7 @@ class Translation {
   private copy(offset: number, end: number): boolean {
     const { FlowControl, Mnemonic } = iced();
     const { instruction } = this;
-    const address = (this.source.page + offset) as Gva;
+    const address = offsetBy(this.source.page, offset);
     switch (instruction.flowControl) {
       case FlowControl.Next:
         return this.plain(offset, end, address);
@@ -186,7 +186,7 @@ class Translation {
     const target = this.directTarget(offset);
     if (target === null) return this.odd(offset);
     const opcode = this.opcodeAt(offset);
-    const behind = (this.source.page + end) as Gva;
+    const behind = offsetBy(this.source.page, end);
     this.count(address);
     const first = bytes[opcode];
     code.mark(address, Fix.uncount);
@@ -420,7 +420,7 @@ class Translation {
     code.align(8);
     for (const [target, { jump, stub }] of stubs) {
       code.patchRelative(jump + 2, code.here);
-      this.exits.push({ slot: code.length, stub, target: target as Gva });
+      this.exits.push({ slot: code.length, stub, target: gva(target) });
       code.word(code.start + stub);
     }
     for (const { at, target } of this.constants) slots.set(target, [...(slots.get(target) ?? []), at]);
@@ -441,7 +441,7 @@ class Translation {
   private directTarget(offset: number): Gva | null {
     if (this.has(offset, OPERAND_SIZE)) return null;
     const target = this.instruction.nearBranchTarget;
-    return target < BigInt(USER_END) ? (Number(target) as Gva) : null;
+    return target < BigInt(USER_END) ? gva(Number(target)) : null;
   }
 
   private has(offset: number, prefix: number): boolean {

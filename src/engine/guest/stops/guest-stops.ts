@@ -1,4 +1,4 @@
-import { PAGE_SIZE, pageFloor, type Gpa, type Gva } from '../../base/address.js';
+import { PAGE_SIZE, pageFloor, type Gpa, type Gva, offsetBy } from '../../base/address.js';
 import { Reg } from '../../base/registers.js';
 import { wordsToGva } from '../../base/address.js';
 import type { GuestMemory } from '../../kvm/guest-memory.js';
@@ -306,7 +306,7 @@ export class GuestStops {
       for (
         let page = pageFloor(watch.address);
         page < watch.address + watch.length;
-        page = (page + PAGE_SIZE) as Gva
+        page = offsetBy(page, PAGE_SIZE)
       )
         denied.set(page, (denied.get(page) ?? 0) | deny);
     }

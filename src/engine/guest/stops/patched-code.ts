@@ -1,4 +1,4 @@
-import { PAGE_SIZE, type Gva } from '../../base/address.js';
+import { PAGE_SIZE, type Gva, gva } from '../../base/address.js';
 import type { AddressSpace } from '../../mm/address-space.js';
 import { STUBS_NAME } from '../../mm/vma.js';
 
@@ -45,21 +45,21 @@ function findPatch(space: AddressSpace, address: Gva, fits: (end: number) => boo
     if (code[at] !== JMP || !isStub(space, start + JMP_LENGTH + int32(code, at + 1))) continue;
     let end = at + JMP_LENGTH;
     while (end < at + MAX_PATCH && code[end] === NOP) end++;
-    if (fits(first + end)) return { start: start as Gva, end: (first + end) as Gva };
+    if (fits(first + end)) return { start: gva(start), end: gva(first + end) };
   }
   return null;
 }
 
 /** @returns how many bytes from `first` on there are not */
 function readAround(space: AddressSpace, first: number, address: number, into: Uint8Array): number {
-  if (space.read(first as Gva, into) > address - first) return 0;
+  if (space.read(gva(first), into) > address - first) return 0;
   const skipped = address - (address % PAGE_SIZE) - first;
-  if (skipped > 0) space.read((first + skipped) as Gva, into.subarray(skipped));
+  if (skipped > 0) space.read(gva(first + skipped), into.subarray(skipped));
   return Math.max(0, skipped);
 }
 
 function isStub(space: AddressSpace, target: number): boolean {
-  return target >= 0 && space.vmas.find(target as Gva)?.name === STUBS_NAME;
+  return target >= 0 && space.vmas.find(gva(target))?.name === STUBS_NAME;
 }
 
 const int32 = (bytes: Uint8Array, at: number): number =>

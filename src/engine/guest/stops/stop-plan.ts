@@ -1,4 +1,4 @@
-import { PAGE_SIZE, pageFloor, type Gva } from '../../base/address.js';
+import { PAGE_SIZE, pageFloor, type Gva, offsetBy } from '../../base/address.js';
 import type { Breakpoint, Watchpoint } from '../../target.js';
 
 export type DebugRegister = 0 | 1 | 2 | 3;
@@ -49,7 +49,7 @@ export class StopPlan {
     );
     this.watches = this.watchpoints.map((watch) => ({ watch, pieces: piecesOf(watch) }));
     for (const { address, length } of this.watchpoints)
-      for (let page = pageFloor(address); page < address + length; page = (page + PAGE_SIZE) as Gva)
+      for (let page = pageFloor(address); page < address + length; page = offsetBy(page, PAGE_SIZE))
         this.watchedPages.add(page);
   }
 
@@ -82,7 +82,7 @@ export function piecesOf({ address, length }: Pick<Watchpoint, 'address' | 'leng
     while (at % size !== 0 || at + size > end) size /= 2;
     pieces.push({ address: at, length: size });
     if (pieces.length > MAX_PIECES) return null;
-    at = (at + size) as Gva;
+    at = offsetBy(at, size);
   }
   return pieces;
 }

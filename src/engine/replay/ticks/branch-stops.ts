@@ -1,4 +1,4 @@
-import type { Gva } from '../../base/address.js';
+import { NO_ADDRESS, type Gva } from '../../base/address.js';
 import { Reg, ripOf } from '../../base/registers.js';
 import { EFLAGS_RESUME } from '../../x86/constants.js';
 import type { Machine } from '../../kvm/machine.js';
@@ -27,9 +27,9 @@ export class BranchStops implements TickStrategy {
   readonly name = 'branches';
   readonly counts = true;
   private readonly map = new CodeMap();
-  private readonly here: NextStop = { address: -1 as Gva, run: null };
-  private readonly first: NextStop = { address: -1 as Gva, run: null };
-  private readonly second: NextStop = { address: -1 as Gva, run: null };
+  private readonly here: NextStop = { address: NO_ADDRESS, run: null };
+  private readonly first: NextStop = { address: NO_ADDRESS, run: null };
+  private readonly second: NextStop = { address: NO_ADDRESS, run: null };
   /** The conditional branch that is being passed, or -1. */
   private branch = -1;
   private event = -1;
@@ -98,10 +98,10 @@ export class BranchStops implements TickStrategy {
       const rip = ripOf(registers);
       // Here, before a branch is said to be on its way.
       if (this.runner.stops?.stopsAt(task, rip)) return Stop.user;
-      if (rip < 0) this.arm(-1 as Gva, -1 as Gva);
+      if (rip < 0) this.arm(NO_ADDRESS, NO_ADDRESS);
       else {
         const { address, run } = this.map.next(task.space, rip, this.here);
-        if (address !== rip || run === null) this.arm(address, -1 as Gva);
+        if (address !== rip || run === null) this.arm(address, NO_ADDRESS);
         else if (run.flow === Flow.odd) return this.step(task, limit, budgetMicros);
         else if (run.flow !== Flow.conditional)
           this.armBehind(task, this.map.successor(task.space, run, registers));
@@ -150,7 +150,7 @@ export class BranchStops implements TickStrategy {
 
   private armBehind(task: Task, successor: Gva): void {
     const next = successor < 0 ? successor : this.map.next(task.space, successor, this.first).address;
-    this.arm(next, -1 as Gva);
+    this.arm(next, NO_ADDRESS);
   }
 
   private arm(first: Gva, second: Gva): void {

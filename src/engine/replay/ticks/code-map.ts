@@ -1,4 +1,4 @@
-import { PAGE_SIZE, type Gva } from '../../base/address.js';
+import { PAGE_SIZE, type Gva, NO_ADDRESS } from '../../base/address.js';
 import { Reg, getRegister, type RegisterWords } from '../../base/registers.js';
 import { wordsToGva } from '../../base/address.js';
 import type { AddressSpace } from '../../mm/address-space.js';
@@ -39,7 +39,7 @@ export class CodeMap {
       else {
         const leaves = run.flow === Flow.exits;
         into.run = leaves ? null : run;
-        into.address = leaves ? (-1 as Gva) : run.last;
+        into.address = leaves ? NO_ADDRESS : run.last;
         return into;
       }
     }
@@ -55,7 +55,7 @@ export class CodeMap {
     const stack = getRegister(registers, Reg.rsp);
     const at = wordsToGva(Number(stack & 0xffff_ffffn), Number(stack >> 32n));
     const value = at < 0 ? null : read(at);
-    return value === null ? (-1 as Gva) : wordsToGva(Number(value & 0xffff_ffffn), Number(value >> 32n));
+    return value === null ? NO_ADDRESS : wordsToGva(Number(value & 0xffff_ffffn), Number(value >> 32n));
   }
 
   private runAt(space: AddressSpace, at: Gva): Run {

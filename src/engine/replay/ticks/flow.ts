@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
-import { wordsToGva, type Gva } from '../../base/address.js';
+import { wordsToGva, type Gva, offsetBy, gva, NO_ADDRESS } from '../../base/address.js';
 import { Reg, getRegister, type RegisterWords } from '../../base/registers.js';
 
 /** How control leaves a run. */
@@ -71,16 +71,16 @@ export function decodeRun(bytes: Uint8Array, start: Gva): Run {
       decoder.decodeOut(instruction);
       if (instruction.isInvalid) return cut(bytes, start, at);
       at += instruction.length;
-      const end = (start + at) as Gva;
+      const end = offsetBy(start, at);
       const flow = flowOf(instruction);
       if (flow === Flow.onward && instruction.flowControl === FlowControl.Next) continue;
       const direct = flow === Flow.jump || flow === Flow.conditional;
       return {
         bytes: bytes.slice(0, at),
-        last: last as Gva,
+        last: gva(last),
         end,
         flow,
-        target: direct ? userAddress(instruction.nearBranchTarget) : (-1 as Gva),
+        target: direct ? userAddress(instruction.nearBranchTarget) : NO_ADDRESS,
         operand: flow === Flow.indirect ? operandOf(instruction) : null,
       };
     }
@@ -93,9 +93,9 @@ export function decodeRun(bytes: Uint8Array, start: Gva): Run {
 
 /** A run whose next instruction does not decode: if it is the first, it leaves by an exception. */
 function cut(bytes: Uint8Array, start: Gva, length: number): Run {
-  const end = (start + length) as Gva;
+  const end = offsetBy(start, length);
   const flow = length === 0 ? Flow.exits : Flow.onward;
-  return { bytes: bytes.slice(0, length), last: end, end, flow, target: -1 as Gva, operand: null };
+  return { bytes: bytes.slice(0, length), last: end, end, flow, target: NO_ADDRESS, operand: null };
 }
 
 function flowOf(instruction: Iced.Instruction): Flow {
@@ -168,5 +168,5 @@ export function indirectTarget(
   if (operand.segment >= 0) sum += getRegister(registers, operand.segment);
   const at = userAddress(BigInt.asUintN(64, sum));
   const value = at < 0 ? null : read(at);
-  return value === null ? (-1 as Gva) : userAddress(value);
+  return value === null ? NO_ADDRESS : userAddress(value);
 }

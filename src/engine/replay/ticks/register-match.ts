@@ -1,4 +1,4 @@
-import type { Gva } from '../../base/address.js';
+import { gva, type Gva } from '../../base/address.js';
 import type { Machine } from '../../kvm/machine.js';
 import type { Task } from '../../task/task.js';
 import type { ReplayRunner, Stop } from '../run/runner.js';
@@ -8,7 +8,7 @@ import type { TickStrategy } from './strategy.js';
 export const EVENT_BREAKPOINT = 0;
 export const HOOK_BREAKPOINT = 1;
 
-const orNull = (address: number): Gva | null => (address < 0 ? null : (address as Gva));
+const orNull = (address: number): Gva | null => (address < 0 ? null : gva(address));
 
 export function watchByBreakpoints(machine: Machine, event: number, hook: number): void {
   machine.context.setBreakpoint(EVENT_BREAKPOINT, orNull(event));
