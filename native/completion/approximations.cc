@@ -12,8 +12,8 @@ using Byte = std::uint8_t;
 // 16 bits of fraction of a number in [1/2, 1), for a mantissa of 23 bits.
 std::uint32_t on_line(const Approximation& table, std::uint32_t mantissa) {
   const ApproximationLine& line = table.lines[mantissa >> (23 - table.index_bits)];
-  const unsigned behind = 23u - table.index_bits - table.offset_bits;
-  const auto x = static_cast<std::int32_t>(mantissa >> behind & ((1u << table.offset_bits) - 1));
+  const unsigned shift = 23u - table.index_bits - table.offset_bits;
+  const auto x = static_cast<std::int32_t>(mantissa >> shift & ((1u << table.offset_bits) - 1));
   return static_cast<std::uint32_t>((line.base - line.slope * x) >> table.shift) << table.unit;
 }
 

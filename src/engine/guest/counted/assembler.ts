@@ -3,12 +3,12 @@ import { lowWord } from '../../base/address.js';
 const FIRST_SIZE = 1024;
 const INT32 = 0x8000_0000;
 
-/** Machine code that grows, for a known address, and the place in the program that each instruction stands for. */
+/** Machine code that grows, for a known address, and the place in the program that each instruction replaces. */
 export class Assembler {
   private buffer = new Uint8Array(FIRST_SIZE);
   private view = new DataView(this.buffer.buffer);
   length = 0;
-  /** Of each instruction: its offset, the program's address that it stands for, `Fix` bits and, from bit 4, `Leave`. */
+  /** Of each instruction: its offset, the program's address that it replaces, `Fix` bits and, from bit 4, `Leave`. */
   readonly offsets: number[] = [];
   readonly origins: number[] = [];
   readonly fixes: number[] = [];
@@ -25,7 +25,7 @@ export class Assembler {
     return this.start + this.length;
   }
 
-  /** The next instruction stands for the program's at `origin`. */
+  /** The next instruction replaces the program's at `origin`. */
   mark(origin: number, fix: number, leave = 0): void {
     this.offsets.push(this.length);
     this.origins.push(origin);
@@ -50,7 +50,7 @@ export class Assembler {
     this.view.setInt32(offset, target - (this.start + offset + 4), true);
   }
 
-  /** Sets one byte that was appended before: the distance from behind it to here. */
+  /** Sets one byte that was appended before: the distance from its end to here. */
   patchShort(offset: number): void {
     this.buffer[offset] = this.length - (offset + 1);
   }

@@ -22,7 +22,7 @@ const ROOMY = 0x10_0000;
 /** What the areas of one address space share: the data page and the tables of indirect transfers. */
 export class SharedPages {
   readonly data: Gpa;
-  /** By index in the two tables, one behind the other; 0: all zeros. */
+  /** By index in the two tables, one after the other; 0: all zeros. */
   private readonly tables: Gpa[] = new Array<Gpa>((2 * TABLE_BYTES) / PAGE_SIZE).fill(0 as Gpa);
 
   /** @param areas those that exist: they show new pages of the tables */
@@ -95,7 +95,7 @@ export class SharedPages {
   }
 }
 
-/** A range of addresses, near the code that is copied into it, and what each of the copied instructions stands for. */
+/** A range of addresses, near the code that is copied into it, and the program's instruction that each copied one replaces. */
 export class CodeArea {
   private readonly pages: Gpa[] = [];
   private used = 0;

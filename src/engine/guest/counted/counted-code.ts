@@ -127,7 +127,7 @@ export class CountedCode implements CodeKeeper {
     if (!area) return { leave: Leave.none, left };
     const at = byInt3 ? rip - 1 : rip;
     const index = area.find(at);
-    invariant(index >= 0, `the copy at ${at.toString(16)} stands for an instruction`);
+    invariant(index >= 0, `the copy at ${at.toString(16)} replaces an instruction`);
     const fix = area.fixAt(index);
     const leave = byInt3 ? ((fix >> 4) as Leave) : Leave.none;
     if (fix & Fix.rcx) this.restore(registers, Reg.rcx, Area.rcx);

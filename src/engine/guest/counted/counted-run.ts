@@ -33,7 +33,7 @@ export class CountedRun {
     return this.inside !== null;
   }
 
-  /** Lets runs end before the branch behind `branches` others. */
+  /** Lets runs end before the branch that follows `branches` others. */
   limit(branches: number): void {
     this.left = this.begun = branches;
   }

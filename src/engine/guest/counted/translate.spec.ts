@@ -31,7 +31,7 @@ function unitOf(code: readonly number[], change: Partial<Source> = {}): Unit {
 
 interface Line {
   text: string;
-  /** What it stands for, from the page on, and bits of Fix. */
+  /** The program's instruction that it replaces, from the page on, and bits of Fix. */
   origin: number;
   fix: number;
   leave: number;
@@ -128,7 +128,7 @@ describe('translate', () => {
     expect(textsOf(unitOf([0x3e, 0xff, 0xd1]))[1]).toBe('mov rcx,rcx');
   });
 
-  it('pops what a return pops, behind the look-up', () => {
+  it('pops what a return pops, after the lookup', () => {
     const lines = linesOf(unitOf([0xc2, 0x10, 0x00]));
     expect(lines[1].text).toBe('mov rcx,[rsp]');
     expect(lines.at(-2)).toMatchObject({ text: 'lea rsp,[rsp+18h]', origin: 0, fix: Fix.none });

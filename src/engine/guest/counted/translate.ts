@@ -85,7 +85,7 @@ class Translation {
     }
   }
 
-  /** @returns whether control goes on behind it */
+  /** @returns whether control continues after it */
   private copy(offset: number, end: number): boolean {
     const { FlowControl, Mnemonic } = iced();
     const { instruction } = this;
@@ -132,7 +132,7 @@ class Translation {
         return this.odd(offset);
       case Mnemonic.Mov:
       case Mnemonic.Pop:
-        // MOV SS holds breakpoints and traps back until behind the next instruction.
+        // MOV SS holds breakpoints and traps back until after the next instruction.
         if (instruction.op0Register === Register.SS) return this.odd(offset);
         break;
       case Mnemonic.Xgetbv:
@@ -166,7 +166,7 @@ class Translation {
     code.mark(address, Fix.none);
     const start = code.length;
     code.emit(bytes);
-    // Relative to the instruction's end, behind which there may be an immediate.
+    // Relative to the instruction's end, and an immediate may follow.
     code.patchRelative(start + at, target - (bytes.length - at - 4));
     return true;
   }
@@ -186,7 +186,7 @@ class Translation {
     const target = this.directTarget(offset);
     if (target === null) return this.odd(offset);
     const opcode = this.opcodeAt(offset);
-    const behind = offsetBy(this.source.page, end);
+    const after = offsetBy(this.source.page, end);
     this.count(address);
     const first = bytes[opcode];
     code.mark(address, Fix.uncount);
@@ -194,7 +194,7 @@ class Translation {
       // LOOP and JRCXZ have short displacements only.
       if (bytes.subarray(offset, opcode).includes(ADDRESS_SIZE)) code.emit([ADDRESS_SIZE]);
       code.emit([first, 0x02]);
-      code.mark(behind, Fix.none);
+      code.mark(after, Fix.none);
       code.emit([0xeb, 0x05]);
       code.mark(target, Fix.none);
       code.emit([0xe9]);
@@ -205,7 +205,7 @@ class Translation {
       this.reference(target);
     }
     // What count() jumps to where nothing is left.
-    code.mark(behind, Fix.none);
+    code.mark(after, Fix.none);
     code.emit([0xeb, 0x08]);
     code.patchShort(this.outOfBranches);
     code.mark(address, Fix.rcx);
@@ -353,7 +353,7 @@ class Translation {
     this.waiting.push(back);
   }
 
-  /** JMP to the copy of `target`; it stands for the place `origin`. */
+  /** JMP to the copy of `target`; it replaces the program's code at `origin`. */
   private jump(target: Gva, origin: Gva): void {
     this.code.mark(origin, Fix.none);
     this.code.emit([0xe9]);
@@ -448,7 +448,7 @@ class Translation {
     return this.source.bytes.subarray(offset, this.opcodeAt(offset)).includes(prefix);
   }
 
-  /** Where the opcode is, behind prefixes. */
+  /** Where the opcode is, after prefixes. */
   private opcodeAt(offset: number): number {
     const { bytes } = this.source;
     let at = offset;

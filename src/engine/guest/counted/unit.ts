@@ -3,7 +3,7 @@ import type { Assembler } from './assembler.js';
 
 /** What is copied, and for where. */
 export interface Source {
-  /** The page, and what is readable of it and of the 15 bytes behind it. */
+  /** The page, and what is readable of it and of the 15 bytes after it. */
   readonly page: Gva;
   readonly bytes: Uint8Array;
   /** Where in the page control arrives. */

@@ -60,12 +60,12 @@ interface Access {
  * `arm` before the guest runs and `disarm` when it left: in between nothing else may read or change guest
  * memory. While it is disarmed, guest memory holds no trace of breakpoints.
  *
- * Watchpoints are debug registers, of those that nobody has claimed, and beyond that pages that the program may not
+ * Watchpoints are debug registers, of those that are not claimed, and beyond that pages that the program may not
  * touch: whoever runs the guest executes the accesses one by one (`isGuard`, `beginAccess`, `endAccess`). Breakpoints are
  * the debug registers that are left, in the order in which they were asked for, which the program cannot see, and beyond
  * that INT3 in a copy of the code page, which the page tables show instead: a program that reads its code sees it. In a
  * page that cannot be executed there are none, for its bytes are data (gdb leaves breakpoints on the stack, where calls
- * return to). One inside of an instruction that the recorder has made longer is behind that instead.
+ * return to). One inside of an instruction that the recorder has made longer is after that instead.
  */
 export class GuestStops {
   /** INT3 was in code that the program might read. */
@@ -242,7 +242,7 @@ export class GuestStops {
     );
   }
 
-  /** The watchpoints that a write by the kernel (or who stands for it) to the task's memory hits. */
+  /** The watchpoints that a write by the kernel (or what replaces it) to the task's memory hits. */
   hitByWrite(task: StoppableTask, start: number, size: number): Watchpoint[] {
     if (this.watchpoints.size === 0) return [];
     return this.planOf(task).watchpoints.filter(

@@ -9,7 +9,7 @@ const PAGE = 4096;
 const CODE = 0x40_0000;
 const STUBS = 0x50_0000;
 
-/** `jmp STUBS + 0x5e` with `nops` behind it at an address, and a `jmp` elsewhere in front of it. */
+/** `jmp STUBS + 0x5e` followed by `nops` at an address, and a `jmp` elsewhere in front of it. */
 function setUp(at: number, nops: number): AddressSpace {
   const memory = new GuestMemory(new ArrayBuffer(8 * 2 ** 20), gpa(0x40000), 4 * 2 ** 20);
   const space = new AddressSpace(memory, { low: 0x15003, high: 0 });
@@ -42,7 +42,7 @@ it.each([
   [CODE + 0x100, 3],
   [CODE, 0],
   [CODE + PAGE - 3, 1],
-])('finds the jump to a stub at %i with %i NOPs behind it', (at, nops) => {
+])('finds the jump to a stub at %i followed by %i NOPs', (at, nops) => {
   const space = setUp(at, nops);
   const patch = { start: at, end: at + 5 + nops };
   for (let inside = at; inside < patch.end; inside++)

@@ -6,7 +6,7 @@ import { STUBS_NAME } from '../../mm/vma.js';
 const JMP = 0xe9;
 const JMP_LENGTH = 5;
 const NOP = 0x90;
-/** A SYSCALL and the longest instruction behind or before it (rr: `syscall_patch_hook`). */
+/** A SYSCALL and the longest instruction after or before it (rr: `syscall_patch_hook`). */
 const MAX_PATCH = 17;
 
 /** The recorder's library, and the page with its system call instructions. */

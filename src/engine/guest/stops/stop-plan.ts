@@ -53,7 +53,7 @@ export class StopPlan {
         this.watchedPages.add(page);
   }
 
-  /** Offsets in their pages, ascending, of the addresses behind the first `inRegisters`, which debug registers have. */
+  /** Offsets in their pages, ascending, of the addresses after the first `inRegisters`, which debug registers have. */
   pagesBeyond(inRegisters: number): Pages {
     return (this.beyond[inRegisters] ??= pagesOf(this.addresses.slice(inRegisters)));
   }

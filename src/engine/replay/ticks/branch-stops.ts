@@ -139,7 +139,7 @@ export class BranchStops implements TickStrategy {
     return stop === Stop.step && task.ticks === limit && before !== limit ? Stop.breakpoint : stop;
   }
 
-  /** To the stops behind both successors of the branch, or right to them if it reaches the limit. */
+  /** To the stops after both successors of the branch, or right to them if it reaches the limit. */
   private armBranch(task: Task, branch: Gva, taken: Gva, fallThrough: Gva, toSuccessors: boolean): void {
     this.branch = branch;
     if (toSuccessors) return this.arm(taken, fallThrough);

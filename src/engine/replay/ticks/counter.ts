@@ -7,7 +7,7 @@ import { Aim, type TickStrategy } from './strategy.js';
  * The processor counts, at its own speed. It stops late, so a run that must not pass its limit ends that much before,
  * and another strategy goes the rest of the way. Few runs need that: most programs stop at their event by themselves.
  *
- * `run` throws CounterLostError where the processor counts no more: the program is then anywhere, also behind the limit.
+ * `run` throws CounterLostError where the processor counts no more: the program is then anywhere, also past the limit.
  */
 export class CounterTicks implements TickStrategy {
   readonly name = 'counter';
@@ -58,7 +58,7 @@ export class CounterTicks implements TickStrategy {
     if (this.inRest) return false;
     const left = limit - task.ticks;
     if (aim === Aim.byItself) return this.arm(left + 1);
-    // The last tick is never the processor's: it stops anywhere behind a branch, not right behind it.
+    // The last tick is never the processor's: it stops anywhere after a branch, not right after it.
     const ahead = left - 1 - this.counter.skid;
     if (ahead > 0) return this.arm(ahead);
     // An exit that was kept ends the run at once.

@@ -2,7 +2,7 @@ import { EventKind, type TraceFrame } from '../../trace/frame.js';
 import type { Task } from '../../task/task.js';
 
 /**
- * Whether a reschedule need not be found: it changes nothing and the same task goes on, so nobody can
+ * Whether a reschedule need not be found: it changes nothing and the same task goes on, so nothing can
  * observe where it happened.
  * @param next the frame that follows, if any
  */

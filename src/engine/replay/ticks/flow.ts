@@ -21,7 +21,7 @@ export const Flow = {
   indirect: 4,
   /** A system call or an instruction that raises an exception: the guest leaves by itself. */
   exits: 5,
-  /** To be single-stepped: MOV SS, which delays breakpoints behind it, far transfers, transactions. */
+  /** To be single-stepped: MOV SS, which delays breakpoints after it, far transfers, transactions. */
   odd: 6,
 } as const;
 export type Flow = (typeof Flow)[keyof typeof Flow];
@@ -41,7 +41,7 @@ export interface Run {
   readonly bytes: Uint8Array;
   /** Address of the instruction that leaves, the run's last. */
   readonly last: Gva;
-  /** Address behind it. */
+  /** Address after it. */
   readonly end: Gva;
   readonly flow: Flow;
   /** Of a direct transfer; -1 if it is no user address. */

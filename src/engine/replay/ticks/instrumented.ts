@@ -46,7 +46,7 @@ export class Instrumented implements TickStrategy {
     return this.unfinished ? this.counted.executedNow : 0;
   }
 
-  /** A halt leaves the program between two instructions: those of its own that the copy's stand for. */
+  /** A halt leaves the program between two instructions: those of its own that the copy's replace. */
   get settled(): boolean {
     return !this.inStep && this.rest.settled && this.stepper.settled;
   }

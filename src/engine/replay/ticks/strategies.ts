@@ -12,7 +12,7 @@ import type { TickStrategy, TickStrategyName } from './strategy.js';
 export class TickStrategies {
   readonly stepper: SingleStep;
   private readonly all: Readonly<Record<Exclude<TickStrategyName, 'counter' | 'mixed'>, TickStrategy>>;
-  /** The frame behind which breakpoints count instead, or -1. */
+  /** The frame after which breakpoints count instead, or -1. */
   counterLostAt = -1;
   private counter: TickStrategy | null;
   private readonly machine: Machine;

@@ -38,7 +38,7 @@ export interface TickStrategy {
   /**
    * Runs the task until something happens.
    *
-   * With `limit`, a tick count: Stop.ticks right behind the branch that reaches it, and Stop.overrun on
+   * With `limit`, a tick count: Stop.ticks right after the branch that reaches it, and Stop.overrun on
    * the branch that would pass it. Stop.yielded: nothing yet, call again. After Stop.pending only another
    * `run` with the same arguments, or a halt of the machine, may follow.
    * @param limit Infinity = none; not below `task.ticks`
