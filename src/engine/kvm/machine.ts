@@ -128,6 +128,14 @@ export class Machine {
     return this.transport.kind !== 'process';
   }
 
+  /**
+   * Whether protection keys forbid accesses. In a process, whose pages all have key 0, kernels before 6.12 cannot deliver the
+   * signal where that is forbidden (arch/x86/kernel/signal.c, sig_prepare_pkru).
+   */
+  get enforcesKeys(): boolean {
+    return this.transport.kind !== 'process';
+  }
+
   /** KVM_RUN calls so far; without interruptions one per exit. */
   get runIoctls(): number {
     return this.control.runIoctls;

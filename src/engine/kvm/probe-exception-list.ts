@@ -32,12 +32,16 @@ export interface ExceptionCheck {
   readonly raised: Raised;
   /** What completes it if the machine behaves as in `otherwise`. */
   readonly completed?: LeftOut;
+  /** Protection keys forbid accesses. */
+  readonly needsKeys?: boolean;
   /** null: anything; replays do not execute the instruction. */
   readonly otherwise: Raised | null;
 }
 
 type Words = ExceptionCheck['words'];
-type Options = Partial<Pick<ExceptionCheck, 'registers' | 'words' | 'locals' | 'completed' | 'otherwise'>>;
+type Options = Partial<
+  Pick<ExceptionCheck, 'registers' | 'words' | 'locals' | 'completed' | 'needsKeys' | 'otherwise'>
+>;
 
 const [DE, DB, BP, OF, UD, NP, SS, GP, PF, MF, AC, XM] = [0, 1, 3, 4, 6, 11, 12, 13, 14, 16, 17, 19];
 const WILD = 0x4141_4141_4141_4141n;
@@ -119,7 +123,8 @@ function undefinedInstructions({ cr4, xcr0 }: MachineConfig): ExceptionCheck[] {
   if (!(cr4 & Cr4.FSGSBASE)) checks.push(check('WRGSBASE', 'f3 48 0f ae da', raised));
   if (!(cr4 & Cr4.OSXSAVE)) checks.push(check('XGETBV', '0f 01 d0', raised));
   if (!(xcr0 & 4n)) checks.push(check('VADDPS without AVX', 'c5 f8 58 c0', raised, { completed: 'feature' }));
-  if (!(cr4 & Cr4.PKE)) checks.push(check('WRPKRU without CR4.PKE', '0f 01 ef', raised));
+  if (!(cr4 & Cr4.PKE))
+    checks.push(check('WRPKRU without CR4.PKE', '0f 01 ef', raised, { completed: 'feature' }));
   return checks;
 }
 
@@ -289,7 +294,7 @@ const protectionKeys = ({ cr4 }: MachineConfig): ExceptionCheck[] => {
   if (!(cr4 & Cr4.PKE)) return [];
   const raised = { vector: PF, at: 3, errorCode: 37, cr2: at };
   const registers = { rax: 1n, rdi: at };
-  return [check('read under a protection key', '0f 01 ef 48 8b 07', raised, { registers })];
+  return [check('read under a protection key', '0f 01 ef 48 8b 07', raised, { registers, needsKeys: true })];
 };
 
 function caches({ cpuid, cr4 }: MachineConfig): ExceptionCheck[] {

@@ -24,6 +24,8 @@ export interface ExceptionMachine {
   readonly config: Machine['config'];
   /** False: a program's own segments do not exist here, and are not asked for. */
   readonly hasLocalDescriptors?: boolean;
+  /** False: what protection keys forbid is not asked for. */
+  readonly enforcesKeys?: boolean;
   readonly context: Pick<Machine['context'], 'setLocalDescriptors'>;
 }
 
@@ -33,14 +35,14 @@ export interface ExceptionMachine {
  */
 export function checkExceptions(
   guest: ExceptionGuest,
-  { config, context, hasLocalDescriptors = true }: ExceptionMachine,
+  { config, context, hasLocalDescriptors = true, enforcesKeys = true }: ExceptionMachine,
   every: boolean,
 ): ExceptionsSeen {
   const findings: Finding[] = [];
   const leftOut = new Set<LeftOut>();
   for (const check of exceptionChecks(config)) {
-    const { completed, locals } = check;
-    if (locals && !hasLocalDescriptors) continue;
+    const { completed, locals, needsKeys } = check;
+    if ((locals && !hasLocalDescriptors) || (needsKeys && !enforcesKeys)) continue;
     if (!every && (!completed || !WATCHED.has(completed) || leftOut.has(completed))) continue;
     const finding = look(guest, context, check);
     if (completed && finding.seen !== finding.expected) leftOut.add(completed);
