@@ -7,9 +7,7 @@
 namespace revenant {
 namespace {
 
-constexpr std::uint64_t kPresent = 1, kWritable = 2, kUser = 4, kLarge = 0x80, kNoExecute = 1ull << 63;
-constexpr std::uint64_t kFrame = 0x000ffffffffff000;
-constexpr unsigned kPageBits = 12, kPageSize = 1 << kPageBits;
+constexpr unsigned kPage = kPageSize;
 
 std::uint64_t word(const char* at) {
   std::uint64_t value;
@@ -21,9 +19,8 @@ std::uint64_t word(const char* at) {
 
 GuestPages::GuestPages(char* pool, std::uint64_t pool_bytes, const char* context, std::uint32_t pkru)
     : pool_(pool),
-      pool_bytes_(pool_bytes),
+      tables_{pool, pool_bytes, word(context + CTX_CR3)},
       pkru_(pkru),
-      cr3_(word(context + CTX_CR3)),
       dr7_(word(context + CTX_DR7)) {
   for (unsigned i = 0; i < 4; i++) breakpoints_[i] = word(context + CTX_DR0 + 8 * i);
 }
@@ -37,44 +34,33 @@ char* GuestPages::page(std::uint64_t address, Access access) {
   return at;
 }
 
-// SDM vol. 3, 4.5 and 4.6. Null: error_code_ says why.
+// Null: error_code_ says why.
 char* GuestPages::walk(std::uint64_t address, Access access) {
-  error_code_ = kFaultUser;
-  if (access == Access::write) error_code_ |= kFaultWrite;
-  if (access == Access::fetch) error_code_ |= kFaultFetch;
-  std::uint64_t rights = kWritable | kUser, no_execute = 0, entry = cr3_;
-  unsigned shift = 48;
-  do {
-    shift -= 9;
-    const std::uint64_t at = (entry & kFrame) + 8 * (address >> shift & 511);
-    if (at > pool_bytes_ - 8) return nullptr;
-    entry = word(pool_ + at);
-    if ((entry & kPresent) == 0) return nullptr;
-    rights &= entry;
-    no_execute |= entry & kNoExecute;
-  } while (shift > kPageBits && (shift > 30 || (entry & kLarge) == 0));
-  error_code_ |= kFaultPresent;
-  if ((rights & kUser) == 0 || (access == Access::write && (rights & kWritable) == 0) ||
-      (access == Access::fetch && no_execute != 0))
-    return nullptr;
+  const std::uint32_t kind = access == Access::write   ? kFaultWrite
+                             : access == Access::fetch ? kFaultFetch
+                                                       : 0;
+  std::uint64_t rights;
+  const std::uint64_t* const leaves = tables_.leaves(address, rights);
+  const std::uint64_t entry = leaves ? PageTables::effective(leaves[table_index(address, 1)], rights) : 0;
+  error_code_ = PageTables::fault(entry, kind);
+  if (error_code_ != 0) return nullptr;
   if (pkru_ != 0 && access != Access::fetch) {
     const std::uint32_t key = pkru_ >> (2 * (entry >> 59 & 15));
     if ((key & 1) != 0 || ((key & 2) != 0 && access == Access::write)) {
-      error_code_ |= kFaultKey;
+      error_code_ = kind | kFaultUser | kFaultPresent | kFaultKey;
       return nullptr;
     }
   }
-  const std::uint64_t inside = (1ull << shift) - kPageSize;
-  const std::uint64_t frame = (entry & kFrame & ~inside) + (address & inside);
-  return frame <= pool_bytes_ - kPageSize ? pool_ + frame : nullptr;
+  const std::uint64_t frame = entry & kFrame;
+  return frame <= tables_.pool_bytes - kPageSize ? pool_ + frame : nullptr;
 }
 
 // Calls each(page's bytes, offset in the operand, how many) after all pages were found accessible.
 template <class Each>
 bool GuestPages::each_page(std::uint64_t address, unsigned size, Access access,
                            completion::MemoryFault& fault, Each each) {
-  const unsigned in_page = static_cast<unsigned>(address) & (kPageSize - 1);
-  const unsigned first = size < kPageSize - in_page ? size : kPageSize - in_page;
+  const unsigned in_page = static_cast<unsigned>(address) & (kPage - 1);
+  const unsigned first = size < kPage - in_page ? size : kPage - in_page;
   char* const low = page(address, access);
   if (low == nullptr) {
     fault = {address, access == Access::write};
@@ -116,8 +102,8 @@ unsigned GuestPages::fetch(std::uint64_t address, std::uint8_t* to, unsigned siz
   while (done < size) {
     const char* const from = page(address + done, Access::fetch);
     if (from == nullptr) break;
-    const unsigned in_page = static_cast<unsigned>(address + done) & (kPageSize - 1);
-    const unsigned count = size - done < kPageSize - in_page ? size - done : kPageSize - in_page;
+    const unsigned in_page = static_cast<unsigned>(address + done) & (kPage - 1);
+    const unsigned count = size - done < kPage - in_page ? size - done : kPage - in_page;
     std::memcpy(to + done, from + in_page, count);
     done += count;
   }

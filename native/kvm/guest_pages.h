@@ -6,12 +6,9 @@
 #include <cstdint>
 
 #include "../completion/state.h"
+#include "paging.h"
 
 namespace revenant {
-
-// Bits of a page fault's error code (SDM vol. 3, 4.7).
-inline constexpr std::uint32_t kFaultPresent = 1, kFaultWrite = 2, kFaultUser = 4, kFaultFetch = 16,
-                               kFaultKey = 32;
 
 class GuestPages final : public completion::Memory {
  public:
@@ -43,9 +40,9 @@ class GuestPages final : public completion::Memory {
   void note(std::uint64_t address, unsigned size, bool write);
 
   char* const pool_;
-  const std::uint64_t pool_bytes_;
+  const PageTables tables_;
   const std::uint32_t pkru_;
-  std::uint64_t cr3_, dr7_, breakpoints_[4];
+  std::uint64_t dr7_, breakpoints_[4];
   std::uint32_t error_code_ = 0;
   std::uint32_t hits_ = 0;
   // What was found last, by kind of access: page tables do not change during a visit.

@@ -1,11 +1,11 @@
 #include "vcpu_service.h"
 
 #include <cstring>
-#include <ctime>
 
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "error.h"
 #include "ring0/image.h"
 
@@ -19,7 +19,6 @@ constexpr std::uint64_t kCr0 = 0x80050033;   // PE MP ET NE WP AM PG, as Linux's
 // PSE PAE PGE OSFXSR OSXMMEXCPT. PSE has no effect in long mode; with it and PGE the register differs
 // less from the host kernel's, and an emulated processor flushes its TLB less often.
 constexpr std::uint64_t kCr4 = 0x6b0;
-constexpr std::uint64_t kCr4Fsgsbase = 1 << 16, kCr4Osxsave = 1 << 18;
 constexpr std::uint64_t kApicBase = 0xfee00000, kApicEnabled = 0x900;  // global enable, bootstrap processor
 constexpr std::uint64_t kTssPages = 0xfffbd000;                        // for KVM_SET_TSS_ADDR, below 4 GiB
 // Ticks of a kicked vCPU in places where it cannot be interrupted, before it counts as lost: half a
@@ -61,12 +60,6 @@ kvm_regs at_resume() {
   regs.rsp = R0_BASE + R0_CONTEXT + CTX_REGISTERS;
   regs.rflags = 2;
   return regs;
-}
-
-std::uint64_t now_nanos() {
-  timespec now = {};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 }  // namespace
@@ -129,12 +122,8 @@ int VcpuService::dispatch() {
   return -ENOSYS;
 }
 
-// The loop of test/guests/loop.c outside of any guest: what a replayed one is compared with.
 int VcpuService::spin() {
-  std::uint64_t turns = control()->value;
-  const std::uint64_t started = now_nanos();
-  if (turns != 0) asm volatile("1: dec %0\n\tjnz 1b" : "+r"(turns)::"cc");
-  control()->value = now_nanos() - started;
+  control()->value = time_loop(control()->value);
   return 0;
 }
 
@@ -205,10 +194,7 @@ int VcpuService::init_long_mode() {
   initialised_ = false;
   completer_.disable();
   const InitPayload init = control()->init;
-  std::uint32_t features = 0;
-  if (init.cr4 & kCr4Fsgsbase) features |= CTX_FEATURE_FSGSBASE;
-  if (init.cr4 & kCr4Osxsave) features |= CTX_FEATURE_XSAVE;
-  ring0::write_image(pool_, features, init.cpu_number);
+  ring0::write_image(pool_, ring0::features_of(init.cr4), init.cpu_number);
   int result = set_system_registers(init.cr4, init.apic_enabled != 0);
   if (result == 0) result = set_entry_msrs(init.cpu_number);
   if (result == 0) result = vcpu_.set_regs(at_resume());

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <ctime>
 
+#include "../kvm/clock.h"
 #include "../kvm/vcpu_service.h"
 #include "guest_setup.h"
 #include "machine_area.h"
@@ -28,12 +29,6 @@ constexpr uint64_t kLongIdleNanos = 2'000'000'000;  // attended, but a person is
 constexpr int kLongIdlePollMs = 20;
 constexpr int kSpinsPerClockRead = 64;
 constexpr int kCreateTries = 20;
-
-uint64_t now_nanos() {
-  timespec now = {};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 // Blocks until the keeper wakes us or the time is over; negative: until woken.
 void sleep_on_line(int milliseconds) {

@@ -24,6 +24,9 @@ constexpr std::uint64_t kShadow = 0x1000'0000;       // tables of what is mapped
 constexpr std::uint64_t kShadowBytes = 0x4000'0000;  // 262,144 tables
 constexpr std::uint64_t kPool = 0x1'0000'0000;       // the whole pool, read-only: page tables are walked here
 
+// arch_prctl(2); <asm/prctl.h> of older systems lacks it.
+constexpr int kArchSetCpuid = 0x1012;
+
 enum Faulting : std::uint32_t {
   kFaultingTsc = 1,    // RDTSC and RDTSCP raise #GP
   kFaultingCpuid = 2,  // CPUID does
@@ -41,9 +44,9 @@ struct Area {
   // the engine.
   std::uint64_t components;
   std::uint32_t vector_bytes;
-  std::uint32_t
-      saves_undefined;  // whether #UD fills the XSAVE area, for who executes the instruction in software
-  std::uint32_t spins;  // looks at request_seq before it sleeps
+  // Whether #UD fills the XSAVE area, for who executes the instruction in software.
+  std::uint32_t saves_undefined;
+  std::uint32_t spins;        // looks at request_seq before it sleeps
   std::uint32_t failed_step;  // the sandbox's: which step of its start failed, and by which errno
   std::uint32_t failed_errno;
 };

@@ -15,8 +15,6 @@
 namespace revenant::process {
 namespace {
 
-constexpr std::uint32_t kArchSetCpuid = 0x1012;
-
 constexpr std::uint32_t low(int argument) {
   return static_cast<std::uint32_t>(offsetof(seccomp_data, args) + 8 * argument);
 }

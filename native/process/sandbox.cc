@@ -45,16 +45,13 @@ namespace revenant::process {
 namespace {
 
 constexpr std::uint32_t kUndefined = 6;  // #UD
-constexpr std::uint32_t kArchSetCpuid = 0x1012;
 constexpr std::uint32_t kDr6Step = 1 << 14;
-constexpr std::uint64_t kErrorPresent = 1, kErrorWrite = 2, kErrorUser = 4, kErrorFetch = 16;
 constexpr int kSetSyscallUserDispatch = 59;
 constexpr std::uint64_t kResumeFlag = 1 << 16;
 constexpr std::uint64_t kVsyscall = 0xffff'ffff'ff60'0000;
-constexpr std::uint64_t kRunPages = 512;         // pages that are mapped around one that was touched
 constexpr std::uint64_t kMostMappings = 60'000;  // vm.max_map_count is 65,530 by default
-constexpr int kSameFault =
-    4;  // faults at one address by one instruction, all resolved, before it is given up
+// Faults at one address by one instruction, all resolved, before it is given up.
+constexpr int kSameFault = 4;
 // EFLAGS that a signal's return does not restore: NT, ID.
 constexpr std::uint64_t kFlagsOfOurs = 1 << 14 | 1 << 21;
 // Offsets in the kernel's struct _fpstate and in an XSAVE area.
@@ -192,29 +189,27 @@ bool is_ours(std::uint64_t address) {
   return address >= state.base - (1ull << 32) && address < state.base + kPool + state.area->pool_bytes;
 }
 
-void start_over() { state.shadow->drop(); }
-
 // Maps the page of an address, and what of its neighbours lies beside it in the pool, too. False: the kernel
 // refuses.
 bool map_page(std::uint64_t address, const std::uint64_t* table, std::uint64_t rights, long& error) {
-  if (state.shadow->mappings() > kMostMappings) start_over();
+  if (state.shadow->mappings() > kMostMappings) state.shadow->drop();
   const std::uint64_t page = address & ~(kPageSize - 1);
   std::uint64_t* entry = state.shadow->entry(page);
   if (!entry) {
-    start_over();
+    state.shadow->drop();
     entry = state.shadow->entry(page);
   }
-  const auto index = static_cast<int>(page / kPageSize & 511);
-  const std::uint64_t wanted = PageTables::effective(table[index], rights);
+  const auto index = static_cast<int>(table_index(page, 1));
+  const std::uint64_t wanted = mapping_of(table[index], rights);
   std::uint64_t* const shadow = entry - index;
   const auto fits = [&](int at) {
-    if (at < 0 || at > 511 || shadow[at] != 0) return false;
-    const std::uint64_t there = PageTables::effective(table[at], rights);
+    if (at < 0 || at >= kTableEntries || shadow[at] != 0) return false;
+    const std::uint64_t there = mapping_of(table[at], rights);
     return there == wanted + static_cast<std::uint64_t>(at - index) * kPageSize;
   };
   int from = index, to = index + 1;
-  while (to - from < static_cast<int>(kRunPages) && fits(to)) to++;
-  while (to - from < static_cast<int>(kRunPages) && fits(from - 1)) from--;
+  while (fits(to)) to++;
+  while (fits(from - 1)) from--;
   const std::uint64_t start = page - static_cast<std::uint64_t>(index - from) * kPageSize;
   const std::uint64_t frame = (wanted & kFrame) - static_cast<std::uint64_t>(index - from) * kPageSize;
   std::uint64_t protection = PROT_READ;
@@ -229,15 +224,10 @@ bool map_page(std::uint64_t address, const std::uint64_t* table, std::uint64_t r
 }
 
 // What the page tables say of an access: 0, or the error code of the page fault.
-std::uint64_t fault_of(std::uint64_t address, std::uint64_t access, const std::uint64_t*& table,
+std::uint32_t fault_of(std::uint64_t address, std::uint32_t access, const std::uint64_t*& table,
                        std::uint64_t& rights) {
-  table = state.tables.table(address, 1, rights);
-  const std::uint64_t entry = table ? PageTables::effective(table[address / kPageSize & 511], rights) : 0;
-  if (entry == 0) return access | kErrorUser;
-  const bool allowed = (entry & kUser) && (!(access & kErrorWrite) || entry & kWritable) &&
-                       (!(access & kErrorFetch) || !(entry & kNoExecute));
-  if (!allowed) return access | kErrorUser | kErrorPresent;
-  return 0;
+  table = state.tables.leaves(address, rights);
+  return PageTables::fault(table ? mapping_of(table[table_index(address, 1)], rights) : 0, access);
 }
 
 void fail(std::uint32_t reason, std::uint64_t detail, std::uint64_t more) {
@@ -253,8 +243,8 @@ void fail(std::uint32_t reason, std::uint64_t detail, std::uint64_t more) {
 Done page_fault(std::uint64_t address, std::uint64_t error_code, std::uint64_t rip) {
   const std::uint64_t* table;
   std::uint64_t rights;
-  const std::uint64_t access = error_code & (kErrorWrite | kErrorFetch);
-  const std::uint64_t fault = fault_of(address, access, table, rights);
+  const auto access = static_cast<std::uint32_t>(error_code) & (kFaultWrite | kFaultFetch);
+  const std::uint32_t fault = fault_of(address, access, table, rights);
   context<std::uint64_t>(CTX_CR2) = address;
   if (fault != 0) {
     context<std::uint32_t>(CTX_VECTOR) = 14;
@@ -277,9 +267,9 @@ Done page_fault(std::uint64_t address, std::uint64_t error_code, std::uint64_t r
 bool make_writable(std::uint64_t address) {
   const std::uint64_t* table;
   std::uint64_t rights;
-  if (is_ours(address) || fault_of(address, kErrorWrite, table, rights) != 0) return false;
+  if (is_ours(address) || fault_of(address, kFaultWrite, table, rights) != 0) return false;
   const std::uint64_t* const entry = state.shadow->entry(address);
-  if (entry && *entry == PageTables::effective(table[address / kPageSize & 511], rights)) return true;
+  if (entry && *entry == mapping_of(table[table_index(address, 1)], rights)) return true;
   long error;
   return map_page(address, table, rights, error);
 }
@@ -300,11 +290,10 @@ bool store(std::uint64_t address, const char* bytes, std::uint64_t count) {
   return true;
 }
 
-template <typename T>
+// Of a staged call: everything in it is aligned.
+template <typename T = std::uint64_t>
 T staged_word(const char* at) {
-  T value;
-  copy_bytes(&value, at, sizeof value);
-  return value;
+  return *reinterpret_cast<const T*>(at);
 }
 
 // Serves the next staged call if it is this one. False: the engine is to see it.
@@ -313,21 +302,21 @@ bool serve_staged() {
   constexpr int kCompared[] = {REG_RIP, REG_RAX, REG_RSP, 0,  1,  2,           3,           4,      5,     7,
                                8,       9,       12,      13, 14, REG_FS_BASE, REG_GS_BASE, REG_FS, REG_GS};
   for (const int number : kCompared)
-    if (staged_word<std::uint64_t>(at + STAGED_REGISTERS + 8 * number) != slot(number)) return false;
+    if (staged_word(at + STAGED_REGISTERS + 8 * number) != slot(number)) return false;
   const char* data = at + STAGED_DATA;
-  for (auto writes = staged_word<std::uint64_t>(at + STAGED_WRITES); writes > 0; writes--) {
-    const auto size = staged_word<std::uint64_t>(data + 8);
-    if (!store(staged_word<std::uint64_t>(data), data + 16, size)) {
+  for (auto writes = staged_word(at + STAGED_WRITES); writes > 0; writes--) {
+    const auto size = staged_word(data + 8);
+    if (!store(staged_word(data), data + 16, size)) {
       context<std::uint32_t>(CTX_VECTOR) = VECTOR_RING0 + 14;
       return false;
     }
     data += 16 + (size + 7) / 8 * 8;
   }
-  slot(REG_RAX) = staged_word<std::uint64_t>(at + STAGED_RAX);
-  slot(REG_RCX) = staged_word<std::uint64_t>(at + STAGED_RCX);
-  slot(REG_R11) = staged_word<std::uint64_t>(at + STAGED_R11);
-  slot(REG_EFLAGS) = staged_word<std::uint64_t>(at + STAGED_EFLAGS);
-  slot(REG_ORIG_RAX) = staged_word<std::uint64_t>(at + STAGED_ORIG_RAX);
+  slot(REG_RAX) = staged_word(at + STAGED_RAX);
+  slot(REG_RCX) = staged_word(at + STAGED_RCX);
+  slot(REG_R11) = staged_word(at + STAGED_R11);
+  slot(REG_EFLAGS) = staged_word(at + STAGED_EFLAGS);
+  slot(REG_ORIG_RAX) = staged_word(at + STAGED_ORIG_RAX);
   context<std::uint32_t>(CTX_REQUESTS) = staged_word<std::uint32_t>(at + STAGED_REQUESTS);
   context<std::uint32_t>(CTX_STAGED_NEXT) += staged_word<std::uint32_t>(at + STAGED_SIZE);
   if (--context<std::uint32_t>(CTX_STAGED_LEFT) != 0) return true;
@@ -420,7 +409,7 @@ Done vsyscall(std::uint64_t address) {
   slot(REG_RSP) -= 8;
   slot(REG_RAX) = address;
   context<std::uint32_t>(CTX_VECTOR) = 14;
-  context<std::uint64_t>(CTX_ERROR_CODE) = kErrorUser | kErrorFetch;
+  context<std::uint64_t>(CTX_ERROR_CODE) = kFaultUser | kFaultFetch;
   context<std::uint64_t>(CTX_CR2) = address;
   return Done::wait;
 }

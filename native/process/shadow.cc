@@ -5,10 +5,8 @@
 namespace revenant::process {
 namespace {
 
-constexpr std::uint64_t kTable = 4096;
-constexpr std::uint64_t kLeafSpan = 512 * kPageSize;
-
-std::uint64_t index_of(std::uint64_t address, int level) { return (address >> (12 + 9 * (level - 1))) & 511; }
+constexpr std::uint64_t kTable = kPageSize;
+constexpr std::uint64_t kLeafSpan = kTableEntries * kPageSize;
 
 void unmap(std::uint64_t address, std::uint64_t bytes) { system_call(SYS_munmap, address, bytes); }
 
@@ -31,7 +29,7 @@ std::uint64_t* Shadow::take_upper() {
 std::uint64_t* Shadow::entry(std::uint64_t address) {
   std::uint64_t* table = root_;
   for (int level = 4; level > 1; level--) {
-    std::uint64_t& slot = table[index_of(address, level)];
+    std::uint64_t& slot = table[table_index(address, level)];
     if (slot == 0 && level > 2) {
       std::uint64_t* const made = take_upper();
       if (!made) return nullptr;
@@ -44,18 +42,18 @@ std::uint64_t* Shadow::entry(std::uint64_t address) {
     }
     table = reinterpret_cast<std::uint64_t*>(slot);
   }
-  return &table[index_of(address, 1)];
+  return &table[table_index(address, 1)];
 }
 
 void Shadow::follow(const PageTables& tables) {
   for (std::uint64_t at = 0; at < leaf_count_; at++) {
     auto* const entries = reinterpret_cast<std::uint64_t*>(leaves_ + at * kTable);
     std::uint64_t rights;
-    const std::uint64_t* const now = tables.table(addresses_[at], 1, rights);
+    const std::uint64_t* const now = tables.leaves(addresses_[at], rights);
     int from = -1;  // of a run to be unmapped
-    for (int i = 0; i <= 512; i++) {
+    for (int i = 0; i <= kTableEntries; i++) {
       const bool stale =
-          i < 512 && entries[i] != 0 && (!now || entries[i] != PageTables::effective(now[i], rights));
+          i < kTableEntries && entries[i] != 0 && (!now || entries[i] != mapping_of(now[i], rights));
       if (stale) {
         entries[i] = 0;
         if (from < 0) from = i;

@@ -6,44 +6,17 @@
 
 #include <cstdint>
 
+#include "../kvm/paging.h"
+
 namespace revenant::process {
 
-constexpr std::uint64_t kPageSize = 4096;
-constexpr std::uint64_t kPresent = 1, kWritable = 2, kUser = 4, kNoExecute = 1ull << 63;
-constexpr std::uint64_t kFrame = 0x000f'ffff'ffff'f000;
-// What decides how a page is mapped: everything else of an entry is the engine's or the processor's
-// bookkeeping.
-constexpr std::uint64_t kMappingBits = kFrame | kPresent | kWritable | kUser | kNoExecute;
 constexpr std::uint64_t kUserEnd = 0x7fff'ffff'f000;  // TASK_SIZE
 
-// The guest's page tables, in the pool.
-struct PageTables {
-  const char* pool;
-  std::uint64_t pool_bytes;
-  std::uint64_t root;
-
-  // The table of `level` (1: leaves) that covers an address, with the rights of the levels above in `rights`;
-  // or null.
-  const std::uint64_t* table(std::uint64_t address, int level, std::uint64_t& rights) const {
-    std::uint64_t at = root & kFrame;
-    rights = kPresent | kWritable | kUser;
-    for (int above = 4;; above--) {
-      if (at + kPageSize > pool_bytes) return nullptr;
-      const auto* const entries = reinterpret_cast<const std::uint64_t*>(pool + at);
-      if (above == level) return entries;
-      const std::uint64_t entry = entries[(address >> (12 + 9 * (above - 1))) & 511];
-      if (!(entry & kPresent)) return nullptr;
-      rights = (rights & (entry | ~(kWritable | kUser))) | ((rights | entry) & kNoExecute);
-      at = entry & kFrame;
-    }
-  }
-
-  // An entry of a table of leaves as it counts, with the rights of the levels above; 0: there is no page.
-  static std::uint64_t effective(std::uint64_t entry, std::uint64_t rights) {
-    if (!(entry & kPresent)) return 0;
-    return ((entry & (rights | ~(kWritable | kUser))) | (rights & kNoExecute)) & kMappingBits;
-  }
-};
+// What of an effective entry decides how a page is mapped; the rest is the engine's or the processor's
+// bookkeeping.
+constexpr std::uint64_t mapping_of(std::uint64_t leaf, std::uint64_t rights) {
+  return PageTables::effective(leaf, rights) & (kFrame | kPresent | kWritable | kUser | kNoExecute);
+}
 
 class Shadow {
  public:

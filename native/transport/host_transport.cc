@@ -1,22 +1,13 @@
 #include "host_transport.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "../kvm/error.h"
+#include <cerrno>
 
 namespace revenant {
 
 int HostTransport::open(std::size_t bytes) {
-  memory_.reset(memfd_create("revenant-pool", MFD_CLOEXEC));
-  if (!memory_) return -errno;
-  if (ftruncate(memory_.get(), static_cast<off_t>(bytes)) < 0) return -errno;
-  void* const data =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory_.get(), 0);
-  if (data == MAP_FAILED) return -errno;
-  mapping_ = ScopedMapping(data, bytes);
-  service_ = std::make_unique<VcpuService>(data, bytes);
-  return 0;
+  const int result = memory_.open(bytes);
+  if (result == 0) service_ = std::make_unique<VcpuService>(pool(), bytes);
+  return result;
 }
 
 int HostTransport::execute() {

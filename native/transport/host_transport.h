@@ -4,8 +4,8 @@
 
 #include <memory>
 
-#include "../kvm/scoped.h"
 #include "../kvm/vcpu_service.h"
+#include "pool_memory.h"
 #include "transport.h"
 
 namespace revenant {
@@ -15,8 +15,8 @@ class HostTransport : public Transport {
   // Makes a pool of zeros. `bytes` is a multiple of the page size. 0 or -errno.
   int open(std::size_t bytes);
 
-  void* pool() const override { return mapping_.data(); }
-  std::size_t pool_bytes() const override { return mapping_.size(); }
+  void* pool() const override { return memory_.mapping.data(); }
+  std::size_t pool_bytes() const override { return memory_.mapping.size(); }
   int execute() override;
   int run(std::uint32_t budget_micros) override;
   int open_counter(std::uint64_t config) override;
@@ -25,10 +25,9 @@ class HostTransport : public Transport {
   void close() override;
 
  private:
-  ScopedFd memory_;
-  ScopedMapping mapping_;
+  PoolMemory memory_;
   BranchCounter counter_;
-  std::unique_ptr<VcpuService> service_;  // after mapping_: destroyed before it
+  std::unique_ptr<VcpuService> service_;  // after memory_: destroyed before it
   bool running_ = false;
 };
 

@@ -1,5 +1,6 @@
 #include "mailbox_client.h"
 
+#include <algorithm>
 #include <ctime>
 
 #include <poll.h>
@@ -10,25 +11,16 @@
 #include "../kvm/error.h"
 #include "../machine/keeper_client.h"
 #include "../machine/machine_area.h"
+#include "spin.h"
 
 namespace revenant {
 namespace {
 
-// Most runs between two exits take a few microseconds. Those that do not are waited for asleep: on a busy
-// computer the machine may be waiting for this very processor.
-constexpr std::uint64_t kSpinNanos = 30'000;
-constexpr int kSpinsPerClockRead = 32;
 constexpr long kFirstSleepNanos = 10'000, kMaxSleepNanos = 1'000'000;
 // Commands other than `run` are short; the slowest makes a VM. The keeper ends a machine that makes
 // no progress (kCommandSeconds), not counting time in which it has no processor: this limit is for
 // a keeper that hangs.
 constexpr std::uint64_t kCommandNanos = 3'600'000'000'000;
-
-std::uint64_t now_nanos() {
-  timespec now = {};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 // How often the stub polls for its answer: some 500 us, longer than most frames take; then it
 // exits, which costs 60 us, and the machine sleeps.
@@ -81,12 +73,7 @@ std::atomic<std::uint32_t>& MailboxClient::context(std::uint32_t offset) const {
 template <typename Condition>
 int MailboxClient::wait(Clock budget, Condition is_over) {
   const Clock started = now_nanos();
-  for (Clock elapsed = 0; elapsed < spin_nanos_ && elapsed < budget; elapsed = now_nanos() - started) {
-    for (int i = 0; i < kSpinsPerClockRead; i++) {
-      if (is_over()) return 1;
-      __builtin_ia32_pause();
-    }
-  }
+  if (spin_until(is_over, std::min(spin_nanos_, budget))) return 1;
   timespec duration = {0, kFirstSleepNanos};
   while (!is_over()) {
     if (machine_is_gone()) return -EPIPE;

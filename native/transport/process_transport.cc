@@ -1,42 +1,32 @@
 #include "process_transport.h"
 
+#include <algorithm>
 #include <cstring>
 #include <ctime>
 
 #include <cpuid.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../kvm/error.h"
 #include "../kvm/ring0/image.h"
+#include "spin.h"
 
 namespace revenant {
 namespace {
 
 constexpr std::uint32_t kLegacyArea = 576, kDebug = 1, kUndefined = 6;
 constexpr std::uint64_t kX87Sse = 3, kProtectionKeys = 1 << 9;
-constexpr std::uint64_t kCr4Fsgsbase = 1 << 16, kCr4Osxsave = 1 << 18, kCr4Tsd = 1 << 2;
+constexpr std::uint64_t kCr4Tsd = 1 << 2;
 constexpr std::uint32_t kMsrPlatformInfo = 0xce, kMsrMiscFeatures = 0x140;
-constexpr int kArchSetCpuid = 0x1012;
 // XCR0 bits that a process has without asking for them: all but tile data (AMX).
 constexpr std::uint64_t kUnasked = ~(3ull << 17);
-// Most runs between two exits take a few microseconds; who waits longer sleeps.
-constexpr std::uint64_t kSpinNanos = 30'000;
-constexpr int kSpinsPerClockRead = 32;
 constexpr std::uint64_t kSleepNanos = 20'000'000;  // then it is looked whether the sandbox lives
 constexpr std::uint32_t kSandboxSpins = 1'000;     // some 40 us
 constexpr std::uint64_t kStartNanos = 60'000'000'000;
-
-std::uint64_t now_nanos() {
-  timespec now = {};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 long futex(std::atomic<std::uint32_t>& at, int operation, std::uint32_t value, const timespec* timeout) {
   return syscall(SYS_futex, &at, operation, value, timeout, nullptr, 0);
@@ -51,14 +41,14 @@ std::uint64_t xcr0() {
 // CPUID of this processor in the form of KVM_GET_SUPPORTED_CPUID; leaf 0xD has what a process can use.
 class CpuidList {
  public:
-  explicit CpuidList(CpuidPayload& into) : into_(into) { into_.count = 0; }
-
-  void fill() {
+  CpuidList() {
     const std::uint32_t last = range(0);
     for (std::uint32_t leaf = 0; leaf <= last; leaf++) add_leaf(leaf);
     const std::uint32_t extended = range(0x8000'0000);
     for (std::uint32_t leaf = 0x8000'0000; leaf <= extended; leaf++) add_leaf(leaf);
   }
+
+  const CpuidPayload& payload() const { return list_; }
 
  private:
   static std::uint32_t range(std::uint32_t first) {
@@ -68,8 +58,8 @@ class CpuidList {
   }
 
   CpuidEntry* add(std::uint32_t leaf, std::uint32_t index, bool indexed) {
-    if (into_.count == kMaxCpuidEntries) return nullptr;
-    CpuidEntry& entry = into_.entries[into_.count++];
+    if (list_.count == kMaxCpuidEntries) return nullptr;
+    CpuidEntry& entry = list_.entries[list_.count++];
     entry = {leaf, index, indexed ? 1u : 0u, 0, 0, 0, 0, {}};
     __cpuid_count(leaf, index, entry.eax, entry.ebx, entry.ecx, entry.edx);
     return &entry;
@@ -118,26 +108,19 @@ class CpuidList {
       if (usable >> bit & 1) add(0xd, bit, true);
   }
 
-  CpuidPayload& into_;
+  CpuidPayload list_ = {};
 };
 
 }  // namespace
 
 int ProcessTransport::open(std::size_t bytes, const char* sandbox, std::uint64_t base) {
-  memory_.reset(memfd_create("revenant-pool", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!memory_) return -errno;
-  if (ftruncate(memory_.get(), static_cast<off_t>(bytes)) < 0) return -errno;
-  // Nobody can make us fault by shrinking the file.
-  if (fcntl(memory_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) return -errno;
-  void* const data =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory_.get(), 0);
-  if (data == MAP_FAILED) return -errno;
-  mapping_ = ScopedMapping(data, bytes);
+  const int made = memory_.open(bytes);
+  if (made < 0) return made;
   area().base = base;
   area().pool_bytes = bytes;
   area().spins = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? kSandboxSpins : 0;
 
-  const int error = sandbox_.start(sandbox, memory_.get(), process::kPoolFd);
+  const int error = sandbox_.start(sandbox, memory_.file.get(), process::kPoolFd);
   if (error < 0) return error;
   const std::uint64_t started = now_nanos();
   const timespec slice = {0, kSleepNanos};
@@ -153,7 +136,7 @@ int ProcessTransport::open(std::size_t bytes, const char* sandbox, std::uint64_t
   return 0;
 }
 
-std::uint32_t ProcessTransport::failed_step() const { return mapping_ ? area().failed_step : 0; }
+std::uint32_t ProcessTransport::failed_step() const { return memory_.mapping ? area().failed_step : 0; }
 
 void ProcessTransport::close() {
   for (Breakpoint& each : breakpoints_) each.event.reset();
@@ -178,7 +161,8 @@ int ProcessTransport::execute() {
       break;
     case Command::get_supported_cpuid:
     case Command::get_cpuid2:  // what the program sees where CPUID does not fault
-      CpuidList(c->cpuid).fill();
+      // Made apart: who shares the pool could change the count meanwhile.
+      c->cpuid = CpuidList().payload();
       break;
     case Command::set_xcr0:
       result = set_xcr0(c->value);
@@ -193,13 +177,9 @@ int ProcessTransport::execute() {
     case Command::set_msrs:
       result = set_msrs();
       break;
-    case Command::spin: {
-      std::uint64_t turns = c->value;
-      const std::uint64_t started = now_nanos();
-      if (turns != 0) asm volatile("1: dec %0\n\tjnz 1b" : "+r"(turns)::"cc");
-      c->value = now_nanos() - started;
+    case Command::spin:
+      c->value = time_loop(c->value);
       break;
-    }
     default:
       result = -ENOSYS;
   }
@@ -210,10 +190,7 @@ int ProcessTransport::execute() {
 int ProcessTransport::init() {
   Control* const c = control();
   const InitPayload init = c->init;
-  std::uint32_t features = 0;
-  if (init.cr4 & kCr4Fsgsbase) features |= CTX_FEATURE_FSGSBASE;
-  if (init.cr4 & kCr4Osxsave) features |= CTX_FEATURE_XSAVE;
-  ring0::write_image(pool(), features, init.cpu_number);
+  ring0::write_image(pool(), ring0::features_of(init.cr4), init.cpu_number);
   completer_.disable();
   area().saves_undefined = 0;
   area().components = kX87Sse;
@@ -248,20 +225,22 @@ int ProcessTransport::set_completion() {
   const int result = completer_.configure(c->completion);
   if (result < 0) return result;
   area().saves_undefined = completer_.enabled() ? 1 : 0;
-  std::memcpy(static_cast<char*>(pool()) + R0_CONTEXT + CTX_XCR0, &c->completion.xcr0,
-              sizeof c->completion.xcr0);
+  std::memcpy(context() + CTX_XCR0, &c->completion.xcr0, sizeof c->completion.xcr0);
   return 0;
 }
 
 // CPUID faulting is all that there is of MSRs.
 int ProcessTransport::set_msrs() {
   Control* const c = control();
-  for (c->value = 0; c->value < c->msrs.count; c->value = c->value + 1) {
-    const MsrEntry& msr = c->msrs.entries[c->value];
+  const std::uint32_t count = c->msrs.count;
+  if (count > kMaxMsrs) return -EINVAL;
+  for (std::uint32_t i = 0; i < count; i++) {
+    const MsrEntry msr = c->msrs.entries[i];
+    c->value = i;
     if (msr.index == kMsrPlatformInfo) continue;
     if (msr.index != kMsrMiscFeatures) return -EINVAL;
     // Here, where CPUID does not fault anyway, this only says whether it could.
-    if (syscall(SYS_arch_prctl, kArchSetCpuid, 1) < 0) return -EINVAL;
+    if (syscall(SYS_arch_prctl, process::kArchSetCpuid, 1) < 0) return -EINVAL;
     cpuid_faulting_ = (msr.data & 1) != 0;
     area().faulting =
         (area().faulting & process::kFaultingTsc) | (cpuid_faulting_ ? process::kFaultingCpuid : 0u);
@@ -272,16 +251,15 @@ int ProcessTransport::set_msrs() {
 // The debug registers of the context page, as events of the sandbox: each raises SIGTRAP there and says which
 // it is.
 int ProcessTransport::set_breakpoints() {
-  char* const context = static_cast<char*>(pool()) + R0_CONTEXT;
   std::uint32_t requests;
   std::uint64_t dr7;
-  std::memcpy(&requests, context + CTX_REQUESTS, sizeof requests);
+  std::memcpy(&requests, context() + CTX_REQUESTS, sizeof requests);
   if (!(requests & CTX_REQUEST_DEBUG)) return 0;
-  std::memcpy(&dr7, context + CTX_DR7, sizeof dr7);
+  std::memcpy(&dr7, context() + CTX_DR7, sizeof dr7);
   for (unsigned i = 0; i < 4; i++) {
     Breakpoint& breakpoint = breakpoints_[i];
     std::uint64_t address;
-    std::memcpy(&address, context + CTX_DR0 + 8 * i, sizeof address);
+    std::memcpy(&address, context() + CTX_DR0 + 8 * i, sizeof address);
     const auto kind = static_cast<std::uint32_t>(dr7 >> (16 + 4 * i) & 15);
     if (!(dr7 >> (2 * i) & 1)) {
       breakpoint.event.reset();
@@ -314,16 +292,15 @@ int ProcessTransport::set_breakpoints() {
     breakpoint.kind = kind;
   }
   requests &= ~std::uint32_t{CTX_REQUEST_DEBUG};
-  std::memcpy(context + CTX_REQUESTS, &requests, sizeof requests);
+  std::memcpy(context() + CTX_REQUESTS, &requests, sizeof requests);
   return 0;
 }
 
 // A step over an instruction that a data breakpoint stops, too, has one signal, the step's: DR6 is completed
 // from the events' counts.
 void ProcessTransport::add_hits() {
-  char* const context = static_cast<char*>(pool()) + R0_CONTEXT;
   std::uint64_t dr6;
-  std::memcpy(&dr6, context + CTX_DR6, sizeof dr6);
+  std::memcpy(&dr6, context() + CTX_DR6, sizeof dr6);
   for (unsigned i = 0; i < 4; i++) {
     Breakpoint& breakpoint = breakpoints_[i];
     std::uint64_t count;
@@ -333,7 +310,7 @@ void ProcessTransport::add_hits() {
     breakpoint.hits = count;
     dr6 |= 1u << i;
   }
-  std::memcpy(context + CTX_DR6, &dr6, sizeof dr6);
+  std::memcpy(context() + CTX_DR6, &dr6, sizeof dr6);
 }
 
 // 1 = over, 0 = not within the budget, -EPIPE = the sandbox is gone.
@@ -342,13 +319,7 @@ int ProcessTransport::wait(std::uint64_t budget) {
   const std::uint32_t asked = c->request_seq.load(std::memory_order_relaxed);
   const auto is_over = [&] { return c->complete_seq.load(std::memory_order_seq_cst) == asked; };
   const std::uint64_t started = now_nanos();
-  const std::uint64_t spin = area().spins ? kSpinNanos : 0;
-  for (std::uint64_t elapsed = 0; elapsed < spin && elapsed < budget; elapsed = now_nanos() - started) {
-    for (int i = 0; i < kSpinsPerClockRead; i++) {
-      if (is_over()) return 1;
-      __builtin_ia32_pause();
-    }
-  }
+  if (spin_until(is_over, std::min(area().spins ? kSpinNanos : 0, budget))) return 1;
   const timespec slice = {0, kSleepNanos};
   int result = 1;
   area().engine_sleeps.store(1, std::memory_order_seq_cst);
@@ -389,19 +360,18 @@ int ProcessTransport::run(std::uint32_t budget_micros) {
     const int waited = wait(budget);
     if (waited != 0) running_ = false;
     if (waited != 1 || c->exit_kind != ExitKind::stub) return waited;
-    char* const context = static_cast<char*>(pool()) + R0_CONTEXT;
     std::uint32_t vector, requests;
-    std::memcpy(&vector, context + CTX_VECTOR, sizeof vector);
+    std::memcpy(&vector, context() + CTX_VECTOR, sizeof vector);
     if (vector == kDebug) add_hits();
     if (vector != kUndefined || !completer_.enabled() ||
         !completer_.visit(pool(), pool_bytes(), c->completed))
       return 1;
-    std::memcpy(&requests, context + CTX_REQUESTS, sizeof requests);
+    std::memcpy(&requests, context() + CTX_REQUESTS, sizeof requests);
     requests |= CTX_REQUEST_XRSTOR;
-    std::memcpy(context + CTX_REQUESTS, &requests, sizeof requests);
+    std::memcpy(context() + CTX_REQUESTS, &requests, sizeof requests);
     if (c->kick.load(std::memory_order_acquire) != 0) {
       vector = VECTOR_INTERRUPTED;
-      std::memcpy(context + CTX_VECTOR, &vector, sizeof vector);
+      std::memcpy(context() + CTX_VECTOR, &vector, sizeof vector);
       c->exit_kind = ExitKind::interrupted;
       return 1;
     }

@@ -6,6 +6,7 @@
 #include "../kvm/scoped.h"
 #include "../process/area.h"
 #include "child.h"
+#include "pool_memory.h"
 #include "transport.h"
 
 namespace revenant {
@@ -19,8 +20,8 @@ class ProcessTransport : public Transport {
   int open(std::size_t bytes, const char* sandbox, std::uint64_t base);
   std::uint32_t failed_step() const;
 
-  void* pool() const override { return mapping_.data(); }
-  std::size_t pool_bytes() const override { return mapping_.size(); }
+  void* pool() const override { return memory_.mapping.data(); }
+  std::size_t pool_bytes() const override { return memory_.mapping.size(); }
   int execute() override;
   int run(std::uint32_t budget_micros) override;
   void kick() override;
@@ -36,6 +37,7 @@ class ProcessTransport : public Transport {
   };
 
   process::Area& area() const { return *process::area_of(control()); }
+  char* context() const { return static_cast<char*>(pool()) + R0_CONTEXT; }
   int set_xcr0(std::uint64_t wanted);
   int set_completion();
   int set_msrs();
@@ -45,8 +47,7 @@ class ProcessTransport : public Transport {
   void add_hits();
   int wait(std::uint64_t budget_nanos);
 
-  ScopedFd memory_;
-  ScopedMapping mapping_;
+  PoolMemory memory_;
   Child sandbox_;
   Completer completer_;
   bool created_ = false;

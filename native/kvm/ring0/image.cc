@@ -23,6 +23,11 @@ Entries entries() {
           in_guest(ring0_resume)};
 }
 
+std::uint32_t features_of(std::uint64_t cr4) {
+  constexpr std::uint64_t kFsgsbase = 1 << 16, kOsxsave = 1 << 18;
+  return (cr4 & kFsgsbase ? CTX_FEATURE_FSGSBASE : 0u) | (cr4 & kOsxsave ? CTX_FEATURE_XSAVE : 0u);
+}
+
 void write_image(void* pool, std::uint32_t features, std::uint32_t cpu_number) {
   char* const bytes = static_cast<char*>(pool);
   char* const context = bytes + R0_CONTEXT;
