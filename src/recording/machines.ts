@@ -67,7 +67,7 @@ export class Machines {
     const facts = {
       kind: capabilities.kind,
       description: capabilities.description,
-      guestXcr0: isXcr0Hidden(machine) ? machine.config.xcr0 : (probeReport.xcr0Seen ?? machine.config.xcr0),
+      guestXcr0: machine.hidesXcr0 ? machine.config.xcr0 : (probeReport.xcr0Seen ?? machine.config.xcr0),
       xcr0: capabilities.xcr0,
       hostProblem,
     };
@@ -115,7 +115,3 @@ const unknownProcessor = (directory: string): RevenantError =>
     `${directory} has no header: the recorder was killed, and the recording processor is not known.`,
     'Pass a complete trace of the same rr and machine with --like TRACE. `revenant dump` shows the frames.',
   );
-
-/** XGETBV is answered in software. */
-const isXcr0Hidden = ({ config, shownXcr0 }: Machine): boolean =>
-  config.completion !== undefined || shownXcr0 !== config.xcr0;

@@ -1,9 +1,28 @@
 /** A trace as if it had been recorded on a processor that lays out XSAVE areas otherwise. */
 import { TraceReader } from '../../src/engine/trace/reader.js';
+import type { TraceHeader } from '../../src/engine/trace/records.js';
 import { convertImage } from '../../src/engine/x86/xstate-image.js';
 import { recordedLayout } from '../../src/engine/x86/xstate-layout.js';
 
 const LEAF = 0xd;
+
+/** The trace with another processor in its header; frames have their images in that one's layout. */
+function recordedAs(
+  trace: TraceReader,
+  processor: Partial<Pick<TraceHeader, 'cpuidRecords' | 'xcr0'>>,
+): TraceReader {
+  const { header } = trace;
+  const real = recordedLayout(header.cpuidRecords, header.xcr0);
+  Object.assign(header, processor);
+  const madeUp = recordedLayout(header.cpuidRecords, header.xcr0);
+  const advance = trace.advance.bind(trace);
+  trace.advance = () => {
+    const frame = advance();
+    if (frame?.extraRegisters) frame.extraRegisters = convertImage(frame.extraRegisters, real, madeUp);
+    return frame;
+  };
+  return trace;
+}
 
 /**
  * @param offsets of components in areas in standard form, by their bit in XCR0; all that the trace has, from 2 on
@@ -18,15 +37,7 @@ export function openWithLayout(folder: string, offsets: Readonly<Record<number, 
     if (record.ecxIn === 0) return { ...record, ebx: end, ecx: end };
     return offsets[record.ecxIn] === undefined ? record : { ...record, ebx: offsets[record.ecxIn] };
   });
-  Object.assign(header, { cpuidRecords: records });
-  const madeUp = recordedLayout(records, header.xcr0);
-  const advance = trace.advance.bind(trace);
-  trace.advance = () => {
-    const frame = advance();
-    if (frame?.extraRegisters) frame.extraRegisters = convertImage(frame.extraRegisters, real, madeUp);
-    return frame;
-  };
-  return trace;
+  return recordedAs(trace, { cpuidRecords: records });
 }
 
 /** A trace as if its processor had AMX, whose state the program never had: XTILECFG and XTILEDATA behind the rest. */
@@ -46,13 +57,5 @@ export function openWithAmx(folder: string): TraceReader {
     { ...tiles, ecxIn: 17, ebx: 2752 },
     { ...tiles, ecxIn: 18, eax: 8192, ebx: 2816 },
   ];
-  Object.assign(header, { cpuidRecords: records, xcr0: real.xcr0 | 0x6_0000n });
-  const madeUp = recordedLayout(records, header.xcr0);
-  const advance = trace.advance.bind(trace);
-  trace.advance = () => {
-    const frame = advance();
-    if (frame?.extraRegisters) frame.extraRegisters = convertImage(frame.extraRegisters, real, madeUp);
-    return frame;
-  };
-  return trace;
+  return recordedAs(trace, { cpuidRecords: records, xcr0: real.xcr0 | 0x6_0000n });
 }

@@ -123,17 +123,19 @@ export class Machine {
     return this.transport.pool;
   }
 
-  /** Whether programs can have segments of their own (modify_ldt, set_thread_area). */
-  get hasLocalDescriptors(): boolean {
+  /**
+   * Whether programs run on a vCPU. In a process of the host they have no segments of their own (modify_ldt,
+   * set_thread_area); XCR0 is the host's; whether CPUID can fault is the processor's affair; and protection keys forbid
+   * nothing: all pages have key 0, and kernels before 6.12 cannot deliver the signal where that is forbidden
+   * (arch/x86/kernel/signal.c, sig_prepare_pkru).
+   */
+  get isVirtual(): boolean {
     return this.transport.kind !== 'process';
   }
 
-  /**
-   * Whether protection keys forbid accesses. In a process, whose pages all have key 0, kernels before 6.12 cannot deliver the
-   * signal where that is forbidden (arch/x86/kernel/signal.c, sig_prepare_pkru).
-   */
-  get enforcesKeys(): boolean {
-    return this.transport.kind !== 'process';
+  /** XGETBV would show the program another XCR0 than the recorded one, and is answered in software. */
+  get hidesXcr0(): boolean {
+    return this.config.completion !== undefined || this.shownXcr0 !== this.config.xcr0;
   }
 
   /** KVM_RUN calls so far; without interruptions one per exit. */

@@ -229,19 +229,20 @@ function privileged({ cr4 }: MachineConfig): ExceptionCheck[] {
     ['SYSRET', '48 0f 07'],
     ['16 bytes', `${'66'.repeat(15)} 90`],
     ...(cr4 & Cr4.OSXSAVE ? [['XSETBV', '0f 01 d1']] : []),
-    ...(cr4 & Cr4.UMIP
-      ? [
-          ['SGDT under CR4.UMIP', '0f 01 07'],
-          ['SIDT under CR4.UMIP', '0f 01 0f'],
-          ['SLDT under CR4.UMIP', '0f 00 07'],
-          ['STR under CR4.UMIP', '0f 00 0f'],
-          ['SMSW under CR4.UMIP', '0f 01 27'],
-        ]
-      : []),
   ];
-  return checks.map(([name, hex]) =>
-    check(name, hex, raised, name.endsWith('CR4.UMIP') ? { completed: 'umip' } : {}),
-  );
+  const umip = [
+    ['SGDT', '0f 01 07'],
+    ['SIDT', '0f 01 0f'],
+    ['SLDT', '0f 00 07'],
+    ['STR', '0f 00 0f'],
+    ['SMSW', '0f 01 27'],
+  ];
+  return [
+    ...checks.map(([name, hex]) => check(name, hex, raised)),
+    ...(cr4 & Cr4.UMIP ? umip : []).map(([name, hex]) =>
+      check(`${name} under CR4.UMIP`, hex, raised, { completed: 'umip' }),
+    ),
+  ];
 }
 
 /** Error codes: 1 present, 2 write, 4 user, 16 fetch, 32 protection key (SDM vol. 3, 4.7). */

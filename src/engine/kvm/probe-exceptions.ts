@@ -22,10 +22,8 @@ export interface ExceptionsSeen {
 export type ExceptionGuest = Pick<ProbeGuest, 'run' | 'register' | 'data'>;
 export interface ExceptionMachine {
   readonly config: Machine['config'];
-  /** False: a program's own segments do not exist here, and are not asked for. */
-  readonly hasLocalDescriptors?: boolean;
-  /** False: what protection keys forbid is not asked for. */
-  readonly enforcesKeys?: boolean;
+  /** False: segments of the program's own and protection keys are not asked for. Default true. */
+  readonly isVirtual?: boolean;
   readonly context: Pick<Machine['context'], 'setLocalDescriptors'>;
 }
 
@@ -35,14 +33,14 @@ export interface ExceptionMachine {
  */
 export function checkExceptions(
   guest: ExceptionGuest,
-  { config, context, hasLocalDescriptors = true, enforcesKeys = true }: ExceptionMachine,
+  { config, context, isVirtual = true }: ExceptionMachine,
   every: boolean,
 ): ExceptionsSeen {
   const findings: Finding[] = [];
   const leftOut = new Set<LeftOut>();
   for (const check of exceptionChecks(config)) {
     const { completed, locals, needsKeys } = check;
-    if ((locals && !hasLocalDescriptors) || (needsKeys && !enforcesKeys)) continue;
+    if (!isVirtual && (locals || needsKeys)) continue;
     if (!every && (!completed || !WATCHED.has(completed) || leftOut.has(completed))) continue;
     const finding = look(guest, context, check);
     if (completed && finding.seen !== finding.expected) leftOut.add(completed);

@@ -260,9 +260,8 @@ class Probe {
     }
     const text = (xcr0: bigint): string => `${hex(xcr0)} (${xcr0Names(xcr0).join(', ')})`;
     const seen = this.xcr0Seen === null ? outcome.text : text(this.xcr0Seen);
-    const { shownXcr0 } = this.machine;
-    const isProcess = this.machine.transport.kind === 'process';
-    const isHidden = isProcess && shownXcr0 !== this.xcr0 && this.xcr0Seen === shownXcr0;
+    const { shownXcr0, isVirtual } = this.machine;
+    const isHidden = !isVirtual && shownXcr0 !== this.xcr0 && this.xcr0Seen === shownXcr0;
     if (isHidden) this.find('XCR0 by XGETBV', `${text(this.xcr0)}, or hidden`, `${seen}: hidden`, true);
     else this.find('XCR0 by XGETBV', text(this.xcr0), seen);
   }
