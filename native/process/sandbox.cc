@@ -24,7 +24,7 @@
 #include "system.h"
 
 extern "C" {
-extern char __executable_start[], _end[];
+extern char __executable_start[], _end[], sandbox_int1[], sandbox_ready[];
 [[noreturn]] void sandbox_start();
 [[noreturn]] void sandbox_continue(std::uint64_t base);
 void sandbox_signal(int number, const revenant::process::SignalInfo* info,
@@ -46,6 +46,7 @@ namespace {
 
 constexpr std::uint32_t kUndefined = 6;  // #UD
 constexpr std::uint32_t kDr6Step = 1 << 14;
+constexpr std::uint64_t kInt1Bytes = 1;
 constexpr int kSetSyscallUserDispatch = 59;
 constexpr std::uint64_t kResumeFlag = 1 << 16;
 constexpr std::uint64_t kVsyscall = 0xffff'ffff'ff60'0000;
@@ -74,6 +75,8 @@ struct State {
   Shadow* shadow = nullptr;
   LastFault last_fault;
   std::uint32_t faulting = 0;
+  // Some hypervisors of AMD processors report #DB of INT1 at the instruction instead of after it.
+  bool int1_stays = false;
   bool started = false;
 };
 
@@ -439,6 +442,8 @@ Done stopped(int number, const SignalInfo& info, const SignalContext& registers)
         return Done::wait;
       }
       if (registers.trapno == 1) context<std::uint64_t>(CTX_DR6) = info.code == kTrapTrace ? kDr6Step : 0;
+      if (registers.trapno == 1 && info.code == kTrapBreakpoint && state.int1_stays)
+        slot(REG_RIP) += kInt1Bytes;
       break;
     default:
       break;
@@ -470,6 +475,10 @@ void on_signal(int number, const SignalInfo& info, SignalFrame& frame) {
     if (context<std::uint32_t>(CTX_VECTOR) == kUndefined && state.area->saves_undefined)
       save_vectors(vectors);
     complete();
+  } else if (number == kTrap) {
+    state.int1_stays = registers.rip == word(sandbox_int1);
+    registers.rip = word(sandbox_ready);
+    return;
   } else {
     state.started = true;
     state.area->is_ready.store(1, std::memory_order_seq_cst);
@@ -557,7 +566,7 @@ std::uint64_t image_bytes() {
   system_call(SYS_prctl, kSetSyscallUserDispatch, 1, base + kImage, image_bytes(), 0);
   demand(14, system_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1));
   demand(15, install_filter({base, end, static_cast<std::uint32_t>(image_bytes()), R0_END}));
-  asm volatile("ud2");
+  asm volatile("jmp sandbox_int1");
   __builtin_unreachable();
 }
 
@@ -584,4 +593,10 @@ _start:
 sandbox_restorer:
   movl $15, %eax
   syscall
+  .globl sandbox_int1
+  .globl sandbox_ready
+sandbox_int1:
+  .byte 0xf1
+sandbox_ready:
+  ud2
 )");
