@@ -99,6 +99,10 @@ std::uint64_t& slot(int number) { return context<std::uint64_t>(CTX_REGISTER(num
   for (;;) system_call(SYS_exit_group, 1);
 }
 
+std::uint64_t image_bytes() {
+  return static_cast<std::uint64_t>(_end - __executable_start + 4095) & ~4095ull;
+}
+
 void futex_wake(std::atomic<std::uint32_t>& at) { system_call(SYS_futex, word(&at), FUTEX_WAKE, 1); }
 
 // ---- Registers ---------------------------------------------------------------------------------
@@ -417,6 +421,17 @@ Done vsyscall(std::uint64_t address) {
   return Done::wait;
 }
 
+// The conditions of DR6 where execution breakpoints stop the program, which the signal does not tell.
+std::uint64_t execution_breakpoints() {
+  const std::uint64_t dr7 = context<std::uint64_t>(CTX_DR7);
+  std::uint64_t conditions = 0;
+  for (int i = 0; i < 4; i++) {
+    const bool executes = (dr7 >> (2 * i) & 1) != 0 && (dr7 >> (16 + 4 * i) & 3) == 0;
+    if (executes && context<std::uint64_t>(CTX_DR0 + 8 * i) == slot(REG_RIP)) conditions |= 1u << i;
+  }
+  return conditions;
+}
+
 // Why the program stopped, into the context page; Done::run where that is nobody's business.
 Done stopped(int number, const SignalInfo& info, const SignalContext& registers) {
   std::uint32_t& vector = context<std::uint32_t>(CTX_VECTOR);
@@ -433,9 +448,10 @@ Done stopped(int number, const SignalInfo& info, const SignalContext& registers)
       control()->exit_kind = ExitKind::interrupted;
       return Done::wait;
     case kTrap:
-      if (info.code == kTrapPerf) {
+      if (info.code == kTrapPerf || info.code == kTrapHardware) {
         vector = 1;
-        context<std::uint64_t>(CTX_DR6) = 1u << (info.perf_data & 3);
+        context<std::uint64_t>(CTX_DR6) =
+            info.code == kTrapPerf ? 1u << (info.perf_data & 3) : execution_breakpoints();
         // The kernel sets RF so that the program gets past the breakpoint; a processor does not (SDM vol.
         // 3, 18.3.1.1).
         slot(REG_EFLAGS) &= ~kResumeFlag;
@@ -460,6 +476,8 @@ Done stopped(int number, const SignalInfo& info, const SignalContext& registers)
 
 void on_signal(int number, const SignalInfo& info, SignalFrame& frame) {
   SignalContext& registers = frame.registers;
+  // A data breakpoint that the handler itself came upon.
+  if (number == kTrap && state.started && registers.rip - state.base < image_bytes()) return;
   char* const vectors = registers.fpstate;
   Control* const c = control();
   if (state.started) {
@@ -510,10 +528,6 @@ void map_at(std::uint32_t step, std::uint64_t at, std::uint64_t bytes, int prote
          system_call(SYS_mmap, at, bytes, protection, flags | MAP_FIXED_NOREPLACE | MAP_NORESERVE, fd, 0));
 }
 
-std::uint64_t image_bytes() {
-  return static_cast<std::uint64_t>(_end - __executable_start + 4095) & ~4095ull;
-}
-
 // On the stack that the kernel gave, in the program that it loaded.
 [[noreturn]] void start() {
   char* const first = reinterpret_cast<char*>(
@@ -555,8 +569,9 @@ std::uint64_t image_bytes() {
   const SignalStack stack = {base + kStacks, 0, kStackBytes};
   demand(11, system_call(SYS_sigaltstack, word(&stack)));
   for (const int number : {kSegv, kBus, kFpe, kIll, kTrap, kSys, kUsr1}) {
-    const SignalAction action = {sandbox_signal, kSaSiginfo | kSaOnstack | kSaRestorer, sandbox_restorer,
-                                 ~0ull};
+    // SIGTRAP is never blocked: Linux kills whom a debug exception finds with that blocked.
+    const std::uint64_t flags = kSaSiginfo | kSaOnstack | kSaRestorer | (number == kTrap ? kSaNodefer : 0);
+    const SignalAction action = {sandbox_signal, flags, sandbox_restorer, ~(1ull << (kTrap - 1))};
     demand(12, system_call(SYS_rt_sigaction, static_cast<std::uint64_t>(number), word(&action), 0, 8));
   }
   const std::uint64_t no_signals = 0;

@@ -6,8 +6,6 @@
 
 #include <cpuid.h>
 #include <linux/futex.h>
-#include <linux/hw_breakpoint.h>
-#include <linux/perf_event.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -113,7 +111,7 @@ class CpuidList {
 
 }  // namespace
 
-int ProcessTransport::open(std::size_t bytes, const char* sandbox, std::uint64_t base) {
+int ProcessTransport::open(std::size_t bytes, const char* sandbox, std::uint64_t base, DebugMeans means) {
   const int made = memory_.open(bytes);
   if (made < 0) return made;
   area().base = base;
@@ -133,13 +131,19 @@ int ProcessTransport::open(std::size_t bytes, const char* sandbox, std::uint64_t
       return -failed;
     }
   }
-  return 0;
+  const int opened = debug_registers_.open(sandbox_.pid(), means);
+  lacks_debug_registers_ = opened < 0;
+  if (opened < 0) close();
+  return opened;
 }
 
-std::uint32_t ProcessTransport::failed_step() const { return memory_.mapping ? area().failed_step : 0; }
+std::string ProcessTransport::failed_at() const {
+  if (lacks_debug_registers_) return "debug registers (perf_event_open, ptrace)";
+  return "step " + std::to_string(memory_.mapping ? area().failed_step : 0);
+}
 
 void ProcessTransport::close() {
-  for (Breakpoint& each : breakpoints_) each.event.reset();
+  debug_registers_.close();
   sandbox_.end();
 }
 
@@ -197,8 +201,7 @@ int ProcessTransport::init() {
   area().vector_bytes = kLegacyArea;
   area().faulting =
       (init.cr4 & kCr4Tsd ? process::kFaultingTsc : 0u) | (cpuid_faulting_ ? process::kFaultingCpuid : 0u);
-  for (Breakpoint& each : breakpoints_) each.event.reset();
-  return 0;
+  return debug_registers_.set({});
 }
 
 // What of the extended state the engine sees, and where it ends.
@@ -248,69 +251,27 @@ int ProcessTransport::set_msrs() {
   return 0;
 }
 
-// The debug registers of the context page, as events of the sandbox: each raises SIGTRAP there and says which
-// it is.
-int ProcessTransport::set_breakpoints() {
+// As the context page has them.
+int ProcessTransport::set_debug_registers() {
   std::uint32_t requests;
-  std::uint64_t dr7;
   std::memcpy(&requests, context() + CTX_REQUESTS, sizeof requests);
   if (!(requests & CTX_REQUEST_DEBUG)) return 0;
-  std::memcpy(&dr7, context() + CTX_DR7, sizeof dr7);
-  for (unsigned i = 0; i < 4; i++) {
-    Breakpoint& breakpoint = breakpoints_[i];
-    std::uint64_t address;
-    std::memcpy(&address, context() + CTX_DR0 + 8 * i, sizeof address);
-    const auto kind = static_cast<std::uint32_t>(dr7 >> (16 + 4 * i) & 15);
-    if (!(dr7 >> (2 * i) & 1)) {
-      breakpoint.event.reset();
-      continue;
-    }
-    if (breakpoint.event && breakpoint.address == address && breakpoint.kind == kind) continue;
-    breakpoint.event.reset();
-    perf_event_attr attributes = {};
-    attributes.type = PERF_TYPE_BREAKPOINT;
-    attributes.size = sizeof attributes;
-    attributes.sample_period = 1;
-    attributes.exclude_kernel = 1;
-    attributes.exclude_hv = 1;
-    attributes.remove_on_exec = 1;
-    attributes.sigtrap = 1;
-    attributes.sig_data = i;
-    attributes.bp_addr = address;
-    constexpr std::uint32_t kLengths[] = {HW_BREAKPOINT_LEN_1, HW_BREAKPOINT_LEN_2, HW_BREAKPOINT_LEN_8,
-                                          HW_BREAKPOINT_LEN_4};
-    attributes.bp_type = (kind & 3) == 0   ? HW_BREAKPOINT_X
-                         : (kind & 3) == 1 ? HW_BREAKPOINT_W
-                                           : HW_BREAKPOINT_RW;
-    attributes.bp_len = (kind & 3) == 0 ? sizeof(long) : kLengths[kind >> 2];
-    const long event =
-        syscall(SYS_perf_event_open, &attributes, sandbox_.pid(), -1, -1, PERF_FLAG_FD_CLOEXEC);
-    if (event < 0) return -errno;
-    breakpoint.event.reset(static_cast<int>(event));
-    breakpoint.hits = 0;
-    breakpoint.address = address;
-    breakpoint.kind = kind;
-  }
+  DebugSettings settings;
+  std::memcpy(&settings.address, context() + CTX_DR0, sizeof settings.address);
+  std::memcpy(&settings.dr7, context() + CTX_DR7, sizeof settings.dr7);
+  const int result = debug_registers_.set(settings);
+  if (result < 0) return result;
   requests &= ~std::uint32_t{CTX_REQUEST_DEBUG};
   std::memcpy(context() + CTX_REQUESTS, &requests, sizeof requests);
   return 0;
 }
 
-// A step over an instruction that a data breakpoint stops, too, has one signal, the step's: DR6 is completed
-// from the events' counts.
-void ProcessTransport::add_hits() {
+int ProcessTransport::complete_dr6() {
   std::uint64_t dr6;
   std::memcpy(&dr6, context() + CTX_DR6, sizeof dr6);
-  for (unsigned i = 0; i < 4; i++) {
-    Breakpoint& breakpoint = breakpoints_[i];
-    std::uint64_t count;
-    if (!breakpoint.event || (breakpoint.kind & 3) == 0) continue;
-    if (read(breakpoint.event.get(), &count, sizeof count) != sizeof count || count == breakpoint.hits)
-      continue;
-    breakpoint.hits = count;
-    dr6 |= 1u << i;
-  }
+  const int result = debug_registers_.complete(dr6);
   std::memcpy(context() + CTX_DR6, &dr6, sizeof dr6);
+  return result;
 }
 
 // 1 = over, 0 = not within the budget, -EPIPE = the sandbox is gone.
@@ -349,7 +310,7 @@ int ProcessTransport::run(std::uint32_t budget_micros) {
   if (!created_) return -ENXIO;
   Control* const c = control();
   if (!running_) {
-    const int set = set_breakpoints();
+    const int set = set_debug_registers();
     if (set < 0) return set;
     c->kick.store(0, std::memory_order_relaxed);
     post_run();
@@ -362,7 +323,10 @@ int ProcessTransport::run(std::uint32_t budget_micros) {
     if (waited != 1 || c->exit_kind != ExitKind::stub) return waited;
     std::uint32_t vector, requests;
     std::memcpy(&vector, context() + CTX_VECTOR, sizeof vector);
-    if (vector == kDebug) add_hits();
+    if (vector == kDebug) {
+      const int completed = complete_dr6();
+      if (completed < 0) return completed;
+    }
     if (vector != kUndefined || !completer_.enabled() ||
         !completer_.visit(pool(), pool_bytes(), c->completed))
       return 1;

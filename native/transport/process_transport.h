@@ -2,10 +2,13 @@
 #ifndef REVENANT_TRANSPORT_PROCESS_TRANSPORT_H_
 #define REVENANT_TRANSPORT_PROCESS_TRANSPORT_H_
 
+#include <string>
+
 #include "../kvm/completer.h"
 #include "../kvm/scoped.h"
 #include "../process/area.h"
 #include "child.h"
+#include "debug_registers.h"
 #include "pool_memory.h"
 #include "transport.h"
 
@@ -16,9 +19,10 @@ class ProcessTransport : public Transport {
   ~ProcessTransport() override { close(); }
 
   // Makes a pool of zeros and starts the program at `sandbox`, which is to live at `base`. `bytes` is a
-  // multiple of the page size. 0 or -errno; where the start failed, failed_step() says at what.
-  int open(std::size_t bytes, const char* sandbox, std::uint64_t base);
-  std::uint32_t failed_step() const;
+  // multiple of the page size. `means`: by which its debug registers are to be set; `none`: by any. 0 or
+  // -errno; failed_at() says at what.
+  int open(std::size_t bytes, const char* sandbox, std::uint64_t base, DebugMeans means = DebugMeans::none);
+  std::string failed_at() const;
 
   void* pool() const override { return memory_.mapping.data(); }
   std::size_t pool_bytes() const override { return memory_.mapping.size(); }
@@ -28,14 +32,6 @@ class ProcessTransport : public Transport {
   void close() override;
 
  private:
-  // A debug register of the sandbox: a breakpoint of perf_event_open(2).
-  struct Breakpoint {
-    std::uint64_t address = 0;
-    std::uint32_t kind = 0;  // R/W and LEN as in DR7
-    ScopedFd event;
-    std::uint64_t hits = 0;  // that are known
-  };
-
   process::Area& area() const { return *process::area_of(control()); }
   char* context() const { return static_cast<char*>(pool()) + R0_CONTEXT; }
   int set_xcr0(std::uint64_t wanted);
@@ -43,8 +39,8 @@ class ProcessTransport : public Transport {
   int set_msrs();
   void post_run();
   int init();
-  int set_breakpoints();
-  void add_hits();
+  int set_debug_registers();
+  int complete_dr6();
   int wait(std::uint64_t budget_nanos);
 
   PoolMemory memory_;
@@ -53,7 +49,8 @@ class ProcessTransport : public Transport {
   bool created_ = false;
   bool running_ = false;
   bool cpuid_faulting_ = false;
-  Breakpoint breakpoints_[4];
+  DebugRegisters debug_registers_;
+  bool lacks_debug_registers_ = false;
 };
 
 }  // namespace revenant

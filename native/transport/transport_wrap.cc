@@ -174,12 +174,22 @@ Napi::Value open_process(const Napi::CallbackInfo& info) {
         .ThrowAsJavaScriptException();
     return env.Undefined();
   }
+  DebugMeans means = DebugMeans::none;
+  if (info.Length() > 3 && info[3].IsString()) {
+    const std::string name = info[3].As<Napi::String>().Utf8Value();
+    means = name == "events" ? DebugMeans::events : name == "tracing" ? DebugMeans::tracing : means;
+    if (means == DebugMeans::none) {
+      Napi::TypeError::New(env, "openProcess: the debug registers' means are 'events' or 'tracing'")
+          .ThrowAsJavaScriptException();
+      return env.Undefined();
+    }
+  }
   auto transport = std::make_shared<ProcessTransport>();
   const std::string sandbox = info[1].As<Napi::String>().Utf8Value();
-  const int result =
-      transport->open(static_cast<std::size_t>(bytes), sandbox.c_str(), static_cast<std::uint64_t>(base));
+  const int result = transport->open(static_cast<std::size_t>(bytes), sandbox.c_str(),
+                                     static_cast<std::uint64_t>(base), means);
   if (result < 0) {
-    throw_errno(env, ("openProcess, step " + std::to_string(transport->failed_step())).c_str(), -result);
+    throw_errno(env, ("openProcess, " + transport->failed_at()).c_str(), -result);
     return env.Undefined();
   }
   return wrap(env, std::move(transport));

@@ -1,6 +1,6 @@
 /** The process machine: a locked-down process of its own whose address space is the recorded program's. */
 import { RevenantError } from '../engine/base/errors.js';
-import { openProcess as openNativeProcess } from '../engine/kvm/native.js';
+import { openProcess as openNativeProcess, type DebugRegisterMeans } from '../engine/kvm/native.js';
 import { nativeTransport, type VcpuTransport } from '../engine/kvm/transport.js';
 import type { HostOptions } from './host.js';
 import { DEFAULT_POOL_MIB, poolSize } from './launch.js';
@@ -11,11 +11,17 @@ import { DEFAULT_POOL_MIB, poolSize } from './launch.js';
  */
 export const PROCESS_BASE = 0x2a00_0000_0000;
 
+export interface ProcessOptions extends HostOptions {
+  /** Default: by whichever means the kernel grants. */
+  debugRegisters?: DebugRegisterMeans;
+}
+
 /** Throws E_MACHINE_CANNOT where the kernel refuses such a process. */
-export function openProcess(options: HostOptions = {}): VcpuTransport {
+export function openProcess(options: ProcessOptions = {}): VcpuTransport {
   const poolMiB = poolSize(options.memoryMiB ?? DEFAULT_POOL_MIB);
   try {
-    return nativeTransport('process', 'a process', openNativeProcess(poolMiB * 1024 * 1024, PROCESS_BASE));
+    const handle = openNativeProcess(poolMiB * 1024 * 1024, PROCESS_BASE, options.debugRegisters);
+    return nativeTransport('process', 'a process', handle);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const message = `The process machine cannot be used: ${reason}.`;

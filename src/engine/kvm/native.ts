@@ -24,14 +24,22 @@ export interface NativeHandle {
   close(): void;
 }
 
+/** How a process gets its debug registers: by perf_event_open, or by ptrace where that is denied. */
+export type DebugRegisterMeans = 'events' | 'tracing';
+
 interface Native {
   /** The host's KVM with a new pool of zeros. Opens no /dev/kvm yet: the command `create` does. */
   openHost(poolBytes: number): NativeHandle;
   /**
-   * A process that runs the program at the path `sandbox` and lives from address `base` on, with a new pool of zeros; throws
-   * an Error with `code` and `errno`.
+   * A process that runs the program at the path `sandbox` and lives from address `base` on, with a new pool of zeros.
+   * Without `debugRegisters` they are set in whichever way works. Throws an Error with `code` and `errno`.
    */
-  openProcess(poolBytes: number, sandbox: string, base: number): NativeHandle;
+  openProcess(
+    poolBytes: number,
+    sandbox: string,
+    base: number,
+    debugRegisters?: DebugRegisterMeans,
+  ): NativeHandle;
   /** The vCPU of the keeper at this abstract socket name; throws an Error with `code` and `errno`. */
   openMailbox(abstractName: string): NativeHandle;
   /** Fixed addresses and numbers under their names in native/kvm. */
@@ -61,8 +69,12 @@ function native(): Native {
 /** See Native.openHost. */
 export const openHost = (poolBytes: number): NativeHandle => native().openHost(poolBytes);
 /** See Native.openProcess. The program is the one beside the addon. */
-export const openProcess = (poolBytes: number, base: number): NativeHandle =>
-  native().openProcess(poolBytes, path.join(nativeFolder(), 'revenant-sandbox'), base);
+export const openProcess = (
+  poolBytes: number,
+  base: number,
+  debugRegisters?: DebugRegisterMeans,
+): NativeHandle =>
+  native().openProcess(poolBytes, path.join(nativeFolder(), 'revenant-sandbox'), base, debugRegisters);
 /** See Native.openMailbox. */
 export const openMailbox = (abstractName: string): NativeHandle => native().openMailbox(abstractName);
 /** See Native.layout. */
