@@ -59,7 +59,7 @@ export class AddressSpace {
   constructor(
     private readonly memory: GuestMemory,
     private readonly kernel: KernelEntry,
-    hides: SoughtKinds | null = null,
+    readonly hides: SoughtKinds | null = null,
   ) {
     this.tables = new PageTables(memory, kernel.low, kernel.high);
     this.beside = new BesideMappings(this, memory, this.tables);
@@ -309,7 +309,7 @@ export class AddressSpace {
    * @param whole also what MADV_DONTFORK keeps from children
    */
   fork(whole = false): AddressSpace {
-    const child = new AddressSpace(this.memory, this.kernel, this.hidden?.kinds ?? null);
+    const child = new AddressSpace(this.memory, this.kernel, this.hides);
     child.vmas = this.vmas.clone();
     for (const vma of child.vmas) retainShared(vma);
     for (const vma of this.vmas) {

@@ -69,6 +69,15 @@ export interface SoughtKinds {
   readonly cpuid: boolean;
 }
 
+const ANY_KIND: SoughtKinds = { xsave: true, cpuid: true };
+
+/** Whether an instruction is of one of these kinds. */
+export function isSought(kind: InsnKind, { xsave, cpuid }: SoughtKinds): boolean {
+  if (kind === Insn.cpuid) return cpuid;
+  if (!xsave) return false;
+  return kind === Insn.xgetbv || (isXsaveFamily(kind) && kind !== Insn.xsaves && kind !== Insn.xrstors);
+}
+
 /**
  * Instructions of these kinds whose opcode begins in [from, to).
  * @param bytes with LEAD_BYTES before `from` and an instruction's length after `to`, as far as available
@@ -101,11 +110,7 @@ function siteAt(bytes: Uint8Array, opcode: number): Site | null {
     const start = opcode - prefixes;
     if (start < 0) continue;
     const kind = decoder.decode(bytes, start);
-    const isWanted =
-      kind === Insn.xgetbv ||
-      kind === Insn.cpuid ||
-      (isXsaveFamily(kind) && kind !== Insn.xsaves && kind !== Insn.xrstors);
-    if (!isWanted) continue;
+    if (!isSought(kind, ANY_KIND)) continue;
     if (decoder.opcodeOffset === opcode && isBoundary(bytes, start)) return { start, opcode, kind };
   }
   return null;

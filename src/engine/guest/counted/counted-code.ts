@@ -67,11 +67,9 @@ export class CountedCode implements CodeKeeper {
   /** Written since the program was entered last. */
   private readonly written = new Set<Gva>();
 
-  /** @param hidesXsave see `Source` */
   constructor(
     private readonly space: AddressSpace,
     private readonly memory: GuestMemory,
-    private readonly hidesXsave: boolean,
   ) {}
 
   /** Before which instructions the copies leave. */
@@ -223,7 +221,7 @@ export class CountedCode implements CodeKeeper {
       area: area.base,
       known: (offset) => (starts[offset] === 0 ? 0 : area.base + Math.abs(starts[offset])),
       isStop: (address) => this.stops.has(address),
-      hidesXsave: this.hidesXsave,
+      hides: this.space.hides,
     });
     if (unit.straddles && !this.guardNext(page)) return 0;
     const at = area.next - area.base;

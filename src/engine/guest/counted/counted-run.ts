@@ -90,7 +90,7 @@ export class CountedRun {
   private codeOf(space: AddressSpace): CountedCode {
     let code = this.codes.get(space);
     if (code) return code;
-    code = new CountedCode(space, this.core.memory, this.core.vectors.differs);
+    code = new CountedCode(space, this.core.memory);
     space.codeKeeper = code;
     this.codes.set(space, code);
     return code;

@@ -24,7 +24,7 @@ function unitOf(code: readonly number[], change: Partial<Source> = {}): Unit {
     area: AT - 0x2000,
     known: () => 0,
     isStop: () => false,
-    hidesXsave: false,
+    hides: null,
     ...change,
   });
 }
@@ -158,8 +158,16 @@ describe('translate', () => {
   it('has instructions of the XSAVE family, and XGETBV, raise #UD, if asked to', () => {
     const code = [0x0f, 0xae, 0x20];
     expect(textsOf(unitOf(code))[0]).toBe('xsave [rax]');
-    expect(textsOf(unitOf(code, { hidesXsave: true }))[0]).toBe('ud2');
-    expect(textsOf(unitOf([0x0f, 0x01, 0xd0], { hidesXsave: true }))[0]).toBe('ud2');
+    const hides = { xsave: true, cpuid: false };
+    expect(textsOf(unitOf(code, { hides }))[0]).toBe('ud2');
+    expect(textsOf(unitOf([0x0f, 0x01, 0xd0], { hides }))[0]).toBe('ud2');
+    expect(textsOf(unitOf([0x0f, 0xa2], { hides }))[0]).toBe('cpuid');
+  });
+
+  it('has CPUID raise #UD, if asked to', () => {
+    const hides = { xsave: false, cpuid: true };
+    expect(textsOf(unitOf([0x0f, 0xa2], { hides }))[0]).toBe('ud2');
+    expect(textsOf(unitOf([0x0f, 0xae, 0x20], { hides }))[0]).toBe('xsave [rax]');
   });
 
   it('ends with the page, and says where an instruction goes on in the next', () => {

@@ -1,6 +1,8 @@
-import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
 import { PAGE_SIZE, USER_END, type Gva, offsetBy, gva } from '../../base/address.js';
+import { InstructionDecoder } from '../../x86/decode.js';
+import { iced } from '../../x86/iced.js';
+import { isSought } from '../../x86/instruction-sites.js';
 import { Assembler, isInReach } from './assembler.js';
 import { Area, Fix, Leave, TABLE_BYTES } from './layout.js';
 import type { Exit, Source, Unit } from './unit.js';
@@ -14,11 +16,7 @@ const PREFIXES: ReadonlySet<number> = new Set([
   ...[OPERAND_SIZE, ADDRESS_SIZE, LOCK, REPNE, REP],
 ]);
 
-let loaded: typeof Iced | undefined;
-function iced(): typeof Iced {
-  loaded ??= createRequire(import.meta.url)('iced-x86') as typeof Iced;
-  return loaded;
-}
+const kinds = new InstructionDecoder();
 
 /** Copies what control reaches in a page from its entry on. Direct transfers within the page stay within the copies. */
 export function translate(source: Source): Unit {
@@ -125,6 +123,7 @@ class Translation {
   private plain(offset: number, end: number, address: Gva): boolean {
     const { Mnemonic, Register } = iced();
     const { instruction, code } = this;
+    if (this.isHidden(offset)) return this.refused(address);
     switch (instruction.mnemonic) {
       case Mnemonic.Popf:
       case Mnemonic.Popfd:
@@ -134,21 +133,6 @@ class Translation {
       case Mnemonic.Pop:
         // MOV SS holds breakpoints and traps back until after the next instruction.
         if (instruction.op0Register === Register.SS) return this.odd(offset);
-        break;
-      case Mnemonic.Xgetbv:
-      case Mnemonic.Xsave:
-      case Mnemonic.Xsave64:
-      case Mnemonic.Xsavec:
-      case Mnemonic.Xsavec64:
-      case Mnemonic.Xsaveopt:
-      case Mnemonic.Xsaveopt64:
-      case Mnemonic.Xsaves:
-      case Mnemonic.Xsaves64:
-      case Mnemonic.Xrstor:
-      case Mnemonic.Xrstor64:
-      case Mnemonic.Xrstors:
-      case Mnemonic.Xrstors64:
-        if (this.source.hidesXsave) return this.refused(address);
         break;
       default:
         break;
@@ -169,6 +153,11 @@ class Translation {
     // Relative to the instruction's end, and an immediate may follow.
     code.patchRelative(start + at, target - (bytes.length - at - 4));
     return true;
+  }
+
+  private isHidden(offset: number): boolean {
+    const { bytes, hides } = this.source;
+    return hides !== null && isSought(kinds.decode(bytes, offset), hides);
   }
 
   private displacementOffset(): number {

@@ -1,4 +1,5 @@
 import type { Gva } from '../../base/address.js';
+import type { SoughtKinds } from '../../x86/instruction-sites.js';
 import type { Assembler } from './assembler.js';
 
 /** What is copied, and for where. */
@@ -15,8 +16,8 @@ export interface Source {
   readonly known: (offset: number) => number;
   /** Before the instruction there the program is to stop. */
   readonly isStop: (address: Gva) => boolean;
-  /** Instructions of the XSAVE family, and XGETBV, are to raise #UD. */
-  readonly hidesXsave: boolean;
+  /** Instructions that are to raise #UD, as they do in the page that the processor executes (mm/hidden-code.ts); or null. */
+  readonly hides: SoughtKinds | null;
 }
 
 /** An exit of a unit to a place that has no copy yet. */
