@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { processTarget } from './process-target.js';
 import { planTarget, readerTarget } from './targets.js';
 
 /** `npm run fuzz`: see scripts/fuzz.mjs. */
@@ -26,7 +27,8 @@ const samples = fs
   .filter((entry) => entry.name === 'version')
   .map((entry) => entry.parentPath);
 const chosen = values.traces.length > 0 ? values.traces : samples;
-const target = kind === 'plan' ? planTarget(chosen) : readerTarget(chosen);
+const targets = { reader: readerTarget, plan: planTarget, process: processTarget };
+const target = targets[kind as keyof typeof targets](chosen);
 
 const outcomes = new Map<string, number>();
 let crashes = 0;
