@@ -5,7 +5,7 @@
  * some distance before, and the majority decides.
  */
 import { InstructionDecoder, Insn, isXsaveFamily, type Insn as InsnKind } from './decode.js';
-import { iced } from './iced.js';
+import { instructionLength } from './instruction-length.js';
 
 /** Bytes before the code that are decoded. Sequences of similar instructions can delay resynchronization. */
 export const LEAD_BYTES = 256;
@@ -17,17 +17,8 @@ const CPUID = 0xa2;
 
 /** Lengths of the instructions that begin at each offset of [from, to); 0 where nothing decodes. */
 function lengthsOf(bytes: Uint8Array, from: number, to: number): Uint8Array {
-  const { Decoder, DecoderOptions, Instruction } = iced();
-  const decoder = new Decoder(64, bytes, DecoderOptions.None);
-  const instruction = new Instruction();
   const lengths = new Uint8Array(to - from);
-  for (let at = from; at < to; at++) {
-    decoder.position = at;
-    decoder.decodeOut(instruction);
-    lengths[at - from] = instruction.isInvalid ? 0 : instruction.length;
-  }
-  decoder.free();
-  instruction.free();
+  for (let at = from; at < to; at++) lengths[at - from] = instructionLength(bytes, at);
   return lengths;
 }
 
