@@ -7,6 +7,7 @@ import { defineConfig } from 'vitest/config';
  */
 const machineSpecs = [
   'test/kvm/**/*.spec.ts',
+  'test/host-kvm/**/*.spec.ts',
   'test/replay/**/*.spec.ts',
   'test/travel/**/*.spec.ts',
   'test/machine/**/*.spec.ts',

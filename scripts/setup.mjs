@@ -7,7 +7,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { buildStale, locked, staleParts } from './build.mjs';
-import { root, run, say, script } from './lib.mjs';
+import { root, run, say, script, StepFailed } from './lib.mjs';
 import { ensureKernel } from './setup-kernel.mjs';
 import { ensurePackages } from './setup-packages.mjs';
 
@@ -54,13 +54,27 @@ export const ensureMachineParts = () =>
  */
 export const ensureReady = ({ forTests = false } = {}) => locked(() => makeReady(forTests));
 
+/** The kernel of test/host-kvm, whose specs are skipped where there is none. Returns whether it was unpacked. */
+async function tryTestKernel() {
+  // Not in the package.
+  const { ensureTestKernel } = await import('./setup-test-kernel.mjs');
+  try {
+    return ensureTestKernel();
+  } catch (error) {
+    if (!(error instanceof StepFailed)) throw error;
+    say(error.message);
+    return false;
+  }
+}
+
 async function makeReady(forTests) {
   const packages = ensurePackages('machine', 'build', ...(forTests ? ['tests'] : []));
   const kernel = ensureKernel();
+  const testKernel = forTests && (await tryTestKernel());
   const modules = ensureNodeModules();
   const built = ensureBuilt();
   if (kernel || built) await ensureInitramfs();
-  return packages || kernel || modules || built;
+  return packages || kernel || testKernel || modules || built;
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
