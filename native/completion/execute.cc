@@ -56,6 +56,12 @@ std::uint64_t features_of(ZydisISASet set) {
     case ZYDIS_ISA_SET_AVX2:
     case ZYDIS_ISA_SET_AVX2GATHER:
       return kAvx2;
+    case ZYDIS_ISA_SET_AMX_TILE:
+      return kAmxTile;
+    case ZYDIS_ISA_SET_AMX_INT8:
+      return kAmxTile | kAmxInt8;
+    case ZYDIS_ISA_SET_AMX_BF16:
+      return kAmxTile | kAmxBf16;
     case ZYDIS_ISA_SET_AVXAES:
       return kAvx | kAes;
     case ZYDIS_ISA_SET_AVX_VNNI:
@@ -85,10 +91,10 @@ struct Decoder {
 
   Decoder() : rows{} {
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    for (const Rows group :
-         {move_rows(), permute_rows(), integer_rows(), multiply_rows(), shift_rows(), bit_rows(),
-          compare_rows(), mask_rows(), narrow_rows(), memory_rows(), cipher_rows(), arithmetic_rows(),
-          fused_rows(), convert_rows(), special_rows(), approximation_rows(), avx_rows(), general_rows()})
+    for (const Rows group : {move_rows(), permute_rows(), integer_rows(), multiply_rows(), shift_rows(),
+                             bit_rows(), compare_rows(), mask_rows(), narrow_rows(), memory_rows(),
+                             cipher_rows(), arithmetic_rows(), fused_rows(), convert_rows(), special_rows(),
+                             approximation_rows(), avx_rows(), general_rows(), tile_rows()})
       for (unsigned i = 0; i < group.count; i++) rows[group.first[i].mnemonic] = &group.first[i];
   }
 };

@@ -196,7 +196,11 @@ std::uint64_t Operation::general(unsigned index) const {
   return size >= 64 ? value : value & low_bits(size);
 }
 
-std::uint64_t Operation::address(unsigned index, unsigned element) {
+std::uint64_t Operation::address(unsigned index, unsigned element) { return address_of(index, element, 1); }
+
+std::uint64_t Operation::row_address(unsigned index, unsigned row) { return address_of(index, 0, row); }
+
+std::uint64_t Operation::address_of(unsigned index, unsigned element, std::uint64_t turns) {
   const ZydisDecodedOperandMem& place = operand(index).mem;
   std::uint64_t sum = static_cast<std::uint64_t>(place.disp.value);
   if (place.base == ZYDIS_REGISTER_RIP || place.base == ZYDIS_REGISTER_EIP) {
@@ -212,7 +216,7 @@ std::uint64_t Operation::address(unsigned index, unsigned element) {
                                     : static_cast<std::int64_t>(indices.get<std::int32_t>(element));
     sum += static_cast<std::uint64_t>(value) * place.scale;
   } else if (place.index != ZYDIS_REGISTER_NONE) {
-    sum += state_.gpr[general_number(place.index)] * place.scale;
+    sum += state_.gpr[general_number(place.index)] * place.scale * turns;
   }
   if (instruction_.address_width == 32) sum &= 0xffffffff;
   if (place.segment == ZYDIS_REGISTER_FS) sum += state_.fs_base;

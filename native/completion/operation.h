@@ -74,6 +74,8 @@ class Operation {
 
   // The memory operand's linear address; `element`: the index of a gather's or scatter's vector element.
   std::uint64_t address(unsigned index, unsigned element = 0);
+  // Of a row of AMX, whose index register is the distance from one row to the next.
+  std::uint64_t row_address(unsigned index, unsigned row);
   // DS:RDI, with the segment and width that prefixes choose (VMASKMOVDQU).
   std::uint64_t implicit_address() const;
   // Memory with checks of canonical addresses. Return false when the instruction faults.
@@ -90,6 +92,8 @@ class Operation {
   bool aligned(unsigned index);
 
  private:
+  // `turns`: how often a general index register is added.
+  std::uint64_t address_of(unsigned index, unsigned element, std::uint64_t turns);
   bool each_element(unsigned index, unsigned size, bool write);
   bool canonical(unsigned index, std::uint64_t address, unsigned size);
 

@@ -43,6 +43,7 @@ Rows special_rows();
 Rows approximation_rows();
 Rows avx_rows();
 Rows general_rows();
+Rows tile_rows();
 
 // The row of a mnemonic, or null.
 const Row* row_of(ZydisMnemonic mnemonic);

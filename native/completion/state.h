@@ -34,6 +34,9 @@ enum Feature : std::uint64_t {
   kAes = 1u << 23,
   kPclmulqdq = 1u << 24,
   kAvxVnni = 1u << 25,
+  kAmxTile = 1u << 26,
+  kAmxInt8 = 1u << 27,
+  kAmxBf16 = 1u << 28,
 };
 
 // Whose processor recorded: approximations (VRCP14, VRSQRT14, VRCPPS, VRSQRTPS) and a few encodings that the
@@ -52,6 +55,9 @@ struct alignas(64) State {
   std::uint32_t mxcsr;
   Vendor vendor;
   std::uint64_t features;  // Feature bits of the recorded processor
+  // AMX: XTILECFG (64 bytes) and XTILEDATA (8 KiB) as XSAVE has them; null: there is no such state.
+  std::uint8_t* tile_config;
+  std::uint8_t* tile_data;
 };
 
 // Why memory could not be accessed.

@@ -10,10 +10,11 @@
 namespace revenant {
 namespace {
 
-constexpr unsigned kSse = 1, kAvx = 2, kOpmask = 5, kZmmHigh = 6, kHighZmm = 7, kPkru = 9;
+constexpr unsigned kSse = 1, kAvx = 2, kOpmask = 5, kZmmHigh = 6, kHighZmm = 7, kPkru = 9, kTileConfig = 17,
+                   kTileData = 18;
 constexpr std::uint32_t kMxcsr = 24, kXmm = 160, kHeader = 512, kExtended = 576;
-constexpr std::uint32_t kSizes[kXstateComponents] = {0, 0, 256, 0, 0, 64, 512, 1024, 0,   8,
-                                                     0, 0, 0,   0, 0, 0,  0,   64,   8192};
+constexpr std::uint32_t kSizes[kXstateComponents] = {0, 0, 256, 0, 0, 64, 512, 1024, 0,    8,
+                                                     0, 0, 0,   0, 0, 0,  0,   64,   8192, 128};
 
 #ifdef REVENANT_COMPLETION
 
@@ -56,6 +57,10 @@ class Registers {
     std::memcpy(&state.mxcsr, area_ + kMxcsr, sizeof state.mxcsr);
     state.vendor = static_cast<completion::Vendor>(layout_.vendor);
     state.features = layout_.features;
+    // What the processor has itself does not come here.
+    state.tile_config = has(kTileConfig) ? nullptr : reinterpret_cast<std::uint8_t*>(stored(kTileConfig));
+    state.tile_data = has(kTileData) ? nullptr : reinterpret_cast<std::uint8_t*>(stored(kTileData));
+    if (state.tile_data == nullptr) state.tile_config = nullptr;
     const char* const low = (present_ & bit(kSse)) != 0 ? area_ + kXmm : nullptr;
     const char *const middle = stored(kAvx), *const high = stored(kZmmHigh);
     for (unsigned i = 0; i < 16; i++) {

@@ -40,6 +40,9 @@ export function openWithLayout(folder: string, offsets: Readonly<Record<number, 
   return recordedAs(trace, { cpuidRecords: records });
 }
 
+/** AMX-BF16, AMX-TILE and AMX-INT8, of EDX of CPUID(7). */
+const AMX_BITS = (1 << 22) | (1 << 24) | (1 << 25);
+
 /** A trace as if its processor had AMX, whose state the program never had: XTILECFG and XTILEDATA behind the rest. */
 export function openWithAmx(folder: string): TraceReader {
   const trace = TraceReader.open(folder);
@@ -52,7 +55,9 @@ export function openWithAmx(folder: string): TraceReader {
       .map((record) =>
         record.eaxIn === LEAF && record.ecxIn === 0
           ? { ...record, eax: record.eax | 0x6_0000, ebx: 11008, ecx: 11008 }
-          : record,
+          : record.eaxIn === 7 && record.ecxIn === 0
+            ? { ...record, edx: record.edx | AMX_BITS }
+            : record,
       ),
     { ...tiles, ecxIn: 17, ebx: 2752 },
     { ...tiles, ecxIn: 18, eax: 8192, ebx: 2816 },

@@ -37,8 +37,9 @@ describe('processorXcr0', () => {
     [0xe7n, 0x67n, 0x7n],
     [0x6_02e7n, 0x2e7n, 0x2e7n],
     [0x6_02e7n, 0x207n, 0x207n],
+    [0x8_02e7n, 0x207n, 0x207n],
     // What cannot be kept is left for KVM to refuse.
-    [0x8_0007n, 0x7n, 0x8_0007n],
+    [0x10_0007n, 0x7n, 0x10_0007n],
   ])('of 0x%x where there is 0x%x', (recorded, supported, expected) => {
     expect(processorXcr0(recorded, supported)).toBe(expected);
   });
@@ -66,4 +67,7 @@ it('has no feature whose registers were switched off', () => {
   expect(completionFeatures(announces, 0xe7n)).toBe(avx512f | avx2 | bmi1);
   expect(completionFeatures(announces, 0x7n)).toBe(avx2 | bmi1);
   expect(completionFeatures(announces, 0x3n)).toBe(bmi1);
+  const tiles = [leaf(7, 0, { edx: (1 << 22) | (1 << 24) | (1 << 25) })];
+  expect(completionFeatures(tiles, 0x6_02e7n)).toBe(7 << 26);
+  expect(completionFeatures(tiles, 0x2e7n)).toBe(0);
 });

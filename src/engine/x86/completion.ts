@@ -40,6 +40,9 @@ const FEATURES: readonly [name: string, leaf: number, subleaf: number, register:
   ['AES', 1, 0, 'ecx', 25],
   ['PCLMULQDQ', 1, 0, 'ecx', 1],
   ['AVX-VNNI', 7, 1, 'eax', 4],
+  ['AMX-TILE', 7, 0, 'edx', 24],
+  ['AMX-INT8', 7, 0, 'edx', 25],
+  ['AMX-BF16', 7, 0, 'edx', 22],
 ];
 
 /** Groups of which other encodings, without VEX and EVEX, are not executed. */
@@ -59,17 +62,27 @@ const YMM_FEATURES: ReadonlySet<string> = new Set(['AVX', 'AVX2', 'FMA', 'F16C',
 /** PKRU. RDPKRU and WRPKRU are completed, too; that keys forbid accesses is not. */
 const PROTECTION_KEYS = 1n << 9n;
 
-/** XTILECFG and XTILEDATA, for programs that use no instruction of AMX: none is executed. */
+/** XTILECFG and XTILEDATA. */
 const AMX_STATE = 0x6_0000n;
 
+/** R16 to R31, for programs that use none of them: no instruction of APX is executed. */
+const APX_STATE = 0x8_0000n;
+
+/** The state without which a group is not executed. */
+const stateOf = (name: string, index: number): bigint => {
+  if (index < AVX512_FEATURES) return AVX512_STATE;
+  if (name.startsWith('AMX')) return AMX_STATE;
+  return YMM_FEATURES.has(name) ? AVX_STATE : 0n;
+};
+
 /** Components of XCR0 that the processor may lack. */
-export const COMPLETED_STATE = AVX_STATE | AVX512_STATE | PROTECTION_KEYS | AMX_STATE;
+export const COMPLETED_STATE = AVX_STATE | AVX512_STATE | PROTECTION_KEYS | AMX_STATE | APX_STATE;
 
 /** Feature bits (state.h) of what these CPUID results announce and `xcr0` permits. */
 export function completionFeatures(records: readonly CpuidLeaf[], xcr0: bigint): number {
   return FEATURES.reduce((set, [name, leaf, subleaf, register, bit], index) => {
     const has = ((findLeaf(records, leaf, subleaf)?.[register] ?? 0) >>> bit) & 1;
-    const state = index < AVX512_FEATURES ? AVX512_STATE : YMM_FEATURES.has(name) ? AVX_STATE : 0n;
+    const state = stateOf(name, index);
     return has && (xcr0 & state) === state ? set | (1 << index) : set;
   }, 0);
 }
@@ -80,6 +93,7 @@ export function processorXcr0(recorded: bigint, supported: bigint): bigint {
   const missing = recorded & ~supported & COMPLETED_STATE;
   if (missing & (AVX_STATE | AVX512_STATE)) xcr0 &= ~AVX512_STATE;
   if (missing & AMX_STATE) xcr0 &= ~AMX_STATE;
+  xcr0 &= ~(missing & APX_STATE);
   if (missing & PROTECTION_KEYS) xcr0 &= ~PROTECTION_KEYS;
   if (missing & AVX_STATE) xcr0 &= ~AVX_STATE;
   return xcr0;

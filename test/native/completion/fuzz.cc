@@ -61,6 +61,9 @@ void random_bytes(std::uint8_t* bytes, Random& random) {
   if (random.one_in(2)) bytes[at + 2] = static_cast<std::uint8_t>((bytes[at + 2] & 0xfc) | 1);
 }
 
+// AMX's, from one instruction to the next.
+std::uint8_t tile_config[64], tile_data[8192];
+
 bool inside(std::uint64_t address, std::uint64_t start, std::uint64_t size) { return address - start < size; }
 
 }  // namespace
@@ -82,6 +85,8 @@ bool fuzz(Bench& bench, std::uint64_t count, std::uint64_t seed) {
     sample.state.rip = kInstructionAddress;
     sample.state.vendor = bench.vendor;
     sample.state.features = features;
+    sample.state.tile_config = tile_config;
+    sample.state.tile_data = tile_data;
     random_bytes(sample.bytes, random);
     State state = sample.state;
     ArenaMemory memory(bench.software_arena);
