@@ -187,8 +187,12 @@ bool goes_on(const std::uint8_t* bytes, unsigned count) {
 
 }  // namespace
 
-int Completer::configure(const CompletionPayload& payload) {
+int Completer::configure(const CompletionPayload& shared) {
   payload_ = {};
+  // A process that shares it may change it meanwhile.
+  CompletionPayload payload;
+  std::memcpy(&payload, &shared, sizeof payload);
+  asm volatile("" ::"r"(&payload) : "memory");
 #ifdef REVENANT_COMPLETION
   for (unsigned i = 0; i < kXstateComponents; i++) {
     const std::uint32_t at = payload.offsets[i];

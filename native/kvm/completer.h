@@ -21,7 +21,7 @@ namespace revenant {
 class Completer {
  public:
   // 0, or -EINVAL for offsets outside the area, -EOPNOTSUPP where there is no software.
-  int configure(const CompletionPayload& payload);
+  int configure(const CompletionPayload& shared);
   void disable() { payload_ = {}; }
   bool enabled() const { return payload_.features != 0; }
 

@@ -41,7 +41,8 @@ char* GuestPages::walk(std::uint64_t address, Access access) {
                                                        : 0;
   std::uint64_t rights;
   const std::uint64_t* const leaves = tables_.leaves(address, rights);
-  const std::uint64_t entry = leaves ? PageTables::effective(leaves[table_index(address, 1)], rights) : 0;
+  const std::uint64_t entry =
+      leaves ? PageTables::effective(PageTables::read(leaves + table_index(address, 1)), rights) : 0;
   error_code_ = PageTables::fault(entry, kind);
   if (error_code_ != 0) return nullptr;
   if (pkru_ != 0 && access != Access::fetch) {

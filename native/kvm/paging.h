@@ -28,6 +28,9 @@ struct PageTables {
   std::uint64_t pool_bytes;
   std::uint64_t root;  // as in CR3
 
+  // An entry, read once: somebody may change it meanwhile.
+  static std::uint64_t read(const std::uint64_t* entry) { return __atomic_load_n(entry, __ATOMIC_RELAXED); }
+
   // The table of leaves that covers an address, with the rights of the levels above as bits of an entry;
   // null: there is none.
   const std::uint64_t* leaves(std::uint64_t address, std::uint64_t& rights) const {
@@ -37,7 +40,7 @@ struct PageTables {
       if (at + kPageSize > pool_bytes) return nullptr;
       const auto* const entries = reinterpret_cast<const std::uint64_t*>(pool + at);
       if (level == 1) return entries;
-      const std::uint64_t entry = entries[table_index(address, level)];
+      const std::uint64_t entry = read(entries + table_index(address, level));
       if (!(entry & kPresent)) return nullptr;
       rights = (rights & (entry | ~(kWritable | kUser))) | ((rights | entry) & kNoExecute);
       at = entry & kFrame;

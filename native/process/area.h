@@ -11,8 +11,9 @@
 
 namespace revenant::process {
 
-// The descriptor of the pool in the sandbox, which has no other.
-constexpr int kPoolFd = 3;
+// The descriptor of the pool in the sandbox, and of a pipe that it reads one byte from before all else: see
+// Child::start. It keeps only the first.
+constexpr int kPoolFd = 3, kAliveFd = 4;
 
 // Where the sandbox lives: addresses that no mapping of the recorded program may have. Offsets from
 // Area::base.

@@ -56,6 +56,16 @@ struct ResourceLimit {  // struct rlimit64
   std::uint64_t soft, hard;
 };
 
+struct CapabilityHeader {  // struct __user_cap_header_struct
+  std::uint32_t version;
+  std::int32_t process;
+};
+
+struct CapabilitySets {  // struct __user_cap_data_struct[2]: effective, permitted, inheritable
+  std::uint32_t words[6];
+};
+
+constexpr std::uint32_t kCapabilityVersion = 0x2008'0522;
 constexpr int kIll = 4, kTrap = 5, kBus = 7, kFpe = 8, kKill = 9, kUsr1 = 10, kSegv = 11, kSys = 31;
 constexpr std::uint64_t kSaSiginfo = 4, kSaRestorer = 0x0400'0000, kSaOnstack = 0x0800'0000,
                         kSaNodefer = 0x4000'0000;

@@ -477,7 +477,9 @@ Done stopped(int number, const SignalInfo& info, const SignalContext& registers)
 void on_signal(int number, const SignalInfo& info, SignalFrame& frame) {
   SignalContext& registers = frame.registers;
   // A data breakpoint that the handler itself came upon.
-  if (number == kTrap && state.started && registers.rip - state.base < image_bytes()) return;
+  if ((info.code == kTrapPerf || info.code == kTrapHardware) && number == kTrap &&
+      registers.rip - state.base < image_bytes())
+    return;
   char* const vectors = registers.fpstate;
   Control* const c = control();
   if (state.started) {
@@ -534,9 +536,11 @@ void map_at(std::uint32_t step, std::uint64_t at, std::uint64_t bytes, int prote
       system_call(SYS_mmap, 0, R0_CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, kPoolFd, 0));
   if (reinterpret_cast<long>(first) < 0 && reinterpret_cast<long>(first) > -4096) die(0, -1);
   state.area = area_of(reinterpret_cast<Control*>(first));
-  demand(1, system_call(SYS_prctl, PR_SET_PDEATHSIG, kKill));
+  char byte;
+  if (system_call(SYS_read, kAliveFd, word(&byte), 1) != 1) die(1, 0);
   demand(2, system_call(SYS_close_range, kPoolFd + 1, ~0u, 0));
   demand(2, system_call(SYS_close_range, 0, kPoolFd - 1, 0));
+  system_call(SYS_prctl, PR_SET_NAME, word("revenant-sandbox"));
   const ResourceLimit none = {0, 0};
   demand(3, system_call(SYS_prlimit64, 0, kRlimitCore, word(&none)));
   const std::uint64_t base = state.area->base;
@@ -580,6 +584,9 @@ void map_at(std::uint32_t step, std::uint64_t at, std::uint64_t bytes, int prote
   // uprobe(2) and uretprobe(2).
   system_call(SYS_prctl, kSetSyscallUserDispatch, 1, base + kImage, image_bytes(), 0);
   demand(14, system_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1));
+  const CapabilityHeader header = {kCapabilityVersion, 0};
+  const CapabilitySets no_capabilities = {};
+  demand(16, system_call(SYS_capset, word(&header), word(&no_capabilities)));
   demand(15, install_filter({base, end, static_cast<std::uint32_t>(image_bytes()), R0_END}));
   asm volatile("jmp sandbox_int1");
   __builtin_unreachable();

@@ -7,6 +7,8 @@
 
 namespace revenant {
 
+enum class Isolation { none, namespaces };
+
 class Child {
  public:
   Child() = default;
@@ -14,9 +16,11 @@ class Child {
   Child& operator=(const Child&) = delete;
   ~Child() { end(); }
 
-  // Starts a program without arguments and environment, with one open descriptor: `fd`, as number `as`. 0 or
-  // -errno.
-  int start(const char* program, int fd, int as);
+  // Starts a program without arguments and environment, in a session of its own, with two open descriptors:
+  // `fd` as number `as`, and after it a pipe that has one byte as soon as the death of this thread is certain
+  // to be the child's, and none if this process died before. With Isolation::namespaces it has its own of
+  // users, processes, network, mounts, IPC and host name, none of which has anything in it. 0 or -errno.
+  int start(const char* program, int fd, int as, Isolation isolation);
 
   pid_t pid() const { return pid_; }
   // Whether there is none, or it has ended.

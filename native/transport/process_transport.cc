@@ -6,6 +6,7 @@
 
 #include <cpuid.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,6 +29,13 @@ constexpr std::uint64_t kStartNanos = 60'000'000'000;
 
 long futex(std::atomic<std::uint32_t>& at, int operation, std::uint32_t value, const timespec* timeout) {
   return syscall(SYS_futex, &at, operation, value, timeout, nullptr, 0);
+}
+
+// That this thread, and a child of it, may use.
+int processors() {
+  cpu_set_t usable;
+  return sched_getaffinity(0, sizeof usable, &usable) == 0 ? CPU_COUNT(&usable)
+                                                           : static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
 }
 
 std::uint64_t xcr0() {
@@ -111,14 +119,28 @@ class CpuidList {
 
 }  // namespace
 
-int ProcessTransport::open(std::size_t bytes, const char* sandbox, std::uint64_t base, DebugMeans means) {
+int ProcessTransport::open(std::size_t bytes, const ProcessOptions& options) {
   const int made = memory_.open(bytes);
   if (made < 0) return made;
-  area().base = base;
+  area().base = options.base;
   area().pool_bytes = bytes;
-  area().spins = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? kSandboxSpins : 0;
+  area().spins = processors() > 1 ? kSandboxSpins : 0;
+  int result = -EPERM;
+  // Some kernels grant namespaces and then deny debug registers, others deny those.
+  if (options.isolation == Isolation::namespaces) result = start(options);
+  if (result < 0) {
+    ProcessOptions plain = options;
+    plain.isolation = Isolation::none;
+    result = start(plain);
+  }
+  return result;
+}
 
-  const int error = sandbox_.start(sandbox, memory_.file.get(), process::kPoolFd);
+int ProcessTransport::start(const ProcessOptions& options) {
+  area().failed_step = area().failed_errno = 0;
+  lacks_debug_registers_ = false;
+  isolation_ = options.isolation;
+  const int error = sandbox_.start(options.sandbox, memory_.file.get(), process::kPoolFd, options.isolation);
   if (error < 0) return error;
   const std::uint64_t started = now_nanos();
   const timespec slice = {0, kSleepNanos};
@@ -131,9 +153,12 @@ int ProcessTransport::open(std::size_t bytes, const char* sandbox, std::uint64_t
       return -failed;
     }
   }
-  const int opened = debug_registers_.open(sandbox_.pid(), means);
+  const int opened = debug_registers_.open(sandbox_.pid(), options.debug_means);
   lacks_debug_registers_ = opened < 0;
-  if (opened < 0) close();
+  if (opened < 0) {
+    close();
+    area().is_ready.store(0, std::memory_order_relaxed);
+  }
   return opened;
 }
 
@@ -317,8 +342,10 @@ int ProcessTransport::run(std::uint32_t budget_micros) {
     running_ = true;
   }
   const std::uint64_t budget = budget_micros == 0 ? UINT64_MAX : std::uint64_t{budget_micros} * 1000;
-  for (;;) {
-    const int waited = wait(budget);
+  const std::uint64_t started = now_nanos();
+  for (std::uint64_t elapsed = 0;; elapsed = now_nanos() - started) {
+    if (elapsed >= budget) return 0;
+    const int waited = wait(budget - elapsed);
     if (waited != 0) running_ = false;
     if (waited != 1 || c->exit_kind != ExitKind::stub) return waited;
     std::uint32_t vector, requests;

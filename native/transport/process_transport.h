@@ -14,15 +14,22 @@
 
 namespace revenant {
 
+struct ProcessOptions {
+  const char* sandbox;  // path of the program
+  std::uint64_t base;   // where it is to live
+  DebugMeans debug_means = DebugMeans::none;
+  Isolation isolation = Isolation::namespaces;
+};
+
 class ProcessTransport : public Transport {
  public:
   ~ProcessTransport() override { close(); }
 
-  // Makes a pool of zeros and starts the program at `sandbox`, which is to live at `base`. `bytes` is a
-  // multiple of the page size. `means`: by which its debug registers are to be set; `none`: by any. 0 or
-  // -errno; failed_at() says at what.
-  int open(std::size_t bytes, const char* sandbox, std::uint64_t base, DebugMeans means = DebugMeans::none);
+  // Makes a pool of zeros and starts the sandbox; without namespaces if it does not work with them. `bytes`
+  // is a multiple of the page size. 0 or -errno; failed_at() says at what.
+  int open(std::size_t bytes, const ProcessOptions& options);
   std::string failed_at() const;
+  Isolation isolation() const { return isolation_; }
 
   void* pool() const override { return memory_.mapping.data(); }
   std::size_t pool_bytes() const override { return memory_.mapping.size(); }
@@ -34,6 +41,7 @@ class ProcessTransport : public Transport {
  private:
   process::Area& area() const { return *process::area_of(control()); }
   char* context() const { return static_cast<char*>(pool()) + R0_CONTEXT; }
+  int start(const ProcessOptions& options);
   int set_xcr0(std::uint64_t wanted);
   int set_completion();
   int set_msrs();
@@ -51,6 +59,7 @@ class ProcessTransport : public Transport {
   bool cpuid_faulting_ = false;
   DebugRegisters debug_registers_;
   bool lacks_debug_registers_ = false;
+  Isolation isolation_ = Isolation::none;
 };
 
 }  // namespace revenant

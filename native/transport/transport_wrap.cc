@@ -186,13 +186,19 @@ Napi::Value open_process(const Napi::CallbackInfo& info) {
   }
   auto transport = std::make_shared<ProcessTransport>();
   const std::string sandbox = info[1].As<Napi::String>().Utf8Value();
-  const int result = transport->open(static_cast<std::size_t>(bytes), sandbox.c_str(),
-                                     static_cast<std::uint64_t>(base), means);
+  ProcessOptions options = {sandbox.c_str(), static_cast<std::uint64_t>(base), means};
+  if (info.Length() > 4 && info[4].IsBoolean() && !info[4].As<Napi::Boolean>().Value())
+    options.isolation = Isolation::none;
+  const int result = transport->open(static_cast<std::size_t>(bytes), options);
   if (result < 0) {
     throw_errno(env, ("openProcess, " + transport->failed_at()).c_str(), -result);
     return env.Undefined();
   }
-  return wrap(env, std::move(transport));
+  const bool has_namespaces = transport->isolation() == Isolation::namespaces;
+  const Napi::Value handle = wrap(env, std::move(transport));
+  if (handle.IsObject())
+    handle.As<Napi::Object>().Set("hasNamespaces", Napi::Boolean::New(env, has_namespaces));
+  return handle;
 }
 
 Napi::Value open_mailbox(const Napi::CallbackInfo& info) {

@@ -14,14 +14,18 @@ export const PROCESS_BASE = 0x2a00_0000_0000;
 export interface ProcessOptions extends HostOptions {
   /** Default: by whichever means the kernel grants. */
   debugRegisters?: DebugRegisterMeans;
+  /** Namespaces of its own, if the kernel grants them. Default: true. */
+  namespaces?: boolean;
 }
 
 /** Throws E_MACHINE_CANNOT where the kernel refuses such a process. */
 export function openProcess(options: ProcessOptions = {}): VcpuTransport {
   const poolMiB = poolSize(options.memoryMiB ?? DEFAULT_POOL_MIB);
   try {
-    const handle = openNativeProcess(poolMiB * 1024 * 1024, PROCESS_BASE, options.debugRegisters);
-    return nativeTransport('process', 'a process', handle);
+    const { debugRegisters, namespaces } = options;
+    const handle = openNativeProcess(poolMiB * 1024 * 1024, PROCESS_BASE, debugRegisters, namespaces);
+    const description = handle.hasNamespaces ? 'a process' : 'a process, without namespaces';
+    return nativeTransport('process', description, handle);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const message = `The process machine cannot be used: ${reason}.`;

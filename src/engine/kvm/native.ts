@@ -24,6 +24,11 @@ export interface NativeHandle {
   close(): void;
 }
 
+export interface NativeProcess extends NativeHandle {
+  /** It has namespaces of its own. */
+  readonly hasNamespaces: boolean;
+}
+
 /** How a process gets its debug registers: by perf_event_open, or by ptrace where that is denied. */
 export type DebugRegisterMeans = 'events' | 'tracing';
 
@@ -32,14 +37,16 @@ interface Native {
   openHost(poolBytes: number): NativeHandle;
   /**
    * A process that runs the program at the path `sandbox` and lives from address `base` on, with a new pool of zeros.
-   * Without `debugRegisters` they are set in whichever way works. Throws an Error with `code` and `errno`.
+   * Without `debugRegisters` they are set in whichever way works. `namespaces`, default true: with some of its own, if the
+   * kernel grants them. Throws an Error with `code` and `errno`.
    */
   openProcess(
     poolBytes: number,
     sandbox: string,
     base: number,
     debugRegisters?: DebugRegisterMeans,
-  ): NativeHandle;
+    namespaces?: boolean,
+  ): NativeProcess;
   /** The vCPU of the keeper at this abstract socket name; throws an Error with `code` and `errno`. */
   openMailbox(abstractName: string): NativeHandle;
   /** Fixed addresses and numbers under their names in native/kvm. */
@@ -73,8 +80,15 @@ export const openProcess = (
   poolBytes: number,
   base: number,
   debugRegisters?: DebugRegisterMeans,
-): NativeHandle =>
-  native().openProcess(poolBytes, path.join(nativeFolder(), 'revenant-sandbox'), base, debugRegisters);
+  namespaces?: boolean,
+): NativeProcess =>
+  native().openProcess(
+    poolBytes,
+    path.join(nativeFolder(), 'revenant-sandbox'),
+    base,
+    debugRegisters,
+    namespaces,
+  );
 /** See Native.openMailbox. */
 export const openMailbox = (abstractName: string): NativeHandle => native().openMailbox(abstractName);
 /** See Native.layout. */
