@@ -37,7 +37,7 @@ type Action = (io: CommandIo, global: Global) => Promise<number | undefined> | n
 
 /**
  * Builds the command line. Each action imports its command when it runs: reading `--help` must not
- * load the engine, nor `info` a machine.
+ * load the engine, nor `dump` a machine.
  */
 function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>): Command {
   const program = new Command('revenant')
@@ -262,7 +262,7 @@ function addCall(program: Command, io: CommandIo, perform: Perform): void {
 function addTraceCommands(program: Command, io: CommandIo, perform: Perform): void {
   program
     .command('info')
-    .description('print what was recorded, where, on which processor')
+    .description('print what was recorded, where, on which processor, and which machines can replay it')
     .argument('[trace]', TRACE)
     .option('--json', 'as JSON')
     .action((trace: string | undefined, options: Omit<InfoOptions, 'trace'>) =>

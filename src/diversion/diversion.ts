@@ -15,6 +15,7 @@ import type {
   Watchpoint,
 } from '../engine/target.js';
 import type { Vma } from '../engine/mm/vma.js';
+import { isFree } from '../engine/mm/free.js';
 import { SIG_DFL, SIG_IGN } from '../engine/task/signal-state.js';
 import type { Task } from '../engine/task/task.js';
 import { convertImage } from '../engine/x86/xstate-image.js';
@@ -130,7 +131,7 @@ export class Diversion implements MutableTarget {
 
   mapMemory(tid: number, start: Gva, end: Gva, prot: number): boolean {
     const { space } = this.task(tid);
-    if (space.vmas.overlapping(start, end).length > 0) return false;
+    if (!isFree(space, start, end)) return false;
     space.map({ start, end, prot, backing: null, offset: 0, name: '', file: null });
     return true;
   }

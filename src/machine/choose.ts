@@ -7,18 +7,23 @@ import { cpuidRecords, supportedXcr0 } from '../engine/kvm/cpuid.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import { RevenantError } from '../engine/base/errors.js';
 import type { TraceHeader } from '../engine/trace/records.js';
+import { code32Error } from '../engine/trace/code32.js';
 import { acquireEmulated } from './emulated.js';
 import { hostKvmProblem, openHost } from './host.js';
-import { openProcess } from './process.js';
+import { openProcess, type ProcessOptions } from './process.js';
 import { kindsOf, type MachineChoice, type MachineKind } from './kinds.js';
 import type { EmulatedOptions } from './launch.js';
 import type { MachineCapabilities, Compatibility } from './requirements.js';
 import { judge, machineConfig, incompatibleError, traceRequirements } from './requirements.js';
+import { judgeUse } from './use.js';
+
+/** Of any kind; each has its own of these. */
+export type TransportOptions = EmulatedOptions & ProcessOptions;
 
 interface Opener {
   /** Why there is none here, if known without trying; null: try. */
   problem(): string | null;
-  open(options: EmulatedOptions): VcpuTransport | Promise<VcpuTransport>;
+  open(options: TransportOptions): VcpuTransport | Promise<VcpuTransport>;
 }
 
 const OPENERS: Readonly<Record<MachineKind, Opener>> = {
@@ -27,7 +32,7 @@ const OPENERS: Readonly<Record<MachineKind, Opener>> = {
   emulated: { problem: () => null, open: acquireEmulated },
 };
 
-export interface ChooseOptions extends EmulatedOptions {
+export interface ChooseOptions extends TransportOptions {
   machine: MachineChoice;
   header: TraceHeader;
   /** Instructions that the processor lacks are executed in software. Default: true. */
@@ -88,11 +93,13 @@ export function tryMachine(transport: VcpuTransport, header: TraceHeader, comple
 }
 
 /** A vCPU of that kind, the caller's to close. Throws E_MACHINE_CANNOT, E_MACHINE_START. */
-export async function openTransport(kind: MachineKind, options: EmulatedOptions): Promise<VcpuTransport> {
+export async function openTransport(kind: MachineKind, options: TransportOptions): Promise<VcpuTransport> {
   return OPENERS[kind].open(options);
 }
 
 async function choose(kind: MachineKind, options: ChooseOptions): Promise<Chosen> {
+  const unfit = judgeUse(kind, options.use, options.memoryMiB);
+  if (!unfit.ok) throw incompatibleError(unfit);
   const lease = options.lease ?? ((wanted: MachineKind) => openTransport(wanted, options));
   const transport = await lease(kind);
   try {
@@ -108,9 +115,10 @@ async function choose(kind: MachineKind, options: ChooseOptions): Promise<Chosen
 /**
  * The machine for a trace: the requested one; with `auto` the host if the probe shows all that the
  * trace needs, else the emulated one. Throws E_MACHINE_CANNOT with every reason, E_MACHINE_START,
- * E_MACHINE_LOST.
+ * E_MACHINE_LOST; E_UNSUPPORTED for recordings that no machine can replay.
  */
 export async function chooseMachine(options: ChooseOptions): Promise<Chosen> {
+  if (options.use?.code32) throw code32Error(options.use.code32);
   const kinds = kindsOf(options.machine, options.without);
   let hostProblem: string | null = null;
   for (const kind of kinds.slice(0, -1)) {

@@ -128,6 +128,9 @@ describe('judge', () => {
       cpuid: [...cpuid(2688), features],
     });
     const { ok, notes } = judge(wanted, capabilities({ completes: true }));
+    const inProcess = judge(wanted, capabilities({ completes: true, kind: 'process' }));
+    expect(inProcess.reasons.join()).toMatch(/AVX-512.* does not have/);
+    expect(inProcess.hint).toMatch(/--machine emulated, or auto/);
     expect(ok).toBe(true);
     expect(notes).toEqual([
       'Kept beside the processor, which does not have it: XCR0 bits 5, 6, 7 (opmask, ZMM_Hi256, Hi16_ZMM: AVX-512).',

@@ -8,7 +8,12 @@ import { xcr0BitNames } from '../engine/kvm/features.js';
 import type { MachineConfig } from '../engine/kvm/machine.js';
 import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { CpuidRecord, TraceHeader } from '../engine/trace/records.js';
-import { COMPLETED_STATE, completionFeatures, processorXcr0 } from '../engine/x86/completion.js';
+import {
+  COMPLETED_STATE,
+  completionFeatures,
+  processorXcr0,
+  PROTECTION_KEYS,
+} from '../engine/x86/completion.js';
 import { LEFT_OUT } from '../engine/x86/unraised.js';
 import type { XstateComponent, XstateLayout } from '../engine/x86/xstate-layout.js';
 import {
@@ -23,7 +28,7 @@ import { missingInstructions } from './instruction-sets.js';
 import { DEFAULT_CPU } from './launch.js';
 
 /** What the default emulated machine has: x87, SSE, AVX, protection keys. */
-const EMULATED_XCR0 = 0x207n;
+export const EMULATED_XCR0 = 0x207n;
 /** Linear address bits where CPUID does not say. */
 const USUAL_ADDRESS_BITS = 48;
 /** Of the results of CPUID that differ, in a note. */
@@ -101,9 +106,11 @@ export function machineConfig(header: TraceHeader, capabilities?: MachineCapabil
   };
 }
 
-/** Bits of the recorded XCR0 whose state is kept beside the processor. */
-const besideOf = (needs: TraceRequirements, capabilities: MachineCapabilities): bigint =>
-  capabilities.completes ? needs.xcr0 & ~processorXcr0(needs.xcr0, capabilities.xcr0) : 0n;
+/** Bits of the recorded XCR0 whose state is kept beside the processor, or would be. */
+function besideOf(needs: TraceRequirements, { kind, completes, xcr0 }: MachineCapabilities): bigint {
+  const beside = completes ? needs.xcr0 & ~processorXcr0(needs.xcr0, xcr0) : 0n;
+  return kind === 'process' ? beside & PROTECTION_KEYS : beside;
+}
 
 /** Nothing where the processor has everything that can be executed in software. */
 function completionOf(
@@ -143,6 +150,10 @@ const place = ({ offset, size }: XstateComponent): string => `at ${offset} (${si
 
 /** What would provide the missing XCR0 bits. */
 function xcr0Hint(missing: bigint, { kind, completes }: MachineCapabilities): string {
+  // A process cannot switch AVX off while the upper halves of its registers are beside the processor.
+  if (kind === 'process' && completes && (missing & ~COMPLETED_STATE) === 0n) {
+    return 'The emulated machine keeps it beside its processor: --machine emulated, or auto.';
+  }
   const isEmulated = (missing & ~EMULATED_XCR0) === 0n;
   if (!isEmulated && !completes && (missing & ~COMPLETED_STATE) === 0n) {
     return (
@@ -208,7 +219,7 @@ export function judge(needs: TraceRequirements, capabilities: MachineCapabilitie
   }
   if (capabilities.probeReport) reasons.push(...probeReasons(capabilities.probeReport));
   const ok = reasons.length === 0;
-  if (!ok && capabilities.kind === 'host') hint ??= 'Use --machine emulated, or auto.';
+  if (!ok && capabilities.kind !== 'emulated') hint ??= 'Use --machine emulated, or auto.';
   return { ok, reasons, notes: missing === 0n ? notesOf(needs, capabilities) : [], hint };
 }
 

@@ -2,10 +2,9 @@
 import { type ErrorCode, RevenantError } from '../engine/base/errors.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import type { TraceHeader } from '../engine/trace/records.js';
-import { openTransport, tryMachine, type Trial } from './choose.js';
+import { openTransport, tryMachine, type TransportOptions, type Trial } from './choose.js';
 import { examine, type Examination } from './examine.js';
 import type { MachineKind } from './kinds.js';
-import type { EmulatedOptions } from './launch.js';
 
 export interface SurveyedMachine {
   readonly kind: MachineKind;
@@ -22,7 +21,7 @@ export interface SurveyedMachine {
 /** Probes one machine and releases it; failure to make it, or its loss, is a finding, too. */
 export async function surveyMachine(
   kind: MachineKind,
-  options: EmulatedOptions & { completion?: boolean },
+  options: TransportOptions & { completion?: boolean },
   header: TraceHeader | null = null,
 ): Promise<SurveyedMachine> {
   let transport: VcpuTransport | null = null;

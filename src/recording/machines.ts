@@ -4,9 +4,11 @@ import type { Machine } from '../engine/kvm/machine.js';
 import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import type { TraceReader } from '../engine/trace/reader.js';
+import { traceUse, type TraceUse } from '../engine/trace/use.js';
 import { chooseMachine, openTransport } from '../machine/choose.js';
 import type { MachineChoice, MachineKind } from '../machine/kinds.js';
 import { memoryForLimit } from '../machine/launch.js';
+import { isClear } from '../machine/process.js';
 
 export interface MachineOptions {
   /** `auto` (the default): the host's KVM if it has what the trace needs, else a process, else the emulated machine. */
@@ -56,12 +58,15 @@ export class Machines {
     if (trace.incomplete && trace.header.cpuidRecords.length === 0) throw unknownProcessor(trace.directory);
     if (trace.directory !== this.#failedTrace) this.#failed.clear();
     this.#failedTrace = trace.directory;
+    const use = traceUse(trace);
     const chosen = await chooseMachine({
       machine: this.options.machine ?? 'auto',
       header: trace.header,
+      use,
+      memoryMiB: memoryForLimit(this.options.memory),
       completion: this.options.completion,
       without: this.#failed,
-      lease: (kind) => this.#lease(kind),
+      lease: (kind) => this.#lease(kind, use),
     });
     const { machine, probeReport, capabilities, hostProblem } = chosen;
     const facts = {
@@ -98,12 +103,13 @@ export class Machines {
     this.#transports.clear();
   }
 
-  async #lease(kind: MachineKind): Promise<VcpuTransport> {
+  async #lease(kind: MachineKind, use: TraceUse): Promise<VcpuTransport> {
     const known = this.#transports.get(kind);
-    if (known) return known;
+    if (known && (known.reserved === null || isClear(known.reserved, use))) return known;
+    this.discard(kind);
     const { cpu, memory } = this.options;
     const memoryMiB = memoryForLimit(memory);
-    const transport = await openTransport(kind, { cpu, memoryMiB, onStarting: this.note });
+    const transport = await openTransport(kind, { cpu, memoryMiB, use, onStarting: this.note });
     this.#transports.set(kind, transport);
     return transport;
   }

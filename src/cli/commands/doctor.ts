@@ -4,6 +4,7 @@ import { ExitCode } from '../../engine/base/errors.js';
 import { TraceReader } from '../../engine/trace/reader.js';
 import type { Finding } from '../../engine/kvm/probe.js';
 import type { TraceHeader } from '../../engine/trace/records.js';
+import { traceUse, type TraceUse } from '../../engine/trace/use.js';
 import { COMPLETED_FEATURES } from '../../engine/x86/completion.js';
 import { LEFT_OUT, type LeftOut } from '../../engine/x86/unraised.js';
 import { xcr0Names } from '../../engine/x86/xstate-layout.js';
@@ -13,6 +14,7 @@ import { MACHINE_KINDS, MACHINE_TITLES } from '../../machine/kinds.js';
 import type { Compatibility, TraceRequirements } from '../../machine/requirements.js';
 import { traceRequirements, approximatesOtherwise } from '../../machine/requirements.js';
 import { surveyMachine, type SurveyedMachine } from '../../machine/survey.js';
+import { judgeUse } from '../../machine/use.js';
 import { jsonValue } from '../failure.js';
 import type { CommandIo } from '../output.js';
 import { processorName } from '../../recording/processor.js';
@@ -40,7 +42,7 @@ const MOST_FAILURES = 8;
 
 /** `revenant doctor [TRACE]`. 0 if some machine is usable (for the trace, if given), else "machine cannot". */
 export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo): Promise<number> {
-  const header = options.trace === undefined ? null : TraceReader.headerOf(options.trace);
+  const { header, use } = options.trace === undefined ? { header: null, use: null } : facts(options.trace);
   const approximate = options.trace === undefined ? [] : approximateCode(options.trace);
   const progress = new Progress(io, false);
   const width = io.columns(1);
@@ -49,10 +51,10 @@ export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo
     const onStarting = (text: string): void => progress.waiting(text);
     const surveyed = await surveyMachine(
       kind,
-      { cpu: options.cpu, completion: options.completion, onStarting },
+      { cpu: options.cpu, completion: options.completion, use, onStarting },
       header,
     );
-    reports.push(reportOf(surveyed, header, approximate));
+    reports.push(reportOf(surveyed, header, use, approximate));
   }
   progress.clear();
   const needs = header && traceRequirements(header);
@@ -73,12 +75,24 @@ export async function doctorCommand(options: DoctorCommandOptions, io: CommandIo
   return usable ? ExitCode.ok : ExitCode.machine;
 }
 
+function facts(directory: string): { header: TraceHeader; use: TraceUse } {
+  const reader = TraceReader.open(directory);
+  try {
+    return { header: reader.header, use: traceUse(reader) };
+  } finally {
+    reader.close();
+  }
+}
+
 function reportOf(
   { trial, ...surveyed }: SurveyedMachine,
   header: TraceHeader | null,
+  use: TraceUse | null,
   approximate: readonly ApproximateCode[],
 ): Report {
   if (!trial || !header) return { ...surveyed, compatibility: null };
+  const unfit = judgeUse(surveyed.kind, use);
+  if (!unfit.ok) return { ...surveyed, compatibility: unfit };
   const { compatibility, capabilities } = trial;
   if (approximatesOtherwise(traceRequirements(header), capabilities)) {
     const note = 'results differ on this machine; a replay that executes one may diverge';

@@ -2,6 +2,9 @@ import { hex } from '../../engine/base/address.js';
 import { SIGNAL_NAMES } from '../../engine/base/linux.js';
 import { countText, durationText, sizeText } from '../../engine/base/quantities.js';
 import { TraceReader } from '../../engine/trace/reader.js';
+import { traceUse } from '../../engine/trace/use.js';
+import { carriersOf, type Carrier } from '../../machine/carriers.js';
+import { MACHINE_TITLES } from '../../machine/kinds.js';
 import { describeApproximate } from '../approximate-code.js';
 import { jsonValue } from '../failure.js';
 import type { CommandIo } from '../output.js';
@@ -15,15 +18,39 @@ export interface InfoOptions {
   json?: boolean;
 }
 
-/** `revenant info TRACE`: what was recorded, where, on which processor. Reads the whole trace. */
-export function infoCommand(options: InfoOptions, io: Pick<CommandIo, 'out' | 'columns'>): undefined {
+/** `revenant info TRACE`: what was recorded, where, on which processor, and what can replay it. Reads the whole trace. */
+export async function infoCommand(
+  options: InfoOptions,
+  io: Pick<CommandIo, 'out' | 'columns'>,
+): Promise<undefined> {
   const reader = TraceReader.open(options.trace);
   try {
     const facts = gatherFacts(reader);
-    io.out(options.json ? `${JSON.stringify(facts, jsonValue, 2)}\n` : infoText(facts, io.columns(1)));
+    // Without a header the processor is not known, and no machine either.
+    const carriers = facts.processor ? await carriersOf(reader.header, traceUse(reader)) : [];
+    io.out(
+      options.json
+        ? `${JSON.stringify({ ...facts, machines: carriers.map(carrierJson) }, jsonValue, 2)}\n`
+        : infoText(facts, carriers, io.columns(1)),
+    );
   } finally {
     reader.close();
   }
+}
+
+const carrierJson = ({ kind, tried, ok, reasons, hint }: Carrier): object => ({
+  kind,
+  canReplay: ok,
+  tried,
+  reasons,
+  hint,
+});
+
+function carrierText({ kind, tried, ok, reasons }: Carrier): string {
+  const title = MACHINE_TITLES[kind];
+  if (ok) return `${title} can replay it${tried ? '' : ', as far as known before it starts'}`;
+  const more = reasons.length > 1 ? ` And ${reasons.length - 1} more (see --json).` : '';
+  return `${title} cannot replay it: ${reasons[0]}${more}`;
 }
 
 /** As typed in a shell: quoted where it would split or expand. */
@@ -73,7 +100,7 @@ function unameText({ uname }: TraceFacts): string {
   return [uname.sysname, uname.release, uname.version, uname.machine, `(${uname.nodename})`].join(' ');
 }
 
-function infoText(facts: TraceFacts, width: number): string {
+function infoText(facts: TraceFacts, carriers: readonly Carrier[], width: number): string {
   const bytes = facts.files.reduce((sum, file) => sum + file.size, 0);
   const exited = facts.tasks.filter((task) => task.events.includes('exit')).length;
   const rows = [
@@ -101,6 +128,7 @@ function infoText(facts: TraceFacts, width: number): string {
     ]),
     ['writes', `${facts.memoryWrites}, ${sizeText(facts.dataBytes)}`],
     ['files', `${facts.files.length}, ${sizeText(bytes)}`],
+    ...carriers.map((carrier, at) => [at === 0 ? 'machines' : '', carrierText(carrier)]),
   ];
   return formatTable(
     rows.map((row) => row.map(printable)),

@@ -1,5 +1,6 @@
 import { PAGE_SIZE, USER_END, gva, type Gva } from '../../engine/base/address.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
+import { takenRanges } from '../../engine/mm/free.js';
 
 /** vm.mmap_min_addr. */
 const LOWEST = 0x1_0000;
@@ -30,9 +31,9 @@ export function gapBelow(mapped: readonly Range[], base: number, size: number): 
 
 /** Where mmap without an address puts `size` bytes; null: there is no room. */
 export function findGap(space: AddressSpace, size: number): Gva | null {
-  const mapped = [...space.vmas];
-  const base = baseOf(mapped);
-  const start = gapBelow(mapped, base, size) ?? gapBelow(mapped, USER_END - PAGE_SIZE, size);
+  const taken = takenRanges(space);
+  const base = baseOf([...space.vmas]);
+  const start = gapBelow(taken, base, size) ?? gapBelow(taken, USER_END - PAGE_SIZE, size);
   return start === null ? null : gva(start);
 }
 

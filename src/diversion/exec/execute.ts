@@ -2,6 +2,7 @@ import { PAGE_SIZE, pageCeil, pageFloor, gva } from '../../engine/base/address.j
 import { Reg, setSigned } from '../../engine/base/registers.js';
 import { Selector } from '../../engine/kvm/layout.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
+import { isReserved } from '../../engine/mm/free.js';
 import { Prot } from '../../engine/mm/vma.js';
 import { NO_ALT_STACK } from '../../engine/task/signal-state.js';
 import { auxvBytes } from '../../engine/task/initial-stack.js';
@@ -124,6 +125,7 @@ function loadImage(
     const fileEnd = gva(pageCeil(address + bias + fileSize));
     const end = gva(pageCeil(address + bias + memorySize));
     if (start < PAGE_SIZE || end > STACK_END) fail(E.ENOEXEC);
+    if (isReserved(space, start, end)) fail(E.ENOMEM);
     const at = pageFloor(offset);
     const prot = protOf(flags);
     const file = { path, device: BigInt(device), inode: BigInt(inode), offset: at };

@@ -17,6 +17,7 @@ import { Exit } from '../../engine/kvm/exit.js';
 import { Vector } from '../../engine/kvm/layout.js';
 import { EFLAGS_TRAP, Exception, PageFault, SYSCALL_LENGTH } from '../../engine/x86/constants.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
+import { isFree } from '../../engine/mm/free.js';
 import { answerCpuid, completeInstruction, type Completion } from '../../engine/guest/completion.js';
 import type { GuestCore } from '../../engine/guest/guest-core.js';
 import { readMemory } from '../../engine/guest/memory-reader.js';
@@ -310,7 +311,7 @@ function growStack(space: AddressSpace, address: Gva): boolean {
   }
   if (end - page > STACK_LIMIT) return false;
   const guard = offsetBy(page, -STACK_GUARD);
-  if (space.vmas.overlapping(guard, page).length > 0) return false;
+  if (!isFree(space, guard, page)) return false;
   space.map({ ...above, start: page, end: above.start, offset: 0 });
   return true;
 }

@@ -1,6 +1,7 @@
 import { PAGE_SIZE, USER_END, pageCeil, type Gva, gva, offsetBy } from '../../engine/base/address.js';
 import { Madvise, MapFlag, MremapFlag, PROT_GROWSDOWN } from '../../engine/base/linux.js';
 import { SharedObject, type Backing } from '../../engine/mm/backing.js';
+import { isFree, isReserved } from '../../engine/mm/free.js';
 import { Prot, isShared, type MappedFile, type Vma } from '../../engine/mm/vma.js';
 import type { AddressSpace } from '../../engine/mm/address-space.js';
 import { E, fail } from '../base/errno.js';
@@ -108,13 +109,14 @@ function placeMapping(space: AddressSpace, hint: number, size: number, flags: nu
   if (flags & (FIXED | FIXED_NO_REPLACE)) {
     const range = rangeOf(hint, size);
     if (range.start < MIN_ADDRESS) fail(E.EPERM);
+    if (isReserved(space, range.start, range.end)) fail(E.ENOMEM);
     if (flags & FIXED_NO_REPLACE && space.vmas.overlapping(range.start, range.end).length > 0) fail(E.EEXIST);
     return range;
   }
   const wanted = hint <= 0 ? 0 : pageCeil(hint);
   if (wanted >= MIN_ADDRESS && wanted + size <= USER_END - PAGE_SIZE) {
     const range = { start: gva(wanted), end: gva(wanted + size) };
-    if (space.vmas.overlapping(range.start, range.end).length === 0) return range;
+    if (isFree(space, range.start, range.end)) return range;
   }
   const start = findGap(space, size) ?? fail(E.ENOMEM);
   return { start, end: offsetBy(start, size) };
@@ -153,7 +155,7 @@ function brk(call: Call): number {
   const [before, after] = [pageCeil(space.brk), pageCeil(wanted)];
   if (after > before) {
     if (after > USER_END - PAGE_SIZE) return space.brk;
-    if (space.vmas.overlapping(gva(before), gva(after + PAGE_SIZE)).length > 0) return space.brk;
+    if (!isFree(space, gva(before), gva(after + PAGE_SIZE))) return space.brk;
     const range = { start: gva(before), end: gva(after) };
     space.map({
       ...range,
@@ -199,7 +201,7 @@ function mremap(call: Call): number {
     return from;
   }
   checkAdded(call, newSize - oldSize, vma.prot, 0);
-  const free = space.vmas.overlapping(gva(from + oldSize), gva(from + newSize)).length === 0;
+  const free = isFree(space, gva(from + oldSize), gva(from + newSize));
   if (from + oldSize === vma.end && free && from + newSize < USER_END) {
     grow(space, vma, from, oldSize, gva(from), newSize);
     return from;
@@ -220,6 +222,7 @@ function duplicate(call: Call, vma: Vma, from: number, size: number, flags: numb
   if (!isShared(vma)) fail(E.EINVAL);
   const start =
     flags & MremapFlag.fixed ? rangeOf(target, size).start : (findGap(space, size) ?? fail(E.ENOMEM));
+  if (isReserved(space, start, offsetBy(start, size))) fail(E.ENOMEM);
   space.map({ ...vma, start, end: offsetBy(start, size), offset: vma.offset + (from - vma.start) });
   return start;
 }
@@ -227,6 +230,7 @@ function duplicate(call: Call, vma: Vma, from: number, size: number, flags: numb
 function moveTo(call: Call, vma: Vma, { from, oldSize, newSize }: Move, to: Gva, flags: number): number {
   const space = spaceOf(call);
   if (to < from + oldSize && from < to + newSize) fail(E.EINVAL);
+  if (isReserved(space, to, offsetBy(to, newSize))) fail(E.ENOMEM);
   const kept = Math.min(oldSize, newSize);
   const keepSource = (flags & MremapFlag.dontUnmap) !== 0;
   space.unmap(to, offsetBy(to, newSize));

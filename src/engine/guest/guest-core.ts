@@ -5,7 +5,8 @@ import { Reg, type RegisterWords } from '../base/registers.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import type { Machine } from '../kvm/machine.js';
 import type { SharedObject } from '../mm/backing.js';
-import { AddressSpace, type KernelEntry } from '../mm/address-space.js';
+import { AddressSpace } from '../mm/address-space.js';
+import type { KernelEntry } from '../mm/free.js';
 import type { Task } from '../task/task.js';
 import { dropUnloadable, loadDescriptors } from './descriptor-tables.js';
 import { hasThreadLocals, THREAD_LOCALS } from './rr-abi.js';
@@ -48,7 +49,8 @@ export class GuestCore {
     this.memory = parts.memory;
     this.vectors = parts.vectors;
     this.log = parts.log;
-    this.kernel = { low: parts.machine.kernelPml4Low, high: parts.machine.kernelPml4High };
+    const { kernelPml4Low: low, kernelPml4High: high, reserved } = parts.machine;
+    this.kernel = { low, high, reserved };
   }
 
   newAddressSpace(): AddressSpace {

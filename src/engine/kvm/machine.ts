@@ -123,6 +123,11 @@ export class Machine {
     return this.transport.pool;
   }
 
+  /** Addresses that programs cannot use. */
+  get reserved(): VcpuTransport['reserved'] {
+    return this.transport.reserved;
+  }
+
   /**
    * Whether programs run on a vCPU. In a process of the host they have no segments of their own (modify_ldt,
    * set_thread_area); XCR0 is the host's; whether CPUID can fault is the processor's affair; and protection keys forbid

@@ -1,6 +1,7 @@
 /** The engine's access to a vCPU: by the host's KVM, in a process, in the emulated machine. Callers do not depend on which. */
 import os from 'node:os';
 import { RevenantError } from '../base/errors.js';
+import type { Gva } from '../base/address.js';
 import type { NativeHandle } from './native.js';
 
 export type TransportKind = 'host' | 'process' | 'emulated';
@@ -11,6 +12,8 @@ export interface VcpuTransport {
   readonly description: string;
   /** Control block, ring 0 and guest memory. Detached by close(). */
   readonly pool: ArrayBuffer;
+  /** Addresses that programs cannot use, because the machine is there; null: none. */
+  readonly reserved: { readonly start: Gva; readonly end: Gva } | null;
   /** Performs the command in the control block; 0 or a positive errno. Throws E_MACHINE_LOST. */
   execute(): number;
   /**
@@ -41,6 +44,7 @@ export function nativeTransport(
   kind: VcpuTransport['kind'],
   description: string,
   handle: NativeHandle,
+  reserved: VcpuTransport['reserved'] = null,
 ): VcpuTransport {
   const lost = (errno: number): RevenantError =>
     new RevenantError(
@@ -54,6 +58,7 @@ export function nativeTransport(
     kind,
     description,
     pool: handle.pool,
+    reserved,
     execute() {
       const result = -handle.execute();
       if (result === EPIPE) throw lost(result);

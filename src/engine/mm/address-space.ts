@@ -15,15 +15,10 @@ import { FaultRuns, readsZeros } from './fault-around.js';
 import { BesideMappings, type CodeKeeper } from './beside-mappings.js';
 import { isAllowed, unmapped } from './access.js';
 import type { SoughtKinds } from '../x86/instruction-sites.js';
+import type { KernelEntry } from './free.js';
 import { HiddenCode } from './hidden-code.js';
 import { clip, isShared, pageIndex, Prot, STUBS_NAME, type Vma } from './vma.js';
 import { VmaSet } from './vma-set.js';
-
-/** The root entry of ring 0, which every tree of page tables carries. */
-export interface KernelEntry {
-  readonly low: number;
-  readonly high: number;
-}
 
 /**
  * One address space: the VMAs that a program requested, and the page tables derived from them. Pages appear on first
@@ -58,7 +53,7 @@ export class AddressSpace {
   /** @param hides instructions that are to raise #UD: see HiddenCode */
   constructor(
     private readonly memory: GuestMemory,
-    private readonly kernel: KernelEntry,
+    readonly kernel: KernelEntry,
     readonly hides: SoughtKinds | null = null,
   ) {
     this.tables = new PageTables(memory, kernel.low, kernel.high);

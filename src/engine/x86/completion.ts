@@ -60,7 +60,7 @@ const AVX512_FEATURES = 14;
 const YMM_FEATURES: ReadonlySet<string> = new Set(['AVX', 'AVX2', 'FMA', 'F16C', 'AVX-VNNI']);
 
 /** PKRU. RDPKRU and WRPKRU are completed, too; that keys forbid accesses is not. */
-const PROTECTION_KEYS = 1n << 9n;
+export const PROTECTION_KEYS = 1n << 9n;
 
 /** XTILECFG and XTILEDATA. */
 const AMX_STATE = 0x6_0000n;

@@ -10,6 +10,7 @@ import {
 } from '../../base/address.js';
 import type { GuestMemory } from '../../kvm/guest-memory.js';
 import type { AddressSpace } from '../../mm/address-space.js';
+import { takenRanges } from '../../mm/free.js';
 import type { Unit } from './unit.js';
 import { Area, TABLE_BYTES, slotsOf } from './layout.js';
 
@@ -119,7 +120,7 @@ export class CodeArea {
     others: readonly CodeArea[],
   ): CodeArea | null {
     const taken: Range[] = others.map(({ base: start, end }) => ({ start, end }));
-    for (const { start, end } of space.vmas) taken.push({ start, end });
+    taken.push(...takenRanges(space));
     const base = roomNear(
       at,
       taken.sort((one, other) => one.start - other.start),

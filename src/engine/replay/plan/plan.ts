@@ -1,6 +1,7 @@
 import { wordsToGva } from '../../base/address.js';
 import { SEGV_PKUERR, Signal, Sys, TRAP_HWBKPT, SignalCode } from '../../base/linux.js';
 import { Reg, getSigned } from '../../base/registers.js';
+import { code32Error } from '../../trace/code32.js';
 import { Arch, EventKind, SyscallState, type TraceFrame } from '../../trace/frame.js';
 import { RevenantError } from '../../base/errors.js';
 import { UNTRACED_EXITS } from '../../guest/rr-abi.js';
@@ -38,13 +39,7 @@ export function planStep(frame: TraceFrame, state: PlanState, step: ReplayStep):
   step.goal = Goal.none;
   step.address = -1;
   step.signal = 0;
-  if (frame.hasRegisters && frame.arch !== Arch.x8664) {
-    throw new RevenantError(
-      'E_UNSUPPORTED',
-      `Frame ${frame.frameTime}: task ${frame.tid} runs 32-bit code.`,
-      'Revenant replays 64-bit (x86-64) tasks only.',
-    );
-  }
+  if (frame.hasRegisters && frame.arch !== Arch.x8664) throw code32Error(frame);
   if (!state.started && !isExecExit(frame)) {
     step.action = Action.skip;
     return;
