@@ -290,7 +290,10 @@ unsigned implicit_length(const Vector& a) {
 // The magnitude of EAX or EDX (RAX, RDX with W), at most the register's elements.
 unsigned explicit_length(Operation& op, unsigned number, unsigned count) {
   const U64 value = op.state().gpr[number];
-  const S64 length = op.instruction().raw.vex.W != 0 ? static_cast<S64>(value) : static_cast<S32>(value);
+  const bool wide = op.instruction().encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY
+                        ? op.instruction().raw.rex.W != 0
+                        : op.instruction().raw.vex.W != 0;
+  const S64 length = wide ? static_cast<S64>(value) : static_cast<S32>(value);
   const U64 magnitude = length < 0 ? 0 - static_cast<U64>(length) : static_cast<U64>(length);
   return magnitude < count ? static_cast<unsigned>(magnitude) : count;
 }

@@ -1,6 +1,8 @@
 #include <initializer_list>
 
-#include "row.h"
+#include <cstring>
+
+#include "legacy.h"
 #include "state.h"
 
 namespace revenant::completion {
@@ -80,22 +82,88 @@ std::uint64_t features_of(ZydisISASet set) {
       return kAvx | kVaes;
     case ZYDIS_ISA_SET_VPCLMULQDQ:
       return kAvx | kVpclmulqdq;
+    // Of SSE only approximations have rows: every processor has it.
+    case ZYDIS_ISA_SET_SSE:
+      return 0;
+    case ZYDIS_ISA_SET_SSE3:
+      return kSse3;
+    case ZYDIS_ISA_SET_SSSE3:
+      return kSsse3;
+    case ZYDIS_ISA_SET_SSE4:
+      return kSse41;
+    case ZYDIS_ISA_SET_SSE42:
+      return kSse42;
+    case ZYDIS_ISA_SET_SSE4A:
+      return kSse4a;
+    case ZYDIS_ISA_SET_AES:
+      return kAes;
+    case ZYDIS_ISA_SET_PCLMULQDQ:
+      return kPclmulqdq;
+    case ZYDIS_ISA_SET_GFNI:
+      return kGfni;
+    case ZYDIS_ISA_SET_SHA:
+      return kSha;
+    case ZYDIS_ISA_SET_POPCNT:
+      return kPopcnt;
+    case ZYDIS_ISA_SET_LZCNT:
+      return kLzcnt;
+    case ZYDIS_ISA_SET_MOVBE:
+      return kMovbe;
+    case ZYDIS_ISA_SET_ADOX_ADCX:
+      return kAdx;
+    case ZYDIS_ISA_SET_CMPXCHG16B:
+      return kCmpxchg16b;
+    case ZYDIS_ISA_SET_LAHF:
+      return kLahf;
+    case ZYDIS_ISA_SET_RDWRFSGS:
+      return kFsgsbase;
+    case ZYDIS_ISA_SET_CLFLUSHOPT:
+      return kClflushopt;
+    case ZYDIS_ISA_SET_CLWB:
+      return kClwb;
+    case ZYDIS_ISA_SET_CLZERO:
+      return kClzero;
+    case ZYDIS_ISA_SET_SERIALIZE:
+      return kSerialize;
+    case ZYDIS_ISA_SET_PT:
+      return kPtwrite;
+    case ZYDIS_ISA_SET_WAITPKG:
+      return kWaitpkg;
     default:
       return kNever;
   }
 }
 
+// Those of an instruction: Zydis has MOVDIRI and MOVDIR64B in one group.
+std::uint64_t features_of(const ZydisDecodedInstruction& instruction) {
+  if (instruction.mnemonic == ZYDIS_MNEMONIC_MOVDIRI) return kMovdiri;
+  if (instruction.mnemonic == ZYDIS_MNEMONIC_MOVDIR64B) return kMovdir64b;
+  std::uint64_t features = features_of(instruction.meta.isa_set);
+  if (instruction.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) features |= kAvx512f;
+  return features;
+}
+
 struct Decoder {
   ZydisDecoder decoder;
   const Row* rows[ZYDIS_MNEMONIC_MAX_VALUE + 1];
+  Row twins[kMaxTwins];
 
-  Decoder() : rows{} {
+  Decoder() : rows{}, twins{} {
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    for (const Rows group : {move_rows(), permute_rows(), integer_rows(), multiply_rows(), shift_rows(),
-                             bit_rows(), compare_rows(), mask_rows(), narrow_rows(), memory_rows(),
-                             cipher_rows(), arithmetic_rows(), fused_rows(), convert_rows(), special_rows(),
-                             approximation_rows(), avx_rows(), general_rows(), tile_rows()})
+    for (const Rows group :
+         {move_rows(),          permute_rows(),    integer_rows(), multiply_rows(), shift_rows(),
+          bit_rows(),           compare_rows(),    mask_rows(),    narrow_rows(),   memory_rows(),
+          cipher_rows(),        arithmetic_rows(), fused_rows(),   convert_rows(),  special_rows(),
+          approximation_rows(), avx_rows(),        general_rows(), scalar_rows(),   hash_rows(),
+          tile_rows()})
       for (unsigned i = 0; i < group.count; i++) rows[group.first[i].mnemonic] = &group.first[i];
+    const Twins names = legacy_twins();
+    for (unsigned i = 0; i < names.count; i++) {
+      const Twin& twin = names.first[i];
+      const Row& row = *rows[twin.vex];
+      twins[i] = {twin.legacy, row.run, row.width, static_cast<std::uint8_t>(row.flags | twin.flags)};
+      rows[twin.legacy] = &twins[i];
+    }
   }
 };
 
@@ -174,6 +242,21 @@ bool normalized(const std::uint8_t* bytes, unsigned count, std::uint8_t* plain) 
   return true;
 }
 
+// The rows zero what lies above a vector that they write, as VEX does: here it stays. PCMPxSTRM write XMM0.
+void run_legacy(Operation& operation, const Row& row) {
+  State& state = operation.state();
+  unsigned number = 0;
+  if (operation.operands() != 0 && operation.operand(0).type == ZYDIS_OPERAND_TYPE_REGISTER &&
+      operation.operand(0).reg.value >= ZYDIS_REGISTER_XMM0)
+    number = operation.number(0);
+  std::uint8_t above[2][48];
+  std::memcpy(above[0], state.zmm[0] + 16, 48);
+  std::memcpy(above[1], state.zmm[number] + 16, 48);
+  if (row.run(operation)) state.rip += operation.instruction().length;
+  std::memcpy(state.zmm[0] + 16, above[0], 48);
+  std::memcpy(state.zmm[number] + 16, above[1], 48);
+}
+
 }  // namespace
 
 const Row* row_of(ZydisMnemonic mnemonic) { return decoder().rows[mnemonic]; }
@@ -194,8 +277,10 @@ Outcome execute(State& state, Memory& memory, const std::uint8_t* bytes, unsigne
   }
   const bool evex = instruction.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
   const Row* const row = row_of(instruction.mnemonic);
-  const std::uint64_t needed = features_of(instruction.meta.isa_set);
-  if (!evex && (needed == kNever || instruction.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)) {
+  const bool legacy = instruction.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+  const std::uint64_t needed = features_of(instruction);
+  if (!evex && (needed == kNever || (!legacy && instruction.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX) ||
+                (legacy && row == nullptr))) {
     outcome.verdict = Verdict::kNotMine;
     return outcome;
   }
@@ -215,7 +300,17 @@ Outcome execute(State& state, Memory& memory, const std::uint8_t* bytes, unsigne
     for (unsigned i = 0; i < operation.operands(); i++)
       if (operation.is_memory(i) && !operation.aligned(i)) return outcome;
   }
-  if (row->run(operation)) state.rip += instruction.length;
+  if (!legacy) {
+    if (row->run(operation)) state.rip += instruction.length;
+    return outcome;
+  }
+  // Zen 4 does not ask it of SHA; the manuals do.
+  const bool anywhere = instruction.meta.isa_set == ZYDIS_ISA_SET_SHA && state.vendor == Vendor::kAmd;
+  if ((row->flags & (kUnaligned | kScalar)) == 0 && !anywhere) {
+    for (unsigned i = 0; i < operation.operands(); i++)
+      if (operation.is_memory(i) && operation.operand(i).size == 128 && !operation.aligned(i)) return outcome;
+  }
+  run_legacy(operation, *row);
   return outcome;
 }
 
@@ -223,8 +318,8 @@ bool executable(const std::uint8_t* bytes, unsigned count, std::uint64_t feature
   ZydisDecodedInstruction instruction;
   if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder().decoder, nullptr, bytes, count, &instruction)))
     return false;
-  const std::uint64_t needed = features_of(instruction.meta.isa_set);
-  return (features & needed) == needed && row_of(instruction.mnemonic) != nullptr;
+  const std::uint64_t needed = features_of(instruction);
+  return needed != kNever && (features & needed) == needed && row_of(instruction.mnemonic) != nullptr;
 }
 
 const char* mnemonic(const std::uint8_t* bytes, unsigned count) {

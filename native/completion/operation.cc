@@ -31,14 +31,18 @@ Operation::Operation(State& state, Memory& memory, Outcome& outcome,
   immediate_ = 0;
   for (unsigned i = 0; i < instruction.operand_count && operand_count_ < 6; i++) {
     if (operands[i].encoding == ZYDIS_OPERAND_ENCODING_MASK) continue;
-    if (operands[i].visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN) continue;
+    if (operands[i].visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
+        ((row.flags & kTakesXmm0) == 0 || operands[i].reg.value != ZYDIS_REGISTER_XMM0))
+      continue;
     if (operands[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
       immediate_ = static_cast<std::uint8_t>(operands[i].imm.value.u);
       continue;
     }
     operands_[operand_count_++] = &operands[i];
+    if (i == 0 && (row.flags & kDestructive) != 0) operands_[operand_count_++] = &operands[i];
   }
-  length_ = instruction.avx.vector_length / 8u;
+  length_ =
+      instruction.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ? 16 : instruction.avx.vector_length / 8u;
   width_ = row.width;
   count_ = (row.flags & kScalar) != 0 || length_ == 0 ? 1 : length_ / width_;
   const ZydisMaskMode mode = instruction.avx.mask.mode;

@@ -10,6 +10,10 @@ enum RowFlag : std::uint8_t {
   kScalar = 1,    // one element; the rest comes from the first source
   kReadsAll = 2,  // memory must be accessible even where the mask leaves elements out
   kAligned = 4,   // memory must be aligned to the operand's size
+  // Of instructions without VEX and EVEX:
+  kDestructive = 8,  // the destination is the first source, too
+  kTakesXmm0 = 16,   // XMM0 is the last source
+  kUnaligned = 32,   // memory of 16 bytes need not be aligned
 };
 
 struct Row {
@@ -44,6 +48,8 @@ Rows approximation_rows();
 Rows avx_rows();
 Rows general_rows();
 Rows tile_rows();
+Rows scalar_rows();
+Rows hash_rows();
 
 // The row of a mnemonic, or null.
 const Row* row_of(ZydisMnemonic mnemonic);

@@ -37,6 +37,27 @@ enum Feature : std::uint64_t {
   kAmxTile = 1u << 26,
   kAmxInt8 = 1u << 27,
   kAmxBf16 = 1u << 28,
+  kSse3 = 1ull << 32,
+  kSsse3 = 1ull << 33,
+  kSse41 = 1ull << 34,
+  kSse42 = 1ull << 35,
+  kSse4a = 1ull << 36,
+  kPopcnt = 1ull << 37,
+  kLzcnt = 1ull << 38,
+  kMovbe = 1ull << 39,
+  kAdx = 1ull << 40,
+  kSha = 1ull << 41,
+  kCmpxchg16b = 1ull << 42,
+  kLahf = 1ull << 43,
+  kFsgsbase = 1ull << 44,
+  kClflushopt = 1ull << 45,
+  kClwb = 1ull << 46,
+  kClzero = 1ull << 47,
+  kMovdiri = 1ull << 48,
+  kMovdir64b = 1ull << 49,
+  kSerialize = 1ull << 50,
+  kPtwrite = 1ull << 51,
+  kWaitpkg = 1ull << 52,
 };
 
 // Whose processor recorded: approximations (VRCP14, VRSQRT14, VRCPPS, VRSQRTPS) and a few encodings that the
@@ -97,7 +118,7 @@ struct Outcome {
   MemoryFault fault;    // with kPageFault
 };
 
-// Executes the EVEX or VEX instruction whose bytes are given (those at RIP, at most 15; fewer if the rest is
+// Executes the instruction whose bytes are given (those at RIP, at most 15; fewer if the rest is
 // not mapped). On any verdict but kDone the registers are as before, but for what the architecture says:
 // MXCSR's flags with kFloatException, elements and mask bits of a gather or scatter that were done before a
 // fault.

@@ -77,6 +77,11 @@ class Registers {
     for (unsigned i = 0; i < 16; i++) put64(slot(kSlots[i]), state.gpr[i]);
     put64(slot(REG_RIP), state.rip);
     put64(slot(REG_EFLAGS), state.rflags);
+    if (state.fs_base != before_.fs_base || state.gs_base != before_.gs_base) {
+      put64(slot(REG_FS_BASE), state.fs_base);
+      put64(slot(REG_GS_BASE), state.gs_base);
+      request(CTX_REQUEST_FS_GS_BASE);
+    }
     const bool upper = dirty(state);
     const std::uint64_t wanted = upper && !has(kZmmHigh) ? layout_.xcr0 & ~bit(kAvx) : layout_.xcr0;
     const bool moves = ((wanted ^ xcr0_) & bit(kAvx)) != 0;
@@ -106,11 +111,7 @@ class Registers {
     // XRSTOR refuses bits that XCR0 has not.
     present_ &= xcr0_;
     put64(area_ + kHeader, present_);
-    if (!restore) return;
-    std::uint32_t requests;
-    std::memcpy(&requests, context_ + CTX_REQUESTS, sizeof requests);
-    requests |= CTX_REQUEST_XRSTOR;
-    put32(context_ + CTX_REQUESTS, requests);
+    if (restore) request(CTX_REQUEST_XRSTOR);
   }
 
   std::uint32_t pkru() const {
@@ -122,6 +123,11 @@ class Registers {
 
  private:
   char* slot(unsigned number) { return context_ + CTX_REGISTER(number); }
+  void request(std::uint32_t what) {
+    std::uint32_t requests;
+    std::memcpy(&requests, context_ + CTX_REQUESTS, sizeof requests);
+    put32(context_ + CTX_REQUESTS, requests | what);
+  }
   // Whether the processor has the component itself, at this time.
   bool has(unsigned component) const { return (xcr0_ & bit(component)) != 0; }
 
@@ -172,13 +178,20 @@ class Registers {
   std::uint64_t present_ = 0;
 };
 
-// Whether the bytes may begin an instruction that a visit goes on with: EVEX or VEX, behind segment and
-// address size prefixes.
+// Whether the bytes may begin an instruction that a visit goes on with: EVEX, VEX, or behind an escape 0F one
+// that newer processors have; before them any prefixes.
 bool goes_on(const std::uint8_t* bytes, unsigned count) {
   for (unsigned i = 0; i < count; i++) {
     const std::uint8_t byte = bytes[i];
     if (byte == 0x62 || byte == 0xc4 || byte == 0xc5) return true;
-    if (byte != 0x64 && byte != 0x65 && byte != 0x67) return false;
+    if (byte == 0x0f) {
+      const unsigned next = i + 1 < count ? bytes[i + 1] : 0;
+      // 38 and 3A; POPCNT, TZCNT, LZCNT; RSQRT, RCP.
+      return (next & 0xfd) == 0x38 || next == 0xb8 || (next & 0xfe) == 0xbc || (next & 0xfe) == 0x52;
+    }
+    const bool prefix = (byte & 0xf0) == 0x40 || (byte >= 0x64 && byte <= 0x67) || (byte & 0xfe) == 0xf2 ||
+                        (byte & 0xe7) == 0x26;
+    if (!prefix) return false;
   }
   return false;
 }
@@ -226,10 +239,7 @@ bool Completer::visit(void* pool, std::uint64_t pool_bytes, std::uint64_t& compl
   for (unsigned done = 0; done < kMaxVisit; done++) {
     std::uint8_t bytes[kMaxLength];
     const unsigned count = pages.fetch(state.rip, bytes, kMaxLength);
-    if (!goes_on(bytes, count) || (done != 0 && pages.stops_at(state.rip))) {
-      if (done == 0) return false;
-      break;
-    }
+    if (done != 0 && (!goes_on(bytes, count) || pages.stops_at(state.rip))) break;
     pages.take_hits();
     const completion::Outcome outcome = completion::execute(state, pages, bytes, count);
     // Faults find the flag as the processor leaves it for them.

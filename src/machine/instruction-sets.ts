@@ -19,7 +19,7 @@ const ANNOUNCED: readonly [leaf: number, subleaf: number, register: Register, bi
   [7, 0, 'ebx', { 16: 'AVX512F', 17: 'AVX512DQ', 18: 'RDSEED', 19: 'ADX', 21: 'AVX512IFMA' }],
   [7, 0, 'ebx', { 23: 'CLFLUSHOPT', 24: 'CLWB', 28: 'AVX512CD', 29: 'SHA', 30: 'AVX512BW', 31: 'AVX512VL' }],
   [7, 0, 'ecx', { 1: 'AVX512VBMI', 3: 'PKU', 6: 'AVX512VBMI2', 8: 'GFNI', 9: 'VAES', 10: 'VPCLMULQDQ' }],
-  [7, 0, 'ecx', { 11: 'AVX512VNNI', 12: 'AVX512BITALG', 14: 'AVX512VPOPCNTDQ', 22: 'RDPID' }],
+  [7, 0, 'ecx', { 5: 'WAITPKG', 11: 'AVX512VNNI', 12: 'AVX512BITALG', 14: 'AVX512VPOPCNTDQ', 22: 'RDPID' }],
   [7, 0, 'ecx', { 27: 'MOVDIRI', 28: 'MOVDIR64B' }],
   [7, 0, 'edx', { 8: 'AVX512VP2INTERSECT', 14: 'SERIALIZE', 22: 'AMX-BF16', 23: 'AVX512FP16' }],
   [7, 0, 'edx', { 24: 'AMX-TILE', 25: 'AMX-INT8' }],
@@ -32,7 +32,7 @@ const ANNOUNCED: readonly [leaf: number, subleaf: number, register: Register, bi
 ];
 
 /** What the engine does in their place where the processor raises an exception, even where nothing else is completed. */
-const IN_SOFTWARE: ReadonlySet<string> = new Set(['XSAVEC']);
+const IN_SOFTWARE: ReadonlySet<string> = new Set(['XSAVEC', 'RDPID', 'RDTSCP']);
 
 /** Names of the instruction sets that these CPUID results announce. */
 export function announcedInstructions(records: readonly CpuidLeaf[]): string[] {

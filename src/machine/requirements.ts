@@ -100,6 +100,8 @@ export function machineConfig(header: TraceHeader, capabilities?: MachineCapabil
     xcr0: needs.xcr0,
     cr4,
     umipAnswers: umipAnswers(cr4, header.uname.release),
+    // Of a recorder that did not bind tasks to a processor, what RDPID returned is not known.
+    cpuNumber: Math.max(0, header.bindToCpu),
     cpuidFaulting: header.hasCpuidFaulting || moved,
     cpuidInSoftware: moved && !header.hasCpuidFaulting,
     completion: capabilities && completionOf(needs, capabilities),
@@ -120,7 +122,7 @@ function completionOf(
   if (!capabilities.completes) return undefined;
   const features = completionFeatures(needs.cpuid, needs.xcr0);
   const missing = features & ~completionFeatures(capabilities.cpuid, capabilities.xcr0);
-  if (missing === 0 && besideOf(needs, capabilities) === 0n) return undefined;
+  if (missing === 0n && besideOf(needs, capabilities) === 0n) return undefined;
   return { features, vendor: isAmd(needs.cpuid) ? CompletionVendor.amd : CompletionVendor.intel };
 }
 

@@ -1,7 +1,7 @@
 import { Reg, setSigned, getUnsigned, type RegisterWords } from '../base/registers.js';
 import type { CpuidEntry } from '../kvm/control.js';
-import { cpuidResult } from '../kvm/cpuid.js';
-import { Insn, isUmipProtected, type InstructionDecoder } from '../x86/decode.js';
+import { cpuidResult, findEntry } from '../kvm/cpuid.js';
+import { Insn, isUmipProtected, slotOf, type InstructionDecoder } from '../x86/decode.js';
 import type { Task } from '../task/task.js';
 import type { GuestCore } from './guest-core.js';
 import { answerUmip } from './umip.js';
@@ -15,7 +15,7 @@ export type Completion = 'done' | 'refused' | 'unwritable';
 
 /**
  * Completes an instruction that the recorded processor had and this one lacks or would execute otherwise (#UD, #GP):
- * XSAVEC, XRSTOR of a compacted area, XGETBV(1), RDPKRU, WRPKRU; XGETBV and the whole XSAVE family where components of extended state lie
+ * XSAVEC, XRSTOR of a compacted area, XGETBV(1), RDPKRU, WRPKRU, RDPID; XGETBV and the whole XSAVE family where components of extended state lie
  * elsewhere here, or not in the processor; CPUID where that is so or its results are others here; what the recording kernel answered under
  * CR4.UMIP. Anything else, and what would have faulted on the recorded processor too, is left to be the signal that it is.
  */
@@ -43,6 +43,10 @@ function complete(
       if (!machine.config.cpuidInSoftware) return false;
       answerCpuid(machine.config.cpuid, registers);
       return true;
+    case Insn.rdpid:
+      if (!announces(machine.config.cpuid, 7, 'ecx', RDPID)) return false;
+      setSigned(registers, slotOf[decoder.immediate], machine.config.cpuNumber ?? 0);
+      return true;
     case Insn.xgetbv:
       return vectors.xgetbv(registers);
     case Insn.rdpkru:
@@ -55,6 +59,22 @@ function complete(
         ? vectors.restore(task, registers, decoder)
         : vectors.store(task, registers, decoder);
   }
+}
+
+/** Bits of CPUID. */
+const [RDPID, WAITPKG, RDTSCP] = [22, 5, 27];
+
+const announces = (
+  entries: readonly CpuidEntry[],
+  leaf: number,
+  register: 'ecx' | 'edx',
+  bit: number,
+): boolean => ((findEntry(entries, leaf)?.[register] ?? 0) >>> bit) % 2 !== 0;
+
+/** Whether RDTSCP, TPAUSE or UMWAIT would have trapped (CR4.TSD) where it was recorded: here it may be missing. */
+export function trapsAsRecorded(entries: readonly CpuidEntry[], kind: Insn): boolean {
+  if (kind === Insn.rdtscp) return announces(entries, 0x8000_0001, 'edx', RDTSCP);
+  return (kind === Insn.tpause || kind === Insn.umwait) && announces(entries, 7, 'ecx', WAITPKG);
 }
 
 /** Whether the recorded processor had this instruction of the XSAVE family, and this one has not. */

@@ -23,7 +23,7 @@ export interface MsrEntry {
 /** struct CompletionPayload of native/kvm/control.h. */
 export interface CompletionSettings {
   /** Feature bits of native/completion/state.h; 0: nothing is completed. */
-  features: number;
+  features: bigint;
   vendor: CompletionVendor;
   /** XCR0 of the recording, and what of it the processor has. */
   components: bigint;
@@ -118,7 +118,7 @@ export class Control {
   /** What is completed in software. EOPNOTSUPP where the service was built without. */
   setCompletion({ features, vendor, components, xcr0, offsets, protectionKeys }: CompletionSettings): number {
     const words = new Uint32Array(8 + XSTATE_COMPONENTS);
-    words[0] = features;
+    words.set([low(features), high(features)]);
     words.set([low(components), high(components)], 2);
     words.set([low(xcr0), high(xcr0)], 4);
     words.set([vendor, protectionKeys ? 1 : 0], 6);

@@ -1,7 +1,7 @@
 import os from 'node:os';
 import { gpa, type Gpa } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
-import { machineLayout, processorXcr0 } from '../x86/completion.js';
+import { FSGSBASE_FEATURE, completionFeatures, machineLayout, processorXcr0 } from '../x86/completion.js';
 import { WATCHED, type LeftOut } from '../x86/unraised.js';
 import { PKRU, recordedLayout } from '../x86/xstate-layout.js';
 import type { BranchCounter } from './branch-counter.js';
@@ -38,7 +38,7 @@ export interface MachineConfig {
    * Whose instructions are executed in software where the processor lacks them: Feature bits of native/completion. State of
    * `xcr0` that the processor lacks is then kept beside it. Undefined: none.
    */
-  completion?: { features: number; vendor: CompletionVendor };
+  completion?: { features: bigint; vendor: CompletionVendor };
   /** What RDPID and LSL of selector 0x7b return. Default 0. */
   cpuNumber?: number;
   /** Which instructions the recording kernel emulated when CR4.UMIP forbids them. Default 'nothing'. */
@@ -298,7 +298,10 @@ function make(control: Control, config: MachineConfig, kind: TransportKind): Mad
   demand(control.setCpuid(cpuidForKvm(config, xcr0)), 'KVM refused the recorded CPUID');
   // PKRU that is kept beside the processor: its instructions are to raise #UD.
   const isBeside = (config.xcr0 & ~xcr0 & PKRU) !== 0n;
-  initialise(control, isBeside ? { ...config, cr4: config.cr4 & ~Cr4.PKE } : config);
+  const here = completionFeatures(cpuidRecords(hardware), 0n);
+  const hasNoBases = config.completion && !(here & FSGSBASE_FEATURE);
+  const lacking = (isBeside ? Cr4.PKE : 0) | (hasNoBases ? Cr4.FSGSBASE : 0);
+  initialise(control, { ...config, cr4: config.cr4 & ~lacking });
   const shownXcr0 = config.cr4 & Cr4.OSXSAVE ? setXcr0(control, xcr0) : xcr0;
   if (config.completion) setCompletion(control, config, hardware, xcr0);
   const hidesCpuid = config.cpuidFaulting && setCpuidFaulting(control, kind);
@@ -364,8 +367,11 @@ function setCompletion(
   const recorded = recordedLayout(cpuidRecords(config.cpuid), config.xcr0);
   const { components: offsets, size } = machineLayout(cpuidRecords(hardware), recorded, xcr0);
   if (size > Ring0.x87 - Ring0.xstate) throw cannot('The recorded extended state is too large.');
+  const { features, vendor } = config.completion;
   const errno = control.setCompletion({
-    ...config.completion,
+    // Older kernels let no program use them.
+    features: config.cr4 & Cr4.FSGSBASE ? features : features & ~FSGSBASE_FEATURE,
+    vendor,
     components: config.xcr0,
     xcr0,
     offsets,

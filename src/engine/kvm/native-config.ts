@@ -39,6 +39,6 @@ export function nativeConfig(transport: VcpuTransport): MachineConfig {
 export function completesInstructions(transport: VcpuTransport): boolean {
   const nothing = { components: 0n, xcr0: 0n, offsets: [], protectionKeys: false };
   return (
-    new Control(transport).setCompletion({ features: 1, vendor: CompletionVendor.intel, ...nothing }) === 0
+    new Control(transport).setCompletion({ features: 1n, vendor: CompletionVendor.intel, ...nothing }) === 0
   );
 }

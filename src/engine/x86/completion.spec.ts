@@ -63,11 +63,17 @@ it('puts what the processor lacks behind what it has', () => {
 
 it('has no feature whose registers were switched off', () => {
   const announces = [leaf(7, 0, { ebx: (1 << 16) | (1 << 5) | (1 << 3) })];
-  const [avx512f, avx2, bmi1] = [1, 1 << 18, 1 << 21];
+  const [avx512f, avx2, bmi1] = [1n, 1n << 18n, 1n << 21n];
   expect(completionFeatures(announces, 0xe7n)).toBe(avx512f | avx2 | bmi1);
   expect(completionFeatures(announces, 0x7n)).toBe(avx2 | bmi1);
   expect(completionFeatures(announces, 0x3n)).toBe(bmi1);
   const tiles = [leaf(7, 0, { edx: (1 << 22) | (1 << 24) | (1 << 25) })];
   expect(completionFeatures(tiles, 0x6_02e7n)).toBe(7 << 26);
   expect(completionFeatures(tiles, 0x2e7n)).toBe(0);
+});
+
+it('has bits of instructions without VEX from 32 on', () => {
+  const announces = [leaf(1, 0, { ecx: 1 }), leaf(7, 0, { ebx: 1 << 29, ecx: 1 << 5 })];
+  const [sse3, sha, waitpkg] = [1n << 32n, 1n << 41n, 1n << 52n];
+  expect(completionFeatures(announces, 0x3n)).toBe(sse3 | sha | waitpkg);
 });

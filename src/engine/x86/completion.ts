@@ -12,8 +12,12 @@ import {
 
 type Register = 'eax' | 'ebx' | 'ecx' | 'edx';
 
-/** Groups of instructions by the bit of CPUID that announces them, in the order of native/completion/state.h, `Feature`. */
-const FEATURES: readonly [name: string, leaf: number, subleaf: number, register: Register, bit: number][] = [
+/**
+ * Groups of instructions by the bit of CPUID that announces them: those of native/completion/state.h, `Feature`, from the
+ * bit that begins a list.
+ */
+type FeatureList = readonly [name: string, leaf: number, subleaf: number, register: Register, bit: number][];
+const FEATURES: FeatureList = [
   ['AVX512F', 7, 0, 'ebx', 16],
   ['AVX512CD', 7, 0, 'ebx', 28],
   ['AVX512BW', 7, 0, 'ebx', 30],
@@ -45,12 +49,48 @@ const FEATURES: readonly [name: string, leaf: number, subleaf: number, register:
   ['AMX-BF16', 7, 0, 'edx', 22],
 ];
 
-/** Groups of which other encodings, without VEX and EVEX, are not executed. */
-const IN_PART: ReadonlySet<string> = new Set(['GFNI', 'AES', 'PCLMULQDQ']);
+/** Of instructions without VEX and EVEX. */
+const LEGACY_FEATURES: FeatureList = [
+  ['SSE3', 1, 0, 'ecx', 0],
+  ['SSSE3', 1, 0, 'ecx', 9],
+  ['SSE4.1', 1, 0, 'ecx', 19],
+  ['SSE4.2', 1, 0, 'ecx', 20],
+  ['SSE4A', 0x80000001, 0, 'ecx', 6],
+  ['POPCNT', 1, 0, 'ecx', 23],
+  ['LZCNT', 0x80000001, 0, 'ecx', 5],
+  ['MOVBE', 1, 0, 'ecx', 22],
+  ['ADX', 7, 0, 'ebx', 19],
+  ['SHA', 7, 0, 'ebx', 29],
+  ['CMPXCHG16B', 1, 0, 'ecx', 13],
+  ['LAHF', 0x80000001, 0, 'ecx', 0],
+  ['FSGSBASE', 7, 0, 'ebx', 0],
+  ['CLFLUSHOPT', 7, 0, 'ebx', 23],
+  ['CLWB', 7, 0, 'ebx', 24],
+  ['CLZERO', 0x80000008, 0, 'ebx', 0],
+  ['MOVDIRI', 7, 0, 'ecx', 27],
+  ['MOVDIR64B', 7, 0, 'ecx', 28],
+  ['SERIALIZE', 7, 0, 'edx', 14],
+  ['PTWRITE', 0x14, 0, 'ebx', 4],
+  ['WAITPKG', 7, 0, 'ecx', 5],
+];
+const FIRST_LEGACY = 32;
+
+const feature = (list: FeatureList, first: number): [name: string, bit: bigint][] =>
+  list.map(([name], index) => [name, 1n << BigInt(first + index)]);
+const BITS: ReadonlyMap<string, bigint> = new Map([
+  ...feature(FEATURES, 0),
+  ...feature(LEGACY_FEATURES, FIRST_LEGACY),
+]);
+
+/** The bit of `Feature` for RDFSBASE and kin, which CR4 permits. */
+export const FSGSBASE_FEATURE = BITS.get('FSGSBASE') ?? 0n;
+
+/** Groups whose absence changes what their encodings mean, without an exception: see HiddenCode. */
+const IN_PART: ReadonlySet<string> = new Set(['LZCNT', 'BMI1']);
 
 /** Names of the groups of which all can be executed in software. */
 export const COMPLETED_FEATURES: ReadonlySet<string> = new Set(
-  FEATURES.map(([name]) => name).filter((name) => !IN_PART.has(name)),
+  [...BITS.keys()].filter((name) => !IN_PART.has(name)),
 );
 
 const AVX_STATE = 1n << 2n;
@@ -79,12 +119,14 @@ const stateOf = (name: string, index: number): bigint => {
 export const COMPLETED_STATE = AVX_STATE | AVX512_STATE | PROTECTION_KEYS | AMX_STATE | APX_STATE;
 
 /** Feature bits (state.h) of what these CPUID results announce and `xcr0` permits. */
-export function completionFeatures(records: readonly CpuidLeaf[], xcr0: bigint): number {
-  return FEATURES.reduce((set, [name, leaf, subleaf, register, bit], index) => {
+export function completionFeatures(records: readonly CpuidLeaf[], xcr0: bigint): bigint {
+  let set = 0n;
+  [...FEATURES, ...LEGACY_FEATURES].forEach(([name, leaf, subleaf, register, bit], index) => {
     const has = ((findLeaf(records, leaf, subleaf)?.[register] ?? 0) >>> bit) & 1;
     const state = stateOf(name, index);
-    return has && (xcr0 & state) === state ? set | (1 << index) : set;
-  }, 0);
+    if (has && (xcr0 & state) === state) set |= BITS.get(name) ?? 0n;
+  });
+  return set;
 }
 
 /** The XCR0 that a processor which has `supported` gets for a recording: what is left is kept beside it. */

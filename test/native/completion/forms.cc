@@ -18,6 +18,19 @@ void plain(Sample& sample, const Form& form, unsigned traits) {
   fill_state(sample.state, random, true);
   sample.state.mxcsr = 0x1f80;
   sample.state.gpr[0] = kArenaAddress + 2 * kPage;
+  if (form.prefix == Prefix::kLegacy) {
+    std::uint8_t* at = sample.bytes;
+    if (form.pp == 1 || form.pp >= 4) *at++ = 0x66;
+    if (form.pp == 2 || form.pp == 4) *at++ = 0xf3;
+    if (form.pp == 3 || form.pp == 5) *at++ = 0xf2;
+    *at++ = static_cast<std::uint8_t>(0x40 | form.w << 3);
+    if (form.map != 0) *at++ = 0x0f;
+    if (form.map > 1) *at++ = form.map == 2 ? 0x38 : 0x3a;
+    *at++ = form.opcode;
+    const unsigned field = form.group != kNoGroup ? form.group : 1;
+    *at++ = static_cast<std::uint8_t>(form.map == 0 ? 0x90 : (form.memory ? 0 : 0xc2) | field << 3);
+    return;
+  }
   const unsigned reg = form.group != kNoGroup ? form.group : 1;
   const bool evex = form.prefix == Prefix::kEvex;
   const bool source = (traits & kTraitSource) != 0;
@@ -61,7 +74,29 @@ std::uint64_t fold(std::uint64_t digest, const void* bytes, std::size_t size) {
 
 }  // namespace
 
+bool is_legacy_candidate(const Form& form) {
+  const bool group = form.group != kNoGroup;
+  switch (form.map) {
+    case 0:  // LAHF, SAHF
+      return (form.opcode == 0x9e || form.opcode == 0x9f) && form.pp == 0 && !form.memory;
+    case 1:
+      // Not those that read or write segment bases, which are this process's.
+      if (group && form.opcode == 0xae) return form.memory && form.pp == 1 && form.group >= 6;
+      if (group && form.opcode == 0xc7) return form.memory && form.pp == 0 && form.group == 1 && form.w == 1;
+      if (form.opcode == 0x38 || form.opcode == 0x3a) return false;  // the escapes of maps 2 and 3
+      break;
+    case 2:
+      return form.pp != 0 || form.opcode > 0x1e;
+    default:
+      return form.pp != 0 || form.opcode != 0x0f;
+  }
+  Sample sample;
+  plain(sample, form, 0);
+  return completion::executable(sample.bytes, 15, ~0ull);
+}
+
 bool learn(Silicon& silicon, Form& form) {
+  if (form.prefix == Prefix::kLegacy) return defined(silicon, form, 0);
   constexpr unsigned bases[] = {kTraitNoMask, 0, kTraitNoMask | kTraitSource, kTraitSource};
   for (const unsigned base : bases) {
     if (!defined(silicon, form, base)) continue;
@@ -111,10 +146,10 @@ std::uint64_t digest_of(std::uint64_t digest, const Outcome& outcome, const Stat
 
 const char* name_of(const Form& form) {
   static char text[64];
-  static const char* const prefixes[] = {"np", "66", "f3", "f2"};
-  int at =
-      std::snprintf(text, sizeof text, "%s.%u.%s.w%u.%02x", form.prefix == Prefix::kEvex ? "evex" : "vex",
-                    form.map, prefixes[form.pp], form.w, form.opcode);
+  static const char* const prefixes[] = {"np", "66", "f3", "f2", "66f3", "66f2"};
+  static const char* const kinds[] = {"evex", "vex", "legacy"};
+  int at = std::snprintf(text, sizeof text, "%s.%u.%s.w%u.%02x", kinds[static_cast<unsigned>(form.prefix)],
+                         form.map, prefixes[form.pp], form.w, form.opcode);
   if (form.group != kNoGroup) at += std::snprintf(text + at, sizeof text - at, "/%u", form.group);
   std::snprintf(text + at, sizeof text - at, " L%u%s%s", form.length, form.b != 0 ? " b" : "",
                 form.memory ? " mem" : "");

@@ -18,9 +18,30 @@ struct Answer {
 
 constexpr unsigned kSamplesPerForm = 128;
 
+// Without EVEX and VEX, the opcodes of maps 0 and 1 that this software is for; of the other maps all may be
+// tried, but for those on MMX registers.
+bool is_legacy_candidate(const Form& form);
+
 // Calls `visit(Form)` with every encoding that there could be, whether defined or not: traits are 0.
 template <class Visit>
 void each_candidate(Visit visit) {
+  for (unsigned map = 0; map <= 3; map++) {
+    for (unsigned opcode = 0; opcode < 256; opcode++) {
+      const bool group =
+          is_group(Prefix::kLegacy, static_cast<std::uint8_t>(map), static_cast<std::uint8_t>(opcode));
+      for (unsigned rest = 0; rest < (group ? 192u : 24u); rest++) {
+        Form form = {};
+        form.prefix = Prefix::kLegacy;
+        form.map = static_cast<std::uint8_t>(map);
+        form.opcode = static_cast<std::uint8_t>(opcode);
+        form.memory = (rest & 1) != 0;
+        form.w = rest >> 1 & 1;
+        form.pp = static_cast<std::uint8_t>(rest / 4 % 6);
+        form.group = group ? static_cast<std::uint8_t>(rest / 24) : kNoGroup;
+        if (is_legacy_candidate(form)) visit(form);
+      }
+    }
+  }
   for (const Prefix prefix : {Prefix::kEvex, Prefix::kVex}) {
     const bool evex = prefix == Prefix::kEvex;
     for (unsigned map = 1; map <= (evex ? 7u : 3u); map++) {

@@ -24,6 +24,14 @@ void random_bytes(std::uint8_t* bytes, Random& random) {
     bytes[at++] = prefixes[random.below(sizeof prefixes)];
   }
   if (random.one_in(8)) {
+    // Without EVEX and VEX: behind the escapes, or one of a few in map 1.
+    if (random.one_in(2)) bytes[at++] = static_cast<std::uint8_t>(0x40 | random.below(16));
+    bytes[at++] = 0x0f;
+    constexpr std::uint8_t opcodes[] = {0x38, 0x38, 0x38, 0x3a, 0x3a, 0xb8, 0xbc, 0xbd, 0x52, 0x53, 0x12, 0x7c};
+    bytes[at] = opcodes[random.below(sizeof opcodes)];
+    return;
+  }
+  if (random.one_in(8)) {
     const bool three = random.one_in(2);
     bytes[at++] = three ? 0xc4 : 0xc5;
     if (random.one_in(2)) {
@@ -81,6 +89,7 @@ bool fuzz(Bench& bench, std::uint64_t count, std::uint64_t seed) {
     fill_state(sample.state, random, random.one_in(4));
     for (auto& general : sample.state.gpr)
       if (random.one_in(2)) general = kArenaAddress + 2 * kPage + random.below(kPage);
+    if (bench.silicon != nullptr && !has_avx512()) narrow(sample.state);
     sample.state.gpr[4] = kStackPointer;
     sample.state.rip = kInstructionAddress;
     sample.state.vendor = bench.vendor;
@@ -110,7 +119,7 @@ bool fuzz(Bench& bench, std::uint64_t count, std::uint64_t seed) {
       (unsigned long long)count, (unsigned long long)executed, (unsigned long long)undefined,
       (unsigned long long)faulted, (unsigned long long)missing);
   std::printf(
-      bench.silicon != nullptr ? "%llu differ from this processor\n" : "%llu compared: no AVX-512 here\n",
+      bench.silicon != nullptr ? "%llu differ from this processor\n" : "%llu compared\n",
       (unsigned long long)wrong);
   return wrong == 0;
 }

@@ -1,8 +1,9 @@
 // Tests of the software execution of AVX and AVX-512 (native/completion) against silicon.
 //
-//   completion-tests check FILE           software against recorded answers; and against this processor, if
-//   it has AVX-512 completion-tests record FILE HEADING  writes this processor's answers completion-tests
-//   live [PREFIX]        software against this processor: the forms whose names begin so, with differences
+//   completion-tests check FILE           software against recorded answers
+//   completion-tests record FILE HEADING [PREFIX]  writes this processor's answers, to the forms whose names
+//                                         begin so (legacy.2.66, evex)
+//   completion-tests live [PREFIX]        software against this processor, with differences
 //   completion-tests fuzz COUNT SEED      random bytes and registers
 //   completion-tests bench                nanoseconds an instruction
 //   completion-tests approximations       approximation_tables.h of this processor
@@ -24,20 +25,26 @@ Silicon silicon;
 int usage() {
   std::fprintf(
       stderr,
-      "completion-tests: check FILE | record FILE HEADING | live [PREFIX] | fuzz COUNT SEED [alone] | bench "
+      "completion-tests: check FILE | record FILE HEADING [PREFIX] | live [PREFIX] | fuzz COUNT SEED [alone] | bench "
       "| approximations\n");
   return 2;
 }
 
-int record(const char* path, const char* heading) {
+// `kind`: how the forms' names begin.
+int record(const char* path, const char* heading, const char* kind) {
   if (bench.silicon == nullptr) {
-    std::fprintf(stderr, "completion-tests: this processor has no AVX-512\n");
+    std::fprintf(stderr, "completion-tests: this processor has no AVX\n");
     return 1;
   }
+  unsigned missing = 0;
   std::vector<Answer> answers;
   std::vector<Form> others;
   each_candidate([&](Form form) {
-    if (!learn(silicon, form)) return;
+    if (std::strncmp(name_of(form), kind, std::strlen(kind)) != 0 || !learn(silicon, form)) return;
+    if (compare(bench, form, 0).missing == kSamplesPerForm) {
+      missing++;
+      return;
+    }
     Answer answer = {form, silicon_digest(bench, form)};
     if (answer.digest != silicon_digest(bench, form)) {
       std::printf("%s: differs from one execution to the next; left out\n", name_of(form));
@@ -58,8 +65,8 @@ int record(const char* path, const char* heading) {
     std::perror(path);
     return 1;
   }
-  std::printf("%zu forms, %u samples each; %zu more are not so in software\n", answers.size(),
-              kSamplesPerForm, others.size());
+  std::printf("%zu forms, %u samples each; %zu more are not so in software, %u not executed\n",
+              answers.size(), kSamplesPerForm, others.size(), missing);
   return 0;
 }
 
@@ -108,14 +115,15 @@ int check(const char* path) {
 
 int main(int count, char** words) {
   if (count < 2) return usage();
-  if (has_avx512()) {
+  if (has_avx()) {
     if (!silicon.open()) return 1;
     bench.silicon = &silicon;
   }
   bench.vendor = processor_vendor();
   const char* const command = words[1];
   if (std::strcmp(command, "check") == 0 && count == 3) return check(words[2]);
-  if (std::strcmp(command, "record") == 0 && count == 4) return record(words[2], words[3]);
+  if (std::strcmp(command, "record") == 0 && (count == 4 || count == 5))
+    return record(words[2], words[3], count == 5 ? words[4] : "");
   if (std::strcmp(command, "live") == 0 && bench.silicon != nullptr)
     return live(count > 2 ? words[2] : "", count > 2 ? 1 : 0) == 0 ? 0 : 1;
   if (std::strcmp(command, "fuzz") == 0 && count == 5) bench.silicon = nullptr;

@@ -165,13 +165,14 @@ unsigned put_memory(std::uint8_t* to, std::uint8_t reg, const Form& form, Sample
 }  // namespace
 
 bool is_group(Prefix prefix, std::uint8_t map, std::uint8_t opcode) {
+  if (prefix == Prefix::kLegacy) return map == 1 && (opcode == 0xae || opcode == 0xc7 || opcode == 0x78);
   if (map == 1) return (opcode >= 0x71 && opcode <= 0x73) || (prefix == Prefix::kVex && opcode == 0xae);
   if (map == 2) return prefix == Prefix::kEvex ? opcode == 0xc6 || opcode == 0xc7 : opcode == 0xf3;
   return false;
 }
 
 bool is_indexed(const Form& form) {
-  if (!form.memory || form.map != 2) return false;
+  if (!form.memory || form.map != 2 || form.prefix == Prefix::kLegacy) return false;
   const unsigned row = form.opcode & 0xfc;
   return row == 0x90 || (form.prefix == Prefix::kEvex && (row == 0xa0 || (form.opcode & 0xfe) == 0xc6));
 }
@@ -203,9 +204,51 @@ void fill_state(State& state, Random& random, bool indices) {
   if (random.one_in(4)) state.mxcsr &= ~(static_cast<std::uint32_t>(random.next()) & 0x1f80);
 }
 
+void narrow(State& state) {
+  for (unsigned i = 0; i < 16; i++) std::memset(state.zmm[i] + 32, 0, 32);
+  std::memset(state.zmm[16], 0, 16 * 64);
+  std::memset(state.k, 0, sizeof state.k);
+}
+
+namespace {
+
+// Prefixes, REX (always there), the escape, the opcode and what it needs.
+void make_legacy(Sample& sample, const Form& form, Random& random) {
+  narrow(sample.state);
+  const std::uint64_t r = random.next();
+  bool extended = (r & 1) != 0, x_bit = (r & 2) != 0, b_bit = (r & 4) != 0;
+  const auto reg = static_cast<std::uint8_t>(form.group != kNoGroup ? form.group : r >> 13 & 7);
+  if (form.group != kNoGroup) extended = false;
+  std::uint8_t* at = sample.bytes;
+  std::memset(at, 0x90, sizeof sample.bytes);
+  if (form.pp == 1 || form.pp >= 4) *at++ = 0x66;
+  if (form.pp == 2 || form.pp == 4) *at++ = 0xf3;
+  if (form.pp == 3 || form.pp == 5) *at++ = 0xf2;
+  std::uint8_t* const rex = at++;
+  if (form.map != 0) *at++ = 0x0f;
+  if (form.map > 1) *at++ = form.map == 2 ? 0x38 : 0x3a;
+  *at++ = form.opcode;
+  if (form.map == 0) {
+    *at = 0x90;
+  } else if (form.memory) {
+    at += put_memory(at, reg, form, sample, random, x_bit, b_bit);
+  } else {
+    *at++ = static_cast<std::uint8_t>(0xc0 | reg << 3 | (r >> 16 & 7));
+  }
+  *rex = static_cast<std::uint8_t>(0x40 | form.w << 3 | extended << 2 | x_bit << 1 | b_bit);
+  at[0] = static_cast<std::uint8_t>(r >> 24);
+  at[1] = static_cast<std::uint8_t>(r >> 32);
+}
+
+}  // namespace
+
 void make_sample(Sample& sample, const Form& form, Random& random) {
   fill_state(sample.state, random, is_indexed(form));
   const auto allowed = [&](Trait trait) { return (form.traits & trait) != 0 || random.one_in(32); };
+  if (form.prefix == Prefix::kLegacy) {
+    make_legacy(sample, form, random);
+    return;
+  }
   const bool evex = form.prefix == Prefix::kEvex;
   const std::uint64_t r = random.next();
   const unsigned source = allowed(kTraitSource) ? r & 31 : 0;

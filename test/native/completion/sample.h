@@ -7,14 +7,14 @@
 
 namespace revenant::completion_test {
 
-enum class Prefix : std::uint8_t { kEvex, kVex };
+enum class Prefix : std::uint8_t { kEvex, kVex, kLegacy };
 
 // What of an instruction's encoding stays the same in all samples of a form.
 struct Form {
   Prefix prefix;
-  std::uint8_t map;  // EVEX.mmm, or VEX.mmmmm
+  std::uint8_t map;  // EVEX.mmm, or VEX.mmmmm; 0: one byte, without an escape
   std::uint8_t opcode;
-  std::uint8_t pp;  // 0 none, 1 66, 2 F3, 3 F2
+  std::uint8_t pp;  // 0 none, 1 66, 2 F3, 3 F2; without EVEX and VEX 4: 66 F3, 5: 66 F2
   std::uint8_t w;
   std::uint8_t length;  // EVEX.L'L, or VEX.L
   std::uint8_t b;
@@ -50,6 +50,9 @@ void fill_arena(std::uint8_t* bytes, Random& random);
 
 // The registers, with special values among them. `indices`: vector registers have numbers that fit indices.
 void fill_state(completion::State& state, Random& random, bool indices);
+
+// Leaves of the registers what processors without AVX-512 have, zero the rest.
+void narrow(completion::State& state);
 
 // Makes one sample: registers, operands, immediate and masks vary as the form's traits allow, and now and
 // then further.

@@ -16,6 +16,10 @@ extern const std::uint8_t completion_trampoline[];
 extern const std::uint8_t completion_trampoline_slot[];
 extern const std::uint8_t completion_trampoline_leave[];
 extern const std::uint8_t completion_trampoline_end[];
+extern const std::uint8_t completion_trampoline_avx[];
+extern const std::uint8_t completion_trampoline_avx_slot[];
+extern const std::uint8_t completion_trampoline_avx_leave[];
+extern const std::uint8_t completion_trampoline_avx_end[];
 }
 
 namespace revenant::completion_test {
@@ -37,11 +41,23 @@ struct Captured {
 };
 Captured captured;
 
+// Groups that the processor executes although CPUID, by a hypervisor's wish, does not announce them.
+std::uint64_t hidden_features;
+
 // Offsets of XSAVE components 2 and 5 to 7 in a signal frame, from CPUID leaf 13 (AMD's are not Intel's).
 unsigned component_offset[8];
 
+struct Trampoline {
+  const std::uint8_t *start, *slot, *leave, *end;
+};
+constexpr Trampoline kWide = {completion_trampoline, completion_trampoline_slot, completion_trampoline_leave,
+                              completion_trampoline_end};
+constexpr Trampoline kNarrow = {completion_trampoline_avx, completion_trampoline_avx_slot,
+                                completion_trampoline_avx_leave, completion_trampoline_avx_end};
+const Trampoline* trampoline;
+
 std::uint64_t leave_address() {
-  return kCodeAddress + static_cast<std::uint64_t>(completion_trampoline_leave - completion_trampoline);
+  return kCodeAddress + static_cast<std::uint64_t>(trampoline->leave - trampoline->start);
 }
 
 void capture_vectors(const std::uint8_t* area) {
@@ -119,12 +135,23 @@ void* map(std::uint64_t address, std::size_t size, int protection, int fd, off_t
 
 }  // namespace
 
-bool has_avx512() {
+namespace {
+
+// Whether XCR0 has these bits.
+bool has_state(std::uint32_t bits) {
   std::uint32_t a, b, c, d;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_OSXSAVE) == 0) return false;
   std::uint32_t low, high;
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  if ((low & 0xe6) != 0xe6) return false;
+  return (low & bits) == bits;
+}
+
+}  // namespace
+
+bool has_avx() { return has_state(6); }
+
+bool has_avx512() {
+  if (!has_state(0xe6)) return false;
   const std::uint64_t needed = completion::kAvx512f | completion::kAvx512bw | completion::kAvx512vl;
   return (silicon_features() & needed) == needed;
 }
@@ -138,7 +165,7 @@ completion::Vendor processor_vendor() {
 std::uint64_t silicon_features() {
   using namespace completion;
   std::uint32_t a, b, c, d;
-  std::uint64_t features = 0;
+  std::uint64_t features = hidden_features;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return 0;
   const auto add = [&](std::uint32_t word, unsigned bit, std::uint64_t feature) {
     if (word >> bit & 1) features |= feature;
@@ -162,11 +189,29 @@ std::uint64_t silicon_features() {
   add(b, 3, kBmi1);
   add(b, 5, kAvx2);
   add(b, 8, kBmi2);
+  add(b, 0, kFsgsbase);
+  add(b, 19, kAdx);
+  add(b, 23, kClflushopt);
+  add(b, 24, kClwb);
+  add(b, 29, kSha);
   if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) {
     add(a, 5, kAvx512bf16);
     add(a, 4, kAvxVnni);
   }
+  if (__get_cpuid(0x80000001, &a, &b, &c, &d) != 0) {
+    add(c, 0, kLahf);
+    add(c, 5, kLzcnt);
+    add(c, 6, kSse4a);
+  }
+  if (__get_cpuid(0x80000008, &a, &b, &c, &d) != 0) add(b, 0, kClzero);
   if (__get_cpuid(1, &a, &b, &c, &d) != 0) {
+    add(c, 0, kSse3);
+    add(c, 9, kSsse3);
+    add(c, 13, kCmpxchg16b);
+    add(c, 19, kSse41);
+    add(c, 20, kSse42);
+    add(c, 22, kMovbe);
+    add(c, 23, kPopcnt);
     add(c, 1, kPclmulqdq);
     add(c, 12, kFma);
     add(c, 25, kAes);
@@ -182,7 +227,8 @@ bool Silicon::open() {
   if (arena < 0 || code < 0 || ftruncate(arena, kArenaBytes) != 0 || ftruncate(code, kCodeBytes) != 0)
     return failed("memfd_create");
   const unsigned writable = kArenaBytes - kPage;
-  const auto size = static_cast<std::size_t>(completion_trampoline_end - completion_trampoline);
+  trampoline = has_avx512() ? &kWide : &kNarrow;
+  const auto size = static_cast<std::size_t>(trampoline->end - trampoline->start);
   void* const whole = map(0, kArenaBytes, PROT_READ | PROT_WRITE, arena, 0);
   void* const alias = map(0, kCodeBytes, PROT_READ | PROT_WRITE, code, 0);
   if (whole == MAP_FAILED || alias == MAP_FAILED ||
@@ -195,11 +241,11 @@ bool Silicon::open() {
   close(code);
   arena_ = static_cast<std::uint8_t*>(whole);
   code_ = static_cast<std::uint8_t*>(alias);
-  if (completion_trampoline_slot - completion_trampoline != kInstructionAddress - kCodeAddress) {
+  if (trampoline->slot - trampoline->start != kInstructionAddress - kCodeAddress) {
     errno = EINVAL;
     return failed("the slot is elsewhere");
   }
-  std::memcpy(code_, completion_trampoline, size);
+  std::memcpy(code_, trampoline->start, size);
   for (const unsigned component : {2u, 5u, 6u, 7u}) {
     std::uint32_t a, b = 0, c, d;
     __get_cpuid_count(13, component, &a, &b, &c, &d);
@@ -215,11 +261,16 @@ bool Silicon::open() {
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   for (const int number : {SIGILL, SIGTRAP, SIGFPE, SIGSEGV, SIGBUS})
     if (sigaction(number, &action, nullptr) != 0) return failed("sigaction");
+  constexpr std::uint8_t gf2p8mulb[15] = {0x66, 0x0f, 0x38, 0xcf, 0xc1, 0x90, 0x90, 0x90};
+  State state = {};
+  state.rflags = 0x202;
+  state.mxcsr = 0x1f80;
+  if (execute(state, gf2p8mulb).verdict == Verdict::kDone) hidden_features |= completion::kGfni;
   return true;
 }
 
 Outcome Silicon::execute(State& state, const std::uint8_t* bytes) {
-  std::memcpy(code_ + (completion_trampoline_slot - completion_trampoline), bytes, 15);
+  std::memcpy(code_ + (trampoline->slot - trampoline->start), bytes, 15);
   state.gpr[4] = kStackPointer;
   State& block = *reinterpret_cast<State*>(code_ + kPage);
   block = state;

@@ -5,7 +5,8 @@
 
 namespace revenant::completion_test {
 
-// Whether this processor and this kernel have AVX-512 with 32 registers and masks.
+// Whether this processor and this kernel have AVX; and AVX-512 with 32 registers and masks.
+bool has_avx();
 bool has_avx512();
 
 // The Feature bits of this processor.

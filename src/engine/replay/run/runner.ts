@@ -18,7 +18,7 @@ import {
   signalOfException,
 } from '../../guest/exceptions.js';
 import type { CountedEnd, CountedRun } from '../../guest/counted/counted-run.js';
-import { completeInstruction, isRecorded } from '../../guest/completion.js';
+import { completeInstruction, isRecorded, trapsAsRecorded } from '../../guest/completion.js';
 import type { ReplayCore } from '../state/core.js';
 import { PERFORMED_EXITS, RECORD_ONLY_EXITS, REPLAY_ASSIST_IP } from '../../guest/rr-abi.js';
 import { assistReplay, noteBuffered, performUntraced } from './untraced.js';
@@ -304,7 +304,9 @@ export class ReplayRunner {
       case Insn.rdtscp:
       case Insn.tpause:
       case Insn.umwait:
-        return vector === Exception.GP ? Stop.trap : Stop.fault;
+        return vector === Exception.GP || trapsAsRecorded(this.core.machine.config.cpuid, this.decoder.kind)
+          ? Stop.trap
+          : Stop.fault;
       case Insn.cpuid:
         // #UD is that of a hidden one.
         if (!this.core.machine.config.cpuidInSoftware) return Stop.trap;

@@ -1,0 +1,116 @@
+#include "legacy.h"
+
+namespace revenant::completion {
+namespace {
+
+#define SAME(name, flags) \
+  { ZYDIS_MNEMONIC_##name, ZYDIS_MNEMONIC_V##name, flags }
+constexpr Twin twins[] = {
+    // SSE: approximations, which each vendor makes in its own way.
+    SAME(RSQRTPS, 0),
+    SAME(RSQRTSS, kDestructive),
+    SAME(RCPPS, 0),
+    SAME(RCPSS, kDestructive),
+    // SSE3
+    SAME(ADDSUBPS, kDestructive),
+    SAME(ADDSUBPD, kDestructive),
+    SAME(HADDPS, kDestructive),
+    SAME(HADDPD, kDestructive),
+    SAME(HSUBPS, kDestructive),
+    SAME(HSUBPD, kDestructive),
+    SAME(LDDQU, kUnaligned),
+    SAME(MOVDDUP, kUnaligned),
+    SAME(MOVSHDUP, 0),
+    SAME(MOVSLDUP, 0),
+    // SSSE3
+    SAME(PABSB, 0),
+    SAME(PABSW, 0),
+    SAME(PABSD, 0),
+    SAME(PALIGNR, kDestructive),
+    SAME(PHADDW, kDestructive),
+    SAME(PHADDD, kDestructive),
+    SAME(PHADDSW, kDestructive),
+    SAME(PHSUBW, kDestructive),
+    SAME(PHSUBD, kDestructive),
+    SAME(PHSUBSW, kDestructive),
+    SAME(PMADDUBSW, kDestructive),
+    SAME(PMULHRSW, kDestructive),
+    SAME(PSHUFB, kDestructive),
+    SAME(PSIGNB, kDestructive),
+    SAME(PSIGNW, kDestructive),
+    SAME(PSIGND, kDestructive),
+    // SSE4.1
+    SAME(BLENDPS, kDestructive),
+    SAME(BLENDPD, kDestructive),
+    SAME(BLENDVPS, kDestructive | kTakesXmm0),
+    SAME(BLENDVPD, kDestructive | kTakesXmm0),
+    SAME(PBLENDVB, kDestructive | kTakesXmm0),
+    SAME(PBLENDW, kDestructive),
+    SAME(DPPS, kDestructive),
+    SAME(DPPD, kDestructive),
+    SAME(EXTRACTPS, 0),
+    SAME(INSERTPS, kDestructive),
+    SAME(MOVNTDQA, 0),
+    SAME(MPSADBW, kDestructive),
+    SAME(PACKUSDW, kDestructive),
+    SAME(PCMPEQQ, kDestructive),
+    SAME(PEXTRB, 0),
+    SAME(PEXTRW, 0),
+    SAME(PEXTRD, 0),
+    SAME(PEXTRQ, 0),
+    SAME(PHMINPOSUW, 0),
+    SAME(PINSRB, kDestructive),
+    SAME(PINSRD, kDestructive),
+    SAME(PINSRQ, kDestructive),
+    SAME(PMAXSB, kDestructive),
+    SAME(PMAXSD, kDestructive),
+    SAME(PMAXUW, kDestructive),
+    SAME(PMAXUD, kDestructive),
+    SAME(PMINSB, kDestructive),
+    SAME(PMINSD, kDestructive),
+    SAME(PMINUW, kDestructive),
+    SAME(PMINUD, kDestructive),
+    SAME(PMOVSXBW, 0),
+    SAME(PMOVSXBD, 0),
+    SAME(PMOVSXBQ, 0),
+    SAME(PMOVSXWD, 0),
+    SAME(PMOVSXWQ, 0),
+    SAME(PMOVSXDQ, 0),
+    SAME(PMOVZXBW, 0),
+    SAME(PMOVZXBD, 0),
+    SAME(PMOVZXBQ, 0),
+    SAME(PMOVZXWD, 0),
+    SAME(PMOVZXWQ, 0),
+    SAME(PMOVZXDQ, 0),
+    SAME(PMULDQ, kDestructive),
+    SAME(PMULLD, kDestructive),
+    SAME(PTEST, 0),
+    SAME(ROUNDPS, 0),
+    SAME(ROUNDPD, 0),
+    SAME(ROUNDSS, kDestructive),
+    SAME(ROUNDSD, kDestructive),
+    // SSE4.2
+    SAME(PCMPESTRM, kUnaligned),
+    SAME(PCMPESTRI, kUnaligned),
+    SAME(PCMPISTRM, kUnaligned),
+    SAME(PCMPISTRI, kUnaligned),
+    SAME(PCMPGTQ, kDestructive),
+    // AES, PCLMULQDQ, GFNI
+    SAME(AESENC, kDestructive),
+    SAME(AESENCLAST, kDestructive),
+    SAME(AESDEC, kDestructive),
+    SAME(AESDECLAST, kDestructive),
+    SAME(AESIMC, 0),
+    SAME(AESKEYGENASSIST, 0),
+    SAME(PCLMULQDQ, kDestructive),
+    SAME(GF2P8MULB, kDestructive),
+    SAME(GF2P8AFFINEQB, kDestructive),
+    SAME(GF2P8AFFINEINVQB, kDestructive),
+};
+static_assert(sizeof twins / sizeof twins[0] <= kMaxTwins);
+
+}  // namespace
+
+Twins legacy_twins() { return {twins, sizeof twins / sizeof twins[0]}; }
+
+}  // namespace revenant::completion

@@ -1,0 +1,55 @@
+/** A trace with instructions that an older processor lacks, on an emulated one. */
+import { expect } from 'vitest';
+import { ExitCode } from '../../src/engine/base/errors.js';
+import { runCli } from '../cli/run-cli.js';
+import { itOn, recording } from '../collections.js';
+
+/** As a small server's of 2017, and less: no AVX, BMI, ADX, nor anything after SSE3. */
+const OLDER = [
+  '-movbe',
+  '-aes',
+  '-pclmulqdq',
+  '-ssse3',
+  '-sse4.1',
+  '-sse4.2',
+  '-popcnt',
+  '-cx16',
+  '-fsgsbase',
+];
+const CPU = ['--cpu', ['Denverton', ...OLDER].join()];
+const MACHINE = ['--machine', 'emulated', ...CPU];
+
+itOn(recording('older/faulting'), 'executes in software what raises #UD there', async (trace) => {
+  const { code, stdout, stderr } = await runCli('replay', trace, ...MACHINE);
+  expect(stderr).toMatch(/\d{4} instructions that the processor lacks, executed in software/);
+  expect(stdout.split('\n').map((line) => line.split(' ')[0])).toEqual(
+    'sha aes sse3 sse4 popcnt movbe adx cx16 vex others'.split(' ').concat(''),
+  );
+  expect(code).toBe(0);
+});
+
+itOn(recording('older/faulting'), 'names the groups before it runs', async (trace) => {
+  const { stdout } = await runCli('doctor', trace, ...CPU);
+  const line =
+    /the emulated machine can replay it\n[^]*Completed in software: (.*)\./.exec(stdout)?.[1] ?? '';
+  expect(line.split(', ')).toEqual(
+    expect.arrayContaining([
+      'SSSE3',
+      'SSE4.1',
+      'SSE4.2',
+      'AES',
+      'PCLMULQDQ',
+      'POPCNT',
+      'MOVBE',
+      'ADX',
+      'SHA',
+    ]),
+  );
+});
+
+itOn(recording('older/faulting'), 'refuses it where nothing is completed', async (trace) => {
+  const { code, stdout, stderr } = await runCli('replay', trace, ...MACHINE, '--no-completion');
+  expect(stderr).toMatch(/XCR0 bit 2 \(AVX\)/);
+  expect(stdout).toBe('');
+  expect(code).toBe(ExitCode.machine);
+});
