@@ -68,8 +68,8 @@ it('has no feature whose registers were switched off', () => {
   expect(completionFeatures(announces, 0x7n)).toBe(avx2 | bmi1);
   expect(completionFeatures(announces, 0x3n)).toBe(bmi1);
   const tiles = [leaf(7, 0, { edx: (1 << 22) | (1 << 24) | (1 << 25) })];
-  expect(completionFeatures(tiles, 0x6_02e7n)).toBe(7 << 26);
-  expect(completionFeatures(tiles, 0x2e7n)).toBe(0);
+  expect(completionFeatures(tiles, 0x6_02e7n)).toBe(7n << 26n);
+  expect(completionFeatures(tiles, 0x2e7n)).toBe(0n);
 });
 
 it('has bits of instructions without VEX from 32 on', () => {
