@@ -41,6 +41,9 @@ function whatRrSays(trace) {
 
 const CALLS = ['--at', 'insert:10', '--at', 'exit', '(int)tree_sum(root)', '(char*)describe(root)'];
 
+/** What a process cannot carry, where nothing else is installed. */
+const needsEmulated = ({ code }) => code === 'E_MACHINE_START';
+
 /** The table; rr's sentences are long and few, so they are printed below it. */
 async function showReplays(traces) {
   // Built by now, as this script's own imports need not be.
@@ -63,7 +66,11 @@ async function showReplays(traces) {
       shortProcessorName(trace.recordedOn),
       trace.xcr0.recorded,
       rrCell(trace.trace),
-      trace.problem === null ? `replays in ${durationText(trace.seconds)}` : trace.problem.split('\n', 1)[0],
+      trace.problem === null
+        ? `replays in ${durationText(trace.seconds)}`
+        : needsEmulated(trace)
+          ? 'needs the emulated machine'
+          : trace.problem.split('\n', 1)[0],
     ]);
   }
   process.stdout.write(formatTable(rows, { width }));
@@ -106,7 +113,9 @@ await script(async () => {
         'performance counter.',
     );
     print(`${result.passed} of ${result.traces.length} sample traces replayed as recorded.`);
-    return result.failed > 0 ? 1 : 0;
+    const left = result.traces.filter(needsEmulated).length;
+    if (left > 0) print(`${left} need the emulated machine, which \`npm run setup -- --emulated\` installs.`);
+    return result.failed > left ? 1 : 0;
   } finally {
     // What was running before belongs to another user. One that is in use by now stays.
     if (before.machines.length === 0) revenant(['machine', 'stop'], 'ignore');

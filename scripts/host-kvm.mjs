@@ -8,7 +8,7 @@ import { root, script } from './lib.mjs';
 import { ensureReady } from './setup.mjs';
 
 await script(async () => {
-  await ensureReady({ forTests: true });
+  await ensureReady({ forTests: true, emulated: true });
   const program = [path.join(root, 'node_modules/.bin/vite-node'), path.join(root, 'test/host-kvm/main.ts')];
   return (
     spawnSync(process.execPath, [...program, ...process.argv.slice(2)], { stdio: 'inherit' }).status ?? 1

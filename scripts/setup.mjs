@@ -1,13 +1,13 @@
 /**
- * Prepares a Debian machine that has Node and apt: system packages, a kernel for the emulated
- * machine, npm packages, the build. Prints its steps and is fast and silent when nothing is
- * missing. Plain node: it runs before node_modules exists.
+ * Prepares a Debian machine that has Node and apt: system packages, npm packages, the build; QEMU and a kernel for the
+ * emulated machine where the process machine does not work, or with `--emulated`. Prints its steps and is fast and
+ * silent when nothing is missing. Plain node: it runs before node_modules exists.
  */
 import fs from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { buildStale, locked, staleParts } from './build.mjs';
-import { root, run, say, script, StepFailed } from './lib.mjs';
+import { hasCommand, root, run, say, script, StepFailed } from './lib.mjs';
 import { ensureKernel } from './setup-kernel.mjs';
 import { ensurePackages } from './setup-packages.mjs';
 
@@ -40,19 +40,32 @@ export async function ensureInitramfs() {
   initramfs.removeOldInitramfs(folder, initramfs.ensureInitramfs(findInstallation()));
 }
 
+/** Why no process can be a machine here, or null. Precondition: it is built. */
+async function processProblem() {
+  const { openProcess } = await import(pathToFileURL(path.join(root, 'dist/machine/process.js')).href);
+  try {
+    openProcess({ memoryMiB: 64 }).close();
+    return null;
+  } catch (error) {
+    return error.message;
+  }
+}
+
+function ensureParts() {
+  const packages = ensurePackages('machine');
+  return ensureKernel() || packages;
+}
+
 /** What the emulated machine needs but the build: for an installed package. Throws StepFailed. Returns whether it did anything. */
-export const ensureMachineParts = () =>
-  locked(() => {
-    const packages = ensurePackages('machine');
-    return ensureKernel() || packages;
-  });
+export const ensureMachineParts = () => locked(ensureParts);
 
 /**
  * All steps. Throws StepFailed with the exact line to run when one of them needs a right that we do
  * not have. Returns whether anything had to be done.
- * @param {{ forTests?: boolean }} options
+ * @param {{ forTests?: boolean, emulated?: boolean }} options `emulated`: with the emulated machine, also where traces
+ * replay without it
  */
-export const ensureReady = ({ forTests = false } = {}) => locked(() => makeReady(forTests));
+export const ensureReady = (options = {}) => locked(() => makeReady(options));
 
 /** The kernel of test/host-kvm, whose specs are skipped where there is none. Returns whether it was unpacked. */
 async function tryTestKernel() {
@@ -67,18 +80,23 @@ async function tryTestKernel() {
   }
 }
 
-async function makeReady(forTests) {
-  const packages = ensurePackages('machine', 'build', ...(forTests ? ['tests'] : []));
-  const kernel = ensureKernel();
-  const testKernel = forTests && (await tryTestKernel());
+async function makeReady({ forTests = false, emulated = false }) {
+  const packages = ensurePackages('build', ...(forTests ? ['tests'] : []));
   const modules = ensureNodeModules();
   const built = ensureBuilt();
-  if (kernel || built) await ensureInitramfs();
-  return packages || kernel || testKernel || modules || built;
+  const withEmulated = emulated || hasCommand('qemu-system-x86_64') || (await processProblem()) !== null;
+  const parts = withEmulated && ensureParts();
+  const testKernel = forTests && withEmulated && (await tryTestKernel());
+  if (withEmulated && (parts || built)) await ensureInitramfs();
+  return packages || parts || testKernel || modules || built;
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   await script(async () => {
-    say((await ensureReady()) ? 'setup: ready' : 'setup: everything is there');
+    say(
+      (await ensureReady({ emulated: process.argv.includes('--emulated') }))
+        ? 'setup: ready'
+        : 'setup: everything is there',
+    );
   });
 }

@@ -1,4 +1,6 @@
 /**
+ * With `--emulated` the emulated machine is installed where it is missing; else its specs are skipped there.
+ *
  * All checks: lint, format, types, unit and machine specs, native tests. Each gate counts as one
  * test; specs count one by one. The last line is `N passed, N failed`, even if something hangs.
  */
@@ -37,7 +39,7 @@ async function specs(project) {
 
 await script(async () => {
   try {
-    await ensureReady({ forTests: true });
+    await ensureReady({ forTests: true, emulated: process.argv.includes('--emulated') });
   } catch (error) {
     if (!(error instanceof StepFailed)) throw error;
     say(error.message);
