@@ -4,6 +4,7 @@
  * differences, before it runs.
  */
 import { gva, USER_END } from '../engine/base/address.js';
+import type { Predicate } from '../engine/base/predicate.js';
 import type { Breakpoint, DebugTarget, WatchAccess, Watchpoint } from '../engine/target.js';
 import { parseConditions } from './agent/conditions.js';
 import { PacketError, parseCount, parseHex, split } from './packet/fields.js';
@@ -13,6 +14,9 @@ type ConditionOf = (
   codes: readonly Uint8Array[],
   target: DebugTarget,
 ) => ((tid: number) => boolean) | undefined;
+
+/** The conditions as predicates; undefined where one of them is none. */
+type PredicatesOf = (codes: readonly Uint8Array[]) => readonly Predicate[] | undefined;
 
 interface Wanted {
   readonly pid: number | null;
@@ -57,7 +61,10 @@ export class BreakpointTable {
   private readonly wanted = new Map<string, Wanted>();
   private readonly installed = new WeakMap<DebugTarget, Map<string, Installed>>();
 
-  constructor(private readonly conditionOf: ConditionOf) {}
+  constructor(
+    private readonly conditionOf: ConditionOf,
+    private readonly predicatesOf: PredicatesOf = () => undefined,
+  ) {}
 
   /** A `Z` packet's contents. False: a type that does not exist. Throws PacketError. */
   insert(text: string, pid: number | null): boolean {
@@ -126,7 +133,8 @@ export class BreakpointTable {
       target.addWatchpoint(watchpoint);
       return { wanted, watchpoint };
     }
-    const breakpoint = { pid, address, condition };
+    const predicates = condition && this.predicatesOf(codes);
+    const breakpoint = { pid, address, condition, predicates };
     target.addBreakpoint(breakpoint);
     return { wanted, breakpoint };
   }

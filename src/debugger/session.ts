@@ -3,6 +3,8 @@
  * and whether it sees the replay or a diversion of it.
  */
 import type { Logger } from '../engine/base/log.js';
+import type { Predicate } from '../engine/base/predicate.js';
+import { Reg, type RegisterName } from '../engine/base/registers.js';
 import type { RevenantError } from '../engine/base/errors.js';
 import type {
   DebugStop,
@@ -18,11 +20,12 @@ import { isLoss } from '../recording/losses.js';
 import type { XstateLayout } from '../engine/x86/xstate-layout.js';
 import { Allocations } from './allocations.js';
 import { agentContext, anyHolds } from './agent/conditions.js';
+import { predicateOf } from './agent/predicate.js';
 import { BreakpointTable } from './breakpoints.js';
 import { VisitedPlaces } from './visited-places.js';
 import type { RecordedFiles } from './files/recorded.js';
 import { FileTable } from './files/table.js';
-import { formatThreadId, PacketError, type ThreadId } from './packet/fields.js';
+import { formatThreadId, PacketError, toHex, type ThreadId } from './packet/fields.js';
 import { programOf } from './program.js';
 import { sameRegisters, type Diversion, type Lender } from './calls.js';
 import { RegisterBank } from './registers/bank.js';
@@ -174,10 +177,30 @@ export class Session {
     this.description = describeTarget(options.layout);
     this.registers = new RegisterBank(this.description, options.layout);
     this.files = new FileTable((path) => this.recorded.open(path, this));
-    this.breakpoints = new BreakpointTable((codes, target) => (tid) => {
-      const context = agentContext(target, tid, this.description, this.registers.read);
-      return anyHolds(codes, context);
-    });
+    this.breakpoints = new BreakpointTable(
+      (codes, target) => (tid) => {
+        const context = agentContext(target, tid, this.description, this.registers.read);
+        return anyHolds(codes, context);
+      },
+      (codes) => this.predicatesOf(codes),
+    );
+  }
+
+  private predicatesOf(codes: readonly Uint8Array[]): readonly Predicate[] | undefined {
+    const slotOf = (number: number): number => {
+      const name = this.description.registers[number]?.name ?? '';
+      return name in Reg ? Reg[name as RegisterName] : -1;
+    };
+    const predicates: Predicate[] = [];
+    for (const code of codes) {
+      const predicate = predicateOf(code, slotOf);
+      if (!predicate) {
+        this.log.debug({ code: toHex(code) }, 'a condition is evaluated at each arrival, by the engine');
+        return undefined;
+      }
+      predicates.push(predicate);
+    }
+    return predicates;
   }
 
   /** See `SessionOptions.asRr`. */

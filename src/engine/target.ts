@@ -7,6 +7,7 @@
  * Registers and memory may be accessed only while no operation is running.
  */
 import type { Gva } from './base/address.js';
+import type { Predicate } from './base/predicate.js';
 import type { RegisterWords } from './base/registers.js';
 import type { Vma } from './mm/vma.js';
 
@@ -123,6 +124,11 @@ export interface Breakpoint {
   readonly address: Gva;
   /** Called with the arriving task; false: ignore the hit. */
   readonly condition?: (tid: number) => boolean;
+  /**
+   * What `condition` says, if it can be said so: it holds where one of these does. They may be computed while the program
+   * runs; where one holds, or cannot be computed, `condition` is asked.
+   */
+  readonly predicates?: readonly Predicate[];
 }
 
 export interface Watchpoint {

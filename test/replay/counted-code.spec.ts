@@ -1,7 +1,11 @@
 /** Copies of code that count, against single steps of the code itself (test/guests/counted.S). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { evaluateAgent, type AgentContext } from '../../src/debugger/agent/expression.js';
+import { predicateOf } from '../../src/debugger/agent/predicate.js';
+import { PacketError } from '../../src/debugger/packet/fields.js';
 import { PAGE_SIZE, hex, type Gva } from '../../src/engine/base/address.js';
 import { silentLogger } from '../../src/engine/base/log.js';
+import type { Predicate } from '../../src/engine/base/predicate.js';
 import { REGISTER_NAMES, Reg, getRegister, ripOf, setRegister } from '../../src/engine/base/registers.js';
 import { CountedRun } from '../../src/engine/guest/counted/counted-run.js';
 import { GuestCore } from '../../src/engine/guest/guest-core.js';
@@ -199,7 +203,7 @@ describe.each(kinds)('in %s', (_, open) => {
       withProgram((program) => {
         // In loops, behind branches and returns, and at the begin of functions in both pages.
         const stops = [0x3d, 0xb5, 0x22, 0x1800, 0x1819].map((offset) => CODE + offset);
-        program.counted.stops = new Set(stops);
+        program.counted.stops = new Map(stops.map((stop) => [stop, []]));
         const seen: number[] = [];
         for (;;) {
           const stop = program.run(1_000_000);
@@ -255,4 +259,164 @@ describe.each(kinds)('in %s', (_, open) => {
       });
     });
   });
+
+  describe('a condition that copies of code test', () => {
+    /** NOP, SYSCALL. */
+    const PROGRAM = Uint8Array.from([0x90, 0x0f, 0x05]);
+    const UNMAPPED = 0x1234_5000n;
+
+    /** Where the program goes with a condition on its first instruction. */
+    const stopOf = (program: Program, predicate: Predicate): Stop => {
+      setRegister(program.registers, Reg.rip, BigInt(CODE));
+      const before = program.state();
+      program.counted.stops = new Map([[CODE, [predicate]]]);
+      const stop = program.run(1_000_000);
+      if (stop === Stop.breakpoint) expect(program.state()).toBe(before);
+      return stop;
+    };
+
+    it('has the value that the debugger computes, whatever it is', () => {
+      const random = randomNumbers(4711);
+      withProgram((program) => {
+        program.space.write(CODE, PROGRAM);
+        program.space.write(
+          DATA,
+          Uint8Array.from({ length: 64 }, () => random(256)),
+        );
+        const names = [Reg.rax, Reg.rbx, Reg.rcx, Reg.rdx, Reg.rsi, Reg.rdi, Reg.rbp, Reg.r8, Reg.r13];
+        for (let turn = 0; turn < 150; turn++) {
+          for (const slot of names) setRegister(program.registers, slot, randomValue(random));
+          // Carry, parity, zero, sign, direction and overflow; interrupts are enabled wherever programs run.
+          setRegister(program.registers, Reg.eflags, BigInt(0x202 | (random(0x1000) & 0xcd5)));
+          const code = randomExpression(random);
+          const predicate = predicateOf(code, slotOf);
+          if (!predicate) throw new Error(`none: ${Buffer.from(code).toString('hex')}`);
+          const context: AgentContext = {
+            register: (number) =>
+              number === Reg.rip ? BigInt(CODE) : getRegister(program.registers, number),
+            memory: (address, size) => {
+              const bytes = new Uint8Array(8);
+              if (program.space.read(Number(address) as Gva, bytes.subarray(0, size)) !== size)
+                throw new PacketError('no memory');
+              return new DataView(bytes.buffer).getBigUint64(0, true);
+            },
+          };
+          let value: bigint | null = null;
+          try {
+            value = evaluateAgent(code, context);
+          } catch (error) {
+            if (!(error instanceof PacketError)) throw error;
+          }
+          const is = (wanted: bigint): Predicate => [
+            ...predicate,
+            { op: 'constant', value: wanted },
+            { op: 'equal' },
+          ];
+          const what = Buffer.from(code).toString('hex');
+          // What cannot be computed stops: whoever asked has to look.
+          expect(stopOf(program, is(value ?? 0n)), what).toBe(Stop.breakpoint);
+          // So does a quotient that only more than 64 bits could hold.
+          if (value !== null && !/05|07/.test(what))
+            expect(stopOf(program, is(value ^ 1n)), what).toBe(Stop.syscall);
+        }
+      });
+    });
+
+    it('needs pages that the program has not touched yet, and others that are not there', () => {
+      const load = (address: bigint): Predicate => [
+        { op: 'constant', value: address },
+        { op: 'load', size: 4 },
+      ];
+      withProgram((program) => {
+        program.space.write(CODE, PROGRAM);
+        expect(stopOf(program, load(BigInt(DATA)))).toBe(Stop.syscall);
+        program.space.write((DATA + 4) as Gva, Uint8Array.from([1]));
+        expect(stopOf(program, load(BigInt(DATA + 4)))).toBe(Stop.breakpoint);
+        for (const address of [UNMAPPED, 2n ** 63n, 2n ** 64n - 8n])
+          expect(stopOf(program, load(address)), address.toString(16)).toBe(Stop.breakpoint);
+      });
+    });
+
+    it('is tested at each passage of a loop, and where the program is interrupted', () => {
+      withProgram((program) => {
+        // 1: add $1, %rcx; mov %rsp, -8(%rsp); cmp $200000, %rcx; jne 1b; syscall
+        const loop = '4883c10148896424f84881f9400d030075ee0f05';
+        program.space.write(CODE, Buffer.from(loop, 'hex'));
+        setRegister(program.registers, Reg.rcx, 0n);
+        const at = CODE + 9;
+        const rcxIs = (value: bigint): Predicate => [
+          { op: 'register', slot: Reg.rcx },
+          { op: 'constant', value },
+          { op: 'equal' },
+        ];
+        program.counted.stops = new Map([[at, [rcxIs(199_999n), rcxIs(777n)]]]);
+        for (const wanted of [777n, 199_999n]) {
+          let stop: Stop = Stop.pending;
+          for (let turns = 0; stop === Stop.pending; turns++)
+            stop = program.run(2 ** 40, 1 + ((turns * 37) % 400));
+          expect(stop).toBe(Stop.breakpoint);
+          expect(ripOf(program.registers)).toBe(at);
+          expect(getRegister(program.registers, Reg.rcx)).toBe(wanted);
+          program.step();
+        }
+        expect(program.run(2 ** 40)).toBe(Stop.syscall);
+      });
+    });
+  });
 });
+
+/** Below a limit; the same sequence for the same seed. */
+function randomNumbers(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+/** Small ones, large ones and those at the ends. */
+function randomValue(random: (below: number) => number): bigint {
+  const value = BigInt(random(2 ** 30)) << BigInt(random(34));
+  return BigInt.asUintN(64, [value, -value, BigInt(random(4)), -1n, 1n << 63n][random(5)]);
+}
+
+const slotOf = (number: number): number => number;
+
+/** An agent expression with registers by their slots. */
+function randomExpression(random: (below: number) => number): Uint8Array {
+  const code: number[] = [];
+  const pick = <T>(list: readonly T[]): T => list[random(list.length)];
+  const leaf = (): void => {
+    const kind = random(4);
+    if (kind === 0) code.push(0x22, random(256));
+    else if (kind === 1) code.push(0x25, ...Array.from({ length: 8 }, () => random(256)));
+    else if (kind === 2) code.push(0x24, ...[24, 16, 8, 0].map((by) => ((DATA + random(56)) >> by) & 0xff));
+    else
+      code.push(
+        0x26,
+        0,
+        pick([Reg.rax, Reg.rbx, Reg.rcx, Reg.rdx, Reg.rsp, Reg.eflags, Reg.rip, Reg.rdi, Reg.r8, Reg.r13]),
+      );
+    // Memory, where it is an address.
+    if (kind === 2) code.push(0x17 + random(4));
+  };
+  const expression = (depth: number): void => {
+    if (depth === 0) return leaf();
+    expression(depth - 1);
+    const kind = random(6);
+    if (kind === 0) code.push(pick([0x0e, 0x12]));
+    else if (kind === 1) code.push(pick([0x16, 0x2a]), random(70));
+    else if (kind === 2) {
+      // if_goto behind what the other way computes: both leave one value.
+      const at = code.length;
+      code.push(0x20, 0, at + 8, 0x22, random(256), 0x21, 0, at + 10, 0x22, random(256));
+    } else {
+      expression(random(depth));
+      if (kind === 3) code.push(0x2b);
+      if (kind === 4) code.push(0x28, 0x33, 0x29);
+      code.push(pick([2, 3, 4, 5, 6, 7, 8, 9, 0x0a, 0x0b, 0x0f, 0x10, 0x11, 0x13, 0x14, 0x15]));
+    }
+  };
+  expression(1 + random(4));
+  return Uint8Array.from([...code, 0x27]);
+}

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gva } from '../../src/engine/base/address.js';
 import { Reg, getRegister } from '../../src/engine/base/registers.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import type { Breakpoint } from '../../src/engine/target.js';
 import type { TravelTarget } from '../../src/engine/travel/target.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import { recording } from '../collections.js';
@@ -250,4 +251,74 @@ it('the last of twenty thousand arrivals in one interval is found without going 
   } finally {
     close();
   }
+});
+
+describe('a condition that holds once in twenty thousand arrivals', () => {
+  const WANTED = 15_000n;
+  /** Fewer by far than arrivals. */
+  const FEW_EXITS = 4_000;
+  const conditional = (target: TravelTarget, name: string): Breakpoint => {
+    const rdi = (tid: number): bigint => getRegister(target.registers(tid), Reg.rdi);
+    return {
+      pid: null,
+      address: symbol(target, name),
+      condition: (tid) => rdi(tid) === WANTED,
+      predicates: [[{ op: 'register', slot: Reg.rdi }, { op: 'constant', value: WANTED }, { op: 'equal' }]],
+    };
+  };
+
+  it('is found forwards, backwards and from behind, by few exits', () => {
+    const { target, close } = open(transport, recording('hits/many')!);
+    try {
+      goTo(target, 16);
+      const hits = symbol(target, 'hits');
+      target.addBreakpoint(conditional(target, 'spot'));
+      const exitsOf = (direction: 'forward' | 'backward', kind: string): number => {
+        const before = target.session.exits;
+        expect(run(target, 'continue', direction).kind).toBe(kind);
+        return target.session.exits - before;
+      };
+      const isThere = (): void => {
+        expect(readInt(target, hits)).toBe(Number(WANTED) - 1);
+        expect(getRegister(target.registers(target.currentTid), Reg.rdi)).toBe(WANTED);
+        expect(target.rip(target.currentTid)).toBe(symbol(target, 'spot'));
+      };
+      expect(exitsOf('forward', 'breakpoint')).toBeLessThan(FEW_EXITS);
+      isThere();
+      expect(exitsOf('forward', 'exited')).toBeLessThan(FEW_EXITS);
+      expect(exitsOf('backward', 'breakpoint')).toBeLessThan(FEW_EXITS);
+      isThere();
+      expect(exitsOf('backward', 'history-end')).toBeLessThan(FEW_EXITS);
+      expect(exitsOf('forward', 'breakpoint')).toBeLessThan(FEW_EXITS);
+      isThere();
+      // The instruction before it, in the middle of the loop.
+      const before = target.session.exits;
+      expect(run(target, 'step', 'backward').kind).toBe('step');
+      expect(target.session.exits - before).toBeLessThan(FEW_EXITS);
+      expect(target.rip(target.currentTid)).not.toBe(symbol(target, 'spot'));
+      expect(run(target, 'step').kind).toBe('step');
+      isThere();
+    } finally {
+      close();
+    }
+  });
+
+  it('the arrival before one in the middle of a loop is found without going through all', () => {
+    const { target, close } = open(transport, recording('hits/many')!);
+    try {
+      goTo(target, 16);
+      const hits = symbol(target, 'hits');
+      const there = conditional(target, 'spot');
+      target.addBreakpoint(there);
+      run(target);
+      target.removeBreakpoint(there);
+      target.addBreakpoint({ pid: null, address: there.address });
+      const before = target.session.exits;
+      expect(run(target, 'continue', 'backward').kind).toBe('breakpoint');
+      expect(readInt(target, hits)).toBe(Number(WANTED) - 2);
+      expect(target.session.exits - before).toBeLessThan(FEW_EXITS);
+    } finally {
+      close();
+    }
+  });
 });

@@ -12,6 +12,7 @@ import { isBookkeeping, planStep, type PlanState } from './plan/plan.js';
 import { OutputOnce } from './output-once.js';
 import { describePosition, type Position } from './state/position.js';
 import { reachGoal, type Reach } from './perform/reach.js';
+import { isHot, testOnTheWay } from './perform/hot-stops.js';
 import { ReplayRunner } from './run/runner.js';
 import { writeRseqCpu } from './perform/signals.js';
 import { StallWatch } from './stall.js';
@@ -35,7 +36,7 @@ import type { Progress, ReplayOptions, ReplayStats } from './session-types.js';
 import { endsByRegisters, Timeline } from './timeline.js';
 export type { Progress, ReplayOptions, ReplayStats } from './session-types.js';
 
-/** What an exit counts for in the stall limit: its order of magnitude on a processor that emulates another. */
+/** What an exit counts for in the stall limit: its order of magnitude in an emulator. */
 const NOMINAL_EXIT_MICROS = 50;
 
 /**
@@ -406,11 +407,12 @@ export class ReplaySession {
 
   /** The caller's strategy, except where it was wrong. */
   private chooseStrategy(frameTime: number): void {
+    const { context } = this;
     const isCounted = this.counting || (this.chosen === 'mixed' && endsByRegisters(this.core, this.frame));
-    const wanted = this.ticks.choose(isCounted, this.exact.includes(frameTime));
-    if (wanted === this.context.strategy || this.ticks.home.counts) return;
-    this.context.strategy.cancel();
-    this.context.strategy = wanted;
+    const wanted = this.ticks.choose(isCounted, this.exact.includes(frameTime), isHot(context, this.task));
+    if (wanted === context.strategy || this.ticks.home.counts) return;
+    context.strategy.cancel();
+    context.strategy = wanted;
   }
 
   /**
@@ -438,6 +440,8 @@ export class ReplaySession {
     invariant(this.frame && this.task, 'a step that runs has a task');
     if (!this.resuming && !this.exact.reachesTo(this.frame.frameTime))
       this.staging?.stage(this.context, this.task, this.frame, this.step, maxFrames);
+    if (this.resuming && !this.running)
+      testOnTheWay(this.context, this.ticks, this.task, this.frame, this.step);
     this.running = false;
     const [exits, ticks] = [this.runner.exits, this.ticksSoFar];
     const reach = reachGoal(this.context, this.task, this.frame, this.step, budgetMicros, this.resuming);
@@ -445,12 +449,9 @@ export class ReplaySession {
     if (reach === 'reached') this.stall.reached(this.frame.monotonicSec);
     this.running = reach === 'running';
     if (reach === 'reached' || reach === 'stopped' || reach === 'staged') return reach;
-    if (this.staging?.hasProgressed()) {
-      this.stall.progressed();
-      return reach;
-    }
     // Every tick is progress up to the frame's: some frames have a few more than the program.
-    if (this.ticksSoFar > ticks && this.ticksSoFar <= this.frame.ticks) {
+    const hasCounted = this.ticksSoFar > ticks && this.ticksSoFar <= this.frame.ticks;
+    if (this.staging?.hasProgressed() || hasCounted) {
       this.stall.progressed();
       return reach;
     }

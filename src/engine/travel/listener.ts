@@ -256,6 +256,7 @@ export class TravelListener implements StopListener {
         .find((breakpoint) => breakpoint !== sentinel?.breakpoint && holds(breakpoint, task.tid));
       if (hit && this.end({ kind: 'breakpoint', tid: task.tid, address })) return true;
     }
+    if (!skip) this.stops.missed();
     return this.stepOnce(Suppress.breakpoints);
   }
 }

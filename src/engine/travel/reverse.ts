@@ -1,24 +1,19 @@
 import { gva, type Gva } from '../base/address.js';
 import { invariant } from '../base/errors.js';
 import type { DebugStop } from '../target.js';
-import { ripOf } from '../base/registers.js';
 import { Goal } from '../replay/plan/step.js';
 import { sameRegisters } from './same-state.js';
 import { isSameInterval, type TravelCheckpoint } from './checkpoints.js';
-import { Code } from './code.js';
+import { Arrivals, isBreakpoint } from './arrivals.js';
 import { trapsBefore } from './traps.js';
 import { RUN, type Moved } from './listener.js';
 import { Trail, isUndone, type Passed } from './trail.js';
 import type { Slices } from './navigator.js';
-import { MAX_WALK, SliceOver, endBefore, lost, type End, type Search, type Searcher } from './search.js';
+import { MAX_WALK, endBefore, lost, type Search, type Searcher } from './search.js';
 import { countsBackwards, type StopEvent } from './event.js';
 import { SYSCALL_LENGTH } from '../x86/constants.js';
 import { isDelivery, signalStop } from './frame-stops.js';
 
-/** Guest time of one slice if only time can narrow the search. */
-const SLICE_MICROS = 200;
-/** Calls and jumps followed backwards from a return. */
-const MAX_RETURNS = 4;
 /** Single steps at the end, if nothing else narrows the search. */
 const MAX_LONG_WALK = 200_000;
 /** Events in one stretch after which its end is searched first: some tens of milliseconds. */
@@ -32,11 +27,17 @@ const NEAR = 48;
 const TRAIL_STRIDE = 12;
 const TRAIL_LENGTH = 120;
 
-const isBreakpoint = ({ stop }: StopEvent): boolean => stop.kind === 'breakpoint';
-
 /** Stops that leave the program where the frame left it, in both directions. */
 const happensAfterFrame = ({ stop }: StopEvent): boolean =>
   ['signal', 'syscall', 'fork', 'vfork', 'clone'].includes(stop.kind);
+
+/** Places of an interval found by counting; null: there is none inside of it, and the program is anywhere. */
+export interface TickPlaces {
+  /** So many ticks before the next frame where the task's are known. */
+  before(frameTime: number, ticks: number): Slices<TravelCheckpoint | null>;
+  /** So many before another place. */
+  beforePlace(end: TravelCheckpoint, distance: number): Slices<TravelCheckpoint | null>;
+}
 
 /**
  * Reverse execution by running forwards from an earlier checkpoint, first to find the events on the
@@ -44,18 +45,18 @@ const happensAfterFrame = ({ stop }: StopEvent): boolean =>
  * another only if executing one instruction there led to the other.
  */
 export class Reverse {
-  private readonly code: Code;
+  private readonly arrivals: Arrivals;
   private readonly trail: Trail;
 
-  /** Goes to a place of an interval by counting: `Ticks.before`, of the Ticks that are made with this. */
-  ticksBefore: ((frameTime: number, ticks: number) => Slices<TravelCheckpoint | null>) | null = null;
+  /** Goes to places of an interval by counting: the Ticks that are made with this. */
+  ticks: TickPlaces | null = null;
 
   /** @param points what the program stops at */
   constructor(
     private readonly search: Searcher,
     private readonly points: () => readonly unknown[],
   ) {
-    this.code = new Code(search.core);
+    this.arrivals = new Arrivals(search);
     this.trail = new Trail(search.navigator);
   }
 
@@ -147,14 +148,13 @@ export class Reverse {
     if (last > frameTime + 1 || ('at' in end && last > frameTime)) {
       const later = yield* this.lastIn({ ...area, start: yield* this.toFrame(frameTime + 1) });
       if (later) return later;
-    } else if ('at' in end) {
-      // An end in the interval itself would have to be looked for at each turn of the loop.
-      const way = yield* search.last(area);
-      return way && (yield* search.follow(way, area));
     }
-    const within = { end: { frameTime: frameTime + 1 }, counts };
-    for (let ticks = FEW_TICKS; ; ticks *= MORE_TICKS) {
-      const start = this.ticksBefore && (yield* this.ticksBefore(frameTime, ticks));
+    const isHere = 'at' in end && last === frameTime;
+    const within = { end: isHere ? end : { frameTime: frameTime + 1 }, counts };
+    for (let distance = FEW_TICKS; this.ticks; distance *= MORE_TICKS) {
+      const start = isHere
+        ? yield* this.ticks.beforePlace(end.at, distance)
+        : yield* this.ticks.before(frameTime, distance);
       if (!start) break;
       const way = yield* search.last({ ...within, start });
       if (way) return yield* search.follow(way, within);
@@ -274,13 +274,22 @@ export class Reverse {
       const steps = yield* search.walk(start, end, MAX_WALK);
       if (steps > 0) return yield* this.stepsAfter(start, steps - 1, end);
     }
-    const near = yield* this.approach(start, end);
+    const near = yield* this.arrivals.before(start, end);
+    if (!near) return yield* this.predecessorByTicks(start, end);
     const steps = yield* search.walk(near, end, MAX_WALK);
     if (steps > 0) return yield* this.stepsAfter(near, steps - 1, end);
-    const nearer = yield* this.approachByTime(near, end);
+    const nearer = yield* this.arrivals.beforeByTime(near, end);
     const many = yield* search.walk(nearer, end, MAX_LONG_WALK);
     if (many <= 0) throw lost(frameTime);
     return yield* this.stepsAfter(nearer, many - 1, end);
+  }
+
+  /** The same in a loop: from the branch before the last one. */
+  private *predecessorByTicks(start: TravelCheckpoint, end: TravelCheckpoint): Slices<boolean> {
+    const near = (this.ticks && (yield* this.ticks.beforePlace(end, 1))) ?? start;
+    const steps = yield* this.search.walk(near, end, MAX_LONG_WALK);
+    if (steps <= 0) throw lost(end.checkpoint.frameTime);
+    return yield* this.stepsAfter(near, steps - 1, end);
   }
 
   /** The last checkpoint of the interval that is really earlier than `end`: a place may have two. */
@@ -329,68 +338,6 @@ export class Reverse {
     return true;
   }
 
-  /** A checkpoint between start and end near the end, found by the places from which control may have come. */
-  private *approach(start: TravelCheckpoint, end: TravelCheckpoint): Slices<TravelCheckpoint> {
-    const task = end.checkpoint.tasks.find(({ tid }) => tid === end.tid);
-    invariant(task, 'a checkpoint inside an interval has a task that runs');
-    const { addresses, entry } = this.code.originsOf(task, ripOf(task.registers), task.registers);
-    let near = start;
-    if (entry >= 0) near = (yield* this.lastArrival(near, { at: end }, [entry])) ?? near;
-    if (addresses.size > 0) near = (yield* this.lastArrival(near, { at: end }, addresses)) ?? near;
-    for (let returns = 0; returns < MAX_RETURNS && near !== start; returns++) {
-      const caller = near.checkpoint.tasks.find(({ tid }) => tid === end.tid);
-      if (!caller) break;
-      if (returns === 0 && !this.code.isCall(caller, ripOf(caller.registers))) break;
-      const exits = this.code.exitsOf(caller, ripOf(caller.registers), caller.registers);
-      const nearer = exits.size > 0 ? yield* this.lastArrival(near, { at: end }, exits) : null;
-      if (!nearer || nearer === near) break;
-      near = nearer;
-    }
-    return near;
-  }
-
-  /** A checkpoint of the last arrival at one of these addresses; null if there is none. */
-  private *lastArrival(
-    start: TravelCheckpoint,
-    end: End,
-    addresses: Iterable<Gva>,
-  ): Slices<TravelCheckpoint | null> {
-    const { search, navigator } = this;
-    const area = { start, end, counts: isBreakpoint };
-    return yield* search.withBreakpoints(addresses, function* () {
-      const way = yield* search.last(area);
-      if (!way) return null;
-      if (way.count === 0) return way.from;
-      yield* search.follow(way, area);
-      return navigator.keepHere();
-    });
-  }
-
-  /** Where no symbols help: slices of time, the last of which ends at `end`. */
-  private *approachByTime(start: TravelCheckpoint, end: TravelCheckpoint): Slices<TravelCheckpoint> {
-    const { navigator } = this;
-    navigator.goTo(start, end);
-    let near = start;
-    let [slice, before] = [SLICE_MICROS, -1];
-    for (;;) {
-      navigator.slice = slice;
-      try {
-        yield* this.search.towards({ at: end });
-        return near;
-      } catch (error) {
-        if (!(error instanceof SliceOver)) throw error;
-        // A page fault at the end of the slice will be repeated: without more time it would not terminate.
-        const rip = ripOf(navigator.registers());
-        slice = rip === before ? 2 * slice : SLICE_MICROS;
-        before = rip;
-        near = navigator.keepHere();
-        yield null;
-      } finally {
-        navigator.slice = 0;
-      }
-    }
-  }
-
   /** The last instruction of the task before an interval: in the last interval in which it executed any. */
   private *earlierInterval(tid: number, frameTime: number): Slices<boolean> {
     for (let before = frameTime; ;) {
@@ -437,7 +384,7 @@ export class Reverse {
     else if (goal === Goal.trap) addresses = trapsBefore(task, moved.address);
     else if (goal === Goal.flush) addresses = [task.preload.breakpointInstruction];
     else addresses = [gva(moved.address)];
-    const last = yield* this.lastArrival(this.lastInside(begin), { frameTime }, addresses);
+    const last = yield* this.arrivals.last(this.lastInside(begin), { frameTime }, addresses);
     if (!last) return false;
     if (goal === Goal.address || goal === Goal.target) return yield* this.predecessor(last);
     this.navigator.goTo(last);
@@ -450,7 +397,7 @@ export class Reverse {
     begin: TravelCheckpoint,
   ): Slices<TravelCheckpoint | null> {
     const { navigator } = this;
-    if (goal === Goal.fault) return yield* this.lastArrival(this.lastInside(begin), { frameTime }, [rip]);
+    if (goal === Goal.fault) return yield* this.arrivals.last(this.lastInside(begin), { frameTime }, [rip]);
     if (goal !== Goal.address && goal !== Goal.target) return null;
     const event = yield* navigator.forward({ ...RUN, blind: true, eventOf: frameTime }, frameTime, true);
     if (event.kind === 'arrived') return navigator.keepHere();

@@ -2,7 +2,9 @@ import { type Gva } from '../base/address.js';
 import { RevenantError, invariant } from '../base/errors.js';
 import type { Breakpoint } from '../target.js';
 import type { ReplayCore } from '../replay/state/core.js';
-import { getUnsigned, Reg, ripOf } from '../base/registers.js';
+import { PREDICATE_REGISTERS, type Predicate, type PredicateStep } from '../base/predicate.js';
+import { getRegister, getUnsigned, Reg, ripOf, type RegisterWords } from '../base/registers.js';
+import { EFLAGS_RESUME, EFLAGS_TRAP } from '../x86/constants.js';
 import { isRepeatedString, MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 import type { Task } from '../task/task.js';
 import type { TravelCheckpoint } from './checkpoints.js';
@@ -100,7 +102,9 @@ export class Searcher {
     if (navigator.current === end) return { kind: 'arrived' };
     const running = tasks.find(({ tid }) => tid === end.tid);
     invariant(running, 'a checkpoint inside an interval has a task that runs');
-    const breakpoint: Breakpoint = { pid: null, address: ripOf(running.registers) };
+    const address = ripOf(running.registers);
+    const predicates = [registersPredicate(running.registers, isInString(running, address))];
+    const breakpoint: Breakpoint = { pid: null, address, predicates };
     const isBefore = (task: Task): boolean => isBeforeInString(this.core, task, running);
     const isIt = (task: Task): boolean => task.tid === end.tid && (isBefore(task) || this.isAt(end));
     const sentinel = { breakpoint, isIt };
@@ -214,24 +218,41 @@ export class Searcher {
   }
 }
 
+/** What a repeated string instruction changes. */
+const STRING_REGISTERS: ReadonlySet<number> = new Set([Reg.rcx, Reg.rsi, Reg.rdi, Reg.eflags]);
+
 /** Whether a task is at a repeated string instruction of which `end` has done more iterations. */
 function isBeforeInString(core: ReplayCore, task: Task, end: Pick<Task, 'registers'>): boolean {
   const now = core.registers(task);
   for (let word = 0; word < now.length; word++) {
     const slot = word >> 1;
-    if (
-      slot === Reg.rcx ||
-      slot === Reg.rsi ||
-      slot === Reg.rdi ||
-      slot === Reg.orig_rax ||
-      slot === Reg.eflags
-    )
-      continue;
+    if (STRING_REGISTERS.has(slot) || slot === Reg.orig_rax) continue;
     if (now[word] !== end.registers[word]) return false;
   }
   if (getUnsigned(now, Reg.rcx) <= getUnsigned(end.registers, Reg.rcx)) return false;
+  return isInString(task, ripOf(now));
+}
+
+function isInString({ space }: Pick<Task, 'space'>, address: Gva): boolean {
   const code = new Uint8Array(MAX_INSTRUCTION_LENGTH);
-  return isRepeatedString(code.subarray(0, task.space.read(ripOf(now), code)));
+  return isRepeatedString(code.subarray(0, space.read(address, code)));
+}
+
+/** Flags that a task has in the same state of its program, however it came there. */
+const FLAGS = ~BigInt(EFLAGS_RESUME | EFLAGS_TRAP);
+
+/** That the registers are these; without those that a repeated string instruction changes, for places in one. */
+function registersPredicate(registers: RegisterWords, inString: boolean): Predicate {
+  const steps: PredicateStep[] = [{ op: 'constant', value: 0n }];
+  for (const name of PREDICATE_REGISTERS) {
+    const slot = Reg[name];
+    if (name === 'rip' || (inString && STRING_REGISTERS.has(slot))) continue;
+    const value = getRegister(registers, slot);
+    steps.push({ op: 'register', slot }, { op: 'constant', value }, { op: 'xor' });
+    if (name === 'eflags') steps.push({ op: 'constant', value: FLAGS }, { op: 'and' });
+    steps.push({ op: 'or' });
+  }
+  return [...steps, { op: 'not' }];
 }
 
 const boundOf = (end: End): TravelCheckpoint | null => ('at' in end ? end.at : null);

@@ -20,7 +20,7 @@ const MAX_ATTEMPTS = 3;
 export class Ticks extends Finder {
   constructor(search: Searcher, reverse: Reverse) {
     super(search, reverse);
-    reverse.ticksBefore = (frameTime, ticks) => this.before(frameTime, ticks);
+    reverse.ticks = this;
   }
 
   /** Ticks of the task that runs at the session's position; null if they would have to be counted. */
@@ -94,20 +94,52 @@ export class Ticks extends Finder {
   }
 
   /**
-   * Does `work` with ticks counted, from a checkpoint at which those of the task are known. @param
-   * end a checkpoint, or ticks of the task, that the start must not be after
+   * Goes to the place in the interval of another one from which so many ticks of the task that runs there lead to it.
+   * @returns null, and goes anywhere, if that is no place inside of the interval
+   */
+  *beforePlace(end: TravelCheckpoint, distance: number): Slices<TravelCheckpoint | null> {
+    const { navigator, search } = this;
+    const { frameTime } = end.checkpoint;
+    navigator.goTo(end);
+    yield* this.count();
+    const wanted = ticksAt(end, end.tid) - distance;
+    const start = startAfter(search.core, frameTime);
+    if (start.tid !== end.tid || wanted < start.known.ticks) return null;
+    let place: TravelCheckpoint | null = null;
+    const goThere = function* (): Slices<void> {
+      place = null;
+      if (navigator.session.frameTime < frameTime) yield* search.towards({ frameTime }, { blind: true });
+      const now = search.core.tasks.get(end.tid)?.ticks ?? Infinity;
+      if (now > wanted) return;
+      if (now < wanted) {
+        const orders = { ...RUN, blind: true, ticks: { tid: end.tid, count: wanted } };
+        const event = yield* navigator.forward(orders, frameTime + 1, true);
+        if (event.kind === 'interrupted') throw new Interrupted();
+        if (event.kind !== 'arrived') throw lost(frameTime);
+      }
+      if (navigator.session.inside) place = navigator.keepHere();
+    };
+    yield* this.counting(start, end, goThere, wanted);
+    return place;
+  }
+
+  /**
+   * Does `work` with ticks counted, from a checkpoint at which those of the task are known.
+   * @param end a checkpoint, or ticks of the task, that the start must not be after
+   * @param most ticks that it must not have more of, if it is in the interval of a checkpoint
    */
   private *counting(
     start: TickStart,
     end: TravelCheckpoint | number,
     work: () => Slices<void>,
+    most = Infinity,
   ): Slices<void> {
     const { navigator } = this;
     const { session, stops } = navigator;
     const resume = stops.suspend();
     try {
       for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-        const from = this.lastCounted(start, end) ?? (yield* this.reverse.toFrame(start.known.frame));
+        const from = this.lastCounted(start, end, most) ?? (yield* this.reverse.toFrame(start.known.frame));
         const { fallbacks } = session.stats;
         session.counting = true;
         navigator.goTo(from, typeof end === 'number' ? null : end);
@@ -126,6 +158,7 @@ export class Ticks extends Finder {
   private lastCounted(
     { tid, known, next }: TickStart,
     end: TravelCheckpoint | number,
+    most: number,
   ): TravelCheckpoint | null {
     const beyond = next?.frame ?? Infinity;
     let last: TravelCheckpoint | null = null;
@@ -133,8 +166,10 @@ export class Ticks extends Finder {
       if (saved === end) break;
       const { frameTime } = saved.checkpoint;
       if (!saved.counted || frameTime < known.frame) continue;
-      if (typeof end !== 'number') last = saved;
-      else if (frameTime < beyond && ticksAt(saved, tid) < end) last = saved;
+      if (typeof end !== 'number') {
+        const isNear = frameTime === end.checkpoint.frameTime;
+        if (!isNear || ticksAt(saved, tid) <= most) last = saved;
+      } else if (frameTime < beyond && ticksAt(saved, tid) < end) last = saved;
     }
     return last;
   }

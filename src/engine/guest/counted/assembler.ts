@@ -1,4 +1,5 @@
 import { lowWord } from '../../base/address.js';
+import { LEAVE_SHIFT } from './layout.js';
 
 const FIRST_SIZE = 1024;
 const INT32 = 0x8000_0000;
@@ -8,7 +9,7 @@ export class Assembler {
   private buffer = new Uint8Array(FIRST_SIZE);
   private view = new DataView(this.buffer.buffer);
   length = 0;
-  /** Of each instruction: its offset, the program's address that it replaces, `Fix` bits and, from bit 4, `Leave`. */
+  /** Of each instruction: its offset, the program's address that it replaces, `Fix` bits and `Leave`. */
   readonly offsets: number[] = [];
   readonly origins: number[] = [];
   readonly fixes: number[] = [];
@@ -29,7 +30,7 @@ export class Assembler {
   mark(origin: number, fix: number, leave = 0): void {
     this.offsets.push(this.length);
     this.origins.push(origin);
-    this.fixes.push(fix | (leave << 4));
+    this.fixes.push(fix | (leave << LEAVE_SHIFT));
   }
 
   emit(bytes: ArrayLike<number>): void {

@@ -12,7 +12,7 @@ import type { GuestMemory } from '../../kvm/guest-memory.js';
 import type { AddressSpace } from '../../mm/address-space.js';
 import { takenRanges } from '../../mm/free.js';
 import type { Unit } from './unit.js';
-import { Area, TABLE_BYTES, slotsOf } from './layout.js';
+import { Area, Fix, TABLE_BYTES, slotsOf } from './layout.js';
 
 /** As far as a copy reaches what the program addresses relative to the instruction, and itself: less than 2 GiB. */
 const REACH = 0x6000_0000;
@@ -103,7 +103,7 @@ export class CodeArea {
   /** Of copied instructions, ascending: offset from `base`, the program's address, `Fix` and `Leave`. */
   private offsets = new Uint32Array(FIRST_MARKS);
   private origins = new Float64Array(FIRST_MARKS);
-  private fixes = new Uint8Array(FIRST_MARKS);
+  private fixes = new Uint16Array(FIRST_MARKS);
   private marks = 0;
 
   private constructor(
@@ -181,7 +181,10 @@ export class CodeArea {
     this.memory.words[at + 1] = highWord(value);
   }
 
-  /** Index for `originAt` and `fixAt` of the copied instruction that begins at an address, or -1. */
+  /**
+   * Index for `originAt` and `fixAt` of the copied instruction that begins at an address, or of the part of a check that
+   * it lies in; -1: there is neither.
+   */
   find(address: number): number {
     const offset = address - this.base;
     let low = 0;
@@ -193,7 +196,7 @@ export class CodeArea {
       if (found < offset) low = middle + 1;
       else high = middle - 1;
     }
-    return -1;
+    return high >= 0 && this.fixes[high] & (Fix.stack | Fix.scratch) ? high : -1;
   }
 
   originAt(index: number): number {
@@ -224,13 +227,13 @@ export class CodeArea {
     const wanted = this.marks + count;
     if (wanted <= this.offsets.length) return;
     const size = Math.max(wanted, 2 * this.offsets.length);
-    const grow = <T extends Uint32Array | Float64Array | Uint8Array>(from: T, into: T): T => {
+    const grow = <T extends Uint32Array | Float64Array | Uint16Array>(from: T, into: T): T => {
       into.set(from);
       return into;
     };
     this.offsets = grow(this.offsets, new Uint32Array(size));
     this.origins = grow(this.origins, new Float64Array(size));
-    this.fixes = grow(this.fixes, new Uint8Array(size));
+    this.fixes = grow(this.fixes, new Uint16Array(size));
   }
 }
 

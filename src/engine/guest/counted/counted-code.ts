@@ -17,14 +17,24 @@ import type { CodeKeeper } from '../../mm/beside-mappings.js';
 import { isShared, Prot } from '../../mm/vma.js';
 import { MAX_INSTRUCTION_LENGTH } from '../../x86/decode.js';
 import { CodeArea, SharedPages } from './code-area.js';
-import { Area, Fix, Leave } from './layout.js';
+import { Area, Fix, LEAVE_SHIFT, Leave } from './layout.js';
 import { translate } from './translate.js';
-import type { Unit } from './unit.js';
+import type { CountedStop, Unit } from './unit.js';
 
 /** A page that is written more often between executions holds data as well: copying it does not pay. */
 const MAX_WRITES = 256;
 /** Units copied before the program comes to them, at a time. */
 const UNITS_AHEAD = 64;
+
+/** By the addresses of instructions. */
+export type CountedStops = ReadonlyMap<number, CountedStop>;
+
+/** How a copy was left, and how many branches were left by then. `inCheck`: while it found out whether to stop. */
+interface LeftCopy {
+  readonly leave: Leave;
+  readonly left: number;
+  readonly inCheck: boolean;
+}
 
 interface PageCopies {
   /** By offset in the page: address of the copy, from the area's base; negative: it leaves at once; 0: none. */
@@ -59,7 +69,7 @@ export class CountedCode implements CodeKeeper {
   private readonly writes = new Map<Gva, number>();
   /** Pages that begin with the end of the last instruction of the page before, which is copied. */
   private readonly continued = new Set<Gva>();
-  private stops: ReadonlySet<number> = new Set();
+  private stops: CountedStops = new Map();
   private readonly window = new Uint8Array(PAGE_SIZE + MAX_INSTRUCTION_LENGTH);
   /** The exit that was taken last, or the target of an indirect transfer; to be known when the program goes on. */
   private taken: OpenExit | null = null;
@@ -73,11 +83,12 @@ export class CountedCode implements CodeKeeper {
   ) {}
 
   /** Before which instructions the copies leave. */
-  stopAt(addresses: ReadonlySet<number>): void {
-    if (addresses === this.stops) return;
-    for (const address of addresses) if (!this.stops.has(address)) this.forget(pageFloor(gva(address)));
-    for (const address of this.stops) if (!addresses.has(address)) this.forget(pageFloor(gva(address)));
-    this.stops = addresses;
+  stopAt(stops: CountedStops): void {
+    if (stops === this.stops) return;
+    for (const [address, stop] of stops)
+      if (!isSameStop(stop, this.stops.get(address))) this.forget(pageFloor(gva(address)));
+    for (const address of this.stops.keys()) if (!stops.has(address)) this.forget(pageFloor(gva(address)));
+    this.stops = stops;
   }
 
   /** Branches left, while the guest runs: only about right. */
@@ -118,24 +129,37 @@ export class CountedCode implements CodeKeeper {
    * Puts rip and the registers back to the program's. Precondition: `enter` was true, and the guest has left since.
    * @param byInt3 by #BP
    */
-  leave(registers: RegisterWords, byInt3: boolean): { readonly leave: Leave; readonly left: number } {
+  leave(registers: RegisterWords, byInt3: boolean): LeftCopy {
     let left = this.field(Area.left);
     const rip = ripOf(registers);
     const area = this.areas.find((each) => each.holds(rip));
-    if (!area) return { leave: Leave.none, left };
+    if (!area) return { leave: Leave.none, left, inCheck: false };
     const at = byInt3 ? rip - 1 : rip;
     const index = area.find(at);
     invariant(index >= 0, `the copy at ${at.toString(16)} replaces an instruction`);
     const fix = area.fixAt(index);
-    const leave = byInt3 ? ((fix >> 4) as Leave) : Leave.none;
+    const leave = byInt3 ? ((fix >> LEAVE_SHIFT) as Leave) : Leave.none;
+    const inCheck = (fix & (Fix.stack | Fix.scratch)) !== 0;
     if (fix & Fix.rcx) this.restore(registers, Reg.rcx, Area.rcx);
     if (fix & Fix.rax) this.restore(registers, Reg.rax, Area.rax);
+    if (fix & Fix.stack) this.restore(registers, Reg.rsp, Area.stack);
+    if (fix & Fix.scratch) {
+      this.restore(registers, Reg.eflags, Area.flags);
+      this.restore(registers, Reg.rax, Area.checkRax);
+      this.restore(registers, Reg.rcx, Area.checkRcx);
+      this.restore(registers, Reg.rdx, Area.checkRdx);
+    }
     if (fix & Fix.uncount) left++;
     if (fix & Fix.target) this.restore(registers, Reg.rip, Area.target);
     else setSigned(registers, Reg.rip, area.originAt(index));
     if (leave === Leave.direct) this.taken = this.exits.get(at) ?? null;
     if (leave === Leave.indirect) this.wanted = this.field(Area.target);
-    return { leave, left };
+    return { leave, left, inCheck };
+  }
+
+  /** After a page fault in a check: whether the page is there now. */
+  fill(address: Gva, errorCode: number): boolean {
+    return address >= 0 && this.space.fault(address, errorCode);
   }
 
   changes(start: Gva, end: Gva): void {
@@ -220,7 +244,7 @@ export class CountedCode implements CodeKeeper {
       at: area.next,
       area: area.base,
       known: (offset) => (starts[offset] === 0 ? 0 : area.base + Math.abs(starts[offset])),
-      isStop: (address) => this.stops.has(address),
+      stopAt: (address) => this.stops.get(address) ?? null,
       hides: this.space.hides,
     });
     if (unit.straddles && !this.guardNext(page)) return 0;
@@ -342,3 +366,6 @@ export class CountedCode implements CodeKeeper {
     registers[2 * slot + 1] = this.memory.words[at + 1];
   }
 }
+
+const isSameStop = (one: CountedStop, other: CountedStop | undefined): boolean =>
+  one.length === other?.length && one.every((predicate, index) => predicate === other[index]);

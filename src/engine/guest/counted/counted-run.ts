@@ -1,11 +1,11 @@
-import { gva } from '../../base/address.js';
+import { gva, wordsToGva, NO_ADDRESS, type Gva } from '../../base/address.js';
 import { ripOf } from '../../base/registers.js';
 import { Exit } from '../../kvm/exit.js';
 import type { AddressSpace } from '../../mm/address-space.js';
 import type { Task } from '../../task/task.js';
 import { Exception } from '../../x86/constants.js';
 import type { GuestCore } from '../guest-core.js';
-import { CountedCode } from './counted-code.js';
+import { CountedCode, type CountedStops } from './counted-code.js';
 import { Leave } from './layout.js';
 
 /**
@@ -15,7 +15,7 @@ import { Leave } from './layout.js';
  */
 export type CountedEnd = 'program' | 'again' | 'limit' | 'stop' | 'odd';
 
-const NO_STOPS: ReadonlySet<number> = new Set();
+const NO_STOPS: CountedStops = new Map();
 
 /** Has tasks execute copies of their code that count conditional branches, as long as it is switched on. */
 export class CountedRun {
@@ -24,6 +24,8 @@ export class CountedRun {
   private inside: CountedCode | null = null;
   private left = 0;
   private begun = 0;
+  /** The page that a check asked for last. */
+  private filled: Gva = NO_ADDRESS;
   /** Before these the copies end; never changed in place. */
   stops = NO_STOPS;
 
@@ -70,8 +72,9 @@ export class CountedRun {
     this.inside = null;
     const { context } = this.core.machine;
     const byInt3 = exit === Exit.Exception && context.vector === Exception.BP;
-    const { leave, left } = inside.leave(context.registers, byInt3);
+    const { leave, left, inCheck } = inside.leave(context.registers, byInt3);
     this.left = left;
+    if (inCheck && exit === Exit.Exception) return this.afterCheck(inside);
     switch (leave) {
       case Leave.none:
         return 'program';
@@ -85,6 +88,16 @@ export class CountedRun {
       default:
         return 'again';
     }
+  }
+
+  /** A check raised an exception: a page is missing, or whoever asked for the stop is to find out whether it is meant. */
+  private afterCheck(inside: CountedCode): CountedEnd {
+    const { vector, cr2Low, cr2High, errorCode } = this.core.machine.context;
+    const address = vector === Exception.PF ? wordsToGva(cr2Low, cr2High) : NO_ADDRESS;
+    // Where that is of no use the page is there, but watched.
+    const isFilled = address !== this.filled && inside.fill(address, errorCode);
+    this.filled = isFilled ? address : NO_ADDRESS;
+    return isFilled ? 'again' : 'stop';
   }
 
   private codeOf(space: AddressSpace): CountedCode {

@@ -12,6 +12,13 @@ export const Area = {
   jump: 0x18,
   /** Conditional branches that may still be executed. */
   left: 0x20,
+  /** The program's, while a check runs: rsp, and below the end of the page what it pushes. */
+  stack: 0x28,
+  checkRdx: 0xfe0,
+  checkRcx: 0xfe8,
+  checkRax: 0xff0,
+  flags: 0xff8,
+  checkStack: 0x1000,
   /** Negated addresses of the program's, by `slotsOf`; 0: none. */
   tags: 0x1000,
   /** Where their copies are; 0: nowhere. */
@@ -42,7 +49,13 @@ export const Fix = {
   target: 4,
   /** The branch was counted but not executed. */
   uncount: 8,
+  /** In a check: rsp; and rflags, rax, rcx and rdx. */
+  stack: 0x10,
+  scratch: 0x20,
 } as const;
+
+/** The bits of `Leave` in a mark are above those of `Fix`. */
+export const LEAVE_SHIFT = 8;
 
 /** Why a copy leaves by INT3; 0 where it does not. */
 export const Leave = {

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
 import { describe, expect, it } from 'vitest';
 import { PAGE_SIZE, type Gva } from '../../base/address.js';
-import { Fix, Leave } from './layout.js';
+import { Fix, LEAVE_SHIFT, Leave } from './layout.js';
 import { translate } from './translate.js';
 import type { Source, Unit } from './unit.js';
 
@@ -23,7 +23,7 @@ function unitOf(code: readonly number[], change: Partial<Source> = {}): Unit {
     at: AT,
     area: AT - 0x2000,
     known: () => 0,
-    isStop: () => false,
+    stopAt: () => null,
     hides: null,
     ...change,
   });
@@ -46,8 +46,8 @@ function linesOf({ code }: Unit): Line[] {
     const line = {
       text: formatter.format(instruction),
       origin: code.origins[index] - PAGE,
-      fix: code.fixes[index] & 0xf,
-      leave: code.fixes[index] >> 4,
+      fix: code.fixes[index] & 0xff,
+      leave: code.fixes[index] >> LEAVE_SHIFT,
     };
     instruction.free();
     decoder.free();
@@ -151,7 +151,7 @@ describe('translate', () => {
   });
 
   it('stops where it is asked to', () => {
-    const unit = unitOf([0x90, 0x90], { isStop: (address) => address === PAGE + 1 });
+    const unit = unitOf([0x90, 0x90], { stopAt: (address) => (address === PAGE + 1 ? [] : null) });
     expect(linesOf(unit)).toMatchObject([{ text: 'nop' }, { text: 'int3', origin: 1, leave: Leave.stop }]);
   });
 

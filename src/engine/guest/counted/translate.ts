@@ -4,6 +4,7 @@ import { InstructionDecoder } from '../../x86/decode.js';
 import { iced } from '../../x86/iced.js';
 import { isSought } from '../../x86/instruction-sites.js';
 import { Assembler, isInReach } from './assembler.js';
+import { appendCheck } from './check-code.js';
 import { Area, Fix, Leave, TABLE_BYTES } from './layout.js';
 import type { Exit, Source, Unit } from './unit.js';
 
@@ -70,7 +71,8 @@ class Translation {
       const address = offsetBy(source.page, offset);
       const isElsewhere = offset >= PAGE_SIZE || this.starts.has(offset) || source.known(offset) !== 0;
       if (isElsewhere || this.left-- <= 0) return this.jump(address, address);
-      if (source.isStop(address)) return this.leave(offset, Leave.stop);
+      const stop = source.stopAt(address);
+      if (stop?.length === 0) return this.leave(offset, Leave.stop);
       decoder.position = offset;
       decoder.ip = BigInt(address);
       decoder.decodeOut(instruction);
@@ -78,6 +80,7 @@ class Translation {
       const end = offset + instruction.length;
       if (end > PAGE_SIZE) this.straddles = true;
       this.starts.set(offset, this.code.length + 1);
+      if (stop) appendCheck(this.code, source.area, address, stop);
       if (!this.copy(offset, end)) return;
       offset = end;
     }
@@ -372,8 +375,10 @@ class Translation {
     return false;
   }
 
+  /** A check before it would not be executed by who comes there directly: whoever asked for the stop is to find out. */
   private odd(offset: number): boolean {
-    this.leave(offset, Leave.odd);
+    const isStop = this.source.stopAt(offsetBy(this.source.page, offset)) !== null;
+    this.leave(offset, isStop ? Leave.stop : Leave.odd);
     return false;
   }
 

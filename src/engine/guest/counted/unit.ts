@@ -1,6 +1,10 @@
 import type { Gva } from '../../base/address.js';
+import type { Predicate } from '../../base/predicate.js';
 import type { SoughtKinds } from '../../x86/instruction-sites.js';
 import type { Assembler } from './assembler.js';
+
+/** A stop wherever one of these holds; always, if there are none. */
+export type CountedStop = readonly Predicate[];
 
 /** What is copied, and for where. */
 export interface Source {
@@ -14,8 +18,8 @@ export interface Source {
   readonly area: number;
   /** Where in the area the page's instruction at an offset has a copy already; 0: nowhere. */
   readonly known: (offset: number) => number;
-  /** Before the instruction there the program is to stop. */
-  readonly isStop: (address: Gva) => boolean;
+  /** What the copy is to stop for before the instruction there; null: nothing. */
+  readonly stopAt: (address: Gva) => CountedStop | null;
   /** Instructions that are to raise #UD, as they do in the page that the processor executes (mm/hidden-code.ts); or null. */
   readonly hides: SoughtKinds | null;
 }

@@ -1,6 +1,7 @@
 import { PAGE_SIZE, pageFloor, type Gpa, type Gva, offsetBy } from '../../base/address.js';
 import { Reg } from '../../base/registers.js';
 import { wordsToGva } from '../../base/address.js';
+import type { Predicate } from '../../base/predicate.js';
 import type { GuestMemory } from '../../kvm/guest-memory.js';
 import type { Machine } from '../../kvm/machine.js';
 import { PTE_NX_HIGH, Pte } from '../../kvm/page-tables.js';
@@ -26,7 +27,9 @@ interface Planned {
   readonly patches: number;
 }
 
-const NO_ADDRESSES: readonly Gva[] = [];
+const NO_TESTS: ReadonlyMap<Gva, readonly Predicate[]> = new Map();
+/** Some milliseconds' worth, as copies of the code for the tests are. */
+const HOT_MISSES = 32;
 const NO_PAGES: ReadonlyMap<Gva, readonly number[]> = new Map();
 
 /** What holds during the next run. */
@@ -79,6 +82,8 @@ export class GuestStops {
   private readonly seen = new Map<Gva, Armed>();
   private seenSpace: AddressSpace | null = null;
   private changed = false;
+  /** Since the breakpoints were changed. */
+  private misses = 0;
   private readonly armed: Armed[] = [];
   private isArmed = false;
   private readonly assigned: (Watchpoint | null)[] = [null, null, null, null];
@@ -138,9 +143,20 @@ export class GuestStops {
     return this.planOf(task).breakpoints.get(address) ?? [];
   }
 
-  /** Where a task stops; another array after every change. */
-  addressesFor(task: StoppableTask): readonly Gva[] {
-    return this.suppress === Suppress.nothing ? this.planOf(task).addresses : NO_ADDRESSES;
+  /** Where a task stops, and what is to hold there; another map after every change. */
+  testsFor(task: StoppableTask): ReadonlyMap<Gva, readonly Predicate[]> {
+    return this.suppress === Suppress.nothing ? this.planOf(task).tests : NO_TESTS;
+  }
+
+  /** An arrival at a breakpoint was not meant. */
+  missed(): void {
+    this.misses++;
+  }
+
+  /** So many arrivals were not meant that testing them where the program runs pays, and that can be done. */
+  isHot(task: StoppableTask): boolean {
+    if (this.misses < HOT_MISSES || this.suppress === Suppress.off) return false;
+    return this.planOf(task).isConditional;
   }
 
   /** True if the task would stop at once at `address`. False while the guest runs: it is past that. */
@@ -264,6 +280,7 @@ export class GuestStops {
   private change(): void {
     this.plans.clear();
     this.changed = true;
+    this.misses = 0;
   }
 
   private planOf({ group: { tgid }, space }: StoppableTask): StopPlan {

@@ -1,4 +1,5 @@
 import { PAGE_SIZE, pageFloor, type Gva, offsetBy } from '../../base/address.js';
+import type { Predicate } from '../../base/predicate.js';
 import type { Breakpoint, Watchpoint } from '../../target.js';
 
 export type DebugRegister = 0 | 1 | 2 | 3;
@@ -19,6 +20,10 @@ export class StopPlan {
   readonly breakpoints = new Map<Gva, Breakpoint[]>();
   /** Where they stop, in the order in which they were asked for. */
   readonly addresses: readonly Gva[];
+  /** What is to hold at each of them for a stop; nothing: it stops always. */
+  readonly tests: ReadonlyMap<Gva, readonly Predicate[]>;
+  /** Not all of them stop always. */
+  readonly isConditional: boolean;
   /** What `pagesBeyond` has been asked for, by its argument. */
   private readonly beyond: (Pages | undefined)[] = [];
   readonly watchpoints: Watchpoint[];
@@ -44,6 +49,8 @@ export class StopPlan {
       this.breakpoints.set(address, [breakpoint]);
     }
     this.addresses = [...this.breakpoints.keys()];
+    this.tests = new Map([...this.breakpoints].map(([address, here]) => [address, testsOf(here)]));
+    this.isConditional = [...this.tests.values()].some((predicates) => predicates.length > 0);
     this.watchpoints = [...watchpoints].filter(
       ({ pid, length }) => length > 0 && (pid === null || pid === tgid),
     );
@@ -57,6 +64,11 @@ export class StopPlan {
   pagesBeyond(inRegisters: number): Pages {
     return (this.beyond[inRegisters] ??= pagesOf(this.addresses.slice(inRegisters)));
   }
+}
+
+function testsOf(breakpoints: readonly Breakpoint[]): readonly Predicate[] {
+  const tests = breakpoints.flatMap(({ predicates }) => predicates ?? []);
+  return breakpoints.every(({ predicates = [] }) => predicates.length > 0) ? tests : [];
 }
 
 function pagesOf(addresses: readonly Gva[]): Pages {

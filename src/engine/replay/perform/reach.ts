@@ -244,7 +244,8 @@ function aimOf(context: ReplayContext, frame: TraceFrame, step: ReplayStep): num
   return isDying(frame) ? Aim.byTicks : step.address;
 }
 
-function watch(context: ReplayContext, frame: TraceFrame, step: ReplayStep): void {
+/** Has the strategy stop where the event may be. */
+export function watch(context: ReplayContext, frame: TraceFrame, step: ReplayStep): void {
   if (!isWatched(context, step)) return;
   if (step.address < 0) {
     throw new RevenantError('E_TRACE_CORRUPT', `Frame ${frame.frameTime}: an event at no user address.`);

@@ -1,11 +1,10 @@
-import type { GuestCore } from '../../guest/guest-core.js';
-import { CountedRun } from '../../guest/counted/counted-run.js';
+import type { CountedStops } from '../../guest/counted/counted-code.js';
+import type { CountedRun } from '../../guest/counted/counted-run.js';
+import type { CountedStop } from '../../guest/counted/unit.js';
 import { Reg, ripOf } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
-import { EFLAGS_TRAP } from '../../x86/constants.js';
+import { EFLAGS_RESUME, EFLAGS_TRAP } from '../../x86/constants.js';
 import { Stop, type ReplayRunner } from '../run/runner.js';
-import type { BranchStops } from './branch-stops.js';
-import type { RegisterMatch } from './register-match.js';
 import type { SingleStep } from './single-step.js';
 import { Aim, type TickStrategy } from './strategy.js';
 
@@ -14,32 +13,47 @@ const RUNS_A_TURN = 128;
 /** More than any program executes. */
 const NO_LIMIT = 2 ** 52;
 
+const NO_TESTS: CountedStops = new Map();
+const ALWAYS: CountedStop = [];
+
+/** Who goes where copies are of no use, and whether branches are counted. */
+export interface InstrumentedParts {
+  /** As often as not in the middle of an interval: where code cannot be copied, and to stop anywhere. */
+  readonly rest: TickStrategy;
+  /** Where ticks are not known. */
+  readonly uncounted: TickStrategy;
+  /** False: the copies are for what they test on the way. */
+  readonly counts: boolean;
+}
+
 /**
  * The program executes copies of its code that count conditional branches (guest/counted), at almost its own speed. They
  * end on the branch that reaches the limit; from there on another strategy goes, which can stop anywhere. So do
- * single steps over what is not executed from copies.
+ * single steps over what is not executed from copies. At a debugger's breakpoints they test the conditions.
  */
 export class Instrumented implements TickStrategy {
-  readonly name = 'instrumented';
-  readonly counts = true;
+  readonly name: 'instrumented' | 'match';
+  readonly counts: boolean;
   /** A run that the budget cut short: the guest is still in it. */
   private unfinished = false;
   private inStep = false;
   private inRest: TickStrategy | null = null;
-  private readonly counted: CountedRun;
+  private readonly rest: TickStrategy;
   private watched: ReadonlySet<number> = new Set();
-  /** What `stops` of the copies was made of. */
-  private users: readonly number[] = [];
+  /** Where copies end, and of what that was made. */
+  private stops: CountedStops = NO_TESTS;
+  private madeOf: { tests: CountedStops; watched: ReadonlySet<number> } | null = null;
 
-  /** @param rest counts exactly, however slowly; `uncounted` runs where there is nothing to count */
+  /** @param counted what one address space has of copies is shared by all who execute them */
   constructor(
-    core: GuestCore,
+    private readonly counted: CountedRun,
     private readonly runner: ReplayRunner,
     private readonly stepper: SingleStep,
-    private readonly rest: BranchStops,
-    private readonly uncounted: RegisterMatch,
+    private readonly parts: InstrumentedParts,
   ) {
-    this.counted = new CountedRun(core);
+    this.rest = parts.rest;
+    this.counts = parts.counts;
+    this.name = parts.counts ? 'instrumented' : 'match';
   }
 
   get ahead(): number {
@@ -85,6 +99,7 @@ export class Instrumented implements TickStrategy {
     if (this.inStep) return this.step(task, limit, budgetMicros);
     if (this.unfinished) return this.runCopies(task, budgetMicros, aim);
     const other = this.inRest ?? this.otherFor(task, limit, aim);
+    if (this.inStep) return this.step(task, limit, budgetMicros);
     if (!other) {
       this.begin(task, aim === Aim.byItself ? limit - task.ticks : limit - task.ticks - 1);
       return this.runCopies(task, budgetMicros, aim);
@@ -100,24 +115,34 @@ export class Instrumented implements TickStrategy {
     if (!rest.settled) return rest;
     // An exit that was kept is dealt with first: rip may be beyond the instruction that it is of.
     if (this.runner.holds) return null;
-    if (task.ticks < 0) return this.uncounted;
+    if (!this.counts) {
+      this.inStep = this.isPassing();
+      return null;
+    }
+    if (task.ticks < 0) return this.parts.uncounted;
     if (aim !== Aim.byItself && limit - task.ticks <= 1) return rest;
     return null;
+  }
+
+  /** On a watched instruction that is to be executed: a copy would only end there. */
+  private isPassing(): boolean {
+    const { registers } = this.stepper;
+    return this.watched.has(ripOf(registers)) && (registers[2 * Reg.eflags] & EFLAGS_RESUME) !== 0;
   }
 
   private begin(task: Task, branches: number): void {
     const { counted, runner } = this;
     this.unfinished = true;
-    const users = runner.stops?.addressesFor(task) ?? [];
-    if (users !== this.users || this.watched !== this.watchedThen) {
-      counted.stops = new Set([...users, ...this.watched]);
-      this.users = users;
-      this.watchedThen = this.watched;
+    const tests = runner.stops?.testsFor(task) ?? NO_TESTS;
+    const { watched } = this;
+    if (this.madeOf?.tests !== tests || this.madeOf.watched !== watched) {
+      this.stops = new Map([...tests, ...[...watched].map((address) => [address, ALWAYS] as const)]);
+      this.madeOf = { tests, watched };
     }
+    counted.stops = this.stops;
     runner.counted = counted;
     counted.limit(Math.max(0, Math.min(branches, NO_LIMIT)));
   }
-  private watchedThen: ReadonlySet<number> | null = null;
 
   private runCopies(task: Task, budgetMicros: number, aim: number): Stop {
     const { runner } = this;
@@ -141,7 +166,7 @@ export class Instrumented implements TickStrategy {
   private end(task: Task): void {
     this.unfinished = false;
     this.runner.counted = null;
-    if (task.ticks >= 0) task.ticks += this.counted.executed;
+    if (this.counts && task.ticks >= 0) task.ticks += this.counted.executed;
   }
 
   private goAround(task: Task): Stop {

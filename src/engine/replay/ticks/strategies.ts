@@ -1,3 +1,4 @@
+import { CountedRun } from '../../guest/counted/counted-run.js';
 import type { GuestCore } from '../../guest/guest-core.js';
 import type { Machine } from '../../kvm/machine.js';
 import type { ReplayRunner } from '../run/runner.js';
@@ -15,6 +16,8 @@ export class TickStrategies {
   /** The frame after which breakpoints count instead, or -1. */
   counterLostAt = -1;
   private counter: TickStrategy | null;
+  /** As `match`, in copies of the code that test a debugger's conditions. */
+  private readonly testing: TickStrategy;
   private readonly machine: Machine;
 
   constructor(
@@ -27,7 +30,17 @@ export class TickStrategies {
     this.stepper = new SingleStep(machine, runner);
     const match = new RegisterMatch(machine, runner);
     const branches = new BranchStops(machine, runner, this.stepper);
-    const instrumented = new Instrumented(core, runner, this.stepper, branches, match);
+    const counted = new CountedRun(core);
+    const instrumented = new Instrumented(counted, runner, this.stepper, {
+      rest: branches,
+      uncounted: match,
+      counts: true,
+    });
+    this.testing = new Instrumented(counted, runner, this.stepper, {
+      rest: match,
+      uncounted: match,
+      counts: false,
+    });
     this.all = { match, branches, steps: this.stepper, instrumented };
     const { branchCounter } = machine;
     this.counter = branchCounter && new CounterTicks(branchCounter, runner, instrumented);
@@ -38,10 +51,19 @@ export class TickStrategies {
     return this.counter ?? this.all.instrumented;
   }
 
-  /** @param isWrong a way that was gone to the events ahead was found to be wrong */
-  choose(counting: boolean, isWrong: boolean): TickStrategy {
+  /**
+   * @param isWrong a way that was gone to the events ahead was found to be wrong
+   * @param isHot a debugger's conditions are to be tested where the program runs
+   */
+  choose(counting: boolean, isWrong: boolean, isHot: boolean): TickStrategy {
     if (isWrong) return this.counter ?? this.all.branches;
-    return counting ? this.exact : this.home;
+    if (counting) return isHot ? this.all.instrumented : this.exact;
+    return isHot ? this.testingFor(this.home) : this.home;
+  }
+
+  /** The strategy that goes on for one where conditions are to be tested where the program runs; or itself. */
+  testingFor(strategy: TickStrategy): TickStrategy {
+    return strategy === this.all.match ? this.testing : strategy;
   }
 
   /** The one that was chosen. Where the processor does not count, copies of the code do. */
