@@ -167,6 +167,93 @@ describe('fork', () => {
   });
 });
 
+describe('copies on write', () => {
+  const PAGES = 8192;
+  const isWritable = (memory: GuestMemory, space: AddressSpace, page: number): boolean =>
+    (walk(memory, space.root, at(page)).low & Pte.writable) !== 0;
+
+  /** Stores to pages in this order, as a program does; how many of them fault. */
+  function store(memory: GuestMemory, space: AddressSpace, pages: Iterable<number>): number {
+    let faults = 0;
+    for (const page of pages) {
+      if (isWritable(memory, space, page)) continue;
+      expect(space.fault(at(page), USER_WRITE)).toBe(true);
+      expect(isWritable(memory, space, page)).toBe(true);
+      faults++;
+    }
+    return faults;
+  }
+  const upTo = (end: number, step = 1): number[] =>
+    Array.from({ length: Math.ceil(end / step) }, (_, index) => index * step);
+
+  function filled(): { memory: GuestMemory; space: AddressSpace } {
+    const memory = new GuestMemory(new ArrayBuffer(128 * 2 ** 20), gpa(0x40000), 127 * 2 ** 20);
+    const space = new AddressSpace(memory, { low: 0x15003, high: 0 });
+    const prot = Prot.read | Prot.write;
+    space.map({ start: at(0), end: at(PAGES), prot, backing: null, offset: 0, name: '', file: null });
+    store(memory, space, upTo(PAGES));
+    return { memory, space };
+  }
+
+  it('are made ahead where stores come in order, and are few more than was stored to', () => {
+    const { memory, space } = filled();
+    write(space, at(4000), 'before');
+    const child = space.fork();
+    const before = memory.pagesInUse;
+    expect(store(memory, child, upTo(4000))).toBeLessThan(100);
+    expect(memory.pagesInUse - before).toBeGreaterThanOrEqual(4000);
+    expect(memory.pagesInUse - before).toBeLessThan(4400);
+    write(child, at(4000), 'behind');
+    expect(text(space, at(4000), 6)).toBe('before');
+    expect(store(memory, space, upTo(4000))).toBeLessThan(20);
+    expect(memory.pagesInUse - before).toBeLessThan(4400);
+  });
+
+  it('do not go on with the runs of earlier forks', () => {
+    const { memory, space } = filled();
+    const earlier = space.fork();
+    store(memory, space, upTo(4000));
+    const end = upTo(PAGES).find((page) => !isWritable(memory, space, page))!;
+    earlier.destroy();
+    space.fork();
+    const before = memory.pagesInUse;
+    store(memory, space, [end]);
+    expect(memory.pagesInUse - before).toBe(1);
+  });
+
+  it('go on behind pages that are copied already, and in several places at once', () => {
+    const { memory, space } = filled();
+    const child = space.fork();
+    store(memory, child, upTo(PAGES, 512));
+    const mixed = upTo(2000).flatMap((page) => [page, page + 4000]);
+    expect(store(memory, child, mixed)).toBeLessThan(200);
+  });
+
+  it('are of single pages where stores come here and there', () => {
+    const { memory, space } = filled();
+    const child = space.fork();
+    const before = memory.pagesInUse;
+    const pages = upTo(PAGES, 3);
+    expect(store(memory, child, pages)).toBe(pages.length);
+    expect(memory.pagesInUse - before).toBe(pages.length);
+  });
+
+  it('are not made of pages that nobody else has any more', () => {
+    const { memory, space } = filled();
+    const before = memory.pagesInUse;
+    space.fork().destroy();
+    expect(store(memory, space, upTo(PAGES, 3))).toBeLessThanOrEqual(PAGES / 512);
+    expect(memory.pagesInUse).toBe(before);
+  });
+
+  it('leave code alone, where stores are to be noticed', () => {
+    const { memory, space } = filled();
+    space.protect(at(0), at(512), Prot.read | Prot.write | Prot.exec);
+    space.fork().destroy();
+    expect(store(memory, space, upTo(512))).toBe(512);
+  });
+});
+
 describe('moving and dropping', () => {
   it('moves pages with their content, replacing existing mappings', () => {
     const { space, map } = setUp();

@@ -11,6 +11,7 @@ import { PageFault } from '../x86/constants.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import { PageTables, Pte, type ShownPage } from '../kvm/page-tables.js';
 import { SharedObject, releaseShared, retainShared } from './backing.js';
+import { CopiesAhead } from './copies-ahead.js';
 import { FaultRuns, readsZeros } from './fault-around.js';
 import { BesideMappings, type CodeKeeper } from './beside-mappings.js';
 import { isAllowed, unmapped } from './access.js';
@@ -46,6 +47,7 @@ export class AddressSpace {
 
   private readonly hidden: HiddenCode | null;
   private readonly runs = new FaultRuns();
+  private readonly copies: CopiesAhead;
   /** Not inherited by forks, and neither is what lies beside mappings. */
   codeKeeper: CodeKeeper | null = null;
   readonly beside: BesideMappings;
@@ -57,6 +59,7 @@ export class AddressSpace {
     readonly hides: SoughtKinds | null = null,
   ) {
     this.tables = new PageTables(memory, kernel.low, kernel.high);
+    this.copies = new CopiesAhead(memory, this.tables, (...change) => this.installPage(...change));
     this.beside = new BesideMappings(this, memory, this.tables);
     this.hidden = hides ? new HiddenCode(memory, hides) : null;
   }
@@ -197,9 +200,11 @@ export class AddressSpace {
     const vma = this.vmas.find(address);
     if (!vma || !isAllowed(vma.prot, errorCode)) return false;
     const page = pageFloor(address);
+    const wasThere = this.processorEntry(page) !== 0;
     if (errorCode & PageFault.write) this.makeWritable(vma, page);
     else this.makeResident(vma, page, false);
-    this.faultAround(vma, page, errorCode);
+    if (!wasThere || !(errorCode & PageFault.write)) this.faultAround(vma, page, errorCode);
+    else if (this.copies.after(vma, page)) this.stale = true;
     return true;
   }
 
@@ -318,6 +323,7 @@ export class AddressSpace {
     child.ldt = this.ldt;
     child.patches = this.patches;
     for (const [start, length] of this.shmLengths) child.shmLengths.set(start, length);
+    this.copies.forget();
     this.stale = true;
     return child;
   }
@@ -438,11 +444,8 @@ export class AddressSpace {
       this.refreshAt(gva, vma);
       return page;
     }
-    const copy = this.memory.copy(page);
-    this.memory.release(page);
-    this.installPage(this.tables.find(gva), copy, vma);
     this.stale = true;
-    return copy;
+    return this.copies.copy(this.tables.find(gva), page, vma);
   }
 
   /** A page for the VMA with one reference for its future entry. */

@@ -56,6 +56,28 @@ export class FaultRuns {
     return this;
   }
 
+  /**
+   * What to copy at a store to a page that others have, too, as `first` and `last`: the page, or what follows in a run
+   * that is long enough. The caller says where the run ends, by `continueAt`.
+   */
+  following(vma: Vma, gva: Gva): this {
+    this.first = gva;
+    this.last = Math.min(vma.end, gva + Math.max(1, this.ahead(gva)) * PAGE_SIZE);
+    this.note(gva, this.last);
+    return this;
+  }
+
+  /** Every page can fault again: what was a run is none any more. */
+  forget(): void {
+    this.ends.fill(-1);
+  }
+
+  /** Nothing will fault from `last` to `end`: the run that was filled last goes on there. */
+  continueAt(end: number): void {
+    const index = this.ends.indexOf(this.last);
+    if (index >= 0) this.ends[index] = end;
+  }
+
   /** Pages to be filled from a fault on, if it continues a run that is long enough for any; else 0. */
   private ahead(gva: Gva): number {
     const index = this.ends.indexOf(gva);
