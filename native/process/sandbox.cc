@@ -225,8 +225,8 @@ bool map_page(std::uint64_t address, const std::uint64_t* table, std::uint64_t r
   error = system_call(SYS_mmap, start, static_cast<std::uint64_t>(to - from) * kPageSize, protection,
                       MAP_SHARED | MAP_FIXED, kPoolFd, frame);
   if (error < 0) return false;
-  state.shadow->mapped();
-  for (int at = from; at < to; at++) shadow[at] = wanted + static_cast<std::uint64_t>(at - index) * kPageSize;
+  state.shadow->mapped(shadow + from, to - from,
+                       wanted - static_cast<std::uint64_t>(index - from) * kPageSize);
   return true;
 }
 

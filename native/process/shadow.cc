@@ -15,7 +15,8 @@ void unmap(std::uint64_t address, std::uint64_t bytes) { system_call(SYS_munmap,
 Shadow::Shadow(std::uint64_t memory, std::uint64_t bytes, std::uint64_t base, std::uint64_t end)
     : base_(base), limit_(end) {
   addresses_ = reinterpret_cast<std::uint64_t*>(memory);
-  leaves_ = reinterpret_cast<char*>(memory + bytes / kTable * sizeof(std::uint64_t));
+  masks_ = addresses_ + bytes / kTable;
+  leaves_ = reinterpret_cast<char*>(masks_ + bytes / kTable * kMaskWords);
   upper_ = end_ = reinterpret_cast<char*>(memory + bytes);
   root_ = take_upper();
 }
@@ -45,24 +46,44 @@ std::uint64_t* Shadow::entry(std::uint64_t address) {
   return &table[table_index(address, 1)];
 }
 
+void Shadow::mapped(std::uint64_t* first, int count, std::uint64_t value) {
+  const auto offset = static_cast<std::uint64_t>(reinterpret_cast<char*>(first) - leaves_);
+  std::uint64_t* const mask = masks_ + offset / kTable * kMaskWords;
+  const auto index = static_cast<int>(offset % kTable / sizeof *first);
+  for (int i = 0; i < count; i++) {
+    first[i] = value + static_cast<std::uint64_t>(i) * kPageSize;
+    mask[(index + i) / 64] |= 1ull << ((index + i) % 64);
+  }
+  mappings_++;
+}
+
 void Shadow::follow(const PageTables& tables) {
   for (std::uint64_t at = 0; at < leaf_count_; at++) {
     auto* const entries = reinterpret_cast<std::uint64_t*>(leaves_ + at * kTable);
-    std::uint64_t rights;
+    std::uint64_t* const mask = masks_ + at * kMaskWords;
+    std::uint64_t rights = 0;
     const std::uint64_t* const now = tables.leaves(addresses_[at], rights);
-    int from = -1;  // of a run to be unmapped
-    for (int i = 0; i <= kTableEntries; i++) {
-      const bool stale =
-          i < kTableEntries && entries[i] != 0 && (!now || entries[i] != mapping_of(now[i], rights));
-      if (stale) {
+    int from = -1, to = -1;  // of what is to be unmapped; in between nothing is mapped that stays
+    const auto unmap_run = [&] {
+      if (from < 0) return;
+      unmap(addresses_[at] + from * kPageSize, (to - from) * kPageSize);
+      mappings_++;  // it may have split one
+      from = -1;
+    };
+    for (int word = 0; word < kMaskWords; word++) {
+      for (std::uint64_t left = mask[word]; left != 0; left &= left - 1) {
+        const int i = word * 64 + __builtin_ctzll(left);
+        if (now && entries[i] == mapping_of(now[i], rights)) {
+          unmap_run();
+          continue;
+        }
         entries[i] = 0;
+        mask[word] &= ~(1ull << (i % 64));
         if (from < 0) from = i;
-      } else if (from >= 0) {
-        unmap(addresses_[at] + from * kPageSize, (i - from) * kPageSize);
-        mappings_++;  // it may have split one
-        from = -1;
+        to = i + 1;
       }
     }
+    unmap_run();
   }
 }
 
@@ -70,6 +91,7 @@ void Shadow::drop() {
   unmap(0, base_);
   unmap(limit_, kUserEnd - limit_);
   zero_bytes(leaves_, leaf_count_ * kTable);
+  zero_bytes(masks_, leaf_count_ * kMaskWords * sizeof *masks_);
   zero_bytes(upper_, end_ - upper_);
   leaf_count_ = mappings_ = 0;
   upper_ = end_;

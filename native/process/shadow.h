@@ -33,15 +33,19 @@ class Shadow {
   // Unmaps everything.
   void drop();
 
-  // To be called after a mapping was made.
-  void mapped() { mappings_++; }
+  // To be called after a mapping was made of `count` pages of one table that lie side by side in the pool:
+  // `first` is the entry of the first, `value` what it is to hold.
+  void mapped(std::uint64_t* first, int count, std::uint64_t value);
   // How many the kernel has at most.
   std::uint64_t mappings() const { return mappings_; }
 
  private:
+  static constexpr int kMaskWords = kTableEntries / 64;
+
   std::uint64_t* take_upper();
 
   std::uint64_t* addresses_;  // of each leaf's first page
+  std::uint64_t* masks_;      // of each leaf's entries that are not 0: kMaskWords
   char* leaves_;
   char* upper_;  // tables of higher levels lie from here on; more are taken below
   char* end_;
