@@ -85,3 +85,23 @@ it('zeroes pages that were used before', () => {
   memory.release(at);
   expect(page(memory, memory.allocate()).every((byte) => byte === 0)).toBe(true);
 });
+
+describe('pages that were released', () => {
+  it('are handed out again side by side, however many', () => {
+    const memory = new GuestMemory(new ArrayBuffer(2 ** 26), FIRST, 2 ** 25);
+    const pages = Array.from({ length: 6000 }, () => memory.allocate());
+    for (let round = 0; round < 5; round++) {
+      for (const each of pages) memory.release(each);
+      expect(pages.map(() => memory.allocate())).toEqual(pages);
+    }
+    expect(memory.peakPages).toBe(6000);
+  });
+
+  it('are reused before others', () => {
+    const { memory } = fresh();
+    const [first, second] = [memory.allocate(), memory.allocate()];
+    memory.release(second);
+    memory.release(first);
+    expect([memory.allocate(), memory.allocate()]).toEqual([second, first]);
+  });
+});

@@ -3,6 +3,8 @@ import { RevenantError, invariant } from '../base/errors.js';
 import { PoolPast } from './pool-past.js';
 
 const INITIAL_PAGES = 1 << 14;
+/** Handed-out entries of the queue of free pages that are kept before it is cut. */
+const MOST_HANDED_OUT = 1 << 12;
 
 /**
  * Reference-counted pages of the guest-physical pool.
@@ -17,7 +19,12 @@ export class GuestMemory {
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
   private counts = new Uint32Array(INITIAL_PAGES);
-  private readonly free: Gpa[] = [];
+  /**
+   * From `nextFree` on, in the order in which they were released: a mapping that goes is released page after page, and
+   * what is allocated next lies in the pool side by side, as the process machine maps it best.
+   */
+  private free: Gpa[] = [];
+  private nextFree = 0;
   private readonly firstPage: number;
   private readonly endPage: number;
   private nextFresh: number;
@@ -125,7 +132,7 @@ export class GuestMemory {
   close(): void {
     this.past.retireAll();
     this.zeros = 0 as Gpa;
-    this.free.length = 0;
+    this.free.length = this.nextFree = 0;
     this.nextFresh = this.firstPage;
     this.counts.fill(0);
     this.inUse = 0;
@@ -139,7 +146,13 @@ export class GuestMemory {
   /** A free page with unspecified content. */
   private take(): Gpa {
     this.checkCeiling();
-    return this.free.pop() ?? this.takeFresh();
+    if (this.nextFree === this.free.length) return this.takeFresh();
+    const page = this.free[this.nextFree++];
+    if (this.nextFree >= MOST_HANDED_OUT && this.nextFree * 2 >= this.free.length) {
+      this.free = this.free.slice(this.nextFree);
+      this.nextFree = 0;
+    }
+    return page;
   }
 
   /**
