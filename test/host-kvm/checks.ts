@@ -8,7 +8,7 @@ const sample = (name: string): string => path.join(samples, name);
 
 export interface Check {
   readonly name: string;
-  readonly kind: 'doctor' | 'replay' | 'travel' | 'diversion' | 'checkpoint' | 'gdb';
+  readonly kind: 'doctor' | 'choice' | 'replay' | 'travel' | 'diversion' | 'checkpoint' | 'gdb';
   readonly trace?: string;
   readonly verifyTicks?: boolean;
 }
@@ -47,6 +47,7 @@ const tree = sample('skylake-pku/tree');
 export function checks(larger: string | null): { tried: Check[]; leftOut: string[] } {
   const tried: Check[] = [
     { name: 'passes the probe', kind: 'doctor' },
+    { name: 'is what auto chooses', kind: 'choice', trace: tree },
     { name: 'runs to places, backwards too, and comes to the same state', kind: 'travel', trace: tree },
     { name: 'calls functions of the program', kind: 'diversion', trace: tree },
     { name: 'continues from checkpoint files', kind: 'checkpoint', trace: sample('zen2/spawn') },

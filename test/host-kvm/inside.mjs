@@ -62,8 +62,22 @@ async function replay(trace, verifyTicks = false) {
     const status = path.join(trace, 'expected_status');
     if (fs.existsSync(status))
       is(shellStatus(result.exitStatus), Number(fs.readFileSync(status, 'utf8')), 'status');
-    return { frames: result.frameTime, seconds: result.seconds, exits: result.stats.exits };
+    const { exits, fallbacks, counterLostAt } = result.stats;
+    return { frames: result.frameTime, seconds: result.seconds, exits, fallbacks, counterLostAt };
   } finally {
+    reader.close();
+  }
+}
+
+/** `auto` takes the host's KVM where the probe passes. */
+async function choice({ trace }) {
+  const reader = TraceReader.open(trace);
+  const automatic = new Machines({ ...options, machine: 'auto' }, silentLogger, () => {});
+  try {
+    const { facts } = await automatic.forTrace(reader);
+    is([facts.kind, facts.hostProblem], ['host', null], 'chosen');
+  } finally {
+    automatic.close();
     reader.close();
   }
 }
@@ -220,6 +234,7 @@ const kinds = {
     };
   },
   replay: ({ trace, verifyTicks }) => replay(trace, verifyTicks),
+  choice,
   travel,
   diversion,
   checkpoint,
