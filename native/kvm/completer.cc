@@ -22,7 +22,9 @@ constexpr std::uint64_t kTrapFlag = 1 << 8, kResumeFlag = 1 << 16;
 constexpr std::uint64_t kDr6Nothing = 0xffff0ff0, kDr6Step = 1 << 14;
 constexpr unsigned kMaxLength = 15;
 // Instructions executed in one visit, before somebody looks at the clock.
-constexpr unsigned kMaxVisit = 2000;
+constexpr unsigned kMaxVisit = 4000;
+// Others in a row before the processor goes on: about as many as take as long as a visit.
+constexpr unsigned kMaxPlain = 32;
 constexpr std::uint32_t kUndefined = 6, kDebug = 1, kStackFault = 12, kProtection = 13, kPageFault = 14,
                         kFloat = 19;
 
@@ -220,7 +222,7 @@ int Completer::configure(const CompletionPayload& shared) {
 
 #ifdef REVENANT_COMPLETION
 
-bool Completer::visit(void* pool, std::uint64_t pool_bytes, std::uint64_t& completed) const {
+bool Completer::visit(void* pool, std::uint64_t pool_bytes, bool branches, std::uint64_t& completed) const {
   char* const base = static_cast<char*>(pool);
   char* const context = base + R0_CONTEXT;
   if (get64(context + CTX_REGISTER(REG_CS)) != SEL_USER_CS) return false;
@@ -236,33 +238,40 @@ bool Completer::visit(void* pool, std::uint64_t pool_bytes, std::uint64_t& compl
     put64(context + CTX_CR2, address);
     return false;
   };
+  // Behind a plain instruction what is not executed here, and what faults, is the processor's again.
+  unsigned plain = 0;
   for (unsigned done = 0; done < kMaxVisit; done++) {
     std::uint8_t bytes[kMaxLength];
     const unsigned count = pages.fetch(state.rip, bytes, kMaxLength);
-    if (done != 0 && (!goes_on(bytes, count) || pages.stops_at(state.rip))) break;
+    if (done != 0 && pages.stops_at(state.rip)) break;
     pages.take_hits();
-    const completion::Outcome outcome = completion::execute(state, pages, bytes, count);
-    // Faults find the flag as the processor leaves it for them.
-    if (outcome.verdict != completion::Verdict::kDone && done != 0) state.rflags |= resume_flag;
-    switch (outcome.verdict) {
-      case completion::Verdict::kDone:
-        break;
-      case completion::Verdict::kNotMine:
-      case completion::Verdict::kUndefined:
-        if (done == 0) return false;
-        state.rflags &= ~kResumeFlag;
-        registers.store(state);
-        return true;
-      case completion::Verdict::kPageFault:
-        return leave(kPageFault, pages.error_code(), outcome.fault.address);
-      case completion::Verdict::kGeneralProtection:
-        return leave(kProtection, 0, 0);
-      case completion::Verdict::kStackFault:
-        return leave(kStackFault, 0, 0);
-      case completion::Verdict::kFloatException:
-        return leave(kFloat, 0, 0);
+    if (done != 0 && !goes_on(bytes, count)) {
+      if (plain++ == kMaxPlain || !completion::execute_plain(state, pages, bytes, count, branches)) break;
+    } else {
+      const completion::Outcome outcome = completion::execute(state, pages, bytes, count);
+      // Faults find the flag as the processor leaves it for them.
+      if (outcome.verdict != completion::Verdict::kDone && done != 0) state.rflags |= resume_flag;
+      switch (outcome.verdict) {
+        case completion::Verdict::kDone:
+          break;
+        case completion::Verdict::kNotMine:
+        case completion::Verdict::kUndefined:
+          if (done == 0) return false;
+          state.rflags &= ~kResumeFlag;
+          registers.store(state);
+          return true;
+        case completion::Verdict::kPageFault:
+          return leave(kPageFault, pages.error_code(), outcome.fault.address);
+        case completion::Verdict::kGeneralProtection:
+          return leave(kProtection, 0, 0);
+        case completion::Verdict::kStackFault:
+          return leave(kStackFault, 0, 0);
+        case completion::Verdict::kFloatException:
+          return leave(kFloat, 0, 0);
+      }
+      completed++;
+      plain = 0;
     }
-    completed++;
     state.rflags &= ~kResumeFlag;
     const std::uint32_t hits = pages.take_hits();
     const bool step = (state.rflags & kTrapFlag) != 0;
@@ -276,7 +285,7 @@ bool Completer::visit(void* pool, std::uint64_t pool_bytes, std::uint64_t& compl
 
 #else
 
-bool Completer::visit(void*, std::uint64_t, std::uint64_t&) const { return false; }
+bool Completer::visit(void*, std::uint64_t, bool, std::uint64_t&) const { return false; }
 
 #endif
 

@@ -25,11 +25,12 @@ class Completer {
   void disable() { payload_ = {}; }
   bool enabled() const { return payload_.features != 0; }
 
-  // Executes the program's next instructions while they are of this kind. Returns whether the program may go
+  // Executes the program's next instructions while they are of this kind, and a few others between them; conditional
+  // branches only where nobody counts what the processor retires (`branches`). Returns whether the program may go
   // on; else the context page says, as after an exit, why not: #UD for what this does not execute, a fault of
   // the instruction's own, #DB of a step or a data breakpoint. CTX_XCR0 may have changed: the caller's to
   // set.
-  bool visit(void* pool, std::uint64_t pool_bytes, std::uint64_t& completed) const;
+  bool visit(void* pool, std::uint64_t pool_bytes, bool branches, std::uint64_t& completed) const;
 
  private:
   CompletionPayload payload_ = {};

@@ -281,7 +281,7 @@ int VcpuService::serve(std::uint32_t asked, bool& left) {
     std::memcpy(context + CTX_REQUESTS, &requests, sizeof requests);
     return 0;
   }
-  left = !completer_.visit(pool_, pool_bytes_, control()->completed);
+  left = !completer_.visit(pool_, pool_bytes_, counter_ == nullptr, control()->completed);
   std::memcpy(&after, context + CTX_XCR0, sizeof after);
   return after == before ? 0 : vcpu_.set_xcr0(after);
 }

@@ -355,7 +355,7 @@ int ProcessTransport::run(std::uint32_t budget_micros) {
       if (completed < 0) return completed;
     }
     if (vector != kUndefined || !completer_.enabled() ||
-        !completer_.visit(pool(), pool_bytes(), c->completed))
+        !completer_.visit(pool(), pool_bytes(), true, c->completed))
       return 1;
     std::memcpy(&requests, context() + CTX_REQUESTS, sizeof requests);
     requests |= CTX_REQUEST_XRSTOR;

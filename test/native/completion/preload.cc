@@ -24,9 +24,11 @@ namespace {
 using namespace revenant::completion;
 
 constexpr int kNotExecuted = 90;
+constexpr unsigned kRax = 0, kRcx = 1, kRdx = 2, kRbx = 3, kRdi = 7;
 constexpr std::uint64_t kTrapFlag = 1 << 8;
 constexpr unsigned kMostBytes = 15, kPage = 4096;
 constexpr std::uint64_t kXcr0 = 0x602e7;
+constexpr int kGetFs = 0x1003;              // arch_prctl(ARCH_GET_FS)
 constexpr int kRequestPermission = 0x1023;  // arch_prctl(ARCH_REQ_XCOMP_PERM)
 // Offsets in an XSAVE area.
 constexpr unsigned kMxcsr = 24, kXmm = 160, kPresent = 512, kYmmHigh = 576;
@@ -53,6 +55,7 @@ OwnMemory memory;
 unsigned long long executed;
 ZydisDecoder decoder;
 std::uint8_t tile_config[64], tile_data[8192];
+alignas(64) char handler_stack[1 << 18];
 
 [[noreturn]] void give_up(const char* what, const std::uint8_t* bytes, const char* name) {
   std::fprintf(stderr, "%s: %s:", what, name != nullptr ? name : "?");
@@ -115,9 +118,9 @@ void left_to_processor(const std::uint8_t* bytes) {
   }
 }
 
-void answer_cpuid(greg_t* registers) {
-  const auto leaf = static_cast<std::uint32_t>(registers[REG_RAX]);
-  const auto subleaf = static_cast<std::uint32_t>(registers[REG_RCX]);
+void answer_cpuid() {
+  const auto leaf = static_cast<std::uint32_t>(state.gpr[kRax]);
+  const auto subleaf = static_cast<std::uint32_t>(state.gpr[kRcx]);
   std::uint32_t a, b, c, d;
   __cpuid_count(leaf, subleaf, a, b, c, d);
   if (leaf == 1) c |= 1u << 1 | 1u << 12 | 1u << 25 | 1u << 27 | 1u << 28 | 1u << 29;
@@ -129,47 +132,49 @@ void answer_cpuid(greg_t* registers) {
     d |= 1u << 8 | 1u << 22 | 1u << 23 | 1u << 24 | 1u << 25;
   }
   if (leaf == 7 && subleaf == 1) a |= 1u << 4 | 1u << 5;
-  registers[REG_RAX] = a;
-  registers[REG_RBX] = b;
-  registers[REG_RCX] = c;
-  registers[REG_RDX] = d;
+  state.gpr[kRax] = a;
+  state.gpr[kRbx] = b;
+  state.gpr[kRcx] = c;
+  state.gpr[kRdx] = d;
 }
 
 // Before an instruction: what of it and those that follow is not the processor's.
 void step(int, siginfo_t*, void* raw) {
   auto& context = *static_cast<ucontext_t*>(raw);
-  greg_t* const registers = context.uc_mcontext.gregs;
   char* const area = reinterpret_cast<char*>(context.uc_mcontext.fpregs);
+  load(context, area);
   for (;;) {
-    const auto* const bytes = reinterpret_cast<const std::uint8_t*>(registers[REG_RIP]);
+    const auto* const bytes = reinterpret_cast<const std::uint8_t*>(state.rip);
     if (bytes[0] == 0x0f && bytes[1] == 0xa2) {
-      answer_cpuid(registers);
-      registers[REG_RIP] += 2;
+      answer_cpuid();
+      state.rip += 2;
       continue;
     }
     if (bytes[0] == 0x0f && bytes[1] == 0x01 && bytes[2] == 0xd0) {
-      registers[REG_RAX] = registers[REG_RCX] == 0 ? kXcr0 : 0;
-      registers[REG_RDX] = 0;
-      registers[REG_RIP] += 3;
+      state.gpr[kRax] = state.gpr[kRcx] == 0 ? kXcr0 : 0;
+      state.gpr[kRdx] = 0;
+      state.rip += 3;
       continue;
     }
-    if (bytes[0] == 0x0f && bytes[1] == 0x05 && registers[REG_RAX] == SYS_arch_prctl &&
-        registers[REG_RDI] == kRequestPermission) {
-      registers[REG_RAX] = 0;
-      registers[REG_RIP] += 2;
+    if (bytes[0] == 0x0f && bytes[1] == 0x05 && state.gpr[kRax] == SYS_arch_prctl &&
+        state.gpr[kRdi] == kRequestPermission) {
+      state.gpr[kRax] = 0;
+      state.rip += 2;
       continue;
     }
-    if (!is_vex(bytes)) return;
-    load(context, area);
+    if (!is_vex(bytes)) {
+      if (execute_plain(state, memory, bytes, kMostBytes, true)) continue;
+      break;
+    }
     const Outcome outcome = execute(state, memory, bytes, kMostBytes);
     switch (outcome.verdict) {
       case Verdict::kDone:
         executed++;
-        store(context, area);
         continue;
       case Verdict::kNotMine:
         if (bytes[0] == 0x62) give_up("not executed", bytes, mnemonic(bytes, kMostBytes));
         left_to_processor(bytes);
+        store(context, area);
         return;
       case Verdict::kUndefined:
         give_up("#UD", bytes, mnemonic(bytes, kMostBytes));
@@ -177,6 +182,7 @@ void step(int, siginfo_t*, void* raw) {
         give_up("a fault", bytes, mnemonic(bytes, kMostBytes));
     }
   }
+  store(context, area);
 }
 
 [[gnu::destructor]] void finish() {
@@ -195,7 +201,15 @@ void step(int, siginfo_t*, void* raw) {
   state.tile_data = tile_data;
   struct sigaction action = {};
   action.sa_sigaction = step;
-  action.sa_flags = SA_SIGINFO;
+  // The program's pushes would reach the handler's own frames.
+  stack_t stack = {};
+  stack.ss_sp = handler_stack;
+  stack.ss_size = sizeof handler_stack;
+  sigaltstack(&stack, nullptr);
+  unsigned long base;
+  syscall(SYS_arch_prctl, kGetFs, &base);
+  state.fs_base = base;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   sigaction(SIGTRAP, &action, nullptr);
   asm volatile("pushfq\n\torq %0, (%%rsp)\n\tpopfq" ::"i"(kTrapFlag) : "cc", "memory");
 }

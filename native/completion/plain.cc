@@ -1,0 +1,402 @@
+// The commonest instructions that every processor has, for what lies between those that it lacks. Only what leaves no
+// flag undefined; whoever cannot be done here at once is left to the processor, with its fault.
+#include <bit>
+#include <cstring>
+
+#include <Zydis/Zydis.h>
+
+#include "state.h"
+
+namespace revenant::completion {
+namespace {
+
+using U64 = std::uint64_t;
+enum Flag : U64 { kCarry = 1, kParity = 4, kAuxiliary = 0x10, kZero = 0x40, kSign = 0x80, kOverflow = 0x800 };
+constexpr U64 kArithmetic = kCarry | kParity | kAuxiliary | kZero | kSign | kOverflow;
+constexpr U64 kAlignmentCheck = 1 << 18;
+constexpr unsigned kStack = 4;  // RSP's number
+
+const ZydisDecoder& decoder() {
+  struct Once {
+    ZydisDecoder decoder;
+    Once() { ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64); }
+  };
+  static const Once once;
+  return once.decoder;
+}
+
+U64 low_bits(unsigned bits) { return bits >= 64 ? ~0ull : (1ull << bits) - 1; }
+U64 extended(U64 value, unsigned bits) {
+  return bits >= 64 ? value : static_cast<U64>(static_cast<std::int64_t>(value << (64 - bits)) >> (64 - bits));
+}
+
+bool is_canonical(U64 address) {
+  const std::int64_t sign = static_cast<std::int64_t>(address) >> 47;
+  return sign == 0 || sign == -1;
+}
+
+class Plain {
+ public:
+  Plain(State& state, Memory& memory, const ZydisDecodedInstruction& instruction,
+        const ZydisDecodedOperand* operands)
+      : state_(state), memory_(memory), instruction_(instruction), operands_(operands) {}
+
+  bool run(bool branches);
+
+ private:
+  unsigned bits(unsigned index) const { return operands_[index].size; }
+  bool in_memory(unsigned index) const { return operands_[index].type == ZYDIS_OPERAND_TYPE_MEMORY; }
+  U64 mask(unsigned index) const { return low_bits(bits(index)); }
+
+  // Of a general register: where it is, and the shift of AH to BH.
+  U64& general(ZydisRegister name, unsigned& shift) {
+    shift = 0;
+    const auto from = [&](ZydisRegister first) -> unsigned { return static_cast<unsigned>(name - first); };
+    if (name >= ZYDIS_REGISTER_RAX && name <= ZYDIS_REGISTER_R15) return state_.gpr[from(ZYDIS_REGISTER_RAX)];
+    if (name >= ZYDIS_REGISTER_EAX && name <= ZYDIS_REGISTER_R15D) return state_.gpr[from(ZYDIS_REGISTER_EAX)];
+    if (name >= ZYDIS_REGISTER_AX && name <= ZYDIS_REGISTER_R15W) return state_.gpr[from(ZYDIS_REGISTER_AX)];
+    if (name >= ZYDIS_REGISTER_SPL) return state_.gpr[4 + from(ZYDIS_REGISTER_SPL)];
+    if (name >= ZYDIS_REGISTER_AH) {
+      shift = 8;
+      return state_.gpr[from(ZYDIS_REGISTER_AH)];
+    }
+    return state_.gpr[from(ZYDIS_REGISTER_AL)];
+  }
+  static bool is_general(ZydisRegister name) {
+    return name >= ZYDIS_REGISTER_AL && name <= ZYDIS_REGISTER_R15;
+  }
+
+  U64 offset(const ZydisDecodedOperandMem& place) {
+    U64 sum = static_cast<U64>(place.disp.value);
+    unsigned none;
+    if (place.base == ZYDIS_REGISTER_RIP || place.base == ZYDIS_REGISTER_EIP)
+      sum += state_.rip + instruction_.length;
+    else if (place.base != ZYDIS_REGISTER_NONE)
+      sum += general(place.base, none);
+    if (place.index != ZYDIS_REGISTER_NONE) sum += general(place.index, none) * place.scale;
+    return instruction_.address_width == 32 ? sum & 0xffffffff : sum;
+  }
+  U64 address(unsigned index) {
+    const ZydisDecodedOperandMem& place = operands_[index].mem;
+    U64 sum = offset(place);
+    if (place.segment == ZYDIS_REGISTER_FS) sum += state_.fs_base;
+    if (place.segment == ZYDIS_REGISTER_GS) sum += state_.gs_base;
+    return sum;
+  }
+
+  bool load(U64 at, void* to, unsigned size) {
+    MemoryFault unused;
+    return is_canonical(at) && is_canonical(at + size - 1) && memory_.read(at, to, size, unused);
+  }
+  bool store(U64 at, const void* from, unsigned size) {
+    MemoryFault unused;
+    return is_canonical(at) && is_canonical(at + size - 1) && memory_.write(at, from, size, unused);
+  }
+
+  bool get(unsigned index, U64& to) {
+    const ZydisDecodedOperand& operand = operands_[index];
+    to = 0;
+    switch (operand.type) {
+      case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+        to = operand.imm.value.u;
+        return true;
+      case ZYDIS_OPERAND_TYPE_REGISTER: {
+        if (!is_general(operand.reg.value)) return false;
+        unsigned shift;
+        to = general(operand.reg.value, shift) >> shift & mask(index);
+        return true;
+      }
+      case ZYDIS_OPERAND_TYPE_MEMORY:
+        return bits(index) <= 64 && load(address(index), &to, bits(index) / 8);
+      default:
+        return false;
+    }
+  }
+  bool set(unsigned index, U64 value) {
+    const ZydisDecodedOperand& operand = operands_[index];
+    if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY) return store(address(index), &value, bits(index) / 8);
+    if (operand.type != ZYDIS_OPERAND_TYPE_REGISTER || !is_general(operand.reg.value)) return false;
+    unsigned shift;
+    U64& to = general(operand.reg.value, shift);
+    const unsigned width = bits(index);
+    if (width >= 32)
+      to = value & mask(index);
+    else
+      to = (to & ~(mask(index) << shift)) | (value & mask(index)) << shift;
+    return true;
+  }
+
+  void set_flags(U64 which, U64 value) { state_.rflags = (state_.rflags & ~which) | (value & which); }
+  static U64 flags_of(U64 result, unsigned width) {
+    U64 flags = 0;
+    if (std::popcount(result & 0xff) % 2 == 0) flags |= kParity;
+    if ((result & low_bits(width)) == 0) flags |= kZero;
+    if (result >> (width - 1) & 1) flags |= kSign;
+    return flags;
+  }
+  bool condition(unsigned code) const {
+    const auto has = [&](U64 flag) { return (state_.rflags & flag) != 0; };
+    bool result = false;
+    switch (code >> 1) {
+      case 0:
+        result = has(kOverflow);
+        break;
+      case 1:
+        result = has(kCarry);
+        break;
+      case 2:
+        result = has(kZero);
+        break;
+      case 3:
+        result = has(kCarry | kZero);
+        break;
+      case 4:
+        result = has(kSign);
+        break;
+      case 5:
+        result = has(kParity);
+        break;
+      case 6:
+        result = has(kSign) != has(kOverflow);
+        break;
+      default:
+        result = has(kZero) || has(kSign) != has(kOverflow);
+        break;
+    }
+    return result != ((code & 1) != 0);
+  }
+
+  bool add(bool carries, bool subtracts, bool stores, U64 affected) {
+    U64 a, b;
+    if (!get(0, a)) return false;
+    if (instruction_.mnemonic == ZYDIS_MNEMONIC_INC || instruction_.mnemonic == ZYDIS_MNEMONIC_DEC)
+      b = 1;
+    else if (!get(1, b))
+      return false;
+    return sum(a, b, carries, subtracts, stores, affected);
+  }
+  bool sum(U64 a, U64 b, bool carries, bool subtracts, bool stores, U64 affected) {
+    const unsigned width = bits(0);
+    const U64 all = low_bits(width), top = 1ull << (width - 1);
+    const U64 carry = carries && (state_.rflags & kCarry) != 0 ? 1 : 0;
+    b &= all;
+    const U64 result = (subtracts ? a - b - carry : a + b + carry) & all;
+    if (stores && !set(0, result)) return false;
+    U64 flags = flags_of(result, width);
+    if (((a ^ b ^ result) & 0x10) != 0) flags |= kAuxiliary;
+    const bool wraps = subtracts ? a < b || (carry != 0 && a == b) : result < a || (carry != 0 && result == a);
+    if (wraps) flags |= kCarry;
+    const U64 overflow = subtracts ? (a ^ b) & (a ^ result) : (a ^ result) & (b ^ result);
+    if ((overflow & top) != 0) flags |= kOverflow;
+    set_flags(affected, flags);
+    return true;
+  }
+  template <class Combine>
+  bool logic(Combine combine, bool stores) {
+    U64 a, b;
+    if (!get(0, a) || !get(1, b)) return false;
+    const U64 result = combine(a, b) & mask(0);
+    if (stores && !set(0, result)) return false;
+    // The auxiliary flag is undefined in the manuals, and clear on every processor.
+    set_flags(kArithmetic, flags_of(result, bits(0)));
+    return true;
+  }
+  bool push(U64 value) {
+    const U64 at = state_.gpr[kStack] - 8;
+    if (!store(at, &value, 8)) return false;
+    state_.gpr[kStack] = at;
+    return true;
+  }
+  // With an operand-size prefix vendors differ.
+  bool go_to(U64 target) {
+    if (!is_canonical(target) || (instruction_.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0) return false;
+    state_.rip = target - instruction_.length;
+    return true;
+  }
+  // Behind go_to(): pushes where to return to, or undoes.
+  bool called(U64 from) {
+    if (push(from + instruction_.length)) return true;
+    state_.rip = from;
+    return false;
+  }
+  bool target(U64& to) {
+    const ZydisDecodedOperand& operand = operands_[0];
+    if (operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+      to = state_.rip + instruction_.length + static_cast<U64>(operand.imm.value.s);
+      return operand.imm.is_relative == ZYAN_TRUE;
+    }
+    return bits(0) == 64 && get(0, to);
+  }
+
+  // 16 bytes of an XMM register, or of memory.
+  bool is_vector(unsigned index) const {
+    const ZydisDecodedOperand& operand = operands_[index];
+    return operand.type == ZYDIS_OPERAND_TYPE_REGISTER && operand.reg.value >= ZYDIS_REGISTER_XMM0 &&
+           operand.reg.value <= ZYDIS_REGISTER_XMM15;
+  }
+  std::uint8_t* vector(unsigned index) {
+    return state_.zmm[static_cast<unsigned>(operands_[index].reg.value - ZYDIS_REGISTER_XMM0)];
+  }
+  bool move_vector(bool aligned) {
+    std::uint8_t bytes[16];
+    for (unsigned i = 0; i < 2; i++)
+      if (in_memory(i) && aligned && (address(i) & 15) != 0) return false;
+    if (is_vector(1))
+      std::memcpy(bytes, vector(1), 16);
+    else if (!in_memory(1) || !load(address(1), bytes, 16))
+      return false;
+    if (in_memory(0)) return store(address(0), bytes, 16);
+    if (!is_vector(0)) return false;
+    std::memcpy(vector(0), bytes, 16);
+    return true;
+  }
+  // Of `size` bytes between memory, a general register and the low part of an XMM register; what is loaded has zeros
+  // above it up to 16 bytes, but from register to register where `merges`.
+  bool move_low(unsigned size, bool merges) {
+    U64 value = 0;
+    if (is_vector(1))
+      std::memcpy(&value, vector(1), size);
+    else if (!get(1, value))
+      return false;
+    if (!is_vector(0)) return set(0, value);
+    std::uint8_t* const to = vector(0);
+    if (!(merges && is_vector(1))) std::memset(to, 0, 16);
+    std::memcpy(to, &value, size);
+    return true;
+  }
+  bool exclusive_or() {
+    std::uint8_t bytes[16];
+    if (!is_vector(0)) return false;
+    if (is_vector(1)) {
+      std::memcpy(bytes, vector(1), 16);
+    } else {
+      if (!in_memory(1) || (address(1) & 15) != 0 || !load(address(1), bytes, 16)) return false;
+    }
+    std::uint8_t* const to = vector(0);
+    for (unsigned i = 0; i < 16; i++) to[i] ^= bytes[i];
+    return true;
+  }
+
+  State& state_;
+  Memory& memory_;
+  const ZydisDecodedInstruction& instruction_;
+  const ZydisDecodedOperand* operands_;
+};
+
+bool Plain::run(bool branches) {
+  const U64 rip = state_.rip;
+  U64 value = 0;
+  switch (instruction_.mnemonic) {
+    case ZYDIS_MNEMONIC_NOP:
+    case ZYDIS_MNEMONIC_ENDBR64:
+      return true;
+    case ZYDIS_MNEMONIC_MOV:
+    case ZYDIS_MNEMONIC_MOVZX:
+      return get(1, value) && set(0, value);
+    case ZYDIS_MNEMONIC_MOVSX:
+    case ZYDIS_MNEMONIC_MOVSXD:
+      return get(1, value) && set(0, extended(value, bits(1)));
+    case ZYDIS_MNEMONIC_LEA:
+      return set(0, offset(operands_[1].mem));
+    case ZYDIS_MNEMONIC_ADD:
+      return add(false, false, true, kArithmetic);
+    case ZYDIS_MNEMONIC_ADC:
+      return add(true, false, true, kArithmetic);
+    case ZYDIS_MNEMONIC_SUB:
+      return add(false, true, true, kArithmetic);
+    case ZYDIS_MNEMONIC_SBB:
+      return add(true, true, true, kArithmetic);
+    case ZYDIS_MNEMONIC_CMP:
+      return add(false, true, false, kArithmetic);
+    case ZYDIS_MNEMONIC_INC:
+      return add(false, false, true, kArithmetic & ~U64{kCarry});
+    case ZYDIS_MNEMONIC_DEC:
+      return add(false, true, true, kArithmetic & ~U64{kCarry});
+    case ZYDIS_MNEMONIC_NEG:
+      return get(0, value) && sum(0, value, false, true, true, kArithmetic);
+    case ZYDIS_MNEMONIC_NOT:
+      return get(0, value) && set(0, ~value);
+    case ZYDIS_MNEMONIC_AND:
+      return logic([](U64 a, U64 b) { return a & b; }, true);
+    case ZYDIS_MNEMONIC_TEST:
+      return logic([](U64 a, U64 b) { return a & b; }, false);
+    case ZYDIS_MNEMONIC_OR:
+      return logic([](U64 a, U64 b) { return a | b; }, true);
+    case ZYDIS_MNEMONIC_XOR:
+      return logic([](U64 a, U64 b) { return a ^ b; }, true);
+    case ZYDIS_MNEMONIC_PUSH:
+      return bits(0) == 64 && get(0, value) && push(value);
+    case ZYDIS_MNEMONIC_POP:
+      if (bits(0) != 64 || in_memory(0) || !load(state_.gpr[kStack], &value, 8)) return false;
+      state_.gpr[kStack] += 8;
+      return set(0, value);
+    case ZYDIS_MNEMONIC_JMP:
+      return target(value) && go_to(value);
+    case ZYDIS_MNEMONIC_CALL:
+      return target(value) && go_to(value) && called(rip);
+    case ZYDIS_MNEMONIC_RET: {
+      if ((instruction_.opcode & 0xfe) != 0xc2) return false;  // far
+      if (!load(state_.gpr[kStack], &value, 8) || !go_to(value)) return false;
+      const bool releases = operands_[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+      state_.gpr[kStack] += 8 + (releases ? operands_[0].imm.value.u & 0xffff : 0);
+      return true;
+    }
+    case ZYDIS_MNEMONIC_MOVAPS:
+    case ZYDIS_MNEMONIC_MOVAPD:
+    case ZYDIS_MNEMONIC_MOVDQA:
+      return move_vector(true);
+    case ZYDIS_MNEMONIC_MOVUPS:
+    case ZYDIS_MNEMONIC_MOVUPD:
+    case ZYDIS_MNEMONIC_MOVDQU:
+      return move_vector(false);
+    case ZYDIS_MNEMONIC_MOVD:
+      return move_low(4, false);
+    case ZYDIS_MNEMONIC_MOVQ:
+      return move_low(8, false);
+    case ZYDIS_MNEMONIC_MOVSS:
+      return move_low(4, true);
+    case ZYDIS_MNEMONIC_PXOR:
+    case ZYDIS_MNEMONIC_XORPS:
+    case ZYDIS_MNEMONIC_XORPD:
+      return exclusive_or();
+    default:
+      break;
+  }
+  const unsigned code = instruction_.opcode & 15;
+  switch (instruction_.meta.category) {
+    case ZYDIS_CATEGORY_COND_BR: {
+      const bool is_jcc = instruction_.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT
+                              ? (instruction_.opcode & 0xf0) == 0x70
+                              : instruction_.opcode_map == ZYDIS_OPCODE_MAP_0F && (instruction_.opcode & 0xf0) == 0x80;
+      if (!is_jcc || !branches) return false;
+      return !condition(code) || (target(value) && go_to(value));
+    }
+    case ZYDIS_CATEGORY_CMOV:
+      // Memory is read, and the upper half zeroed, in any case.
+      if (!get(1, value)) return false;
+      return (condition(code) || get(0, value)) && set(0, value);
+    case ZYDIS_CATEGORY_SETCC:
+      return set(0, condition(code) ? 1 : 0);
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+bool execute_plain(State& state, Memory& memory, const std::uint8_t* bytes, unsigned count, bool branches) {
+  ZydisDecodedInstruction instruction;
+  ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+  if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder(), bytes, count, &instruction, operands))) return false;
+  constexpr ZydisInstructionAttributes excluded =
+      ZYDIS_ATTRIB_HAS_LOCK | ZYDIS_ATTRIB_HAS_XACQUIRE | ZYDIS_ATTRIB_HAS_XRELEASE;
+  if (instruction.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || (instruction.attributes & excluded) != 0 ||
+      (state.rflags & kAlignmentCheck) != 0)
+    return false;
+  // An MMX register, a segment or a control register is no operand here.
+  if (!Plain(state, memory, instruction, operands).run(branches)) return false;
+  state.rip += instruction.length;
+  return true;
+}
+
+}  // namespace revenant::completion
