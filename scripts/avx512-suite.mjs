@@ -20,6 +20,8 @@ const EXPECTED = path.join(root, 'test/native/completion/gcc-suite.txt');
 const LIMIT_SECONDS = 300;
 /** Exit status of a program with an instruction that the software does not execute. */
 const NOT_EXECUTED = 90;
+/** Of programs for a Xeon Phi, and those that the compiler makes no such instruction of. */
+const UNUSED = 'without such instructions';
 
 const run = promisify(execFile);
 
@@ -95,7 +97,7 @@ async function precompile(key) {
   }
 }
 
-/** What came of a program: 'passed', 'no such instruction here', or why not. */
+/** What came of a program: 'passed', or why not. */
 async function outcomeOf(folder, { name, options }) {
   const binary = path.join(FOLDER, 'bin', name);
   if (!fs.existsSync(binary)) {
@@ -126,7 +128,9 @@ async function outcomeOf(folder, { name, options }) {
       said: said || `${error.signal ?? error.code}`,
     };
   }
-  const instructions = Number(fs.readFileSync(count, 'utf8'));
+  const [instructions, hasMissing] = fs.readFileSync(count, 'utf8').split(' ').map(Number);
+  // A program that finds its instructions missing in CPUID succeeds, too.
+  if (hasMissing === 0 && /^(avx512|amx)/.test(name)) return { result: UNUSED };
   return { result: 'passed', instructions };
 }
 
@@ -162,7 +166,7 @@ await script(async () => {
       totals[outcome.result] = (totals[outcome.result] ?? 0) + 1;
       instructions += outcome.instructions ?? 0;
       const passed = outcome.result === 'passed';
-      if (passed === known.has(program.name)) unexpected++;
+      if (outcome.result !== UNUSED && passed === known.has(program.name)) unexpected++;
       if (!passed || values.list) say(`${program.name}: ${outcome.result}  ${outcome.said ?? ''}`);
       else if (known.has(program.name)) say(`${program.name}: passed, although listed`);
     }

@@ -4,8 +4,8 @@
 // are not the processor's, so VEX is, too), CPUID and XGETBV are answered; the rest is the processor's.
 //
 // What the software does not execute ends the program with kNotExecuted and the instruction on standard
-// error. At its end the program writes how many instructions were executed into the file of
-// $COMPLETION_COUNT.
+// error. At its end the program writes how many instructions were executed, and how many of AVX-512 and AMX,
+// into the file of $COMPLETION_COUNT.
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -24,6 +24,8 @@ namespace {
 using namespace revenant::completion;
 
 constexpr int kNotExecuted = 90;
+// Groups of state.h that are neither AVX-512's nor AMX's.
+constexpr std::uint64_t kUsual = ~0ull & ~((kAvx512vp2intersect << 1) - 1) & ~std::uint64_t{kAmxTile};
 constexpr unsigned kRax = 0, kRcx = 1, kRdx = 2, kRbx = 3, kRdi = 7;
 constexpr std::uint64_t kTrapFlag = 1 << 8;
 constexpr unsigned kMostBytes = 15, kPage = 4096;
@@ -53,6 +55,8 @@ class OwnMemory final : public Memory {
 State state;
 OwnMemory memory;
 unsigned long long executed;
+// Whether one of AVX-512 or AMX was among them.
+bool has_missing;
 ZydisDecoder decoder;
 std::uint8_t tile_config[64], tile_data[8192];
 alignas(64) char handler_stack[1 << 18];
@@ -170,6 +174,7 @@ void step(int, siginfo_t*, void* raw) {
     switch (outcome.verdict) {
       case Verdict::kDone:
         executed++;
+        if (!has_missing) has_missing = !executable(bytes, kMostBytes, kUsual);
         continue;
       case Verdict::kNotMine:
         if (bytes[0] == 0x62) give_up("not executed", bytes, mnemonic(bytes, kMostBytes));
@@ -189,7 +194,7 @@ void step(int, siginfo_t*, void* raw) {
   const char* const path = std::getenv("COMPLETION_COUNT");
   std::FILE* const file = path != nullptr ? std::fopen(path, "w") : nullptr;
   if (file == nullptr) return;
-  std::fprintf(file, "%llu\n", executed);
+  std::fprintf(file, "%llu %d\n", executed, has_missing ? 1 : 0);
   std::fclose(file);
 }
 
