@@ -1,5 +1,5 @@
-// The commonest instructions that every processor has, for what lies between those that it lacks. Only what leaves no
-// flag undefined; whoever cannot be done here at once is left to the processor, with its fault.
+// The commonest instructions that every processor has, for what lies between those that it lacks. Only what
+// leaves no flag undefined; whoever cannot be done here at once is left to the processor, with its fault.
 #include <bit>
 #include <cstring>
 
@@ -27,7 +27,8 @@ const ZydisDecoder& decoder() {
 
 U64 low_bits(unsigned bits) { return bits >= 64 ? ~0ull : (1ull << bits) - 1; }
 U64 extended(U64 value, unsigned bits) {
-  return bits >= 64 ? value : static_cast<U64>(static_cast<std::int64_t>(value << (64 - bits)) >> (64 - bits));
+  return bits >= 64 ? value
+                    : static_cast<U64>(static_cast<std::int64_t>(value << (64 - bits)) >> (64 - bits));
 }
 
 bool is_canonical(U64 address) {
@@ -53,7 +54,8 @@ class Plain {
     shift = 0;
     const auto from = [&](ZydisRegister first) -> unsigned { return static_cast<unsigned>(name - first); };
     if (name >= ZYDIS_REGISTER_RAX && name <= ZYDIS_REGISTER_R15) return state_.gpr[from(ZYDIS_REGISTER_RAX)];
-    if (name >= ZYDIS_REGISTER_EAX && name <= ZYDIS_REGISTER_R15D) return state_.gpr[from(ZYDIS_REGISTER_EAX)];
+    if (name >= ZYDIS_REGISTER_EAX && name <= ZYDIS_REGISTER_R15D)
+      return state_.gpr[from(ZYDIS_REGISTER_EAX)];
     if (name >= ZYDIS_REGISTER_AX && name <= ZYDIS_REGISTER_R15W) return state_.gpr[from(ZYDIS_REGISTER_AX)];
     if (name >= ZYDIS_REGISTER_SPL) return state_.gpr[4 + from(ZYDIS_REGISTER_SPL)];
     if (name >= ZYDIS_REGISTER_AH) {
@@ -184,7 +186,8 @@ class Plain {
     if (stores && !set(0, result)) return false;
     U64 flags = flags_of(result, width);
     if (((a ^ b ^ result) & 0x10) != 0) flags |= kAuxiliary;
-    const bool wraps = subtracts ? a < b || (carry != 0 && a == b) : result < a || (carry != 0 && result == a);
+    const bool wraps =
+        subtracts ? a < b || (carry != 0 && a == b) : result < a || (carry != 0 && result == a);
     if (wraps) flags |= kCarry;
     const U64 overflow = subtracts ? (a ^ b) & (a ^ result) : (a ^ result) & (b ^ result);
     if ((overflow & top) != 0) flags |= kOverflow;
@@ -250,8 +253,8 @@ class Plain {
     std::memcpy(vector(0), bytes, 16);
     return true;
   }
-  // Of `size` bytes between memory, a general register and the low part of an XMM register; what is loaded has zeros
-  // above it up to 16 bytes, but from register to register where `merges`.
+  // Of `size` bytes between memory, a general register and the low part of an XMM register; what is loaded
+  // has zeros above it up to 16 bytes, but from register to register where `merges`.
   bool move_low(unsigned size, bool merges) {
     U64 value = 0;
     if (is_vector(1))
@@ -365,10 +368,11 @@ bool Plain::run(bool branches) {
   const unsigned code = instruction_.opcode & 15;
   switch (instruction_.meta.category) {
     case ZYDIS_CATEGORY_COND_BR: {
-      const bool is_jcc = instruction_.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT
-                              ? (instruction_.opcode & 0xf0) == 0x70
-                              : instruction_.opcode_map == ZYDIS_OPCODE_MAP_0F && (instruction_.opcode & 0xf0) == 0x80;
-      if (!is_jcc || !branches) return false;
+      const bool is_jcc =
+          instruction_.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT
+              ? (instruction_.opcode & 0xf0) == 0x70
+              : instruction_.opcode_map == ZYDIS_OPCODE_MAP_0F && (instruction_.opcode & 0xf0) == 0x80;
+      if (!is_jcc || !branches || (instruction_.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0) return false;
       return !condition(code) || (target(value) && go_to(value));
     }
     case ZYDIS_CATEGORY_CMOV:

@@ -124,8 +124,9 @@ struct Outcome {
 // fault.
 Outcome execute(State& state, Memory& memory, const std::uint8_t* bytes, unsigned count);
 
-// Executes one of the commonest instructions that every processor has: for those between instructions that it lacks.
-// `branches`: conditional ones, too. Returns false, with nothing changed, for any other, and for one that would fault.
+// Executes one of the commonest instructions that every processor has: for those between instructions that it
+// lacks. `branches`: conditional ones, too. Returns false, with nothing changed, for any other, and for one
+// that would fault.
 bool execute_plain(State& state, Memory& memory, const std::uint8_t* bytes, unsigned count, bool branches);
 
 // Whether `execute` can do the instruction of these bytes with these features: without executing anything.

@@ -25,6 +25,8 @@ constexpr unsigned kMaxLength = 15;
 constexpr unsigned kMaxVisit = 4000;
 // Others in a row before the processor goes on: about as many as take as long as a visit.
 constexpr unsigned kMaxPlain = 32;
+// Scores of a Continuation: a loop's end costs it less than a few turns give.
+constexpr std::uint32_t kFirstScore = 4, kLeastScore = 2, kHighestScore = 12, kFailure = 3, kSkips = 64;
 constexpr std::uint32_t kUndefined = 6, kDebug = 1, kStackFault = 12, kProtection = 13, kPageFault = 14,
                         kFloat = 19;
 
@@ -222,7 +224,28 @@ int Completer::configure(const CompletionPayload& shared) {
 
 #ifdef REVENANT_COMPLETION
 
-bool Completer::visit(void* pool, std::uint64_t pool_bytes, bool branches, std::uint64_t& completed) const {
+bool Completer::Continuation::is_worthwhile() {
+  if (score >= kLeastScore) return true;
+  if (++skipped < kSkips) return false;
+  skipped = 0;
+  score = kLeastScore;
+  return true;
+}
+
+void Completer::Continuation::note(bool led) {
+  if (led)
+    score = score < kHighestScore ? score + 1 : score;
+  else
+    score = score < kFailure ? 0 : score - kFailure;
+}
+
+Completer::Continuation& Completer::continuation(std::uint64_t rip) {
+  Continuation& found = continuations_[(rip ^ rip >> 8) % kContinuations];
+  if (found.rip != rip) found = {rip, kFirstScore, 0};
+  return found;
+}
+
+bool Completer::visit(void* pool, std::uint64_t pool_bytes, bool branches, std::uint64_t& completed) {
   char* const base = static_cast<char*>(pool);
   char* const context = base + R0_CONTEXT;
   if (get64(context + CTX_REGISTER(REG_CS)) != SEL_USER_CS) return false;
@@ -240,12 +263,18 @@ bool Completer::visit(void* pool, std::uint64_t pool_bytes, bool branches, std::
   };
   // Behind a plain instruction what is not executed here, and what faults, is the processor's again.
   unsigned plain = 0;
+  Continuation* begun = nullptr;
   for (unsigned done = 0; done < kMaxVisit; done++) {
     std::uint8_t bytes[kMaxLength];
     const unsigned count = pages.fetch(state.rip, bytes, kMaxLength);
     if (done != 0 && pages.stops_at(state.rip)) break;
     pages.take_hits();
     if (done != 0 && !goes_on(bytes, count)) {
+      if (plain == 0) {
+        Continuation& from = continuation(state.rip);
+        if (!from.is_worthwhile()) break;
+        begun = &from;
+      }
       if (plain++ == kMaxPlain || !completion::execute_plain(state, pages, bytes, count, branches)) break;
     } else {
       const completion::Outcome outcome = completion::execute(state, pages, bytes, count);
@@ -271,6 +300,8 @@ bool Completer::visit(void* pool, std::uint64_t pool_bytes, bool branches, std::
       }
       completed++;
       plain = 0;
+      if (begun != nullptr) begun->note(true);
+      begun = nullptr;
     }
     state.rflags &= ~kResumeFlag;
     const std::uint32_t hits = pages.take_hits();
@@ -279,13 +310,14 @@ bool Completer::visit(void* pool, std::uint64_t pool_bytes, bool branches, std::
     put64(context + CTX_DR6, kDr6Nothing | hits | (step ? kDr6Step : 0));
     return leave(kDebug, 0, get64(context + CTX_CR2));
   }
+  if (begun != nullptr) begun->note(false);
   registers.store(state);
   return true;
 }
 
 #else
 
-bool Completer::visit(void*, std::uint64_t, bool, std::uint64_t&) const { return false; }
+bool Completer::visit(void*, std::uint64_t, bool, std::uint64_t&) { return false; }
 
 #endif
 

@@ -25,15 +25,29 @@ class Completer {
   void disable() { payload_ = {}; }
   bool enabled() const { return payload_.features != 0; }
 
-  // Executes the program's next instructions while they are of this kind, and a few others between them; conditional
-  // branches only where nobody counts what the processor retires (`branches`). Returns whether the program may go
-  // on; else the context page says, as after an exit, why not: #UD for what this does not execute, a fault of
-  // the instruction's own, #DB of a step or a data breakpoint. CTX_XCR0 may have changed: the caller's to
-  // set.
-  bool visit(void* pool, std::uint64_t pool_bytes, bool branches, std::uint64_t& completed) const;
+  // Executes the program's next instructions while they are of this kind, and a few others between them;
+  // conditional branches only where nobody counts what the processor retires (`branches`). Returns whether
+  // the program may go on; else the context page says, as after an exit, why not: #UD for what this does not
+  // execute, a fault of the instruction's own, #DB of a step or a data breakpoint. CTX_XCR0 may have changed:
+  // the caller's to set.
+  bool visit(void* pool, std::uint64_t pool_bytes, bool branches, std::uint64_t& completed);
 
  private:
+  // Whether the plain instructions from here led to one that the processor lacks, lately: those that do not
+  // are its own.
+  struct Continuation {
+    std::uint64_t rip;
+    std::uint32_t score;
+    std::uint32_t skipped;
+
+    bool is_worthwhile();
+    void note(bool led);
+  };
+  static constexpr unsigned kContinuations = 256;
+  Continuation& continuation(std::uint64_t rip);
+
   CompletionPayload payload_ = {};
+  Continuation continuations_[kContinuations] = {};
 };
 
 }  // namespace revenant

@@ -115,6 +115,47 @@ describe('an instruction that the processor lacks', () => {
   });
 });
 
+describe('plain instructions between two that the processor lacks', () => {
+  /** mov 8(%rdi), %rax; add $5, %eax; mov %rax, 64(%rsi). */
+  const BETWEEN = ['48 8b 47 08', '83 c0 05', '48 89 46 40'];
+  const code = [LOAD, ...BETWEEN, STORE];
+  const [AFTER_LOAD, AFTER_MOV, AFTER_STORE] = [6, 10, 17];
+
+  it('are executed as by the processor', () => {
+    fill();
+    expect(run(code, ends)).toMatchObject({ exit: Exit.Exception, vector: Exception.BP });
+    const word = Buffer.from(guest.data.buffer, guest.data.byteOffset).readUInt32LE(IN + 8);
+    expect(guest.register('rax')).toBe(BigInt((word + 5) >>> 0));
+    expect(guest.data.slice(OUT + 64, OUT + 68)).toEqual(new Uint8Array(Uint32Array.of(word + 5).buffer));
+    expect(stored(64)).toEqual(guest.data.subarray(IN, IN + 64));
+  });
+
+  it('branch as the flags say', () => {
+    const outcome = run([ADD_16, LOOP], { rdi: 5n });
+    expect(outcome.vector).toBe(Exception.BP);
+    expect(guest.register('rdi')).toBe(0n);
+  });
+
+  it('stop at breakpoints of code and data', () => {
+    fill();
+    const { context } = machine;
+    context.setBreakpoint(0, (CODE + AFTER_MOV) as typeof CODE);
+    expect(run(code, ends)).toMatchObject({ vector: Exception.DB, rip: BigInt(CODE + AFTER_MOV) });
+    context.setBreakpoint(0, null);
+    context.setDataBreakpoint(1, (DATA + OUT + 64) as typeof DATA, 8, false);
+    const outcome = run(code, ends);
+    context.release(1);
+    expect(outcome).toMatchObject({ vector: Exception.DB, rip: BigInt(CODE + AFTER_STORE) });
+    expect(outcome.dr6 & 0xf).toBe(2);
+  });
+
+  it('fault where the processor does', () => {
+    const outcome = run(['62 a1 fd 40 58 c0', ...BETWEEN, STORE], { ...ends, rdi: BigInt(ABSENT) });
+    const rip = BigInt(CODE + AFTER_LOAD);
+    expect(outcome).toMatchObject({ vector: Exception.PF, cr2: BigInt(ABSENT + 8), rip, errorCode: 4 });
+  });
+});
+
 describe('a VEX instruction', () => {
   it('zeroes the upper half that the processor does not know', () => {
     fill();

@@ -13,6 +13,7 @@
 
 #include "approximations.h"
 #include "fuzz.h"
+#include "plain.h"
 #include "run.h"
 
 namespace {
@@ -129,6 +130,8 @@ int main(int count, char** words) {
   if (std::strcmp(command, "fuzz") == 0 && count == 5) bench.silicon = nullptr;
   if (std::strcmp(command, "fuzz") == 0 && (count == 4 || count == 5))
     return fuzz(bench, std::strtoull(words[2], nullptr, 0), std::strtoull(words[3], nullptr, 0)) ? 0 : 1;
+  if (std::strcmp(command, "plain") == 0 && count == 4)
+    return check_plain(std::strtoull(words[2], nullptr, 0), std::strtoull(words[3], nullptr, 0)) ? 0 : 1;
   if (std::strcmp(command, "bench") == 0) return measure(bench) ? 0 : 1;
   if (std::strcmp(command, "approximations") == 0 && bench.silicon != nullptr)
     return print_approximations() ? 0 : 1;
