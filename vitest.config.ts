@@ -1,10 +1,32 @@
 import { defineConfig } from 'vitest/config';
+import { emulatedProblem } from './scripts/emulated-parts.mjs';
 
 /**
- * Two projects: `unit` needs neither KVM nor a machine and runs in parallel; `machine` shares one
- * vCPU and is measured in seconds, so its files run one after another. No test has a limit of time: what is stuck
+ * Three projects: `unit` needs neither KVM nor a machine and runs in parallel; `machine` shares one
+ * vCPU and is measured in seconds, so its files run one after another; `emulated` repeats some of those in the emulated
+ * machine, where `machine` replays in processes (test/machines.ts). No test has a limit of time: what is stuck
  * is found by scripts/specs.mjs.
  */
+const inEmulated = [
+  'test/replay/{command,exceptions,signal-vectors,stall}.spec.ts',
+  'test/travel/{backward,forward,ticks}.spec.ts',
+  'test/diversion/{calls,trap-flag}.spec.ts',
+];
+
+/** They are about the emulated machine, or about KVM, which is in it; left out where it is not installed. */
+const aboutEmulated = [
+  'test/kvm/**/*.spec.ts',
+  'test/machine/{changed-code,choose,lifetime,lost}.spec.ts',
+  'test/replay/{both-machines,foreign-xcr0,moved-xstate,older-processor,refusal}.spec.ts',
+  'test/debugger/replay/lost.spec.ts',
+  'test/deploy/{action,package}.spec.ts',
+  'test/faults/**/*.spec.ts',
+];
+
+const missing = emulatedProblem();
+if (missing !== null)
+  process.stderr.write(`Specs of the emulated machine are skipped: ${missing}: ${aboutEmulated.join(' ')}\n`);
+
 const machineSpecs = [
   'test/kvm/**/*.spec.ts',
   'test/host-kvm/**/*.spec.ts',
@@ -47,6 +69,16 @@ export default defineConfig({
         test: {
           name: 'machine',
           include: machineSpecs,
+          exclude: missing === null ? [] : aboutEmulated,
+          poolOptions: { forks: { singleFork: true } },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'emulated',
+          include: missing === null ? inEmulated : [],
+          env: { REVENANT_SPECS: 'emulated' },
           poolOptions: { forks: { singleFork: true } },
         },
       },

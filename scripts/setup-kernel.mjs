@@ -42,7 +42,8 @@ function hasKernel(base) {
   );
 }
 
-function kernelFound() {
+/** Whether there is a kernel for the emulated machine. */
+export function kernelFound() {
   const folders = [path.join(root, 'build/kernel'), path.join(os.homedir(), '.cache/revenant/kernel')];
   const unpacked = folders.flatMap((folder) => list(folder).map((name) => path.join(folder, name)));
   return [...unpacked.filter((name) => path.basename(name).startsWith('linux-image-')), '/'].some(hasKernel);

@@ -6,6 +6,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { root, say, script, StepFailed } from './lib.mjs';
+import { emulatedProblem } from './emulated-parts.mjs';
 import { nativeTests } from './native-tests.mjs';
 import { ensureReady } from './setup.mjs';
 import { runSpecs } from './specs.mjs';
@@ -53,6 +54,7 @@ await script(async () => {
     nativeTests(),
     await specs('unit'),
     await specs('machine'),
+    ...(emulatedProblem() === null ? [await specs('emulated')] : []),
   ];
   const sum = (key) => counts.reduce((total, count) => total + count[key], 0);
   process.stdout.write(`${sum('passed')} passed, ${sum('failed')} failed\n`);

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { describe, expect } from 'vitest';
 import { runCli } from '../cli/run-cli.js';
 import { caseTrace, itOn } from '../collections.js';
+import { MACHINE } from '../machines.js';
 
 interface Question {
   readonly trace: string;
@@ -48,15 +49,7 @@ describe('answers as live', () => {
   for (const { trace, at, what, answers } of QUESTIONS)
     itOn(caseTrace(trace), what, async (folder) => {
       const questions = Object.keys(answers);
-      const { stdout, stderr } = await runCli(
-        'call',
-        folder,
-        '--machine',
-        'emulated',
-        '--at',
-        at,
-        ...questions,
-      );
+      const { stdout, stderr } = await runCli('call', folder, '--machine', MACHINE, '--at', at, ...questions);
       const expected = questions.map((question) => `${question} = ${answers[question]}\n`).join('');
       expect(stdout, stderr).toBe(expected);
     });
@@ -65,7 +58,7 @@ describe('answers as live', () => {
     const program = path.resolve(import.meta.dirname, '../../bin/revenant');
     const commands = ['break spot', 'continue', 'print cancel()', 'info signals SIG33'];
     const flags = commands.flatMap((command) => ['-ex', command]);
-    const line = ['gdb', folder, '--machine', 'emulated', '--quiet', '--', '-nx', '-batch', ...flags];
+    const line = ['gdb', folder, '--machine', MACHINE, '--quiet', '--', '-nx', '-batch', ...flags];
     const { stdout } = spawnSync(program, line, { encoding: 'utf8' });
     expect(stdout).toMatch(/\$1 = 1\n/);
     expect(stdout).toMatch(/SIG33 +No\tNo\tYes/);
@@ -83,7 +76,7 @@ describe('answers as live', () => {
       'continue',
     ];
     const flags = commands.flatMap((command) => ['-ex', command]);
-    const line = ['gdb', folder, '--machine', 'emulated', '--time-limit', '1', '--', '-nx', '-batch'];
+    const line = ['gdb', folder, '--machine', MACHINE, '--time-limit', '1', '--', '-nx', '-batch'];
     const { stdout, stderr } = spawnSync(program, [...line, ...flags], { encoding: 'utf8' });
     expect(stdout + stderr).toMatch(/has run for 1 s, which is its limit/);
   });

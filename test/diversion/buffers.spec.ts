@@ -4,13 +4,14 @@ import { Replay } from '../../src/index.js';
 import { caseTrace, itOn, recording } from '../collections.js';
 import { debugOnce } from '../debugger/replay/recording.js';
 import { runRevenant } from '../jobs/run-revenant.js';
+import { MACHINE } from '../machines.js';
 
 const folder = recording('buffers/buffers')!;
 
 describe('a script', () => {
   let replay: Replay;
   beforeAll(async () => {
-    replay = await Replay.open(folder, { machine: 'emulated' });
+    replay = await Replay.open(folder, { machine: MACHINE });
     await replay.runTo('spot');
   });
   afterAll(() => replay.close());
@@ -53,7 +54,7 @@ describe('a script', () => {
 
 describe('revenant call', () => {
   const call = (place: string, ...expressions: string[]): ReturnType<typeof runRevenant> =>
-    runRevenant(['call', folder, '--machine', 'emulated', '--at', place, ...expressions]);
+    runRevenant(['call', folder, '--machine', MACHINE, '--at', place, ...expressions]);
 
   it('prints it before the result, also where a call failed before', async () => {
     const { stdout, stderr, code } = await call('spot:1', 'partial(7)', 'broken()', 'streamed(8)');
@@ -118,7 +119,7 @@ describe('gdb', () => {
 describe('Python', () => {
   const python = recording('real/python');
   itOn(python, 'flushes its own streams, and is left as it was', async (trace) => {
-    const replay = await Replay.open(trace, { machine: 'emulated' });
+    const replay = await Replay.open(trace, { machine: MACHINE });
     try {
       await replay.runTo('PyThread_start_new_thread');
       await replay.divert(async (diversion) => {
@@ -135,7 +136,7 @@ describe('Python', () => {
 });
 
 itOn(caseTrace('except'), 'an uncaught exception prints its message', async (trace) => {
-  const line = ['call', trace, '--machine', 'emulated', '--at', '_Z9stop_herev', '_Z7checkedi(5)'];
+  const line = ['call', trace, '--machine', MACHINE, '--at', '_Z9stop_herev', '_Z7checkedi(5)'];
   const { stderr, code } = await runRevenant(line);
   expect(stderr).toContain('terminate called after throwing');
   expect(stderr).toMatch(/The call ended with SIGABRT/);

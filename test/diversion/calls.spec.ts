@@ -3,12 +3,12 @@ import fs from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { divert } from '../../src/recording/divert.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { frameBeforeExit, openReplay, standing, traceFolder, type Replay } from './fixtures.js';
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated();
+  transport = await acquireMachine();
 });
 afterAll(() => transport.close());
 

@@ -1,12 +1,11 @@
 /** A stopped replay, and diversions of it. */
 import type { DebugStop, MutableTarget } from '../../src/engine/target.js';
 import { silentLogger, type Logger } from '../../src/engine/base/log.js';
-import { Machine } from '../../src/engine/kvm/machine.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { ReplaySession } from '../../src/engine/replay/session.js';
 import { EventKind, SyscallState } from '../../src/engine/trace/frame.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
-import { machineConfig } from '../../src/machine/requirements.js';
+import { tryMachine } from '../../src/machine/choose.js';
 
 export { traceFolder } from '../collections.js';
 
@@ -21,7 +20,9 @@ export interface Replay {
 
 export function openReplay(transport: VcpuTransport, folder: string, log: Logger = silentLogger): Replay {
   const trace = TraceReader.open(folder);
-  const machine = Machine.create(transport, machineConfig(trace.header));
+  const trial = tryMachine(transport, trace.header);
+  if (!trial.ok) throw new Error(`${transport.description} cannot replay ${folder}`);
+  const { machine } = trial;
   const replay: Replay = {
     session: ReplaySession.open({
       trace,

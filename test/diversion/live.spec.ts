@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { divert, type DiversionHandle, type DivertOptions } from '../../src/recording/divert.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { frameBeforeExit, openReplay, standing, traceFolder, type Replay } from './fixtures.js';
 
 const source = path.resolve(import.meta.dirname, '../guests/live.c');
@@ -20,7 +20,7 @@ let replay: Replay;
 beforeAll(async () => {
   execFileSync('cc', ['-O1', '-fno-optimize-sibling-calls', '-o', live, source, '-lpthread']);
   fs.writeFileSync(victim, 'untouched\n');
-  transport = await acquireEmulated();
+  transport = await acquireMachine();
   replay = openReplay(transport, folder);
   replay.advanceTo(frameBeforeExit(folder));
 });

@@ -3,10 +3,11 @@ import fs from 'node:fs';
 import { expect, it } from 'vitest';
 import { Replay } from '../../src/index.js';
 import { itOn, recording } from '../collections.js';
+import { MACHINE } from '../machines.js';
 
 /** The texts of expressions at each arrival at `spot`, each in its own diversion. */
 async function ask(folder: string, ...moments: string[][]): Promise<string[][]> {
-  const replay = await Replay.open(folder, { machine: 'emulated' });
+  const replay = await Replay.open(folder, { machine: MACHINE });
   try {
     const answers: string[][] = [];
     for (const expressions of moments) {
@@ -27,7 +28,7 @@ async function ask(folder: string, ...moments: string[][]): Promise<string[][]> 
 }
 
 itOn(recording('moments/waits'), 'a waiting thread waits for the remaining time', async (folder) => {
-  const replay = await Replay.open(folder, { machine: 'emulated' });
+  const replay = await Replay.open(folder, { machine: MACHINE });
   const waited = async (): Promise<number[]> => {
     await replay.runTo('spot');
     const tenths: number[] = [];
@@ -48,7 +49,7 @@ itOn(recording('moments/waits'), 'a waiting thread waits for the remaining time'
 itOn(recording('moments/waits'), 'stopped processes stay stopped until SIGCONT', async (folder) => {
   const [answers] = await ask(folder, ['resume()']);
   expect(answers).toEqual(['1']);
-  const replay = await Replay.open(folder, { machine: 'emulated' });
+  const replay = await Replay.open(folder, { machine: MACHINE });
   await replay.runTo('spot');
   for (const child of [0, 1]) {
     await replay.divert(async (d) => {

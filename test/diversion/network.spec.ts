@@ -5,7 +5,7 @@ import net from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { divert, type DiversionHandle } from '../../src/recording/divert.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { frameBeforeExit, openReplay, traceFolder, type Replay } from './fixtures.js';
 
 const [AF_INET, STREAM, DATAGRAM, NONBLOCK] = [2, 1, 2, 0o4000];
@@ -16,7 +16,7 @@ const folder = traceFolder('skylake-pku/tree')!;
 let transport: VcpuTransport;
 let replay: Replay;
 beforeAll(async () => {
-  transport = await acquireEmulated();
+  transport = await acquireMachine();
   replay = openReplay(transport, folder);
   replay.advanceTo(frameBeforeExit(folder));
 });

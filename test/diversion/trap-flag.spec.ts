@@ -5,7 +5,7 @@ import { Reg, getUnsigned, setSigned } from '../../src/engine/base/registers.js'
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { startDiversion } from '../../src/diversion/start.js';
 import type { DebugStop, MutableTarget } from '../../src/engine/target.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { openReplay, traceFolder, type Replay } from './fixtures.js';
 
 const AREA = gva(0x2000_0000);
@@ -16,7 +16,7 @@ let transport: VcpuTransport;
 let replay: Replay;
 let target: MutableTarget;
 beforeAll(async () => {
-  transport = await acquireEmulated();
+  transport = await acquireMachine();
   replay = openReplay(transport, traceFolder('skylake-pku/tree')!);
   replay.advanceTo(100);
 });

@@ -2,10 +2,11 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ExitCode } from '../../src/engine/base/errors.js';
 import { runCli } from '../cli/run-cli.js';
+import { MACHINE } from '../machines.js';
 
 const traces = path.resolve(import.meta.dirname, '../../traces');
 const replay = (trace: string, ...options: string[]): ReturnType<typeof runCli> =>
-  runCli('replay', path.join(traces, trace), '--machine', 'emulated', ...options);
+  runCli('replay', path.join(traces, trace), '--machine', MACHINE, ...options);
 
 describe('replay', () => {
   it("writes the program's output and a summary", async () => {
@@ -57,15 +58,7 @@ describe('replay', () => {
 
 describe('replay --all', () => {
   it('prints a table and picks by --only', async () => {
-    const { code, stdout } = await runCli(
-      'replay',
-      '--all',
-      traces,
-      '--only',
-      'hello',
-      '--machine',
-      'emulated',
-    );
+    const { code, stdout } = await runCli('replay', '--all', traces, '--only', 'hello', '--machine', MACHINE);
     expect(stdout).toMatch(/^trace +recorded on +XCR0 +here +frames +time +a frame +result\n/);
     expect(stdout).toMatch(/hello-static +AMD EPYC +0x7 .* 46 .* as recorded\n/);
     expect(stdout).toMatch(/\n1 as recorded, 0 not\n$/);

@@ -4,14 +4,14 @@
  */
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { caseTrace, itOn } from '../collections.js';
 import { openSession } from './open-session.js';
 import { toEnd } from './to-end.js';
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 }, 60_000);
 afterAll(() => transport.close());
 

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { describe, expect } from 'vitest';
 import { runCli } from '../cli/run-cli.js';
 import { caseTrace, itOn, recording } from '../collections.js';
+import { MACHINE } from '../machines.js';
 
 /** Output of traces that have no file with it. */
 const OUTPUT: Readonly<Record<string, string>> = { stopcont: 'stopped 1, then signal 9\n' };
@@ -21,14 +22,14 @@ const TRACES: Readonly<Record<string, string>> = {
 
 describe('replays as recorded', () => {
   itOn(recording('rr-5.10/fdtricks'), 'output to a descriptor taken by a pidfd is shown', async (trace) => {
-    const { code, stdout, stderr } = await runCli('replay', trace, '--machine', 'emulated', '--quiet');
+    const { code, stdout, stderr } = await runCli('replay', trace, '--machine', MACHINE, '--quiet');
     expect(code, stderr).toBe(0);
     expect(stdout).toBe(fs.readFileSync(path.join(trace, 'expected_stdout'), 'utf8'));
   });
 
   for (const [name, what] of Object.entries(TRACES)) {
     itOn(caseTrace(name), what, async (trace) => {
-      const { code, stdout, stderr } = await runCli('replay', trace, '--machine', 'emulated', '--quiet');
+      const { code, stdout, stderr } = await runCli('replay', trace, '--machine', MACHINE, '--quiet');
       expect(code, stderr).toBe(0);
       expect(stdout).toBe(OUTPUT[name] ?? fs.readFileSync(path.join(trace, 'expected_stdout'), 'utf8'));
     });

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect } from 'vitest';
 import { memoryDigest } from '../../src/engine/travel/same-state.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { caseTrace, itOn } from '../collections.js';
 import { openSession } from './open-session.js';
 import { toEnd } from './to-end.js';
@@ -14,7 +14,7 @@ const MEMORY = 16 * 2 ** 20;
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 }, 60_000);
 afterAll(() => transport.close());
 

@@ -13,7 +13,7 @@ import type { TickStrategyName } from '../../src/engine/replay/ticks/strategy.js
 import { silentLogger } from '../../src/engine/base/log.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { tryMachine } from '../../src/machine/choose.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { toEnd } from './to-end.js';
 
 const { EAGAIN } = constants.errno;
@@ -21,7 +21,7 @@ const folder = path.resolve(import.meta.dirname, '../../traces/zen2/hello-static
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 }, 60_000);
 afterAll(() => transport.close());
 

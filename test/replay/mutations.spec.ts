@@ -6,7 +6,7 @@ import { cpuidEntries, cr4FromTrace } from '../../src/engine/kvm/cpuid.js';
 import { Machine } from '../../src/engine/kvm/machine.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { ReplaySession } from '../../src/engine/replay/session.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { copyTrace, decodeTrace, openDecoded, type DecodedTrace } from '../fuzz/memory-trace.js';
 import { decodedChanges, headerChanges, mutateDecoded } from '../fuzz/mutate-decoded.js';
 import { seeded } from '../trace/mutate.js';
@@ -36,13 +36,13 @@ const log = { debug() {}, info() {}, warn() {} };
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 });
 afterAll(() => transport.close());
 
 async function leaseAnother(): Promise<void> {
   transport.close();
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 }
 
 /** Replays what there is; returns the output. Throws what the replay throws. */

@@ -17,7 +17,7 @@ export function openSession(
 ): OpenedSession {
   const trace = TraceReader.open(folder);
   const trial = tryMachine(transport, trace.header);
-  if (!trial.ok) throw new Error(`the emulated machine cannot replay ${folder}`);
+  if (!trial.ok) throw new Error(`${transport.description} cannot replay ${folder}`);
   const session = ReplaySession.open({
     trace,
     machine: trial.machine,

@@ -10,14 +10,14 @@ import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { EventKind } from '../../src/engine/trace/frame.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { readXmm } from '../../src/engine/x86/xstate-image.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { itOn, recording } from '../collections.js';
 import { openSession } from './open-session.js';
 import { toEnd } from './to-end.js';
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 }, 60_000);
 afterAll(() => transport.close());
 

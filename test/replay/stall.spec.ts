@@ -8,7 +8,7 @@ import type { Gva } from '../../src/engine/base/address.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { ReplayCore } from '../../src/engine/replay/state/core.js';
 import { TICK_STRATEGIES } from '../../src/engine/replay/ticks/strategy.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { openSession } from './open-session.js';
 import { toEnd } from './to-end.js';
 
@@ -21,7 +21,7 @@ const EMULATED_STRATEGIES = TICK_STRATEGIES.filter((name) => name !== 'counter')
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 });
 afterAll(() => transport.close());
 

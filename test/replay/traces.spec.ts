@@ -10,6 +10,7 @@ import { TraceReader } from '../../src/engine/trace/reader.js';
 import { tryMachine } from '../../src/machine/choose.js';
 import { openProcess } from '../../src/machine/process.js';
 import { surveyMachine } from '../../src/machine/survey.js';
+import { emulatedProblem } from '../../scripts/emulated-parts.mjs';
 import { runCli } from '../cli/run-cli.js';
 import {
   caseFolder,
@@ -74,6 +75,8 @@ async function replays(machine: string, group: string, trace: string, name: stri
   expect(code).toBe(0);
 }
 
+const emulatedMissing = emulatedProblem();
+
 /** The process machine, if there is one here. */
 const examined = await surveyMachine('process', {});
 
@@ -106,7 +109,8 @@ describe.each(folders)('every trace of $group below $folder', ({ group, folder }
   for (const trace of findTraces(folder)) {
     const name = path.relative(folder, trace);
     const reason = entry(tooSlow, group, name);
-    if (reason) it.skip(`${name}, emulated (skipped: ${reason})`, () => {});
+    if (emulatedMissing !== null) it.skip(`${name}, emulated (skipped: ${emulatedMissing})`, () => {});
+    else if (reason) it.skip(`${name}, emulated (skipped: ${reason})`, () => {});
     else it(`${name}, emulated`, () => replays('emulated', group, trace, name));
     it(`${name}, in a process`, ({ skip }) => {
       const problem = whyNotInProcess(trace);

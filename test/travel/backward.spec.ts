@@ -4,13 +4,13 @@ import { Reg, getRegister } from '../../src/engine/base/registers.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { Breakpoint } from '../../src/engine/target.js';
 import type { TravelTarget } from '../../src/engine/travel/target.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { recording } from '../collections.js';
 import { goTo, open, readInt, run, runUntil, sample, symbol } from './open.js';
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 });
 afterAll(() => transport.close());
 

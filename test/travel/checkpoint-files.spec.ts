@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Replay } from '../../src/index.js';
 import { sample } from './open.js';
+import { MACHINE } from '../machines.js';
 
 const run = promisify(execFile);
 const root = path.resolve(import.meta.dirname, '../..');
@@ -50,8 +51,8 @@ describe('revenant checkpoint', () => {
     expect(called.out).toMatch(/^\(int\)getpid\(\) = \d+\n$/);
 
     const [used, unused] = await Promise.all([
-      Replay.open(trace, { machine: 'emulated' }),
-      Replay.open(trace, { machine: 'emulated', checkpoints: [] }),
+      Replay.open(trace, { machine: MACHINE }),
+      Replay.open(trace, { machine: MACHINE, checkpoints: [] }),
     ]);
     try {
       const states: unknown[][] = [[], []];
@@ -114,7 +115,7 @@ describe('revenant checkpoint', () => {
   });
 
   it('may be killed or run twice at once: existing files are complete', async () => {
-    const line = ['checkpoint', trace, '--every', '20', '--machine', 'emulated'];
+    const line = ['checkpoint', trace, '--every', '20', '--machine', MACHINE];
     const victim = spawn(path.join(root, 'bin/revenant'), line, { stdio: 'ignore' });
     const ended = new Promise((resolve) => victim.once('exit', resolve));
     const other = revenant(...line);
@@ -129,7 +130,7 @@ describe('revenant checkpoint', () => {
     }[];
     expect(listed.length).toBeGreaterThan(50);
     expect(listed.every(({ problem }) => problem === null)).toBe(true);
-    const replay = await Replay.open(trace, { machine: 'emulated' });
+    const replay = await Replay.open(trace, { machine: MACHINE });
     try {
       for (const frame of [4, 100, 202, 13]) {
         await replay.goTo(frame);

@@ -1,13 +1,13 @@
 /** Faults that the emulated machine leaves out, or has at another place, are there for a debugger, in both directions. */
 import { afterAll, beforeAll, expect } from 'vitest';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { caseTrace, itOn } from '../collections.js';
 import { open, run, runUntil } from './open.js';
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 });
 afterAll(() => transport.close());
 

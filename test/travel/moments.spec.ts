@@ -3,13 +3,13 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { Moment } from '../../src/engine/target.js';
 import type { TravelTarget } from '../../src/engine/travel/target.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { MACHINE, acquireMachine } from '../machines.js';
 import { runCli } from '../cli/run-cli.js';
 import { goTo, open, run, runUntil, sample, symbol, wait } from './open.js';
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 });
 afterAll(() => transport.close());
 /** The runner reports in between: a test leaves it no turn. */
@@ -115,7 +115,7 @@ it('the command goes to moments, to ticks and to functions that are chosen at ru
       '--goto',
       place,
       '--machine',
-      'emulated',
+      MACHINE,
       '--quiet',
     );
     return stdout.slice(stdout.indexOf('after frame')) + stderr;
@@ -129,6 +129,6 @@ it('the command goes to moments, to ticks and to functions that are chosen at ru
     // Not in the resolver, which is called while the program is loaded.
     expect(await where('strlen')).toMatch(/^after frame 1\d\d: /);
   } finally {
-    transport = await acquireEmulated({});
+    transport = await acquireMachine();
   }
 });

@@ -17,7 +17,7 @@ export interface Opened {
 export function open(transport: VcpuTransport, folder: string, options: Partial<TravelOptions> = {}): Opened {
   const trace = TraceReader.open(folder);
   const trial = tryMachine(transport, trace.header);
-  if (!trial.ok) throw new Error(`the emulated machine cannot replay ${folder}`);
+  if (!trial.ok) throw new Error(`${transport.description} cannot replay ${folder}`);
   const target = TravelTarget.open({
     trace,
     machine: trial.machine,

@@ -5,13 +5,13 @@ import { Reg, getRegister } from '../../src/engine/base/registers.js';
 import { isRecorders } from '../../src/engine/guest/stops/patched-code.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { TravelTarget } from '../../src/engine/travel/target.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { caseTrace, itOn } from '../collections.js';
 import { goTo, open, run, symbol } from './open.js';
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 }, 60_000);
 afterAll(() => transport.close());
 

@@ -10,7 +10,7 @@ import { writeCheckpoint } from '../../src/engine/persist/file.js';
 import { ReplaySession } from '../../src/engine/replay/session.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { memoryDigest } from '../../src/engine/travel/same-state.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { tryMachine } from '../../src/machine/choose.js';
 import { goTo, larger, open, sample } from './open.js';
 
@@ -21,7 +21,7 @@ const FILE_EVERY = 10;
 let transport: VcpuTransport;
 const files = fs.mkdtempSync(path.join(os.tmpdir(), 'random-frames-'));
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 });
 afterAll(() => {
   transport.close();

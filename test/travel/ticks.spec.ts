@@ -4,12 +4,12 @@ import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { frameOfTicks } from '../../src/engine/trace/ticks.js';
 import type { TravelTarget } from '../../src/engine/travel/target.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { goTo, open, run, runUntil, sample, symbol, wait } from './open.js';
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 });
 afterAll(() => transport.close());
 /** The runner reports in between: a test leaves it no turn. */
