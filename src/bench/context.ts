@@ -10,8 +10,13 @@ import type { MachineForTrace, MachineOptions } from '../recording/machines.js';
 import { Machines } from '../recording/machines.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
-/** The folder of the larger recordings beside the project, if present; the samples always are. */
+/**
+ * The folders of the larger recordings beside the project, and of those that specs have unpacked, if present; the samples
+ * always are.
+ */
 const FOLDERS = ['../shared/traces', 'traces'];
+/** Each folder in it has one group, unpacked. */
+const UNPACKED = path.join(root, 'build/recordings/groups');
 const STALL_LIMIT_SECONDS = 300;
 
 const silent: Logger = { debug() {}, info() {}, warn() {} };
@@ -35,7 +40,11 @@ export class BenchContext {
 
   /** Folder of the first of these traces ("zen2/syscalls") that is on this machine, or null. */
   trace(...names: string[]): string | null {
-    const candidates = names.flatMap((name) => FOLDERS.map((folder) => path.resolve(root, folder, name)));
+    const unpacked = fs.existsSync(UNPACKED)
+      ? fs.readdirSync(UNPACKED).map((group) => path.join(UNPACKED, group))
+      : [];
+    const folders = [...FOLDERS.map((folder) => path.resolve(root, folder)), ...unpacked];
+    const candidates = names.flatMap((name) => folders.map((folder) => path.join(folder, name)));
     return candidates.find((folder) => fs.existsSync(path.join(folder, 'version'))) ?? null;
   }
 

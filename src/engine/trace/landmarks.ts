@@ -12,6 +12,16 @@ const CLONE_THREAD = 0x10000;
 export const firstExec = (reader: TraceReader): number | null =>
   firstTaskEvent(reader, (kind) => kind === 'exec');
 
+/** File and arguments of the first program; empty if none begins. */
+export function firstExecCommand(reader: TraceReader): string[] {
+  for (;;) {
+    const next = reader.peekTaskEvent();
+    const event = next && reader.nextTaskEvent(next.frameTime);
+    if (!event) return [];
+    if (event.kind === 'exec') return [event.fileName, ...event.cmdLine.slice(1)];
+  }
+}
+
 /** The frame at which a task begins to exist, or null. */
 export const birthOf = (reader: TraceReader, tid: number): number | null =>
   firstTaskEvent(reader, (_kind, born) => born === tid);
