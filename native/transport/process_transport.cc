@@ -7,6 +7,7 @@
 #include <cpuid.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -120,6 +121,10 @@ class CpuidList {
 }  // namespace
 
 int ProcessTransport::open(std::size_t bytes, const ProcessOptions& options) {
+  // The handler saves the bases of FS and GS by these instructions. <asm/hwcap2.h> of older systems lacks it.
+  constexpr unsigned long kHwcap2Fsgsbase = 2;
+  lacks_fsgsbase_ = (getauxval(AT_HWCAP2) & kHwcap2Fsgsbase) == 0;
+  if (lacks_fsgsbase_) return -EOPNOTSUPP;
   const int made = memory_.open(bytes);
   if (made < 0) return made;
   area().base = options.base;
@@ -163,6 +168,7 @@ int ProcessTransport::start(const ProcessOptions& options) {
 }
 
 std::string ProcessTransport::failed_at() const {
+  if (lacks_fsgsbase_) return "RDFSBASE (a processor and a kernel with FSGSBASE: Linux 5.9)";
   if (lacks_debug_registers_) return "debug registers (perf_event_open, ptrace)";
   return "step " + std::to_string(memory_.mapping ? area().failed_step : 0);
 }

@@ -58,6 +58,7 @@ class ProcessTransport : public Transport {
   bool running_ = false;
   bool cpuid_faulting_ = false;
   DebugRegisters debug_registers_;
+  bool lacks_fsgsbase_ = false;
   bool lacks_debug_registers_ = false;
   Isolation isolation_ = Isolation::none;
 };
