@@ -291,6 +291,8 @@ bool Plain::run(bool branches) {
   U64 value = 0;
   switch (instruction_.mnemonic) {
     case ZYDIS_MNEMONIC_NOP:
+      // Others of that name are prefetches, some of them undefined with a register.
+      return instruction_.opcode == (instruction_.opcode_map == ZYDIS_OPCODE_MAP_0F ? 0x1f : 0x90);
     case ZYDIS_MNEMONIC_ENDBR64:
       return true;
     case ZYDIS_MNEMONIC_MOV:
