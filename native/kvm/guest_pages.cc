@@ -20,6 +20,7 @@ std::uint64_t word(const char* at) {
 GuestPages::GuestPages(char* pool, std::uint64_t pool_bytes, const char* context, std::uint32_t pkru)
     : pool_(pool),
       tables_{pool, pool_bytes, word(context + CTX_CR3)},
+      originals_{pool, pool_bytes, word(context + CTX_ORIGINALS)},
       pkru_(pkru),
       dr7_(word(context + CTX_DR7)) {
   for (unsigned i = 0; i < 4; i++) breakpoints_[i] = word(context + CTX_DR0 + 8 * i);
@@ -52,7 +53,11 @@ char* GuestPages::walk(std::uint64_t address, Access access) {
       return nullptr;
     }
   }
-  const std::uint64_t frame = entry & kFrame;
+  std::uint64_t frame = entry & kFrame;
+  if (access == Access::fetch && (entry & kHides) != 0 && originals_.root != 0) {
+    const std::uint64_t* const there = originals_.leaves(frame, rights);
+    if (there != nullptr && there[table_index(frame, 1)] != 0) frame = there[table_index(frame, 1)] & kFrame;
+  }
   return frame <= tables_.pool_bytes - kPageSize ? pool_ + frame : nullptr;
 }
 

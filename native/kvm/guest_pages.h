@@ -41,6 +41,8 @@ class GuestPages final : public completion::Memory {
 
   char* const pool_;
   const PageTables tables_;
+  // Pages in which instructions are hidden, by their guest-physical address, to what the program has there.
+  const PageTables originals_;
   const std::uint32_t pkru_;
   std::uint64_t dr7_, breakpoints_[4];
   std::uint32_t error_code_ = 0;

@@ -12,6 +12,8 @@ inline constexpr int kPageBits = 12, kTableBits = 9, kTableEntries = 1 << kTable
 
 // Bits of an entry.
 inline constexpr std::uint64_t kPresent = 1, kWritable = 2, kUser = 4, kNoExecute = 1ull << 63;
+// The engine's: a copy in which instructions are hidden (src/engine/mm/originals.ts).
+inline constexpr std::uint64_t kHides = 1 << 10;
 inline constexpr std::uint64_t kFrame = 0x000f'ffff'ffff'f000;
 
 // Bits of a page fault's error code.

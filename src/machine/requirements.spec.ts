@@ -3,7 +3,7 @@ import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { CpuidRecord } from '../engine/trace/records.js';
 import type { XstateComponent } from '../engine/x86/xstate-layout.js';
 import type { MachineCapabilities, TraceRequirements } from './requirements.js';
-import { approximatesOtherwise, judge, incompatibleError } from './requirements.js';
+import { approximatesOtherwise, completesApproximations, incompatibleError, judge } from './requirements.js';
 
 const leaf = (eaxIn: number, ecxIn: number, eax = 0, ebx = 0, ecx = 0, edx = 0): CpuidRecord => ({
   eaxIn,
@@ -176,6 +176,22 @@ describe('judge', () => {
     expect(approximatesOtherwise(needs(), capabilities({ kind: 'emulated' }))).toBe(true);
     const vendor = { eaxIn: 0, ecxIn: 0xffff_ffff, eax: 0, ebx: 0x6874_7541, ecx: 0, edx: 0 };
     expect(approximatesOtherwise(needs({ cpuid: [vendor] }), capabilities({ kind: 'host' }))).toBe(true);
+  });
+
+  it('computes them by the tables of Intel and AMD, not what an emulator recorded', () => {
+    const [intel, amd] = [leaf(0, 0xffff_ffff, 0, 0x756e_6547), leaf(0, 0xffff_ffff, 0, 0x6874_7541)];
+    const emulator = leaf(0x4000_0000, 0xffff_ffff, 0, 0x5447_4354);
+    const completes = (recorded: CpuidRecord[], kind: 'emulated' | 'host', here: CpuidRecord[]) =>
+      completesApproximations(
+        needs({ cpuid: recorded }),
+        capabilities({ kind, cpuid: here, completes: true }),
+      );
+    expect(completes([intel], 'host', [amd])).toBe(true);
+    expect(completes([intel], 'host', [intel])).toBe(false);
+    expect(completes([amd], 'emulated', [intel])).toBe(true);
+    expect(completes([amd, emulator], 'emulated', [amd])).toBe(false);
+    expect(completes([amd, emulator], 'host', [amd])).toBe(false);
+    expect(completes([], 'emulated', [amd])).toBe(false);
   });
 
   it('notes XSAVEC, which is completed in software', () => {

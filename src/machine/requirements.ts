@@ -9,8 +9,10 @@ import type { MachineConfig } from '../engine/kvm/machine.js';
 import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { CpuidRecord, TraceHeader } from '../engine/trace/records.js';
 import {
+  BMI1_FEATURE,
   COMPLETED_STATE,
   completionFeatures,
+  LZCNT_FEATURE,
   processorXcr0,
   PROTECTION_KEYS,
 } from '../engine/x86/completion.js';
@@ -31,6 +33,8 @@ import { DEFAULT_CPU } from './launch.js';
 export const EMULATED_XCR0 = 0x207n;
 /** Linear address bits where CPUID does not say. */
 const USUAL_ADDRESS_BITS = 48;
+/** CPUID's leaf in which a hypervisor names itself, and the first letters of QEMU's emulator there; of Intel in leaf 0. */
+const [HYPERVISOR, TCG, INTEL] = [0x4000_0000, 0x54474354, 0x756e_6547];
 /** Of the results of CPUID that differ, in a note. */
 const SHOWN_RESULTS = 3;
 
@@ -105,6 +109,7 @@ export function machineConfig(header: TraceHeader, capabilities?: MachineCapabil
     cpuidFaulting: header.hasCpuidFaulting || moved,
     cpuidInSoftware: moved && !header.hasCpuidFaulting,
     completion: capabilities && completionOf(needs, capabilities),
+    hides: capabilities && hidesOf(needs, capabilities),
   };
 }
 
@@ -114,7 +119,7 @@ function besideOf(needs: TraceRequirements, { kind, completes, xcr0 }: MachineCa
   return kind === 'process' ? beside & PROTECTION_KEYS : beside;
 }
 
-/** Nothing where the processor has everything that can be executed in software. */
+/** Nothing where the processor has everything that can be executed in software, and gives the recorded results. */
 function completionOf(
   needs: TraceRequirements,
   capabilities: MachineCapabilities,
@@ -122,8 +127,22 @@ function completionOf(
   if (!capabilities.completes) return undefined;
   const features = completionFeatures(needs.cpuid, needs.xcr0);
   const missing = features & ~completionFeatures(capabilities.cpuid, capabilities.xcr0);
-  if (missing === 0n && besideOf(needs, capabilities) === 0n) return undefined;
+  const isWhole = missing === 0n && besideOf(needs, capabilities) === 0n;
+  if (isWhole && !hidesOf(needs, capabilities)) return undefined;
   return { features, vendor: isAmd(needs.cpuid) ? CompletionVendor.amd : CompletionVendor.intel };
+}
+
+/** What this machine would execute otherwise, without an exception. */
+function hidesOf(needs: TraceRequirements, capabilities: MachineCapabilities): MachineConfig['hides'] {
+  if (!capabilities.completes) return undefined;
+  const recorded = completionFeatures(needs.cpuid, needs.xcr0);
+  const missing = recorded & ~completionFeatures(capabilities.cpuid, capabilities.xcr0);
+  const hides = {
+    lzcnt: (missing & LZCNT_FEATURE) !== 0n,
+    tzcnt: (missing & BMI1_FEATURE) !== 0n,
+    approximations: completesApproximations(needs, capabilities),
+  };
+  return Object.values(hides).some(Boolean) ? hides : undefined;
 }
 
 const addressBitsOf = (cpuid: readonly CpuidRecord[]): number => {
@@ -261,13 +280,27 @@ function notesOf(needs: TraceRequirements, capabilities: MachineCapabilities): s
   return notes;
 }
 
-/**
- * Whether RSQRT and RCP return other bits there than where the trace was recorded: another vendor's processor does, and
- * so does an emulated one, which computes exactly.
- */
+/** Whose tables RSQRT and RCP follow; emulators of the recorded processor compute exactly. */
+function approximationsOf(records: readonly CpuidRecord[]): 'intel' | 'amd' | 'exact' | 'unknown' {
+  if (findLeaf(records, HYPERVISOR, 0)?.ebx === TCG) return 'exact';
+  if (isAmd(records)) return 'amd';
+  return findLeaf(records, 0, 0)?.ebx === INTEL ? 'intel' : 'unknown';
+}
+
+/** Whether RSQRT and RCP return other bits there than where the trace was recorded. */
 export function approximatesOtherwise(needs: TraceRequirements, capabilities: MachineCapabilities): boolean {
-  const vendor = (records: readonly CpuidRecord[]): number | undefined => findLeaf(records, 0, 0)?.ebx;
-  return capabilities.kind === 'emulated' || vendor(needs.cpuid) !== vendor(capabilities.cpuid);
+  const here = capabilities.kind === 'emulated' ? 'exact' : approximationsOf(capabilities.cpuid);
+  return approximationsOf(needs.cpuid) !== here;
+}
+
+/** Whether it does, and the recorded results are computed in software. */
+export function completesApproximations(
+  needs: TraceRequirements,
+  capabilities: MachineCapabilities,
+): boolean {
+  const recorded = approximationsOf(needs.cpuid);
+  const isKnown = recorded === 'intel' || recorded === 'amd';
+  return capabilities.completes && isKnown && approximatesOtherwise(needs, capabilities);
 }
 
 /** The incompatibility as the error that ends the command. Precondition: not ok. */

@@ -1,8 +1,13 @@
 /** A trace with instructions that an older processor lacks, on an emulated one. */
+import fs from 'node:fs';
+import path from 'node:path';
 import { expect } from 'vitest';
 import { ExitCode } from '../../src/engine/base/errors.js';
 import { runCli } from '../cli/run-cli.js';
 import { itOn, recording } from '../collections.js';
+
+/** What they print is compared by traces.spec.ts. */
+const SILENT = ['zeros', 'approximations', 'legacy approximations'];
 
 /** As a small server's of 2017, and less: no AVX, BMI, ADX, nor anything after SSE3. */
 const OLDER = [
@@ -52,4 +57,25 @@ itOn(recording('older/faulting'), 'refuses it where nothing is completed', async
   expect(stderr).toMatch(/XCR0 bit 2 \(AVX\)/);
   expect(stdout).toBe('');
   expect(code).toBe(ExitCode.machine);
+});
+
+itOn(recording('older/silent'), 'executes in software what means something else there', async (trace) => {
+  const expected = fs.readFileSync(path.join(trace, 'expected_stdout'), 'utf8');
+  expect(expected.split('\n').map((line) => line.replace(/ \w*$/, ''))).toEqual([...SILENT, '']);
+  // With counted ticks the program executes copies of its code.
+  for (const option of [[], ['--verify-ticks']]) {
+    const { code, stdout, stderr } = await runCli('replay', trace, ...MACHINE, ...option);
+    expect(stdout, stderr).toBe(expected);
+    expect(code).toBe(0);
+  }
+});
+
+itOn(recording('older/silent'), 'computes approximations of the recording vendor', async (trace) => {
+  const expected = fs.readFileSync(path.join(trace, 'expected_stdout'), 'utf8');
+  const own = await runCli('replay', trace, '--machine', 'emulated');
+  expect(own.stdout, own.stderr).toBe(expected);
+  expect(own.stderr).toMatch(/\d{3,} instructions that the processor lacks, executed in software/);
+  const without = await runCli('replay', trace, '--machine', 'emulated', '--no-completion');
+  expect(without.stdout.split('\n')[0]).toBe(expected.split('\n')[0]);
+  expect(without.stdout).not.toBe(expected);
 });

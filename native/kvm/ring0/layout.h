@@ -73,6 +73,7 @@
 #define CTX_SERVICE \
   0x200                 // u32, CTX_SERVICE_*: why the guest left, where nobody but the service needs to know
 #define CTX_XCR0 0x208  // u64, XCR0 in force, or requested
+#define CTX_ORIGINALS 0x210  // u64, root of the tables that translate pages with hidden instructions; 0: none
 #define CTX_GDT 0x600
 #define CTX_GDT_SIZE 0x80
 #define CTX_TSS 0x680

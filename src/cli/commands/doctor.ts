@@ -12,7 +12,11 @@ import type { Examination } from '../../machine/examine.js';
 import { announcedInstructions } from '../../machine/instruction-sets.js';
 import { MACHINE_KINDS, MACHINE_TITLES } from '../../machine/kinds.js';
 import type { Compatibility, TraceRequirements } from '../../machine/requirements.js';
-import { traceRequirements, approximatesOtherwise } from '../../machine/requirements.js';
+import {
+  approximatesOtherwise,
+  completesApproximations,
+  traceRequirements,
+} from '../../machine/requirements.js';
 import { surveyMachine, type SurveyedMachine } from '../../machine/survey.js';
 import { judgeUse } from '../../machine/use.js';
 import { jsonValue } from '../failure.js';
@@ -94,8 +98,11 @@ function reportOf(
   const unfit = judgeUse(surveyed.kind, use);
   if (!unfit.ok) return { ...surveyed, compatibility: unfit };
   const { compatibility, capabilities } = trial;
-  if (approximatesOtherwise(traceRequirements(header), capabilities)) {
-    const note = 'results differ on this machine; a replay that executes one may diverge';
+  const needs = traceRequirements(header);
+  if (approximatesOtherwise(needs, capabilities)) {
+    const note = completesApproximations(needs, capabilities)
+      ? "completed in software, by the recording vendor's tables"
+      : 'results differ on this machine; a replay that executes one may diverge';
     compatibility.notes.push(...approximate.map((code) => `${describeApproximate(code)}: ${note}.`));
   }
   return { ...surveyed, compatibility };

@@ -7,6 +7,7 @@ import type { Machine } from '../kvm/machine.js';
 import type { SharedObject } from '../mm/backing.js';
 import { AddressSpace } from '../mm/address-space.js';
 import type { KernelEntry } from '../mm/free.js';
+import { Originals } from '../mm/originals.js';
 import type { Task } from '../task/task.js';
 import { dropUnloadable, loadDescriptors } from './descriptor-tables.js';
 import { hasThreadLocals, THREAD_LOCALS } from './rr-abi.js';
@@ -49,13 +50,18 @@ export class GuestCore {
     this.memory = parts.memory;
     this.vectors = parts.vectors;
     this.log = parts.log;
+    if (parts.machine.config.hides) parts.machine.context.originals = Originals.of(parts.memory).root;
     const { kernelPml4Low: low, kernelPml4High: high, reserved } = parts.machine;
     this.kernel = { low, high, reserved };
   }
 
   newAddressSpace(): AddressSpace {
-    const hides = { xsave: this.vectors.differs, cpuid: this.machine.hidesCpuid };
-    return new AddressSpace(this.memory, this.kernel, hides.xsave || hides.cpuid ? hides : null);
+    const hides = {
+      ...this.machine.config.hides,
+      xsave: this.vectors.differs,
+      cpuid: this.machine.hidesCpuid,
+    };
+    return new AddressSpace(this.memory, this.kernel, Object.values(hides).some(Boolean) ? hides : null);
   }
 
   /** The registers of a task, on the vCPU or not; a live view. */

@@ -13,6 +13,7 @@ const DR0 = ContextOffset.dr0 / 4;
 const DR7 = ContextOffset.dr7 / 4;
 const LDT = ContextOffset.ldt / 4;
 const XCR0 = ContextOffset.xcr0 / 4;
+const ORIGINALS = ContextOffset.originals / 4;
 const GDT = ContextOffset.gdt / 4;
 /** Word ranges of `saveStop`: vector to DR6, and the debug registers. */
 const STOP_RANGES = [
@@ -104,6 +105,12 @@ export class ContextPage {
   }
 
   /** XCR0's lower half, in force from the next entry on. Of use only where instructions are completed. */
+  /** Where the service finds the originals of pages with hidden instructions: a root of page tables, or 0 (mm/originals.ts). */
+  set originals(root: Gpa) {
+    this.words[ORIGINALS] = lowWord(root);
+    this.words[ORIGINALS + 1] = highWord(root);
+  }
+
   get xcr0(): number {
     return this.words[XCR0];
   }

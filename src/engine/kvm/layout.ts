@@ -70,6 +70,7 @@ export const ContextOffset = {
   stagedNext: 0x08c,
   registers: 0x108,
   xcr0: 0x208,
+  originals: 0x210,
   gdt: 0x600,
 } as const;
 

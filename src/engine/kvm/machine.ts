@@ -39,6 +39,8 @@ export interface MachineConfig {
    * `xcr0` that the processor lacks is then kept beside it. Undefined: none.
    */
   completion?: { features: bigint; vendor: CompletionVendor };
+  /** Instructions that mean something else here, or give other results, and are hidden to be completed: see HiddenCode. */
+  hides?: { lzcnt: boolean; tzcnt: boolean; approximations: boolean };
   /** What RDPID and LSL of selector 0x7b return. Default 0. */
   cpuNumber?: number;
   /** Which instructions the recording kernel emulated when CR4.UMIP forbids them. Default 'nothing'. */

@@ -18,6 +18,8 @@ export const Pte = {
   accessed: 1 << 5,
   dirty: 1 << 6,
   resident: 1 << 9,
+  /** Of a copy in which instructions are hidden that the service completes: mm/originals.ts. */
+  hides: 1 << 10,
 } as const;
 
 /** NX in the high word. */

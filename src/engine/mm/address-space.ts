@@ -430,9 +430,11 @@ export class AddressSpace {
     const entry = this.tables.find(gva);
     if (entry === 0 || this.tables.isEmpty(entry) || hidden.has(gva)) return;
     const page = this.pageAt(gva, entry);
+    if (!hidden.isHeld(page, (vma.prot & Prot.write) !== 0)) return;
     const shown = hidden.executable(gva, page, (at, into) => this.read(at, into));
     this.memory.markCode(shown);
-    this.tables.set(entry, shown, this.flagsFor(page, vma) & ~Pte.writable, false);
+    const hides = hidden.originals && hidden.has(gva) ? Pte.hides : 0;
+    this.tables.set(entry, shown, (this.flagsFor(page, vma) & ~Pte.writable) | hides, false);
     this.stale = true;
   }
 
@@ -462,7 +464,8 @@ export class AddressSpace {
   private installPage(entry: number, page: Gpa, vma: Vma): void {
     const executable = (vma.prot & Prot.exec) !== 0;
     if (executable) this.memory.markCode(page);
-    this.tables.set(entry, page, this.flagsFor(page, vma), !executable || this.hidden !== null);
+    const isHeld = !executable || this.hidden?.isHeld(page, (vma.prot & Prot.write) !== 0);
+    this.tables.set(entry, page, this.flagsFor(page, vma), isHeld === true);
   }
 
   /** Recomputes an entry from its VMA and its page's count. */

@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { gpa, type Gva } from '../base/address.js';
+import { gpa, type Gpa, type Gva } from '../base/address.js';
 import { GuestMemory } from '../kvm/guest-memory.js';
+import { Pte } from '../kvm/page-tables.js';
 import { AddressSpace } from './address-space.js';
 import { PageFault } from '../x86/constants.js';
 import { Content } from './content.js';
+import { Originals } from './originals.js';
 import { Prot } from './vma.js';
 
 const PAGE = 4096;
@@ -22,6 +24,17 @@ function setUp(prot: number = Prot.read | Prot.write | Prot.exec) {
   space.map({ start: BASE, end, prot, backing: null, offset: 0, name: '', file: null });
   space.write((BASE + 100) as Gva, CODE);
   return { memory, space };
+}
+
+function entryOf(memory: GuestMemory, root: Gpa, at: Gva): { page: Gpa; bytes: Buffer; hides: boolean } {
+  let table = root as number;
+  for (const size of [2 ** 39, 2 ** 30, 2 ** 21]) {
+    table = (memory.words[table / 4 + (Math.floor(at / size) % 512) * 2] & ~0xfff) >>> 0;
+  }
+  const low = memory.words[table / 4 + (Math.floor(at / PAGE) % 512) * 2];
+  const page = gpa((low & ~0xfff) >>> 0);
+  const bytes = Buffer.from(memory.bytes.subarray(page, page + PAGE));
+  return { page, bytes, hides: (low & Pte.hides) !== 0 };
 }
 
 /** What the processor has at the page: its bytes, and whether it may write and execute. */
@@ -125,5 +138,43 @@ describe('code that is hidden', () => {
     expect(memory.pagesInUse).toBeLessThan(before);
     space.destroy();
     expect(memory.pagesInUse).toBe(0);
+  });
+});
+
+describe('approximations', () => {
+  /** rcpps %xmm1, %xmm0; vrsqrtss %xmm1, %xmm0, %xmm0. */
+  const APPROXIMATE = Buffer.from('4889e5415748909031c0488d7c24080f53c148ffc0c5fa52c14889c75553c3', 'hex');
+
+  function approximate(prot: number, code: Buffer) {
+    const memory = new GuestMemory(new ArrayBuffer(8 * 2 ** 20), gpa(0x40000), 4 * 2 ** 20);
+    const kinds = { xsave: false, cpuid: false, approximations: true };
+    const space = new AddressSpace(memory, { low: 0x15003, high: 0, reserved: null }, kinds);
+    const end = (BASE + 4 * PAGE) as Gva;
+    const vma = { start: BASE, end, backing: null, offset: 0, name: '', file: null };
+    space.map({ ...vma, prot: Prot.read | Prot.write });
+    space.write((BASE + 100) as Gva, code);
+    space.protect(BASE, end, prot);
+    return { memory, space };
+  }
+
+  it('are hidden, and the service finds the page that the program has', () => {
+    const { memory, space } = approximate(Prot.read | Prot.exec, APPROXIMATE);
+    expect(mapped(memory, space)).toMatchObject({ executable: false });
+    expect(space.fault(BASE, FETCH)).toBe(true);
+    const expected = Buffer.from(APPROXIMATE);
+    expected[APPROXIMATE.indexOf('0f53', 0, 'hex') + 1] = 0x0b;
+    expected[APPROXIMATE.indexOf('c5fa52', 0, 'hex') + 2] = 0x0b;
+    const { bytes, page, hides } = entryOf(memory, space.root, BASE);
+    expect(bytes.subarray(100, 100 + expected.length)).toEqual(expected);
+    expect(hides).toBe(true);
+    const original = entryOf(memory, Originals.of(memory).root, page as number as Gva);
+    expect(original.bytes.subarray(100, 100 + expected.length)).toEqual(APPROXIMATE);
+  });
+
+  it('cost nothing where a page has none, or stays writable', () => {
+    const none = approximate(Prot.read | Prot.exec, CODE);
+    expect(mapped(none.memory, none.space)).toMatchObject({ executable: true });
+    const writable = approximate(Prot.read | Prot.write | Prot.exec, APPROXIMATE);
+    expect(mapped(writable.memory, writable.space)).toMatchObject({ executable: true, writable: true });
   });
 });

@@ -1,10 +1,17 @@
 import { PAGE_SIZE, type Gpa, type Gva, offsetBy } from '../base/address.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import type { ShownPage } from '../kvm/page-tables.js';
-import { findSites, LEAD_BYTES, type SoughtKinds } from '../x86/instruction-sites.js';
+import {
+  findSites,
+  LEAD_BYTES,
+  MAX_CHANGED_DISTANCE,
+  mayApproximate,
+  type SoughtKinds,
+} from '../x86/instruction-sites.js';
+import { Originals } from './originals.js';
 import { MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 
-/** The second byte of UD2, 0F 0B: stored after a site's 0F it raises #UD at the instruction's first byte. */
+/** The second byte of UD2, 0F 0B, and no opcode of VEX: stored there it raises #UD at the instruction's first byte. */
 const UD2 = 0x0b;
 
 /** Reads original bytes from an address on; returns how many there are. */
@@ -12,7 +19,8 @@ export type CodeReader = (at: Gva, into: Uint8Array) => number;
 
 /**
  * Copies of code pages in which instructions raise #UD that this processor would execute differently
- * than the recorded one: those of the XSAVE family, if area layouts differ. The program executes the
+ * than the recorded one: those of the XSAVE family, if area layouts differ; LZCNT and TZCNT where they would mean BSR and BSF;
+ * approximations where the recording's are another vendor's. The program executes the
  * copy; the engine reads and writes the original. The program's own reads see two changed bytes in
  * such an instruction.
  *
@@ -27,7 +35,24 @@ export class HiddenCode {
   constructor(
     private readonly memory: GuestMemory,
     readonly kinds: SoughtKinds,
-  ) {}
+  ) {
+    const { lzcnt = false, tzcnt = false, approximations = false } = kinds;
+    this.originals = lzcnt || tzcnt || approximations ? Originals.of(memory) : null;
+  }
+
+  /** The service completes instructions here, and has to find their bytes: see Originals. */
+  readonly originals: Originals | null;
+
+  /**
+   * Whether a page of code is to be scanned before it is executed. Pages that are not writable and have no byte of an
+   * approximation need not, if only those are sought. Code that a program writes into pages that stay executable is not
+   * searched for them.
+   */
+  isHeld(page: Gpa, writable: boolean): boolean {
+    const { xsave, cpuid, lzcnt = false, tzcnt = false } = this.kinds;
+    if (xsave || cpuid || lzcnt || tzcnt) return true;
+    return !writable && mayApproximate(this.memory.bytes, page, page + PAGE_SIZE);
+  }
 
   /** The page that the program has where `shown` is in the page tables. */
   original(gva: Gva, shown: ShownPage): Gpa {
@@ -54,6 +79,7 @@ export class HiddenCode {
     if (sites.length === 0) return page;
     const copy = this.memory.copy(page);
     for (const site of sites) this.memory.bytes[copy + site] = UD2;
+    this.originals?.record(copy, page);
     this.pages.set(gva, { copy, original: page });
     return copy;
   }
@@ -66,9 +92,14 @@ export class HiddenCode {
     window.set(this.memory.bytes.subarray(page, page + PAGE_SIZE), lead);
     const end = lead + PAGE_SIZE;
     const behind = read(offsetBy(gva, PAGE_SIZE), window.subarray(end, end + MAX_INSTRUCTION_LENGTH));
-    // An opcode that straddles two pages is changed in the second.
-    return findSites(window.subarray(0, end + behind), Math.max(0, lead - 1), end, this.kinds)
-      .map(({ opcode }) => opcode + 1 - lead)
+    // An opcode that straddles two pages may be changed in the second.
+    return findSites(
+      window.subarray(0, end + behind),
+      Math.max(0, lead - MAX_CHANGED_DISTANCE),
+      end,
+      this.kinds,
+    )
+      .map(({ changed }) => changed - lead)
       .filter((offset) => offset >= 0 && offset < PAGE_SIZE);
   }
 

@@ -85,13 +85,12 @@ const BITS: ReadonlyMap<string, bigint> = new Map([
 /** The bit of `Feature` for RDFSBASE and kin, which CR4 permits. */
 export const FSGSBASE_FEATURE = BITS.get('FSGSBASE') ?? 0n;
 
-/** Groups whose absence changes what their encodings mean, without an exception: see HiddenCode. */
-const IN_PART: ReadonlySet<string> = new Set(['LZCNT', 'BMI1']);
+/** The bits of the groups of which LZCNT and TZCNT are: without them they do not raise #UD, but mean BSR and BSF. */
+export const LZCNT_FEATURE = BITS.get('LZCNT') ?? 0n;
+export const BMI1_FEATURE = BITS.get('BMI1') ?? 0n;
 
-/** Names of the groups of which all can be executed in software. */
-export const COMPLETED_FEATURES: ReadonlySet<string> = new Set(
-  [...BITS.keys()].filter((name) => !IN_PART.has(name)),
-);
+/** Names of the groups that can be executed in software. */
+export const COMPLETED_FEATURES: ReadonlySet<string> = new Set(BITS.keys());
 
 const AVX_STATE = 1n << 2n;
 /** opmask, ZMM_Hi256 and Hi16_ZMM: XCR0 has all or none. */

@@ -51,11 +51,16 @@ export const Insn = {
   xsaves: 29,
   xrstor: 30,
   xrstors: 31,
+  // Whose meaning or results differ between processors, without an exception: mm/hidden-code.ts.
+  lzcnt: 32,
+  tzcnt: 33,
+  /** RSQRTPS, RSQRTSS, RCPPS, RCPSS, also of VEX, whose opcode is where C4 or C5 is. */
+  approximation: 34,
 } as const;
 export type Insn = (typeof Insn)[keyof typeof Insn];
 
 /** XSAVE, XSAVEC, XSAVEOPT, XSAVES, XRSTOR or XRSTORS. */
-export const isXsaveFamily = (kind: Insn): boolean => kind >= Insn.xsave;
+export const isXsaveFamily = (kind: Insn): boolean => kind >= Insn.xsave && kind <= Insn.xrstors;
 
 /** SGDT, SIDT, SLDT, STR or SMSW. */
 export const isUmipProtected = (kind: Insn): boolean => kind >= Insn.sgdt && kind <= Insn.smsw;
@@ -266,6 +271,9 @@ export class InstructionDecoder {
         this.immediate = this.at < this.end ? this.bytes[this.at] : 0;
         this.at++;
         return Insn.intN;
+      case 0xc4:
+      case 0xc5:
+        return this.decodeVex(opcode);
       case 0xcf:
         return Insn.iret;
       case 0xf1:
@@ -290,6 +298,15 @@ export class InstructionDecoder {
         return Insn.rdtsc;
       case 0xa2:
         return Insn.cpuid;
+      case 0x52:
+      case 0x53:
+        // F3 counts before 66.
+        if (this.repeat === 0xf2 || (this.operandSize && this.repeat === 0)) return Insn.other;
+        return this.decodeOperand(Insn.approximation);
+      case 0xbc:
+      case 0xbd:
+        if (this.repeat !== 0xf3) return Insn.other;
+        return this.decodeOperand(opcode === 0xbc ? Insn.tzcnt : Insn.lzcnt);
       case 0x01:
         return this.decodeGroup7();
       case 0xae:
@@ -326,6 +343,28 @@ export class InstructionDecoder {
     if (modrm === 0xee) return this.prefixed ? Insn.other : Insn.rdpkru;
     if (modrm === 0xef) return this.prefixed ? Insn.other : Insn.wrpkru;
     return modrm === 0xf9 ? Insn.rdtscp : Insn.other;
+  }
+
+  /** ModRM, and memory if it names some. */
+  private decodeOperand(kind: Insn): Insn {
+    const modrm = this.nextByte();
+    return modrm < 0xc0 ? this.decodeMemory(modrm, kind) : kind;
+  }
+
+  /** VRSQRTPS and kin: map 0F without a prefix, or with F3. */
+  private decodeVex(prefix: number): Insn {
+    if (this.rex !== 0 || this.prefixed) return Insn.other;
+    let extensions = this.nextByte();
+    if (prefix === 0xc4) {
+      if ((extensions & 0x1f) !== 1) return Insn.other;
+      this.rex = (~extensions >>> 5) & 7;
+      extensions = this.nextByte();
+    }
+    const opcode = this.nextByte();
+    if ((opcode !== 0x52 && opcode !== 0x53) || (extensions & 1) !== 0) return Insn.other;
+    // Packed ones have one source.
+    if ((extensions & 2) === 0 && (extensions & 0x78) !== 0x78) return Insn.other;
+    return this.decodeOperand(Insn.approximation);
   }
 
   /** A register or a word in memory. */

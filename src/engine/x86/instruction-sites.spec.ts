@@ -3,7 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Insn } from './decode.js';
 import { iced } from './iced.js';
-import { findSites } from './instruction-sites.js';
+import { findSites, mayApproximate, type SoughtKinds } from './instruction-sites.js';
 
 const XSAVE = { xsave: true, cpuid: false };
 
@@ -12,6 +12,43 @@ const bytesOf = (text: string): Uint8Array => Uint8Array.from(text.split(' '), (
 const NOPS = '48 89 e5 41 57 48 83 ec 18 90 90 31 c0 48 8d 7c 24 08 0f 1f 00 48 89 c7 55 53 50 58';
 const within = (middle: string): Uint8Array => bytesOf(`${NOPS} ${middle} ${NOPS}`);
 const at = NOPS.split(' ').length;
+
+describe('instructions that differ without an exception', () => {
+  const NONE: SoughtKinds = { xsave: false, cpuid: false };
+  const LZCNT = { ...NONE, lzcnt: true };
+  const TZCNT = { ...NONE, tzcnt: true };
+  const APPROXIMATIONS = { ...NONE, approximations: true };
+
+  it.each([
+    ['f3 0f bd c1', LZCNT, Insn.lzcnt, 1, 2],
+    ['66 f3 4c 0f bd 44 24 08', LZCNT, Insn.lzcnt, 3, 4],
+    ['f3 0f bc 07', TZCNT, Insn.tzcnt, 1, 2],
+    ['0f 52 c1', APPROXIMATIONS, Insn.approximation, 0, 1],
+    ['f3 44 0f 53 44 24 10', APPROXIMATIONS, Insn.approximation, 2, 3],
+    ['c5 f8 52 c1', APPROXIMATIONS, Insn.approximation, 0, 2],
+    ['c5 fa 53 c9', APPROXIMATIONS, Insn.approximation, 0, 2],
+    ['c4 c1 7c 52 45 10', APPROXIMATIONS, Insn.approximation, 0, 3],
+  ])('%s is found', (code, kinds, kind, opcode, changed) => {
+    const bytes = within(code);
+    const site = { start: at, opcode: at + opcode, changed: at + changed, kind };
+    expect(findSites(bytes, 0, bytes.length, kinds)).toEqual([site]);
+    expect(mayApproximate(bytes, 0, bytes.length)).toBe(kinds === APPROXIMATIONS);
+    expect(findSites(bytes, 0, bytes.length, XSAVE)).toEqual([]);
+  });
+
+  it.each([
+    ['0f bd c1', LZCNT, 'BSR'],
+    ['0f bc 07', TZCNT, 'BSF'],
+    ['f3 0f bc 07', LZCNT, 'TZCNT'],
+    ['66 0f 52 c1', APPROXIMATIONS, 'nothing'],
+    ['c5 f9 52 c1', APPROXIMATIONS, 'nothing'],
+    ['b8 0f 52 c1 90', APPROXIMATIONS, 'MOV of the same bytes'],
+    ['c7 44 24 08 f3 0f bd c1', LZCNT, 'MOV of the same bytes'],
+  ])('%s is not for %o: %s', (code, kinds, _) => {
+    const bytes = within(code);
+    expect(findSites(bytes, 0, bytes.length, kinds)).toEqual([]);
+  });
+});
 
 describe('instructions of the XSAVE family', () => {
   it.each([
@@ -23,7 +60,9 @@ describe('instructions of the XSAVE family', () => {
     ['64 48 0f ae 2c 25 00 10 00 00', Insn.xrstor, 2],
   ])('%s is found', (code, kind, prefixes) => {
     const bytes = within(code);
-    expect(findSites(bytes, 0, bytes.length, XSAVE)).toEqual([{ start: at, opcode: at + prefixes, kind }]);
+    expect(findSites(bytes, 0, bytes.length, XSAVE)).toEqual([
+      { start: at, opcode: at + prefixes, changed: at + prefixes + 1, kind },
+    ]);
   });
 
   it.each([
@@ -66,7 +105,7 @@ it('finds CPUID where it is asked for, at boundaries only', () => {
   // xor %eax, %eax; cpuid; mov $0xa20f, %eax; ret
   const bytes = Uint8Array.of(0x31, 0xc0, 0x0f, 0xa2, 0xb8, 0x0f, 0xa2, 0, 0, 0xc3);
   expect(findSites(bytes, 0, bytes.length, { xsave: false, cpuid: true })).toEqual([
-    { start: 2, opcode: 2, kind: Insn.cpuid },
+    { start: 2, opcode: 2, changed: 3, kind: Insn.cpuid },
   ]);
   expect(findSites(bytes, 0, bytes.length, XSAVE)).toEqual([]);
 });

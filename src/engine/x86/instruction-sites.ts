@@ -46,8 +46,10 @@ export function isBoundary(bytes: Uint8Array, offset: number): boolean {
 export interface Site {
   /** Of its first byte, prefixes included. */
   readonly start: number;
-  /** Of its opcode's escape byte, 0F. */
+  /** Of its opcode's escape byte, 0F, or of VEX. */
   readonly opcode: number;
+  /** Of the byte that, made 0B, makes the instruction one that raises #UD: UD2, or an opcode that VEX does not have. */
+  readonly changed: number;
   readonly kind: InsnKind;
 }
 
@@ -58,13 +60,29 @@ export interface SoughtKinds {
   /** XGETBV, and the instructions of the XSAVE family that programs can execute. */
   readonly xsave: boolean;
   readonly cpuid: boolean;
+  readonly lzcnt?: boolean;
+  readonly tzcnt?: boolean;
+  /** RSQRT and RCP. */
+  readonly approximations?: boolean;
 }
 
-const ANY_KIND: SoughtKinds = { xsave: true, cpuid: true };
+const ANY_KIND: SoughtKinds = { xsave: true, cpuid: true, lzcnt: true, tzcnt: true, approximations: true };
+
+/** How far behind `Site.opcode` the changed byte can be. */
+export const MAX_CHANGED_DISTANCE = 3;
+const [VEX3, VEX2] = [0xc4, 0xc5];
+const [RSQRT, RCP] = [0x52, 0x53];
+
+/** Whether an instruction is of a kind that the service completes, not the engine. */
+export const isSilent = (kind: InsnKind): boolean => kind >= Insn.lzcnt && kind <= Insn.approximation;
 
 /** Whether an instruction is of one of these kinds. */
-export function isSought(kind: InsnKind, { xsave, cpuid }: SoughtKinds): boolean {
+export function isSought(kind: InsnKind, kinds: SoughtKinds): boolean {
+  const { xsave, cpuid, lzcnt = false, tzcnt = false, approximations = false } = kinds;
   if (kind === Insn.cpuid) return cpuid;
+  if (kind === Insn.lzcnt) return lzcnt;
+  if (kind === Insn.tzcnt) return tzcnt;
+  if (kind === Insn.approximation) return approximations;
   if (!xsave) return false;
   return kind === Insn.xgetbv || (isXsaveFamily(kind) && kind !== Insn.xsaves && kind !== Insn.xrstors);
 }
@@ -76,12 +94,44 @@ export function isSought(kind: InsnKind, { xsave, cpuid }: SoughtKinds): boolean
 export function findSites(bytes: Uint8Array, from: number, to: number, kinds: SoughtKinds): Site[] {
   const sites: Site[] = [];
   for (let at = bytes.indexOf(0x0f, from); at >= 0 && at < to; at = bytes.indexOf(0x0f, at + 1)) {
-    const isCpuid = bytes[at + 1] === CPUID;
-    if (isCpuid ? !kinds.cpuid : !kinds.xsave || !isXsavePattern(bytes, at)) continue;
-    const site = siteAt(bytes, at);
+    if (!isPattern(bytes, at, kinds)) continue;
+    const site = siteAt(bytes, at, kinds);
     if (site) sites.push(site);
   }
+  if (kinds.approximations) {
+    for (const prefix of [VEX3, VEX2]) {
+      for (let at = bytes.indexOf(prefix, from); at >= 0 && at < to; at = bytes.indexOf(prefix, at + 1)) {
+        const opcode = bytes[at + (prefix === VEX3 ? 3 : 2)];
+        if (opcode !== RSQRT && opcode !== RCP) continue;
+        const site = siteAt(bytes, at, kinds);
+        if (site) sites.push(site);
+      }
+    }
+  }
   return sites;
+}
+
+/** Whether the bytes at 0F may be of these kinds. */
+function isPattern(bytes: Uint8Array, at: number, kinds: SoughtKinds): boolean {
+  const next = bytes[at + 1];
+  if (next === CPUID) return kinds.cpuid;
+  if (next === RSQRT || next === RCP) return kinds.approximations === true;
+  if (next === 0xbc) return kinds.tzcnt === true;
+  if (next === 0xbd) return kinds.lzcnt === true;
+  return kinds.xsave && isXsavePattern(bytes, at);
+}
+
+/**
+ * Whether a page may hold, or end, such an instruction, from its bytes alone: quick, and too often true. For
+ * approximations.
+ */
+export function mayApproximate(bytes: Uint8Array, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) {
+    if ((bytes[at] & 0xfe) !== RSQRT) continue;
+    if (at - from < MAX_CHANGED_DISTANCE) return true;
+    if (bytes[at - 1] === 0x0f || bytes[at - 2] === VEX2 || bytes[at - 3] === VEX3) return true;
+  }
+  return false;
 }
 
 /** 0F AE /4, /5, /6 and 0F C7 /4, with an operand in memory: XSAVE, XRSTOR, XSAVEOPT, XSAVEC; 0F 01 D0: XGETBV. */
@@ -96,13 +146,15 @@ function isXsavePattern(bytes: Uint8Array, at: number): boolean {
 }
 
 /** The longest row of prefixes that begins at a boundary makes the instruction. */
-function siteAt(bytes: Uint8Array, opcode: number): Site | null {
+function siteAt(bytes: Uint8Array, opcode: number, kinds: SoughtKinds): Site | null {
   for (let prefixes = MAX_PREFIXES; prefixes >= 0; prefixes--) {
     const start = opcode - prefixes;
     if (start < 0) continue;
     const kind = decoder.decode(bytes, start);
     if (!isSought(kind, ANY_KIND)) continue;
-    if (decoder.opcodeOffset === opcode && isBoundary(bytes, start)) return { start, opcode, kind };
+    if (decoder.opcodeOffset !== opcode || !isBoundary(bytes, start)) continue;
+    const distance = bytes[opcode] === VEX3 ? 3 : bytes[opcode] === VEX2 ? 2 : 1;
+    return isSought(kind, kinds) ? { start, opcode, changed: opcode + distance, kind } : null;
   }
   return null;
 }

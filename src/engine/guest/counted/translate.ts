@@ -1,8 +1,8 @@
 import type * as Iced from 'iced-x86';
 import { PAGE_SIZE, USER_END, type Gva, offsetBy, gva } from '../../base/address.js';
-import { InstructionDecoder } from '../../x86/decode.js';
+import { InstructionDecoder, type Insn } from '../../x86/decode.js';
 import { iced } from '../../x86/iced.js';
-import { isSought } from '../../x86/instruction-sites.js';
+import { isSilent, isSought } from '../../x86/instruction-sites.js';
 import { Assembler, isInReach } from './assembler.js';
 import { appendCheck } from './check-code.js';
 import { Area, Fix, Leave, TABLE_BYTES } from './layout.js';
@@ -126,7 +126,9 @@ class Translation {
   private plain(offset: number, end: number, address: Gva): boolean {
     const { Mnemonic, Register } = iced();
     const { instruction, code } = this;
-    if (this.isHidden(offset)) return this.refused(address);
+    const hidden = this.hiddenKind(offset);
+    // What the service completes in place is stepped over there.
+    if (hidden !== null) return isSilent(hidden) ? this.odd(offset) : this.refused(address);
     switch (instruction.mnemonic) {
       case Mnemonic.Popf:
       case Mnemonic.Popfd:
@@ -158,9 +160,12 @@ class Translation {
     return true;
   }
 
-  private isHidden(offset: number): boolean {
+  /** What the instruction is, if it is hidden. */
+  private hiddenKind(offset: number): Insn | null {
     const { bytes, hides } = this.source;
-    return hides !== null && isSought(kinds.decode(bytes, offset), hides);
+    if (hides === null) return null;
+    const kind = kinds.decode(bytes, offset);
+    return isSought(kind, hides) ? kind : null;
   }
 
   private displacementOffset(): number {
