@@ -3,10 +3,11 @@ import fs from 'node:fs';
 import { expect } from 'vitest';
 import { Replay } from '../../src/index.js';
 import { caseTrace, itOn } from '../collections.js';
+import { MACHINE } from '../machines.js';
 
 /** The texts of expressions, each in its own diversion, at each arrival at a symbol. */
 async function ask(folder: string, place: string, times: number, expressions: string[]): Promise<string[][]> {
-  const replay = await Replay.open(folder, { machine: 'emulated' });
+  const replay = await Replay.open(folder, { machine: MACHINE });
   try {
     const answers: string[][] = [];
     for (let time = 0; time < times; time++) {
@@ -89,7 +90,7 @@ itOn(
       ['0', '0', '0'],
       ['0', '0', '0'],
     ]);
-    const replay = await Replay.open(folder, { machine: 'emulated' });
+    const replay = await Replay.open(folder, { machine: MACHINE });
     try {
       const rows: string[] = [];
       for (let moment = 0; moment < 4; moment++) {

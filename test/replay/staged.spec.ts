@@ -8,7 +8,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { ReplaySession, ReplayStats } from '../../src/engine/replay/session.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { larger, sample } from '../collections.js';
 import { flipRegister } from '../trace/flip-register.js';
 import { openSession, type OpenedSession } from './open-session.js';
@@ -20,7 +20,7 @@ const traces = [sample('zen2/spawn'), sample('zen2/xcr0probe'), ...(long ? [long
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 });
 afterAll(() => transport.close());
 

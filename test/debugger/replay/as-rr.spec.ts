@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Client } from '../client.js';
 import { sample, serveRecording, type Recording } from './recording.js';
+import { MACHINE } from '../../machines.js';
 
 const program = path.resolve(import.meta.dirname, '../../../bin/revenant');
 
@@ -67,7 +68,7 @@ it('calls are given up at signals and cannot kill; the program is the file of th
     'inferior',
   ];
   const flags = commands.flatMap((command) => ['-ex', command]);
-  const ours = ['--machine', 'emulated', '--quiet', '--as-rr', '--', '-nx', '-batch', ...flags];
+  const ours = ['--machine', MACHINE, '--quiet', '--as-rr', '--', '-nx', '-batch', ...flags];
   const { stdout, stderr } = spawnSync(program, ['gdb', trace, ...ours], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],

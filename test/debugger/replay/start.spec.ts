@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { caseTrace, itOn, sample } from '../../collections.js';
+import { MACHINE } from '../../machines.js';
 
 const program = path.resolve(import.meta.dirname, '../../../bin/revenant');
 
@@ -14,7 +15,7 @@ function gdb(trace: string, ...commands: string[]): { out: string; err: string }
 
 function gdbWith(options: string[], trace: string, ...commands: string[]): { out: string; err: string } {
   const flags = commands.flatMap((command) => ['-ex', command]);
-  const ours = ['--machine', 'emulated', '--quiet'];
+  const ours = ['--machine', MACHINE, '--quiet'];
   const line = ['gdb', trace, ...ours, '--', '-nx', '-batch', ...options, ...flags];
   const done = spawnSync(program, line, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   return { out: done.stdout, err: done.stderr };
