@@ -207,7 +207,9 @@ std::uint64_t Operation::row_address(unsigned index, unsigned row) { return addr
 std::uint64_t Operation::address_of(unsigned index, unsigned element, std::uint64_t turns) {
   const ZydisDecodedOperandMem& place = operand(index).mem;
   std::uint64_t sum = static_cast<std::uint64_t>(place.disp.value);
-  if (place.base == ZYDIS_REGISTER_RIP || place.base == ZYDIS_REGISTER_EIP) {
+  if (is_baseless(instruction_)) {
+    sum = static_cast<std::uint64_t>(instruction_.raw.disp.value);
+  } else if (place.base == ZYDIS_REGISTER_RIP || place.base == ZYDIS_REGISTER_EIP) {
     sum += state_.rip + instruction_.length;
   } else if (place.base != ZYDIS_REGISTER_NONE) {
     sum += state_.gpr[general_number(place.base)];

@@ -11,6 +11,12 @@ namespace revenant::completion {
 
 struct Row;
 
+// Whether a 32-bit address has an index and no base, which Zydis 4.0 gives R13D and no displacement.
+inline bool is_baseless(const ZydisDecodedInstruction& instruction) {
+  const auto& raw = instruction.raw;
+  return instruction.address_width == 32 && raw.modrm.mod == 0 && raw.modrm.rm == 4 && raw.sib.base == 5;
+}
+
 class Operation {
  public:
   Operation(State& state, Memory& memory, Outcome& outcome, const ZydisDecodedInstruction& instruction,

@@ -5,7 +5,7 @@
 
 #include <Zydis/Zydis.h>
 
-#include "state.h"
+#include "operation.h"
 
 namespace revenant::completion {
 namespace {
@@ -71,7 +71,9 @@ class Plain {
   U64 offset(const ZydisDecodedOperandMem& place) {
     U64 sum = static_cast<U64>(place.disp.value);
     unsigned none;
-    if (place.base == ZYDIS_REGISTER_RIP || place.base == ZYDIS_REGISTER_EIP)
+    if (is_baseless(instruction_))
+      sum = static_cast<U64>(instruction_.raw.disp.value);
+    else if (place.base == ZYDIS_REGISTER_RIP || place.base == ZYDIS_REGISTER_EIP)
       sum += state_.rip + instruction_.length;
     else if (place.base != ZYDIS_REGISTER_NONE)
       sum += general(place.base, none);
