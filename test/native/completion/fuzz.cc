@@ -27,7 +27,8 @@ void random_bytes(std::uint8_t* bytes, Random& random) {
     // Without EVEX and VEX: behind the escapes, or one of a few in map 1.
     if (random.one_in(2)) bytes[at++] = static_cast<std::uint8_t>(0x40 | random.below(16));
     bytes[at++] = 0x0f;
-    constexpr std::uint8_t opcodes[] = {0x38, 0x38, 0x38, 0x3a, 0x3a, 0xb8, 0xbc, 0xbd, 0x52, 0x53, 0x12, 0x7c};
+    constexpr std::uint8_t opcodes[] = {0x38, 0x38, 0x38, 0x3a, 0x3a, 0xb8,
+                                        0xbc, 0xbd, 0x52, 0x53, 0x12, 0x7c};
     bytes[at] = opcodes[random.below(sizeof opcodes)];
     return;
   }
@@ -118,9 +119,8 @@ bool fuzz(Bench& bench, std::uint64_t count, std::uint64_t seed) {
       "%llu random instructions: %llu executed, %llu undefined, %llu faults, %llu not executed in software; ",
       (unsigned long long)count, (unsigned long long)executed, (unsigned long long)undefined,
       (unsigned long long)faulted, (unsigned long long)missing);
-  std::printf(
-      bench.silicon != nullptr ? "%llu differ from this processor\n" : "%llu compared\n",
-      (unsigned long long)wrong);
+  std::printf(bench.silicon != nullptr ? "%llu differ from this processor\n" : "%llu compared\n",
+              (unsigned long long)wrong);
   return wrong == 0;
 }
 

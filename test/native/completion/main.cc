@@ -24,10 +24,10 @@ Bench bench;
 Silicon silicon;
 
 int usage() {
-  std::fprintf(
-      stderr,
-      "completion-tests: check FILE | record FILE HEADING [PREFIX] | live [PREFIX] | fuzz COUNT SEED [alone] | bench "
-      "| approximations\n");
+  std::fprintf(stderr,
+               "completion-tests: check FILE | record FILE HEADING [PREFIX] | live [PREFIX] | fuzz COUNT "
+               "SEED [alone] | bench "
+               "| approximations\n");
   return 2;
 }
 
