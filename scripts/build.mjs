@@ -1,6 +1,5 @@
 /**
- * Builds what is out of date: TypeScript to dist/, the addon and the tools to build/, the emulated
- * machine's initramfs. `staleParts()` is cheap enough for every start of bin/revenant.
+ * Builds what is out of date: TypeScript to dist/, the addon and the tools to build/. `staleParts()` is cheap enough for every start of bin/revenant.
  */
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
@@ -40,7 +39,7 @@ function removeOrphans() {
 const zydis = fs.existsSync('/usr/include/Zydis/Zydis.h');
 
 function nativeOutputs() {
-  const names = ['revenant.node', 'revenant-sandbox', 'vcpud', ...(zydis ? ['completion-tests'] : [])];
+  const names = ['revenant.node', 'revenant-sandbox', 'bare.rom', ...(zydis ? ['completion-tests'] : [])];
   return names.map((name) => `build/native/Release/${name}`);
 }
 

@@ -30,8 +30,9 @@ await script(async () => {
   fs.mkdirSync(prebuilt, { recursive: true });
   const built = path.join(root, 'build/native/Release');
   const libraries = fs.readdirSync(built).filter((name) => /^libZydis\.so\./.test(name));
-  for (const name of ['revenant.node', 'revenant-keeper', 'revenant-sandbox', 'vcpud', ...libraries])
+  for (const name of ['revenant.node', 'revenant-keeper', 'revenant-sandbox', ...libraries])
     run('strip', ['-o', path.join(prebuilt, name), path.join(built, name)]);
+  fs.copyFileSync(path.join(built, 'bare.rom'), path.join(prebuilt, 'bare.rom'));
   if (libraries.length > 0) fs.copyFileSync(licenceOfZydis(), path.join(prebuilt, 'libZydis.copyright'));
   fs.mkdirSync(path.join(root, 'man'), { recursive: true });
   fs.writeFileSync(path.join(root, 'man/revenant.1'), await manual());

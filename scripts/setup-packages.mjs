@@ -8,8 +8,6 @@ import { hasCommand, run, say, StepFailed } from './lib.mjs';
 const needed = {
   machine: {
     'qemu-system-x86_64': 'qemu-system-x86',
-    // Modules of newer Debian kernels are compressed.
-    xz: 'xz-utils',
   },
   build: {
     'g++': 'g++',
@@ -19,6 +17,7 @@ const needed = {
     '/usr/include/Zydis/Zydis.h': 'libzydis-dev',
   },
   tests: {
+    xz: 'xz-utils',
     rr: 'rr',
     gdb: 'gdb',
     lldb: 'lldb',

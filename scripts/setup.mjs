@@ -1,5 +1,5 @@
 /**
- * Prepares a Debian machine that has Node and apt: system packages, npm packages, the build; QEMU and a kernel for the
+ * Prepares a Debian machine that has Node and apt: system packages, npm packages, the build; QEMU for the
  * emulated machine where the process machine does not work, or with `--emulated`. Prints its steps and is fast and
  * silent when nothing is missing. Plain node: it runs before node_modules exists.
  */
@@ -8,10 +8,9 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { buildStale, locked, staleParts } from './build.mjs';
 import { hasCommand, root, run, say, script, StepFailed } from './lib.mjs';
-import { ensureKernel } from './setup-kernel.mjs';
 import { ensurePackages } from './setup-packages.mjs';
 
-export { ensureKernel, ensurePackages };
+export { ensurePackages };
 
 const modified = (name) => fs.statSync(path.join(root, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
@@ -31,15 +30,6 @@ export function ensureBuilt() {
   return true;
 }
 
-/** Makes the emulated machine's file system; replays would do so themselves, a moment later. */
-export async function ensureInitramfs() {
-  const machine = (name) => import(pathToFileURL(path.join(root, 'dist/machine', name)).href);
-  const { findInstallation, machineFolder } = await machine('installation.js');
-  const initramfs = await machine('initramfs.js');
-  const folder = machineFolder();
-  initramfs.removeOldInitramfs(folder, initramfs.ensureInitramfs(findInstallation()));
-}
-
 /** Why no process can be a machine here, or null. Precondition: it is built. */
 async function processProblem() {
   const { openProcess } = await import(pathToFileURL(path.join(root, 'dist/machine/process.js')).href);
@@ -51,13 +41,8 @@ async function processProblem() {
   }
 }
 
-function ensureParts() {
-  const packages = ensurePackages('machine');
-  return ensureKernel() || packages;
-}
-
 /** What the emulated machine needs but the build: for an installed package. Throws StepFailed. Returns whether it did anything. */
-export const ensureMachineParts = () => locked(ensureParts);
+export const ensureMachineParts = () => locked(() => ensurePackages('machine'));
 
 /**
  * All steps. Throws StepFailed with the exact line to run when one of them needs a right that we do
@@ -85,9 +70,8 @@ async function makeReady({ forTests = false, emulated = false }) {
   const modules = ensureNodeModules();
   const built = ensureBuilt();
   const withEmulated = emulated || hasCommand('qemu-system-x86_64') || (await processProblem()) !== null;
-  const parts = withEmulated && ensureParts();
+  const parts = withEmulated && ensurePackages('machine');
   const testKernel = forTests && withEmulated && (await tryTestKernel());
-  if (withEmulated && (parts || built)) await ensureInitramfs();
   return packages || parts || testKernel || modules || built;
 }
 

@@ -252,7 +252,7 @@ bool Completer::visit(void* pool, std::uint64_t pool_bytes, bool branches, std::
   Registers registers(payload_, base);
   completion::State state;
   registers.load(state);
-  GuestPages pages(base, pool_bytes, context, registers.pkru());
+  GuestPages pages(base, pool_bytes, context, registers.pkru(), physical_);
   const std::uint64_t resume_flag = state.rflags & kResumeFlag;
   const auto leave = [&](std::uint32_t vector, std::uint64_t error_code, std::uint64_t address) {
     registers.store(state);

@@ -20,6 +20,9 @@ namespace revenant {
 
 class Completer {
  public:
+  // `physical`: the pool's guest-physical address.
+  explicit Completer(std::uint64_t physical = 0) : physical_(physical) {}
+
   // 0, or -EINVAL for offsets outside the area, -EOPNOTSUPP where there is no software.
   int configure(const CompletionPayload& shared);
   void disable() { payload_ = {}; }
@@ -46,6 +49,7 @@ class Completer {
   static constexpr unsigned kContinuations = 256;
   Continuation& continuation(std::uint64_t rip);
 
+  std::uint64_t physical_;
   CompletionPayload payload_ = {};
   Continuation continuations_[kContinuations] = {};
 };

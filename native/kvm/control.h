@@ -1,8 +1,8 @@
 // The control block: commands from the engine to the service that owns the vCPU, and their results.
 //
 // It is the first 64 KiB of the pool. In process, the service is called directly; for the emulated
-// machine both sides map the pool, the engine on the host and vcpud in the machine, and alternate by sequence
-// numbers:
+// machine both sides map the pool, the engine on the host and native/bare in the machine, and alternate by
+// sequence numbers:
 //
 //   engine:   writes command and payload; request_seq += 1 (release)
 //   service:  sees request_seq != complete_seq (acquire); executes; writes result; complete_seq =
@@ -48,7 +48,7 @@ enum class ExitKind : std::uint32_t {
 // Our own exit_reason: a kicked vCPU does not leave ring 0. src/engine/kvm/exit.ts must match.
 constexpr std::uint32_t kReasonStuck = 0xfffe0000;
 
-// Offset and size of the payload; the last page belongs to keeper and vcpud (native/machine).
+// Offset and size of the payload; the last page belongs to keeper and machine (native/machine).
 constexpr std::uint32_t kPayloadOffset = 0x1000;
 constexpr std::uint32_t kPayloadSize = 0xe000;
 

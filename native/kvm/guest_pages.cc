@@ -17,9 +17,10 @@ std::uint64_t word(const char* at) {
 
 }  // namespace
 
-GuestPages::GuestPages(char* pool, std::uint64_t pool_bytes, const char* context, std::uint32_t pkru)
+GuestPages::GuestPages(char* pool, std::uint64_t pool_bytes, const char* context, std::uint32_t pkru,
+                       std::uint64_t physical)
     : pool_(pool),
-      tables_{pool, pool_bytes, word(context + CTX_CR3)},
+      tables_{pool, pool_bytes, word(context + CTX_CR3), physical},
       originals_{pool, pool_bytes, word(context + CTX_ORIGINALS)},
       pkru_(pkru),
       dr7_(word(context + CTX_DR7)) {
@@ -53,7 +54,7 @@ char* GuestPages::walk(std::uint64_t address, Access access) {
       return nullptr;
     }
   }
-  std::uint64_t frame = entry & kFrame;
+  std::uint64_t frame = tables_.offset(entry);
   if (access == Access::fetch && (entry & kHides) != 0 && originals_.root != 0) {
     const std::uint64_t* const there = originals_.leaves(frame, rights);
     if (there != nullptr && there[table_index(frame, 1)] != 0) frame = there[table_index(frame, 1)] & kFrame;

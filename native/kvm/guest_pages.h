@@ -13,8 +13,9 @@ namespace revenant {
 class GuestPages final : public completion::Memory {
  public:
   // `context`: the context page, of which CR3 and the debug registers are used. `pkru`: 0 without protection
-  // keys.
-  GuestPages(char* pool, std::uint64_t pool_bytes, const char* context, std::uint32_t pkru);
+  // keys. `physical`: the pool's guest-physical address.
+  GuestPages(char* pool, std::uint64_t pool_bytes, const char* context, std::uint32_t pkru,
+             std::uint64_t physical);
 
   bool read(std::uint64_t address, void* to, unsigned size, completion::MemoryFault& fault) override;
   bool write(std::uint64_t address, const void* from, unsigned size, completion::MemoryFault& fault) override;

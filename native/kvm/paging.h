@@ -28,7 +28,8 @@ constexpr unsigned table_index(std::uint64_t address, int level) {
 struct PageTables {
   const char* pool;
   std::uint64_t pool_bytes;
-  std::uint64_t root;  // as in CR3
+  std::uint64_t root;          // as in CR3
+  std::uint64_t physical = 0;  // the pool's guest-physical address
 
   // An entry, read once: somebody may change it meanwhile.
   static std::uint64_t read(const std::uint64_t* entry) { return __atomic_load_n(entry, __ATOMIC_RELAXED); }
@@ -36,18 +37,21 @@ struct PageTables {
   // The table of leaves that covers an address, with the rights of the levels above as bits of an entry;
   // null: there is none.
   const std::uint64_t* leaves(std::uint64_t address, std::uint64_t& rights) const {
-    std::uint64_t at = root & kFrame;
+    std::uint64_t at = offset(root);
     rights = kPresent | kWritable | kUser;
     for (int level = 4;; level--) {
-      if (at + kPageSize > pool_bytes) return nullptr;
+      if (at > pool_bytes - kPageSize) return nullptr;
       const auto* const entries = reinterpret_cast<const std::uint64_t*>(pool + at);
       if (level == 1) return entries;
       const std::uint64_t entry = read(entries + table_index(address, level));
       if (!(entry & kPresent)) return nullptr;
       rights = (rights & (entry | ~(kWritable | kUser))) | ((rights | entry) & kNoExecute);
-      at = entry & kFrame;
+      at = offset(entry);
     }
   }
+
+  // Where in the pool the page of an entry is; outside of it if the entry is wrong.
+  std::uint64_t offset(std::uint64_t entry) const { return (entry & kFrame) - physical; }
 
   // A leaf with the rights of the levels above; 0: there is no page.
   static constexpr std::uint64_t effective(std::uint64_t leaf, std::uint64_t rights) {

@@ -1,5 +1,5 @@
 // Executes the commands of the control block on the one VM and vCPU of a pool. Called directly by the
-// addon, and by vcpud inside the emulated machine: the same code, without N-API, exceptions or heap.
+// addon.
 #ifndef REVENANT_KVM_VCPU_SERVICE_H_
 #define REVENANT_KVM_VCPU_SERVICE_H_
 

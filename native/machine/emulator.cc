@@ -12,6 +12,8 @@
 #include <ctime>
 #include <vector>
 
+#include "machine_area.h"
+
 namespace revenant::machine {
 namespace {
 
@@ -19,7 +21,7 @@ constexpr size_t kTailBytes = 8192;
 constexpr int kChildPoolFd = 3;
 
 std::vector<std::string> command_line(const KeeperOptions& options) {
-  const std::string pool_mib = std::to_string(options.pool_mib) + "M";
+  const std::string memory_mib = std::to_string((kPoolFileOffset >> 20) + options.pool_mib) + "M";
   return {
       options.qemu,
       "-nodefaults",
@@ -28,7 +30,8 @@ std::vector<std::string> command_line(const KeeperOptions& options) {
       "none",
       "-no-reboot",
       "-machine",
-      "q35,hpet=off,smbus=off,sata=off,usb=off,vmport=off",
+      "microvm,acpi=off,pcie=off,usb=off,rtc=off,pit=off,pic=on,ioapic2=off,x-option-roms=off,memory-backend="
+      "ram",
       "-accel",
       "tcg,thread=multi",
       "-cpu",
@@ -36,20 +39,14 @@ std::vector<std::string> command_line(const KeeperOptions& options) {
       "-smp",
       "1",
       "-m",
-      std::to_string(options.memory_mib) + "M",
-      "-kernel",
-      options.kernel,
-      "-initrd",
-      options.initrd,
-      "-append",
-      options.kernel_line,
+      memory_mib,
+      "-object",
+      "memory-backend-file,id=ram,share=on,mem-path=/proc/self/fd/" + std::to_string(kChildPoolFd) +
+          ",size=" + memory_mib,
+      "-bios",
+      options.image,
       "-serial",
       "stdio",
-      "-object",
-      "memory-backend-file,id=pool,share=on,mem-path=/proc/self/fd/" + std::to_string(kChildPoolFd) +
-          ",size=" + pool_mib,
-      "-device",
-      "ivshmem-plain,memdev=pool",
   };
 }
 

@@ -18,7 +18,7 @@ class Emulator {
   Emulator& operator=(const Emulator&) = delete;
   ~Emulator() { kill_and_wait(); }
 
-  // Returns 0 or a positive errno. `pool_fd` becomes the child's ivshmem device.
+  // Returns 0 or a positive errno. `pool_fd` becomes the machine's memory.
   int start(const KeeperOptions& options, int pool_fd);
 
   pid_t pid() const { return pid_; }
@@ -36,8 +36,10 @@ class Emulator {
   // start. 0 if the kernel does not report it.
   double starved_seconds() const;
 
-  // One byte on the serial line ends vcpud's sleep.
+  // One byte on the serial line ends the machine's sleep, and interrupts a program.
   void wake();
+  // A descriptor that such bytes are written to; non-blocking.
+  int line_fd() const { return serial_in_; }
   void kill_and_wait();
 
  private:

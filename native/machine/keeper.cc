@@ -1,9 +1,9 @@
-// The keeper of one emulated machine: starts QEMU with the pool as a device, passes the pool to one
+// The keeper of one emulated machine: starts QEMU with the pool as its memory, passes the pool to one
 // client at a time, cleans the machine in between, and exits after a while without a lease. Nothing
 // remains, whichever process dies: the pool is a memfd, the socket is abstract, QEMU dies with the
 // keeper.
 //
-//   queued --a turn to start--> starting --vcpud serves--> cleaning --clean--> idle --lease--> leased
+//   queued --a turn to start--> starting --it serves--> cleaning --clean--> idle --lease--> leased
 //   --hang-up--> cleaning ... any --emulator died, stop request, idle too long, the machine makes no
 //   progress--> end
 //
@@ -191,7 +191,6 @@ bool Keeper::start() {
     return false;
   }
   mailbox_.attach(pool_.control());
-  pool_.area()->attended = 1;
   return true;
 }
 
@@ -265,6 +264,7 @@ bool Keeper::send_next_clear() {
   if (count == 0) return false;
   area->clear_count = count;
   __atomic_store_n(&area->clear_request, area->clear_request + 1, __ATOMIC_RELEASE);
+  emulator_.wake();
   return true;
 }
 
@@ -273,6 +273,7 @@ void Keeper::clean() {
   if (patience_.is_over(emulator_)) return fail("the machine does not answer");
   if (cleaning_ == Cleaning::kQuiesce && mailbox_.is_quiet()) {
     mailbox_.request_destroy();
+    emulator_.wake();
     cleaning_ = Cleaning::kDestroy;
   }
   if (cleaning_ == Cleaning::kDestroy && mailbox_.is_quiet()) {
@@ -297,11 +298,11 @@ void Keeper::clean_memory() {
   mailbox_.reset();
   __atomic_store_n(&area->stale_count, 0, __ATOMIC_RELEASE);
   mailbox_.request_create();
+  emulator_.wake();
   cleaning_ = Cleaning::kCreate;
 }
 
 void Keeper::become_idle() {
-  __atomic_store_n(&pool_.area()->attended, 0, __ATOMIC_RELEASE);
   enter(State::kIdle);
   if (turn_ >= 0) close(turn_);
   turn_ = -1;
@@ -315,13 +316,11 @@ void Keeper::fail(const std::string& reason) {
 }
 
 void Keeper::grant(const Peer& peer) {
-  __atomic_store_n(&pool_.area()->attended, 1, __ATOMIC_RELEASE);
-  emulator_.wake();
   client_ = peer;
   was_leased_ = true;
   command_ = 0;
   enter(State::kLeased);
-  if (!send_answer(peer.fd, kGranted, status_json(), pool_.fd())) end_lease();
+  if (!send_answer(peer.fd, kGranted, status_json(), {pool_.fd(), emulator_.line_fd()})) end_lease();
 }
 
 std::string Keeper::status_json() const {

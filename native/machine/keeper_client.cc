@@ -4,6 +4,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -36,11 +37,11 @@ int check_peer_user(int socket_fd) {
   return peer.uid == geteuid() ? 0 : EACCES;
 }
 
-// Receives the answer's first byte and its descriptor.
-int receive_grant(int socket_fd, int* pool) {
+// Receives the answer's first byte and its descriptors.
+int receive_grant(int socket_fd, int (&fds)[2]) {
   char text[512];
   iovec part = {text, sizeof text};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fds)] = {};
   msghdr message = {};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -54,10 +55,10 @@ int receive_grant(int socket_fd, int* pool) {
   if (count == 0) return ECONNREFUSED;  // the keeper was about to end
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
   if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
-    memcpy(pool, CMSG_DATA(header), sizeof *pool);
+    memcpy(fds, CMSG_DATA(header), std::min(sizeof fds, static_cast<size_t>(header->cmsg_len - CMSG_LEN(0))));
   }
   if (text[0] == kRefused) return EBUSY;
-  return text[0] == kGranted && *pool >= 0 ? 0 : EPROTO;
+  return text[0] == kGranted && fds[0] >= 0 && fds[1] >= 0 ? 0 : EPROTO;
 }
 
 // Connects to a keeper of the same user and sends a request. Returns 0 and the socket, or an errno.
@@ -81,15 +82,17 @@ int lease_keeper(const char* name, KeeperLease* lease) {
   int fd = -1;
   int error = send_request(name, kRequestLease, &fd);
   if (error != 0) return error;
-  int pool = -1;
-  error = receive_grant(fd, &pool);
+  int fds[2] = {-1, -1};
+  error = receive_grant(fd, fds);
   if (error != 0) {
-    if (pool >= 0) close(pool);
+    for (const int each : fds)
+      if (each >= 0) close(each);
     close(fd);
     return error == ECONNRESET ? ECONNREFUSED : error;
   }
   lease->socket = fd;
-  lease->pool = pool;
+  lease->memory = fds[0];
+  lease->line = fds[1];
   return 0;
 }
 

@@ -7,10 +7,11 @@
 
 namespace revenant::machine {
 
-// What a lease consists of. The caller owns both descriptors (close-on-exec).
+// What a lease consists of. The caller owns the descriptors (close-on-exec).
 struct KeeperLease {
   int socket = -1;  // close it to release the lease; POLLIN with 0 bytes or POLLHUP: the machine was lost
-  int pool = -1;    // memfd of the whole pool, control block first; its size is fstat's
+  int memory = -1;  // memfd of the machine's memory, the pool from kPoolFileOffset to its end
+  int line = -1;    // pipe of the machine's serial line, non-blocking
 };
 
 // Leases the vCPU of the keeper that listens at the abstract name (without the leading NUL).

@@ -16,13 +16,13 @@ struct NumberOption {
 };
 
 constexpr TextOption kTexts[] = {
-    {"--name", &KeeperOptions::name},     {"--qemu", &KeeperOptions::qemu},
-    {"--kernel", &KeeperOptions::kernel}, {"--initrd", &KeeperOptions::initrd},
-    {"--cpu", &KeeperOptions::cpu},       {"--kernel-line", &KeeperOptions::kernel_line},
+    {"--name", &KeeperOptions::name},
+    {"--qemu", &KeeperOptions::qemu},
+    {"--image", &KeeperOptions::image},
+    {"--cpu", &KeeperOptions::cpu},
 };
 constexpr NumberOption kNumbers[] = {
     {"--pool-mib", &KeeperOptions::pool_mib},
-    {"--memory-mib", &KeeperOptions::memory_mib},
     {"--idle-seconds", &KeeperOptions::idle_seconds},
     {"--boot-seconds", &KeeperOptions::boot_seconds},
 };

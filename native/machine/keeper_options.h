@@ -8,14 +8,11 @@
 namespace revenant::machine {
 
 struct KeeperOptions {
-  std::string name;    // abstract socket name, without the leading NUL
-  std::string qemu;    // qemu-system-x86_64
-  std::string kernel;  // vmlinuz
-  std::string initrd;
-  std::string cpu;              // -cpu of QEMU
-  std::string kernel_line;      // kernel command line
-  uint64_t pool_mib = 4096;     // a power of two (it is a PCI BAR)
-  uint64_t memory_mib = 192;    // the emulated machine's own RAM
+  std::string name;   // abstract socket name, without the leading NUL
+  std::string qemu;   // qemu-system-x86_64
+  std::string image;  // native/bare, as firmware
+  std::string cpu;    // -cpu of QEMU
+  uint64_t pool_mib = 4096;
   uint64_t idle_seconds = 120;  // exit after this time without a lease
   uint64_t boot_seconds = 120;  // not ready after so long: fail
 };

@@ -5,9 +5,10 @@
 // byte; the answer is one byte, '+' or '-', and one line of JSON text. Both sides check by SO_PEERCRED
 // that the other runs as the same user.
 //
-//   'L'  lease of the vCPU. '+' comes with the pool's file descriptor (SCM_RIGHTS). The connection IS the
-//        lease: it ends when the client's end is closed, for any reason. '-' when another client
-//        has it. Delayed while the machine is made clean after the previous lease.
+//   'L'  lease of the vCPU. '+' comes with two file descriptors (SCM_RIGHTS): of the machine's memory
+//        (machine_area.h), and of its serial line, where a byte wakes or interrupts it. The connection IS the
+//        lease: it ends when the client's end is closed, for any reason. '-' when another client has it.
+//        Delayed while the machine is made clean after the previous lease.
 //   'S'  status: '+'
 //   {"pid":..,"qemuPid":..,"cpu":..,"poolBytes":..,"state":"queued|starting|idle|leased|cleaning",
 //        "seconds": in that state,"client": pid or 0,"idleSeconds":..}

@@ -91,21 +91,23 @@ bool LeaseServer::has(char request) const {
   return false;
 }
 
-bool send_answer(int fd, char verdict, const std::string& json, int pass_fd) {
+bool send_answer(int fd, char verdict, const std::string& json, std::initializer_list<int> pass_fds) {
   std::string text = verdict + json + "\n";
   iovec part = {text.data(), text.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  constexpr size_t kMostFds = 2;
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostFds * sizeof(int))] = {};
   msghdr message = {};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  if (pass_fd >= 0) {
+  if (pass_fds.size() > 0 && pass_fds.size() <= kMostFds) {
+    const size_t bytes = pass_fds.size() * sizeof(int);
     message.msg_control = control;
-    message.msg_controllen = sizeof control;
+    message.msg_controllen = CMSG_SPACE(bytes);
     cmsghdr* header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &pass_fd, sizeof pass_fd);
+    header->cmsg_len = CMSG_LEN(bytes);
+    memcpy(CMSG_DATA(header), pass_fds.begin(), bytes);
   }
   return sendmsg(fd, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
 }

@@ -3,6 +3,7 @@
 #define REVENANT_MACHINE_LEASE_SERVER_H
 
 #include <sys/types.h>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -48,8 +49,8 @@ class LeaseServer {
 // A stream socket bound to an abstract name, not listening yet; or -errno.
 int bind_abstract(const std::string& name);
 
-// Sends one answer line, with a descriptor when pass_fd >= 0. False if the peer has hung up.
-bool send_answer(int fd, char verdict, const std::string& json, int pass_fd = -1);
+// Sends one answer line, with descriptors where there are any. False if the peer has hung up.
+bool send_answer(int fd, char verdict, const std::string& json, std::initializer_list<int> pass_fds = {});
 
 // Text as a JSON string with quotes; bytes that are not printable ASCII become '?', newlines \n.
 std::string json_string(const std::string& text);

@@ -56,7 +56,6 @@ constexpr Entry kEntries[] = {
     EXIT_KIND(failed),
     MACHINE_AREA(stale_count),
     MACHINE_AREA(stale),
-    MACHINE_AREA(transfer),
     {"machineArea.maxStale", static_cast<double>(machine::kMaxStale)},
     CONSTANT(R0_CONTROL_SIZE),
     CONSTANT(R0_CONTEXT),

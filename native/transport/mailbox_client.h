@@ -4,6 +4,8 @@
 // A run seldom needs the service: when the program exits, the ring-0 stub publishes this in the
 // context page and waits there for a while (entry.S, leave_guest), and the answer is written there.
 // The service's command `run` is in progress all the time, until the stub stops waiting and exits.
+// What the service cannot do (native/bare) is done here: instructions that the processor lacks are
+// executed between two exits.
 // Invariant: CTX_EXIT_SEQ is authoritative; when `run` completes without a new one, the stub just
 // missed the answer.
 #ifndef REVENANT_KVM_MAILBOX_CLIENT_H_
@@ -11,7 +13,9 @@
 
 #include <atomic>
 
+#include "../kvm/completer.h"
 #include "../kvm/scoped.h"
+#include "../machine/machine_area.h"
 #include "transport.h"
 
 namespace revenant {
@@ -26,14 +30,19 @@ class MailboxClient : public Transport {
   std::size_t pool_bytes() const override { return mapping_.size(); }
   int execute() override;
   int run(std::uint32_t budget_micros) override;
+  void kick() override;
   void close() override;
 
  private:
   using Clock = std::uint64_t;  // nanoseconds
   enum class Ended { no, by_service, by_stub };
 
+  machine::MachineArea& area() const;
+  void ring();
   void post();
   void post_run();
+  int set_completion();
+  bool complete();
   int resume();
   int leave();
   template <typename Condition>
@@ -44,7 +53,9 @@ class MailboxClient : public Transport {
   std::atomic<std::uint32_t>& context(std::uint32_t offset) const;
 
   ScopedFd socket_;
+  ScopedFd line_;
   ScopedMapping mapping_;
+  Completer completer_{machine::kPoolPhysical};
   std::uint64_t spin_nanos_ = 0;
   bool running_ = false;        // a run was started and has not ended
   std::uint32_t exit_seq_ = 0;  // CTX_EXIT_SEQ when it was started

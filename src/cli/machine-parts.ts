@@ -1,4 +1,4 @@
-/** The external parts of the emulated machine: QEMU and a kernel, installed by scripts/. */
+/** The external part of the emulated machine, QEMU, installed by scripts/. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { RevenantError } from '../engine/base/errors.js';

@@ -312,7 +312,7 @@ function addMachineCommands(program: Command, io: CommandIo, perform: Perform): 
     );
   program
     .command('setup')
-    .description('install what the emulated machine needs: QEMU (by apt) and a kernel')
+    .description('install what the emulated machine needs: QEMU (by apt)')
     .action(() => perform(async () => (await import('./commands/setup.js')).setupCommand(io)));
   const machine = program.command('machine').description('the emulated machine that is kept between replays');
   for (const [verb, text] of [

@@ -4,36 +4,21 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { RevenantError } from '../engine/base/errors.js';
 import { requireProcesses } from '../engine/base/process-room.js';
-import { ensureInitramfs, fingerprint } from './initramfs.js';
+import { fingerprint } from './fingerprint.js';
 import type { Installation } from './installation.js';
 import { findInstallation } from './installation.js';
 import type { MachineStatus } from './keeper-client.js';
 import { namePrefix } from './keeper-client.js';
 
-/** Protection keys on, and SVM for KVM; see ARCHITECTURE.md on what QEMU's emulator lacks. */
-export const DEFAULT_CPU = 'EPYC-Rome,+pku,+svm,+npt';
+/** With protection keys; see ARCHITECTURE.md on what QEMU's emulator lacks. */
+export const DEFAULT_CPU = 'EPYC-Rome,+pku';
 export const DEFAULT_POOL_MIB = 4096;
 const MIB = 2 ** 20;
 export const DEFAULT_IDLE_SECONDS = 120;
 
-/** RAM of the emulated kernel itself; the page tables of a 4 GiB pool take 8 MiB of it. */
-const KERNEL_MEMORY_MIB = 192;
 const BOOT_SECONDS = 120;
 /** Of a failed machine's console, in the error message. */
 const LOG_LINES = 12;
-
-/**
- * Kernel parameters that save time; together they halve the boot. Mitigations against other guests,
- * calibrations and checks of timers, crypto self-tests (0.3 s), waiting for RCU, the tracing and
- * integrity subsystems. quiet: the serial line is slow. panic=-1: a dead kernel ends QEMU.
- */
-const KERNEL_LINE = [
-  'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check lpj=4000000',
-  // On a busy computer a processor may be stalled for long: that is not a lockup.
-  'nowatchdog rcupdate.rcu_cpu_stall_suppress=1',
-  'random.trust_cpu=on cryptomgr.notests=1 rcupdate.rcu_expedited=1',
-  'initcall_blacklist=init_kprobe_trace,load_system_certificate_list,digsig_init,init_ima',
-].join(' ');
 
 export interface EmulatedOptions {
   /** QEMU's -cpu, see machineCpu(). Default: DEFAULT_CPU. */
@@ -56,20 +41,9 @@ export interface Configuration {
   baseName: string;
 }
 
-/**
- * QEMU's model with what KVM needs of it: SVM, nested paging, and a vendor that kvm-amd accepts. So any
- * model will do, such as Haswell; what programs see is the recording's processor anyway.
- */
-export function machineCpu(model: string): string {
-  const parts = model.split(',');
-  const says = (name: string): boolean =>
-    parts.some((part) => part.replace(/^[+-]/, '').split('=')[0] === name);
-  const isAmd = /^(EPYC|Opteron|Dhyana|phenom|athlon)/i.test(model);
-  if (!says('svm')) parts.push('+svm');
-  if (!says('npt')) parts.push('+npt');
-  if (!isAmd && !says('vendor')) parts.push('vendor=AuthenticAMD');
-  return parts.join(',');
-}
+/** QEMU's model with what the machine's program needs of it: pages of 1 GiB. What programs see is the recording's processor. */
+export const machineCpu = (model: string): string =>
+  model.split(',').some((part) => /^[+-]?pdpe1gb\b/.test(part)) ? model : `${model},+pdpe1gb`;
 
 /**
  * The `memoryMiB` for a limit of guest memory in bytes. A limit below the default is enforced by
@@ -106,11 +80,10 @@ export function configure(options: EmulatedOptions): Configuration {
   }
   const cpu = machineCpu(model);
   const installation = findInstallation();
-  const { qemu, keeper, vcpud, kernel } = installation;
+  const { qemu, keeper, image } = installation;
   const poolMiB = poolSize(options.memoryMiB ?? DEFAULT_POOL_MIB);
   const idleSeconds = Math.max(1, Math.ceil(options.idleSeconds ?? DEFAULT_IDLE_SECONDS));
-  const parts = [qemu, keeper, vcpud, kernel.image, kernel.kvmAmd];
-  const hash = fingerprint(parts, cpu, String(poolMiB), KERNEL_LINE, String(KERNEL_MEMORY_MIB));
+  const hash = fingerprint([qemu, keeper, image], cpu, String(poolMiB));
   return { installation, cpu, poolMiB, idleSeconds, baseName: `${namePrefix()}${hash}` };
 }
 
@@ -147,12 +120,9 @@ function keeperArguments(configuration: Configuration, name: string): string[] {
   const options = {
     name,
     qemu: installation.qemu,
-    kernel: installation.kernel.image,
-    initrd: ensureInitramfs(installation),
+    image: installation.image,
     cpu,
-    'kernel-line': KERNEL_LINE,
     'pool-mib': poolMiB,
-    'memory-mib': KERNEL_MEMORY_MIB,
     'idle-seconds': idleSeconds,
     'boot-seconds': BOOT_SECONDS,
   };
@@ -198,7 +168,7 @@ export async function startKeeper(configuration: Configuration, name: string): P
 }
 
 function hintFor(log: string): string | undefined {
+  if (/pdpe1gb/.test(log)) return 'The model needs +pdpe1gb, or another model does.';
   if (/unable to find CPU model/.test(log)) return 'qemu-system-x86_64 -cpu help lists the models.';
-  if (/kvm-amd\.ko: Operation not supported/.test(log)) return 'The model needs +svm,+npt for KVM.';
   return undefined;
 }

@@ -40,12 +40,6 @@ beforeAll(async () => {
     const file = which(name);
     if (file) fs.symlinkSync(file, path.join(programs, name));
   }
-  // Set-up would download one; it finds the same.
-  const kernel = path.join(root, 'build/kernel');
-  if (fs.existsSync(kernel)) {
-    fs.mkdirSync(path.join(home, '.cache/revenant'), { recursive: true });
-    fs.symlinkSync(kernel, path.join(home, '.cache/revenant/kernel'));
-  }
   const done = await runProgram('npm', ['pack', '--json', '--pack-destination', folder], {
     cwd: root,
     env: { ...process.env, npm_config_loglevel: 'error' },
@@ -61,7 +55,7 @@ describe('the package', () => {
     const names = packed.files.map((file) => file.path);
     for (const name of [
       ...['bin/revenant', 'dist/index.js', 'dist/index.d.ts', 'dist/debugger/revenant-gdb.py'],
-      ...['revenant.node', 'revenant-keeper', 'revenant-sandbox', 'vcpud'].map(
+      ...['revenant.node', 'revenant-keeper', 'revenant-sandbox', 'bare.rom'].map(
         (each) => `prebuilds/linux-x64/${each}`,
       ),
       ...['man/revenant.1', 'schema/ci-manifest.schema.json', 'assets/report/main.js', 'native/kvm/vm_fd.cc'],
@@ -126,7 +120,7 @@ try {
     ]);
     // Generated files were removed with the package.
     const left = fs.readdirSync(home, { recursive: true }).map(String);
-    expect(left.filter((name) => !/^\.cache(\/revenant(\/kernel(\/.*)?)?)?$/.test(name))).toEqual([]);
+    expect(left.filter((name) => !/^\.cache(\/revenant)?$/.test(name))).toEqual([]);
   });
 
   it('builds its native code where the compiled parts do not run, and says so', async () => {
@@ -141,7 +135,7 @@ try {
     const built = await install();
     expect(built.stderr).toContain('the compiled parts of the package do not run here');
     expect(built.code, built.stderr).toBe(0);
-    for (const name of ['revenant.node', 'revenant-keeper', 'revenant-sandbox', 'vcpud'])
+    for (const name of ['revenant.node', 'revenant-keeper', 'revenant-sandbox', 'bare.rom'])
       expect(fs.existsSync(path.join(unpacked, 'build/native/Release', name)), name).toBe(true);
   });
 });

@@ -110,20 +110,35 @@ it('survives registers that no program has', () => {
   });
 });
 
-it('reports a triple fault and can be used again', () => {
-  withGuest(machine, (guest) => {
-    new Uint8Array(machine.pool, 0x12700, 0x200).fill(0); // the IDT
-    const outcome = guest.run(program(0x0f, 0x0b));
-    expect(outcome.exit).toBe(Exit.Failed);
-    expect(outcome.text).toMatch(/triple fault/);
-    expect(guest.run(programs.syscall).exit).toBe(Exit.Syscall);
-  });
+/**
+ * Only the engine can cause a triple fault. KVM reports it; an emulated machine ends. Returns a guest that works, in
+ * another machine if need be.
+ */
+async function fault(guest: ProbeGuest, code: Uint8Array, mayWork = false): Promise<ProbeGuest> {
+  try {
+    const outcome = guest.run(code);
+    if (!(mayWork && outcome.exit === Exit.Syscall)) expect(outcome.text).toMatch(/triple fault/);
+    return guest;
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'E_MACHINE_LOST' });
+    transport.close();
+    transport = await acquire();
+    machine = makeMachine(transport);
+    return new ProbeGuest(machine);
+  }
+}
+
+it('reports a triple fault and can be used again, or is lost to it', async () => {
+  new Uint8Array(machine.pool, 0x12700, 0x200).fill(0); // the IDT
+  const guest = await fault(new ProbeGuest(machine), program(0x0f, 0x0b));
+  expect(guest.run(programs.syscall).exit).toBe(Exit.Syscall);
+  guest.close();
 });
 
 it('waits on the page tables of the program, unless requested to leave them', async () => {
   const root = (): Uint8Array => new Uint8Array(machine.pool, machine.firstFree, 4096);
   const wait = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
-  const guest = new ProbeGuest(machine);
+  let guest = new ProbeGuest(machine);
   guest.run(programs.syscall);
   const tables = root().slice();
   machine.leaveAddressSpace();
@@ -134,8 +149,7 @@ it('waits on the page tables of the program, unless requested to leave them', as
   root().fill(0);
   await wait();
   root().set(tables); // too late: the vCPU is lost, or had no reason to check
-  const outcome = guest.run(programs.syscall);
-  expect(outcome.exit === Exit.Syscall || /triple fault/.test(outcome.text)).toBe(true);
+  guest = await fault(guest, programs.syscall, true);
   expect(guest.run(programs.syscall).exit).toBe(Exit.Syscall);
   guest.close();
 });

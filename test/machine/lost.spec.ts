@@ -10,7 +10,7 @@ import { until } from './fixtures.js';
 const root = path.resolve(import.meta.dirname, '../..');
 const trace = (name: string): string => path.join(root, 'traces', name);
 /** Configurations of their own, which differ by their spelling: no machine of others is met. */
-const OWN = ['EPYC-Rome,+pku,+npt,+svm', 'EPYC-Rome,+npt,+pku,+svm'];
+const OWN = ['EPYC-Rome,+pku,+aes,+avx', 'EPYC-Rome,+avx,+pku,+aes'];
 
 /** Runs a command and kills the emulator of each machine that it leases, so often. */
 async function runAndKill(cpu: string, args: string[], kills: number) {

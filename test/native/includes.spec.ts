@@ -1,4 +1,4 @@
-/** The folders of native/ include one way: transport -> {machine, process} -> kvm -> completion. */
+/** The folders of native/ include one way: {transport, bare} -> {machine, process} -> kvm -> completion. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -6,6 +6,7 @@ import { expect, it } from 'vitest';
 const native = path.resolve(import.meta.dirname, '../../native');
 /** Folder -> folders that it may include besides itself. */
 const allowed: Record<string, readonly string[]> = {
+  bare: ['kvm', 'machine'],
   completion: [],
   kvm: ['completion'],
   machine: ['kvm'],

@@ -72,7 +72,7 @@ void test_tss() {
 
 void test_page_tables() {
   std::vector<unsigned char> pool(R0_END, 0xff);
-  ring0::write_page_tables(pool.data());
+  ring0::write_page_tables(pool.data(), 0);
   const auto pte = [&](std::uint64_t gpa) { return word(pool.data(), R0_PT + gpa / 0x1000 * 8); };
   check("user half is empty", 0, word(pool.data(), R0_PML4));
   check("slot 511", R0_PDPT | 0x23, word(pool.data(), R0_PML4 + 8 * 511));

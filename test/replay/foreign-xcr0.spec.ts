@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { silentLogger } from '../../src/engine/base/log.js';
 import { Machine, type MachineConfig } from '../../src/engine/kvm/machine.js';
 import { nativeConfig } from '../../src/engine/kvm/native-config.js';
+import { probe } from '../../src/engine/kvm/probe.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { DivergenceError, formatReport } from '../../src/engine/replay/report/report.js';
 import { ReplaySession } from '../../src/engine/replay/session.js';
@@ -30,6 +31,7 @@ async function replay(
 ): Promise<string> {
   const trace = TraceReader.open(sample);
   const machine = Machine.create(transport, change(machineConfig(trace.header), nativeConfig(transport)));
+  probe(machine); // answers CPUID in software where it is not as wanted
   let printed = '';
   const session = ReplaySession.open({
     trace,

@@ -54,6 +54,7 @@ function replay(trace: DecodedTrace, memoryLimitBytes = MEMORY): string {
     cr4: cr4FromTrace(header.cpuidRecords, header.uname.release),
     cpuidFaulting: header.hasCpuidFaulting,
   });
+  machine.answerCpuidInSoftware();
   const shown: Buffer[] = [];
   const reader = openDecoded(sample, trace);
   let session: ReplaySession | null = null;

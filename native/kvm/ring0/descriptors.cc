@@ -83,18 +83,18 @@ void write_idt(void* idt, std::uint64_t stubs, std::uint64_t int80) {
   put_gate(0x80, interrupt_gate(int80, 0, 3));
 }
 
-void write_page_tables(void* pool) {
+void write_page_tables(void* pool, std::uint64_t physical) {
   constexpr std::uint64_t table = kPtePresent | kPteWritable | kPteAccessed;
   constexpr std::uint64_t leaf = kPtePresent | kPteAccessed | kPteDirty | kPteGlobal;
   std::memset(static_cast<char*>(pool) + R0_PML4, 0, R0_PT + 0x1000 - R0_PML4);
-  put64(pool, R0_PML4 + 8 * R0_PML4_SLOT, R0_PDPT | table);
-  put64(pool, R0_PDPT + 8 * R0_PDPT_SLOT, R0_PD | table);
-  put64(pool, R0_PD, R0_PT | table);
+  put64(pool, R0_PML4 + 8 * R0_PML4_SLOT, physical | R0_PDPT | table);
+  put64(pool, R0_PDPT + 8 * R0_PDPT_SLOT, physical | R0_PD | table);
+  put64(pool, R0_PD, physical | R0_PT | table);
   // The control block and the page tables stay out of reach.
   for (std::uint64_t gpa = R0_CODE; gpa < R0_END; gpa += 0x1000) {
     if (gpa >= R0_PML4 && gpa < R0_XSTATE) continue;
     const bool code = gpa < R0_CODE + R0_CODE_SIZE;
-    put64(pool, R0_PT + gpa / 0x1000 * 8, gpa | leaf | (code ? 0 : kPteWritable | kPteNoExecute));
+    put64(pool, R0_PT + gpa / 0x1000 * 8, physical | gpa | leaf | (code ? 0 : kPteWritable | kPteNoExecute));
   }
 }
 

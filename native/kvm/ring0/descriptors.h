@@ -45,8 +45,9 @@ void write_tss(void* tss);
 // Writes the IDT: gates 0 to 31 at `stubs` + 32 * vector, gate 0x80 at `int80`.
 void write_idt(void* idt, std::uint64_t stubs, std::uint64_t int80);
 
-// Writes boot PML4, PDPT, PD and PT of the upper half into the pool. User space is empty in them.
-void write_page_tables(void* pool);
+// Writes boot PML4, PDPT, PD and PT of the upper half into the pool, which has the guest-physical address
+// `physical`. User space is empty in them.
+void write_page_tables(void* pool, std::uint64_t physical);
 
 }  // namespace revenant::ring0
 

@@ -13,6 +13,10 @@
 // processor accepts) leaves with VECTOR_RING0 + vector and the registers as they were in the page. Those
 // exceptions come on an interrupt stack, so nothing is overwritten; after that, resume as ever.
 
+// Two variants. For a hypervisor, an `out` leaves. For a machine without one (REVENANT_BARE: native/bare) the
+// service is code of ring 0 itself, at `bare_left`, on a stack of its own, and nothing else is asked of it: XCR0
+// is set here, an instruction that the processor lacks is an exit like others, and an interrupt ends a run.
+
 #include "layout.h"
 
 #define CTX(offset) R0_BASE + R0_CONTEXT + (offset)
@@ -21,6 +25,14 @@
   .section .rodata.ring0, "a", @progbits
   .balign 32
   .globl ring0_start, ring0_end, ring0_syscall, ring0_syscall_compat, ring0_int80, ring0_resume
+#ifdef REVENANT_BARE
+  .globl ring0_doorbell, ring0_leave
+
+.macro leave_to target
+  movq $\target, %rax
+  jmpq *%rax
+.endm
+#endif
 
 // Pushes rdi to r15. Precondition: rsp at the orig_rax slot.
 .macro push_registers
@@ -119,6 +131,18 @@ ring0_int80:
   movl $VECTOR_INT80, CTX(CTX_VECTOR)
   jmp from_user
 
+#ifdef REVENANT_BARE
+// The one interrupt. In ring 0 it only ends the service's HLT.
+  .balign 32
+ring0_doorbell:
+  testb $3, 8(%rsp)
+  jz 1f
+  movl $VECTOR_INTERRUPTED, CTX(CTX_VECTOR)
+  jmp from_user
+1:
+  iretq
+#endif
+
 // SYSCALL saves rip in rcx and eflags in r11 and changes neither rsp nor the stack segment's limit.
 // SYSCALL_FMASK cleared TF, DF, AC and NT.
   .balign 32
@@ -175,6 +199,12 @@ save_segments:
 leave_guest:
   cmpl $6, CTX(CTX_VECTOR)
   je undefined
+#ifdef REVENANT_BARE
+  cmpl $VECTOR_INTERRUPTED, CTX(CTX_VECTOR)
+  jne not_completed
+  leave_to bare_interrupted // which goes on at ring0_leave or at ring0_resume
+ring0_leave:
+#endif
 not_completed:
   cmpl $0, CTX(CTX_STAGED_LEFT)
   jne staged
@@ -195,7 +225,11 @@ not_staged:
   decl %ecx
   jnz 1b
 2:
+#ifdef REVENANT_BARE
+  leave_to bare_left
+#else
   outb %al, $R0_EXIT_PORT
+#endif
 
 ring0_resume:
   movl CTX(CTX_REQUESTS), %esi
@@ -246,14 +280,26 @@ undefined:
   movl $-1, %eax
   movl $-1, %edx
   xsave64 R0_BASE + R0_XSTATE
+#ifdef REVENANT_BARE
+  jmp not_completed
+#else
   movl $CTX_SERVICE_UNDEFINED, CTX(CTX_SERVICE)
   outb %al, $R0_EXIT_PORT
   jmp ring0_resume
+#endif
 
 // XSETBV is intercepted by every KVM, but seen by none where an emulator does not tell it.
 set_xcr0:
+#ifdef REVENANT_BARE
+  movl CTX(CTX_XCR0), %eax
+  movl CTX(CTX_XCR0) + 4, %edx
+  xorl %ecx, %ecx
+  xsetbv
+  andl $~CTX_REQUEST_XCR0, CTX(CTX_REQUESTS)
+#else
   movl $CTX_SERVICE_XCR0, CTX(CTX_SERVICE)
   outb %al, $R0_EXIT_PORT
+#endif
   jmp ring0_resume
 
 // esi: the requests. The word is zeroed last, so that a fault leaves it as it was.

@@ -43,7 +43,7 @@ function buildDigest(): string {
   ]);
 }
 
-/** Identifies QEMU, the kernel and vcpud; empty if the emulated machine is not installed. */
+/** Identifies QEMU and the machine's program; empty if the emulated machine is not installed. */
 function emulatedMachine(): string {
   try {
     return configure({}).baseName;

@@ -14,6 +14,6 @@ export const ENVIRONMENT = [
   },
   {
     name: 'REVENANT_SETUP',
-    meaning: 'with `never`, an installed package does not install a missing QEMU or kernel automatically',
+    meaning: 'with `never`, an installed package does not install a missing QEMU automatically',
   },
 ] as const;

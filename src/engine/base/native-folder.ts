@@ -10,6 +10,6 @@ export const projectRoot = path.resolve(path.dirname(fileURLToPath(import.meta.u
 export function nativeFolder(root = projectRoot): string {
   const built = path.join(root, 'build/native/Release');
   const shipped = path.join(root, 'prebuilds', `${process.platform}-${process.arch}`);
-  const has = (folder: string): boolean => fs.existsSync(path.join(folder, 'vcpud'));
+  const has = (folder: string): boolean => fs.existsSync(path.join(folder, 'bare.rom'));
   return !has(built) && has(shipped) ? shipped : built;
 }

@@ -49,7 +49,11 @@ export class ContextPage {
   /** Debug registers that `setBreakpoint` has taken, a bit each. */
   private claimed = 0;
 
-  constructor(pool: ArrayBuffer) {
+  /** @param poolHigh of the pool's guest-physical address: see poolHighWord() */
+  constructor(
+    pool: ArrayBuffer,
+    private readonly poolHigh = 0,
+  ) {
     this.words = new Uint32Array(pool, Ring0.context, 1024);
     this.registers = new Uint32Array(pool, Ring0.context + ContextOffset.registers, REGISTERS_BYTES / 4);
     this.xstate = new Uint8Array(pool, Ring0.xstate, Ring0.xstateSize);
@@ -90,7 +94,7 @@ export class ContextPage {
   /** Loads another page-table root on the next entry, which flushes the TLB. */
   requestCr3(root: Gpa): void {
     this.words[CR3] = lowWord(root);
-    this.words[CR3 + 1] = highWord(root);
+    this.words[CR3 + 1] = this.poolHigh + highWord(root);
     this.words[REQUESTS] |= ContextRequest.cr3;
   }
 

@@ -40,7 +40,7 @@ export type Command = (typeof Command)[keyof typeof Command];
 
 export const ExitKind = { stub: 1, interrupted: 2, failed: 3 } as const;
 
-/** Guest-physical addresses of the ring-0 image. */
+/** Where the ring-0 image is in the pool. */
 export const Ring0 = {
   context: 0x12000,
   pml4: 0x14000,

@@ -20,6 +20,7 @@ import {
 import { Exit, exceptionName, reasonName } from './exit.js';
 import { cr4BitName, xcr0BitNames } from './features.js';
 import { Command, ExitKind, Ring0, Vector } from './layout.js';
+import { poolHighWord } from './page-tables.js';
 import { StagedCalls } from './staged-calls.js';
 import { StaleCode } from './stale-code.js';
 import { errnoName, type TransportKind, type VcpuTransport } from './transport.js';
@@ -90,10 +91,10 @@ export class Machine {
     private readonly control: Control,
     made: Made,
   ) {
-    this.context = new ContextPage(transport.pool);
     this.staged = new StagedCalls(transport.pool);
     const root = new Uint32Array(transport.pool, Ring0.pml4 + 8 * Ring0.pml4Slot, 2);
     [this.kernelPml4Low, this.kernelPml4High] = root;
+    this.context = new ContextPage(transport.pool, poolHighWord(this.kernelPml4High));
     this.hardwareCpuid = cpuidRecords(made.hardware);
     this.xcr0 = made.xcr0;
     this.shownXcr0 = made.shownXcr0;
@@ -164,7 +165,7 @@ export class Machine {
   /**
    * From now on CPUID faults, and the runner answers it from `config`: for processors and KVMs that
    * compute some of its results from state that the guest does not have. Throws E_MACHINE_CANNOT if
-   * KVM has no CPUID faulting. Where a process has none, `hidesCpuid` is set.
+   * KVM has no CPUID faulting. Where other machines have none, `hidesCpuid` is set.
    */
   answerCpuidInSoftware(): void {
     this.hidesCpuid = setCpuidFaulting(this.control, this.transport.kind);
@@ -395,10 +396,10 @@ function initialise(control: Control, config: MachineConfig): void {
   throw cannot(`KVM refused long mode with the recorded CPUID: ${errnoName(errno)}.`);
 }
 
-/** @returns whether it cannot, and CPUID is to be hidden instead: only a process depends on the processor for that */
+/** @returns whether it cannot, and CPUID is to be hidden instead: only KVM can on any processor */
 function setCpuidFaulting(control: Control, kind: TransportKind): boolean {
   const errno = setFaulting(control, true);
-  if (errno !== 0 && kind === 'process') return true;
+  if (errno !== 0 && kind !== 'host') return true;
   demand(errno, 'KVM refused CPUID faulting (MSR 0x140)');
   return false;
 }

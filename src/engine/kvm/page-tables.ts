@@ -35,6 +35,12 @@ const TABLE_FLAGS = Pte.present | Pte.writable | Pte.user | Pte.accessed;
 const KERNEL_SLOT = 511;
 const USER_SLOTS = 256;
 
+/**
+ * The pool's guest-physical address, a multiple of 4 GiB, in units of that; from the high word of an entry that refers to ring 0,
+ * which is at the pool's beginning.
+ */
+export const poolHighWord = (kernelHigh: number): number => kernelHigh & ADDRESS_HIGH;
+
 declare const shownBrand: unique symbol;
 
 /**
@@ -59,6 +65,9 @@ export class PageTables {
   private cachedSpan = -1;
   private cachedTable = 0;
 
+  /** The pool's guest-physical address, as the high word that every entry has of it. */
+  private readonly poolHigh: number;
+
   /** @param kernelLow,kernelHigh the root entry of slot 511, the same in every tree */
   constructor(
     private readonly memory: GuestMemory,
@@ -66,6 +75,7 @@ export class PageTables {
     kernelHigh: number,
   ) {
     this.root = memory.allocate();
+    this.poolHigh = poolHighWord(kernelHigh);
     const entry = this.root / 4 + KERNEL_SLOT * 2;
     memory.words[entry] = kernelLow;
     memory.words[entry + 1] = kernelHigh;
@@ -98,8 +108,16 @@ export class PageTables {
   /** Stores page and flags; `flags` may leave out `present` for a resident page. */
   set(entry: number, page: Gpa | ShownPage, flags: number, noExecute: boolean): void {
     const words = this.memory.words;
-    words[entry + 1] = (Math.floor(page / TWO_32) | (noExecute ? PTE_NX_HIGH : 0)) >>> 0;
+    words[entry + 1] = ((this.poolHigh + Math.floor(page / TWO_32)) | (noExecute ? PTE_NX_HIGH : 0)) >>> 0;
     words[entry] = ((page % TWO_32) | flags) >>> 0;
+  }
+
+  /** Shows the processor another page, read-only, with all other flags kept. */
+  showReadOnly(entry: number, page: Gpa | ShownPage): void {
+    const words = this.memory.words;
+    words[entry] = ((page % TWO_32) | (words[entry] & 0xfff & ~Pte.writable)) >>> 0;
+    words[entry + 1] =
+      ((words[entry + 1] & ~ADDRESS_HIGH) | (this.poolHigh + Math.floor(page / TWO_32))) >>> 0;
   }
 
   clear(entry: number): void {
@@ -135,7 +153,7 @@ export class PageTables {
 
   private address(entry: number): number {
     const words = this.memory.words;
-    return ((words[entry] & ~0xfff) >>> 0) + (words[entry + 1] & ADDRESS_HIGH) * TWO_32;
+    return ((words[entry] & ~0xfff) >>> 0) + ((words[entry + 1] & ADDRESS_HIGH) - this.poolHigh) * TWO_32;
   }
 
   private leafTable(gva: Gva, make: boolean): number {

@@ -4,6 +4,7 @@ import { Reg, getRegister, setRegister, type RegisterName } from '../base/regist
 import { Exit, exceptionName } from './exit.js';
 import { Selector, Vector } from './layout.js';
 import type { Machine } from './machine.js';
+import { poolHighWord } from './page-tables.js';
 
 const PAGE = 4096;
 const PTE_TABLE = 7; // present, writable, user
@@ -151,9 +152,10 @@ export class ProbeGuest {
   /** PML4, PDPT, PD and PT: CODE readable and executable, DATA readable and writable. */
   private writeTables(): void {
     const { machine, base, words } = this;
+    const poolHigh = poolHighWord(machine.kernelPml4High);
     const entry = (table: number, index: number, target: number, flags: number, high = 0): void => {
       words[(table * PAGE) / 4 + 2 * index] = lowWord(target) | flags;
-      words[(table * PAGE) / 4 + 2 * index + 1] = highWord(target) | high;
+      words[(table * PAGE) / 4 + 2 * index + 1] = (poolHigh + highWord(target)) | high;
     };
     entry(0, 0, base + PAGE, PTE_TABLE);
     entry(0, 511, 0, machine.kernelPml4Low, machine.kernelPml4High);

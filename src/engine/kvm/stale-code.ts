@@ -1,7 +1,7 @@
 import type { Gpa } from '../base/address.js';
 
 /** Byte offsets into the pool; must match native/machine/machine_area.h (test/native/layout.spec.ts). */
-export const MachineArea = { stale_count: 0xf014, stale: 0xf020, transfer: 0xfc20, maxStale: 64 } as const;
+export const MachineArea = { stale_count: 0xf014, stale: 0xf020, maxStale: 64 } as const;
 
 const STALE_COUNT = MachineArea.stale_count / 4;
 const STALE = MachineArea.stale / 8;

@@ -28,7 +28,7 @@ import { VmaSet } from './vma-set.js';
  */
 export class AddressSpace {
   vmas = new VmaSet();
-  private readonly tables: PageTables;
+  readonly tables: PageTables;
   /** Tasks that run in it. */
   users = 0;
   /** A present entry changed or went: the translation caches must be flushed before the next entry. */

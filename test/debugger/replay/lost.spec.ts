@@ -8,7 +8,7 @@ import { machineStatus } from '../../../src/machine/keeper-client.js';
 import { debug, type Recording, sample, serveRecording } from './recording.js';
 
 /** A unique configuration, which differs by its spelling, so that no other machine is used. */
-const cpu = 'EPYC-Rome,+npt,+svm,+pku';
+const cpu = 'EPYC-Rome,+avx,+pku,+pdpe1gb';
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lost-'));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 

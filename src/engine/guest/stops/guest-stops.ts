@@ -348,7 +348,7 @@ export class GuestStops {
     this.armed.push({ entry, low, high });
     if (low & Pte.present) {
       if (offsets && this.suppress === Suppress.nothing && this.isExecutable(entry))
-        this.showOverlay(entry, offsets);
+        this.showOverlay(space, entry, offsets);
       if (this.suppress < Suppress.everything) words[entry] = (words[entry] & ~deny) >>> 0;
     }
     const seen = this.seen.get(page);
@@ -360,13 +360,10 @@ export class GuestStops {
     return (this.memory.words[entry + 1] & PTE_NX_HIGH) === 0;
   }
 
-  private showOverlay(entry: number, offsets: readonly number[]): void {
-    const { words } = this.memory;
-    const original = (((words[entry] & ~0xfff) >>> 0) + (words[entry + 1] & 0xf_ffff) * 2 ** 32) as Gpa;
-    const page = this.overlays.of(original, offsets);
+  private showOverlay(space: AddressSpace, entry: number, offsets: readonly number[]): void {
     this.hadOverlays = true;
-    words[entry] = ((page % 2 ** 32) | (words[entry] & 0xfff & ~Pte.writable)) >>> 0;
-    words[entry + 1] = ((words[entry + 1] & ~0xf_ffff) | Math.floor(page / 2 ** 32)) >>> 0;
+    const original = space.tables.shown(entry) as number as Gpa; // perhaps a copy itself
+    space.tables.showReadOnly(entry, this.overlays.of(original, offsets));
   }
 }
 
