@@ -13,6 +13,12 @@ const NOPS = '48 89 e5 41 57 48 83 ec 18 90 90 31 c0 48 8d 7c 24 08 0f 1f 00 48 
 const within = (middle: string): Uint8Array => bytesOf(`${NOPS} ${middle} ${NOPS}`);
 const at = NOPS.split(' ').length;
 
+/** A stub of rr's for a patched system call, up to the address that it jumps to. */
+const STUB =
+  '48 89 24 25 10 10 00 70 bc 1e 10 00 70 66 9c 48 8b 24 25 10 10 00 70 ff 04 25 18 10 00 70 83 3c 25 18 10 00 70 01 75 0a ' +
+  '48 8b 24 25 00 10 00 70 eb 07 48 81 ec 00 01 00 00 ff 34 25 10 10 00 70 50 c7 04 24 1d 0b 04 0f c7 44 24 04 53 7f 00 00 ' +
+  'ff 25 00 00 00 00';
+
 describe('instructions that differ without an exception', () => {
   const NONE: SoughtKinds = { xsave: false, cpuid: false };
   const LZCNT = { ...NONE, lzcnt: true };
@@ -44,6 +50,10 @@ describe('instructions that differ without an exception', () => {
     ['c5 f9 52 c1', APPROXIMATIONS, 'nothing'],
     ['b8 0f 52 c1 90', APPROXIMATIONS, 'MOV of the same bytes'],
     ['c7 44 24 08 f3 0f bd c1', LZCNT, 'MOV of the same bytes'],
+    ['ff 25 00 00 00 00 64 53 13 0f 53 7f 00 00', APPROXIMATIONS, 'address of a JMP'],
+    [`${STUB} 4f 53 13 0f 53 7f 00 00 ${STUB} 64 53 13 0f 53 7f 00 00`, APPROXIMATIONS, 'two of its'],
+    [`${STUB} 4f 53 13 0f a2 7f 00 00`, { ...NONE, cpuid: true }, 'the same'],
+    ['ff 15 02 00 00 00 eb 08 64 53 13 0f 53 7f 00 00', APPROXIMATIONS, 'address of a CALL'],
   ])('%s is not for %o: %s', (code, kinds, _) => {
     const bytes = within(code);
     expect(findSites(bytes, 0, bytes.length, kinds)).toEqual([]);

@@ -145,6 +145,21 @@ function isXsavePattern(bytes: Uint8Array, at: number): boolean {
     : bytes[at + 1] === 0xc7 && extension === 4;
 }
 
+/**
+ * Whether a byte is part of an address that JMP or CALL [rip+disp32] reads: data amid code. The stubs of rr's patched system
+ * calls end with such a jump, as other trampolines do; where ASLR put 0F into an address, the rest may read as an instruction.
+ */
+function isInPointer(bytes: Uint8Array, at: number): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let jump = bytes.indexOf(0xff); jump >= 0; jump = bytes.indexOf(0xff, jump + 1)) {
+    const modrm = bytes[jump + 1];
+    if ((modrm !== 0x25 && modrm !== 0x15) || jump + 6 > bytes.length) continue;
+    const pointer = jump + 6 + view.getInt32(jump + 2, true);
+    if (at >= pointer && at < pointer + 8) return true;
+  }
+  return false;
+}
+
 /** The longest row of prefixes that begins at a boundary makes the instruction. */
 function siteAt(bytes: Uint8Array, opcode: number, kinds: SoughtKinds): Site | null {
   for (let prefixes = MAX_PREFIXES; prefixes >= 0; prefixes--) {
@@ -153,6 +168,7 @@ function siteAt(bytes: Uint8Array, opcode: number, kinds: SoughtKinds): Site | n
     const kind = decoder.decode(bytes, start);
     if (!isSought(kind, ANY_KIND)) continue;
     if (decoder.opcodeOffset !== opcode || !isBoundary(bytes, start)) continue;
+    if (isInPointer(bytes, opcode)) return null;
     const distance = bytes[opcode] === VEX3 ? 3 : bytes[opcode] === VEX2 ? 2 : 1;
     return isSought(kind, kinds) ? { start, opcode, changed: opcode + distance, kind } : null;
   }
