@@ -5,14 +5,14 @@ import { divert } from '../../src/recording/divert.js';
 import { RevenantError } from '../../src/engine/base/errors.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { openReplay, standing, traceFolder, type Replay } from './fixtures.js';
 
 const PLACES = Number(process.env.DIVERSIONS ?? 12);
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated();
+  transport = await acquireMachine();
 });
 afterAll(() => transport.close());
 

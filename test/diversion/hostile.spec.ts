@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { divert, type DivertOptions } from '../../src/recording/divert.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { frameBeforeExit, openReplay, standing, traceFolder, type Replay } from './fixtures.js';
 
 const source = path.resolve(import.meta.dirname, '../guests/hostile.c');
@@ -18,7 +18,7 @@ let transport: VcpuTransport;
 let replay: Replay;
 beforeAll(async () => {
   execFileSync('cc', ['-O1', '-w', '-o', hostile, source, '-lpthread']);
-  transport = await acquireEmulated();
+  transport = await acquireMachine();
   replay = openReplay(transport, folder);
   replay.advanceTo(frameBeforeExit(folder));
 });

@@ -10,7 +10,7 @@ import type { MutableTarget } from '../../src/engine/target.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { MappedSymbols } from '../../src/engine/guest/mapped-symbols.js';
 import { startDiversion } from '../../src/diversion/start.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { MACHINE, acquireMachine } from '../machines.js';
 import { runCli } from '../cli/run-cli.js';
 import { caseTrace, itOn } from '../collections.js';
 import { openReplay, outputOf, runOn, traceFolder, type Replay } from './fixtures.js';
@@ -19,7 +19,7 @@ const CLONES: readonly number[] = [Sys.clone, Sys.vfork];
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated();
+  transport = await acquireMachine();
 });
 afterAll(() => transport.close());
 
@@ -31,7 +31,7 @@ for (const [name, question, answer] of [
     caseTrace(name),
     `${name}: a call whose instruction the recorder replaced is waited in`,
     async (trace) => {
-      const line = ['call', trace, '--machine', 'emulated', '--at', 'spot:1', question];
+      const line = ['call', trace, '--machine', MACHINE, '--at', 'spot:1', question];
       const { stdout, stderr } = await runCli(...line);
       expect(stdout, stderr).toBe(`${question} = ${answer}\n`);
     },

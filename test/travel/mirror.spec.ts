@@ -4,13 +4,13 @@ import { Reg, getRegister, getUnsigned } from '../../src/engine/base/registers.j
 import type { Gva } from '../../src/engine/base/address.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { TravelTarget } from '../../src/engine/travel/target.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
+import { acquireMachine } from '../machines.js';
 import { caseTrace, itOn, recording, traceFolder } from '../collections.js';
 import { goTo, open, run } from './open.js';
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated({});
+  transport = await acquireMachine();
 }, 60_000);
 afterAll(() => transport.close());
 /** The runner reports in between: a test leaves it no turn. */

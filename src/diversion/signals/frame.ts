@@ -173,6 +173,14 @@ export function restoreFrame(bytes: Uint8Array, registers: RegisterWords): Resto
   };
 }
 
+const MXCSR = 24;
+/** Bits of MXCSR that some processor has: Intel's, and AMD's misaligned exception mask. */
+const MXCSR_BITS = 0x2_ffff;
+
+/** Whether XRSTOR would load it: fpu__restore_sig leaves the bits of MXCSR as the program has set them. */
+export const isLoadable = (image: Uint8Array): boolean =>
+  (new DataView(image.buffer, image.byteOffset).getUint32(MXCSR, true) & ~MXCSR_BITS) === 0;
+
 /**
  * A loadable image from the XSAVE area of a frame, which the program may have changed; in the
  * program's layout. Without valid marks only the legacy region counts (fpu__restore_sig).

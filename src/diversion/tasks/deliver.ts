@@ -14,7 +14,7 @@ import {
   type SignalAction,
 } from '../../engine/task/signal-state.js';
 import { convertImage } from '../../engine/x86/xstate-image.js';
-import { Errno } from '../base/errno.js';
+import { E, Errno } from '../base/errno.js';
 import type { Kernel } from '../kernel/kernel.js';
 import { NO_FAULT, type Thread } from '../kernel/process.js';
 import { exitProcess } from './exit.js';
@@ -24,6 +24,7 @@ import {
   composeFrame,
   composeXstate,
   frameXstateBytes,
+  isLoadable,
   parseXstate,
   placeFrame,
   restoreFrame,
@@ -166,6 +167,7 @@ export function sigreturn(kernel: Kernel, thread: Thread): void {
     if (restored.fpstate === 0) core.setVectors(task, null);
     else {
       const area = memory.bytes(restored.fpstate, frameXstateBytes(layout));
+      if (!isLoadable(area)) throw new Errno(E.EFAULT);
       core.setVectors(task, core.vectors.fromRecorded(parseXstate(area, layout)));
     }
     takeUp(kernel, thread);
