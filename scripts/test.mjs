@@ -1,8 +1,7 @@
 /**
- * With `--emulated` the emulated machine is installed where it is missing; else its specs are skipped there.
- *
  * All checks: lint, format, types, unit and machine specs, native tests. Each gate counts as one
  * test; specs count one by one. The last line is `N passed, N failed`, even if something hangs.
+ * With `--no-emulated` the emulated machine is not installed where it is missing, and its specs are left out there.
  */
 import { spawnSync } from 'node:child_process';
 import { root, say, script, StepFailed } from './lib.mjs';
@@ -40,7 +39,7 @@ async function specs(project) {
 
 await script(async () => {
   try {
-    await ensureReady({ forTests: true, emulated: process.argv.includes('--emulated') });
+    await ensureReady({ forTests: true, emulated: !process.argv.includes('--no-emulated') });
   } catch (error) {
     if (!(error instanceof StepFailed)) throw error;
     say(error.message);
