@@ -146,6 +146,8 @@ int Vcpu::init_long_mode() {
   leave_pool();
   // Bits that the processor does not know are dropped by QEMU, where they should fault.
   const std::uint64_t wanted = kCr4 | init.cr4;
+  // Which keeps OSXSAVE, too, without XSAVE.
+  if ((wanted & kCr4Osxsave) != 0 && !has_xsave()) return -EINVAL;
   set_cr4(wanted);
   if (cr4() != wanted) {
     set_cr4(kCr4);
