@@ -150,6 +150,7 @@ class Probe {
       const [all, ...differing] = checkCpuid(this.guest, this.machine.config.cpuid);
       if (!all || all.ok) {
         if (all) this.findings.push(all);
+        this.prepareDiversions();
         return;
       }
       if (!this.canAnswerCpuid()) {
@@ -170,6 +171,12 @@ class Probe {
     if (this.machine.hidesCpuid)
       this.find('CPUID faulting', `${GP_AT_CODE}, or hidden`, `${outcome.text}: hidden`, true);
     else this.find('CPUID faulting', GP_AT_CODE, outcome.text);
+  }
+
+  /** Diversions answer CPUID themselves: where it cannot be made to fault when one begins, it is hidden from now on. */
+  private prepareDiversions(): void {
+    if (this.machine.interceptCpuid(true)) this.machine.interceptCpuid(false);
+    else this.canAnswerCpuid();
   }
 
   /** Makes CPUID fault, if that has an effect here. */
