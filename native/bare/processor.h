@@ -39,6 +39,12 @@ inline void set_xcr0(std::uint64_t value) {
                : "memory");
 }
 
+inline std::uint64_t xcr0() {
+  std::uint32_t low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return std::uint64_t{high} << 32 | low;
+}
+
 inline std::uint64_t cr4() {
   std::uint64_t value;
   asm volatile("movq %%cr4, %0" : "=r"(value));

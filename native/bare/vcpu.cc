@@ -59,6 +59,25 @@ std::uint64_t all_components() {
   return std::uint64_t{edx} << 32 | eax;
 }
 
+// Sets XCR0 whether or not programs have XSAVE; returns what it was.
+std::uint64_t exchange_xcr0(std::uint64_t value) {
+  const std::uint64_t before = cr4();
+  set_cr4(before | kCr4Osxsave);
+  const std::uint64_t old = xcr0();
+  set_xcr0(value);
+  set_cr4(before);
+  return old;
+}
+
+// As of KVM_GET_SUPPORTED_CPUID: leaf 0xD has the size of the components in XCR0, which are all for the
+// moment.
+void list_supported(CpuidPayload& list) {
+  const std::uint64_t all = all_components();
+  const std::uint64_t old = all != 0 ? exchange_xcr0(all) : 0;
+  CpuidList(list, all);
+  if (all != 0) exchange_xcr0(old);
+}
+
 }  // namespace
 
 void Vcpu::leave_pool() {
@@ -92,6 +111,8 @@ int Vcpu::execute() {
   if (!created_) return -ENXIO;
   switch (c->command) {
     case Command::get_supported_cpuid:
+      list_supported(c->cpuid);
+      return 0;
     case Command::get_cpuid2:  // what the program would see
       CpuidList(c->cpuid, all_components());
       return 0;
@@ -134,10 +155,7 @@ int Vcpu::set_xcr0(std::uint64_t wanted) {
                      ((wanted & kAvx) == 0 || (wanted & kSse) != 0) &&
                      ((wanted & kBounds) == 0 || (wanted & kBounds) == kBounds);
   if (!valid) return -EINVAL;
-  const std::uint64_t before = cr4();
-  set_cr4(before | kCr4Osxsave);
-  bare::set_xcr0(wanted);
-  set_cr4(before);
+  exchange_xcr0(wanted);
   return 0;
 }
 

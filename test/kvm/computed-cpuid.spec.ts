@@ -63,10 +63,19 @@ describe('what is not as recorded', () => {
     expect(probe(machine).passed).toBe(true);
   });
 
-  it('is left to the processor where all of it is as recorded', () => {
+  it('is left to the processor where all of it is as recorded and diversions can intercept it', () => {
     const machine = makeMachine(transport);
+    machine.interceptCpuid = () => true;
     expect(probe(machine)).toMatchObject({ passed: true, cpuidHere: [] });
     expect(machine.config.cpuidFaulting).toBe(false);
+  });
+
+  it('is hidden where all of it is as recorded, but diversions could not intercept it', () => {
+    const machine = makeMachine(transport);
+    expect(machine.interceptCpuid(true)).toBe(false);
+    expect(probe(machine)).toMatchObject({ passed: true, cpuidHere: [] });
+    expect(machine.config.cpuidFaulting).toBe(true);
+    expect(machine.hidesCpuid).toBe(true);
   });
 
   it('is a reason to refuse only where CPUID cannot be made to fault', () => {
