@@ -5,7 +5,7 @@ import { StagedCalls } from '../../src/engine/kvm/staged-calls.js';
 import { cpuidEntries, cpuidRecords } from '../../src/engine/kvm/cpuid.js';
 import { Exit } from '../../src/engine/kvm/exit.js';
 import { ContextOffset, Ring0, Vector } from '../../src/engine/kvm/layout.js';
-import type { Machine } from '../../src/engine/kvm/machine.js';
+import type { Machine, MachineConfig } from '../../src/engine/kvm/machine.js';
 import { SIGNALS_AS_VECTORS } from './signal-vectors.js';
 import type { ReplayCore } from '../../src/engine/replay/state/core.js';
 import { InitPreload, UNTRACED_EXITS } from '../../src/engine/guest/rr-abi.js';
@@ -33,6 +33,14 @@ export class OracleMachine {
   readonly kernelPml4High = 0;
   readonly hardwareCpuid;
   readonly cpuidDifferences = [];
+  readonly config: MachineConfig;
+  /** As recorded: nothing is kept beside the vCPU, or hidden. */
+  readonly xcr0: bigint;
+  readonly shownXcr0: bigint;
+  readonly hidesCpuid = false;
+  readonly completedInstructions = 0;
+  readonly branchCounter = null;
+  readonly reserved = null;
   readonly transport = { kind: 'emulated', description: 'synthetic' };
   /** The session's state, to see the program's memory; set once it is open. */
   core: ReplayCore | null = null;
@@ -54,7 +62,10 @@ export class OracleMachine {
     this.staged = new StagedCalls(pool);
     this.words = new Uint32Array(pool, Ring0.context, 1024);
     this.words.fill(0);
-    this.hardwareCpuid = cpuidRecords(cpuidEntries(header.cpuidRecords));
+    const cpuid = cpuidEntries(header.cpuidRecords);
+    this.hardwareCpuid = cpuidRecords(cpuid);
+    this.xcr0 = this.shownXcr0 = header.xcr0;
+    this.config = { cpuid, xcr0: header.xcr0, cr4: 0, cpuidFaulting: false };
   }
 
   asMachine(): Machine {

@@ -1,14 +1,12 @@
 import fs from 'node:fs';
-import path from 'node:path';
 import { RevenantError } from '../../src/engine/base/errors.js';
 import { silentLogger } from '../../src/engine/base/log.js';
 import { ReplaySession } from '../../src/engine/replay/session.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { tryMachine } from '../../src/machine/choose.js';
 import { openProcess } from '../../src/machine/process.js';
-import { seeded } from '../trace/mutate.js';
-import { copyTrace, decodeTrace, openDecoded, type DecodedTrace } from './memory-trace.js';
-import { decodedChanges, headerChanges, mutateDecoded } from './mutate-decoded.js';
+import { performChanged } from './changed-trace.js';
+import { decodeTrace, openDecoded, type DecodedTrace } from './memory-trace.js';
 import type { Target } from './targets.js';
 
 const POOL_MIB = 64;
@@ -48,24 +46,15 @@ export function processTarget(samples: readonly string[]): Target {
   };
   return {
     run(seed) {
-      const random = seeded(seed);
-      const { sample, trace } = decoded[random(decoded.length)];
-      const copy = copyTrace(trace);
-      const changes = { ...decodedChanges, ...headerChanges };
-      const what = random(16) === 0 ? 'nothing changed' : mutateDecoded(copy, random, changes);
-      checkChildren(1);
-      try {
-        return replay(transport, sample, copy, random(2) === 0);
-      } catch (error) {
-        if (!(error instanceof RevenantError) || error.code === 'E_INTERNAL')
-          throw new Error(`${path.basename(sample)}, ${what}: ${String(error)}`, { cause: error });
-        if (error.code === 'E_MACHINE_LOST') {
-          transport.close();
-          checkChildren(0);
-          transport = openProcess({ memoryMiB: POOL_MIB });
-        }
-        return error.code;
-      }
+      const outcome = performChanged(decoded, seed, (sample, changed, random) => {
+        checkChildren(1);
+        return replay(transport, sample, changed, random(2) === 0);
+      });
+      if (outcome !== 'E_MACHINE_LOST') return outcome;
+      transport.close();
+      checkChildren(0);
+      transport = openProcess({ memoryMiB: POOL_MIB });
+      return outcome;
     },
     close() {
       transport.close();

@@ -1,14 +1,13 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { RevenantError } from '../../src/engine/base/errors.js';
 import type { ReplayCore } from '../../src/engine/replay/state/core.js';
 import { ReplaySession } from '../../src/engine/replay/session.js';
 import { DamagedTrace } from '../trace/damaged-trace.js';
 import type { Random } from '../trace/mutate.js';
 import { seeded } from '../trace/mutate.js';
-import { copyTrace, decodeTrace, openDecoded, type DecodedTrace } from './memory-trace.js';
-import { decodedChanges, headerChanges, mutateDecoded } from './mutate-decoded.js';
+import { decodeTrace, openDecoded, type DecodedTrace } from './memory-trace.js';
+import { performChanged } from './changed-trace.js';
 import { OracleMachine } from './oracle-machine.js';
 
 /** A fuzz target: runs once for a seed and returns its outcome; throws errors that must never happen. */
@@ -46,20 +45,8 @@ const output = (): void => {};
 export function planTarget(samples: readonly string[]): Target {
   const decoded = samples.map((sample) => ({ sample, trace: decodeTrace(sample) }));
   return {
-    run(seed) {
-      const random = seeded(seed);
-      const { sample, trace } = decoded[random(decoded.length)];
-      const copy = copyTrace(trace);
-      // One in sixteen is unchanged: it must replay as far as synthetic exits allow.
-      const changes = { ...decodedChanges, ...headerChanges };
-      const what = random(16) === 0 ? 'nothing changed' : mutateDecoded(copy, random, changes);
-      try {
-        return replay(sample, copy, random);
-      } catch (error) {
-        if (error instanceof RevenantError && error.code !== 'E_INTERNAL') return error.code;
-        throw new Error(`${path.basename(sample)}, ${what}: ${String(error)}`, { cause: error });
-      }
-    },
+    // An unchanged one must replay as far as synthetic exits allow.
+    run: (seed) => performChanged(decoded, seed, replay),
     close: () => {},
   };
 }
