@@ -1,13 +1,11 @@
 /** Instructions of AMX, executed by the service for a recording whose processor had them. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Exit } from '../../src/engine/kvm/exit.js';
-import type { Machine } from '../../src/engine/kvm/machine.js';
-import { CODE, DATA, ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
-import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { CODE, DATA, type ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
 import { Exception } from '../../src/engine/x86/constants.js';
-import { openTransport, tryMachine } from '../../src/machine/choose.js';
 import { sample } from '../collections.js';
 import { openWithAmx } from '../replay/made-up-layout.js';
+import { guestOf } from './guest.js';
 
 const LDTILECFG_RDI = 'c4e27849 07';
 const TILELOADD_1_RSI_RDX = 'c4e27b4b 0c16';
@@ -29,22 +27,14 @@ const CONFIG_OUT = 0x40;
 /** The last row of a tile that begins here lies on a page that is not there. */
 const ABSENT = 0x7fff_0000_0000n;
 
-let transport: VcpuTransport;
-let machine: Machine;
 let guest: ProbeGuest;
+let close: (() => void) | undefined;
 beforeAll(async () => {
-  transport = await openTransport('emulated', {});
   const trace = openWithAmx(sample('skylake-pku/tree'));
-  const trial = tryMachine(transport, trace.header);
   trace.close();
-  if (!trial.ok) throw new Error(trial.compatibility.reasons.join());
-  machine = trial.machine;
-  guest = new ProbeGuest(machine);
+  ({ guest, close } = await guestOf(trace.header));
 });
-afterAll(() => {
-  guest?.close();
-  transport?.close();
-});
+afterAll(() => close?.());
 
 /** Eight tiles of `rows` rows. */
 function configuration(rows: number): void {

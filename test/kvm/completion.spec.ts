@@ -2,12 +2,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Exit } from '../../src/engine/kvm/exit.js';
 import type { Machine } from '../../src/engine/kvm/machine.js';
-import { CODE, DATA, DATA_SIZE, ProbeGuest, type Outcome } from '../../src/engine/kvm/probe-guest.js';
-import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import { CODE, DATA, DATA_SIZE, type ProbeGuest, type Outcome } from '../../src/engine/kvm/probe-guest.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { DR6_STEP, EFLAGS_TRAP, Exception } from '../../src/engine/x86/constants.js';
-import { openTransport, tryMachine } from '../../src/machine/choose.js';
 import { sample } from '../collections.js';
+import { guestOf } from './guest.js';
 
 const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
 
@@ -29,20 +28,13 @@ const ADD_16 = '62 a1 fd 40 58 c0';
 const LOOP = 'ff cf 0f 85 f2 ff ff ff';
 const ABSENT = 0x7fff_0000_0000;
 
-let transport: VcpuTransport;
 let machine: Machine;
 let guest: ProbeGuest;
+let close: (() => void) | undefined;
 beforeAll(async () => {
-  transport = await openTransport('emulated', {});
-  const trial = tryMachine(transport, TraceReader.headerOf(sample('skylake-avx512/xcr0probe')));
-  if (!trial.ok) throw new Error(trial.compatibility.reasons.join());
-  machine = trial.machine;
-  guest = new ProbeGuest(machine);
+  ({ machine, guest, close } = await guestOf(TraceReader.headerOf(sample('skylake-avx512/xcr0probe'))));
 });
-afterAll(() => {
-  guest?.close();
-  transport?.close();
-});
+afterAll(() => close?.());
 
 const run = (code: readonly string[], registers: Parameters<ProbeGuest['run']>[1] = {}): Outcome =>
   guest.run(bytes(`${code.join('')}${INT3}`), registers);

@@ -3,6 +3,8 @@ import { Machine, type MachineConfig } from '../../src/engine/kvm/machine.js';
 import { nativeConfig } from '../../src/engine/kvm/native-config.js';
 import { ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
+import type { TraceHeader } from '../../src/engine/trace/records.js';
+import { openTransport, tryMachine } from '../../src/machine/choose.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 
 export const acquire = (cpu?: string): Promise<VcpuTransport> => acquireEmulated({ cpu });
@@ -20,6 +22,24 @@ export function withGuest<T>(machine: Machine, work: (guest: ProbeGuest) => T): 
   } finally {
     guest.close();
   }
+}
+
+/** The emulated machine as of a trace's header, and a guest in it; `close` closes both. */
+export async function guestOf(
+  header: TraceHeader,
+): Promise<{ machine: Machine; guest: ProbeGuest; close(): void }> {
+  const transport = await openTransport('emulated', {});
+  const trial = tryMachine(transport, header);
+  if (!trial.ok) {
+    transport.close();
+    throw new Error(trial.compatibility.reasons.join());
+  }
+  const guest = new ProbeGuest(trial.machine);
+  const close = (): void => {
+    guest.close();
+    transport.close();
+  };
+  return { machine: trial.machine, guest, close };
 }
 
 export const program = (...bytes: number[]): Uint8Array => Uint8Array.from(bytes);

@@ -7,20 +7,12 @@ import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { nativeFolder } from '../../src/engine/base/native-folder.js';
 import { openProcess, PROCESS_BASE } from '../../src/machine/process.js';
 import { sample } from '../collections.js';
+import { processProblem } from '../machines.js';
 import { openSession, type OpenedSession } from '../replay/open-session.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const HELLO = sample('zen2/hello-static');
 const THREADS = sample('zen2/race');
-
-const problem = ((): string | null => {
-  try {
-    openProcess({ memoryMiB: 64 }).close();
-    return null;
-  } catch (error) {
-    return (error as Error).message;
-  }
-})();
 
 interface Ended {
   readonly status: number | null;
@@ -85,7 +77,7 @@ const SURROUNDINGS: readonly (readonly [string, string])[] = [
   ['another user', 'HOME=/ exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all "$@"'],
 ];
 
-describe.skipIf(problem !== null)(`the process machine (skipped: ${problem})`, () => {
+describe.skipIf(processProblem !== null)(`the process machine (skipped: ${processProblem})`, () => {
   const outputs = new Map<string, Promise<Ended>>();
   /** What a replay prints without any of this. */
   const plainly = async (folder: string): Promise<string> => {

@@ -9,6 +9,7 @@ import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { examine } from '../../src/machine/examine.js';
 import { openProcess } from '../../src/machine/process.js';
 import { makeMachine, program, withGuest } from '../kvm/guest.js';
+import { problemOfProcess } from '../machines.js';
 
 const STORE = program(0x48, 0x89, 0x07, 0x90, 0xcc); // mov %rax, (%rdi); nop; int3
 const DEBUG = 1;
@@ -16,14 +17,7 @@ const TRAP_FLAG = 0x302n;
 const STEP = 1 << 14;
 
 describe.each(['events', 'tracing'] as const)('debug registers by %s', (debugRegisters) => {
-  const problem = ((): string | null => {
-    try {
-      openProcess({ memoryMiB: 64, debugRegisters }).close();
-      return null;
-    } catch (error) {
-      return (error as Error).message;
-    }
-  })();
+  const problem = problemOfProcess({ debugRegisters });
 
   describe.skipIf(problem !== null)(`(skipped: ${problem})`, () => {
     let transport: VcpuTransport;

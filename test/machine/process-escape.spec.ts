@@ -13,6 +13,7 @@ import { CODE, DATA, DATA_SIZE, type Outcome, type ProbeGuest } from '../../src/
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { openProcess, PROCESS_BASE } from '../../src/machine/process.js';
 import { program, makeMachine, withGuest } from '../kvm/guest.js';
+import { processProblem } from '../machines.js';
 import { seeded } from '../trace/mutate.js';
 import { isDead, until } from './fixtures.js';
 
@@ -26,15 +27,6 @@ const FLAGS = 0x202n;
 const OPEN = 2n;
 const OPEN_32 = 5n;
 const CREATE = 0o102n;
-
-const problem = ((): string | null => {
-  try {
-    openProcess({ memoryMiB: 64 }).close();
-    return null;
-  } catch (error) {
-    return (error as Error).message;
-  }
-})();
 
 /** Processes whose program is the file of that name. */
 const processesOf = (name: string): number[] =>
@@ -68,7 +60,7 @@ function addressesOf(bytes: string): bigint[] {
   return found;
 }
 
-describe.skipIf(problem !== null)(`programs that try to get out (skipped: ${problem})`, () => {
+describe.skipIf(processProblem !== null)(`programs that try to get out (skipped: ${processProblem})`, () => {
   const target = path.join(os.tmpdir(), `escaped-${process.pid}`);
   let transport: VcpuTransport;
   let machine: Machine;
@@ -284,7 +276,7 @@ describe.skipIf(problem !== null)(`programs that try to get out (skipped: ${prob
   });
 });
 
-describe.skipIf(problem !== null)(`engines that are killed (skipped: ${problem})`, () => {
+describe.skipIf(processProblem !== null)(`engines that are killed (skipped: ${processProblem})`, () => {
   it('leave no process, whenever it is', async () => {
     // A program of a name of its own, to be found by whoever its parent is.
     const name = `sandbox-${process.pid}`;

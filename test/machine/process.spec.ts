@@ -14,6 +14,7 @@ import { openProcess, PROCESS_BASE } from '../../src/machine/process.js';
 import { emulatedProblem } from '../../scripts/emulated-parts.mjs';
 import { runCli } from '../cli/run-cli.js';
 import { sample } from '../collections.js';
+import { processProblem } from '../machines.js';
 import { makeMachine, program, withGuest } from '../kvm/guest.js';
 import { openSession } from '../replay/open-session.js';
 import { toEnd } from '../replay/to-end.js';
@@ -24,16 +25,6 @@ const sandbox = path.join(root, 'build/native/Release/revenant-sandbox');
 const CODE = 0x400000n;
 const SYSCALL = program(0x0f, 0x05, 0xcc);
 const VECTOR = { breakpoint: 3, pageFault: 14, int80: 0x80 };
-
-/** Why there is no process machine here, or null. */
-const problem = ((): string | null => {
-  try {
-    openProcess({ memoryMiB: 64 }).close();
-    return null;
-  } catch (error) {
-    return (error as Error).message;
-  }
-})();
 
 /** Processes of this one that are sandboxes. */
 const sandboxesOf = (parent: number): number[] =>
@@ -52,7 +43,7 @@ const sandboxesOf = (parent: number): number[] =>
     })
     .map(Number);
 
-describe.skipIf(problem !== null)(`the process machine (skipped: ${problem})`, () => {
+describe.skipIf(processProblem !== null)(`the process machine (skipped: ${processProblem})`, () => {
   let transport: VcpuTransport;
   let machine: Machine;
   beforeEach(() => {

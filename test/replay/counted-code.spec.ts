@@ -19,8 +19,8 @@ import { ReplayRunner, Stop } from '../../src/engine/replay/run/runner.js';
 import type { ReplayCore } from '../../src/engine/replay/state/core.js';
 import { SingleStep } from '../../src/engine/replay/ticks/single-step.js';
 import type { Task } from '../../src/engine/task/task.js';
-import { openProcess } from '../../src/machine/process.js';
-import { acquire, makeMachine } from '../kvm/guest.js';
+import { makeMachine } from '../kvm/guest.js';
+import { machinesHere } from '../machines.js';
 
 const CODE = 0x40_0000 as Gva;
 const DATA = 0x60_0000 as Gva;
@@ -40,16 +40,7 @@ const SEGMENTS: readonly (readonly [number, string])[] = [
 ];
 const BUDGET_MICROS = 1_000_000;
 
-/** The machines that are here. */
-const kinds: [kind: string, open: () => VcpuTransport | Promise<VcpuTransport>][] = [
-  ['the emulated machine', () => acquire()],
-];
-try {
-  openProcess({ memoryMiB: 128 }).close();
-  kinds.push(['a process', () => openProcess({ memoryMiB: 128 })]);
-} catch {
-  // This processor or kernel has no process machine; test/machine/process.spec.ts says why.
-}
+const kinds = machinesHere(128);
 
 let machine: Machine;
 

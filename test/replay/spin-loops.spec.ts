@@ -10,23 +10,13 @@ import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { TickStrategyName } from '../../src/engine/replay/ticks/strategy.js';
 import { EventKind } from '../../src/engine/trace/frame.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
-import { openProcess } from '../../src/machine/process.js';
 import { recordings } from '../collections.js';
-import { acquire } from '../kvm/guest.js';
+import { machinesHere } from '../machines.js';
 import { goTo, open, symbol } from '../travel/open.js';
 
 const COUNTERS = ['turns', 'pauses', 'tries'];
 
-/** The machines that are here. */
-const kinds: [kind: string, open: () => VcpuTransport | Promise<VcpuTransport>][] = [
-  ['the emulated machine', () => acquire()],
-];
-try {
-  openProcess({ memoryMiB: 256 }).close();
-  kinds.push(['a process', () => openProcess({ memoryMiB: 256 })]);
-} catch {
-  // This processor or kernel has no process machine; test/machine/process.spec.ts says why.
-}
+const kinds = machinesHere(256);
 
 /** Frames at which a time slice ends. */
 function slicesOf(folder: string): number[] {
