@@ -13,7 +13,6 @@
 #define MSR_EFER 0xc0000080
 #define EFER_SCE_LME_NXE 0x901
 #define CR0_LONG 0x80050033  // PE MP ET NE WP AM PG
-#define CR4_LONG 0x6b0       // PSE PAE PGE OSFXSR OSXMMEXCPT
 // Local APIC (SDM vol. 3, 11.4 and 11.5).
 #define APIC 0xfee00000
 #define APIC_SPURIOUS 0xf0
@@ -90,7 +89,7 @@ start32:
   cmpl $(TABLE(BARE_PT) + 8 * (BARE_IMAGE_PAGE + BARE_PAGES)), %edi
   jne 1b
 
-  movl $CR4_LONG, %eax
+  movl $R0_CR4, %eax
   movl %eax, %cr4
   movl $TABLE(BARE_PML4), %eax
   movl %eax, %cr3

@@ -21,7 +21,6 @@ namespace {
 constexpr std::uint32_t kStar = 0xc0000081, kLstar = 0xc0000082, kCstar = 0xc0000083, kFmask = 0xc0000084,
                         kFsBase = 0xc0000100, kGsBase = 0xc0000101, kTscAux = 0xc0000103;
 constexpr std::uint32_t kMsrPlatformInfo = 0xce;
-constexpr std::uint64_t kCr4 = 0x6b0;  // PSE PAE PGE OSFXSR OSXMMEXCPT, as with KVM
 constexpr std::uint64_t kCr4Osxsave = 1 << 18, kCr4Umip = 1 << 11;
 constexpr std::uint64_t kCr4Always = 0x4c;  // TSD DE MCE
 constexpr std::uint64_t kX87 = 1, kSse = 2, kAvx = 4, kBounds = 3 << 3;
@@ -33,30 +32,31 @@ alignas(16) ring0::Gate own_gates[kGates];
 
 std::uint64_t address(const void* at) { return reinterpret_cast<std::uint64_t>(at); }
 
-bool has_xsave() {
-  std::uint32_t eax, ebx, ecx, edx;
-  __cpuid(1, eax, ebx, ecx, edx);
-  return (ecx >> 26 & 1) != 0;
+struct Leaf {
+  std::uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+// Zero where the processor has no such leaf.
+Leaf cpuid(std::uint32_t number) {
+  Leaf leaf;
+  __get_cpuid_count(number, 0, &leaf.eax, &leaf.ebx, &leaf.ecx, &leaf.edx);
+  return leaf;
 }
+
+bool has_xsave() { return (cpuid(1).ecx >> 26 & 1) != 0; }
 
 // Bits of CR4 that this processor knows (SDM vol. 3, 2.5), of those that recordings have.
 std::uint64_t known_cr4() {
-  std::uint32_t last, eax, ebx = 0, ecx, edx, features = 0;
-  __cpuid(0, last, ebx, ecx, edx);
-  ebx = 0;
-  if (last >= 7) __cpuid_count(7, 0, eax, ebx, features, edx);
-  const auto when = [](bool has, int bit) { return has ? std::uint64_t{1} << bit : 0; };
-  return kCr4 | kCr4Always | when(has_xsave(), 18) | when(ebx & 1, 16) | when(ebx >> 7 & 1, 20) |
-         when(ebx >> 20 & 1, 21) | when(features >> 2 & 1, 11) | when(features >> 3 & 1, 22);
+  const Leaf features = cpuid(7);
+  const auto when = [](std::uint32_t word, int feature, int bit) {
+    return std::uint64_t{word >> feature & 1} << bit;
+  };
+  return R0_CR4 | kCr4Always | when(cpuid(1).ecx, 26, 18) | when(features.ebx, 0, 16) |
+         when(features.ebx, 7, 20) | when(features.ebx, 20, 21) | when(features.ecx, 2, 11) |
+         when(features.ecx, 3, 22);
 }
 
-bool has_tsc_aux() {
-  std::uint32_t eax, ebx, ecx, edx, rdpid;
-  __cpuid(0x80000001, eax, ebx, ecx, edx);
-  if (edx >> 27 & 1) return true;
-  __cpuid_count(7, 0, eax, ebx, rdpid, edx);
-  return (rdpid >> 22 & 1) != 0;
-}
+bool has_tsc_aux() { return (cpuid(0x80000001).edx >> 27 & 1) != 0 || (cpuid(7).ecx >> 22 & 1) != 0; }
 
 // The loop of time_loop (kvm/clock.h); the client has the clock.
 void spin(std::uint64_t turns) {
@@ -65,10 +65,8 @@ void spin(std::uint64_t turns) {
 
 // Every component that the processor has.
 std::uint64_t all_components() {
-  std::uint32_t eax, ebx, ecx, edx;
-  if (!has_xsave()) return 0;
-  __cpuid_count(0xd, 0, eax, ebx, ecx, edx);
-  return std::uint64_t{edx} << 32 | eax;
+  const Leaf state = has_xsave() ? cpuid(0xd) : Leaf{};
+  return std::uint64_t{state.edx} << 32 | state.eax;
 }
 
 // Sets XCR0 whether or not programs have XSAVE; returns what it was.
@@ -176,9 +174,9 @@ int Vcpu::init_long_mode() {
   leave_pool();
   // QEMU 7.2 takes a bit that the processor does not know for a failed VM entry, and executes MOV CR4 for
   // ever. What UMIP would forbid is for the engine to find out.
-  const std::uint64_t unknown = (kCr4 | init.cr4) & ~known_cr4();
+  const std::uint64_t unknown = (R0_CR4 | init.cr4) & ~known_cr4();
   if ((unknown & ~kCr4Umip) != 0) return -EINVAL;
-  const std::uint64_t wanted = (kCr4 | init.cr4) & ~unknown;
+  const std::uint64_t wanted = (R0_CR4 | init.cr4) & ~unknown;
   set_cr4(wanted);
   ring0::write_image(pool_, ring0::features_of(init.cr4), init.cpu_number, physical_);
   share_upper_half();

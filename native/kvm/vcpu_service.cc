@@ -14,11 +14,8 @@ namespace {
 
 constexpr std::uint32_t kEfer = 0xc0000080, kStar = 0xc0000081, kLstar = 0xc0000082, kCstar = 0xc0000083,
                         kFmask = 0xc0000084, kTscAux = 0xc0000103;
-constexpr std::uint64_t kEferValue = 0xd01;  // SCE, LME, LMA, NXE
-constexpr std::uint64_t kCr0 = 0x80050033;   // PE MP ET NE WP AM PG, as Linux's
-// PSE PAE PGE OSFXSR OSXMMEXCPT. PSE has no effect in long mode; with it and PGE the register differs
-// less from the host kernel's, and an emulated processor flushes its TLB less often.
-constexpr std::uint64_t kCr4 = 0x6b0;
+constexpr std::uint64_t kEferValue = 0xd01;                            // SCE, LME, LMA, NXE
+constexpr std::uint64_t kCr0 = 0x80050033;                             // PE MP ET NE WP AM PG, as Linux's
 constexpr std::uint64_t kApicBase = 0xfee00000, kApicEnabled = 0x900;  // global enable, bootstrap processor
 constexpr std::uint64_t kTssPages = 0xfffbd000;                        // for KVM_SET_TSS_ADDR, below 4 GiB
 // Ticks of a kicked vCPU in places where it cannot be interrupted, before it counts as lost: half a
@@ -225,7 +222,7 @@ int VcpuService::set_system_registers(std::uint64_t cr4, bool apic_enabled) {
   sregs.cr0 = kCr0;
   sregs.cr2 = 0;
   sregs.cr3 = R0_PML4;
-  sregs.cr4 = kCr4 | cr4;
+  sregs.cr4 = R0_CR4 | cr4;
   sregs.cr8 = 0;
   sregs.efer = kEferValue;
   sregs.apic_base = kApicBase | (apic_enabled ? kApicEnabled : 0);
