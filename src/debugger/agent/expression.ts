@@ -2,7 +2,9 @@
  * Agent expressions: the byte code in which gdb sends conditions of breakpoints, so that a condition that does not
  * hold costs no round trip (gdb manual, appendix "The GDB Agent Expression Mechanism").
  */
+import type { BinaryOperation } from '../../engine/base/predicate.js';
 import { PacketError } from '../packet/fields.js';
+import { BINARY_OPERATIONS, Op } from './opcodes.js';
 
 /** What an expression can see. */
 export interface AgentContext {
@@ -30,45 +32,25 @@ const remainder = (a: bigint, b: bigint): bigint => {
 /** A shift by 64 or more moves every bit out. */
 const shift = (count: bigint): bigint => (count > 64n ? 64n : count);
 
-/** Operations on the two topmost values: `a` was pushed first. */
-const BINARY: Readonly<Record<number, (a: bigint, b: bigint) => bigint>> = {
-  0x02: (a, b) => a + b,
-  0x03: (a, b) => a - b,
-  0x04: (a, b) => a * b,
-  0x05: (a, b) => quotient(signed(a), signed(b)),
-  0x06: quotient,
-  0x07: (a, b) => remainder(signed(a), signed(b)),
-  0x08: remainder,
-  0x09: (a, b) => a << shift(b),
-  0x0a: (a, b) => signed(a) >> shift(b),
-  0x0b: (a, b) => a >> shift(b),
-  0x0f: (a, b) => a & b,
-  0x10: (a, b) => a | b,
-  0x11: (a, b) => a ^ b,
-  0x13: (a, b) => truth(a === b),
-  0x14: (a, b) => truth(signed(a) < signed(b)),
-  0x15: (a, b) => truth(a < b),
+/** `a` was pushed first. */
+const BINARY: Readonly<Record<BinaryOperation, (a: bigint, b: bigint) => bigint>> = {
+  add: (a, b) => a + b,
+  subtract: (a, b) => a - b,
+  multiply: (a, b) => a * b,
+  divideSigned: (a, b) => quotient(signed(a), signed(b)),
+  divideUnsigned: quotient,
+  remainderSigned: (a, b) => remainder(signed(a), signed(b)),
+  remainderUnsigned: remainder,
+  shiftLeft: (a, b) => a << shift(b),
+  shiftRightSigned: (a, b) => signed(a) >> shift(b),
+  shiftRightUnsigned: (a, b) => a >> shift(b),
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+  xor: (a, b) => a ^ b,
+  equal: (a, b) => truth(a === b),
+  lessSigned: (a, b) => truth(signed(a) < signed(b)),
+  lessUnsigned: (a, b) => truth(a < b),
 };
-
-const Op = {
-  logNot: 0x0e,
-  bitNot: 0x12,
-  ext: 0x16,
-  ref8: 0x17,
-  ref64: 0x1a,
-  ifGoto: 0x20,
-  goto: 0x21,
-  const8: 0x22,
-  const64: 0x25,
-  reg: 0x26,
-  end: 0x27,
-  dup: 0x28,
-  pop: 0x29,
-  zeroExt: 0x2a,
-  swap: 0x2b,
-  pick: 0x32,
-  rot: 0x33,
-} as const;
 
 class Evaluation {
   private readonly stack: bigint[] = [];
@@ -83,10 +65,9 @@ class Evaluation {
     for (let count = 0; count < MAX_OPERATIONS; count++) {
       const operation = this.operand(1);
       if (operation === Op.end) return this.pop();
-      const binary = BINARY[operation];
-      if (binary) {
+      if (operation in BINARY_OPERATIONS) {
         const b = this.pop();
-        this.push(binary(this.pop(), b));
+        this.push(BINARY[BINARY_OPERATIONS[operation]](this.pop(), b));
       } else if (!this.load(operation)) this.other(operation);
     }
     throw new PacketError('the expression does not end');

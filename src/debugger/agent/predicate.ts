@@ -1,57 +1,33 @@
-import {
-  checkedPredicate,
-  type BinaryOperation,
-  type Predicate,
-  type PredicateStep,
-} from '../../engine/base/predicate.js';
-
-const BINARY: Readonly<Record<number, BinaryOperation>> = {
-  0x02: 'add',
-  0x03: 'subtract',
-  0x04: 'multiply',
-  0x05: 'divideSigned',
-  0x06: 'divideUnsigned',
-  0x07: 'remainderSigned',
-  0x08: 'remainderUnsigned',
-  0x09: 'shiftLeft',
-  0x0a: 'shiftRightSigned',
-  0x0b: 'shiftRightUnsigned',
-  0x0f: 'and',
-  0x10: 'or',
-  0x11: 'xor',
-  0x13: 'equal',
-  0x14: 'lessSigned',
-  0x15: 'lessUnsigned',
-};
+import { checkedPredicate, type Predicate, type PredicateStep } from '../../engine/base/predicate.js';
+import { BINARY_OPERATIONS, Op } from './opcodes.js';
 
 /** Operations without operands. */
 const SIMPLE: Readonly<Record<number, PredicateStep>> = {
-  0x0e: { op: 'not' },
-  0x12: { op: 'complement' },
-  0x17: { op: 'load', size: 1 },
-  0x18: { op: 'load', size: 2 },
-  0x19: { op: 'load', size: 4 },
-  0x1a: { op: 'load', size: 8 },
-  0x28: { op: 'duplicate' },
-  0x29: { op: 'drop' },
-  0x2b: { op: 'swap' },
-  0x33: { op: 'rotate' },
+  [Op.logNot]: { op: 'not' },
+  [Op.bitNot]: { op: 'complement' },
+  [Op.ref8]: { op: 'load', size: 1 },
+  [Op.ref16]: { op: 'load', size: 2 },
+  [Op.ref32]: { op: 'load', size: 4 },
+  [Op.ref64]: { op: 'load', size: 8 },
+  [Op.dup]: { op: 'duplicate' },
+  [Op.pop]: { op: 'drop' },
+  [Op.swap]: { op: 'swap' },
+  [Op.rot]: { op: 'rotate' },
 };
 
 /** Bytes of operands. */
 const OPERANDS: Readonly<Record<number, number>> = {
-  0x16: 1, // ext
-  0x20: 2, // if_goto
-  0x21: 2, // goto
-  0x22: 1, // const8
-  0x23: 2,
-  0x24: 4,
-  0x25: 8,
-  0x26: 2, // reg
-  0x2a: 1, // zero_ext
-  0x32: 1, // pick
+  [Op.ext]: 1,
+  [Op.ifGoto]: 2,
+  [Op.goto]: 2,
+  [Op.const8]: 1,
+  [Op.const16]: 2,
+  [Op.const32]: 4,
+  [Op.const64]: 8,
+  [Op.reg]: 2,
+  [Op.zeroExt]: 1,
+  [Op.pick]: 1,
 };
-const END = 0x27;
 
 /**
  * An agent expression as a predicate, or null if it is none: it is damaged, jumps backwards, or asks for more than general
@@ -70,7 +46,7 @@ export function predicateOf(code: Uint8Array, slotOf: (register: number) => numb
     if (at + size > code.length) return null;
     const operand = bigEndian(code.subarray(at, at + size));
     at += size;
-    isComplete = operation === END;
+    isComplete = operation === Op.end;
     if (isComplete && at === code.length) break;
     const step = isComplete ? jump(code.length - 1, false) : stepOf(operation, operand, slotOf);
     if (!step) return null;
@@ -89,24 +65,24 @@ function stepOf(
   operand: bigint,
   slotOf: (register: number) => number,
 ): PredicateStep | null {
-  if (operation in BINARY) return { op: BINARY[operation] };
+  if (operation in BINARY_OPERATIONS) return { op: BINARY_OPERATIONS[operation] };
   if (operation in SIMPLE) return SIMPLE[operation];
   const number = Number(operand);
   switch (operation) {
-    case 0x16:
-    case 0x2a:
-      return { op: 'extend', bits: number, signed: operation === 0x16 };
-    case 0x20:
-    case 0x21:
-      return jump(number, operation === 0x20);
-    case 0x22:
-    case 0x23:
-    case 0x24:
-    case 0x25:
+    case Op.ext:
+    case Op.zeroExt:
+      return { op: 'extend', bits: number, signed: operation === Op.ext };
+    case Op.ifGoto:
+    case Op.goto:
+      return jump(number, operation === Op.ifGoto);
+    case Op.const8:
+    case Op.const16:
+    case Op.const32:
+    case Op.const64:
       return { op: 'constant', value: operand };
-    case 0x26:
+    case Op.reg:
       return { op: 'register', slot: slotOf(number) };
-    case 0x32:
+    case Op.pick:
       return { op: 'pick', depth: number };
     default:
       return null;
