@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { filesBelow, isCheckout, ownFolder, root, run, runQuietly, say, script, StepFailed } from './lib.mjs';
+import { filesBelow, isCheckout, ownFolder, root, runQuietly, say, script, StepFailed } from './lib.mjs';
 
 /** Compiles the addon and the programs of the emulated machine into build/native. Throws StepFailed. */
 export function buildNative() {
@@ -27,11 +27,47 @@ export function buildNative() {
   cmake('compile');
 }
 
-/** tsc leaves the output of a source that was moved or removed. */
-function removeOrphans() {
+/** Without checking types: `npm run check` does. */
+async function buildTypeScript(sources) {
+  // Not in an installed package.
+  const { build } = await import('esbuild');
+  const common = {
+    absWorkingDir: root,
+    outdir: 'dist',
+    format: 'esm',
+    platform: 'node',
+    target: 'node20.11',
+    sourcemap: true,
+    logLevel: 'warning',
+  };
+  const entryPoints = sources.filter((name) => name.endsWith('.ts'));
+  const [, bundled] = await Promise.all([
+    build({ ...common, entryPoints, outbase: 'src' }),
+    // What bin/revenant runs: loading hundreds of modules one by one takes longer than many a replay.
+    build({
+      ...common,
+      entryPoints: ['src/cli/main.ts'],
+      outdir: BUNDLE,
+      bundle: true,
+      splitting: true,
+      packages: 'external',
+      metafile: true,
+    }),
+  ]);
+  // gdb is given the paths of these.
+  for (const name of sources.filter((each) => each.endsWith('.py')))
+    fs.copyFileSync(path.join(root, name), path.join(root, name.replace(/^src/, 'dist')));
+  removeOrphans(bundled.metafile.outputs);
+}
+
+/**
+ * The output of a source that was moved or removed remains.
+ * @param bundled by path, what the bundle consists of
+ */
+function removeOrphans(bundled) {
   for (const name of filesBelow(['dist'], (each) => /\.(js|d\.ts|js\.map|py)$/.test(each))) {
     const source = name.replace(/^dist/, 'src').replace(/\.(js|d\.ts|js\.map)$/, '.ts');
-    if (!fs.existsSync(path.join(root, source))) fs.rmSync(path.join(root, name));
+    if (!(name in bundled) && !fs.existsSync(path.join(root, source))) fs.rmSync(path.join(root, name));
   }
 }
 
@@ -43,6 +79,9 @@ function nativeOutputs() {
   return names.map((name) => `build/native/Release/${name}`);
 }
 
+/** The command line in few files; one folder below dist/, as its modules are. */
+const BUNDLE = 'dist/bundle';
+
 /** part -> its sources, what must be there once it is built, the stamp of the last build, and how to build it. */
 const parts = {
   TypeScript: {
@@ -50,15 +89,9 @@ const parts = {
       ...filesBelow(['src'], (name) => /\.(ts|py)$/.test(name) && !name.endsWith('.spec.ts')),
       'tsconfig.json',
     ],
-    outputs: ['dist/cli/main.js', 'dist/debugger/revenant-gdb.py'],
+    outputs: ['dist/cli/main.js', `${BUNDLE}/main.js`, 'dist/debugger/revenant-gdb.py'],
     stamp: 'dist/.built',
-    build: () => {
-      run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json']);
-      // gdb is given the paths of these.
-      for (const name of filesBelow(['src'], (each) => each.endsWith('.py')))
-        fs.copyFileSync(path.join(root, name), path.join(root, name.replace(/^src/, 'dist')));
-      removeOrphans();
-    },
+    build: buildTypeScript,
   },
   'native code': {
     sources: () => [
@@ -119,14 +152,15 @@ function ownerLives(lock) {
 }
 
 /** Builds the stale parts. Needs node_modules; the caller holds the lock. Throws StepFailed. */
-export function buildStale() {
+export async function buildStale() {
   for (const name of staleParts()) {
     const part = parts[name];
-    if (part.sources().length < 2) continue;
+    const sources = part.sources();
+    if (sources.length < 2) continue;
     say(`revenant: building ${name}`);
     // The stamp carries the time at which the build began: a source saved meanwhile is newer.
     const begun = new Date();
-    part.build();
+    await part.build(sources);
     const stamp = path.join(root, part.stamp);
     fs.mkdirSync(path.dirname(stamp), { recursive: true });
     fs.writeFileSync(stamp, '');

@@ -24,9 +24,9 @@ export function ensureNodeModules() {
 }
 
 /** Builds what is out of date. */
-export function ensureBuilt() {
+export async function ensureBuilt() {
   if (staleParts().length === 0) return false;
-  buildStale();
+  await buildStale();
   return true;
 }
 
@@ -68,7 +68,7 @@ async function tryTestKernel() {
 async function makeReady({ forTests = false, emulated = false }) {
   const packages = ensurePackages('build', ...(forTests ? ['tests'] : []));
   const modules = ensureNodeModules();
-  const built = ensureBuilt();
+  const built = await ensureBuilt();
   const withEmulated = emulated || hasCommand('qemu-system-x86_64') || (await processProblem()) !== null;
   const parts = withEmulated && ensurePackages('machine');
   const testKernel = forTests && withEmulated && (await tryTestKernel());

@@ -1,6 +1,7 @@
 /** The external part of the emulated machine, QEMU, installed by scripts/. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { RevenantError } from '../engine/base/errors.js';
 import { projectRoot } from '../engine/base/native-folder.js';
 import type { CommandIo } from './output.js';
@@ -13,7 +14,7 @@ interface SetUp {
 
 /** Installs them. Throws E_MACHINE_START with the manual steps. Returns whether anything was missing. */
 export async function installMachineParts(): Promise<boolean> {
-  const url = new URL('../../scripts/setup.mjs', import.meta.url);
+  const url = pathToFileURL(path.join(projectRoot, 'scripts/setup.mjs'));
   const { ensureMachineParts } = (await import(url.href)) as SetUp;
   try {
     return await ensureMachineParts();

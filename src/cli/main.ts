@@ -1,6 +1,6 @@
-import fs from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { ExitCode } from '../engine/base/errors.js';
+import { packageVersion } from '../engine/base/native-folder.js';
 import { requireProcesses } from '../engine/base/process-room.js';
 import { requirePlace, type Place } from '../recording/place.js';
 import { MACHINE_CHOICES } from '../machine/kinds.js';
@@ -42,7 +42,7 @@ type Action = (io: CommandIo, global: Global) => Promise<number | undefined> | n
 function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>): Command {
   const program = new Command('revenant')
     .description("Replays rr traces in a KVM guest that has the recording machine's XCR0 and CPUID.")
-    .version(versionOfPackage(), '-V, --version', 'print the version')
+    .version(packageVersion(), '-V, --version', 'print the version')
     .option('--verbose', 'log actions, and print stack traces of failures')
     .addHelpText('after', () => exitCodesText(helpWidth(io.columns(1))))
     .showSuggestionAfterError()
@@ -63,7 +63,7 @@ function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>):
   addTraceCommands(program, io, perform);
   addDebugCommands(program, io, perform);
   addMachineCommands(program, io, perform);
-  addCi(program, io, perform, versionOfPackage());
+  addCi(program, io, perform, packageVersion());
   addManual(program, io);
   return program;
 }
@@ -334,15 +334,10 @@ function addMachineCommands(program: Command, io: CommandIo, perform: Perform): 
   }
 }
 
-function versionOfPackage(): string {
-  const text = fs.readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
-
 /** The whole command line, for the manual page. */
 export function commandLineFacts(): { program: CommandFacts; version: string } {
   const program = commandLine(processIo, () => Promise.resolve());
-  return { program: describe(program), version: versionOfPackage() };
+  return { program: describe(program), version: packageVersion() };
 }
 
 /** Threads of libuv's pool, for files and sockets: Node aborts if it cannot create them. */

@@ -1,7 +1,7 @@
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
+import { projectRoot } from '../../engine/base/native-folder.js';
 import { durationText } from '../../engine/base/quantities.js';
 import { unwritable } from '../../engine/base/system-errors.js';
 import { keepArtifacts } from '../../jobs/report/artifacts.js';
@@ -53,7 +53,7 @@ export interface CiCommandOptions extends Overrides {
 
 const MIB = 1024 ** 2;
 /** The launcher rebuilds what is out of date, so that worker and parent are always the same version. */
-const LAUNCHER = fileURLToPath(new URL('../../../bin/revenant', import.meta.url));
+const LAUNCHER = path.join(projectRoot, 'bin/revenant');
 const SLOWEST = 5;
 
 /**

@@ -13,12 +13,13 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { PAGE_SIZE, type Gpa } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
 import { makeFolder } from '../base/folders.js';
+import { packageVersion } from '../base/native-folder.js';
 import type { Checkpoint } from '../replay/state/checkpoint.js';
 import type { ReplayCore } from '../replay/state/core.js';
 import type { ReplaySession } from '../replay/session.js';
 import { decodeCheckpoint } from './decode.js';
 import { encodeCheckpoint } from './encode.js';
-import { packageVersion, traceIdentity, type TraceIdentity } from './identity.js';
+import { traceIdentity, type TraceIdentity } from './identity.js';
 import { Damaged, boolean, damaged, fields, integer, text } from './shape.js';
 
 const MAGIC = 'revenant checkpoint';

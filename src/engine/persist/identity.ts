@@ -40,9 +40,3 @@ export function traceIdentity({ directory, header }: TraceReader): TraceIdentity
   hash.update(JSON.stringify([header.xcr0.toString(), header.cpuidRecords]));
   return { uuid: Buffer.from(header.uuid).toString('hex'), content: hash.digest('hex') };
 }
-
-/** Of the package; of the state's form see FORMAT in file.ts. */
-export function packageVersion(): string {
-  const file = path.resolve(import.meta.dirname, '../../../package.json');
-  return (JSON.parse(fs.readFileSync(file, 'utf8')) as { version: string }).version;
-}

@@ -1,19 +1,19 @@
 /** Reads a manifest: YAML (JSON is YAML), checked against the published schema; problems name their place. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { ErrorObject } from 'ajv';
 import { Ajv } from 'ajv';
 import type { Alias, Document, Node } from 'yaml';
 import { isMap, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import { RevenantError } from '../../engine/base/errors.js';
+import { projectRoot } from '../../engine/base/native-folder.js';
 import { reasonOf } from '../../engine/base/system-errors.js';
 import { nearMisses } from '../../engine/symbols/near.js';
 import { seconds } from './units.js';
 import type { Manifest } from './types.js';
 
 /** The published schema. */
-export const SCHEMA_FILE = fileURLToPath(new URL('../../../schema/ci-manifest.schema.json', import.meta.url));
+export const SCHEMA_FILE = path.join(projectRoot, 'schema/ci-manifest.schema.json');
 
 /** What people write is a few kilobytes. */
 const MOST_BYTES = 16 * 1024 ** 2;

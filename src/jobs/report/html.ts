@@ -1,5 +1,8 @@
 /** The report as one HTML file: style, script and data are embedded. */
 import fs from 'node:fs';
+import path from 'node:path';
+import { invariant } from '../../engine/base/errors.js';
+import { projectRoot } from '../../engine/base/native-folder.js';
 import { durationText, elapsedText, paceText, shortNumber, sizeText } from '../../engine/base/quantities.js';
 import type { StreamFacts } from '../../recording/stream-capture.js';
 import type { JobResult } from '../model/result.js';
@@ -7,7 +10,7 @@ import { headline } from './problem-text.js';
 import type { RunReport } from './run-report.js';
 import { countsText } from './run-report.js';
 
-const ASSETS = new URL('../../../assets/report/', import.meta.url);
+const ASSETS = path.join(projectRoot, 'assets/report');
 /** In the order of their imports. */
 const SCRIPTS = ['dom.js', 'data.js', 'timeline.js', 'events.js', 'detail.js', 'main.js'];
 
@@ -17,12 +20,12 @@ const MOST_OUTPUT_OF_PASSED = 8 * 1024;
 /** Of packed texts of system calls of a trace that passed. */
 const MOST_CALLS_OF_PASSED = 64 * 1024;
 /** Embedded in the scripts, so that quantities are formatted the same everywhere. */
-const SHARED = [shortNumber, durationText, elapsedText, sizeText, paceText];
+const SHARED = { shortNumber, durationText, elapsedText, sizeText, paceText };
 
 export function htmlReport(report: RunReport): string {
   const title = `Replayed traces: ${countsText(report.counts)}`;
   const results = report.results.map(shortened);
-  const style = fs.readFileSync(new URL('report.css', ASSETS), 'utf8');
+  const style = fs.readFileSync(path.join(ASSETS, 'report.css'), 'utf8');
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -56,10 +59,15 @@ const inScript = (value: unknown): string => JSON.stringify(value).replace(/</g,
  * removing `import` and `export` is sufficient; they share one top-level scope.
  */
 function joinScripts(): string {
-  const shared = SHARED.map(String).join('\n');
+  const shared = Object.entries(SHARED)
+    .map(([name, each]) => {
+      invariant(each.name === name, `${name} is called ${each.name} in the bundle`);
+      return String(each);
+    })
+    .join('\n');
   const parts = SCRIPTS.map((name) =>
     fs
-      .readFileSync(new URL(name, ASSETS), 'utf8')
+      .readFileSync(path.join(ASSETS, name), 'utf8')
       .replace(/^import [^;]*;\n/gm, '')
       .replace(/^export /gm, ''),
   );
