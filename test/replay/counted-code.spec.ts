@@ -251,6 +251,42 @@ describe.each(kinds)('in %s', (_, open) => {
     });
   });
 
+  describe('a program that is interrupted between a comparison and its branch', () => {
+    it.each([
+      // 1: mov $255, %ah; sahf; cmp $5, %ebx (or (%r15)); jne 1b
+      ['with a register', 'b4ff9e83fb0575f8', [0, 2, 3, 6]],
+      ['with memory', 'b4ff9e41833f0575f7', [0, 2, 3, 7]],
+    ])('has its own flags: %s', (_, loop, offsets) => {
+      withProgram((program) => {
+        program.space.write(CODE, Buffer.from(loop, 'hex'));
+        const seen = new Map<number, Set<string>>();
+        for (let turns = 0; turns < 100; turns++) {
+          expect(program.run(2 ** 40, 1 + ((turns * 37) % 400))).toBe(Stop.pending);
+          const flags = getRegister(program.registers, Reg.eflags) & 0x1d5n;
+          const at = ripOf(program.registers) - CODE;
+          seen.set(at, (seen.get(at) ?? new Set()).add(flags.toString(16)));
+        }
+        expect(offsets).toEqual(expect.arrayContaining([...seen.keys()]));
+        // Those of SAHF at the comparison, else of 0 - 5; none before the first turn.
+        for (const [at, flags] of seen)
+          for (const each of flags) expect(at === offsets[2] ? ['d5'] : ['91', '0'], `${at}`).toContain(each);
+        expect(seen.get(offsets[2])?.size ?? 1).toBe(1);
+      });
+    });
+
+    it('leaves on the branch that is too many, with the flags of the comparison', () => {
+      withProgram((program) => {
+        program.space.write(CODE, Buffer.from('b4ff9e83fb0575f8', 'hex'));
+        for (const branches of [0, 1, 5, 100_000]) {
+          expect(program.run(branches)).toBe(Stop.overrun);
+          expect(program.counted.executed).toBe(branches);
+          expect(ripOf(program.registers)).toBe(CODE + 6);
+          expect(getRegister(program.registers, Reg.eflags) & 0xd5n).toBe(0x91n);
+        }
+      });
+    });
+  });
+
   describe('a condition that copies of code test', () => {
     /** NOP, SYSCALL. */
     const PROGRAM = Uint8Array.from([0x90, 0x0f, 0x05]);

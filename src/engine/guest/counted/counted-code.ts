@@ -1,13 +1,4 @@
-import {
-  PAGE_SIZE,
-  highWord,
-  lowWord,
-  pageFloor,
-  wordsToNumber,
-  type Gva,
-  gva,
-  offsetBy,
-} from '../../base/address.js';
+import { PAGE_SIZE, highWord, lowWord, pageFloor, type Gva, gva, offsetBy } from '../../base/address.js';
 import { invariant } from '../../base/errors.js';
 import { Reg, ripOf, setSigned, type RegisterWords } from '../../base/registers.js';
 import type { GuestMemory } from '../../kvm/guest-memory.js';
@@ -123,6 +114,14 @@ export class CountedCode implements CodeKeeper {
     this.setField(Area.left, left);
     setSigned(registers, Reg.rip, copy);
     return true;
+  }
+
+  /** Whether the program stands where its flags cannot be told, until it has gone on by a few instructions. */
+  isBetweenFlags(registers: RegisterWords): boolean {
+    const rip = ripOf(registers);
+    const area = this.areas.find((each) => each.holds(rip));
+    const index = area?.find(rip) ?? -1;
+    return area !== undefined && index >= 0 && (area.fixAt(index) & Fix.flags) !== 0;
   }
 
   /**
@@ -346,10 +345,11 @@ export class CountedCode implements CodeKeeper {
     return true;
   }
 
+  /** Signed. */
   private field(field: number): number {
     if (!this.shared) return -1;
     const at = this.shared.field(field);
-    return wordsToNumber(this.memory.words[at], this.memory.words[at + 1]);
+    return (this.memory.words[at + 1] | 0) * 0x1_0000_0000 + this.memory.words[at];
   }
 
   private setField(field: number, value: number): void {

@@ -1,9 +1,10 @@
 import { gva, wordsToGva, NO_ADDRESS, type Gva } from '../../base/address.js';
-import { ripOf } from '../../base/registers.js';
+import { invariant } from '../../base/errors.js';
+import { Reg, ripOf } from '../../base/registers.js';
 import { Exit } from '../../kvm/exit.js';
 import type { AddressSpace } from '../../mm/address-space.js';
 import type { Task } from '../../task/task.js';
-import { Exception } from '../../x86/constants.js';
+import { EFLAGS_TRAP, Exception } from '../../x86/constants.js';
 import type { GuestCore } from '../guest-core.js';
 import { CountedCode, type CountedStops } from './counted-code.js';
 import { Leave } from './layout.js';
@@ -16,6 +17,9 @@ import { Leave } from './layout.js';
 export type CountedEnd = 'program' | 'again' | 'limit' | 'stop' | 'odd';
 
 const NO_STOPS: CountedStops = new Map();
+/** Single steps over a comparison; an interruption that comes late ends some of them. */
+const MAX_SETTLING = 64;
+const STEP_BUDGET_MICROS = 1_000_000;
 
 /** Has tasks execute copies of their code that count conditional branches, as long as it is switched on. */
 export class CountedRun {
@@ -69,8 +73,9 @@ export class CountedRun {
   leave(exit: Exit): CountedEnd {
     const { inside } = this;
     if (!inside) return 'program';
-    this.inside = null;
     const { context } = this.core.machine;
+    if (exit === Exit.Interrupted) this.settleFlags(inside);
+    this.inside = null;
     const byInt3 = exit === Exit.Exception && context.vector === Exception.BP;
     const { leave, left, inCheck } = inside.leave(context.registers, byInt3);
     this.left = left;
@@ -87,6 +92,18 @@ export class CountedRun {
         return 'odd';
       default:
         return 'again';
+    }
+  }
+
+  /** The guest was interrupted, perhaps where its flags cannot be told: by single steps it goes to where they can. */
+  private settleFlags(inside: CountedCode): void {
+    const { machine } = this.core;
+    const { registers } = machine.context;
+    for (let steps = 0; inside.isBetweenFlags(registers); steps++) {
+      invariant(steps < MAX_SETTLING, 'a comparison ends');
+      registers[2 * Reg.eflags] |= EFLAGS_TRAP;
+      while (machine.run(STEP_BUDGET_MICROS) === Exit.Pending);
+      registers[2 * Reg.eflags] &= ~EFLAGS_TRAP;
     }
   }
 

@@ -10,7 +10,7 @@ export const Area = {
   target: 0x10,
   /** The same, in the copy. */
   jump: 0x18,
-  /** Conditional branches that may still be executed. */
+  /** Conditional branches that may still be executed; signed, -1 where one more was counted. */
   left: 0x20,
   /** The program's, while a check runs: rsp, and below the end of the page what it pushes. */
   stack: 0x28,
@@ -52,6 +52,8 @@ export const Fix = {
   /** In a check: rsp; and rflags, rax, rcx and rdx. */
   stack: 0x10,
   scratch: 0x20,
+  /** Between two instructions: the flags are no more those of before, and not yet those of after the next. */
+  flags: 0x40,
 } as const;
 
 /** The bits of `Leave` in a mark are above those of `Fix`. */

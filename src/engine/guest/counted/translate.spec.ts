@@ -96,6 +96,43 @@ describe('translate', () => {
     expect(lines[9].leave).toBe(Leave.limit);
   });
 
+  it('counts a branch behind a comparison before that, by one instruction and one way out', () => {
+    // cmp eax, 5; jne to the comparison; hlt
+    const unit = unitOf([0x83, 0xf8, 0x05, 0x75, 0xfb, 0xf4]);
+    const lines = linesOf(unit).map(({ text, ...line }) => ({ text: text.replace(/\[.*\]/, '[]'), ...line }));
+    expect(lines.slice(0, 4)).toEqual([
+      { text: 'dec qword ptr []', origin: 0, fix: Fix.none, leave: 0 },
+      { text: expect.stringMatching(/^js /), origin: 0, fix: Fix.uncount | Fix.flags, leave: 0 },
+      { text: 'cmp eax,5', origin: 0, fix: Fix.uncount | Fix.flags, leave: 0 },
+      { text: 'jne 0000000010002000h', origin: 3, fix: Fix.uncount, leave: 0 },
+    ]);
+    const wayOut = lines.findIndex(({ leave }) => leave === Leave.limit);
+    expect(lines.slice(wayOut - 1, wayOut + 1)).toEqual([
+      { text: 'cmp eax,5', origin: 0, fix: Fix.uncount | Fix.flags, leave: 0 },
+      { text: 'int3', origin: 3, fix: Fix.uncount, leave: Leave.limit },
+    ]);
+    expect([...unit.starts.keys()]).not.toContain(3);
+  });
+
+  it('counts behind a comparison with memory, which is then repeated', () => {
+    // cmp dword [rip+0x10], 5; jne
+    const lines = linesOf(unitOf([0x83, 0x3d, 0x10, 0, 0, 0, 0x05, 0x75, 0xf7]));
+    expect(lines.slice(0, 5).map(({ text }) => text.replace(/\[(?!40).*\]/, '[]'))).toEqual([
+      'cmp dword ptr [401017h],5',
+      'dec qword ptr []',
+      expect.stringMatching(/^js /),
+      'cmp dword ptr [401017h],5',
+      expect.stringMatching(/^jne /),
+    ]);
+    expect(lines.slice(0, 5).map(({ origin }) => origin)).toEqual([0, 7, 7, 7, 7]);
+  });
+
+  it('does not make a pair of them where the branch is a stop', () => {
+    const stopAt = (address: Gva) => (address === PAGE + 3 ? [] : null);
+    const texts = textsOf(unitOf([0x83, 0xf8, 0x05, 0x75, 0xfb], { stopAt }));
+    expect(texts.slice(0, 2)).toEqual(['cmp eax,5', 'int3']);
+  });
+
   it('keeps LOOP and JRCXZ, which have short displacements only', () => {
     const unit = unitOf([0xe2, 0xfe, 0x67, 0xe3, 0x7d]);
     const texts = textsOf(unit);

@@ -5,11 +5,16 @@ import { iced } from '../../x86/iced.js';
 import { isSilent, isSought } from '../../x86/instruction-sites.js';
 import { Assembler, isInReach } from './assembler.js';
 import { appendCheck } from './check-code.js';
-import { Area, Fix, Leave, TABLE_BYTES } from './layout.js';
+import { appendCount, appendWayOut } from './count.js';
+import { comparedBranch, type ComparedBranch } from './compared-branch.js';
+import { Area, Fix, Leave } from './layout.js';
+import { appendLookUp } from './look-up.js';
 import type { Exit, Source, Unit } from './unit.js';
 
 /** Instructions of the program in one unit, about. */
 const MAX_INSTRUCTIONS = 512;
+/** Bytes of a unit, more than it ever has: by so much its last instruction may be nearer to what it addresses, or farther. */
+const MAX_ADDED = 0x2_0000;
 const [CS, SS, DS, ES, FS, GS] = [0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65];
 const [OPERAND_SIZE, ADDRESS_SIZE, LOCK, REPNE, REP] = [0x66, 0x67, 0xf0, 0xf2, 0xf3];
 const PREFIXES: ReadonlySet<number> = new Set([
@@ -29,6 +34,20 @@ interface Reference {
   readonly target: number;
 }
 
+/** Where in an instruction its displacement is, and where it leads; null: nothing is relative to rip. */
+type RelativeOperand = { readonly at: number; readonly target: number } | null;
+
+/** Out of a pair that is not to be counted. */
+interface WayOut {
+  /** Where the displacement to it is. */
+  readonly at: number;
+  /** Where the program is until the comparison is done. */
+  readonly address: Gva;
+  readonly offset: number;
+  readonly branch: number;
+  readonly memory: RelativeOperand;
+}
+
 class Translation {
   private readonly code: Assembler;
   private readonly starts = new Map<number, number>();
@@ -37,6 +56,7 @@ class Translation {
   private readonly constants: Reference[] = [];
   private readonly exits: Exit[] = [];
   private readonly returns: number[] = [];
+  private readonly ways: WayOut[] = [];
   private straddles = false;
   private left = MAX_INSTRUCTIONS;
   private readonly decoder: Iced.Decoder;
@@ -81,8 +101,10 @@ class Translation {
       if (end > PAGE_SIZE) this.straddles = true;
       this.starts.set(offset, this.code.length + 1);
       if (stop) appendCheck(this.code, source.area, address, stop);
-      if (!this.copy(offset, end)) return;
-      offset = end;
+      const pair = this.comparedBranch(offset, end);
+      if (pair) this.pair(offset, pair);
+      else if (!this.copy(offset, end)) return;
+      offset = pair?.end ?? end;
     }
   }
 
@@ -142,22 +164,82 @@ class Translation {
       default:
         break;
     }
-    const bytes = this.source.bytes.subarray(offset, end);
-    if (!instruction.isIpRelMemoryOperand) {
-      code.mark(address, Fix.none);
-      code.emit(bytes);
-      return true;
-    }
-    if (instruction.memoryBase !== Register.RIP) return this.odd(offset);
-    const at = this.displacementOffset();
-    const target = signed(instruction.ipRelMemoryAddress);
-    if (!isInReach(target - (code.here + bytes.length))) return this.odd(offset);
+    const memory = this.relativeOperand();
+    if (memory === 'odd') return this.odd(offset);
     code.mark(address, Fix.none);
-    const start = code.length;
-    code.emit(bytes);
-    // Relative to the instruction's end, and an immediate may follow.
-    code.patchRelative(start + at, target - (bytes.length - at - 4));
+    this.emitCopy(offset, end, memory);
     return true;
+  }
+
+  /** What of the instruction is relative to rip, if anything; `odd`: it cannot be copied. */
+  private relativeOperand(): RelativeOperand | 'odd' {
+    const { instruction, code } = this;
+    if (!instruction.isIpRelMemoryOperand) return null;
+    if (instruction.memoryBase !== iced().Register.RIP) return 'odd';
+    const target = signed(instruction.ipRelMemoryAddress);
+    // What is added to the instruction until then is short.
+    if (!isInReach(target - code.here) || !isInReach(target - code.here - MAX_ADDED)) return 'odd';
+    return { at: this.displacementOffset(), target };
+  }
+
+  private emitCopy(offset: number, end: number, memory: RelativeOperand): void {
+    const { code } = this;
+    const start = code.length;
+    code.emit(this.source.bytes.subarray(offset, end));
+    // Relative to the instruction's end, and an immediate may follow.
+    if (memory) code.patchRelative(start + memory.at, memory.target - (end - offset - memory.at - 4));
+  }
+
+  /** The pair that begins with the instruction at an offset, if it may be counted as one; or null. */
+  private comparedBranch(offset: number, behind: number): ComparedBranch | null {
+    const { source } = this;
+    const pair = comparedBranch(source.bytes, offset, behind);
+    if (!pair || source.stopAt(offsetBy(source.page, behind)) !== null) return null;
+    const target = source.page + pair.target;
+    if (target < 0 || target >= USER_END || this.hiddenKind(offset) !== null) return null;
+    return this.relativeOperand() === 'odd' ? null : pair;
+  }
+
+  /**
+   * Counts between the flags of before and those of the comparison, which are no more and not yet of use: by one instruction
+   * that keeps neither. Where it may raise an exception, the comparison is executed before that, too.
+   */
+  private pair(offset: number, pair: ComparedBranch): void {
+    const { code, source } = this;
+    const { branch, twice, condition, target } = pair;
+    const relative = this.relativeOperand();
+    const memory = relative === 'odd' ? null : relative;
+    const branchAt = offsetBy(source.page, branch);
+    const address = twice ? branchAt : offsetBy(source.page, offset);
+    if (twice) {
+      code.mark(offsetBy(source.page, offset), Fix.none);
+      this.emitCopy(offset, branch, memory);
+    }
+    code.mark(address, Fix.none);
+    code.emit([0x48, 0xff, 0x0d]); // dec qword [left]
+    code.relative(source.area + Area.left);
+    code.mark(address, Fix.uncount | Fix.flags);
+    code.emit([0x0f, 0x88]); // js
+    this.ways.push({ at: code.length, address, offset, branch, memory });
+    code.emit([0, 0, 0, 0]);
+    code.mark(address, Fix.uncount | Fix.flags);
+    this.emitCopy(offset, branch, memory);
+    code.mark(branchAt, Fix.uncount);
+    code.emit([0x0f, 0x80 | condition]);
+    this.reference(gva(source.page + target));
+    this.left--;
+  }
+
+  /** Where nothing is left: the comparison, and out, before the branch. */
+  private finishWays(): void {
+    const { code, source } = this;
+    for (const { at, address, offset, branch, memory } of this.ways) {
+      code.patchRelative(at, code.here);
+      code.mark(address, Fix.uncount | Fix.flags);
+      this.emitCopy(offset, branch, memory);
+      code.mark(offsetBy(source.page, branch), Fix.uncount, Leave.limit);
+      code.emit([INT3]);
+    }
   }
 
   /** What the instruction is, if it is hidden. */
@@ -184,7 +266,7 @@ class Translation {
     if (target === null) return this.odd(offset);
     const opcode = this.opcodeAt(offset);
     const after = offsetBy(this.source.page, end);
-    this.count(address);
+    const wayOut = appendCount(code, this.source.area, address);
     const first = bytes[opcode];
     code.mark(address, Fix.uncount);
     if (first >= 0xe0 && first <= 0xe3) {
@@ -201,36 +283,10 @@ class Translation {
       code.emit([0x0f, 0x80 | condition]);
       this.reference(target);
     }
-    // What count() jumps to where nothing is left.
     code.mark(after, Fix.none);
     code.emit([0xeb, 0x08]);
-    code.patchShort(this.outOfBranches);
-    code.mark(address, Fix.rcx);
-    this.load(RCX, Area.rcx);
-    code.mark(address, Fix.none, Leave.limit);
-    code.emit([INT3]);
+    appendWayOut(code, this.source.area, address, wayOut);
     return true;
-  }
-
-  /** Where the displacement of count()'s way out is. */
-  private outOfBranches = 0;
-
-  /** One branch less is left. Flags, stack and registers stay as they are. */
-  private count(address: Gva): void {
-    const { code } = this;
-    code.mark(address, Fix.none);
-    this.store(RCX, Area.rcx);
-    code.mark(address, Fix.none);
-    this.load(RCX, Area.left);
-    code.mark(address, Fix.rcx);
-    code.emit([JRCXZ, 0]);
-    this.outOfBranches = code.length - 1;
-    code.mark(address, Fix.rcx);
-    code.emit([0x48, 0x8d, 0x49, 0xff]); // lea rcx, [rcx-1]
-    code.mark(address, Fix.rcx);
-    this.store(RCX, Area.left);
-    code.mark(address, Fix.rcx | Fix.uncount);
-    this.load(RCX, Area.rcx);
   }
 
   private return(offset: number, end: number, address: Gva): boolean {
@@ -238,7 +294,7 @@ class Translation {
     const { code } = this;
     const { bytes } = this.source;
     const pops = bytes[this.opcodeAt(offset)] === 0xc2 ? bytes[end - 2] | (bytes[end - 1] << 8) : 0;
-    this.lookUp(address, () => code.emit([0x48, 0x8b, 0x0c, 0x24])); // mov rcx, [rsp]
+    appendLookUp(code, this.source.area, address, () => code.emit([0x48, 0x8b, 0x0c, 0x24])); // mov rcx, [rsp]
     code.mark(address, Fix.none);
     const size = 8 + pops;
     code.emit([0x48, 0x8d, 0xa4, 0x24, size & 0xff, (size >> 8) & 0xff, size >> 16, 0]); // lea rsp, [rsp+size]
@@ -255,7 +311,7 @@ class Translation {
     const isCall = instruction.flowControl === iced().FlowControl.IndirectCall;
     const load = this.loadOfOperand(offset, end);
     if (load === null) return this.odd(offset);
-    this.lookUp(address, load);
+    appendLookUp(this.code, this.source.area, address, load);
     if (isCall) this.push(address, end);
     this.jumpToFound();
     return false;
@@ -279,55 +335,6 @@ class Translation {
       code.emit(head);
       code.relative(target);
     };
-  }
-
-  /**
-   * Finds the copy of an indirect transfer's target, or leaves on the transfer. Behind it all registers are the program's
-   * and `jump` and `target` are set.
-   */
-  private lookUp(address: Gva, load: () => void): void {
-    const { code } = this;
-    const hits: number[] = [];
-    code.mark(address, Fix.none);
-    this.store(RCX, Area.rcx);
-    code.mark(address, Fix.none);
-    load();
-    code.mark(address, Fix.rcx);
-    this.store(RCX, Area.target);
-    code.mark(address, Fix.rcx);
-    this.store(RAX, Area.rax);
-    for (const part of [0, 1]) {
-      code.mark(address, Fix.rcx | Fix.rax);
-      code.emit([0x0f, 0xb7, 0x05]); // movzx eax, word [target + part]
-      code.relative(this.source.area + Area.target + part);
-      code.mark(address, Fix.rcx | Fix.rax);
-      code.emit([0x48, 0x8d, 0x0d]); // lea rcx, [tags]
-      code.relative(this.source.area + Area.tags);
-      code.mark(address, Fix.rcx | Fix.rax);
-      code.emit([0x48, 0x8d, 0x04, 0xc1]); // lea rax, [rcx+rax*8]
-      code.mark(address, Fix.rcx | Fix.rax);
-      code.emit([0x48, 0x8b, 0x88, ...int32(TABLE_BYTES)]); // mov rcx, [rax+addresses-tags]
-      code.mark(address, Fix.rcx | Fix.rax);
-      this.store(RCX, Area.jump);
-      code.mark(address, Fix.rcx | Fix.rax);
-      this.load(RCX, Area.target);
-      code.mark(address, Fix.rcx | Fix.rax);
-      code.emit([0x48, 0x8b, 0x00]); // mov rax, [rax]
-      code.mark(address, Fix.rcx | Fix.rax);
-      code.emit([0x48, 0x8d, 0x0c, 0x01]); // lea rcx, [rcx+rax]
-      code.mark(address, Fix.rcx | Fix.rax);
-      this.load(RAX, Area.rax);
-      code.mark(address, Fix.rcx);
-      code.emit([JRCXZ, 0]);
-      hits.push(code.length - 1);
-    }
-    code.mark(address, Fix.rcx);
-    this.load(RCX, Area.rcx);
-    code.mark(address, Fix.none, Leave.indirect);
-    code.emit([INT3]);
-    for (const hit of hits) code.patchShort(hit);
-    code.mark(address, Fix.rcx);
-    this.load(RCX, Area.rcx);
   }
 
   private jumpToFound(): void {
@@ -396,6 +403,7 @@ class Translation {
   /** The exits, and the words that the unit reads. */
   private finish(): void {
     const { code } = this;
+    this.finishWays();
     const slots = new Map<number, number[]>();
     const stubs = new Map<number, { jump: number; stub: number }>();
     for (const { at, target } of this.jumps) {
@@ -454,22 +462,9 @@ class Translation {
     while (PREFIXES.has(bytes[at]) || bytes[at] >> 4 === 4) at++;
     return at;
   }
-
-  private store(register: number, field: number): void {
-    this.code.emit([0x48, 0x89, 0x05 | (register << 3)]);
-    this.code.relative(this.source.area + field);
-  }
-
-  private load(register: number, field: number): void {
-    this.code.emit([0x48, 0x8b, 0x05 | (register << 3)]);
-    this.code.relative(this.source.area + field);
-  }
 }
 
-const [RAX, RCX] = [0, 1];
-const [INT3, JRCXZ] = [0xcc, 0xe3];
-
-const int32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >> shift) & 0xff);
+const INT3 = 0xcc;
 
 /** An address that iced computed modulo 2^64. */
 const signed = (address: bigint): number => Number(BigInt.asIntN(64, address));
