@@ -7,9 +7,9 @@ import {
   MAX_CHANGED_DISTANCE,
   mayApproximate,
   type SoughtKinds,
+  TAIL_BYTES,
 } from '../x86/instruction-sites.js';
 import { Originals } from './originals.js';
-import { MAX_INSTRUCTION_LENGTH } from '../x86/decode.js';
 
 /** The second byte of UD2, 0F 0B, and no opcode of VEX: stored there it raises #UD at the instruction's first byte. */
 const UD2 = 0x0b;
@@ -30,7 +30,7 @@ export type CodeReader = (at: Gva, into: Uint8Array) => number;
 export class HiddenCode {
   /** Copy and original of the pages that have one, by address, each with a reference. */
   private readonly pages = new Map<Gva, { readonly copy: Gpa; readonly original: Gpa }>();
-  private readonly window = new Uint8Array(LEAD_BYTES + PAGE_SIZE + MAX_INSTRUCTION_LENGTH);
+  private readonly window = new Uint8Array(LEAD_BYTES + PAGE_SIZE + TAIL_BYTES);
 
   constructor(
     private readonly memory: GuestMemory,
@@ -91,7 +91,7 @@ export class HiddenCode {
     const lead = read(offsetBy(gva, -before), window.subarray(0, before)) === before ? before : 0;
     window.set(this.memory.bytes.subarray(page, page + PAGE_SIZE), lead);
     const end = lead + PAGE_SIZE;
-    const behind = read(offsetBy(gva, PAGE_SIZE), window.subarray(end, end + MAX_INSTRUCTION_LENGTH));
+    const behind = read(offsetBy(gva, PAGE_SIZE), window.subarray(end));
     // An opcode that straddles two pages may be changed in the second.
     return findSites(
       window.subarray(0, end + behind),

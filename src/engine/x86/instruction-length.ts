@@ -70,6 +70,13 @@ const isPrefix = new Uint8Array(256);
 for (const byte of [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3]) isPrefix[byte] = 1;
 isPrefix.fill(1, 0x40, 0x50); // REX
 
+/** How many prefixes the instruction at an offset begins with. */
+export function prefixCount(bytes: Uint8Array, offset: number): number {
+  let at = offset;
+  while (isPrefix[bytes[at]] === 1) at++;
+  return at - offset;
+}
+
 /**
  * The length of the instruction at an offset; 0 where none begins, or where it is not whole. Encodings that are none
  * only for what their ModRM byte or prefixes say have a length all the same.

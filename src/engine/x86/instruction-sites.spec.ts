@@ -24,6 +24,7 @@ describe('instructions that differ without an exception', () => {
   const LZCNT = { ...NONE, lzcnt: true };
   const TZCNT = { ...NONE, tzcnt: true };
   const APPROXIMATIONS = { ...NONE, approximations: true };
+  const CPUID = { ...NONE, cpuid: true };
 
   it.each([
     ['f3 0f bd c1', LZCNT, Insn.lzcnt, 1, 2],
@@ -43,6 +44,21 @@ describe('instructions that differ without an exception', () => {
   });
 
   it.each([
+    ['48 8d 05 02 00 00 00 90 90 0f a2 89 c8', 'at an address that a LEA takes'],
+    ['48 3d 06 00 00 00 77 04 48 83 c0 08 0f a2 90', 'a distance after a CMP whose immediate it is'],
+    ['64 48 2b 04 25 06 00 00 00 75 04 48 89 c6 0f a2', 'a distance after a SUB whose address it is'],
+    ['0f a2 0f 0b', 'before UD2'],
+    ['0f a2 c3 00 00 00 00', 'before RET and padding'],
+    ['0f a2 e9 10 00 00 00 00 00', 'before JMP'],
+    ['0f a2 ff e0 00 00 00', 'before JMP by a register'],
+    ['0f a2 85 c0 74 05 89 c8 31 c9 0f a2 90 90', 'in code'],
+  ])('CPUID is found in %s: %s', (code) => {
+    const bytes = within(code);
+    const first = at + code.split(' ').findIndex((byte, i, all) => byte === '0f' && all[i + 1] === 'a2');
+    expect(findSites(bytes, 0, bytes.length, CPUID)[0]?.start).toBe(first);
+  });
+
+  it.each([
     ['0f bd c1', LZCNT, 'BSR'],
     ['0f bc 07', TZCNT, 'BSF'],
     ['f3 0f bc 07', LZCNT, 'TZCNT'],
@@ -54,6 +70,17 @@ describe('instructions that differ without an exception', () => {
     [`${STUB} 4f 53 13 0f 53 7f 00 00 ${STUB} 64 53 13 0f 53 7f 00 00`, APPROXIMATIONS, 'two of its'],
     [`${STUB} 4f 53 13 0f a2 7f 00 00`, { ...NONE, cpuid: true }, 'the same'],
     ['ff 15 02 00 00 00 eb 08 64 53 13 0f 53 7f 00 00', APPROXIMATIONS, 'address of a CALL'],
+    ['48 8b 0d 00 00 00 00 0f a2 8b 50 08 90 90', CPUID, 'constant of a MOV'],
+    ['eb 08 90 90 90 90 90 90 0f a2 f2 0f 10 0d f6 ff ff ff', CPUID, 'constant of a MOVSD'],
+    [
+      'c5 fc 28 0d 14 00 00 00 eb 34 90 90 48 89 c8 50 90 90 90 90 90 90 90 90 90 90 90 90 53 0f a2 5b',
+      CPUID,
+      'constant of a VMOVAPS',
+    ],
+    ['81 3d 00 00 00 00 0f a2 53 51 53 0f a2 51', CPUID, 'constant of a CMP with an immediate'],
+    ['0f a2 27 50 00 00 00 00', CPUID, 'pointer, which goes on with no instruction'],
+    ['0f a2 48 50 00 00 00 00', CPUID, 'pointer, which goes on with zeros'],
+    ['0f a2 53 ec 51', CPUID, 'data, which goes on with a privileged instruction'],
   ])('%s is not for %o: %s', (code, kinds, _) => {
     const bytes = within(code);
     expect(findSites(bytes, 0, bytes.length, kinds)).toEqual([]);

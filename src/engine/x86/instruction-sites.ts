@@ -2,13 +2,21 @@
  * Finds certain instructions in code of which only the bytes are known. The pattern may also occur
  * inside another instruction or in data. x86 decoding resynchronizes: from any start it reaches the
  * program's instruction boundaries after a few instructions. So decoding starts at every byte of
- * some distance before, and the majority decides.
+ * some distance before, and the majority decides. Data is known by what accesses it, and by what follows it.
  */
-import { InstructionDecoder, Insn, isXsaveFamily, type Insn as InsnKind } from './decode.js';
-import { instructionLength } from './instruction-length.js';
+import {
+  InstructionDecoder,
+  Insn,
+  isXsaveFamily,
+  MAX_INSTRUCTION_LENGTH,
+  type Insn as InsnKind,
+} from './decode.js';
+import { instructionLength, prefixCount } from './instruction-length.js';
 
 /** Bytes before the code that are decoded. Sequences of similar instructions can delay resynchronization. */
 export const LEAD_BYTES = 256;
+/** Bytes after the code that are: see continuesAsData. */
+export const TAIL_BYTES = 64;
 /** The start offsets that count: those with the longest distance for resynchronization. */
 const VOTERS = 96;
 const MAX_PREFIXES = 4;
@@ -70,7 +78,7 @@ const ANY_KIND: SoughtKinds = { xsave: true, cpuid: true, lzcnt: true, tzcnt: tr
 
 /** How far behind `Site.opcode` the changed byte can be. */
 export const MAX_CHANGED_DISTANCE = 3;
-const [VEX3, VEX2] = [0xc4, 0xc5];
+const [EVEX, VEX3, VEX2] = [0x62, 0xc4, 0xc5];
 const [RSQRT, RCP] = [0x52, 0x53];
 
 /** Whether an instruction is of a kind that the service completes, not the engine. */
@@ -89,7 +97,7 @@ export function isSought(kind: InsnKind, kinds: SoughtKinds): boolean {
 
 /**
  * Instructions of these kinds whose opcode begins in [from, to).
- * @param bytes with LEAD_BYTES before `from` and an instruction's length after `to`, as far as available
+ * @param bytes with LEAD_BYTES before `from` and TAIL_BYTES after `to`, as far as available
  */
 export function findSites(bytes: Uint8Array, from: number, to: number, kinds: SoughtKinds): Site[] {
   const sites: Site[] = [];
@@ -145,19 +153,78 @@ function isXsavePattern(bytes: Uint8Array, at: number): boolean {
     : bytes[at + 1] === 0xc7 && extension === 4;
 }
 
+/** What code can end with, or leave with: RET, INT3, JMP, HLT. */
+const LEAVING = new Uint8Array([0xc3, 0xc2, 0xcc, 0xe9, 0xeb, 0xf4]);
+/** First bytes of instructions that raise #GP at CPL 3: INS, OUTS, IN, OUT, IRET, CLI, STI. */
+const PRIVILEGED = new Uint8Array([
+  0x6c, 0x6d, 0x6e, 0x6f, 0xcf, 0xe4, 0xe5, 0xe6, 0xe7, 0xec, 0xed, 0xee, 0xef, 0xfa, 0xfb,
+]);
+const FOLLOWERS = 12;
+
 /**
- * Whether a byte is part of an address that JMP or CALL [rip+disp32] reads: data amid code. The stubs of rr's patched system
- * calls end with such a jump, as other trampolines do; where ASLR put 0F into an address, the rest may read as an instruction.
+ * Whether what follows an instruction cannot be its continuation, so that it is data: bytes that are no instruction, one
+ * that programs may not execute, or ADD [RAX], AL, which no compiler emits and zeros are. Code that is left before that, or ends
+ * with the bytes, may be code.
  */
-function isInPointer(bytes: Uint8Array, at: number): boolean {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let jump = bytes.indexOf(0xff); jump >= 0; jump = bytes.indexOf(0xff, jump + 1)) {
-    const modrm = bytes[jump + 1];
-    if ((modrm !== 0x25 && modrm !== 0x15) || jump + 6 > bytes.length) continue;
-    const pointer = jump + 6 + view.getInt32(jump + 2, true);
-    if (at >= pointer && at < pointer + 8) return true;
+function continuesAsData(bytes: Uint8Array, start: number): boolean {
+  let at = start + instructionLength(bytes, start);
+  for (let left = FOLLOWERS; left > 0 && at + MAX_INSTRUCTION_LENGTH <= bytes.length; left--) {
+    const [first, second] = [bytes[at], bytes[at + 1]];
+    if (LEAVING.includes(first) || (first === 0x0f && second === 0x0b)) return false;
+    if (first === 0xff && (second & 0x30) === 0x20) return false; // JMP by register or memory
+    if (PRIVILEGED.includes(first) || (first === 0 && second === 0)) return true;
+    const length = instructionLength(bytes, at);
+    if (length === 0) return true;
+    at += length;
   }
   return false;
+}
+
+/** Sizes of what can follow disp32: immediate operands. */
+const IMMEDIATES = [0, 1, 2, 4];
+const LEA = 0x8d;
+
+/**
+ * Whether a byte lies in what an instruction nearby accesses by [rip+disp32]: a constant amid code. Compilers of Lisp and
+ * other generators of code place them before or after a function; the stubs of rr's patched system calls end with a JMP
+ * by one, as other trampolines do. Where such a constant has 0F in it, the rest may read as an instruction. LEA does not
+ * count: functions have addresses, too.
+ */
+function isInConstant(bytes: Uint8Array, at: number): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let modrm = 1; modrm + 5 <= bytes.length; modrm++) {
+    if ((bytes[modrm] & 0xc7) !== 0x05) continue;
+    const distance = at - (modrm + 5 + view.getInt32(modrm + 1, true));
+    if (distance < 0 || bytes[modrm - 1] === LEA) continue;
+    const operand = operandBytes(bytes, modrm);
+    for (const immediate of IMMEDIATES) {
+      if (distance < immediate || distance - immediate >= operand) continue;
+      if (isModrmOfLength(bytes, modrm, 5 + immediate)) return true;
+    }
+  }
+  return false;
+}
+
+const scratch = new Uint8Array(MAX_INSTRUCTION_LENGTH);
+
+/** Whether a byte that may be ModRM of [rip+disp32] is, of an instruction that has `length` bytes from it on. */
+function isModrmOfLength(bytes: Uint8Array, modrm: number, length: number): boolean {
+  for (let before = 1; before <= MAX_INSTRUCTION_LENGTH - length && before <= modrm; before++) {
+    const start = modrm - before;
+    if (instructionLength(bytes, start) !== before + length || prefixCount(bytes, start) >= before) continue;
+    // A register in its place takes the displacement's four bytes away, if it is ModRM.
+    scratch.set(bytes.subarray(start, start + before + length));
+    scratch[before] |= 0xc0;
+    if (instructionLength(scratch, 0) === before + length - 4 && isBoundary(bytes, start)) return true;
+  }
+  return false;
+}
+
+/** How much is accessed at most where the ModRM byte at an offset says [rip+disp32]. */
+function operandBytes(bytes: Uint8Array, modrm: number): number {
+  if (bytes[modrm - 5] === EVEX) return 64;
+  if (bytes[modrm - 4] === VEX3 || bytes[modrm - 3] === VEX2) return 32;
+  return bytes[modrm - 2] === 0x0f ? 16 : 8;
 }
 
 /** The longest row of prefixes that begins at a boundary makes the instruction. */
@@ -168,7 +235,7 @@ function siteAt(bytes: Uint8Array, opcode: number, kinds: SoughtKinds): Site | n
     const kind = decoder.decode(bytes, start);
     if (!isSought(kind, ANY_KIND)) continue;
     if (decoder.opcodeOffset !== opcode || !isBoundary(bytes, start)) continue;
-    if (isInPointer(bytes, opcode)) return null;
+    if (continuesAsData(bytes, start) || isInConstant(bytes, opcode)) return null;
     const distance = bytes[opcode] === VEX3 ? 3 : bytes[opcode] === VEX2 ? 2 : 1;
     return isSought(kind, kinds) ? { start, opcode, changed: opcode + distance, kind } : null;
   }
