@@ -7,14 +7,17 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { filesBelow, isCheckout, ownFolder, root, runQuietly, say, script, StepFailed } from './lib.mjs';
 
-/** Compiles the addon and the programs of the emulated machine into build/native. Throws StepFailed. */
-export function buildNative() {
+/**
+ * Compiles the addon and the programs of the machines into build/native. Throws StepFailed.
+ * @param {string} [target] of CMake, beside those
+ */
+export function buildNative(target) {
   const manifest = createRequire(import.meta.url).resolve('cmake-js/package.json');
   // A separate folder: cmake-js empties it when a build fails.
-  const cmake = (command) =>
+  const cmake = (command, ...more) =>
     runQuietly(process.execPath, [
       ...[path.join(path.dirname(manifest), 'bin/cmake-js'), command],
-      ...['-l', 'error', '-O', 'build/native'],
+      ...['-l', 'error', '-O', 'build/native', ...more],
     ]);
   // CMake refuses a cache of another folder: this checkout was moved or copied.
   const cache = path.join(root, 'build/native/CMakeCache.txt');
@@ -24,7 +27,7 @@ export function buildNative() {
   if (home && path.relative(home[1], root) !== '') fs.rmSync(path.dirname(cache), { recursive: true });
   // The build depends on the libraries that the last configuration found.
   if (nativeOutputs().some((name) => modified(name) === 0)) cmake('configure');
-  cmake('compile');
+  cmake('compile', ...(target === undefined ? [] : ['-T', target]));
 }
 
 /** Without checking types: `npm run check` does. */
@@ -75,14 +78,22 @@ function removeOrphans(bundled) {
 const zydis = fs.existsSync('/usr/include/Zydis/Zydis.h');
 
 function nativeOutputs() {
-  const names = ['revenant.node', 'revenant-sandbox', 'bare.rom', ...(zydis ? ['completion-tests'] : [])];
-  return names.map((name) => `build/native/Release/${name}`);
+  const names = ['Release/revenant.node', 'Release/revenant-sandbox', 'Release/bare.rom'];
+  return [...names, ...(zydis ? ['librevenant-completion.a'] : [])].map((name) => `build/native/${name}`);
 }
+
+const nativeSources = (...folders) => [
+  ...filesBelow(['native', ...folders], (name) => /\.(cc|h|S|c|ld|txt)$/.test(name)),
+  ...['CMakeLists.txt'].filter((name) => fs.existsSync(path.join(root, name))),
+];
 
 /** The command line in few files; one folder below dist/, as its modules are. */
 const BUNDLE = 'dist/bundle';
 
-/** part -> its sources, what must be there once it is built, the stamp of the last build, and how to build it. */
+/**
+ * part -> its sources, what must be there once it is built, the stamp of the last build, how to build it, and whether only
+ * tests need it.
+ */
 const parts = {
   TypeScript: {
     sources: () => [
@@ -94,23 +105,30 @@ const parts = {
     build: buildTypeScript,
   },
   'native code': {
-    sources: () => [
-      ...filesBelow(['native', 'test/native'], (name) => /\.(cc|h|S|c|ld|txt)$/.test(name)),
-      ...['CMakeLists.txt'].filter((name) => fs.existsSync(path.join(root, name))),
-    ],
+    sources: () => nativeSources(),
     outputs: nativeOutputs(),
     stamp: 'build/native/.built',
-    build: buildNative,
+    build: () => buildNative(),
+  },
+  'native tests': {
+    sources: () => nativeSources('test/native'),
+    outputs: ['native-tests', ...(zydis ? ['completion-tests'] : [])].map(
+      (name) => `build/native/Release/${name}`,
+    ),
+    stamp: 'build/native/.tests-built',
+    build: () => buildNative('tests'),
+    forTests: true,
   },
 };
 
 const modified = (name) => fs.statSync(path.join(root, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
 /** Names of the parts that are older than their sources; [] without sources (installed package). */
-export function staleParts() {
+export function staleParts({ forTests = false } = {}) {
   if (!isCheckout) return [];
   return Object.entries(parts)
     .filter(([, part]) => {
+      if (part.forTests && !forTests) return false;
       const built = modified(part.stamp);
       if (part.outputs.some((name) => modified(name) === 0)) return true;
       return part.sources().some((name) => modified(name) >= built);
@@ -151,9 +169,10 @@ function ownerLives(lock) {
   }
 }
 
-/** Builds the stale parts. Needs node_modules; the caller holds the lock. Throws StepFailed. */
-export async function buildStale() {
-  for (const name of staleParts()) {
+/** Builds the stale parts. Needs node_modules; the caller holds the lock. Throws StepFailed. Returns whether there were any. */
+export async function buildStale(options) {
+  const stale = staleParts(options);
+  for (const name of stale) {
     const part = parts[name];
     const sources = part.sources();
     if (sources.length < 2) continue;
@@ -166,6 +185,7 @@ export async function buildStale() {
     fs.writeFileSync(stamp, '');
     fs.utimesSync(stamp, begun, begun);
   }
+  return stale.length > 0;
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
@@ -175,6 +195,6 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
         'node_modules is missing: run `npm ci` first, or `npm run demo`, which does everything',
       );
     }
-    await locked(buildStale);
+    await locked(() => buildStale({ forTests: true }));
   });
 }

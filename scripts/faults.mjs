@@ -13,7 +13,7 @@ const namespaces = ['--net', '--mount', '--pid', '--ipc', '--fork', '--kill-chil
 const asRoot = process.geteuid?.() === 0 ? [] : ['--map-root-user'];
 const program = [path.join(root, 'node_modules/.bin/vite-node'), path.join(root, 'test/faults/main.ts')];
 // Else each command would build, in the middle of its fault.
-if (staleParts().length > 0) await locked(buildStale);
+if (staleParts().length > 0) await locked(() => buildStale());
 // All of it ends with us, however we end.
 const words = ['--pdeathsig', 'KILL', 'unshare', ...asRoot, ...namespaces, process.execPath, ...program];
 const run = spawnSync('setpriv', [...words, ...process.argv.slice(2)], { cwd: root, stdio: 'inherit' });

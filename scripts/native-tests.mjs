@@ -1,9 +1,10 @@
-/** Runs the C++ tests that the build made (CTest), with their output only where one fails. */
+/** Runs the C++ tests (CTest), with their output only where one fails. */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { root, say } from './lib.mjs';
+import { buildStale, locked } from './build.mjs';
+import { root, say, script } from './lib.mjs';
 
 /** Runs them; returns how many passed and failed. */
 export function nativeTests() {
@@ -24,5 +25,8 @@ export function nativeTests() {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  process.exitCode = nativeTests().failed > 0 ? 1 : 0;
+  await script(async () => {
+    await locked(() => buildStale({ forTests: true }));
+    return nativeTests().failed > 0 ? 1 : 0;
+  });
 }

@@ -24,7 +24,7 @@ function licenceOfZydis() {
 }
 
 await script(async () => {
-  await locked(buildStale);
+  await locked(() => buildStale());
   run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json', '--emitDeclarationOnly']);
   const prebuilt = path.join(root, 'prebuilds', `${process.platform}-${process.arch}`);
   fs.rmSync(path.join(root, 'prebuilds'), { recursive: true, force: true });

@@ -6,7 +6,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { buildStale, locked, staleParts } from './build.mjs';
+import { buildStale, locked } from './build.mjs';
 import { hasCommand, root, run, say, script, StepFailed } from './lib.mjs';
 import { ensurePackages } from './setup-packages.mjs';
 
@@ -20,13 +20,6 @@ export function ensureNodeModules() {
   if (modified('node_modules/.package-lock.json') >= modified('package-lock.json')) return false;
   say('setup: installing npm packages');
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
-  return true;
-}
-
-/** Builds what is out of date. */
-export async function ensureBuilt() {
-  if (staleParts().length === 0) return false;
-  await buildStale();
   return true;
 }
 
@@ -68,7 +61,7 @@ async function tryTestKernel() {
 async function makeReady({ forTests = false, emulated = false }) {
   const packages = ensurePackages('build', ...(forTests ? ['tests'] : []));
   const modules = ensureNodeModules();
-  const built = await ensureBuilt();
+  const built = await buildStale({ forTests });
   const withEmulated = emulated || hasCommand('qemu-system-x86_64') || (await processProblem()) !== null;
   const parts = withEmulated && ensurePackages('machine');
   const testKernel = forTests && withEmulated && (await tryTestKernel());
