@@ -8,7 +8,7 @@ import { emulatedProblem } from './scripts/emulated-parts.mjs';
  * is found by scripts/specs.mjs.
  */
 const inEmulated = [
-  'test/replay/{command,exceptions,signal-vectors,staged,stall}.spec.ts',
+  'test/replay/{command,exceptions,protection-keys,signal-vectors,staged,stall}.spec.ts',
   'test/travel/{backward,forward,ticks}.spec.ts',
   'test/diversion/{calls,trap-flag}.spec.ts',
 ];

@@ -70,6 +70,7 @@ constexpr int kIll = 4, kTrap = 5, kBus = 7, kFpe = 8, kKill = 9, kUsr1 = 10, kS
 constexpr std::uint64_t kSaSiginfo = 4, kSaRestorer = 0x0400'0000, kSaOnstack = 0x0800'0000,
                         kSaNodefer = 0x4000'0000;
 constexpr std::uint64_t kSigSetmask = 2, kRlimitCore = 4;
+constexpr int kSegvKey = 4;  // si_code of SIGSEGV: SEGV_PKUERR
 constexpr int kTrapBreakpoint = 1, kTrapTrace = 2, kTrapHardware = 4, kTrapPerf = 6;  // si_code of SIGTRAP
 
 }  // namespace revenant::process

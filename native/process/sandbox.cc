@@ -247,15 +247,19 @@ void fail(std::uint32_t reason, std::uint64_t detail, std::uint64_t more) {
 }
 
 // A page fault of the program: resolved here, or what the engine is told.
-Done page_fault(std::uint64_t address, std::uint64_t error_code, std::uint64_t rip) {
+Done page_fault(const SignalInfo& info, std::uint64_t address, std::uint64_t error_code, std::uint64_t rip) {
   const std::uint64_t* table;
   std::uint64_t rights;
   const auto access = static_cast<std::uint32_t>(error_code) & (kFaultWrite | kFaultFetch);
   const std::uint32_t fault = fault_of(address, access, table, rights);
   context<std::uint64_t>(CTX_CR2) = address;
-  if (fault != 0) {
+  // The page is there, and PKRU forbids key 0, which all pages here have. The error code of a page that the
+  // kernel has not filled yet does not say so.
+  const bool forbidden = fault == 0 && info.code == kSegvKey;
+  if (fault != 0 || forbidden) {
     context<std::uint32_t>(CTX_VECTOR) = 14;
-    context<std::uint64_t>(CTX_ERROR_CODE) = fault;
+    context<std::uint64_t>(CTX_ERROR_CODE) =
+        forbidden ? access | kFaultKey | kFaultUser | kFaultPresent : fault;
     return Done::wait;
   }
   LastFault& last = state.last_fault;
@@ -468,7 +472,7 @@ Done stopped(int number, const SignalInfo& info, const SignalContext& registers)
     fail(kReasonSignal, static_cast<std::uint64_t>(number), static_cast<std::uint64_t>(info.code));
     return Done::wait;
   }
-  if (registers.trapno == 14) return page_fault(registers.cr2, registers.err, registers.rip);
+  if (registers.trapno == 14) return page_fault(info, registers.cr2, registers.err, registers.rip);
   vector = static_cast<std::uint32_t>(registers.trapno);
   context<std::uint64_t>(CTX_ERROR_CODE) = registers.err;
   return Done::wait;

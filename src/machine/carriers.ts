@@ -28,7 +28,7 @@ async function judgeCarrier(kind: MachineKind, header: TraceHeader, use: TraceUs
     if (kind === 'emulated') return { kind, tried: false, ...judgeEmulated(header) };
     const transport = await openTransport(kind, { use });
     try {
-      return { kind, tried: true, ...tryMachine(transport, header).compatibility };
+      return { kind, tried: true, ...tryMachine(transport, header, true, use).compatibility };
     } finally {
       transport.close();
     }

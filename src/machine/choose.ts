@@ -7,6 +7,8 @@ import { cpuidRecords, supportedXcr0 } from '../engine/kvm/cpuid.js';
 import type { VcpuTransport } from '../engine/kvm/transport.js';
 import { RevenantError } from '../engine/base/errors.js';
 import type { TraceHeader } from '../engine/trace/records.js';
+import type { TraceUse } from '../engine/trace/use.js';
+import { PROTECTION_KEYS } from '../engine/x86/completion.js';
 import { code32Error } from '../engine/trace/code32.js';
 import { acquireEmulated } from './emulated.js';
 import { hostKvmProblem, openHost } from './host.js';
@@ -70,16 +72,26 @@ export type Trial =
 /**
  * Makes the trace's machine over a transport and probes it. Does not close the transport. Throws
  * E_MACHINE_CANNOT if not even a VM can be made, E_MACHINE_LOST.
+ * @param use what the program used, if that is known
  */
-export function tryMachine(transport: VcpuTransport, header: TraceHeader, completion = true): Trial {
+export function tryMachine(
+  transport: VcpuTransport,
+  header: TraceHeader,
+  completion = true,
+  use: TraceUse | null = null,
+): Trial {
   const needs = traceRequirements(header);
   const { cpuid } = nativeConfig(transport);
+  const completes = completion && completesInstructions(transport);
+  // All memory has key 0 here, whatever key the program gave it: that must not be forbidden.
+  const keepsKeys = completes && !!use?.ownKeys;
   const capabilities: MachineCapabilities = {
     kind: transport.kind,
     description: transport.description,
-    xcr0: supportedXcr0(cpuid),
+    xcr0: supportedXcr0(cpuid) & ~(keepsKeys ? PROTECTION_KEYS : 0n),
     cpuid: cpuidRecords(cpuid),
-    completes: completion && completesInstructions(transport),
+    completes,
+    keepsKeys,
     probeReport: null,
   };
   const first = judge(needs, capabilities);
@@ -103,7 +115,7 @@ async function choose(kind: MachineKind, options: ChooseOptions): Promise<Chosen
   const lease = options.lease ?? ((wanted: MachineKind) => openTransport(wanted, options));
   const transport = await lease(kind);
   try {
-    const trial = tryMachine(transport, options.header, options.completion);
+    const trial = tryMachine(transport, options.header, options.completion, options.use);
     if (!trial.ok) throw incompatibleError(trial.compatibility);
     return { ...trial, hostProblem: null };
   } catch (error) {

@@ -8,7 +8,7 @@ import { judgeUse } from './use.js';
 function using(...ranges: (readonly [start: number, end: number])[]): TraceUse {
   const mapped = new Uint8Array(0x8000);
   for (const [start, end] of ranges) mapped.fill(1, start / USE_BLOCK, end / USE_BLOCK);
-  return { mapped, ownSegments: null, code32: null };
+  return { mapped, ownSegments: null, code32: null, ownKeys: null };
 }
 const TIB = 2 ** 40;
 

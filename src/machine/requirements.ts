@@ -60,6 +60,8 @@ export interface MachineCapabilities {
   cpuid: readonly CpuidRecord[];
   /** Its service executes instructions that the processor lacks. */
   completes: boolean;
+  /** PKRU is kept beside the processor, for a program that can forbid key 0: `xcr0` is without it. Default: false. */
+  keepsKeys?: boolean;
   /** The probe's report of a VM made for this trace; null before it was run. */
   probeReport: ProbeReport | null;
 }
@@ -109,6 +111,7 @@ export function machineConfig(header: TraceHeader, capabilities?: MachineCapabil
     cpuidFaulting: header.hasCpuidFaulting || moved,
     cpuidInSoftware: moved && !header.hasCpuidFaulting,
     completion: capabilities && completionOf(needs, capabilities),
+    keepsKeys: capabilities?.keepsKeys,
     hides: capabilities && hidesOf(needs, capabilities),
   };
 }
@@ -255,8 +258,11 @@ function notesOf(needs: TraceRequirements, capabilities: MachineCapabilities): s
   const elsewhere = movedComponents(needs, capabilities);
   for (const [there, here] of elsewhere) notes.push(moved(there, here));
   const beside = besideOf(needs, capabilities);
-  if (beside !== 0n)
-    notes.push(`Kept beside the processor, which does not have it: ${xcr0BitNames(beside)}.`);
+  const lacked = capabilities.keepsKeys ? beside & ~PROTECTION_KEYS : beside;
+  if (lacked !== 0n)
+    notes.push(`Kept beside the processor, which does not have it: ${xcr0BitNames(lacked)}.`);
+  if (lacked !== beside)
+    notes.push('Kept beside the processor, as the program has protection keys of its own: PKRU.');
   if (elsewhere.length > 0 || beside !== 0n)
     notes.push(
       'XSAVE, XSAVEC, XSAVEOPT, XRSTOR, XGETBV and CPUID are completed in software, in the recorded layout.',

@@ -29,7 +29,7 @@ export async function surveyMachine(
   try {
     transport = await openTransport(kind, options);
     examination = examine(transport);
-    const trial = header && tryMachine(transport, header, options.completion);
+    const trial = header && tryMachine(transport, header, options.completion, options.use);
     return { kind, problem: null, examination, trial };
   } catch (error) {
     if (!(error instanceof RevenantError)) throw error;

@@ -219,7 +219,8 @@ describe.skipIf(processProblem !== null)(`the process machine (skipped: ${proces
   it('replays from elsewhere what has mappings where it usually is', async () => {
     const mapped = new Uint8Array(0x8000);
     mapped.fill(1, 0x2000, 0x3000);
-    const elsewhere = openProcess({ memoryMiB: 512, use: { mapped, ownSegments: null, code32: null } });
+    const use = { mapped, ownSegments: null, code32: null, ownKeys: null };
+    const elsewhere = openProcess({ memoryMiB: 512, use });
     try {
       expect(elsewhere.reserved!.start).toBeGreaterThan(PROCESS_BASE);
       expect(examine(elsewhere).findings.filter(({ ok }) => !ok)).toEqual([]);

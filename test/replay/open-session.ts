@@ -2,6 +2,7 @@ import { silentLogger } from '../../src/engine/base/log.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { ReplaySession, type ReplayOptions } from '../../src/engine/replay/session.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
+import { traceUse } from '../../src/engine/trace/use.js';
 import { tryMachine } from '../../src/machine/choose.js';
 
 export interface OpenedSession {
@@ -16,7 +17,7 @@ export function openSession(
   options: Partial<ReplayOptions> = {},
 ): OpenedSession {
   const trace = TraceReader.open(folder);
-  const trial = tryMachine(transport, trace.header);
+  const trial = tryMachine(transport, trace.header, true, traceUse(trace));
   if (!trial.ok) throw new Error(`${transport.description} cannot replay ${folder}`);
   const session = ReplaySession.open({
     trace,

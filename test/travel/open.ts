@@ -4,6 +4,7 @@ import { silentLogger } from '../../src/engine/base/log.js';
 import type { DebugStop, RunRequest } from '../../src/engine/target.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
+import { traceUse } from '../../src/engine/trace/use.js';
 import { TravelTarget, type TravelOptions } from '../../src/engine/travel/target.js';
 import { tryMachine } from '../../src/machine/choose.js';
 
@@ -16,7 +17,7 @@ export interface Opened {
 
 export function open(transport: VcpuTransport, folder: string, options: Partial<TravelOptions> = {}): Opened {
   const trace = TraceReader.open(folder);
-  const trial = tryMachine(transport, trace.header);
+  const trial = tryMachine(transport, trace.header, true, traceUse(trace));
   if (!trial.ok) throw new Error(`${transport.description} cannot replay ${folder}`);
   const target = TravelTarget.open({
     trace,

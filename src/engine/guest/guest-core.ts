@@ -60,6 +60,7 @@ export class GuestCore {
       ...this.machine.config.hides,
       xsave: this.vectors.differs,
       cpuid: this.machine.hidesCpuid,
+      keys: this.machine.hidesKeys,
     };
     return new AddressSpace(this.memory, this.kernel, Object.values(hides).some(Boolean) ? hides : null);
   }

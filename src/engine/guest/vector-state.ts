@@ -181,7 +181,7 @@ export class VectorState {
   }
 
   /**
-   * RDPKRU. False where it is to raise the exception that it raised: the processor has PKRU, or the recorded one had not, or
+   * RDPKRU. False where it is to raise the exception that it raised: PKRU is in the processor, or the recorded one had not, or
    * ECX is not zero.
    */
   rdpkru(registers: RegisterWords): boolean {

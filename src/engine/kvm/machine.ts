@@ -40,6 +40,8 @@ export interface MachineConfig {
    * `xcr0` that the processor lacks is then kept beside it. Undefined: none.
    */
   completion?: { features: bigint; vendor: CompletionVendor };
+  /** PKRU is kept beside a processor that has it, so that no key forbids anything. Needs `completion`. */
+  keepsKeys?: boolean;
   /** Instructions that mean something else here, or give other results, and are hidden to be completed: see HiddenCode. */
   hides?: { lzcnt: boolean; tzcnt: boolean; approximations: boolean };
   /** What RDPID and LSL of selector 0x7b return. Default 0. */
@@ -139,6 +141,11 @@ export class Machine {
    */
   get isVirtual(): boolean {
     return this.transport.kind !== 'process';
+  }
+
+  /** RDPKRU and WRPKRU are to be hidden: the processor would execute them, and PKRU is not in it. */
+  get hidesKeys(): boolean {
+    return !this.isVirtual && (this.config.xcr0 & ~this.xcr0 & PKRU) !== 0n;
   }
 
   /** XGETBV would show the program another XCR0 than the recorded one, and is answered in software. */
@@ -296,7 +303,8 @@ function make(control: Control, config: MachineConfig, kind: TransportKind): Mad
   createVm(control);
   demand(control.execute(Command.getSupportedCpuid), 'KVM does not report its supported CPUID');
   const hardware = control.cpuidList();
-  const xcr0 = config.completion ? processorXcr0(config.xcr0, supportedXcr0(hardware)) : config.xcr0;
+  const supported = supportedXcr0(hardware) & ~(config.keepsKeys ? PKRU : 0n);
+  const xcr0 = config.completion ? processorXcr0(config.xcr0, supported) : config.xcr0;
   checkXcr0(xcr0, hardware);
   demand(control.setCpuid(cpuidForKvm(config, xcr0)), 'KVM refused the recorded CPUID');
   // PKRU that is kept beside the processor: its instructions are to raise #UD.

@@ -19,7 +19,7 @@ export type CodeReader = (at: Gva, into: Uint8Array) => number;
 
 /**
  * Copies of code pages in which instructions raise #UD that this processor would execute differently
- * than the recorded one: those of the XSAVE family, if area layouts differ; LZCNT and TZCNT where they would mean BSR and BSF;
+ * than the recorded one: those of the XSAVE family, if area layouts differ; RDPKRU and WRPKRU where PKRU is kept beside it; LZCNT and TZCNT where they would mean BSR and BSF;
  * approximations where the recording's are another vendor's. The program executes the
  * copy; the engine reads and writes the original. The program's own reads see two changed bytes in
  * such an instruction.
@@ -49,8 +49,8 @@ export class HiddenCode {
    * searched for them.
    */
   isHeld(page: Gpa, writable: boolean): boolean {
-    const { xsave, cpuid, lzcnt = false, tzcnt = false } = this.kinds;
-    if (xsave || cpuid || lzcnt || tzcnt) return true;
+    const { xsave, cpuid, keys = false, lzcnt = false, tzcnt = false } = this.kinds;
+    if (xsave || cpuid || keys || lzcnt || tzcnt) return true;
     return !writable && mayApproximate(this.memory.bytes, page, page + PAGE_SIZE);
   }
 

@@ -21,6 +21,8 @@ export interface TraceUse {
   /** A descriptor of the program's own (modify_ldt, set_thread_area). */
   readonly ownSegments: UsePlace | null;
   readonly code32: UsePlace | null;
+  /** Memory gets another protection key than 0 (pkey_mprotect), so that the program can forbid all of key 0. */
+  readonly ownKeys: UsePlace | null;
 }
 
 /** So many frames are read: some milliseconds. What comes later is found by the replay. */
@@ -28,11 +30,11 @@ const MOST_FRAMES = 10_000;
 
 /** Reads a trace through a reader of its own. Stops where the trace cannot be read: the replay says why. */
 export function traceUse({ directory, header }: TraceReader): TraceUse {
-  const use = { mapped: new Uint8Array(Math.ceil(USER_END / USE_BLOCK)), ownSegments: null, code32: null };
+  const mapped = new Uint8Array(Math.ceil(USER_END / USE_BLOCK));
   const reader = TraceReader.open(directory, { header });
   try {
-    readMappings(reader, use.mapped);
-    return { ...use, ...readFrames(reader) };
+    readMappings(reader, mapped);
+    return { mapped, ...readFrames(reader) };
   } finally {
     reader.close();
   }
@@ -58,21 +60,30 @@ function readMappings(reader: TraceReader, mapped: Uint8Array): void {
   }
 }
 
-function readFrames(reader: TraceReader): Pick<TraceUse, 'ownSegments' | 'code32'> {
+function readFrames(reader: TraceReader): Omit<TraceUse, 'mapped'> {
   let ownSegments: UsePlace | null = null;
+  let ownKeys: UsePlace | null = null;
   while (reader.frameTime < MOST_FRAMES) {
     const frame = undamaged(() => reader.advance());
     if (!frame) break;
     const place = { frameTime: frame.frameTime, tid: frame.tid };
-    if (is32(frame)) return { ownSegments, code32: place };
+    if (is32(frame)) return { ownSegments, ownKeys, code32: place };
     if (!ownSegments && makesSegment(frame)) ownSegments = place;
+    if (!ownKeys && setsKey(frame)) ownKeys = place;
   }
-  return { ownSegments, code32: null };
+  return { ownSegments, ownKeys, code32: null };
 }
 
 const is32 = (frame: TraceFrame): boolean =>
   (frame.hasRegisters && frame.arch !== Arch.x8664) ||
   (frame.kind === EventKind.syscall && frame.syscallArch !== Arch.x8664);
+
+/** Key -1 means none (mm/mprotect.c). */
+function setsKey({ kind, syscallState, syscallNumber, registers }: TraceFrame): boolean {
+  if (kind !== EventKind.syscall || syscallState !== SyscallState.exiting) return false;
+  if (syscallNumber !== Sys.pkey_mprotect || getSigned(registers, Reg.rax) !== 0) return false;
+  return (registers[2 * Reg.r10] | 0) > 0;
+}
 
 /** modify_ldt reads with function 0 and 2 (arch/x86/kernel/ldt.c). */
 function makesSegment({ kind, syscallState, syscallNumber, registers }: TraceFrame): boolean {

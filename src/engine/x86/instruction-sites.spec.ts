@@ -21,12 +21,15 @@ const STUB =
 
 describe('instructions that differ without an exception', () => {
   const NONE: SoughtKinds = { xsave: false, cpuid: false };
+  const KEYS = { ...NONE, keys: true };
   const LZCNT = { ...NONE, lzcnt: true };
   const TZCNT = { ...NONE, tzcnt: true };
   const APPROXIMATIONS = { ...NONE, approximations: true };
   const CPUID = { ...NONE, cpuid: true };
 
   it.each([
+    ['0f 01 ee', KEYS, Insn.rdpkru, 0, 1],
+    ['0f 01 ef', KEYS, Insn.wrpkru, 0, 1],
     ['f3 0f bd c1', LZCNT, Insn.lzcnt, 1, 2],
     ['66 f3 4c 0f bd 44 24 08', LZCNT, Insn.lzcnt, 3, 4],
     ['f3 0f bc 07', TZCNT, Insn.tzcnt, 1, 2],

@@ -68,26 +68,38 @@ export interface SoughtKinds {
   /** XGETBV, and the instructions of the XSAVE family that programs can execute. */
   readonly xsave: boolean;
   readonly cpuid: boolean;
+  /** RDPKRU and WRPKRU. */
+  readonly keys?: boolean;
   readonly lzcnt?: boolean;
   readonly tzcnt?: boolean;
   /** RSQRT and RCP. */
   readonly approximations?: boolean;
 }
 
-const ANY_KIND: SoughtKinds = { xsave: true, cpuid: true, lzcnt: true, tzcnt: true, approximations: true };
+const ANY_KIND: SoughtKinds = {
+  xsave: true,
+  cpuid: true,
+  keys: true,
+  lzcnt: true,
+  tzcnt: true,
+  approximations: true,
+};
 
 /** How far behind `Site.opcode` the changed byte can be. */
 export const MAX_CHANGED_DISTANCE = 3;
 const [EVEX, VEX3, VEX2] = [0x62, 0xc4, 0xc5];
 const [RSQRT, RCP] = [0x52, 0x53];
+/** The third byte, behind 0F 01. */
+const [RDPKRU, WRPKRU] = [0xee, 0xef];
 
 /** Whether an instruction is of a kind that the service completes, not the engine. */
 export const isSilent = (kind: InsnKind): boolean => kind >= Insn.lzcnt && kind <= Insn.approximation;
 
 /** Whether an instruction is of one of these kinds. */
 export function isSought(kind: InsnKind, kinds: SoughtKinds): boolean {
-  const { xsave, cpuid, lzcnt = false, tzcnt = false, approximations = false } = kinds;
+  const { xsave, cpuid, keys = false, lzcnt = false, tzcnt = false, approximations = false } = kinds;
   if (kind === Insn.cpuid) return cpuid;
+  if (kind === Insn.rdpkru || kind === Insn.wrpkru) return keys;
   if (kind === Insn.lzcnt) return lzcnt;
   if (kind === Insn.tzcnt) return tzcnt;
   if (kind === Insn.approximation) return approximations;
@@ -126,6 +138,7 @@ function isPattern(bytes: Uint8Array, at: number, kinds: SoughtKinds): boolean {
   if (next === RSQRT || next === RCP) return kinds.approximations === true;
   if (next === 0xbc) return kinds.tzcnt === true;
   if (next === 0xbd) return kinds.lzcnt === true;
+  if (kinds.keys && next === 0x01 && (bytes[at + 2] === RDPKRU || bytes[at + 2] === WRPKRU)) return true;
   return kinds.xsave && isXsavePattern(bytes, at);
 }
 
