@@ -8,9 +8,12 @@ import { emulatedProblem } from './scripts/emulated-parts.mjs';
  * is found by scripts/specs.mjs.
  */
 const inEmulated = [
-  'test/replay/{command,exceptions,protection-keys,signal-vectors,staged,stall}.spec.ts',
-  'test/travel/{backward,forward,ticks}.spec.ts',
-  'test/diversion/{calls,trap-flag}.spec.ts',
+  'test/replay/{command,exceptions,protection-keys,signal-vectors,staged,stall,ticks}.spec.ts',
+  'test/travel/{backward,forward,ticks,persistent,checkpoint-files}.spec.ts',
+  'test/diversion/{calls,trap-flag,expressions}.spec.ts',
+  'test/debugger/replay/{as-rr,diversions,killed,processes,sessions,tree}.spec.ts',
+  'test/api/replay.spec.ts',
+  'test/jobs/ci.spec.ts',
 ];
 
 /** They are about the emulated machine, or about KVM, which is in it; left out where it is not installed. */
@@ -19,7 +22,7 @@ const aboutEmulated = [
   'test/machine/{changed-code,choose,lifetime,lost}.spec.ts',
   'test/replay/{both-machines,foreign-xcr0,moved-xstate,older-processor,refusal}.spec.ts',
   'test/debugger/replay/lost.spec.ts',
-  'test/deploy/{action,package}.spec.ts',
+  'test/deploy/package.spec.ts',
   'test/faults/**/*.spec.ts',
 ];
 

@@ -7,6 +7,7 @@ import { Replay } from '../../src/api/replay.js';
 import { runGdb } from '../debugger/gdb.js';
 import { type LiveGdb, prepareLiveGdb } from '../debugger/live/gdb.js';
 import { sample } from '../collections.js';
+import { MACHINE } from '../machines.js';
 
 interface Subject {
   readonly trace: string;
@@ -338,7 +339,7 @@ async function live({ trace, file, place, hit, expressions }: Subject): Promise<
 }
 
 async function standing({ trace, place, hit }: Subject): Promise<Replay> {
-  const replay = await Replay.open(sample(trace), { machine: 'emulated' });
+  const replay = await Replay.open(sample(trace), { machine: MACHINE });
   for (let arrived = 0; arrived < hit; arrived++) await replay.runTo(place);
   return replay;
 }

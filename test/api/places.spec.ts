@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Replay } from '../../src/index.js';
 import { caseTrace, itOn, sample } from '../collections.js';
 import { runCli } from '../cli/run-cli.js';
+import { MACHINE } from '../machines.js';
 
 const tree = sample('skylake-pku/tree');
 
@@ -110,7 +111,7 @@ describe('Replay.runTo', () => {
 
 describe('places in scripts', () => {
   it('are in the function that a resolver chose, not in the resolver', async () => {
-    const replay = await Replay.open(tree, { machine: 'emulated' });
+    const replay = await Replay.open(tree, { machine: MACHINE });
     try {
       await replay.runTo('main');
       const { addresses } = await replay.breakAt('strlen');
@@ -127,7 +128,7 @@ describe('places in scripts', () => {
   });
 
   itOn(caseTrace('asmcall'), 'stop after code that rr patched', async (folder) => {
-    const replay = await Replay.open(folder, { machine: 'emulated' });
+    const replay = await Replay.open(folder, { machine: MACHINE });
     try {
       await replay.runTo('raw_getpid+7');
       expect(replay.symbolAt(replay.rip)).toMatch(/^raw_getpid\+/);

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Replay } from '../../src/index.js';
+import { MACHINE } from '../machines.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const sample = (name: string): string => path.join(root, 'traces', name);
@@ -10,6 +11,7 @@ describe('Replay', () => {
   let printed = '';
   beforeAll(async () => {
     replay = await Replay.open(sample('skylake-pku/tree'), {
+      machine: MACHINE,
       output: (stream, bytes) => (printed += stream === 1 ? Buffer.from(bytes).toString() : ''),
     });
   });
@@ -126,7 +128,7 @@ describe('Replay', () => {
 
 it('is interrupted by a signal, and closed during an operation', async () => {
   const abort = new AbortController();
-  const replay = await Replay.open(sample('skylake-pku/tree'), { signal: abort.signal });
+  const replay = await Replay.open(sample('skylake-pku/tree'), { machine: MACHINE, signal: abort.signal });
   abort.abort();
   await expect(replay.toEnd()).rejects.toMatchObject({ code: 'E_INTERRUPTED' });
   await replay[Symbol.asyncDispose]();

@@ -6,6 +6,7 @@
 import { describe, expect } from 'vitest';
 import { caseTrace, itOn, larger } from '../collections.js';
 import { runRevenant, type Finished } from '../jobs/run-revenant.js';
+import { machineFor } from '../machines.js';
 
 /**
  * Texts that a command must print, on either stream, in this order within a stream; texts that it must not print; its
@@ -313,7 +314,7 @@ const cases: readonly (readonly [name: string, trace: string | null, commands: r
 ];
 
 function run(kind: Command[0], trace: string, words: readonly string[]): Promise<Finished> {
-  const machine = ['--machine', 'emulated'];
+  const machine = ['--machine', machineFor(trace)];
   if (kind !== 'gdb') return runRevenant([kind, trace, ...machine, ...words]);
   const commands = words.flatMap((word) => ['-ex', word]);
   return runRevenant(['gdb', trace, ...machine, '--', '-nx', '-batch', '-iex', 'set width 0', ...commands]);

@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { MACHINE } from '../machines.js';
 import { root } from './options.js';
 
 interface Action {
@@ -55,7 +56,7 @@ function replay(inputs: Record<string, string>): {
 it('replays, writes every report, and fails with the exit code', () => {
   fs.symlinkSync(path.join(root, 'traces/zen2'), path.join(folder, 'recorded traces'));
   const reports = path.join(folder, 'my reports');
-  const inputs = { target: 'recorded traces', machine: 'emulated', reports: 'my reports' };
+  const inputs = { target: 'recorded traces', machine: MACHINE, reports: 'my reports' };
   const good = replay({ ...inputs, arguments: '--only\n*hello*\n\n' });
   expect(good).toMatchObject({ code: 0, outputs: `reports=${reports}\ncode=0\n` });
   const results = JSON.parse(fs.readFileSync(path.join(reports, 'results.json'), 'utf8')) as object;

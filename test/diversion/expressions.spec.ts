@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Replay } from '../../src/api/replay.js';
 import { runCli, type CliResult } from '../cli/run-cli.js';
 import { caseTrace, itOn, sample } from '../collections.js';
+import { MACHINE } from '../machines.js';
 
 const values = sample('rome-pku/values');
 const tree = sample('skylake-pku/tree');
@@ -23,7 +24,7 @@ interface Outcome {
 }
 
 const call = (trace: string, ...args: string[]): Promise<CliResult> =>
-  runCli('call', trace, '--machine', 'emulated', '--quiet', ...args);
+  runCli('call', trace, '--machine', MACHINE, '--quiet', ...args);
 
 async function outcomes(trace: string, ...args: string[]): Promise<Outcome[]> {
   const { stdout } = await call(trace, '--json', ...args);
@@ -165,7 +166,7 @@ describe('revenant call', () => {
 
   it('without gdb simple calls are taken for what their size says, and others say what to install', async () => {
     const simple = await runCli(
-      ...['call', tree, '--machine', 'emulated', '--gdb', '/no/gdb', '(int)tree_sum(root)', 'inserted'],
+      ...['call', tree, '--machine', MACHINE, '--gdb', '/no/gdb', '(int)tree_sum(root)', 'inserted'],
     );
     expect(simple.code).toBe(0);
     expect(simple.stdout).toBe('(int)tree_sum(root) = 1431\ninserted = 21\n');
@@ -186,7 +187,7 @@ describe('revenant call', () => {
 describe('scripts', () => {
   let replay: Replay;
   beforeAll(async () => {
-    replay = await Replay.open(values, { machine: 'emulated' });
+    replay = await Replay.open(values, { machine: MACHINE });
   });
   afterAll(() => replay.close());
 

@@ -6,8 +6,8 @@ import { divert } from '../../src/recording/divert.js';
 import type * as Libc from '../../src/engine/host/libc.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { Replay } from '../../src/index.js';
-import { acquireEmulated } from '../../src/machine/emulated.js';
 import { caseTrace, itOn, recording } from '../collections.js';
+import { MACHINE, acquireMachine } from '../machines.js';
 import { frameBeforeExit, openReplay, traceFolder } from './fixtures.js';
 import { ofFiles, ofLibrary, ofLoop, ofStreams, ofWaits, type Questions } from './questions-again.js';
 
@@ -22,7 +22,7 @@ vi.mock('../../src/engine/host/libc.js', async (original) => {
 
 let transport: VcpuTransport;
 beforeAll(async () => {
-  transport = await acquireEmulated();
+  transport = await acquireMachine();
 });
 afterAll(() => transport.close());
 
@@ -52,7 +52,7 @@ async function answers(
   place: string,
   questions: Questions,
 ): Promise<Record<string, unknown>> {
-  const replay = await Replay.open(folder, { machine: 'emulated' });
+  const replay = await Replay.open(folder, { machine: MACHINE });
   try {
     await replay.runTo(place);
     const found: Record<string, unknown> = {};

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ExitCode } from '../../src/engine/base/errors.js';
 import type { RunReport } from '../../src/jobs/report/run-report.js';
+import { MACHINE } from '../machines.js';
 import { flipRegister } from '../trace/flip-register.js';
 import { runRevenant } from './run-revenant.js';
 
@@ -28,7 +29,7 @@ describe('what cannot be written', () => {
     flipRegister(path.join(traces, 'skylake-pku/tree'), inFolder('set/flipped'), WRITE, 2);
     const long = `${'x'.repeat(250)}.xml`;
     const { code, stdout, stderr } = await runRevenant([
-      ...['ci', path.join(traces, 'zen2'), '--only', 'xcr0probe', '--machine', 'emulated', '--json'],
+      ...['ci', path.join(traces, 'zen2'), '--only', 'xcr0probe', '--machine', MACHINE, '--json'],
       // A folder below /proc cannot be made, though its parent is there; a file holds no folder.
       ...['--cache', '/proc/nowhere/cache', '--html', inFolder('file/report.html')],
       ...['--artifacts', inFolder('file/artifacts'), '--junit', inFolder(long)],
@@ -46,7 +47,7 @@ describe('what cannot be written', () => {
 
   it('does not hide that a trace failed', async () => {
     const { code, stderr } = await runRevenant([
-      ...['ci', inFolder('set'), '--machine', 'emulated', '--no-cache'],
+      ...['ci', inFolder('set'), '--machine', MACHINE, '--no-cache'],
       ...['--artifacts', inFolder('file/artifacts')],
     ]);
     expect(stderr).toMatch(/Cannot write artifacts to .*artifacts: not a directory/);
@@ -62,7 +63,7 @@ describe('a run that is ended', () => {
     const child = spawn(
       process.execPath,
       [
-        ...[path.join(root, 'bin/revenant'), 'ci', path.join(traces, 'zen2'), '--machine', 'emulated'],
+        ...[path.join(root, 'bin/revenant'), 'ci', path.join(traces, 'zen2'), '--machine', MACHINE],
         ...['--jobs', '1', '--no-cache', '--json', '--junit', inFolder(junit), '--html', inFolder('r.html')],
       ],
       { stdio: ['ignore', 'pipe', 'pipe'] },

@@ -5,11 +5,17 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ExitCode } from '../../src/engine/base/errors.js';
 import type { RunReport } from '../../src/jobs/report/run-report.js';
+import { MACHINE } from '../machines.js';
 import { flipRegister } from '../trace/flip-register.js';
 import { runRevenant } from './run-revenant.js';
 
 const traces = path.resolve(import.meta.dirname, '../../traces');
 const WRITE = 1;
+/** A trace that the machine cannot carry. */
+const UNSUITABLE = {
+  emulated: `paths: ${path.join(traces, 'zen2/xcr0probe')}, cpu: Nehalem`,
+  process: `paths: ${path.join(traces, 'haswell/ldt')}`,
+};
 let folder: string;
 const inFolder = (name: string): string => path.join(folder, name);
 const read = (name: string): string => fs.readFileSync(inFolder(name), 'utf8');
@@ -22,7 +28,7 @@ afterAll(() => fs.rmSync(folder, { recursive: true }));
 describe('revenant ci', () => {
   it('replays a folder of traces and writes every report', async () => {
     const { code, stdout, stderr } = await runRevenant([
-      ...['ci', path.join(traces, 'zen2'), '--machine', 'emulated', '--json'],
+      ...['ci', path.join(traces, 'zen2'), '--machine', MACHINE, '--json'],
       ...['--only', '*cr*', '--junit', inFolder('junit.xml'), '--html', inFolder('report.html')],
     ]);
     expect(stderr).toMatch(/\[1\/2\] pass {2}\S+ \(/);
@@ -40,7 +46,7 @@ describe('revenant ci', () => {
     const frame = flipRegister(path.join(traces, 'skylake-pku/tree'), inFolder('set/flipped'), WRITE, 2);
     const { code, stderr } = await runRevenant(
       [
-        ...['ci', inFolder('set'), '--machine', 'emulated', '--artifacts', inFolder('artifacts')],
+        ...['ci', inFolder('set'), '--machine', MACHINE, '--artifacts', inFolder('artifacts')],
         ...['--junit', inFolder('flipped.xml'), '--html', inFolder('flipped.html')],
       ],
       { GITHUB_ACTIONS: 'true', GITHUB_STEP_SUMMARY: inFolder('summary.md') },
@@ -84,23 +90,23 @@ describe('revenant ci', () => {
       'version: 1',
       'traces:',
       `  - { name: small, paths: ${path.join(traces, 'haswell/faults')}, memory: 4M }`,
-      `  - { name: old, paths: ${path.join(traces, 'zen2/xcr0probe')}, cpu: Nehalem }`,
+      `  - { name: unsuitable, ${UNSUITABLE[MACHINE]} }`,
       '',
     ].join('\n');
     fs.writeFileSync(inFolder('limits.yaml'), manifest);
-    const options = ['ci', inFolder('limits.yaml'), '--machine', 'emulated'];
+    const options = ['ci', inFolder('limits.yaml'), '--machine', MACHINE];
     const both = await runRevenant([...options, '--json', '--jobs', '1', '--quiet']);
     const report = JSON.parse(both.stdout) as RunReport;
     expect(both.code).toBe(ExitCode.unjudged);
     expect(report.results.map(({ name, state }) => `${name} ${state}`)).toEqual([
       'small error',
-      'old skipped',
+      'unsuitable skipped',
     ]);
     expect(report.results[0].problems[0]).toMatchObject({ kind: 'memory', code: 'E_MEMORY_LIMIT' });
-    expect(report.results[1].problems[0].message).toMatch(/XCR0|AVX|CR4/);
-    const strict = await runRevenant([...options, '--only', 'old', '--strict']);
+    expect(report.results[1].problems[0].message).toMatch(/XCR0|AVX|CR4|a segment of its own/);
+    const strict = await runRevenant([...options, '--only', 'unsuitable', '--strict']);
     expect(strict.code).toBe(ExitCode.skipped);
-    expect(strict.stderr).toMatch(/skip {2}old .*\n[^]*--strict: skipped traces are failures/);
+    expect(strict.stderr).toMatch(/skip {2}unsuitable .*\n[^]*--strict: skipped traces are failures/);
   });
 
   it('refuses a bad manifest with its place', async () => {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { ExitCode } from '../../src/engine/base/errors.js';
 import type { RunReport } from '../../src/jobs/report/run-report.js';
+import { MACHINE } from '../machines.js';
 import { runRevenant } from './run-revenant.js';
 
 const staticProgram = path.resolve(import.meta.dirname, '../../traces/zen2/hello-static');
@@ -58,7 +59,7 @@ async function ask(
     { paths: staticProgram, questions: entry },
   ];
   fs.writeFileSync(file, stringify({ version: 1, traces }));
-  const { code, stdout } = await runRevenant(['ci', file, '--machine', 'emulated', '--json', ...args]);
+  const { code, stdout } = await runRevenant(['ci', file, '--machine', MACHINE, '--json', ...args]);
   return { code, report: JSON.parse(stdout) as RunReport };
 }
 

@@ -10,6 +10,7 @@ import { stringify } from 'yaml';
 import { ExitCode } from '../../src/engine/base/errors.js';
 import type { RunReport } from '../../src/jobs/report/run-report.js';
 import { readPreamble } from '../../src/engine/persist/file.js';
+import { MACHINE } from '../machines.js';
 import { flipRegister } from '../trace/flip-register.js';
 import { haveRedis, TestRedis } from './redis.js';
 import { runRevenant } from './run-revenant.js';
@@ -30,7 +31,7 @@ describe.skipIf(!haveRedis)('a worker with little memory (skipped without redis-
     const args = ['worker', '--queue', server.url, '--name', 'small', '--jobs', '1'];
     worker = spawn(
       process.execPath,
-      [path.join(root, 'bin/revenant'), ...args, '--machine', 'emulated', '--memory', '4M'],
+      [path.join(root, 'bin/revenant'), ...args, '--machine', MACHINE, '--memory', '4M'],
       { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, XDG_CACHE_HOME: folder } },
     );
     worker.stderr!.on('data', (bytes: Buffer) => (said += bytes.toString('utf8')));

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { prepareLiveGdb } from '../debugger/live/gdb.js';
+import { machineFor } from '../machines.js';
 import type { Program } from './lists.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -116,7 +117,7 @@ function run(command: string, args: string[], env: NodeJS.ProcessEnv): Promise<s
 export const askRecording = (trace: string, program: Program): Promise<Answers> =>
   ask(
     path.join(root, 'bin/revenant'),
-    ['gdb', trace, '--machine', 'emulated', '--quiet', '--'],
+    ['gdb', trace, '--machine', machineFor(trace), '--quiet', '--'],
     program,
     null,
     [],

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ExitCode } from '../../src/engine/base/errors.js';
 import { runCli } from '../cli/run-cli.js';
+import { MACHINE } from '../machines.js';
 import { pack, streamFile } from '../trace/message-builder.js';
 import { decompressed, messagesOf } from '../trace/mutate.js';
 
@@ -20,7 +21,7 @@ beforeEach(() => {
   fs.cpSync(sample, trace, { recursive: true });
 });
 
-const replay = (...options: string[]) => runCli('replay', trace, '--machine', 'emulated', ...options);
+const replay = (...options: string[]) => runCli('replay', trace, '--machine', MACHINE, ...options);
 
 describe('a trace that was not packed', () => {
   /** A name outside of the trace that is as long as the packed one, so that it fits in its place. */

@@ -1,4 +1,4 @@
-/** AVX-512 in gdb where the processor has none: registers, watchpoints, backwards, and a signal in a diversion. */
+/** AVX-512 in gdb, mostly on a processor that has none: registers, watchpoints, backwards, and a signal in a diversion. */
 import { describe, expect } from 'vitest';
 import { itOn, recording } from '../../collections.js';
 import { debugOnce } from './recording.js';

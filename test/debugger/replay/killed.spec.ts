@@ -6,6 +6,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { copyWithTurns } from '../../../src/bench/longer-loop.js';
 import { isDead, until } from '../../machine/fixtures.js';
+import { MACHINE } from '../../machines.js';
 import { Client } from '../client.js';
 import { sample } from './recording.js';
 
@@ -30,7 +31,7 @@ afterAll(() => {
 /** A server whose working folder, temporary files, home and cache are all one empty folder. */
 async function serve(): Promise<{ pid: number; endpoint: string; kill: () => Promise<void> }> {
   const env = { ...process.env, TMPDIR: place, HOME: place, XDG_CACHE_HOME: place };
-  const line = ['serve', trace, '--machine', 'emulated'];
+  const line = ['serve', trace, '--machine', MACHINE];
   const child = spawn(path.join(root, 'bin/revenant'), line, {
     cwd: place,
     env,

@@ -1,10 +1,11 @@
-/** Recordings that the real gdb connects to, in the emulated machine. */
+/** Recordings that the real gdb connects to. */
 import path from 'node:path';
 import { DebugServer, parseAddress } from '../../../src/debugger/server.js';
 import type { StartPlace } from '../../../src/recording/start-place.js';
 import { diversionStarter } from '../../../src/recording/divert.js';
 import { openSession } from '../../../src/debugger/open.js';
 import { larger, sample, traceFolder } from '../../collections.js';
+import { machineFor } from '../../machines.js';
 import { runGdb, type GdbResult } from '../gdb.js';
 
 const root = path.resolve(import.meta.dirname, '../../..');
@@ -25,14 +26,14 @@ export interface Recording {
   close(): Promise<void>;
 }
 
-/** @param place where it begins, the processor of the emulated machine, and whether it answers as rr does */
+/** @param place where it begins, the emulated machine's processor if it is to be that machine, and whether it answers as rr does */
 export async function serveRecording(
   folder: string,
   place: StartPlace & { readonly cpu?: string; readonly asRr?: boolean } = {},
 ): Promise<Recording> {
   const { asRr, cpu, ...start } = place;
   const failures: unknown[] = [];
-  const options = { machine: 'emulated' as const, cpu };
+  const options = { machine: cpu === undefined ? machineFor(folder) : 'emulated', cpu } as const;
   const divert = diversionStarter({ ownKill: asRr ? 'refused' : 'done' });
   const server = await DebugServer.listen({
     address: parseAddress('0'),

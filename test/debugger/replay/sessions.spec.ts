@@ -6,6 +6,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { copyWithTurns } from '../../../src/bench/longer-loop.js';
 import { isDead, until } from '../../machine/fixtures.js';
+import { MACHINE } from '../../machines.js';
 import { Client } from '../client.js';
 import { debug, sample, serveRecording, type Recording } from './recording.js';
 
@@ -97,7 +98,7 @@ describe('revenant gdb', () => {
     ...commands: string[]
   ): Promise<{ revenant: ChildProcess; gdb: number; text: () => string }> {
     const flags = commands.flatMap((command) => ['-ex', command]);
-    const line = ['gdb', sample('zen2/crash'), '--machine', 'emulated', '--', '-nx', '-q', ...flags];
+    const line = ['gdb', sample('zen2/crash'), '--machine', MACHINE, '--', '-nx', '-q', ...flags];
     const revenant = spawn(path.join(root, 'bin/revenant'), line, { stdio: ['pipe', 'pipe', 'pipe'] });
     started.push(revenant);
     let text = '';
