@@ -60,6 +60,7 @@ const unsupported: ByTrace = {
 const unsupportedInProcess: ByTrace = {
   ...unsupported,
   'traces/haswell/ldt': 'E_MACHINE_CANNOT',
+  'layout/full': 'E_MACHINE_CANNOT',
 };
 
 export const refusalOf = (machine: MachineKind, listed: Listed): string | undefined =>
