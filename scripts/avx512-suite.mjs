@@ -1,9 +1,9 @@
 // npm run avx512-suite [-- --only PATTERN] [--jobs N] [--list]
-// Compiles gcc's own self-checking programs for AVX-512 and AMX (gcc/testsuite/gcc.target/i386 of Debian's
+// Compiles gcc's own self-checking programs for AVX-512, AMX, XOP, FMA4 and TBM (gcc/testsuite/gcc.target/i386 of Debian's
 // gcc-12-source, fetched by apt) and runs each with the instructions executed by native/completion
 // (test/native/completion/preload.cc). Prints the programs that did not pass, and how many did; exits with 0 only if the
 // ones that did not are those of test/native/completion/gcc-suite.txt.
-//   --only    programs whose name contains this, of the whole folder: not only AVX-512's
+//   --only    programs whose name contains this, of the whole folder: not only those
 //   --jobs    at a time (default: one a processor)
 //   --list    the names of those that passed, too
 import { execFile, spawnSync } from 'node:child_process';
@@ -70,8 +70,12 @@ function programOf(folder, file) {
   return { name: path.basename(file, '.c'), options: options.split(/\s+/).filter(Boolean) };
 }
 
-const isAvx512 = (folder) => (file) =>
-  /^(avx512|amx)/.test(file) || /-mavx512|-mamx/.test(fs.readFileSync(path.join(folder, file), 'latin1'));
+/** Programs by their names: nearly all that this processor lacks; some of others are compiled with such options. */
+const LACKED = /^(avx512|amx|xop|fma4|tbm)/;
+
+const isLacked = (folder) => (file) =>
+  LACKED.test(file) ||
+  /-mavx512|-mamx|-mxop|-mfma4|-mtbm/.test(fs.readFileSync(path.join(folder, file), 'latin1'));
 
 const headers = new Map();
 
@@ -130,7 +134,7 @@ async function outcomeOf(folder, { name, options }) {
   }
   const [instructions, hasMissing] = fs.readFileSync(count, 'utf8').split(' ').map(Number);
   // A program that finds its instructions missing in CPUID succeeds, too.
-  if (hasMissing === 0 && /^(avx512|amx)/.test(name)) return { result: UNUSED };
+  if (hasMissing === 0 && LACKED.test(name)) return { result: UNUSED };
   return { result: 'passed', instructions };
 }
 
@@ -149,7 +153,7 @@ await script(async () => {
   fs.mkdirSync(path.join(FOLDER, 'bin'), { recursive: true });
   // A copy: a build may replace it meanwhile.
   fs.copyFileSync(PRELOAD, path.join(FOLDER, 'preload.so'));
-  const wanted = values.only === undefined ? isAvx512(folder) : (file) => file.includes(values.only);
+  const wanted = values.only === undefined ? isLacked(folder) : (file) => file.includes(values.only);
   const programs = fs
     .readdirSync(folder)
     .filter((file) => file.endsWith('.c') && wanted(file))

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "legacy.h"
+#include "newer.h"
 #include "state.h"
 
 namespace revenant::completion {
@@ -70,6 +71,12 @@ std::uint64_t features_of(ZydisISASet set) {
       return kAvx | kAvxVnni;
     case ZYDIS_ISA_SET_FMA:
       return kFma;
+    case ZYDIS_ISA_SET_XOP:
+      return kAvx | kXop;
+    case ZYDIS_ISA_SET_FMA4:
+      return kAvx | kFma4;
+    case ZYDIS_ISA_SET_TBM:
+      return kTbm;
     case ZYDIS_ISA_SET_F16C:
       return kF16c;
     case ZYDIS_ISA_SET_BMI1:
@@ -88,6 +95,7 @@ std::uint64_t features_of(ZydisISASet set) {
     case ZYDIS_ISA_SET_SSE3:
       return kSse3;
     case ZYDIS_ISA_SET_SSSE3:
+    case ZYDIS_ISA_SET_SSSE3MMX:
       return kSsse3;
     case ZYDIS_ISA_SET_SSE4:
       return kSse41;
@@ -146,17 +154,20 @@ std::uint64_t features_of(const ZydisDecodedInstruction& instruction) {
 struct Decoder {
   ZydisDecoder decoder;
   const Row* rows[ZYDIS_MNEMONIC_MAX_VALUE + 1];
+  const Row* mmx[ZYDIS_MNEMONIC_MAX_VALUE + 1];
   Row twins[kMaxTwins];
 
-  Decoder() : rows{}, twins{} {
+  Decoder() : rows{}, mmx{}, twins{} {
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     for (const Rows group :
          {move_rows(),          permute_rows(),    integer_rows(), multiply_rows(), shift_rows(),
           bit_rows(),           compare_rows(),    mask_rows(),    narrow_rows(),   memory_rows(),
           cipher_rows(),        arithmetic_rows(), fused_rows(),   convert_rows(),  special_rows(),
           approximation_rows(), avx_rows(),        general_rows(), scalar_rows(),   hash_rows(),
-          tile_rows()})
+          tile_rows(),          xop_rows()})
       for (unsigned i = 0; i < group.count; i++) rows[group.first[i].mnemonic] = &group.first[i];
+    const Rows on_mmx = mmx_rows();
+    for (unsigned i = 0; i < on_mmx.count; i++) mmx[on_mmx.first[i].mnemonic] = &on_mmx.first[i];
     const Twins names = legacy_twins();
     for (unsigned i = 0; i < names.count; i++) {
       const Twin& twin = names.first[i];
@@ -170,6 +181,21 @@ struct Decoder {
 const Decoder& decoder() {
   static const Decoder once;
   return once;
+}
+
+// The row of an instruction that Zydis knows, or null.
+const Row* row_of(const ZydisDecodedInstruction& instruction) {
+  const bool is_mmx = instruction.meta.isa_set == ZYDIS_ISA_SET_SSSE3MMX;
+  return (is_mmx ? decoder().mmx : decoder().rows)[instruction.mnemonic];
+}
+
+const Row* row_of(const Newer& newer) {
+  return newer.twin == ZYDIS_MNEMONIC_INVALID ? &newer.row : decoder().rows[newer.twin];
+}
+
+bool is_executed(ZydisInstructionEncoding encoding) {
+  return encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY || encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ||
+         encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX || encoding == ZYDIS_INSTRUCTION_ENCODING_XOP;
 }
 
 struct Decoded {
@@ -259,8 +285,6 @@ void run_legacy(Operation& operation, const Row& row) {
 
 }  // namespace
 
-const Row* row_of(ZydisMnemonic mnemonic) { return decoder().rows[mnemonic]; }
-
 Outcome execute(State& state, Memory& memory, const std::uint8_t* bytes, unsigned count) {
   Outcome outcome = {};
   outcome.verdict = Verdict::kUndefined;
@@ -268,19 +292,22 @@ Outcome execute(State& state, Memory& memory, const std::uint8_t* bytes, unsigne
   ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
   ZydisDecoderContext context;
   std::uint8_t plain[ZYDIS_MAX_INSTRUCTION_LENGTH] = {};
-  if (!ZYAN_SUCCESS(
-          ZydisDecoderDecodeInstruction(&decoder().decoder, &context, bytes, count, &instruction))) {
-    if (state.vendor != Vendor::kAmd || !normalized(bytes, count, plain) ||
-        !ZYAN_SUCCESS(
-            ZydisDecoderDecodeInstruction(&decoder().decoder, &context, plain, count, &instruction)))
+  const auto decodes = [&](const std::uint8_t* from) {
+    return ZYAN_SUCCESS(
+        ZydisDecoderDecodeInstruction(&decoder().decoder, &context, from, count, &instruction));
+  };
+  const Newer* newer = nullptr;
+  if (!decodes(bytes)) {
+    newer = newer_instruction(bytes, count, plain);
+    if (newer == nullptr && (state.vendor != Vendor::kAmd || !normalized(bytes, count, plain)))
       return outcome;
+    if (!decodes(plain)) return outcome;
   }
   const bool evex = instruction.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
-  const Row* const row = row_of(instruction.mnemonic);
   const bool legacy = instruction.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
-  const std::uint64_t needed = features_of(instruction);
-  if (!evex && (needed == kNever || (!legacy && instruction.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX) ||
-                (legacy && row == nullptr))) {
+  const Row* const row = newer != nullptr ? row_of(*newer) : row_of(instruction);
+  const std::uint64_t needed = newer != nullptr ? newer->features : features_of(instruction);
+  if (!evex && (needed == kNever || !is_executed(instruction.encoding) || (legacy && row == nullptr))) {
     outcome.verdict = Verdict::kNotMine;
     return outcome;
   }
@@ -316,16 +343,22 @@ Outcome execute(State& state, Memory& memory, const std::uint8_t* bytes, unsigne
 
 bool executable(const std::uint8_t* bytes, unsigned count, std::uint64_t features) {
   ZydisDecodedInstruction instruction;
-  if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder().decoder, nullptr, bytes, count, &instruction)))
-    return false;
+  std::uint8_t unused[ZYDIS_MAX_INSTRUCTION_LENGTH];
+  if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder().decoder, nullptr, bytes, count, &instruction))) {
+    const Newer* const newer = newer_instruction(bytes, count, unused);
+    return newer != nullptr && (features & newer->features) == newer->features;
+  }
   const std::uint64_t needed = features_of(instruction);
-  return needed != kNever && (features & needed) == needed && row_of(instruction.mnemonic) != nullptr;
+  return needed != kNever && (features & needed) == needed && row_of(instruction) != nullptr;
 }
 
 const char* mnemonic(const std::uint8_t* bytes, unsigned count) {
   ZydisDecodedInstruction instruction;
-  if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder().decoder, nullptr, bytes, count, &instruction)))
-    return nullptr;
+  std::uint8_t unused[ZYDIS_MAX_INSTRUCTION_LENGTH];
+  if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder().decoder, nullptr, bytes, count, &instruction))) {
+    const Newer* const newer = newer_instruction(bytes, count, unused);
+    return newer != nullptr ? newer->name : nullptr;
+  }
   return ZydisMnemonicGetString(instruction.mnemonic);
 }
 

@@ -1,4 +1,4 @@
-// Instructions on general registers that have VEX encodings: BMI1 and BMI2.
+// Instructions on general registers that have VEX or XOP encodings: BMI1, BMI2 and TBM.
 #include <bit>
 
 #include "row.h"
@@ -46,7 +46,8 @@ bool and_not(Operation& op) {
   return true;
 }
 
-// BLSI, BLSMSK, BLSR: function(value) and whether the carry is that the value is 0, or that it is not.
+// BLSI, BLSMSK, BLSR, and TBM's BLSFILL and kin: function(value) and whether the carry is that the value is
+// 0, or that it is not.
 template <auto function, bool carry_if_zero>
 bool lowest_bit(Operation& op) {
   U64 a;
@@ -57,10 +58,22 @@ bool lowest_bit(Operation& op) {
   return true;
 }
 
+// TBM's lowest zero: function(value, value + 1); the carry is that of the increment.
+template <auto function>
+bool lowest_zero(Operation& op) {
+  U64 a;
+  if (!value_of(op, 1, a)) return false;
+  const U64 result = truncated(op, function(a, a + 1));
+  set_flags(op, result, truncated(op, ~a) == 0);
+  op.set_general(0, result);
+  return true;
+}
+
+// The control is the last operand: of TBM's form an immediate.
 bool extract_field(Operation& op) {
   U64 a;
   if (!value_of(op, 1, a)) return false;
-  const U64 control = op.general(2);
+  const U64 control = op.operands() > 2 ? op.general(2) : op.instruction().raw.imm[0].value.u;
   const unsigned start = control & 0xff, length = control >> 8 & 0xff;
   U64 result = start < 64 ? a >> start : 0;
   if (length < 64) result &= (1ull << length) - 1;
@@ -151,6 +164,15 @@ constexpr Row rows[] = {
     ROW(SHLX, shift<left>),
     ROW(SHRX, shift<right>),
     ROW(SARX, shift<right_signed>),
+    ROW(BLCFILL, (lowest_zero<[](U64 a, U64 next) { return a & next; }>)),
+    ROW(BLCI, (lowest_zero<[](U64 a, U64 next) { return a | ~next; }>)),
+    ROW(BLCIC, (lowest_zero<[](U64 a, U64 next) { return ~a & next; }>)),
+    ROW(BLCMSK, (lowest_zero<[](U64 a, U64 next) { return a ^ next; }>)),
+    ROW(BLCS, (lowest_zero<[](U64 a, U64 next) { return a | next; }>)),
+    ROW(T1MSKC, (lowest_zero<[](U64 a, U64 next) { return ~a | next; }>)),
+    ROW(BLSFILL, (lowest_bit<[](U64 a) { return a | (a - 1); }, true>)),
+    ROW(BLSIC, (lowest_bit<[](U64 a) { return ~a | (a - 1); }, true>)),
+    ROW(TZMSK, (lowest_bit<[](U64 a) { return ~a & (a - 1); }, true>)),
 };
 
 }  // namespace

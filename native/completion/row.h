@@ -50,8 +50,8 @@ Rows general_rows();
 Rows tile_rows();
 Rows scalar_rows();
 Rows hash_rows();
-
-// The row of a mnemonic, or null.
-const Row* row_of(ZydisMnemonic mnemonic);
+Rows xop_rows();
+// Those of SSSE3 that have MMX registers for operands: of mnemonics that XMM registers have, too.
+Rows mmx_rows();
 
 }  // namespace revenant::completion

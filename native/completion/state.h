@@ -37,6 +37,9 @@ enum Feature : std::uint64_t {
   kAmxTile = 1u << 26,
   kAmxInt8 = 1u << 27,
   kAmxBf16 = 1u << 28,
+  kAmxFp16 = 1u << 29,
+  kAmxComplex = 1u << 30,
+  kAvxIfma = 1u << 31,
   kSse3 = 1ull << 32,
   kSsse3 = 1ull << 33,
   kSse41 = 1ull << 34,
@@ -58,6 +61,16 @@ enum Feature : std::uint64_t {
   kSerialize = 1ull << 50,
   kPtwrite = 1ull << 51,
   kWaitpkg = 1ull << 52,
+  kXop = 1ull << 53,
+  kFma4 = 1ull << 54,
+  kTbm = 1ull << 55,
+  kAvxVnniInt8 = 1ull << 56,
+  kAvxVnniInt16 = 1ull << 57,
+  kAvxNeConvert = 1ull << 58,
+  kSha512 = 1ull << 59,
+  kSm3 = 1ull << 60,
+  kSm4 = 1ull << 61,
+  kCmpccxadd = 1ull << 62,
 };
 
 // Whose processor recorded: approximations (VRCP14, VRSQRT14, VRCPPS, VRSQRTPS) and a few encodings that the
@@ -79,6 +92,13 @@ struct alignas(64) State {
   // AMX: XTILECFG (64 bytes) and XTILEDATA (8 KiB) as XSAVE has them; null: there is no such state.
   std::uint8_t* tile_config;
   std::uint8_t* tile_data;
+  // MMX: the low 64 bits of x87's registers R0 to R7, whatever its TOP.
+  std::uint64_t mm[8];
+  // An instruction on them was executed, so that TOP is 0 and all are in use; and those that were written,
+  // whose upper 16 bits are ones (bit i: Ri).
+  bool mmx_used;
+  std::uint8_t mmx_written;
+  bool x87_pending;  // x87's status word has an exception that is not masked
 };
 
 // Why memory could not be accessed.
@@ -110,6 +130,7 @@ enum class Verdict : std::uint8_t {
   kGeneralProtection,  // #GP(0): not canonical, or not aligned where the instruction asks for that
   kStackFault,         // #SS(0): not canonical, through RSP or RBP
   kFloatException,     // #XM; MXCSR has the flags
+  kX87Exception,       // #MF, of an MMX instruction behind a pending one
 };
 
 struct Outcome {

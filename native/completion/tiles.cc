@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "float.h"
-#include "row.h"
+#include "newer.h"
 
 namespace revenant::completion {
 namespace {
@@ -174,9 +174,21 @@ bool dot_bytes(Operation& op) {
   return true;
 }
 
-// Denormals are zeros, to nearest, without exceptions, whatever MXCSR says. The sums of even and of odd
-// elements are added last.
-bool dot_bf16(Operation& op) {
+using U16 = std::uint16_t;
+using U32 = std::uint32_t;
+
+U32 single_of_brief(Environment&, U16 value) { return static_cast<U32>(value) << 16; }
+// Denormal halves are none in single precision, so that they are not zeros.
+U32 single_of_half(Environment& env, U16 value) { return float_convert<Single, Half>(env, value); }
+
+// Which products make the two sums of an element: of low and high halves of the pairs, or crosswise; the
+// second one negated or not.
+enum class Pairing { kStraight, kNegated, kCrosswise };
+
+// Denormals are zeros, to nearest, without exceptions, whatever MXCSR says. The two sums of products are
+// added last.
+template <auto convert, Pairing pairing>
+bool dot_pairs(Operation& op) {
   if (!multiplicable(op)) return undefined(op);
   Environment env(op);
   env.rounding = kNearest;
@@ -184,13 +196,17 @@ bool dot_bf16(Operation& op) {
   const Config config = config_of(op);
   const unsigned to = op.number(0), a = op.number(1), b = op.number(2);
   for (unsigned m = 0; m < config.rows(to); m++) {
-    std::uint32_t sums[kRowBytes / 4], even[kRowBytes / 4] = {}, odd[kRowBytes / 4] = {};
+    U32 sums[kRowBytes / 4], even[kRowBytes / 4] = {}, odd[kRowBytes / 4] = {};
     std::memcpy(sums, row_of_tile(op, to, m), kRowBytes);
     for (unsigned n = 0; n < config.columns(to) / 4; n++) {
       for (unsigned k = 0; k < config.columns(a) / 4; k++) {
-        const std::uint32_t x = word_of(row_of_tile(op, a, m), k), y = word_of(row_of_tile(op, b, k), n);
-        even[n] = float_fused<Single>(env, x << 16, y << 16, even[n], false, false);
-        odd[n] = float_fused<Single>(env, x & 0xffff0000, y & 0xffff0000, odd[n], false, false);
+        const U32 x = word_of(row_of_tile(op, a, m), k), y = word_of(row_of_tile(op, b, k), n);
+        const U32 low_x = convert(env, static_cast<U16>(x)), high_x = convert(env, static_cast<U16>(x >> 16));
+        const U32 low_y = convert(env, static_cast<U16>(y)), high_y = convert(env, static_cast<U16>(y >> 16));
+        constexpr bool crosses = pairing == Pairing::kCrosswise;
+        even[n] = float_fused<Single>(env, crosses ? high_x : low_x, low_y, even[n], false, false);
+        odd[n] = float_fused<Single>(env, crosses ? low_x : high_x, high_y, odd[n],
+                                     pairing == Pairing::kNegated, false);
       }
       sums[n] = float_add<Single>(env, sums[n], float_add<Single>(env, even[n], odd[n]));
     }
@@ -211,10 +227,14 @@ constexpr Row rows[] = {
     ROW(TILELOADD, transfer<false>),   ROW(TILELOADDT1, transfer<false>),
     ROW(TILESTORED, transfer<true>),   ROW(TDPBSSD, (dot_bytes<S8, S8>)),
     ROW(TDPBSUD, (dot_bytes<S8, U8>)), ROW(TDPBUSD, (dot_bytes<U8, S8>)),
-    ROW(TDPBUUD, (dot_bytes<U8, U8>)), ROW(TDPBF16PS, dot_bf16),
+    ROW(TDPBUUD, (dot_bytes<U8, U8>)), ROW(TDPBF16PS, (dot_pairs<single_of_brief, Pairing::kStraight>)),
 };
 
 }  // namespace
+
+bool tile_dot_fp16(Operation& op) { return dot_pairs<single_of_half, Pairing::kStraight>(op); }
+bool tile_complex_imaginary(Operation& op) { return dot_pairs<single_of_half, Pairing::kCrosswise>(op); }
+bool tile_complex_real(Operation& op) { return dot_pairs<single_of_half, Pairing::kNegated>(op); }
 
 Rows tile_rows() { return {rows, sizeof rows / sizeof rows[0]}; }
 

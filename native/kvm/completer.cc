@@ -10,9 +10,13 @@
 namespace revenant {
 namespace {
 
-constexpr unsigned kSse = 1, kAvx = 2, kOpmask = 5, kZmmHigh = 6, kHighZmm = 7, kPkru = 9, kTileConfig = 17,
-                   kTileData = 18;
+constexpr unsigned kX87 = 0, kSse = 1, kAvx = 2, kOpmask = 5, kZmmHigh = 6, kHighZmm = 7, kPkru = 9,
+                   kTileConfig = 17, kTileData = 18;
 constexpr std::uint32_t kMxcsr = 24, kXmm = 160, kHeader = 512, kExtended = 576;
+// x87 in the area: control and status word, which registers are in use, the registers from ST0.
+constexpr std::uint32_t kX87Status = 2, kX87InUse = 4, kX87Registers = 32, kX87RegisterBytes = 16;
+constexpr std::uint16_t kX87Control = 0x37f, kX87ErrorSummary = 0x80, kX87Top = 0x3800;
+constexpr unsigned kX87TopShift = 11;
 constexpr std::uint32_t kSizes[kXstateComponents] = {0, 0, 256, 0, 0, 64, 512, 1024, 0,    8,
                                                      0, 0, 0,   0, 0, 0,  0,   64,   8192, 128};
 
@@ -28,7 +32,7 @@ constexpr unsigned kMaxPlain = 32;
 // Scores of a Continuation: a loop's end costs it less than a few turns give.
 constexpr std::uint32_t kFirstScore = 4, kLeastScore = 2, kHighestScore = 12, kFailure = 3, kSkips = 64;
 constexpr std::uint32_t kUndefined = 6, kDebug = 1, kStackFault = 12, kProtection = 13, kPageFault = 14,
-                        kFloat = 19;
+                        kFloat = 19, kX87Fault = 16;
 
 constexpr std::uint64_t bit(unsigned component) { return 1ull << component; }
 
@@ -74,6 +78,7 @@ class Registers {
     }
     part(state.zmm[16], stored(kHighZmm), 1024, 0);
     part(state.k, stored(kOpmask), 64, 0);
+    load_mmx(state);
     before_ = state;
   }
 
@@ -112,6 +117,10 @@ class Registers {
     if (differ(state.zmm[16], before_.zmm[16], 1024)) restore |= put(kHighZmm, state.zmm[16], 1024, 0);
     if (differ(state.k, before_.k, 64))
       restore |= put(kOpmask, reinterpret_cast<const std::uint8_t*>(state.k), 64, 0);
+    if (state.mmx_used) {
+      store_mmx(state);
+      restore = true;
+    }
     // XRSTOR refuses bits that XCR0 has not.
     present_ &= xcr0_;
     put64(area_ + kHeader, present_);
@@ -149,6 +158,47 @@ class Registers {
       std::memset(to, 0, size);
   }
 
+  // Where R`index` is in the area, which has ST0 first.
+  char* x87_register(unsigned index, unsigned top) const {
+    return area_ + kX87Registers + kX87RegisterBytes * ((index - top) & 7);
+  }
+
+  void load_mmx(completion::State& state) const {
+    state.mmx_used = false;
+    state.mmx_written = 0;
+    state.x87_pending = false;
+    std::memset(state.mm, 0, sizeof state.mm);
+    if ((present_ & bit(kX87)) == 0) return;
+    std::uint16_t status;
+    std::memcpy(&status, area_ + kX87Status, sizeof status);
+    state.x87_pending = (status & kX87ErrorSummary) != 0;
+    for (unsigned i = 0; i < 8; i++) state.mm[i] = get64(x87_register(i, status >> kX87TopShift & 7));
+  }
+
+  // As an MMX instruction leaves x87: TOP 0, all registers in use.
+  void store_mmx(const completion::State& state) {
+    std::uint16_t status = 0;
+    if ((present_ & bit(kX87)) == 0) {
+      std::memset(area_, 0, kMxcsr);
+      std::memset(area_ + kX87Registers, 0, 8 * kX87RegisterBytes);
+      std::memcpy(area_, &kX87Control, sizeof kX87Control);
+      present_ |= bit(kX87);
+    } else {
+      std::memcpy(&status, area_ + kX87Status, sizeof status);
+    }
+    char registers[8][kX87RegisterBytes];
+    for (unsigned i = 0; i < 8; i++) {
+      std::memcpy(registers[i], x87_register(i, status >> kX87TopShift & 7), kX87RegisterBytes);
+      if ((state.mmx_written >> i & 1) == 0) continue;
+      std::memset(registers[i], 0xff, 10);
+      std::memcpy(registers[i], &state.mm[i], 8);
+    }
+    std::memcpy(area_ + kX87Registers, registers, sizeof registers);
+    status &= static_cast<std::uint16_t>(~kX87Top);
+    std::memcpy(area_ + kX87Status, &status, sizeof status);
+    area_[kX87InUse] = static_cast<char>(0xff);
+  }
+
   static bool differ(const void* a, const void* b, unsigned size) { return std::memcmp(a, b, size) != 0; }
 
   static bool dirty(const completion::State& state) {
@@ -182,12 +232,14 @@ class Registers {
   std::uint64_t present_ = 0;
 };
 
-// Whether the bytes may begin an instruction that a visit goes on with: EVEX, VEX, or behind an escape 0F one
-// that newer processors have; before them any prefixes.
+// Whether the bytes may begin an instruction that a visit goes on with: EVEX, VEX, XOP, or behind an escape
+// 0F one that newer processors have; before them any prefixes.
 bool goes_on(const std::uint8_t* bytes, unsigned count) {
   for (unsigned i = 0; i < count; i++) {
     const std::uint8_t byte = bytes[i];
     if (byte == 0x62 || byte == 0xc4 || byte == 0xc5) return true;
+    // XOP has a map from 8 on where POP has ModRM.reg 0.
+    if (byte == 0x8f) return i + 1 < count && (bytes[i + 1] & 0x1f) >= 8;
     if (byte == 0x0f) {
       const unsigned next = i + 1 < count ? bytes[i + 1] : 0;
       // 38 and 3A; POPCNT, TZCNT, LZCNT; RSQRT, RCP.
@@ -297,6 +349,8 @@ bool Completer::visit(void* pool, std::uint64_t pool_bytes, bool branches, std::
           return leave(kStackFault, 0, 0);
         case completion::Verdict::kFloatException:
           return leave(kFloat, 0, 0);
+        case completion::Verdict::kX87Exception:
+          return leave(kX87Fault, 0, 0);
       }
       completed++;
       plain = 0;

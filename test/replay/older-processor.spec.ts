@@ -79,3 +79,11 @@ itOn(recording('older/silent'), 'computes approximations of the recording vendor
   expect(without.stdout.split('\n')[0]).toBe(expected.split('\n')[0]);
   expect(without.stdout).not.toBe(expected);
 });
+
+itOn(recording('mmx/registers'), 'executes SSSE3 on MMX registers among x87 instructions', async (trace) => {
+  const expected = fs.readFileSync(path.join(trace, 'expected_stdout'), 'utf8');
+  const { code, stdout, stderr } = await runCli('replay', trace, ...MACHINE);
+  expect(stdout, stderr).toBe(expected);
+  expect(stderr).toMatch(/68\d instructions that the processor lacks, executed in software/);
+  expect(code).toBe(0);
+});

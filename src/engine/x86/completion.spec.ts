@@ -77,3 +77,16 @@ it('has bits of instructions without VEX from 32 on', () => {
   const [sse3, sha, waitpkg] = [1n << 32n, 1n << 41n, 1n << 52n];
   expect(completionFeatures(announces, 0x3n)).toBe(sse3 | sha | waitpkg);
 });
+
+it('has bits of what came later', () => {
+  const announces = [
+    leaf(0x8000_0001, 0, { ecx: (1 << 11) | (1 << 16) | (1 << 21) }),
+    leaf(7, 1, { eax: 0x80_0087, edx: (1 << 4) | (1 << 5) | (1 << 10) }),
+  ];
+  const [ifma, tbm, compareAdd] = [1n << 31n, 1n << 55n, 1n << 62n];
+  // From XOP on all.
+  expect(completionFeatures(announces, 0x7n)).toBe(ifma | (0x3ffn << 53n));
+  expect(completionFeatures(announces, 0x3n)).toBe(tbm | compareAdd);
+  const tiles = [leaf(7, 1, { eax: 1 << 21, edx: 1 << 8 })];
+  expect(completionFeatures(tiles, 0x6_02e7n)).toBe(3n << 29n);
+});

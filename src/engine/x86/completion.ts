@@ -47,9 +47,12 @@ const FEATURES: FeatureList = [
   ['AMX-TILE', 7, 0, 'edx', 24],
   ['AMX-INT8', 7, 0, 'edx', 25],
   ['AMX-BF16', 7, 0, 'edx', 22],
+  ['AMX-FP16', 7, 1, 'eax', 21],
+  ['AMX-COMPLEX', 7, 1, 'edx', 8],
+  ['AVX-IFMA', 7, 1, 'eax', 23],
 ];
 
-/** Of instructions without VEX and EVEX. */
+/** Of instructions without VEX and EVEX, and what came to be executed after them. */
 const LEGACY_FEATURES: FeatureList = [
   ['SSE3', 1, 0, 'ecx', 0],
   ['SSSE3', 1, 0, 'ecx', 9],
@@ -72,6 +75,16 @@ const LEGACY_FEATURES: FeatureList = [
   ['SERIALIZE', 7, 0, 'edx', 14],
   ['PTWRITE', 0x14, 0, 'ebx', 4],
   ['WAITPKG', 7, 0, 'ecx', 5],
+  ['XOP', 0x80000001, 0, 'ecx', 11],
+  ['FMA4', 0x80000001, 0, 'ecx', 16],
+  ['TBM', 0x80000001, 0, 'ecx', 21],
+  ['AVX-VNNI-INT8', 7, 1, 'edx', 4],
+  ['AVX-VNNI-INT16', 7, 1, 'edx', 10],
+  ['AVX-NE-CONVERT', 7, 1, 'edx', 5],
+  ['SHA512', 7, 1, 'eax', 0],
+  ['SM3', 7, 1, 'eax', 1],
+  ['SM4', 7, 1, 'eax', 2],
+  ['CMPCCXADD', 7, 1, 'eax', 7],
 ];
 const FIRST_LEGACY = 32;
 
@@ -96,7 +109,10 @@ const AVX_STATE = 1n << 2n;
 /** opmask, ZMM_Hi256 and Hi16_ZMM: XCR0 has all or none. */
 const AVX512_STATE = 0xe0n;
 const AVX512_FEATURES = 14;
-const YMM_FEATURES: ReadonlySet<string> = new Set(['AVX', 'AVX2', 'FMA', 'F16C', 'AVX-VNNI']);
+const YMM_FEATURES: ReadonlySet<string> = new Set([
+  ...['AVX', 'AVX2', 'FMA', 'F16C', 'AVX-VNNI', 'AVX-IFMA', 'AVX-VNNI-INT8', 'AVX-VNNI-INT16'],
+  ...['AVX-NE-CONVERT', 'SHA512', 'SM3', 'SM4', 'XOP', 'FMA4'],
+]);
 
 /** PKRU. RDPKRU and WRPKRU are completed, too; that keys forbid accesses is not. */
 export const PROTECTION_KEYS = 1n << 9n;

@@ -85,10 +85,8 @@ bool is_legacy_candidate(const Form& form) {
       if (group && form.opcode == 0xc7) return form.memory && form.pp == 0 && form.group == 1 && form.w == 1;
       if (form.opcode == 0x38 || form.opcode == 0x3a) return false;  // the escapes of maps 2 and 3
       break;
-    case 2:
-      return form.pp != 0 || form.opcode > 0x1e;
     default:
-      return form.pp != 0 || form.opcode != 0x0f;
+      return true;
   }
   Sample sample;
   plain(sample, form, 0);
@@ -140,6 +138,9 @@ std::uint64_t digest_of(std::uint64_t digest, const Outcome& outcome, const Stat
   digest = fold(digest, state.zmm, sizeof state.zmm);
   digest = fold(digest, state.k, sizeof state.k);
   digest = fold(digest, state.gpr, sizeof state.gpr);
+  std::uint64_t any = 0;
+  for (const std::uint64_t mm : state.mm) any |= mm;
+  if (any != 0) digest = fold(digest, state.mm, sizeof state.mm);
   if (arena != nullptr) digest = fold(digest, arena, kArenaBytes);
   return digest;
 }

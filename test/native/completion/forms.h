@@ -19,7 +19,7 @@ struct Answer {
 constexpr unsigned kSamplesPerForm = 128;
 
 // Without EVEX and VEX, the opcodes of maps 0 and 1 that this software is for; of the other maps all may be
-// tried, but for those on MMX registers.
+// tried.
 bool is_legacy_candidate(const Form& form);
 
 // Calls `visit(Form)` with every encoding that there could be, whether defined or not: traits are 0.

@@ -54,6 +54,22 @@ void random_bytes(std::uint8_t* bytes, Random& random) {
     // 40 is CMOV's row, and some of 4x and 9x are nothing.
     return;
   }
+  if (random.one_in(8)) {
+    // XOP, or one of VEX that Zydis does not know: in map 2 or 3 with registers that are there.
+    const bool xop = random.one_in(2);
+    bytes[at] = xop ? 0x8f : 0xc4;
+    bytes[at + 1] =
+        static_cast<std::uint8_t>((bytes[at + 1] & 0xe0) | (xop ? 8 + random.below(3) : 2 + random.below(2)));
+    if (random.one_in(2)) bytes[at + 2] |= 0x78;
+    if (xop) {
+      if (!random.one_in(8)) bytes[at + 2] &= 0xfc;
+      return;
+    }
+    constexpr std::uint8_t opcodes[] = {0x50, 0x51, 0x5c, 0x6c, 0x72, 0xb0, 0xb1, 0xb4, 0xb5, 0xcb,
+                                        0xcc, 0xcd, 0xd2, 0xd3, 0xda, 0xde, 0xe0, 0xe5, 0xef};
+    bytes[at + 3] = opcodes[random.below(sizeof opcodes)];
+    return;
+  }
   bytes[at] = 0x62;
   // Mostly what must be so for an instruction.
   bytes[at + 1] = static_cast<std::uint8_t>(

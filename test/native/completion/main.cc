@@ -5,6 +5,7 @@
 //                                         begin so (legacy.2.66, evex)
 //   completion-tests live [PREFIX]        software against this processor, with differences
 //   completion-tests fuzz COUNT SEED      random bytes and registers
+//   completion-tests lines                instructions and registers from standard input: lines.h
 //   completion-tests bench                nanoseconds an instruction
 //   completion-tests approximations       approximation_tables.h of this processor
 #include <cstdio>
@@ -13,6 +14,7 @@
 
 #include "approximations.h"
 #include "fuzz.h"
+#include "lines.h"
 #include "plain.h"
 #include "run.h"
 
@@ -26,8 +28,7 @@ Silicon silicon;
 int usage() {
   std::fprintf(stderr,
                "completion-tests: check FILE | record FILE HEADING [PREFIX] | live [PREFIX] | fuzz COUNT "
-               "SEED [alone] | bench "
-               "| approximations\n");
+               "SEED [alone] | lines | bench | approximations\n");
   return 2;
 }
 
@@ -132,6 +133,7 @@ int main(int count, char** words) {
     return fuzz(bench, std::strtoull(words[2], nullptr, 0), std::strtoull(words[3], nullptr, 0)) ? 0 : 1;
   if (std::strcmp(command, "plain") == 0 && count == 4)
     return check_plain(std::strtoull(words[2], nullptr, 0), std::strtoull(words[3], nullptr, 0)) ? 0 : 1;
+  if (std::strcmp(command, "lines") == 0) return execute_lines() ? 0 : 1;
   if (std::strcmp(command, "bench") == 0) return measure(bench) ? 0 : 1;
   if (std::strcmp(command, "approximations") == 0 && bench.silicon != nullptr)
     return print_approximations() ? 0 : 1;

@@ -1,11 +1,12 @@
-// Makes a program believe that the processor has AVX, AVX-512 and AMX, and executes what of that it executes
-// by native/completion: an object for LD_PRELOAD. From the program's first constructor on every instruction
-// is a single step. Before each, what is EVEX or VEX is executed in software (the upper halves of registers
-// are not the processor's, so VEX is, too), CPUID and XGETBV are answered; the rest is the processor's.
+// Makes a program believe that the processor has AVX, AVX-512, AMX, XOP, FMA4 and TBM, and executes what of
+// that it executes by native/completion: an object for LD_PRELOAD. From the program's first constructor on
+// every instruction is a single step. Before each, what is EVEX, VEX or XOP is executed in software (the
+// upper halves of registers are not the processor's, so VEX is, too), CPUID and XGETBV are answered; the rest
+// is the processor's.
 //
 // What the software does not execute ends the program with kNotExecuted and the instruction on standard
-// error. At its end the program writes how many instructions were executed, and how many of AVX-512 and AMX,
-// into the file of $COMPLETION_COUNT.
+// error. At its end the program writes how many instructions were executed, and how many of AVX-512, AMX,
+// XOP, FMA4 and TBM, into the file of $COMPLETION_COUNT.
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -24,8 +25,9 @@ namespace {
 using namespace revenant::completion;
 
 constexpr int kNotExecuted = 90;
-// Groups of state.h that are neither AVX-512's nor AMX's.
-constexpr std::uint64_t kUsual = ~0ull & ~((kAvx512vp2intersect << 1) - 1) & ~std::uint64_t{kAmxTile};
+// Groups of state.h that are neither AVX-512's nor AMX's, nor Bulldozer's.
+constexpr std::uint64_t kUsual =
+    ~0ull & ~((kAvx512vp2intersect << 1) - 1) & ~(std::uint64_t{kAmxTile} | kXop | kFma4 | kTbm);
 constexpr unsigned kRax = 0, kRcx = 1, kRdx = 2, kRbx = 3, kRdi = 7;
 constexpr std::uint64_t kTrapFlag = 1 << 8;
 constexpr unsigned kMostBytes = 15, kPage = 4096;
@@ -55,7 +57,7 @@ class OwnMemory final : public Memory {
 State state;
 OwnMemory memory;
 unsigned long long executed;
-// Whether one of AVX-512 or AMX was among them.
+// Whether one of AVX-512, AMX, XOP, FMA4 or TBM was among them.
 bool has_missing;
 ZydisDecoder decoder;
 std::uint8_t tile_config[64], tile_data[8192];
@@ -68,9 +70,10 @@ alignas(64) char handler_stack[1 << 18];
   _exit(kNotExecuted);
 }
 
+// EVEX, VEX or XOP.
 bool is_vex(const std::uint8_t* at) {
   while ((*at & 0xe7) == 0x26 || *at == 0x64 || *at == 0x65 || *at == 0x67) at++;
-  return *at == 0x62 || *at == 0xc4 || *at == 0xc5;
+  return *at == 0x62 || *at == 0xc4 || *at == 0xc5 || (*at == 0x8f && (at[1] & 0x1f) >= 8);
 }
 
 void load(const ucontext_t& context, const char* area) {
@@ -136,6 +139,7 @@ void answer_cpuid() {
     d |= 1u << 8 | 1u << 22 | 1u << 23 | 1u << 24 | 1u << 25;
   }
   if (leaf == 7 && subleaf == 1) a |= 1u << 4 | 1u << 5;
+  if (leaf == 0x80000001) c |= 1u << 11 | 1u << 16 | 1u << 21;
   state.gpr[kRax] = a;
   state.gpr[kRbx] = b;
   state.gpr[kRcx] = c;

@@ -11,7 +11,7 @@ using completion::Outcome;
 using completion::State;
 using completion::Verdict;
 
-constexpr const char* kVerdicts[] = {"done", "not mine", "#UD", "#PF", "#GP", "#SS", "#XM"};
+constexpr const char* kVerdicts[] = {"done", "not mine", "#UD", "#PF", "#GP", "#SS", "#XM", "#MF"};
 
 void start_form(Bench& bench, const Form& form) {
   Random random(seed_of(form));
@@ -90,6 +90,11 @@ void say_difference(const Sample& sample, const Outcome& a, const State& x, cons
       std::printf("    gpr%u before %016llx silicon %016llx software %016llx\n", i,
                   (unsigned long long)sample.state.gpr[i], (unsigned long long)x.gpr[i],
                   (unsigned long long)y.gpr[i]);
+  for (unsigned i = 0; i < 8; i++)
+    if (x.mm[i] != y.mm[i])
+      std::printf("    mm%u before %016llx silicon %016llx software %016llx\n", i,
+                  (unsigned long long)sample.state.mm[i], (unsigned long long)x.mm[i],
+                  (unsigned long long)y.mm[i]);
   if (x.rflags != y.rflags)
     std::printf("    rflags before %#llx silicon %#llx software %#llx\n",
                 (unsigned long long)sample.state.rflags, (unsigned long long)x.rflags,
@@ -103,8 +108,8 @@ bool equal_outcome(const Outcome& a, const Outcome& b) {
 
 bool equal_state(const State& a, const State& b) {
   return std::memcmp(a.zmm, b.zmm, sizeof a.zmm) == 0 && std::memcmp(a.k, b.k, sizeof a.k) == 0 &&
-         std::memcmp(a.gpr, b.gpr, sizeof a.gpr) == 0 && a.rip == b.rip && a.rflags == b.rflags &&
-         a.mxcsr == b.mxcsr;
+         std::memcmp(a.mm, b.mm, sizeof a.mm) == 0 && std::memcmp(a.gpr, b.gpr, sizeof a.gpr) == 0 &&
+         a.rip == b.rip && a.rflags == b.rflags && a.mxcsr == b.mxcsr;
 }
 
 Outcome in_software(Bench& bench, State& state, const std::uint8_t* bytes) {

@@ -177,6 +177,11 @@ bool is_indexed(const Form& form) {
   return row == 0x90 || (form.prefix == Prefix::kEvex && (row == 0xa0 || (form.opcode & 0xfe) == 0xc6));
 }
 
+bool is_mmx(const Form& form) {
+  if (form.prefix != Prefix::kLegacy || form.pp != 0) return false;
+  return form.map == 2 ? form.opcode <= 0x1e : form.map == 3 && form.opcode == 0x0f;
+}
+
 void fill_arena(std::uint8_t* bytes, Random& random) {
   for (unsigned i = 0; i < kArenaBytes; i += 64) fill_line(bytes + i, random);
 }
@@ -216,6 +221,13 @@ namespace {
 void make_legacy(Sample& sample, const Form& form, Random& random) {
   narrow(sample.state);
   const std::uint64_t r = random.next();
+  if (is_mmx(form)) {
+    // Not from `random`: samples of other forms stay what they are.
+    Random others(r);
+    std::uint8_t line[64];
+    fill_line(line, others);
+    std::memcpy(sample.state.mm, line, sizeof line);
+  }
   bool extended = (r & 1) != 0, x_bit = (r & 2) != 0, b_bit = (r & 4) != 0;
   const auto reg = static_cast<std::uint8_t>(form.group != kNoGroup ? form.group : r >> 13 & 7);
   if (form.group != kNoGroup) extended = false;

@@ -45,6 +45,9 @@ bool is_group(Prefix prefix, std::uint8_t map, std::uint8_t opcode);
 // Whether the form addresses memory by a vector of indices.
 bool is_indexed(const Form& form);
 
+// Whether its operands are MMX registers: those of other forms are zero.
+bool is_mmx(const Form& form);
+
 // Fills `bytes` (kArenaBytes) with what samples of a form find in memory.
 void fill_arena(std::uint8_t* bytes, Random& random);
 

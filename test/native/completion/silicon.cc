@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <initializer_list>
@@ -24,6 +25,10 @@ extern const std::uint8_t completion_trampoline_avx_end[];
 
 namespace revenant::completion_test {
 namespace {
+
+// trampoline.S has these numbers.
+static_assert(offsetof(completion::State, rflags) == 2248 && offsetof(completion::State, mxcsr) == 2272 &&
+              offsetof(completion::State, mm) == 2304);
 
 using completion::Outcome;
 using completion::State;
@@ -65,6 +70,8 @@ void capture_vectors(const std::uint8_t* area) {
   std::uint64_t present;
   std::memcpy(&present, area + 512, 8);
   std::memcpy(&state.mxcsr, area + 24, 4);
+  // MMX instructions leave R0 at the top.
+  for (unsigned i = 0; i < 8; i++) std::memcpy(&state.mm[i], area + 32 + 16 * i, 8);
   for (unsigned i = 0; i < 16; i++) {
     std::memset(state.zmm[i], 0, 64);
     if (present & 2) std::memcpy(state.zmm[i], area + 160 + 16 * i, 16);

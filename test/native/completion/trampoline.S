@@ -34,6 +34,10 @@
         .endr
         .endif
         ldmxcsr \name\()_block + 2272(%rip)
+        emms
+        .irp n, 0,1,2,3,4,5,6,7
+        movq \name\()_block + 2304 + \n * 8(%rip), %mm\n
+        .endr
         mov \name\()_block + 2112 + 0(%rip), %rax
         mov \name\()_block + 2112 + 8(%rip), %rcx
         mov \name\()_block + 2112 + 16(%rip), %rdx
@@ -59,6 +63,7 @@
         mov \name\()_host_rsp(%rip), %rsp
         ldmxcsr \name\()_host_mxcsr(%rip)
         vzeroupper
+        emms
         cld
         pop %r15
         pop %r14
