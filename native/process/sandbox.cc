@@ -230,6 +230,22 @@ bool map_page(std::uint64_t address, const std::uint64_t* table, std::uint64_t r
   return true;
 }
 
+// What a TLB does that forgets a page: if the tables have it otherwise than it is mapped, it is mapped as
+// they have it, which saves the next access a fault, or unmapped.
+void follow_page(std::uint64_t address) {
+  const std::uint64_t page = address & ~(kPageSize - 1);
+  if (page >= kUserEnd || is_ours(page)) return;
+  const std::uint64_t* const mapped = state.shadow->entry(page);
+  if (!mapped || *mapped == 0) return;
+  std::uint64_t rights;
+  const std::uint64_t* const table = state.tables.leaves(page, rights);
+  const std::uint64_t wanted = table ? mapping_of(table[table_index(page, 1)], rights) : 0;
+  if (wanted == *mapped) return;
+  long error;
+  if (PageTables::fault(wanted, 0) != 0 || !map_page(page, table, rights, error))
+    state.shadow->unmap_page(page);
+}
+
 // What the page tables say of an access: 0, or the error code of the page fault.
 std::uint32_t fault_of(std::uint64_t address, std::uint32_t access, const std::uint64_t*& table,
                        std::uint64_t& rights) {
@@ -367,6 +383,11 @@ Done perform_requests(char* frame) {
   if (requests & CTX_REQUEST_CR3) {
     state.tables.root = context<std::uint64_t>(CTX_CR3);
     state.shadow->follow(state.tables);
+    state.last_fault = {};
+  } else if (requests & CTX_REQUEST_FLUSH_PAGES) {
+    const std::uint32_t count = context<std::uint32_t>(CTX_FLUSH_COUNT);
+    for (std::uint32_t i = 0; i < count && i < CTX_FLUSH_MOST; i++)
+      follow_page(context<std::uint64_t>(CTX_FLUSH + 8 * i));
     state.last_fault = {};
   }
   if (requests & CTX_REQUEST_XRSTOR && !load_vectors(frame)) {

@@ -46,15 +46,32 @@ std::uint64_t* Shadow::entry(std::uint64_t address) {
   return &table[table_index(address, 1)];
 }
 
+// The mask of an entry's table, and the entry's index in both.
+std::uint64_t* Shadow::mask_of(const std::uint64_t* entry, int& index) const {
+  const auto offset = static_cast<std::uint64_t>(reinterpret_cast<const char*>(entry) - leaves_);
+  index = static_cast<int>(offset % kTable / sizeof *entry);
+  return masks_ + offset / kTable * kMaskWords;
+}
+
 void Shadow::mapped(std::uint64_t* first, int count, std::uint64_t value) {
-  const auto offset = static_cast<std::uint64_t>(reinterpret_cast<char*>(first) - leaves_);
-  std::uint64_t* const mask = masks_ + offset / kTable * kMaskWords;
-  const auto index = static_cast<int>(offset % kTable / sizeof *first);
+  int index;
+  std::uint64_t* const mask = mask_of(first, index);
   for (int i = 0; i < count; i++) {
     first[i] = value + static_cast<std::uint64_t>(i) * kPageSize;
     mask[(index + i) / 64] |= 1ull << ((index + i) % 64);
   }
   mappings_++;
+}
+
+void Shadow::unmap_page(std::uint64_t page) {
+  std::uint64_t* const mapping = entry(page);
+  if (!mapping || *mapping == 0) return;
+  int index;
+  std::uint64_t* const mask = mask_of(mapping, index);
+  mask[index / 64] &= ~(1ull << (index % 64));
+  *mapping = 0;
+  unmap(page, kPageSize);
+  mappings_++;  // it may have split one
 }
 
 void Shadow::follow(const PageTables& tables) {

@@ -30,6 +30,9 @@ class Shadow {
   // Unmaps what the tables do not have, or have otherwise.
   void follow(const PageTables& tables);
 
+  // Unmaps one page, if it is mapped.
+  void unmap_page(std::uint64_t page);
+
   // Unmaps everything.
   void drop();
 
@@ -43,6 +46,7 @@ class Shadow {
   static constexpr int kMaskWords = kTableEntries / 64;
 
   std::uint64_t* take_upper();
+  std::uint64_t* mask_of(const std::uint64_t* entry, int& index) const;
 
   std::uint64_t* addresses_;  // of each leaf's first page
   std::uint64_t* masks_;      // of each leaf's entries that are not 0: kMaskWords

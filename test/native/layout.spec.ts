@@ -6,6 +6,7 @@ import {
   ControlOffset,
   EngineSelector,
   ExitKind,
+  MOST_FLUSHED,
   Ring0,
   StagedOffset,
   Vector,
@@ -21,6 +22,7 @@ const renamed = (table: Record<string, number>, rename: (name: string) => string
 it('agrees with native/kvm', () => {
   const native = nativeLayout();
   const expected: Record<string, number> = {
+    CTX_FLUSH_MOST: MOST_FLUSHED,
     ...renamed(ControlOffset, (name) => `control.${snake(name)}`),
     ...renamed(Command, (name) => `command.${snake(name)}`),
     ...renamed(ExitKind, (name) => `exitKind.${name}`),

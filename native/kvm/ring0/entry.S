@@ -311,6 +311,16 @@ perform_requests:
   movq CTX(CTX_CR3), %rax
   movq %rax, %cr3
 1:
+  testl $CTX_REQUEST_FLUSH_PAGES, %esi
+  jz 1f
+  movl CTX(CTX_FLUSH_COUNT), %ecx
+2:
+  decl %ecx
+  js 1f
+  movq CTX(CTX_FLUSH)(, %rcx, 8), %rax
+  invlpg (%rax)
+  jmp 2b
+1:
   testl $CTX_REQUEST_DEBUG, %esi
   jz 1f
   movq CTX(CTX_DR0), %rax

@@ -79,6 +79,9 @@
   0x200                 // u32, CTX_SERVICE_*: why the guest left, where nobody but the service needs to know
 #define CTX_XCR0 0x208  // u64, XCR0 in force, or requested
 #define CTX_ORIGINALS 0x210  // u64, root of the tables that translate pages with hidden instructions; 0: none
+#define CTX_FLUSH_COUNT 0x218  // u32, 1 to CTX_FLUSH_MOST: for CTX_REQUEST_FLUSH_PAGES
+#define CTX_FLUSH 0x220        // u64 each: addresses
+#define CTX_FLUSH_MOST 8
 #define CTX_GDT 0x600
 #define CTX_GDT_SIZE 0x80
 #define CTX_TSS 0x680
@@ -86,15 +89,16 @@
 #define CTX_IDT 0x700
 #define CTX_IDT_COUNT 0x81  // vectors 0 to 31 and `int $0x80`
 
-#define CTX_REQUEST_CR3 0x01         // load CTX_CR3 (flushes the TLB)
-#define CTX_REQUEST_XRSTOR 0x02      // load the XSAVE area
-#define CTX_REQUEST_FS_GS_BASE 0x04  // load fs_base and gs_base; always done with CTX_FEATURE_FSGSBASE
-#define CTX_REQUEST_SEGMENTS 0x08    // load ds, es, fs, gs, then the bases
-#define CTX_REQUEST_DEBUG 0x10       // load DR0 to DR3 and DR7
-#define CTX_REQUEST_XSAVE 0x20       // fill the XSAVE area and leave again with VECTOR_XSAVED
-#define CTX_REQUEST_CLEAR_FIP 0x40   // zero the x87 instruction and data pointers
-#define CTX_REQUEST_LDT 0x80         // load LDTR, before the segments
-#define CTX_REQUEST_XCR0 0x100       // have the service set XCR0 to CTX_XCR0, before everything else
+#define CTX_REQUEST_CR3 0x01           // load CTX_CR3 (flushes the TLB)
+#define CTX_REQUEST_XRSTOR 0x02        // load the XSAVE area
+#define CTX_REQUEST_FS_GS_BASE 0x04    // load fs_base and gs_base; always done with CTX_FEATURE_FSGSBASE
+#define CTX_REQUEST_SEGMENTS 0x08      // load ds, es, fs, gs, then the bases
+#define CTX_REQUEST_DEBUG 0x10         // load DR0 to DR3 and DR7
+#define CTX_REQUEST_XSAVE 0x20         // fill the XSAVE area and leave again with VECTOR_XSAVED
+#define CTX_REQUEST_CLEAR_FIP 0x40     // zero the x87 instruction and data pointers
+#define CTX_REQUEST_LDT 0x80           // load LDTR, before the segments
+#define CTX_REQUEST_XCR0 0x100         // have the service set XCR0 to CTX_XCR0, before everything else
+#define CTX_REQUEST_FLUSH_PAGES 0x200  // flush the TLB's entries of the pages of CTX_FLUSH
 
 #define CTX_FEATURE_FSGSBASE 0x01
 #define CTX_FEATURE_XSAVE 0x02

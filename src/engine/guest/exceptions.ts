@@ -48,10 +48,7 @@ export function enterGuest(
   budgetMicros: number,
 ): Exit {
   stops?.arm(task);
-  if (task.space.stale) {
-    machine.context.requestFlush();
-    task.space.stale = false;
-  }
+  task.space.stale.flushBy(machine.context);
   return machine.run(budgetMicros);
 }
 

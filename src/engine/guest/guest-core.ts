@@ -82,7 +82,7 @@ export class GuestCore {
     context.requestCr3(task.space.root);
     if (this.loadedSpace !== task.space) this.leftSpace = this.loadedSpace;
     this.loadedSpace = task.space;
-    task.space.stale = false;
+    task.space.stale.clear();
     this.current = task;
     this.segmentsChanged(task);
   }

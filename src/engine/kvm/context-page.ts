@@ -1,7 +1,7 @@
 import type { Gpa, Gva } from '../base/address.js';
 import { highWord, lowWord } from '../base/address.js';
 import { REGISTERS_BYTES, type RegisterWords } from '../base/registers.js';
-import { ContextOffset, ContextRequest, EngineSelector, Ring0 } from './layout.js';
+import { ContextOffset, ContextRequest, EngineSelector, MOST_FLUSHED, Ring0 } from './layout.js';
 
 const REQUESTS = ContextOffset.requests / 4;
 const VECTOR = ContextOffset.vector / 4;
@@ -14,6 +14,8 @@ const DR7 = ContextOffset.dr7 / 4;
 const LDT = ContextOffset.ldt / 4;
 const XCR0 = ContextOffset.xcr0 / 4;
 const ORIGINALS = ContextOffset.originals / 4;
+const FLUSH_COUNT = ContextOffset.flushCount / 4;
+const FLUSH = ContextOffset.flush / 4;
 const GDT = ContextOffset.gdt / 4;
 /** Word ranges of `saveStop`: vector to DR6, and the debug registers. */
 const STOP_RANGES = [
@@ -103,18 +105,29 @@ export class ContextPage {
     this.words[REQUESTS] |= ContextRequest.cr3;
   }
 
+  /** The same for one page; for all, where there is no room for more. */
+  requestFlushPage(address: Gva): void {
+    const { words } = this;
+    const count = words[REQUESTS] & ContextRequest.flushPages ? words[FLUSH_COUNT] : 0;
+    if (count >= MOST_FLUSHED) return this.requestFlush();
+    words[FLUSH + 2 * count] = lowWord(address);
+    words[FLUSH + 2 * count + 1] = highWord(address);
+    words[FLUSH_COUNT] = count + 1;
+    words[REQUESTS] |= ContextRequest.flushPages;
+  }
+
   /** Loads `xstate` on the next entry. A bad image leaves with vector 0x20d. */
   requestXrstor(): void {
     this.words[REQUESTS] |= ContextRequest.xrstor;
   }
 
-  /** XCR0's lower half, in force from the next entry on. Of use only where instructions are completed. */
   /** Where the service finds the originals of pages with hidden instructions: a root of page tables, or 0 (mm/originals.ts). */
   set originals(root: Gpa) {
     this.words[ORIGINALS] = lowWord(root);
     this.words[ORIGINALS + 1] = highWord(root);
   }
 
+  /** XCR0's lower half, in force from the next entry on. Of use only where instructions are completed. */
   get xcr0(): number {
     return this.words[XCR0];
   }

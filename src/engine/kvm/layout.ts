@@ -71,6 +71,8 @@ export const ContextOffset = {
   registers: 0x108,
   xcr0: 0x208,
   originals: 0x210,
+  flushCount: 0x218,
+  flush: 0x220,
   gdt: 0x600,
 } as const;
 
@@ -84,7 +86,11 @@ export const ContextRequest = {
   clearFip: 0x40,
   ldt: 0x80,
   xcr0: 0x100,
+  flushPages: 0x200,
 } as const;
+
+/** Addresses that a request of `flushPages` has at most. */
+export const MOST_FLUSHED = 8;
 
 /** Byte offsets into a staged system call; `registers` in user_regs_struct order, `data` the first write. */
 export const StagedOffset = {

@@ -19,6 +19,7 @@ import type { SoughtKinds } from '../x86/instruction-sites.js';
 import type { KernelEntry } from './free.js';
 import { HiddenCode } from './hidden-code.js';
 import { clip, isShared, pageIndex, Prot, STUBS_NAME, type Vma } from './vma.js';
+import { StalePages } from './stale-pages.js';
 import { VmaSet } from './vma-set.js';
 
 /**
@@ -31,8 +32,8 @@ export class AddressSpace {
   readonly tables: PageTables;
   /** Tasks that run in it. */
   users = 0;
-  /** A present entry changed or went: the translation caches must be flushed before the next entry. */
-  stale = false;
+  /** What of the translation caches must be flushed before the next entry, as present entries changed or went. */
+  readonly stale = new StalePages();
   /** The program break and its start, as known from brk calls; 0: not yet. */
   brk = 0;
   brkStart = 0;
@@ -102,7 +103,7 @@ export class AddressSpace {
       const part = clip(vma, start, end);
       if (part) this.tables.walk(part.start, part.end, (entry, gva) => this.refresh(entry, gva, vma));
     }
-    this.stale = true;
+    this.stale.addAll();
   }
 
   /** Changes the VMAs of a range; the mapping counts of shared objects follow the splits that it takes. */
@@ -148,7 +149,7 @@ export class AddressSpace {
       words[target] = low;
       words[target + 1] = high;
     });
-    this.stale = true;
+    this.stale.addAll();
   }
 
   /** Drops resident pages of [start, end): private ones are read again from zeros or their file (MADV_DONTNEED). */
@@ -159,7 +160,7 @@ export class AddressSpace {
       this.memory.release(this.pageAt(gva, entry));
       this.tables.clear(entry);
     });
-    this.stale = true;
+    this.stale.addAll();
   }
 
   /** MADV_REMOVE: a hole of zeros in shared objects, fresh pages elsewhere. */
@@ -203,8 +204,8 @@ export class AddressSpace {
     const wasThere = this.processorEntry(page) !== 0;
     if (errorCode & PageFault.write) this.makeWritable(vma, page);
     else this.makeResident(vma, page, false);
-    if (!wasThere || !(errorCode & PageFault.write)) this.faultAround(vma, page, errorCode);
-    else if (this.copies.after(vma, page)) this.stale = true;
+    if (!wasThere || !(errorCode & PageFault.write)) this.faultAround(vma, page, errorCode, wasThere);
+    else if (this.copies.after(vma, page)) this.stale.addAll();
     return true;
   }
 
@@ -232,7 +233,7 @@ export class AddressSpace {
     }
     this.memory.retain(page);
     this.installPage(entry, page, vma);
-    this.stale = true;
+    this.stale.add(pageFloor(gva));
   }
 
   /** The page of `gva` for reading by the engine, whatever its protection; 0 if nothing is mapped there. */
@@ -324,7 +325,7 @@ export class AddressSpace {
     child.patches = this.patches;
     for (const [start, length] of this.shmLengths) child.shmLengths.set(start, length);
     this.copies.forget();
-    this.stale = true;
+    this.stale.addAll();
     return child;
   }
 
@@ -421,21 +422,24 @@ export class AddressSpace {
       const original = this.hidden?.reveal(gva) ?? (0 as Gpa);
       const vma = this.vmas.find(gva);
       if (vma) this.installPage(this.tables.find(gva), original, vma);
-      this.stale = true;
+      this.stale.add(gva);
     }
   }
 
-  /** A page that is about to be executed: what must not be is hidden, and stores to it will be noticed. */
-  private makeExecutable(hidden: HiddenCode, vma: Vma, gva: Gva): void {
+  /**
+   * A page that is about to be executed: what must not be is hidden, and stores to it will be noticed.
+   * @returns whether its entry changed
+   */
+  private makeExecutable(hidden: HiddenCode, vma: Vma, gva: Gva): boolean {
     const entry = this.tables.find(gva);
-    if (entry === 0 || this.tables.isEmpty(entry) || hidden.has(gva)) return;
+    if (entry === 0 || this.tables.isEmpty(entry) || hidden.has(gva)) return false;
     const page = this.pageAt(gva, entry);
-    if (!hidden.isHeld(page, (vma.prot & Prot.write) !== 0)) return;
+    if (!hidden.isHeld(page, (vma.prot & Prot.write) !== 0)) return false;
     const shown = hidden.executable(gva, page, (at, into) => this.read(at, into));
     this.memory.markCode(shown);
     const hides = hidden.originals && hidden.has(gva) ? Pte.hides : 0;
     this.tables.set(entry, shown, (this.flagsFor(page, vma) & ~Pte.writable) | hides, false);
-    this.stale = true;
+    return true;
   }
 
   private makeWritable(vma: Vma, gva: Gva): Gpa {
@@ -446,7 +450,7 @@ export class AddressSpace {
       this.refreshAt(gva, vma);
       return page;
     }
-    this.stale = true;
+    this.stale.add(gva);
     return this.copies.copy(this.tables.find(gva), page, vma);
   }
 
@@ -478,7 +482,7 @@ export class AddressSpace {
     const words = this.memory.words;
     const [before, high] = [words[entry], words[entry + 1]];
     this.refresh(entry, gva, vma);
-    if ((before !== words[entry] || high !== words[entry + 1]) && before & Pte.present) this.stale = true;
+    if ((before !== words[entry] || high !== words[entry + 1]) && before & Pte.present) this.stale.add(gva);
   }
 
   private flagsFor(page: Gpa, vma: Vma): number {
@@ -488,13 +492,16 @@ export class AddressSpace {
     return writable ? base | Pte.writable : base;
   }
 
-  private faultAround(vma: Vma, gva: Gva, errorCode: number): void {
+  /** @param wasThere `gva` had a page before the fault */
+  private faultAround(vma: Vma, gva: Gva, errorCode: number, wasThere: boolean): void {
     const writing = (errorCode & PageFault.write) !== 0;
     const toExecute = (errorCode & PageFault.fetch) !== 0;
     const { first, last } = this.runs.window(vma, gva, writing);
     for (let at = first; at < last; at += PAGE_SIZE) {
+      const isCached = at === gva ? wasThere : toExecute && this.processorEntry(toGva(at)) !== 0;
       if (at !== gva) this.makeResident(vma, toGva(at), writing);
-      if (toExecute && this.hidden) this.makeExecutable(this.hidden, vma, toGva(at));
+      if (toExecute && this.hidden && this.makeExecutable(this.hidden, vma, toGva(at)) && isCached)
+        this.stale.add(toGva(at));
     }
   }
 }

@@ -1,6 +1,7 @@
 import type { Gpa, Gva } from '../base/address.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 import { Pte, type PageTables } from '../kvm/page-tables.js';
+import type { StalePages } from './stale-pages.js';
 
 /** Who has the program execute copies of its code, which lie in the same page tables outside of all mappings. */
 export interface CodeKeeper {
@@ -15,7 +16,7 @@ export interface CodeKeeper {
 export class BesideMappings {
   /** @param space its translations are out of date where an entry changes */
   constructor(
-    private readonly space: { stale: boolean },
+    private readonly space: { readonly stale: StalePages },
     private readonly memory: GuestMemory,
     private readonly tables: PageTables,
   ) {}
@@ -25,7 +26,7 @@ export class BesideMappings {
     const entry = this.tables.findOrMake(gva);
     if (!this.tables.isEmpty(entry)) {
       this.memory.release(this.tables.shown(entry) as number as Gpa);
-      this.space.stale = true;
+      this.space.stale.add(gva);
     }
     if (access.executable) this.memory.markCode(page);
     const flags = Pte.present | Pte.user | Pte.accessed | Pte.dirty;
@@ -38,6 +39,6 @@ export class BesideMappings {
       this.memory.release(this.tables.shown(entry) as number as Gpa);
       this.tables.clear(entry);
     });
-    this.space.stale = true;
+    this.space.stale.addAll();
   }
 }

@@ -37,25 +37,29 @@ export class CopiesAhead {
    * After a store to a page that was there and read-only, and is writable now: pages of its table that nobody else has
    * any more become writable, too, which costs no memory; pages that follow are copied where stores come in order. Not
    * code: stores to that are to be noticed, and only there does the processor see other pages than the program's.
-   * @returns whether entries may have changed
+   * @returns whether entries of other pages have changed
    */
   after(vma: Vma, gva: Gva): boolean {
     if (isShared(vma) || (vma.prot & Prot.exec) !== 0) return false;
     const { memory, tables } = this;
     const table = gva - (gva % TABLE_BYTES);
+    let changed = false;
     const first = toGva(Math.max(vma.start, table));
     tables.walk(first, toGva(Math.min(vma.end, table + TABLE_BYTES)), (entry) => {
-      if (this.isReadOnly(entry) && memory.count(this.pageOf(entry)) === 1)
-        memory.words[entry] |= Pte.writable;
+      if (!this.isReadOnly(entry) || memory.count(this.pageOf(entry)) !== 1) return;
+      memory.words[entry] |= Pte.writable;
+      changed = true;
     });
     const { last } = this.runs.following(vma, gva);
     tables.walk(toGva(gva + PAGE_SIZE), toGva(last), (entry) => {
-      if (this.isReadOnly(entry)) this.copy(entry, this.pageOf(entry), vma);
+      if (!this.isReadOnly(entry)) return;
+      this.copy(entry, this.pageOf(entry), vma);
+      changed = true;
     });
     let next = last;
     while (next < vma.end && this.isWritable(toGva(next))) next += PAGE_SIZE;
     this.runs.continueAt(next);
-    return true;
+    return changed;
   }
 
   private pageOf(entry: number): Gpa {

@@ -77,9 +77,9 @@ describe('code that is hidden', () => {
     expect(space.fault((BASE + 100) as Gva, WRITE)).toBe(true);
     expect(mapped(memory, space)).toEqual({ bytes: CODE, writable: true, executable: false });
     space.fault(BASE, FETCH);
-    space.stale = false;
+    space.stale.clear();
     space.write((BASE + 100 + SITE) as Gva, Buffer.from('9090909090', 'hex'));
-    expect(space.stale).toBe(true);
+    expect(space.stale.isEmpty).toBe(false);
     expect(mapped(memory, space)).toMatchObject({ executable: false });
     space.fault(BASE, FETCH);
     expect(mapped(memory, space).bytes).toEqual(engineSees(space));

@@ -340,7 +340,7 @@ export class CountedCode implements CodeKeeper {
     const { words } = this.memory;
     if (words[entry] & Pte.writable) {
       words[entry] = (words[entry] & ~Pte.writable) >>> 0;
-      space.stale = true;
+      space.stale.add(pageFloor(at));
     }
     return true;
   }

@@ -174,7 +174,7 @@ export class GuestStops {
     if (this.seenSpace !== space || this.changed) {
       this.seen.clear();
       this.seenSpace = space;
-      if (this.changed) space.stale = true;
+      if (this.changed) space.stale.addAll();
       this.changed = false;
     }
     const denied = this.assignRegisters(plan);
@@ -352,7 +352,8 @@ export class GuestStops {
       if (this.suppress < Suppress.everything) words[entry] = (words[entry] & ~deny) >>> 0;
     }
     const seen = this.seen.get(page);
-    if ((seen?.low ?? low) !== words[entry] || (seen?.high ?? high) !== words[entry + 1]) space.stale = true;
+    if ((seen?.low ?? low) !== words[entry] || (seen?.high ?? high) !== words[entry + 1])
+      space.stale.add(page);
     this.seen.set(page, { entry, low: words[entry], high: words[entry + 1] });
   }
 

@@ -16,7 +16,7 @@ function stopWith(vector: number, rip: number, code: readonly number[]): [Stop, 
   setSigned(registers, Reg.rip, rip);
   const context = { registers, vector, dr6: 0, dataBreakpoints: 0, hasBreakpoint: () => false };
   const space = {
-    stale: false,
+    stale: { flushBy: () => {} },
     read: (at: number, into: Uint8Array): number => {
       const bytes = code.slice(at - AT, at - AT + into.length);
       into.set(bytes);
