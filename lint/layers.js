@@ -75,7 +75,7 @@ const table = {
   'cli/options': 'engine/base machine recording cli cli/{ci,commands}',
   'cli/main.ts': 'engine/base machine recording cli cli/{commands,options}',
   bench:
-    'engine/{base,trace,kvm,target.ts,replay,travel,persist} engine/replay/{state,ticks} machine recording cli',
+    'engine/{base,trace,x86,kvm,mm,target.ts,replay,travel,persist} engine/replay/{state,ticks} machine recording cli',
 };
 
 /** @param {string} list names separated by spaces, with braces */

@@ -4,6 +4,8 @@ import type { BenchContext } from './context.js';
 export interface Row {
   what: string;
   measured: string;
+  /** The same as numbers, for --json; their names have the unit. */
+  values?: Readonly<Record<string, number>>;
   aim?: string;
 }
 

@@ -192,9 +192,8 @@ export class AddressSpace {
   }
 
   /**
-   * Serves a page fault of the program.
+   * Serves a page fault of the program. False if the access is not allowed: a signal, not a page to fill.
    * @param errorCode as the processor pushed it (PageFault)
-   * @returns false if the access is not allowed: a signal, not a page to fill
    */
   fault(address: Gva, errorCode: number): boolean {
     if (address < 0 || errorCode & (PageFault.reserved | PageFault.key)) return false;
@@ -381,13 +380,11 @@ export class AddressSpace {
 
   /** Little-endian words at supervisor privilege; throw E_DIVERGED when unmapped: callers give the reason. */
   readU64(at: Gva, what: string): bigint {
-    const bytes = this.readExactly(at, 8, what);
-    return new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+    return new DataView(this.readExactly(at, 8, what).buffer).getBigUint64(0, true);
   }
 
   readU32(at: Gva, what: string): number {
-    const bytes = this.readExactly(at, 4, what);
-    return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+    return new DataView(this.readExactly(at, 4, what).buffer).getUint32(0, true);
   }
 
   readExactly(at: Gva, size: number, what: string): Uint8Array {
@@ -426,10 +423,7 @@ export class AddressSpace {
     }
   }
 
-  /**
-   * A page that is about to be executed: what must not be is hidden, and stores to it will be noticed.
-   * @returns whether its entry changed
-   */
+  /** Before a page is executed: what must not be is hidden, and stores will be noticed. Whether its entry changed. */
   private makeExecutable(hidden: HiddenCode, vma: Vma, gva: Gva): boolean {
     const entry = this.tables.find(gva);
     if (entry === 0 || this.tables.isEmpty(entry) || hidden.has(gva)) return false;
@@ -492,7 +486,6 @@ export class AddressSpace {
     return writable ? base | Pte.writable : base;
   }
 
-  /** @param wasThere `gva` had a page before the fault */
   private faultAround(vma: Vma, gva: Gva, errorCode: number, wasThere: boolean): void {
     const writing = (errorCode & PageFault.write) !== 0;
     const toExecute = (errorCode & PageFault.fetch) !== 0;
