@@ -89,6 +89,11 @@ const ANY_KIND: SoughtKinds = {
 export const MAX_CHANGED_DISTANCE = 3;
 const [EVEX, VEX3, VEX2] = [0x62, 0xc4, 0xc5];
 const [RSQRT, RCP] = [0x52, 0x53];
+/** From VEX's first byte to the opcode. */
+const VEX_DISTANCES = [
+  [VEX3, 3],
+  [VEX2, 2],
+] as const;
 /** The third byte, behind 0F 01. */
 const [RDPKRU, WRPKRU] = [0xee, 0xef];
 
@@ -107,28 +112,49 @@ export function isSought(kind: InsnKind, kinds: SoughtKinds): boolean {
   return kind === Insn.xgetbv || (isXsaveFamily(kind) && kind !== Insn.xsaves && kind !== Insn.xrstors);
 }
 
+/** 0F and each byte. */
+const PAIRS: readonly Buffer[] = Array.from({ length: 256 }, (_, next) => Buffer.of(0x0f, next));
+
+/** The bytes that follow 0F in instructions of these kinds. */
+function secondBytes(kinds: SoughtKinds): number[] {
+  const { xsave, cpuid, lzcnt, tzcnt, approximations, keys } = kinds;
+  return [
+    ...(cpuid ? [CPUID] : []),
+    ...(approximations ? [RSQRT, RCP] : []),
+    ...(tzcnt ? [0xbc] : []),
+    ...(lzcnt ? [0xbd] : []),
+    ...(xsave || keys ? [0x01] : []),
+    ...(xsave ? [0xae, 0xc7] : []),
+  ];
+}
+
 /**
- * Instructions of these kinds whose opcode begins in [from, to).
+ * Instructions of these kinds whose opcode begins in [from, to), by address. What every page of code is searched for is
+ * rare: it is left to the search for two bytes, and for one, that Node has compiled.
  * @param bytes with LEAD_BYTES before `from` and TAIL_BYTES after `to`, as far as available
  */
 export function findSites(bytes: Uint8Array, from: number, to: number, kinds: SoughtKinds): Site[] {
   const sites: Site[] = [];
-  for (let at = bytes.indexOf(0x0f, from); at >= 0 && at < to; at = bytes.indexOf(0x0f, at + 1)) {
-    if (!isPattern(bytes, at, kinds)) continue;
+  const add = (at: number): void => {
     const site = siteAt(bytes, at, kinds);
     if (site) sites.push(site);
+  };
+  const code = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (const next of secondBytes(kinds)) {
+    const pair = PAIRS[next];
+    for (let at = code.indexOf(pair, from); at >= 0 && at < to; at = code.indexOf(pair, at + 1))
+      if (isPattern(bytes, at, kinds)) add(at);
   }
-  if (kinds.approximations) {
-    for (const prefix of [VEX3, VEX2]) {
-      for (let at = bytes.indexOf(prefix, from); at >= 0 && at < to; at = bytes.indexOf(prefix, at + 1)) {
-        const opcode = bytes[at + (prefix === VEX3 ? 3 : 2)];
-        if (opcode !== RSQRT && opcode !== RCP) continue;
-        const site = siteAt(bytes, at, kinds);
-        if (site) sites.push(site);
+  for (const opcode of kinds.approximations ? [RSQRT, RCP] : []) {
+    for (let at = code.indexOf(opcode, from); at >= 0; at = code.indexOf(opcode, at + 1)) {
+      if (at >= to + MAX_CHANGED_DISTANCE) break;
+      for (const [prefix, distance] of VEX_DISTANCES) {
+        const start = at - distance;
+        if (bytes[start] === prefix && start >= from && start < to) add(start);
       }
     }
   }
-  return sites;
+  return sites.sort((a, b) => a.opcode - b.opcode);
 }
 
 /** Whether the bytes at 0F may be of these kinds. */
@@ -147,10 +173,12 @@ function isPattern(bytes: Uint8Array, at: number, kinds: SoughtKinds): boolean {
  * approximations.
  */
 export function mayApproximate(bytes: Uint8Array, from: number, to: number): boolean {
-  for (let at = from; at < to; at++) {
-    if ((bytes[at] & 0xfe) !== RSQRT) continue;
-    if (at - from < MAX_CHANGED_DISTANCE) return true;
-    if (bytes[at - 1] === 0x0f || bytes[at - 2] === VEX2 || bytes[at - 3] === VEX3) return true;
+  const code = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from);
+  for (const opcode of [RSQRT, RCP]) {
+    for (let at = code.indexOf(opcode); at >= 0; at = code.indexOf(opcode, at + 1)) {
+      if (at < MAX_CHANGED_DISTANCE) return true;
+      if (code[at - 1] === 0x0f || code[at - 2] === VEX2 || code[at - 3] === VEX3) return true;
+    }
   }
   return false;
 }
