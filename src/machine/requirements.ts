@@ -221,6 +221,17 @@ function probeReasons(probeReport: ProbeReport): string[] {
   });
 }
 
+/** XSAVE and OSXSAVE, of ECX of CPUID(1): that the processor has it, and that the kernel lets programs use it. */
+const [XSAVE, OSXSAVE] = [1 << 26, 1 << 27];
+
+/** Whether the recorded program had XSAVE and XGETBV, and that processor has not: Intel's before Sandy Bridge. */
+function lacksXsave(needs: TraceRequirements, { cpuid }: MachineCapabilities): boolean {
+  const here = findLeaf(cpuid, 1, 0);
+  return (
+    here !== undefined && !(here.ecx & XSAVE) && ((findLeaf(needs.cpuid, 1, 0)?.ecx ?? 0) & OSXSAVE) !== 0
+  );
+}
+
 /** Whether a trace with these requirements can be replayed there, as far as is known. */
 export function judge(needs: TraceRequirements, capabilities: MachineCapabilities): Compatibility {
   const reasons: string[] = [];
@@ -236,6 +247,10 @@ export function judge(needs: TraceRequirements, capabilities: MachineCapabilitie
     for (const [there, here] of movedComponents(needs, capabilities)) {
       if (there.size !== here.size) reasons.push(moved(there, here));
     }
+  }
+  if (missing === 0n && lacksXsave(needs, capabilities)) {
+    reasons.push(`The recording has XSAVE and XGETBV, which ${capabilities.description} does not have.`);
+    if (capabilities.kind === 'emulated') hint = xcr0Hint(0n, capabilities);
   }
   const bits = addressBitsOf(capabilities.cpuid);
   if (needs.addressBits > bits) {

@@ -64,3 +64,22 @@ export function openWithAmx(folder: string): TraceReader {
   ];
   return recordedAs(trace, { cpuidRecords: records, xcr0: real.xcr0 | 0x6_0000n });
 }
+
+/** XSAVE, OSXSAVE, AVX, F16C and FMA, of ECX of CPUID(1). */
+const XSAVE_BITS = (1 << 12) | (1 << 26) | (1 << 27) | (1 << 28) | (1 << 29);
+
+/**
+ * A trace as if its processor had no XSAVE, as Intel's before Sandy Bridge: no leaf 0xd, nothing behind OSXSAVE, extra
+ * registers of 512 bytes as FXSAVE has them. Of a program that uses neither AVX nor protection keys.
+ */
+export function openWithoutXsave(folder: string): TraceReader {
+  const trace = TraceReader.open(folder);
+  const records = trace.header.cpuidRecords
+    .filter(({ eaxIn }) => eaxIn !== LEAF)
+    .map((record) => {
+      if (record.eaxIn === 1) return { ...record, ecx: record.ecx & ~XSAVE_BITS };
+      // RDFSBASE and kin stay: a process cannot be without them.
+      return record.eaxIn === 7 ? { ...record, ebx: record.ebx & 1, ecx: 0, edx: 0 } : record;
+    });
+  return recordedAs(trace, { cpuidRecords: records, xcr0: 3n });
+}

@@ -83,10 +83,13 @@ export function findEntry(entries: readonly CpuidEntry[], leaf: number, index = 
   );
 }
 
+/** x87 and SSE, which no processor needs XSAVE for. */
+const LEGACY_STATE = 3n;
+
 /** The XCR0 bits of KVM_GET_SUPPORTED_CPUID. */
 export function supportedXcr0(hardware: readonly CpuidEntry[]): bigint {
   const leaf = findEntry(hardware, 0xd);
-  return leaf ? (BigInt(leaf.edx >>> 0) << 32n) | BigInt(leaf.eax >>> 0) : 3n;
+  return LEGACY_STATE | (leaf ? (BigInt(leaf.edx >>> 0) << 32n) | BigInt(leaf.eax >>> 0) : 0n);
 }
 
 export type CpuidResult = Pick<CpuidEntry, 'eax' | 'ebx' | 'ecx' | 'edx'>;

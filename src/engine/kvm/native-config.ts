@@ -5,6 +5,7 @@ import { createVm, type MachineConfig } from './machine.js';
 import type { VcpuTransport } from './transport.js';
 
 const HYPERVISOR_RANGE = 0x4000_0000;
+const XSAVE = 1 << 26;
 const OSXSAVE = 1 << 27;
 const APIC = 1 << 9;
 const PKU = 1 << 3;
@@ -20,10 +21,11 @@ export function nativeConfig(transport: VcpuTransport): MachineConfig {
   control.execute(Command.getSupportedCpuid);
   const cpuid = control.cpuidList().filter((entry) => entry.function >>> 28 !== HYPERVISOR_RANGE >>> 28);
   const xcr0 = supportedXcr0(cpuid);
-  let cr4: number = Cr4.TSD | Cr4.OSXSAVE;
   const leaf1 = findEntry(cpuid, 1);
+  const hasXsave = leaf1 === undefined || (leaf1.ecx & XSAVE) !== 0;
+  let cr4: number = Cr4.TSD | (hasXsave ? Cr4.OSXSAVE : 0);
   if (leaf1) {
-    leaf1.ecx = (leaf1.ecx | OSXSAVE) >>> 0;
+    if (hasXsave) leaf1.ecx = (leaf1.ecx | OSXSAVE) >>> 0;
     leaf1.edx = (leaf1.edx | APIC) >>> 0;
   }
   const leaf7 = findEntry(cpuid, 7);
