@@ -12,10 +12,10 @@ import { RUN, type RunOrders, type TravelListener } from './listener.js';
 /** Work of some milliseconds, so that the caller can check for an interrupt. */
 const FRAMES_A_TURN = 64;
 const BUDGET_MICROS = 5_000;
-/** Guest time that counts like one exit. */
-const MICROS_AN_EXIT = 4;
+/** Guest time that counts like one exit: what the engine does at one, on average. */
+const MICROS_AN_EXIT = 40;
 /** Work between two checkpoints on the way, in exits: some twenty milliseconds. */
-const EFFORT_BETWEEN = 5_000;
+const EFFORT_BETWEEN = 500;
 /**
  * The interval grows with the distance: each checkpoint costs copy-on-write page faults, and most
  * are evicted. It is this fraction of the work so far, and of a way to a known end.

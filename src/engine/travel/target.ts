@@ -456,13 +456,11 @@ export class TravelTarget implements ReplayTarget {
 
   private *goTo(frameTime: number): Slices<DebugStop> {
     const { navigator, session } = this;
-    if (frameTime < session.frameTime || (frameTime === session.frameTime && session.inside)) {
-      navigator.goTo(navigator.atFrame(frameTime));
-    } else {
-      const near = navigator.atFrame(frameTime);
-      if (near.checkpoint.frameTime > session.frameTime) navigator.goTo(near);
-    }
+    const isBehind = frameTime < session.frameTime || (frameTime === session.frameTime && session.inside);
+    const near = navigator.atFrame(frameTime);
+    if (isBehind || near.checkpoint.frameTime > session.frameTime) navigator.goTo(near);
     const event = yield* navigator.forward({ ...RUN, blind: true }, frameTime);
+    navigator.keepForUser();
     return event.kind === 'frame' ? { kind: 'step', tid: this.nextTid } : this.stopOf(event);
   }
 
