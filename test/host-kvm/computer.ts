@@ -24,7 +24,16 @@ const KERNEL_LINE = [
   'rcupdate.rcu_cpu_stall_suppress=1 random.trust_cpu=on cryptomgr.notests=1',
 ].join(' ');
 
-const qemu = (): string | undefined => QEMU.find((file) => fs.existsSync(file));
+const qemu = (): string | undefined => QEMU.find(isExecutable);
+
+function isExecutable(file: string): boolean {
+  try {
+    fs.accessSync(file, fs.constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Why there can be no such computer here, or null. */
 export function whyNoComputer(): string | null {

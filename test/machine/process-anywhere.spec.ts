@@ -20,7 +20,7 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** Runs a command behind a shell script that makes its surroundings; `"$@"` is the command. */
+/** Runs a command behind a shell script that makes its surroundings; `"$@"` is the command. Scripts can be nested. */
 async function inside(script: string, command: readonly string[]): Promise<Ended> {
   const child = spawn('sh', ['-c', `set -e\n${script}`, 'sh', ...command], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -38,14 +38,14 @@ async function inside(script: string, command: readonly string[]): Promise<Ended
   return { status, stdout, stderr };
 }
 
-const replay = (folder: string, machine: string): string[] => [
+const revenant = (...words: string[]): string[] => [
   process.execPath,
   path.join(root, 'bin/revenant'),
-  'replay',
-  folder,
-  '--machine',
-  machine,
+  ...words,
 ];
+
+const replay = (folder: string, machine: string): string[] =>
+  revenant('replay', folder, '--machine', machine);
 
 /** Bare /dev, and neither KVM nor QEMU in it. */
 const BARE = `
@@ -64,17 +64,24 @@ const BARE = `
     test ! -e /dev/shm
     "$@"' sh "$@"`;
 
-const SURROUNDINGS: readonly (readonly [string, string])[] = [
-  ['one processor', 'exec taskset -c "$(taskset -cp $$ | sed "s/.*: //; s/[,-].*//")" "$@"'],
-  [
-    'no namespaces for users',
-    `exec unshare --user --map-root-user sh -ec '
+const ONE_PROCESSOR = 'exec taskset -c "$(taskset -cp $$ | sed "s/.*: //; s/[,-].*//")" "$@"';
+const NO_NAMESPACES = `exec unshare --user --map-root-user sh -ec '
        echo 0 > /proc/sys/user/max_user_namespaces
        if unshare --user true 2> /dev/null; then exit 1; fi
-       exec "$@"' sh "$@"`,
-  ],
+       exec "$@"' sh "$@"`;
+
+/** The command of a script that is in the surroundings of another. */
+const nested = (script: string): string => `set -- sh -ec '${script.replaceAll("'", `'\\''`)}' sh "$@"`;
+
+const SURROUNDINGS: readonly (readonly [string, string])[] = [
+  ['one processor', ONE_PROCESSOR],
+  ['no namespaces for users', NO_NAMESPACES],
   ['no /dev/shm, no /dev/kvm, no QEMU', BARE],
   ['another user', 'HOME=/ exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all "$@"'],
+  [
+    'one processor, no namespaces, no /dev/shm, no /dev/kvm, no QEMU',
+    `${nested(ONE_PROCESSOR)}\n${nested(NO_NAMESPACES)}\n${BARE}`,
+  ],
 ];
 
 describe.skipIf(processProblem !== null)(`the process machine (skipped: ${processProblem})`, () => {
@@ -86,7 +93,10 @@ describe.skipIf(processProblem !== null)(`the process machine (skipped: ${proces
     return (await known).stdout;
   };
 
-  describe.each(SURROUNDINGS)('with %s', async (_, script) => {
+  describe.each(SURROUNDINGS)('with %s', async (name, script) => {
+    const told = name.includes('no namespaces')
+      ? /machine: a process, without namespaces/
+      : /machine: a process/;
     const possible = await inside(script, [
       process.execPath,
       '-e',
@@ -100,8 +110,38 @@ describe.skipIf(processProblem !== null)(`the process machine (skipped: ${proces
       ['the automatic choice', HELLO, 'auto'],
     ])(`replays as anywhere (skipped: ${reason}): %s`, async (_name, folder, machine) => {
       const { status, stdout, stderr } = await inside(script, replay(folder, machine));
-      expect([status, stderr]).toEqual([0, expect.stringMatching(/machine: a process/)]);
+      expect([status, stderr]).toEqual([0, expect.stringMatching(told)]);
       expect(stdout).toBe(await plainly(folder));
+    });
+  });
+
+  describe('without QEMU and /dev/kvm', async () => {
+    const possible = await inside(BARE, ['true']);
+    const reason = possible.status === 0 ? null : possible.stderr.trim() || `status ${possible.status}`;
+    const TREE = sample('skylake-pku/tree');
+    const GDB = ['break insert', 'continue', 'continue', 'reverse-continue', 'print key'];
+
+    it.skipIf(reason !== null).each([
+      [
+        'gdb, forwards and backwards',
+        revenant('gdb', TREE, '--', '-nx', '-batch', ...GDB.flatMap((line) => ['-ex', line])),
+        /\$1 = 108\n/,
+      ],
+      ['calls', revenant('call', TREE, '--at', 'exit', '(int)tree_sum(root)', '--quiet'), /= 1431\n$/],
+      ['CI', revenant('ci', HELLO, '--no-cache', '--json'), /"passed": 1\b/],
+      ['checkpoints', revenant('checkpoint', TREE, '--at', '50', '--output', '/dev/checkpoints'), /^$/],
+      ['scripts', [process.execPath, path.join(root, 'examples/divert.mjs')], /^sum 1431\n/],
+    ])(`has %s (skipped: ${reason})`, async (_name, command, expected) => {
+      const { status, stdout, stderr } = await inside(BARE, command);
+      expect(status, stderr).toBe(0);
+      expect(stdout).toMatch(expected);
+      expect(stderr).not.toMatch(/emulated machine/);
+    });
+
+    it.skipIf(reason !== null)(`says why a trace needs QEMU (skipped: ${reason})`, async () => {
+      const { status, stdout, stderr } = await inside(BARE, replay(sample('haswell/ldt'), 'auto'));
+      expect([status, stdout]).toEqual([4, '']);
+      expect(stderr).toMatch(/emulated machine cannot be started: QEMU .* is not installed/);
     });
   });
 
