@@ -20,7 +20,7 @@ const inEmulated = [
 const aboutEmulated = [
   'test/kvm/**/*.spec.ts',
   'test/machine/{changed-code,choose,lifetime,lost}.spec.ts',
-  'test/replay/{both-machines,foreign-xcr0,moved-xstate,older-processor,refusal}.spec.ts',
+  'test/replay/{both-machines,foreign-xcr0,moved-xstate,older-processor,refusal,without-xsave}.spec.ts',
   'test/debugger/replay/lost.spec.ts',
   'test/deploy/package.spec.ts',
   'test/faults/**/*.spec.ts',

@@ -7,10 +7,10 @@ import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { ReplaySession } from '../../src/engine/replay/session.js';
 import { tryMachine } from '../../src/machine/choose.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
-import { openProcess } from '../../src/machine/process.js';
 import { ExitCode } from '../../src/engine/base/errors.js';
 import { runCli } from '../cli/run-cli.js';
 import { itOn, recording, traceFolder } from '../collections.js';
+import { machinesHere } from '../machines.js';
 import { openWithoutXsave } from './made-up-layout.js';
 
 const MAX_TURNS = 10_000;
@@ -39,11 +39,10 @@ function replayed(transport: VcpuTransport, folder: string): string {
   }
 }
 
-const machines: [name: string, () => Promise<VcpuTransport> | VcpuTransport][] = [
-  ['the emulated machine', () => acquireEmulated({})],
+const machines: [name: string, open: () => Promise<VcpuTransport> | VcpuTransport][] = [
+  ...machinesHere(512),
   ['an emulated machine without XSAVE', () => acquireEmulated({ cpu: 'Nehalem' })],
   ['an emulated machine whose CPUID hides XSAVE', () => acquireEmulated({ cpu: 'Denverton,-xsave' })],
-  ['a process', () => openProcess({})],
 ];
 
 for (const [name, open] of machines) {
