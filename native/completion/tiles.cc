@@ -24,7 +24,11 @@ struct Config {
   unsigned columns(unsigned tile) const {
     return bytes[kColumns + 2 * tile] | static_cast<unsigned>(bytes[kColumns + 2 * tile + 1]) << 8;
   }
-  bool valid(unsigned tile) const { return configured() && tile < kTiles && rows(tile) != 0; }
+  // LDTILECFG takes no larger tile; the state of a damaged trace may have one.
+  bool valid(unsigned tile) const {
+    return configured() && tile < kTiles && rows(tile) != 0 && rows(tile) <= kRows &&
+           columns(tile) <= kRowBytes;
+  }
 };
 
 Config config_of(Operation& op) { return {op.state().tile_config}; }
