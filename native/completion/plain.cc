@@ -13,8 +13,11 @@ namespace {
 using U64 = std::uint64_t;
 enum Flag : U64 { kCarry = 1, kParity = 4, kAuxiliary = 0x10, kZero = 0x40, kSign = 0x80, kOverflow = 0x800 };
 constexpr U64 kArithmetic = kCarry | kParity | kAuxiliary | kZero | kSign | kOverflow;
-constexpr U64 kAlignmentCheck = 1 << 18;
-constexpr unsigned kStack = 4;  // RSP's number
+constexpr U64 kAlignmentCheck = 1 << 18, kTrap = 1 << 8, kResume = 1 << 16, kVirtual = 1 << 17;
+// CF PF AF ZF SF TF DF OF NT AC ID: what POPF changes for a program (SDM vol. 2B, POPF).
+constexpr U64 kPopped = 0x244dd5;
+constexpr U64 kUserStackSegment = 0x2b;                 // Linux's
+constexpr unsigned kCount = 1, kStack = 4, kFrame = 5;  // numbers of RCX, RSP, RBP
 
 const ZydisDecoder& decoder() {
   struct Once {
@@ -212,6 +215,72 @@ class Plain {
     state_.gpr[kStack] = at;
     return true;
   }
+  bool push_flags() {
+    const U64 value = state_.rflags & ~(kResume | kVirtual), at = state_.gpr[kStack] - flag_bytes();
+    if (!store(at, &value, flag_bytes())) return false;
+    state_.gpr[kStack] = at;
+    return true;
+  }
+  bool pop_flags() {
+    U64 value = 0;
+    if (!load(state_.gpr[kStack], &value, flag_bytes()) || (value & kTrap) != 0) return false;
+    state_.gpr[kStack] += flag_bytes();
+    set_flags(kPopped & low_bits(8 * flag_bytes()), value);
+    return true;
+  }
+  unsigned flag_bytes() const { return instruction_.operand_width == 16 ? 2 : 8; }
+  // Of the stack's selector, which the program has already; events are held back until behind the next
+  // instruction.
+  bool keeps_stack_segment() {
+    U64 value = 0;
+    return (state_.rflags & kTrap) == 0 && get(1, value) && (value & 0xffff) == kUserStackSegment;
+  }
+  // One turn; RIP stays where there are more.
+  bool string_operation() {
+    constexpr U64 kBytesBack = 1 << 10;  // DF
+    constexpr ZydisInstructionAttributes repeated =
+        ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE;
+    constexpr unsigned kSource = 6, kDestination = 7;
+    if (instruction_.address_width != 64) return false;
+    const unsigned opcode = instruction_.opcode & 0xfe;
+    const bool repeats = (instruction_.attributes & repeated) != 0;
+    const bool compares = opcode == 0xa6 || opcode == 0xae;
+    if (repeats && state_.gpr[kCount] == 0) return true;
+    if (compares) {
+      if (!add(false, true, false, kArithmetic)) return false;
+    } else if (U64 value;
+               (opcode != 0xa4 && opcode != 0xaa && opcode != 0xac) || !get(1, value) || !set(0, value)) {
+      return false;
+    }
+    const U64 size = bits(0) / 8, step = (state_.rflags & kBytesBack) != 0 ? 0 - size : size;
+    if (opcode != 0xaa && opcode != 0xae) state_.gpr[kSource] += step;
+    if (opcode != 0xac) state_.gpr[kDestination] += step;
+    if (!repeats || --state_.gpr[kCount] == 0) return true;
+    const bool on_equal = (instruction_.attributes & ZYDIS_ATTRIB_HAS_REPE) != 0;
+    if (!compares || ((state_.rflags & kZero) != 0) == on_equal) state_.rip -= instruction_.length;
+    return true;
+  }
+  bool exchange() {
+    U64 a, b;
+    if (!get(0, a) || !get(1, b)) return false;
+    // Memory, which may refuse, is the first operand.
+    return set(0, b) && set(1, a);
+  }
+  bool compare_exchange() {
+    U64 value, wanted;
+    if (!in_memory(0) || !get(0, value) || !get(1, wanted)) return false;
+    const U64 expected = state_.gpr[0] & mask(0);
+    const bool equal = value == expected;
+    // It stores in any case.
+    if (!set(0, equal ? wanted : value)) return false;
+    sum(expected, value, false, true, false, kArithmetic);
+    if (!equal) set_accumulator(value);
+    return true;
+  }
+  void set_accumulator(U64 value) {
+    const U64 all = mask(0);
+    state_.gpr[0] = bits(0) >= 32 ? value & all : (state_.gpr[0] & ~all) | (value & all);
+  }
   // With an operand-size prefix vendors differ.
   bool go_to(U64 target) {
     if (!is_canonical(target) || (instruction_.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0) return false;
@@ -223,6 +292,24 @@ class Plain {
     if (push(from + instruction_.length)) return true;
     state_.rip = from;
     return false;
+  }
+  // JRCXZ, LOOP, LOOPE, LOOPNE: opcodes E0 to E3.
+  bool count_down() {
+    const unsigned opcode = instruction_.opcode;
+    if (instruction_.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || (opcode & 0xfc) != 0xe0 ||
+        instruction_.address_width != 64)
+      return false;
+    // Zen executes LOOPE for LOOPNE with F3, and the other way with F2.
+    for (unsigned i = 0; i < instruction_.raw.prefix_count; i++)
+      if ((instruction_.raw.prefixes[i].value & 0xfe) == 0xf2) return false;
+    U64& count = state_.gpr[kCount];
+    const bool is_zero = (state_.rflags & kZero) != 0;
+    const bool jumps =
+        opcode == 0xe3 ? count == 0 : count != 1 && (opcode == 0xe2 || is_zero == (opcode == 0xe1));
+    U64 to;
+    if (jumps && !(target(to) && go_to(to))) return false;
+    if (opcode != 0xe3) count--;
+    return true;
   }
   bool target(U64& to) {
     const ZydisDecodedOperand& operand = operands_[0];
@@ -298,6 +385,8 @@ bool Plain::run(bool branches) {
     case ZYDIS_MNEMONIC_ENDBR64:
       return true;
     case ZYDIS_MNEMONIC_MOV:
+      if (operands_[0].reg.value == ZYDIS_REGISTER_SS && !in_memory(0)) return keeps_stack_segment();
+      return get(1, value) && set(0, value);
     case ZYDIS_MNEMONIC_MOVZX:
       return get(1, value) && set(0, value);
     case ZYDIS_MNEMONIC_MOVSX:
@@ -337,6 +426,33 @@ bool Plain::run(bool branches) {
       if (bits(0) != 64 || in_memory(0) || !load(state_.gpr[kStack], &value, 8)) return false;
       state_.gpr[kStack] += 8;
       return set(0, value);
+    case ZYDIS_MNEMONIC_LEAVE:
+      if (instruction_.operand_width != 64 || !load(state_.gpr[kFrame], &value, 8)) return false;
+      state_.gpr[kStack] = state_.gpr[kFrame] + 8;
+      state_.gpr[kFrame] = value;
+      return true;
+    case ZYDIS_MNEMONIC_XCHG:
+      return exchange();
+    case ZYDIS_MNEMONIC_CMPXCHG:
+      return compare_exchange();
+    case ZYDIS_MNEMONIC_CDQE:
+      state_.gpr[0] = extended(state_.gpr[0], 32);
+      return true;
+    case ZYDIS_MNEMONIC_CWDE:
+      state_.gpr[0] = extended(state_.gpr[0], 16) & 0xffffffff;
+      return true;
+    case ZYDIS_MNEMONIC_CQO:
+      state_.gpr[2] = state_.gpr[0] >> 63 != 0 ? ~0ull : 0;
+      return true;
+    case ZYDIS_MNEMONIC_CDQ:
+      state_.gpr[2] = (state_.gpr[0] >> 31 & 1) != 0 ? 0xffffffff : 0;
+      return true;
+    case ZYDIS_MNEMONIC_PUSHF:
+    case ZYDIS_MNEMONIC_PUSHFQ:
+      return push_flags();
+    case ZYDIS_MNEMONIC_POPF:
+    case ZYDIS_MNEMONIC_POPFQ:
+      return pop_flags();
     case ZYDIS_MNEMONIC_JMP:
       return target(value) && go_to(value);
     case ZYDIS_MNEMONIC_CALL:
@@ -376,9 +492,12 @@ bool Plain::run(bool branches) {
           instruction_.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT
               ? (instruction_.opcode & 0xf0) == 0x70
               : instruction_.opcode_map == ZYDIS_OPCODE_MAP_0F && (instruction_.opcode & 0xf0) == 0x80;
-      if (!is_jcc || !branches || (instruction_.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0) return false;
+      if (!branches || (instruction_.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0) return false;
+      if (!is_jcc) return count_down();
       return !condition(code) || (target(value) && go_to(value));
     }
+    case ZYDIS_CATEGORY_STRINGOP:
+      return string_operation();
     case ZYDIS_CATEGORY_CMOV:
       // Memory is read, and the upper half zeroed, in any case.
       if (!get(1, value)) return false;
@@ -401,7 +520,7 @@ bool execute_plain(State& state, Memory& memory, const std::uint8_t* bytes, unsi
   if (instruction.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || (instruction.attributes & excluded) != 0 ||
       (state.rflags & kAlignmentCheck) != 0)
     return false;
-  // An MMX register, a segment or a control register is no operand here.
+  // An MMX register, a segment (but SS) or a control register is no operand here.
   if (!Plain(state, memory, instruction, operands).run(branches)) return false;
   state.rip += instruction.length;
   return true;
