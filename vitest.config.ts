@@ -11,7 +11,7 @@ const inEmulated = [
   'test/replay/{command,exceptions,protection-keys,signal-vectors,staged,stall,ticks}.spec.ts',
   'test/travel/{backward,forward,ticks,persistent,checkpoint-files}.spec.ts',
   'test/diversion/{calls,trap-flag,expressions}.spec.ts',
-  'test/debugger/replay/{as-rr,diversions,killed,processes,sessions,tree}.spec.ts',
+  'test/debugger/replay/{as-rr,avx512,diversions,killed,processes,sessions,tree}.spec.ts',
   'test/api/replay.spec.ts',
   'test/jobs/ci.spec.ts',
 ];

@@ -51,8 +51,13 @@ constexpr unsigned kSlots[16] = {REG_RAX, REG_RCX, 12, 5, REG_RSP, 4, 13, 14, 9,
 // The state between the pool and `completion::State`.
 class Registers {
  public:
-  Registers(const CompletionPayload& layout, char* pool)
-      : layout_(layout), context_(pool + R0_CONTEXT), area_(pool + R0_XSTATE) {}
+  Registers(const CompletionPayload& layout, bool switches, char* pool)
+      : layout_(layout), switches_(switches), context_(pool + R0_CONTEXT), area_(pool + R0_XSTATE) {}
+
+  // Whether AVX is the processor's, which knows nothing of these upper halves.
+  bool is_split(const completion::State& state) const {
+    return !switches_ && has(kAvx) && !has(kZmmHigh) && dirty(state);
+  }
 
   void load(completion::State& state) {
     xcr0_ = get64(context_ + CTX_XCR0);
@@ -66,9 +71,12 @@ class Registers {
     state.vendor = static_cast<completion::Vendor>(layout_.vendor);
     state.features = layout_.features;
     // What the processor has itself does not come here.
-    state.tile_config = has(kTileConfig) ? nullptr : reinterpret_cast<std::uint8_t*>(stored(kTileConfig));
+    tile_config_at_ = has(kTileConfig) ? nullptr : stored(kTileConfig);
     state.tile_data = has(kTileData) ? nullptr : reinterpret_cast<std::uint8_t*>(stored(kTileData));
-    if (state.tile_data == nullptr) state.tile_config = nullptr;
+    if (state.tile_data == nullptr) tile_config_at_ = nullptr;
+    // A copy: who shares the area may change it while sizes in it are used.
+    if (tile_config_at_ != nullptr) std::memcpy(tile_config_, tile_config_at_, sizeof tile_config_);
+    state.tile_config = tile_config_at_ != nullptr ? tile_config_ : nullptr;
     const char* const low = (present_ & bit(kSse)) != 0 ? area_ + kXmm : nullptr;
     const char *const middle = stored(kAvx), *const high = stored(kZmmHigh);
     for (unsigned i = 0; i < 16; i++) {
@@ -91,8 +99,8 @@ class Registers {
       put64(slot(REG_GS_BASE), state.gs_base);
       request(CTX_REQUEST_FS_GS_BASE);
     }
-    const bool upper = dirty(state);
-    const std::uint64_t wanted = upper && !has(kZmmHigh) ? layout_.xcr0 & ~bit(kAvx) : layout_.xcr0;
+    const bool off = switches_ && !has(kZmmHigh) && dirty(state);
+    const std::uint64_t wanted = off ? layout_.xcr0 & ~bit(kAvx) : layout_.xcr0;
     const bool moves = ((wanted ^ xcr0_) & bit(kAvx)) != 0;
     bool restore = moves && (wanted & bit(kAvx)) != 0;
     xcr0_ = wanted;
@@ -121,6 +129,7 @@ class Registers {
       store_mmx(state);
       restore = true;
     }
+    if (tile_config_at_ != nullptr) std::memcpy(tile_config_at_, tile_config_, sizeof tile_config_);
     // XRSTOR refuses bits that XCR0 has not.
     present_ &= xcr0_;
     put64(area_ + kHeader, present_);
@@ -225,32 +234,53 @@ class Registers {
   }
 
   const CompletionPayload& layout_;
+  const bool switches_;
   char* const context_;
   char* const area_;
   completion::State before_;
+  char* tile_config_at_ = nullptr;
+  std::uint8_t tile_config_[64];
   std::uint64_t xcr0_ = 0;
   std::uint64_t present_ = 0;
 };
 
+// How many bytes are prefixes of the instruction, and the byte behind them; 0 where there is none.
+unsigned prefixes(const std::uint8_t* bytes, unsigned count) {
+  unsigned at = 0;
+  const auto is_prefix = [](std::uint8_t byte) {
+    return (byte & 0xf0) == 0x40 || (byte >= 0x64 && byte <= 0x67) || (byte & 0xfe) == 0xf2 ||
+           (byte & 0xe7) == 0x26 || byte == 0xf0;
+  };
+  while (at < count && is_prefix(bytes[at])) at++;
+  return at;
+}
+
+std::uint8_t opcode_of(const std::uint8_t* bytes, unsigned count) {
+  const unsigned at = prefixes(bytes, count);
+  return at < count ? bytes[at] : std::uint8_t{0};
+}
+
+// EVEX, VEX, or XOP, which has a map from 8 on where POP has ModRM.reg 0.
+bool is_vector(const std::uint8_t* bytes, unsigned count) {
+  const unsigned at = prefixes(bytes, count);
+  if (at == count) return false;
+  if (bytes[at] == 0x8f) return at + 1 < count && (bytes[at + 1] & 0x1f) >= 8;
+  return bytes[at] == 0x62 || bytes[at] == 0xc4 || bytes[at] == 0xc5;
+}
+
 // Whether the bytes may begin an instruction that a visit goes on with: EVEX, VEX, XOP, or behind an escape
 // 0F one that newer processors have; before them any prefixes.
 bool goes_on(const std::uint8_t* bytes, unsigned count) {
-  for (unsigned i = 0; i < count; i++) {
-    const std::uint8_t byte = bytes[i];
-    if (byte == 0x62 || byte == 0xc4 || byte == 0xc5) return true;
-    // XOP has a map from 8 on where POP has ModRM.reg 0.
-    if (byte == 0x8f) return i + 1 < count && (bytes[i + 1] & 0x1f) >= 8;
-    if (byte == 0x0f) {
-      const unsigned next = i + 1 < count ? bytes[i + 1] : 0;
-      // 38 and 3A; POPCNT, TZCNT, LZCNT; RSQRT, RCP.
-      return (next & 0xfd) == 0x38 || next == 0xb8 || (next & 0xfe) == 0xbc || (next & 0xfe) == 0x52;
-    }
-    const bool prefix = (byte & 0xf0) == 0x40 || (byte >= 0x64 && byte <= 0x67) || (byte & 0xfe) == 0xf2 ||
-                        (byte & 0xe7) == 0x26;
-    if (!prefix) return false;
-  }
-  return false;
+  const unsigned at = prefixes(bytes, count);
+  if (is_vector(bytes, count)) return true;
+  if (at == count || bytes[at] != 0x0f) return false;
+  const unsigned next = at + 1 < count ? bytes[at + 1] : 0;
+  // 38 and 3A; POPCNT, TZCNT, LZCNT; RSQRT, RCP.
+  return (next & 0xfd) == 0x38 || next == 0xb8 || (next & 0xfe) == 0xbc || (next & 0xfe) == 0x52;
 }
+
+// POPF, IRET.
+bool loads_flags(std::uint8_t opcode) { return opcode == 0x9d || opcode == 0xcf; }
 
 #endif
 
@@ -297,50 +327,68 @@ Completer::Continuation& Completer::continuation(std::uint64_t rip) {
   return found;
 }
 
-bool Completer::visit(void* pool, std::uint64_t pool_bytes, bool branches, std::uint64_t& completed) {
+bool Completer::is_due(const void* pool) const {
+  const std::uint32_t at = payload_.offsets[kZmmHigh];
+  if (switches_ || !enabled() || at == 0 || (payload_.xcr0 & bit(kAvx)) == 0) return false;
+  if ((payload_.xcr0 & bit(kZmmHigh)) != 0 || (payload_.components & bit(kZmmHigh)) == 0) return false;
+  const char* const upper = static_cast<const char*>(pool) + R0_XSTATE + at;
+  std::uint64_t any = 0;
+  for (unsigned i = 0; i < kSizes[kZmmHigh]; i += 8) any |= get64(upper + i);
+  return any != 0;
+}
+
+Visit Completer::visit(void* pool, std::uint64_t pool_bytes, bool undefined, bool branches,
+                       std::uint64_t& completed) {
   char* const base = static_cast<char*>(pool);
   char* const context = base + R0_CONTEXT;
-  if (get64(context + CTX_REGISTER(REG_CS)) != SEL_USER_CS) return false;
-  Registers registers(payload_, base);
+  if (get64(context + CTX_REGISTER(REG_CS)) != SEL_USER_CS) return undefined ? Visit::exit : Visit::processor;
+  Registers registers(payload_, switches_, base);
   completion::State state;
   registers.load(state);
   GuestPages pages(base, pool_bytes, context, registers.pkru(), physical_);
-  const std::uint64_t resume_flag = state.rflags & kResumeFlag;
+  const std::uint64_t resume_flag = undefined ? state.rflags & kResumeFlag : kResumeFlag;
   const auto leave = [&](std::uint32_t vector, std::uint64_t error_code, std::uint64_t address) {
     registers.store(state);
     put32(context + CTX_VECTOR, vector);
     put64(context + CTX_ERROR_CODE, error_code);
     put64(context + CTX_CR2, address);
-    return false;
+    return Visit::exit;
   };
   // Behind a plain instruction what is not executed here, and what faults, is the processor's again.
   unsigned plain = 0;
   Continuation* begun = nullptr;
+  bool split = registers.is_split(state);
   for (unsigned done = 0; done < kMaxVisit; done++) {
     std::uint8_t bytes[kMaxLength];
     const unsigned count = pages.fetch(state.rip, bytes, kMaxLength);
-    if (done != 0 && pages.stops_at(state.rip)) break;
+    const bool is_first = done == 0 && undefined;
+    const bool resumes = done == 0 && (state.rflags & kResumeFlag) != 0;
+    if (!is_first && !resumes && pages.stops_at(state.rip)) break;
     pages.take_hits();
-    if (done != 0 && !goes_on(bytes, count)) {
-      if (plain == 0) {
+    const std::uint64_t flags = state.rflags;
+    if (!is_first && !goes_on(bytes, count)) {
+      if (plain == 0 && !split) {
         Continuation& from = continuation(state.rip);
         if (!from.is_worthwhile()) break;
         begun = &from;
       }
-      if (plain++ == kMaxPlain || !completion::execute_plain(state, pages, bytes, count, branches)) break;
+      if (plain++ == kMaxPlain && !split) break;
+      if (!completion::execute_plain(state, pages, bytes, count, branches)) break;
     } else {
       const completion::Outcome outcome = completion::execute(state, pages, bytes, count);
       // Faults find the flag as the processor leaves it for them.
-      if (outcome.verdict != completion::Verdict::kDone && done != 0) state.rflags |= resume_flag;
+      if (outcome.verdict != completion::Verdict::kDone && !is_first) state.rflags |= resume_flag;
       switch (outcome.verdict) {
         case completion::Verdict::kDone:
           break;
         case completion::Verdict::kNotMine:
         case completion::Verdict::kUndefined:
-          if (done == 0) return false;
-          state.rflags &= ~kResumeFlag;
+          if (is_first) return Visit::exit;
+          // As with AVX off.
+          if (split && is_vector(bytes, count)) return leave(kUndefined, 0, get64(context + CTX_CR2));
+          state.rflags = flags;
           registers.store(state);
-          return true;
+          return split ? Visit::step : Visit::processor;
         case completion::Verdict::kPageFault:
           return leave(kPageFault, pages.error_code(), outcome.fault.address);
         case completion::Verdict::kGeneralProtection:
@@ -356,22 +404,31 @@ bool Completer::visit(void* pool, std::uint64_t pool_bytes, bool branches, std::
       plain = 0;
       if (begun != nullptr) begun->note(true);
       begun = nullptr;
+      split = registers.is_split(state);
     }
     state.rflags &= ~kResumeFlag;
     const std::uint32_t hits = pages.take_hits();
-    const bool step = (state.rflags & kTrapFlag) != 0;
+    // POPF that clears the flag is still stepped.
+    const bool step = (flags & kTrapFlag) != 0;
     if (hits == 0 && !step) continue;
     put64(context + CTX_DR6, kDr6Nothing | hits | (step ? kDr6Step : 0));
     return leave(kDebug, 0, get64(context + CTX_CR2));
   }
   if (begun != nullptr) begun->note(false);
   registers.store(state);
-  return true;
+  if (!split) return Visit::processor;
+  std::uint8_t next[kMaxLength];
+  return loads_flags(opcode_of(next, pages.fetch(state.rip, next, kMaxLength))) ? Visit::step_loads_flags
+                                                                                : Visit::step;
 }
 
 #else
 
-bool Completer::visit(void*, std::uint64_t, bool, std::uint64_t&) { return false; }
+bool Completer::is_due(const void*) const { return false; }
+
+Visit Completer::visit(void*, std::uint64_t, bool undefined, bool, std::uint64_t&) {
+  return undefined ? Visit::exit : Visit::processor;
+}
 
 #endif
 

@@ -278,7 +278,8 @@ int VcpuService::serve(std::uint32_t asked, bool& left) {
     std::memcpy(context + CTX_REQUESTS, &requests, sizeof requests);
     return 0;
   }
-  left = !completer_.visit(pool_, pool_bytes_, counter_ == nullptr, control()->completed);
+  const bool branches = counter_ == nullptr;
+  left = completer_.visit(pool_, pool_bytes_, true, branches, control()->completed) == Visit::exit;
   std::memcpy(&after, context + CTX_XCR0, sizeof after);
   return after == before ? 0 : vcpu_.set_xcr0(after);
 }

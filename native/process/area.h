@@ -33,6 +33,13 @@ enum Faulting : std::uint32_t {
   kFaultingCpuid = 2,  // CPUID does
 };
 
+// Which exits fill the XSAVE area, for who executes instructions in software.
+enum class Saving : std::uint32_t {
+  none,
+  undefined,  // #UD
+  all,        // every one; and no staged call is served, so that each of them is one
+};
+
 // Written by the engine before the sandbox starts, but for the words of which it is said.
 struct Area {
   std::uint64_t base;
@@ -45,8 +52,7 @@ struct Area {
   // the engine.
   std::uint64_t components;
   std::uint32_t vector_bytes;
-  // Whether #UD fills the XSAVE area, for who executes the instruction in software.
-  std::uint32_t saves_undefined;
+  Saving saving;              // looked at when a run ends
   std::uint32_t spins;        // looks at request_seq before it sleeps
   std::uint32_t failed_step;  // the sandbox's: which step of its start failed, and by which errno
   std::uint32_t failed_errno;

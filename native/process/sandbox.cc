@@ -494,7 +494,8 @@ Done stopped(int number, const SignalInfo& info, const SignalContext& registers)
     return Done::wait;
   }
   if (registers.trapno == 14) return page_fault(info, registers.cr2, registers.err, registers.rip);
-  vector = static_cast<std::uint32_t>(registers.trapno);
+  // SIGILL comes of #NM, too, without its number: where tiles (AMX) were not asked for.
+  vector = number == kIll ? kUndefined : static_cast<std::uint32_t>(registers.trapno);
   context<std::uint64_t>(CTX_ERROR_CODE) = registers.err;
   return Done::wait;
 }
@@ -510,15 +511,16 @@ void on_signal(int number, const SignalInfo& info, SignalFrame& frame) {
   if (state.started) {
     save_registers(registers);
     Done done = stopped(number, info, registers);
-    if (done == Done::wait && c->exit_kind == ExitKind::stub &&
+    const Saving saving = state.area->saving;
+    if (done == Done::wait && c->exit_kind == ExitKind::stub && saving != Saving::all &&
         context<std::uint32_t>(CTX_VECTOR) == VECTOR_SYSCALL &&
         context<std::uint32_t>(CTX_STAGED_LEFT) != 0 && serve_staged()) {
       done = perform_requests(vectors);
       if (done == Done::run) load_registers(registers);
     }
     if (done == Done::run) return;
-    if (context<std::uint32_t>(CTX_VECTOR) == kUndefined && state.area->saves_undefined)
-      save_vectors(vectors);
+    const bool is_undefined = context<std::uint32_t>(CTX_VECTOR) == kUndefined;
+    if (saving == Saving::all || (saving == Saving::undefined && is_undefined)) save_vectors(vectors);
     complete();
   } else if (number == kTrap) {
     state.int1_stays = registers.rip == word(sandbox_int1);

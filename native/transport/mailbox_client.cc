@@ -144,10 +144,10 @@ bool MailboxClient::complete() {
     return value;
   };
   const std::uint64_t before = xcr0();
-  const bool goes_on = completer_.visit(pool(), pool_bytes(), true, control()->completed);
+  const Visit visit = completer_.visit(pool(), pool_bytes(), true, true, control()->completed);
   auto& requests = context(CTX_REQUESTS);
   if (xcr0() != before) requests.store(requests.load() | CTX_REQUEST_XCR0);
-  return goes_on;
+  return visit != Visit::exit;
 }
 
 // Makes the service idle: if the stub waits for an answer, it is to exit instead.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include <cpuid.h>
 #include <linux/futex.h>
@@ -20,8 +21,9 @@ namespace revenant {
 namespace {
 
 constexpr std::uint32_t kLegacyArea = 576, kDebug = 1, kUndefined = 6;
-constexpr std::uint64_t kX87Sse = 3, kProtectionKeys = 1 << 9;
+constexpr std::uint64_t kX87Sse = 3;
 constexpr std::uint64_t kCr4Tsd = 1 << 2;
+constexpr std::uint64_t kTrapFlag = 1 << 8, kDr6Step = 1 << 14, kDr6Breakpoints = 15;
 constexpr std::uint32_t kMsrPlatformInfo = 0xce, kMsrMiscFeatures = 0x140;
 // XCR0 bits that a process has without asking for them: all but tile data (AMX).
 constexpr std::uint64_t kUnasked = ~(3ull << 17);
@@ -158,7 +160,8 @@ int ProcessTransport::init() {
   const InitPayload init = c->init;
   ring0::write_image(pool(), ring0::features_of(init.cr4), init.cpu_number);
   completer_.disable();
-  area().saves_undefined = 0;
+  step_ = Visit::processor;
+  area().saving = process::Saving::none;
   area().components = kX87Sse;
   area().vector_bytes = kLegacyArea;
   area().faulting =
@@ -182,14 +185,13 @@ int ProcessTransport::set_xcr0(std::uint64_t wanted) {
   return 0;
 }
 
-// AVX-512 beside a processor that has AVX would need that to be off at times (completer.h), which a process
-// cannot do.
 int ProcessTransport::set_completion() {
   Control* const c = control();
-  if (c->completion.components & ~c->completion.xcr0 & ~kProtectionKeys) return -EOPNOTSUPP;
   const int result = completer_.configure(c->completion);
   if (result < 0) return result;
-  area().saves_undefined = completer_.enabled() ? 1 : 0;
+  // What is kept there is always valid; another machine's may be left.
+  std::memset(static_cast<char*>(pool()) + R0_XSTATE, 0, R0_X87 - R0_XSTATE);
+  area().saving = completer_.enabled() ? process::Saving::undefined : process::Saving::none;
   std::memcpy(context() + CTX_XCR0, &c->completion.xcr0, sizeof c->completion.xcr0);
   return 0;
 }
@@ -267,6 +269,44 @@ void ProcessTransport::post_run() {
   c->run_ioctls = c->run_ioctls + 1;
 }
 
+// Executes in software what the processor lacks or may not execute now: `undefined` as for Completer::visit.
+// False: the run has ended.
+bool ProcessTransport::complete(bool undefined) {
+  Control* const c = control();
+  const Visit visit = completer_.visit(pool(), pool_bytes(), undefined, true, c->completed);
+  c->exit_kind = ExitKind::stub;
+  if (visit == Visit::exit) return false;
+  word32(CTX_REQUESTS) |= CTX_REQUEST_XRSTOR;
+  if (c->kick.load(std::memory_order_acquire) != 0) {
+    word32(CTX_VECTOR) = VECTOR_INTERRUPTED;
+    c->exit_kind = ExitKind::interrupted;
+    return false;
+  }
+  area().saving = visit == Visit::processor ? process::Saving::undefined : process::Saving::all;
+  // A trap flag of the program's own ends the run behind the instruction anyway.
+  std::uint64_t& flags = word(CTX_REGISTER(REG_EFLAGS));
+  if (visit == Visit::processor || (flags & kTrapFlag) != 0) return true;
+  flags |= kTrapFlag;
+  step_ = visit;
+  return true;
+}
+
+// After a run that executed one instruction: the trap flag was not the program's. Whether nothing but the
+// step ended it; then it is not to be reported.
+bool ProcessTransport::ends_step() {
+  const Visit visit = std::exchange(step_, Visit::processor);
+  if (visit == Visit::processor) return false;
+  const bool is_stub = control()->exit_kind == ExitKind::stub;
+  const std::uint32_t vector = word32(CTX_VECTOR);
+  std::uint64_t& dr6 = word(CTX_DR6);
+  const bool is_behind = is_stub && vector == kDebug && (dr6 & kDr6Step) != 0;
+  if (!is_behind || visit != Visit::step_loads_flags) word(CTX_REGISTER(REG_EFLAGS)) &= ~kTrapFlag;
+  if (is_stub && vector == VECTOR_SYSCALL) word(CTX_REGISTER(REG_R11)) &= ~kTrapFlag;
+  if (!is_behind) return false;
+  dr6 &= ~kDr6Step;
+  return (dr6 & kDr6Breakpoints) == 0;
+}
+
 int ProcessTransport::run(std::uint32_t budget_micros) {
   if (sandbox_.pid() < 0) return -EPIPE;
   if (!created_) return -ENXIO;
@@ -275,6 +315,9 @@ int ProcessTransport::run(std::uint32_t budget_micros) {
     const int set = set_debug_registers();
     if (set < 0) return set;
     c->kick.store(0, std::memory_order_relaxed);
+    if (completer_.enabled()) area().saving = process::Saving::undefined;
+    const bool executes = (word32(CTX_REQUESTS) & CTX_REQUEST_XSAVE) == 0;
+    if (executes && completer_.is_due(pool()) && !complete(false)) return 1;
     post_run();
     running_ = true;
   }
@@ -284,25 +327,15 @@ int ProcessTransport::run(std::uint32_t budget_micros) {
     if (elapsed >= budget) return 0;
     const int waited = wait(budget - elapsed);
     if (waited != 0) running_ = false;
-    if (waited != 1 || c->exit_kind != ExitKind::stub) return waited;
-    std::uint32_t vector, requests;
-    std::memcpy(&vector, context() + CTX_VECTOR, sizeof vector);
+    if (waited != 1) return waited;
+    const std::uint32_t vector = c->exit_kind == ExitKind::stub ? word32(CTX_VECTOR) : VECTOR_INTERRUPTED;
     if (vector == kDebug) {
       const int completed = complete_dr6();
       if (completed < 0) return completed;
     }
-    if (vector != kUndefined || !completer_.enabled() ||
-        !completer_.visit(pool(), pool_bytes(), true, c->completed))
-      return 1;
-    std::memcpy(&requests, context() + CTX_REQUESTS, sizeof requests);
-    requests |= CTX_REQUEST_XRSTOR;
-    std::memcpy(context() + CTX_REQUESTS, &requests, sizeof requests);
-    if (c->kick.load(std::memory_order_acquire) != 0) {
-      vector = VECTOR_INTERRUPTED;
-      std::memcpy(context() + CTX_VECTOR, &vector, sizeof vector);
-      c->exit_kind = ExitKind::interrupted;
-      return 1;
-    }
+    const bool stepped = ends_step();
+    if (!stepped && (vector != kUndefined || !completer_.enabled())) return 1;
+    if (!complete(!stepped)) return 1;
     post_run();
     running_ = true;
   }

@@ -41,6 +41,8 @@ class ProcessTransport : public Transport {
  private:
   process::Area& area() const { return *process::area_of(control()); }
   char* context() const { return static_cast<char*>(pool()) + R0_CONTEXT; }
+  std::uint64_t& word(std::size_t at) const { return *reinterpret_cast<std::uint64_t*>(context() + at); }
+  std::uint32_t& word32(std::size_t at) const { return *reinterpret_cast<std::uint32_t*>(context() + at); }
   int start(const ProcessOptions& options);
   int set_xcr0(std::uint64_t wanted);
   int set_completion();
@@ -49,11 +51,16 @@ class ProcessTransport : public Transport {
   int init();
   int set_debug_registers();
   int complete_dr6();
+  bool complete(bool undefined);
+  bool ends_step();
   int wait(std::uint64_t budget_nanos);
 
   PoolMemory memory_;
   Child sandbox_;
-  Completer completer_;
+  Completer completer_{0, false};
+  // How the run in progress executes one instruction, by a trap flag that is not the program's; or that it
+  // does not.
+  Visit step_ = Visit::processor;
   bool created_ = false;
   bool running_ = false;
   bool cpuid_faulting_ = false;

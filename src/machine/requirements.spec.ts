@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { CpuidRecord } from '../engine/trace/records.js';
 import type { XstateComponent } from '../engine/x86/xstate-layout.js';
+import { recordedLayout } from '../engine/x86/xstate-layout.js';
 import type { MachineCapabilities, TraceRequirements } from './requirements.js';
 import { approximatesOtherwise, completesApproximations, incompatibleError, judge } from './requirements.js';
 
@@ -128,15 +129,54 @@ describe('judge', () => {
       cpuid: [...cpuid(2688), features],
     });
     const { ok, notes } = judge(wanted, capabilities({ completes: true }));
-    const inProcess = judge(wanted, capabilities({ completes: true, kind: 'process' }));
-    expect(inProcess.reasons.join()).toMatch(/AVX-512.* does not have/);
-    expect(inProcess.hint).toMatch(/--machine emulated, or auto/);
+    expect(judge(wanted, capabilities({ completes: true, kind: 'process' }))).toMatchObject({ ok, notes });
+    expect(judge(wanted, capabilities({ kind: 'process' })).reasons.join()).toMatch(
+      /AVX-512.* does not have/,
+    );
     expect(ok).toBe(true);
     expect(notes).toEqual([
       'Kept beside the processor, which does not have it: XCR0 bits 5, 6, 7 (opmask, ZMM_Hi256, Hi16_ZMM: AVX-512).',
       'XSAVE, XSAVEC, XSAVEOPT, XRSTOR, XGETBV and CPUID are completed in software, in the recorded layout.',
       'Completed in software: AVX512F, AVX512VL.',
     ]);
+  });
+
+  it('takes AVX-512 where the processor has it at other offsets', () => {
+    const at = (offsets: readonly [opmask: number, upper: number, high: number, pkru: number]) =>
+      [64, 512, 1024, 8].map((size, index) => leaf(0xd, [5, 6, 7, 9][index], size, offsets[index]));
+    const [intel, amd] = [at([1088, 1152, 1664, 2688]), at([832, 896, 1408, 2432])];
+    const ofXcr0 = (xcr0: bigint, records: CpuidRecord[]): CpuidRecord[] => [
+      leaf(0xd, 0, Number(xcr0), 2696, 2696),
+      leaf(0xd, 1, 2),
+      leaf(0xd, 2, 256, 576),
+      ...records,
+    ];
+    for (const [there, here] of [
+      [intel, amd],
+      [amd, intel],
+    ]) {
+      const recorded = ofXcr0(0xe7n, there.slice(0, 3));
+      const wanted = needs({ xcr0: 0xe7n, layout: recordedLayout(recorded, 0xe7n), cpuid: recorded });
+      const processor = { kind: 'process', xcr0: 0x2e7n, cpuid: ofXcr0(0x2e7n, here) } as const;
+      const { ok, notes } = judge(wanted, capabilities({ ...processor, completes: true }));
+      expect(ok).toBe(true);
+      expect(
+        notes.slice(0, 3).every((note) => /^XSAVE areas have (opmask|ZMM_Hi256|Hi16_ZMM) at/.test(note)),
+      ).toBe(true);
+      expect(notes.join()).not.toContain('beside');
+    }
+  });
+
+  it('refuses tiles in a process whose processor has them', () => {
+    const tiles = [leaf(0xd, 17, 64, 2752), leaf(0xd, 18, 8192, 2816)];
+    const recorded = [leaf(0xd, 0, 0x60207, 11008, 11008), ...cpuid(2688, 2).slice(1), ...tiles];
+    const wanted = needs({ xcr0: 0x60207n, layout: recordedLayout(recorded, 0x60207n), cpuid: recorded });
+    const here = (edx: number) => [...cpuid(2688, 2), leaf(7, 0, 0, 0, 0, edx)];
+    const judged = (kind: 'process' | 'host', edx: number) =>
+      judge(wanted, capabilities({ kind, completes: true, cpuid: here(edx) }));
+    expect(judged('process', 0).ok).toBe(true);
+    expect(judged('process', 1 << 24).reasons.join()).toMatch(/tiles \(AMX\)/);
+    expect(judged('host', 1 << 24).ok).toBe(true);
   });
 
   it('takes components at other offsets, and says what that costs', () => {

@@ -9,6 +9,7 @@ import type { MachineConfig } from '../engine/kvm/machine.js';
 import type { ProbeReport } from '../engine/kvm/probe.js';
 import type { CpuidRecord, TraceHeader } from '../engine/trace/records.js';
 import {
+  AMX_STATE,
   BMI1_FEATURE,
   COMPLETED_STATE,
   completionFeatures,
@@ -31,6 +32,8 @@ import { DEFAULT_CPU } from './launch.js';
 
 /** What the default emulated machine has: x87, SSE, AVX, protection keys. */
 export const EMULATED_XCR0 = 0x207n;
+/** EDX of CPUID leaf 7. */
+const AMX_TILE = 1 << 24;
 /** Linear address bits where CPUID does not say. */
 const USUAL_ADDRESS_BITS = 48;
 /** CPUID's leaf in which a hypervisor names itself, and the first letters of QEMU's emulator there; of Intel in leaf 0. */
@@ -117,10 +120,18 @@ export function machineConfig(header: TraceHeader, capabilities?: MachineCapabil
 }
 
 /** Bits of the recorded XCR0 whose state is kept beside the processor, or would be. */
-function besideOf(needs: TraceRequirements, { kind, completes, xcr0 }: MachineCapabilities): bigint {
-  const beside = completes ? needs.xcr0 & ~processorXcr0(needs.xcr0, xcr0) : 0n;
-  return kind === 'process' ? beside & PROTECTION_KEYS : beside;
+function besideOf(needs: TraceRequirements, { completes, xcr0 }: MachineCapabilities): bigint {
+  return completes ? needs.xcr0 & ~processorXcr0(needs.xcr0, xcr0) : 0n;
 }
+
+/**
+ * Whether the processor has tiles that a process gets on request only. Then it refuses most of their instructions, but not
+ * all: STTILECFG would store its own configuration instead of the one beside it.
+ */
+const hasTilesUnasked = (needs: TraceRequirements, capabilities: MachineCapabilities): boolean =>
+  capabilities.kind === 'process' &&
+  (besideOf(needs, capabilities) & AMX_STATE) !== 0n &&
+  ((findLeaf(capabilities.cpuid, 7, 0)?.edx ?? 0) & AMX_TILE) !== 0;
 
 /** Nothing where the processor has everything that can be executed in software, and gives the recorded results. */
 function completionOf(
@@ -174,10 +185,6 @@ const place = ({ offset, size }: XstateComponent): string => `at ${offset} (${si
 
 /** What would provide the missing XCR0 bits. */
 function xcr0Hint(missing: bigint, { kind, completes }: MachineCapabilities): string {
-  // A process cannot switch AVX off while the upper halves of its registers are beside the processor.
-  if (kind === 'process' && completes && (missing & ~COMPLETED_STATE) === 0n) {
-    return 'The emulated machine keeps it beside its processor: --machine emulated, or auto.';
-  }
   const isEmulated = (missing & ~EMULATED_XCR0) === 0n;
   if (!isEmulated && !completes && (missing & ~COMPLETED_STATE) === 0n) {
     return (
@@ -252,6 +259,10 @@ export function judge(needs: TraceRequirements, capabilities: MachineCapabilitie
     reasons.push(`The recording has XSAVE and XGETBV, which ${capabilities.description} does not have.`);
     if (capabilities.kind === 'emulated') hint = xcr0Hint(0n, capabilities);
   }
+  if (hasTilesUnasked(needs, capabilities))
+    reasons.push(
+      "The recording has tiles (AMX). This processor has them too, but not for a process, and STTILECFG would show the processor's.",
+    );
   const bits = addressBitsOf(capabilities.cpuid);
   if (needs.addressBits > bits) {
     reasons.push(`The program had linear addresses of ${needs.addressBits} bits; here they have ${bits}.`);

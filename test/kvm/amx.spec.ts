@@ -1,10 +1,11 @@
-/** Instructions of AMX, executed by the service for a recording whose processor had them. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+/** Instructions of AMX, executed in software for a recording whose processor had them. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Exit } from '../../src/engine/kvm/exit.js';
 import { CODE, DATA, type ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
 import { Exception } from '../../src/engine/x86/constants.js';
 import { sample } from '../collections.js';
 import { openWithAmx } from '../replay/made-up-layout.js';
+import { processProblem } from '../machines.js';
 import { guestOf } from './guest.js';
 
 const LDTILECFG_RDI = 'c4e27849 07';
@@ -27,78 +28,87 @@ const CONFIG_OUT = 0x40;
 /** The last row of a tile that begins here lies on a page that is not there. */
 const ABSENT = 0x7fff_0000_0000n;
 
-let guest: ProbeGuest;
-let close: (() => void) | undefined;
-beforeAll(async () => {
-  const trace = openWithAmx(sample('skylake-pku/tree'));
-  trace.close();
-  ({ guest, close } = await guestOf(trace.header));
+describe.each([
+  { kind: 'emulated', problem: null },
+  { kind: 'process', problem: processProblem },
+] as const)('in the $kind machine', ({ kind, problem }) => {
+  describe.skipIf(problem !== null)(`(${problem ?? 'it is here'})`, () => specsOf(kind));
 });
-afterAll(() => close?.());
 
-/** Eight tiles of `rows` rows. */
-function configuration(rows: number): void {
-  guest.data.fill(0, CONFIG, CONFIG + 64);
-  guest.data[CONFIG] = 1;
-  for (let tile = 0; tile < 8; tile++) {
-    guest.data[CONFIG + 16 + 2 * tile] = ROW_BYTES;
-    guest.data[CONFIG + 48 + tile] = rows;
-  }
-}
-
-const run = (
-  code: readonly string[],
-  registers: Record<string, bigint> = {},
-): ReturnType<ProbeGuest['run']> => {
-  const text = `${code.join('')}${INT3}`.replaceAll(' ', '');
-  return guest.run(Uint8Array.from(Buffer.from(text, 'hex')), {
-    rdi: BigInt(DATA + CONFIG),
-    rsi: BigInt(DATA + A),
-    r8: BigInt(DATA + B),
-    r9: BigInt(DATA + TO),
-    r10: BigInt(DATA + CONFIG_OUT),
-    rdx: BigInt(ROW_BYTES),
-    ...registers,
+function specsOf(kind: 'emulated' | 'process'): void {
+  let guest: ProbeGuest;
+  let close: (() => void) | undefined;
+  beforeAll(async () => {
+    const trace = openWithAmx(sample('skylake-pku/tree'));
+    trace.close();
+    ({ guest, close } = await guestOf(trace.header, kind));
   });
-};
+  afterAll(() => close?.());
 
-it('multiplies tiles', () => {
-  configuration(ROWS);
-  const signed = new Int8Array(guest.data.buffer, guest.data.byteOffset);
-  for (let i = 0; i < ROWS * ROW_BYTES; i++) {
-    signed[A + i] = (i * 7) % 251;
-    signed[B + i] = (i * 13) % 241;
+  /** Eight tiles of `rows` rows. */
+  function configuration(rows: number): void {
+    guest.data.fill(0, CONFIG, CONFIG + 64);
+    guest.data[CONFIG] = 1;
+    for (let tile = 0; tile < 8; tile++) {
+      guest.data[CONFIG + 16 + 2 * tile] = ROW_BYTES;
+      guest.data[CONFIG + 48 + tile] = rows;
+    }
   }
-  const code = [LDTILECFG_RDI, TILELOADD_1_RSI_RDX, TILELOADD_2_R8_RDX, TILEZERO_0, TDPBSSD_0_1_2];
-  const outcome = run([...code, TILESTORED_0_R9_RDX, STTILECFG_R10, TILERELEASE]);
-  expect(outcome).toMatchObject({ exit: Exit.Exception, vector: Exception.BP });
-  const product = (row: number, column: number): number => {
-    let sum = 0;
-    for (let k = 0; k < ROW_BYTES; k++)
-      sum += signed[A + ROW_BYTES * row + k] * signed[B + ROW_BYTES * (k >> 2) + 4 * column + (k & 3)];
-    return sum;
+
+  const run = (
+    code: readonly string[],
+    registers: Record<string, bigint> = {},
+  ): ReturnType<ProbeGuest['run']> => {
+    const text = `${code.join('')}${INT3}`.replaceAll(' ', '');
+    return guest.run(Uint8Array.from(Buffer.from(text, 'hex')), {
+      rdi: BigInt(DATA + CONFIG),
+      rsi: BigInt(DATA + A),
+      r8: BigInt(DATA + B),
+      r9: BigInt(DATA + TO),
+      r10: BigInt(DATA + CONFIG_OUT),
+      rdx: BigInt(ROW_BYTES),
+      ...registers,
+    });
   };
-  const results = new DataView(guest.data.buffer, guest.data.byteOffset + TO, ROWS * ROW_BYTES);
-  for (let row = 0; row < ROWS; row++)
-    for (let column = 0; column < ROW_BYTES / 4; column++)
-      expect(results.getInt32(ROW_BYTES * row + 4 * column, true)).toBe(product(row, column));
-  expect(guest.data.slice(CONFIG_OUT, CONFIG_OUT + 64)).toEqual(guest.data.slice(CONFIG, CONFIG + 64));
-});
 
-it('refuses a configuration that is none, and tiles where there is none', () => {
-  configuration(ROWS + 1);
-  expect(run([LDTILECFG_RDI])).toMatchObject({ vector: Exception.GP, rip: BigInt(CODE) });
-  expect(run([TILERELEASE, TILEZERO_0])).toMatchObject({ vector: Exception.UD, rip: BigInt(CODE + 5) });
-});
+  it('multiplies tiles', () => {
+    configuration(ROWS);
+    const signed = new Int8Array(guest.data.buffer, guest.data.byteOffset);
+    for (let i = 0; i < ROWS * ROW_BYTES; i++) {
+      signed[A + i] = (i * 7) % 251;
+      signed[B + i] = (i * 13) % 241;
+    }
+    const code = [LDTILECFG_RDI, TILELOADD_1_RSI_RDX, TILELOADD_2_R8_RDX, TILEZERO_0, TDPBSSD_0_1_2];
+    const outcome = run([...code, TILESTORED_0_R9_RDX, STTILECFG_R10, TILERELEASE]);
+    expect(outcome).toMatchObject({ exit: Exit.Exception, vector: Exception.BP });
+    const product = (row: number, column: number): number => {
+      let sum = 0;
+      for (let k = 0; k < ROW_BYTES; k++)
+        sum += signed[A + ROW_BYTES * row + k] * signed[B + ROW_BYTES * (k >> 2) + 4 * column + (k & 3)];
+      return sum;
+    };
+    const results = new DataView(guest.data.buffer, guest.data.byteOffset + TO, ROWS * ROW_BYTES);
+    for (let row = 0; row < ROWS; row++)
+      for (let column = 0; column < ROW_BYTES / 4; column++)
+        expect(results.getInt32(ROW_BYTES * row + 4 * column, true)).toBe(product(row, column));
+    expect(guest.data.slice(CONFIG_OUT, CONFIG_OUT + 64)).toEqual(guest.data.slice(CONFIG, CONFIG + 64));
+  });
 
-it('notes the row that faulted, to go on there', () => {
-  configuration(ROWS);
-  const stride = ABSENT - BigInt(DATA + A);
-  const outcome = run([LDTILECFG_RDI, TILELOADD_1_RSI_RDX], { rdx: stride });
-  expect(outcome).toMatchObject({ vector: Exception.PF, cr2: ABSENT, rip: BigInt(CODE + 5) });
-  expect(run([STTILECFG_R10, TILELOADD_1_RSI_RDX, STTILECFG_R10]).vector).toBe(Exception.BP);
-  expect(guest.data[CONFIG_OUT + 1]).toBe(0);
-  run([LDTILECFG_RDI, TILELOADD_1_RSI_RDX], { rdx: stride });
-  run([STTILECFG_R10]);
-  expect(guest.data[CONFIG_OUT + 1]).toBe(1);
-});
+  it('refuses a configuration that is none, and tiles where there is none', () => {
+    configuration(ROWS + 1);
+    expect(run([LDTILECFG_RDI])).toMatchObject({ vector: Exception.GP, rip: BigInt(CODE) });
+    expect(run([TILERELEASE, TILEZERO_0])).toMatchObject({ vector: Exception.UD, rip: BigInt(CODE + 5) });
+  });
+
+  it('notes the row that faulted, to go on there', () => {
+    configuration(ROWS);
+    const stride = ABSENT - BigInt(DATA + A);
+    const outcome = run([LDTILECFG_RDI, TILELOADD_1_RSI_RDX], { rdx: stride });
+    expect(outcome).toMatchObject({ vector: Exception.PF, cr2: ABSENT, rip: BigInt(CODE + 5) });
+    expect(run([STTILECFG_R10, TILELOADD_1_RSI_RDX, STTILECFG_R10]).vector).toBe(Exception.BP);
+    expect(guest.data[CONFIG_OUT + 1]).toBe(0);
+    run([LDTILECFG_RDI, TILELOADD_1_RSI_RDX], { rdx: stride });
+    run([STTILECFG_R10]);
+    expect(guest.data[CONFIG_OUT + 1]).toBe(1);
+  });
+}

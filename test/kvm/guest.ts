@@ -6,6 +6,7 @@ import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { TraceHeader } from '../../src/engine/trace/records.js';
 import { openTransport, tryMachine } from '../../src/machine/choose.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
+import type { MachineKind } from '../../src/machine/kinds.js';
 
 export const acquire = (cpu?: string): Promise<VcpuTransport> => acquireEmulated({ cpu });
 
@@ -24,11 +25,12 @@ export function withGuest<T>(machine: Machine, work: (guest: ProbeGuest) => T): 
   }
 }
 
-/** The emulated machine as of a trace's header, and a guest in it; `close` closes both. */
+/** A machine as of a trace's header, and a guest in it; `close` closes both. */
 export async function guestOf(
   header: TraceHeader,
+  kind: MachineKind = 'emulated',
 ): Promise<{ machine: Machine; guest: ProbeGuest; close(): void }> {
-  const transport = await openTransport('emulated', {});
+  const transport = await openTransport(kind, {});
   const trial = tryMachine(transport, header);
   if (!trial.ok) {
     transport.close();

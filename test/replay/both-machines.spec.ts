@@ -8,7 +8,7 @@ import { EFLAGS_RESUME } from '../../src/engine/x86/constants.js';
 import { memoryDigest } from '../../src/engine/travel/same-state.js';
 import { openProcess } from '../../src/machine/process.js';
 import { surveyMachine } from '../../src/machine/survey.js';
-import { traceFolder } from '../collections.js';
+import { recording, traceFolder } from '../collections.js';
 import { acquire } from '../kvm/guest.js';
 import { openSession } from './open-session.js';
 
@@ -20,6 +20,13 @@ const TRACES: readonly [name: string, every: number][] = [
   ['zen2/spawn', 150],
   ['zen2/bash', 300],
   ['zen2/threads', 80],
+  ['skylake-avx512/xcr0probe', 10],
+  ['skylake-avx512/avx512mix', 5],
+  ['skylake-avx512/avx512sig', 20],
+  ['skylake-avx512/threads', 40],
+  ['skylake-avx512/tree', 30],
+  ['zen4/avx512sig', 20],
+  ['zen4/avx512mix', 5],
 ];
 
 /**
@@ -72,7 +79,7 @@ describe.skipIf(problem !== null)(`on both machines (skipped: ${problem})`, () =
   });
 
   for (const [name, every] of TRACES) {
-    const folder = traceFolder(name);
+    const folder = traceFolder(name) ?? recording(name);
     if (isAmd && name.startsWith('haswell/'))
       it.skip(`${name} (skipped: MXCSR_MASK and XSTATE_BV that XSAVE stores are this processor's)`, () => {});
     else if (folder === null) it.skip(`${name} (skipped: it is not here)`, () => {});

@@ -5,26 +5,36 @@ import { formatMicros } from '../statistics.js';
 import type { Row, Subject } from '../subject.js';
 
 const TRACE = 'skylake-avx512/xcr0probe';
-const SAME_BELOW = 'haswell/xcr0probe';
+/** The same programs recorded with AVX-512 and without: those that are here. */
+const PAIRS = ['tree', 'xcr0probe'].map((name) => [`skylake-avx512/${name}`, `haswell/${name}`] as const);
 /** vpaddq %zmm1, %zmm17, %zmm17: leaves AVX to the processor. */
 const ADD = [0x62, 0xe1, 0xf5, 0x40, 0xd4, 0xc9];
+/** vmovdqa64 %zmm1, %zmm2 with ones in ZMM1, and mulsd %xmm3, %xmm3: a process steps it meanwhile. */
+const KEEP = [0x62, 0xf3, 0xf5, 0x48, 0x25, 0xc9, 0xff, 0x62, 0xf1, 0xfd, 0x48, 0x6f, 0xd1];
+const OTHER = [0xf2, 0x0f, 0x59, 0xdb];
 const IN_A_ROW = 7;
 const TURNS = 3000;
 const INT3 = 0xcc;
 
-/** `count` additions, then dec %edi; jnz to the first; int3. */
-function loopOf(count: number): Uint8Array {
-  const body = Array.from({ length: count }, () => ADD).flat();
+/** `count` of an instruction, then dec %edi; jnz to the first; int3. */
+function loopOf(instruction: readonly number[], count: number, before: readonly number[]): Uint8Array {
+  const body = Array.from({ length: count }, () => instruction).flat();
   const back = new Uint8Array(Int32Array.of(-(body.length + 8)).buffer);
-  return Uint8Array.from([...body, 0xff, 0xcf, 0x0f, 0x85, ...back, INT3]);
+  return Uint8Array.from([...before, ...body, 0xff, 0xcf, 0x0f, 0x85, ...back, INT3]);
 }
 
 /** Microseconds a turn. */
-function measure({ now }: BenchContext, machine: Machine, count: number): number {
+function measure(
+  { now }: BenchContext,
+  machine: Machine,
+  count: number,
+  instruction: readonly number[] = ADD,
+  before: readonly number[] = [],
+): number {
   const guest = new ProbeGuest(machine);
   try {
     const begun = now();
-    guest.run(loopOf(count), { rdi: BigInt(TURNS) });
+    guest.run(loopOf(instruction, count, before), { rdi: BigInt(TURNS) });
     return ((now() - begun) * 1000) / TURNS;
   } finally {
     guest.close();
@@ -48,20 +58,30 @@ export const completion: Subject = {
   async run(context): Promise<Row[]> {
     const folder = context.trace(TRACE);
     if (folder === null) return [];
-    const [single, row] = await context.onMachine(folder, ({ machine }) => {
-      if (!machine.config.completion) return [null, null];
-      return [measure(context, machine, 1), measure(context, machine, IN_A_ROW)];
+    const [single, row, beside] = await context.onMachine(folder, ({ machine }) => {
+      if (!machine.config.completion) return [null, null, null];
+      const [alone, several] = [measure(context, machine, 1), measure(context, machine, IN_A_ROW)];
+      return [alone, several, measure(context, machine, 1, OTHER, KEEP)];
     });
-    if (single === null || row === null)
+    if (single === null || row === null || beside === null)
       return [{ what: 'AVX-512 in software', measured: 'nothing is missing here' }];
     const each = (row - single) / (IN_A_ROW - 1);
-    const [avx512, avx2] = [await replayMicros(context, TRACE), await replayMicros(context, SAME_BELOW)];
-    return [
-      { what: 'an AVX-512 instruction between others', measured: formatMicros(single), aim: 'below 70 us' },
+    const rows: Row[] = [
+      {
+        what: 'an AVX-512 instruction between others',
+        measured: formatMicros(single),
+        aim: 'below 70 us, in a process 10 us',
+      },
       { what: '  each further one in a row', measured: formatMicros(each), aim: 'below 3 us' },
       { what: '  instructions a second in such a row', measured: String(Math.round(1e6 / each)) },
-      ...(avx512 === null ? [] : [{ what: TRACE, measured: formatMicros(avx512) }]),
-      ...(avx2 === null ? [] : [{ what: SAME_BELOW, measured: formatMicros(avx2) }]),
+      { what: 'MULSD while an upper half is not zero', measured: formatMicros(beside) },
     ];
+    for (const pair of PAIRS) {
+      for (const name of pair) {
+        const micros = await replayMicros(context, name);
+        if (micros !== null) rows.push({ what: name, measured: formatMicros(micros) });
+      }
+    }
+    return rows;
   },
 };

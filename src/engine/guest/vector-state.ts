@@ -128,7 +128,7 @@ export class VectorState {
 
   /**
    * What the processor does not load: stored as it is, zeros for initial values, and without a bit of XSTATE_BV. With upper
-   * halves of ZMM0 to ZMM15 that are not zero, AVX belongs to it.
+   * halves of ZMM0 to ZMM15 that are not zero, AVX belongs to it where it can be switched off.
    */
   private loadBeside(): void {
     const { context, xcr0 } = this.machine;
@@ -138,6 +138,7 @@ export class VectorState {
     const isKept = upper !== undefined && !(xcr0 & (1n << BigInt(ZMM_HIGH_BIT)));
     const isDirty =
       isKept &&
+      this.machine.isVirtual &&
       (present & (1n << BigInt(ZMM_HIGH_BIT))) !== 0n &&
       !isZeroFilled(xstate, upper.offset, upper.size);
     const inForce = isDirty ? xcr0 & ~AVX : xcr0;

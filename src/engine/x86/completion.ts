@@ -118,7 +118,7 @@ const YMM_FEATURES: ReadonlySet<string> = new Set([
 export const PROTECTION_KEYS = 1n << 9n;
 
 /** XTILECFG and XTILEDATA. */
-const AMX_STATE = 0x6_0000n;
+export const AMX_STATE = 0x6_0000n;
 
 /** R16 to R31, for programs that use none of them: no instruction of APX is executed. */
 const APX_STATE = 0x8_0000n;

@@ -78,6 +78,31 @@ describe('convertImage', () => {
     expect(convertImage(moved, amd, intel)).toEqual(image);
   });
 
+  it("moves AVX-512 between Intel's places and AMD's, and cuts off what was not recorded", () => {
+    const of = (offsets: readonly number[], size: number): XstateLayout => ({
+      xcr0: 0xe7n,
+      size,
+      components: [avx].concat(
+        [64, 512, 1024].map((each, i) => ({ bit: 5 + i, offset: offsets[i], size: each, aligned: false })),
+      ),
+    });
+    const skylake = of([1088, 1152, 1664], 2688);
+    const zen4 = of([832, 896, 1408], 2432);
+    for (const [from, to] of [
+      [skylake, zen4],
+      [zen4, skylake],
+    ]) {
+      const image = patterned(from, 0xe7n);
+      for (const { bit, offset, size } of from.components) image.fill(bit, offset, offset + size);
+      const moved = convertImage(image, from, to);
+      expect(moved.length).toBe(to.size);
+      expect(xstateBv(moved)).toBe(0xe7n);
+      for (const { bit, offset, size } of to.components)
+        expect(moved.subarray(offset, offset + size)).toEqual(new Uint8Array(size).fill(bit));
+      expect(moved.subarray(0, 512)).toEqual(image.subarray(0, 512));
+    }
+  });
+
   it('stores initial values for absent components', () => {
     const image = patterned(layout7, 0n);
     const result = convertImage(image, layout7, layout7);
