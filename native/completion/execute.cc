@@ -89,8 +89,9 @@ std::uint64_t features_of(ZydisISASet set) {
       return kAvx | kVaes;
     case ZYDIS_ISA_SET_VPCLMULQDQ:
       return kAvx | kVpclmulqdq;
-    // Of SSE only approximations have rows: every processor has it.
+    // Every processor has them.
     case ZYDIS_ISA_SET_SSE:
+    case ZYDIS_ISA_SET_SSE2:
       return 0;
     case ZYDIS_ISA_SET_SSE3:
       return kSse3;
@@ -268,6 +269,27 @@ bool normalized(const std::uint8_t* bytes, unsigned count, std::uint8_t* plain) 
   return true;
 }
 
+bool has_mmx(const ZydisDecodedInstruction& instruction, const ZydisDecodedOperand* operands) {
+  for (unsigned i = 0; i < instruction.operand_count; i++)
+    if (operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER && operands[i].reg.value >= ZYDIS_REGISTER_MM0 &&
+        operands[i].reg.value <= ZYDIS_REGISTER_MM7)
+      return true;
+  return false;
+}
+
+// CMPPS and kin with a predicate that only VEX has; here its upper bits are ignored.
+bool has_long_predicate(const ZydisDecodedInstruction& instruction) {
+  switch (instruction.mnemonic) {
+    case ZYDIS_MNEMONIC_CMPPS:
+    case ZYDIS_MNEMONIC_CMPPD:
+    case ZYDIS_MNEMONIC_CMPSS:
+    case ZYDIS_MNEMONIC_CMPSD:
+      return instruction.raw.imm[0].value.u >= 8;
+    default:
+      return false;
+  }
+}
+
 // The rows zero what lies above a vector that they write, as VEX does: here it stays. PCMPxSTRM write XMM0.
 void run_legacy(Operation& operation, const Row& row) {
   State& state = operation.state();
@@ -319,6 +341,11 @@ Outcome execute(State& state, Memory& memory, const std::uint8_t* bytes, unsigne
   if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&decoder().decoder, &context, &instruction, operands,
                                                instruction.operand_count)))
     return outcome;
+  const bool on_mmx = instruction.meta.isa_set != ZYDIS_ISA_SET_SSSE3MMX && has_mmx(instruction, operands);
+  if (legacy && (on_mmx || has_long_predicate(instruction))) {
+    outcome.verdict = Verdict::kNotMine;
+    return outcome;
+  }
   Operation operation(state, memory, outcome, instruction, operands, *row);
   outcome.length = instruction.length;
   outcome.verdict = Verdict::kDone;

@@ -1,4 +1,4 @@
-// Instructions without VEX or EVEX that processors before AVX lack.
+// Instructions without VEX or EVEX.
 #pragma once
 
 #include "row.h"
@@ -19,6 +19,6 @@ struct Twins {
 
 Twins legacy_twins();
 
-constexpr unsigned kMaxTwins = 128;
+constexpr unsigned kMaxTwins = 256;
 
 }  // namespace revenant::completion

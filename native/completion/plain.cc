@@ -6,6 +6,7 @@
 #include <Zydis/Zydis.h>
 
 #include "operation.h"
+#include "own_flags.h"
 
 namespace revenant::completion {
 namespace {
@@ -45,7 +46,7 @@ class Plain {
         const ZydisDecodedOperand* operands)
       : state_(state), memory_(memory), instruction_(instruction), operands_(operands) {}
 
-  bool run(bool branches);
+  bool run(Allowed allowed);
 
  private:
   unsigned bits(unsigned index) const { return operands_[index].size; }
@@ -209,6 +210,46 @@ class Plain {
     set_flags(kArithmetic, flags_of(result, bits(0)));
     return true;
   }
+  // Instructions that leave flags undefined: by the processor's own.
+  bool own_flags() {
+    OwnInstruction own = {instruction_.mnemonic, bits(0), state_.rflags & kArithmetic, 0, 0};
+    switch (instruction_.mnemonic) {
+      case ZYDIS_MNEMONIC_ROL:
+      case ZYDIS_MNEMONIC_ROR:
+      case ZYDIS_MNEMONIC_RCL:
+      case ZYDIS_MNEMONIC_RCR:
+      case ZYDIS_MNEMONIC_SHL:
+      case ZYDIS_MNEMONIC_SHR:
+      case ZYDIS_MNEMONIC_SAR:
+        if (!get(0, own.to) || !get(1, own.from)) return false;
+        break;
+      case ZYDIS_MNEMONIC_IMUL:
+      case ZYDIS_MNEMONIC_BSF:
+      case ZYDIS_MNEMONIC_BSR:
+        if (instruction_.operand_count_visible < 2 || !get(0, own.to)) return false;
+        if (instruction_.operand_count_visible == 3 && !get(2, own.to)) return false;
+        if (!get(1, own.from)) return false;
+        break;
+      case ZYDIS_MNEMONIC_BT:
+      case ZYDIS_MNEMONIC_BTS:
+      case ZYDIS_MNEMONIC_BTR:
+      case ZYDIS_MNEMONIC_BTC:
+        // In memory a register reaches beyond the operand.
+        if (in_memory(0) || !get(0, own.to) || !get(1, own.from)) return false;
+        break;
+      default:
+        return false;
+    }
+    if (!execute_own(own)) return false;
+    const bool scans =
+        instruction_.mnemonic == ZYDIS_MNEMONIC_BSF || instruction_.mnemonic == ZYDIS_MNEMONIC_BSR;
+    // A scan that finds nothing leaves its register as it is, the upper half of it not everywhere.
+    if (scans && (own.flags & kZero) != 0 && bits(0) == 32) return false;
+    const bool stores = scans ? (own.flags & kZero) == 0 : instruction_.mnemonic != ZYDIS_MNEMONIC_BT;
+    if (stores && !set(0, own.to)) return false;
+    set_flags(kArithmetic, own.flags);
+    return true;
+  }
   bool push(U64 value) {
     const U64 at = state_.gpr[kStack] - 8;
     if (!store(at, &value, 8)) return false;
@@ -356,6 +397,11 @@ class Plain {
     std::memcpy(to, &value, size);
     return true;
   }
+  // Eight bytes of an XMM register from memory or to it.
+  bool move_half(unsigned at) {
+    if (in_memory(1)) return is_vector(0) && load(address(1), vector(0) + at, 8);
+    return in_memory(0) && is_vector(1) && store(address(0), vector(1) + at, 8);
+  }
   bool exclusive_or() {
     std::uint8_t bytes[16];
     if (!is_vector(0)) return false;
@@ -375,7 +421,8 @@ class Plain {
   const ZydisDecodedOperand* operands_;
 };
 
-bool Plain::run(bool branches) {
+bool Plain::run(Allowed allowed) {
+  const bool branches = allowed.branches;
   const U64 rip = state_.rip;
   U64 value = 0;
   switch (instruction_.mnemonic) {
@@ -478,6 +525,20 @@ bool Plain::run(bool branches) {
       return move_low(8, false);
     case ZYDIS_MNEMONIC_MOVSS:
       return move_low(4, true);
+    case ZYDIS_MNEMONIC_MOVSD:
+      return instruction_.meta.category == ZYDIS_CATEGORY_STRINGOP ? string_operation() : move_low(8, true);
+    case ZYDIS_MNEMONIC_MOVNTPS:
+    case ZYDIS_MNEMONIC_MOVNTPD:
+    case ZYDIS_MNEMONIC_MOVNTDQ:
+      return move_vector(true);
+    case ZYDIS_MNEMONIC_MOVNTI:
+      return get(1, value) && set(0, value);
+    case ZYDIS_MNEMONIC_MOVLPS:
+    case ZYDIS_MNEMONIC_MOVLPD:
+      return move_half(0);
+    case ZYDIS_MNEMONIC_MOVHPS:
+    case ZYDIS_MNEMONIC_MOVHPD:
+      return move_half(8);
     case ZYDIS_MNEMONIC_PXOR:
     case ZYDIS_MNEMONIC_XORPS:
     case ZYDIS_MNEMONIC_XORPD:
@@ -485,6 +546,7 @@ bool Plain::run(bool branches) {
     default:
       break;
   }
+  if (allowed.undefined_flags && own_flags()) return true;
   const unsigned code = instruction_.opcode & 15;
   switch (instruction_.meta.category) {
     case ZYDIS_CATEGORY_COND_BR: {
@@ -511,7 +573,7 @@ bool Plain::run(bool branches) {
 
 }  // namespace
 
-bool execute_plain(State& state, Memory& memory, const std::uint8_t* bytes, unsigned count, bool branches) {
+bool execute_plain(State& state, Memory& memory, const std::uint8_t* bytes, unsigned count, Allowed allowed) {
   ZydisDecodedInstruction instruction;
   ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
   if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder(), bytes, count, &instruction, operands))) return false;
@@ -521,7 +583,7 @@ bool execute_plain(State& state, Memory& memory, const std::uint8_t* bytes, unsi
       (state.rflags & kAlignmentCheck) != 0)
     return false;
   // An MMX register, a segment (but SS) or a control register is no operand here.
-  if (!Plain(state, memory, instruction, operands).run(branches)) return false;
+  if (!Plain(state, memory, instruction, operands).run(allowed)) return false;
   state.rip += instruction.length;
   return true;
 }

@@ -145,10 +145,17 @@ struct Outcome {
 // fault.
 Outcome execute(State& state, Memory& memory, const std::uint8_t* bytes, unsigned count);
 
+// Of execute_plain.
+struct Allowed {
+  bool branches;  // conditional ones
+  bool
+      undefined_flags;  // instructions that leave flags undefined: they become what they do on this processor
+};
+
 // Executes one of the commonest instructions that every processor has: for those between instructions that it
-// lacks. `branches`: conditional ones, too. Returns false, with nothing changed, for any other, and for one
-// that would fault.
-bool execute_plain(State& state, Memory& memory, const std::uint8_t* bytes, unsigned count, bool branches);
+// lacks. Returns false, with nothing changed, for any other, and for one that would fault. A repeated string
+// instruction is executed once.
+bool execute_plain(State& state, Memory& memory, const std::uint8_t* bytes, unsigned count, Allowed allowed);
 
 // Whether `execute` can do the instruction of these bytes with these features: without executing anything.
 // For reports.

@@ -279,6 +279,16 @@ bool goes_on(const std::uint8_t* bytes, unsigned count) {
   return (next & 0xfd) == 0x38 || next == 0xb8 || (next & 0xfe) == 0xbc || (next & 0xfe) == 0x52;
 }
 
+// One of SSE, which every processor has. False, with nothing changed, for any other, and for one that would
+// fault.
+bool execute_vector(completion::State& state, GuestPages& pages, const std::uint8_t* bytes, unsigned count) {
+  if (opcode_of(bytes, count) != 0x0f) return false;
+  const std::uint32_t mxcsr = state.mxcsr;
+  if (completion::execute(state, pages, bytes, count).verdict == completion::Verdict::kDone) return true;
+  state.mxcsr = mxcsr;
+  return false;
+}
+
 // POPF, IRET.
 bool loads_flags(std::uint8_t opcode) { return opcode == 0x9d || opcode == 0xcf; }
 
@@ -373,7 +383,9 @@ Visit Completer::visit(void* pool, std::uint64_t pool_bytes, bool undefined, boo
         begun = &from;
       }
       if (plain++ == kMaxPlain && !split) break;
-      if (!completion::execute_plain(state, pages, bytes, count, branches)) break;
+      if (!completion::execute_plain(state, pages, bytes, count, {branches, split}) &&
+          !(split && execute_vector(state, pages, bytes, count)))
+        break;
     } else {
       const completion::Outcome outcome = completion::execute(state, pages, bytes, count);
       // Faults find the flag as the processor leaves it for them.

@@ -184,8 +184,8 @@ function specsOf(kind: 'emulated' | 'process'): void {
   });
 
   describe('while an upper half is not zero', () => {
-    /** mulsd %xmm2, %xmm2: neither in software nor a VEX instruction. */
-    const OTHER = 'f2 0f 59 d2';
+    /** paddw %mm2, %mm2, with REX: neither in software nor a VEX instruction. */
+    const OTHER = '48 0f fd d2';
     const [PUSHF_POP_RAX, PUSH_R8_POPF] = ['9c 58', '41 50 9d'];
     const TRAP = BigInt(EFLAGS_TRAP);
 
@@ -195,6 +195,14 @@ function specsOf(kind: 'emulated' | 'process'): void {
       expect(stored(64)).toEqual(guest.data.subarray(IN, IN + 64));
       expect(run([LOAD, OTHER, CLEAR, OTHER, STORE], ends)).toMatchObject({ vector: Exception.BP });
       expect(stored(64)).toEqual(new Uint8Array(64));
+    });
+
+    it('multiplications, shifts and SSE are as on the processor', () => {
+      // mov $7, %eax; imul $-3, %eax, %ecx; shl $5, %ecx; cvtsi2sd %ecx, %xmm2; mulsd %xmm2, %xmm2; cvttsd2si %xmm2, %rdx.
+      const code = ['b8 07 00 00 00', '6b c8 fd', 'c1 e1 05', 'f2 0f 2a d1', 'f2 0f 59 d2', 'f2 48 0f 2c d2'];
+      expect(run([LOAD, ...code, STORE], ends).vector).toBe(Exception.BP);
+      expect(guest.register('rcx')).toBe(BigInt(-672 >>> 0));
+      expect(guest.register('rdx')).toBe(672n * 672n);
     });
 
     it('the program sees no trap flag but its own', () => {
@@ -222,17 +230,17 @@ function specsOf(kind: 'emulated' | 'process'): void {
       expect(context.dr6 & (DR6_STEP | 0xf)).toBe(1);
       context.setBreakpoint(0, null);
       expect(guest.go()).toMatchObject({ vector: Exception.BP });
-      // movsd %xmm2, (%rsi).
+      // movq %mm2, (%rsi).
       context.setDataBreakpoint(1, (DATA + OUT) as typeof DATA, 8, false);
-      expect(run([LOAD, OTHER, 'f2 0f 11 16'], ends)).toMatchObject({ vector: Exception.DB });
+      expect(run([LOAD, OTHER, '48 0f 7f 16'], ends)).toMatchObject({ vector: Exception.DB });
       context.release(1);
       expect(context.dr6 & (DR6_STEP | 0xf)).toBe(2);
       expect(guest.register('rip')).toBe(BigInt(CODE + 14));
       const stepped = run([LOAD, OTHER], { ...ends, eflags: 0x202n | TRAP });
       expect(stepped).toMatchObject({ vector: Exception.DB, rip: BigInt(CODE + 6) });
       expect(guest.go()).toMatchObject({ vector: Exception.DB, rip: BigInt(CODE + 10) });
-      // mulsd (%rax), %xmm2.
-      const faulted = run([LOAD, OTHER, 'f2 0f 59 10'], { ...ends, rax: BigInt(ABSENT) });
+      // paddw (%rax), %mm2.
+      const faulted = run([LOAD, OTHER, '48 0f fd 10'], { ...ends, rax: BigInt(ABSENT) });
       expect(faulted).toMatchObject({ vector: Exception.PF, rip: BigInt(CODE + 10), errorCode: 4 });
       expect(guest.register('eflags') & TRAP).toBe(0n);
     });

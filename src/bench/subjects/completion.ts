@@ -9,9 +9,10 @@ const TRACE = 'skylake-avx512/xcr0probe';
 const PAIRS = ['tree', 'xcr0probe'].map((name) => [`skylake-avx512/${name}`, `haswell/${name}`] as const);
 /** vpaddq %zmm1, %zmm17, %zmm17: leaves AVX to the processor. */
 const ADD = [0x62, 0xe1, 0xf5, 0x40, 0xd4, 0xc9];
-/** vmovdqa64 %zmm1, %zmm2 with ones in ZMM1, and mulsd %xmm3, %xmm3: a process steps it meanwhile. */
+/** Ones in ZMM1 and ZMM2; then mulsd %xmm3, %xmm3, or paddw %mm3, %mm3, which a process steps meanwhile. */
 const KEEP = [0x62, 0xf3, 0xf5, 0x48, 0x25, 0xc9, 0xff, 0x62, 0xf1, 0xfd, 0x48, 0x6f, 0xd1];
-const OTHER = [0xf2, 0x0f, 0x59, 0xdb];
+const SSE = [0xf2, 0x0f, 0x59, 0xdb];
+const MMX = [0x0f, 0xfd, 0xdb];
 const IN_A_ROW = 7;
 const TURNS = 3000;
 const INT3 = 0xcc;
@@ -58,12 +59,13 @@ export const completion: Subject = {
   async run(context): Promise<Row[]> {
     const folder = context.trace(TRACE);
     if (folder === null) return [];
-    const [single, row, beside] = await context.onMachine(folder, ({ machine }) => {
-      if (!machine.config.completion) return [null, null, null];
+    const [single, row, sse, mmx] = await context.onMachine(folder, ({ machine }) => {
+      if (!machine.config.completion) return [null, null, null, null];
       const [alone, several] = [measure(context, machine, 1), measure(context, machine, IN_A_ROW)];
-      return [alone, several, measure(context, machine, 1, OTHER, KEEP)];
+      const beside = [SSE, MMX].map((instruction) => measure(context, machine, 1, instruction, KEEP));
+      return [alone, several, ...beside];
     });
-    if (single === null || row === null || beside === null)
+    if (single === null || row === null)
       return [{ what: 'AVX-512 in software', measured: 'nothing is missing here' }];
     const each = (row - single) / (IN_A_ROW - 1);
     const rows: Row[] = [
@@ -74,7 +76,10 @@ export const completion: Subject = {
       },
       { what: '  each further one in a row', measured: formatMicros(each), aim: 'below 3 us' },
       { what: '  instructions a second in such a row', measured: String(Math.round(1e6 / each)) },
-      { what: 'MULSD while an upper half is not zero', measured: formatMicros(beside) },
+      ...(sse === null
+        ? []
+        : [{ what: 'MULSD while an upper half is not zero', measured: formatMicros(sse) }]),
+      ...(mmx === null ? [] : [{ what: 'MMX while an upper half is not zero', measured: formatMicros(mmx) }]),
     ];
     for (const pair of PAIRS) {
       for (const name of pair) {

@@ -171,7 +171,7 @@ void step(int, siginfo_t*, void* raw) {
       continue;
     }
     if (!is_vex(bytes)) {
-      if (execute_plain(state, memory, bytes, kMostBytes, true)) continue;
+      if (execute_plain(state, memory, bytes, kMostBytes, {true, false})) continue;
       break;
     }
     const Outcome outcome = execute(state, memory, bytes, kMostBytes);
