@@ -41,7 +41,7 @@ type Action = (io: CommandIo, global: Global) => Promise<number | undefined> | n
  */
 function commandLine(io: CommandIo, perform: (action: Action) => Promise<void>): Command {
   const program = new Command('revenant')
-    .description("Replays rr traces in a KVM guest that has the recording machine's XCR0 and CPUID.")
+    .description("Replays rr traces on a machine that has the recording machine's XCR0 and CPUID.")
     .version(packageVersion(), '-V, --version', 'print the version')
     .option('--verbose', 'log actions, and print stack traces of failures')
     .addHelpText('after', () => exitCodesText(helpWidth(io.columns(1))))
@@ -299,7 +299,7 @@ function addTraceCommands(program: Command, io: CommandIo, perform: Perform): vo
 function addMachineCommands(program: Command, io: CommandIo, perform: Perform): void {
   program
     .command('doctor')
-    .description("what this host's KVM and the emulated machine support, and which can replay a trace")
+    .description('what the machines here support, and which can replay a trace')
     .argument('[trace]', 'trace folder')
     .addOption(cpuOption())
     .addOption(completionOption())

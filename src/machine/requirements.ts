@@ -57,7 +57,7 @@ export interface TraceRequirements {
 export interface MachineCapabilities {
   kind: MachineKind;
   description: string;
-  /** Every XCR0 bit that its KVM offers. */
+  /** Every XCR0 bit that it offers. */
   xcr0: bigint;
   /** KVM_GET_SUPPORTED_CPUID. */
   cpuid: readonly CpuidRecord[];
@@ -207,7 +207,7 @@ function xcr0Hint(missing: bigint, { kind, completes }: MachineCapabilities): st
 const MEANINGS: readonly [prefix: string, meaning: string][] = [
   [
     'XCR0 by XGETBV',
-    'the program would see another XCR0 than the recorded one, because KVM does not honour it',
+    'the program would see another XCR0 than the recorded one, because the machine does not honour it',
   ],
   ['CPUID', "the program would see another processor's CPUID"],
   ['RDTSC', 'RDTSC cannot return its recorded values'],

@@ -38,9 +38,9 @@ describe('cpuidEntries', () => {
     expect(findEntry(entries, 4, 5)?.eax).toBe(3);
   });
 
-  it('refuses more results than KVM takes', () => {
+  it('refuses more results than a machine takes', () => {
     const records = Array.from({ length: 257 }, (_, i) => record(4, i));
-    expect(() => cpuidEntries(records)).toThrow(/257 results of CPUID; KVM takes 256/);
+    expect(() => cpuidEntries(records)).toThrow(/257 results of CPUID; a machine takes 256/);
   });
 
   it('is undone by cpuidRecords', () => {

@@ -58,7 +58,7 @@ export function cpuidEntries(records: readonly CpuidRecord[]): CpuidEntry[] {
   if (entries.length > MAX_CPUID_ENTRIES) {
     throw new RevenantError(
       'E_MACHINE_CANNOT',
-      `The trace records ${entries.length} results of CPUID; KVM takes ${MAX_CPUID_ENTRIES}.`,
+      `The trace records ${entries.length} results of CPUID; a machine takes ${MAX_CPUID_ENTRIES}.`,
     );
   }
   return entries;

@@ -300,34 +300,46 @@ interface Made {
 }
 
 function make(control: Control, config: MachineConfig, kind: TransportKind): Made {
-  createVm(control);
-  demand(control.execute(Command.getSupportedCpuid), 'KVM does not report its supported CPUID');
+  createVm(control, kind);
+  demand(control.execute(Command.getSupportedCpuid), `${named(kind)} does not report its supported CPUID`);
   const hardware = control.cpuidList();
   const supported = supportedXcr0(hardware) & ~(config.keepsKeys ? PKRU : 0n);
   const xcr0 = config.completion ? processorXcr0(config.xcr0, supported) : config.xcr0;
-  checkXcr0(xcr0, hardware);
-  demand(control.setCpuid(cpuidForKvm(config, xcr0)), 'KVM refused the recorded CPUID');
+  checkXcr0(xcr0, hardware, kind);
+  demand(control.setCpuid(cpuidForKvm(config, xcr0)), `${named(kind)} refused the recorded CPUID`);
   // PKRU that is kept beside the processor: its instructions are to raise #UD.
   const isBeside = (config.xcr0 & ~xcr0 & PKRU) !== 0n;
   const here = completionFeatures(cpuidRecords(hardware), 0n);
   const hasNoBases = config.completion && !(here & FSGSBASE_FEATURE);
   const lacking = (isBeside ? Cr4.PKE : 0) | (hasNoBases ? Cr4.FSGSBASE : 0);
-  initialise(control, { ...config, cr4: config.cr4 & ~lacking });
-  const shownXcr0 = config.cr4 & Cr4.OSXSAVE ? setXcr0(control, xcr0) : xcr0;
+  initialise(control, { ...config, cr4: config.cr4 & ~lacking }, kind);
+  const shownXcr0 = config.cr4 & Cr4.OSXSAVE ? setXcr0(control, xcr0, kind) : xcr0;
   if (config.completion) setCompletion(control, config, hardware, xcr0);
   const hidesCpuid = config.cpuidFaulting && setCpuidFaulting(control, kind);
-  demand(control.execute(Command.getCpuid2), 'KVM does not report the CPUID that was set');
+  demand(control.execute(Command.getCpuid2), `${named(kind)} does not report the CPUID that was set`);
   return { hardware, actual: control.cpuidList(), xcr0, shownXcr0, hidesCpuid };
 }
+
+/** What a message about a machine of a kind calls it. */
+const title = (kind: TransportKind): string => TITLES[kind];
+const TITLES: Readonly<Record<TransportKind, string>> = {
+  host: "the host's KVM",
+  process: 'the process machine',
+  emulated: 'the emulated machine',
+};
+
+/** The same at the beginning of a sentence. */
+const named = (kind: TransportKind): string => `T${title(kind).slice(1)}`;
 
 function demand(errno: number, what: string): void {
   if (errno !== 0) throw cannot(`${what}: ${errnoName(errno)}.`);
 }
 
 /** Makes the VM without any state. Throws E_MACHINE_CANNOT. */
-export function createVm(control: Control): void {
+export function createVm(control: Control, kind: TransportKind): void {
   const errno = control.execute(Command.create);
   if (errno === 0) return;
+  if (kind !== 'host') throw cannot(`${named(kind)} could not be made: ${errnoName(errno)}.`);
   if (errno === ENOENT || errno === ENODEV || errno === ENXIO) throw cannot('There is no /dev/kvm here.');
   if (errno === EACCES || errno === EPERM) {
     throw cannot('/dev/kvm may not be opened by this user.', 'Join its group: sudo usermod -aG kvm "$USER"');
@@ -336,26 +348,26 @@ export function createVm(control: Control): void {
 }
 
 /** Bits that this processor, kernel or hypervisor below does not have. */
-function checkXcr0(xcr0: bigint, hardware: readonly CpuidEntry[]): void {
+function checkXcr0(xcr0: bigint, hardware: readonly CpuidEntry[], kind: TransportKind): void {
   const supported = supportedXcr0(hardware);
   const missing = xcr0 & ~supported;
   if (missing === 0n) return;
   throw cannot(
-    `The recording has ${xcr0BitNames(missing)}, which this machine's KVM does not have ` +
+    `The recording has ${xcr0BitNames(missing)}, which ${title(kind)} does not have ` +
       `(recorded XCR0 0x${xcr0.toString(16)}, here at most 0x${supported.toString(16)}).`,
   );
 }
 
 /** @returns what is in force */
-function setXcr0(control: Control, xcr0: bigint): bigint {
+function setXcr0(control: Control, xcr0: bigint, kind: TransportKind): bigint {
   const errno = control.executeValue(Command.setXcr0, xcr0);
   if (errno === EINVAL) {
     throw cannot(
-      `KVM refused XCR0 0x${xcr0.toString(16)} (${xcr0BitNames(xcr0)}): no processor has this ` +
+      `${named(kind)} refused XCR0 0x${xcr0.toString(16)} (${xcr0BitNames(xcr0)}): no processor has this ` +
         'combination, or the recorded CPUID leaf 0xd does not have all of it.',
     );
   }
-  demand(errno, `KVM_SET_XCRS failed for 0x${xcr0.toString(16)}`);
+  demand(errno, `${named(kind)} could not set XCR0 0x${xcr0.toString(16)}`);
   return control.value;
 }
 
@@ -391,7 +403,7 @@ function setCompletion(
   demand(errno, 'Instructions cannot be completed in software');
 }
 
-function initialise(control: Control, config: MachineConfig): void {
+function initialise(control: Control, config: MachineConfig, kind: TransportKind): void {
   const leaf1 = findEntry(config.cpuid, 1);
   const apicEnabled = leaf1 !== undefined && (leaf1.edx & (1 << 9)) !== 0;
   const init = (cr4: number): number => control.initLongMode(cr4, config.cpuNumber ?? 0, apicEnabled);
@@ -400,15 +412,15 @@ function initialise(control: Control, config: MachineConfig): void {
   if (errno === 0) return;
   const bits = Array.from({ length: 32 }, (_, bit) => bit).filter((bit) => config.cr4 & (1 << bit));
   const refused = bits.filter((bit) => bit !== 11 && init(1 << bit) !== 0).map(cr4BitName);
-  if (refused.length > 0) throw cannot(`KVM refused ${refused.join(', ')}: ${errnoName(errno)}.`);
-  throw cannot(`KVM refused long mode with the recorded CPUID: ${errnoName(errno)}.`);
+  if (refused.length > 0) throw cannot(`${named(kind)} refused ${refused.join(', ')}: ${errnoName(errno)}.`);
+  throw cannot(`${named(kind)} refused long mode with the recorded CPUID: ${errnoName(errno)}.`);
 }
 
 /** @returns whether it cannot, and CPUID is to be hidden instead: only KVM can on any processor */
 function setCpuidFaulting(control: Control, kind: TransportKind): boolean {
   const errno = setFaulting(control, true);
   if (errno !== 0 && kind !== 'host') return true;
-  demand(errno, 'KVM refused CPUID faulting (MSR 0x140)');
+  demand(errno, `${named(kind)} refused CPUID faulting (MSR 0x140)`);
   return false;
 }
 

@@ -12,12 +12,12 @@ const PKU = 1 << 3;
 const OSPKE = 1 << 4;
 
 /**
- * Everything that this KVM supports, as a program on it would see it: to inspect a machine without a trace.
+ * Everything that this machine supports, as a program on it would see it: to inspect a machine without a trace.
  * Throws E_MACHINE_CANNOT.
  */
 export function nativeConfig(transport: VcpuTransport): MachineConfig {
   const control = new Control(transport);
-  createVm(control);
+  createVm(control, transport.kind);
   control.execute(Command.getSupportedCpuid);
   const cpuid = control.cpuidList().filter((entry) => entry.function >>> 28 !== HYPERVISOR_RANGE >>> 28);
   const xcr0 = supportedXcr0(cpuid);
