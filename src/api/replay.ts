@@ -10,6 +10,7 @@
 import { hex, gva } from '../engine/base/address.js';
 import { RevenantError, invariant } from '../engine/base/errors.js';
 import { memoryOf, readText } from '../engine/base/memory-values.js';
+import { evaluatePredicate, type Predicate } from '../engine/base/predicate.js';
 import { REGISTER_NAMES, Reg, getRegister, type RegisterName } from '../engine/base/registers.js';
 import type {
   Breakpoint,
@@ -33,10 +34,11 @@ import { codePlace, momentText, requirePlace, type PlaceInput } from '../recordi
 import { arrival, nextTurn } from '../recording/stops.js';
 import { VALUE_BYTES, decodeValue, type ValueOf, type ValueType } from '../recording/values.js';
 import { contextOf, type OpenReplayOptions } from './options.js';
-import type { Mark, PointOptions, StopPoint, WatchPointOptions } from './stop-points.js';
+import { memoryIs, registersAre } from './predicates.js';
+import type { BreakPointOptions, Mark, PointOptions, StopPoint, WatchPointOptions } from './stop-points.js';
 
 export type { Mark, StopPoint } from './stop-points.js';
-export type BreakpointOptions = PointOptions<Replay>;
+export type BreakpointOptions = BreakPointOptions<Replay>;
 export type WatchOptions = WatchPointOptions<Replay>;
 
 const usage = (text: string, hint?: string): RevenantError => new RevenantError('E_USAGE', text, hint);
@@ -214,11 +216,14 @@ export class Replay {
       const mapped = await this.places.requireAddresses(this.tid, place);
       const chosen = await this.navigator.implementation(this.tid, codePlace(place), mapped);
       const addresses = chosen ?? mapped;
-      const condition = this.asked(options);
+      const predicate = options.registers && registersAre(options.registers);
+      const condition = this.tested(predicate, this.asked(options));
+      const predicates = predicate && [predicate];
       const points = addresses.map((address): Breakpoint => ({
         pid: options.pid ?? null,
         address,
         condition,
+        predicates,
       }));
       for (const point of points) this.target.addBreakpoint(point);
       return { addresses, remove: () => points.forEach((point) => this.target.removeBreakpoint(point)) };
@@ -232,13 +237,15 @@ export class Replay {
     const length = options.length ?? (symbol?.size || 8);
     if (!Number.isInteger(length) || length < 1)
       throw usage(`Invalid watchpoint length ${length}: at least one byte.`);
-    const access = options.access ?? 'write';
+    const { access = 'write', value } = options;
+    if (value !== undefined && access !== 'write') throw usage('A watchpoint for a value is one for writes.');
     const watch: Watchpoint = {
       pid: options.pid ?? null,
       address,
       length,
       access,
       condition: this.asked(options),
+      predicates: value === undefined ? undefined : [memoryIs(address, length, value)],
     };
     this.target.addWatchpoint(watch);
     return { addresses: [address], remove: () => this.target.removeWatchpoint(watch) };
@@ -375,7 +382,22 @@ export class Replay {
   }
 
   /** A condition for the target. */
-  private asked({ condition }: BreakpointOptions): ((tid: number) => boolean) | undefined {
+  /** What the engine asks where a predicate of registers was found to hold, or was not tested. */
+  private tested(
+    predicate: Predicate | undefined,
+    condition: ((tid: number) => boolean) | undefined,
+  ): ((tid: number) => boolean) | undefined {
+    if (!predicate) return condition;
+    const nothing = (): bigint => 0n;
+    return (tid) => {
+      const registers = this.target.registers(tid);
+      const register = (slot: number): bigint => getRegister(registers, slot);
+      const holds = evaluatePredicate(predicate, { register, memory: nothing, earlier: nothing }) !== 0n;
+      return holds && (condition?.(tid) ?? true);
+    };
+  }
+
+  private asked({ condition }: PointOptions<Replay>): ((tid: number) => boolean) | undefined {
     if (!condition) return undefined;
     return (tid) => {
       const [selected, busy] = [this.selected, this.busy];

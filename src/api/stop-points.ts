@@ -1,5 +1,6 @@
 /** Breakpoints, watchpoints and marks of scripts. */
 import type { WatchAccess } from '../engine/target.js';
+import type { TestedRegister } from './predicates.js';
 
 /** `Replay` is the API's class. */
 export interface PointOptions<Replay> {
@@ -9,11 +10,21 @@ export interface PointOptions<Replay> {
   readonly condition?: (replay: Replay) => boolean;
 }
 
+export interface BreakPointOptions<Replay> extends PointOptions<Replay> {
+  /** Only where these have these values. Tested where the program runs: arrivals with others cost next to nothing. */
+  readonly registers?: Readonly<Partial<Record<TestedRegister, bigint | number>>>;
+}
+
 export interface WatchPointOptions<Replay> extends PointOptions<Replay> {
   /** Bytes. Default: the symbol's size, else 8. */
   readonly length?: number;
   /** Default `write`. */
   readonly access?: WatchAccess;
+  /**
+   * Only writes that change the integer to this (of 1, 2, 4 or 8 bytes). Tested where the program runs: others cost next
+   * to nothing.
+   */
+  readonly value?: bigint | number;
 }
 
 /** A breakpoint or watchpoint that is set. */

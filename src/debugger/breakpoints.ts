@@ -5,7 +5,7 @@
  */
 import { gva, USER_END } from '../engine/base/address.js';
 import type { Predicate } from '../engine/base/predicate.js';
-import type { Breakpoint, DebugTarget, WatchAccess, Watchpoint } from '../engine/target.js';
+import type { Breakpoint, DebugTarget, Direction, WatchAccess, Watchpoint } from '../engine/target.js';
 import { parseConditions } from './agent/conditions.js';
 import { PacketError, parseCount, parseHex, split } from './packet/fields.js';
 
@@ -30,6 +30,14 @@ interface Wanted {
    */
   readonly hardware: boolean;
   readonly conditions: string;
+}
+
+/** What gdb will find at a place that it watches for writes, which it does not send with a `Z2` packet. */
+export interface WatchTest {
+  readonly address: number;
+  readonly length: number;
+  /** By the direction in which the program runs: where it stops, one of these holds. undefined: gdb finds that out. */
+  readonly predicates: Readonly<Record<Direction, readonly Predicate[] | undefined>>;
 }
 
 type Installed = { readonly wanted: Wanted } & (
@@ -59,6 +67,7 @@ function parseRequest(text: string, pid: number | null): Wanted | null {
 
 export class BreakpointTable {
   private readonly wanted = new Map<string, Wanted>();
+  private watchTests: readonly WatchTest[] = [];
   private readonly installed = new WeakMap<DebugTarget, Map<string, Installed>>();
 
   constructor(
@@ -92,6 +101,11 @@ export class BreakpointTable {
     this.wanted.clear();
   }
 
+  /** Of all watchpoints that have conditions, instead of what was set before. */
+  testWatches(tests: readonly WatchTest[]): void {
+    this.watchTests = tests;
+  }
+
   /** The stop reason for a breakpoint there; null if gdb has none, and would ignore it. */
   kindAt(address: number): 'swbreak' | 'hwbreak' | null {
     let kind: 'swbreak' | null = null;
@@ -103,18 +117,40 @@ export class BreakpointTable {
     return kind;
   }
 
-  /** Makes the target's breakpoints those that are wanted. */
-  sync(target: DebugTarget): void {
+  /**
+   * Makes the target's breakpoints those that are wanted.
+   * @param direction in which it is about to run
+   */
+  sync(target: DebugTarget, direction: Direction): void {
     const installed = this.installed.get(target) ?? new Map<string, Installed>();
     this.installed.set(target, installed);
     for (const [key, item] of installed) {
-      if (this.wanted.get(key)?.conditions === item.wanted.conditions) continue;
+      const wanted = this.wanted.get(key);
+      const isSame = wanted?.conditions === item.wanted.conditions;
+      if (isSame && this.testOf(wanted, target, direction) === testedBy(item)) continue;
       withdraw(target, item);
       installed.delete(key);
     }
     for (const [key, wanted] of this.wanted) {
-      if (!installed.has(key)) installed.set(key, this.install(target, wanted));
+      if (!installed.has(key)) installed.set(key, this.install(target, wanted, direction));
     }
+  }
+
+  /** Those of the target's watchpoints whose conditions are tested where the program runs. */
+  tested(target: DebugTarget): readonly Watchpoint[] {
+    return [...(this.installed.get(target)?.values() ?? [])].flatMap((item) =>
+      testedBy(item) && 'watchpoint' in item ? [item.watchpoint] : [],
+    );
+  }
+
+  private testOf(
+    { address, length, access }: Wanted,
+    { kind }: DebugTarget,
+    direction: Direction,
+  ): readonly Predicate[] | undefined {
+    if (access !== 'write' || kind !== 'replay') return undefined;
+    const test = this.watchTests.find((each) => each.address === address && each.length === length);
+    return test?.predicates[direction];
   }
 
   /** Removes all from a target; they remain in the wanted set. */
@@ -123,13 +159,14 @@ export class BreakpointTable {
     this.installed.delete(target);
   }
 
-  private install(target: DebugTarget, wanted: Wanted): Installed {
+  private install(target: DebugTarget, wanted: Wanted, direction: Direction): Installed {
     const { pid, length, access } = wanted;
     const address = gva(wanted.address);
     const codes = parseConditions(wanted.conditions);
     const condition = codes.length === 0 ? undefined : this.conditionOf(codes, target);
     if (access !== null) {
-      const watchpoint = { pid, address, length, access, condition };
+      const predicates = this.testOf(wanted, target, direction);
+      const watchpoint = { pid, address, length, access, condition, predicates };
       target.addWatchpoint(watchpoint);
       return { wanted, watchpoint };
     }
@@ -139,6 +176,9 @@ export class BreakpointTable {
     return { wanted, breakpoint };
   }
 }
+
+const testedBy = (item: Installed): readonly Predicate[] | undefined =>
+  'watchpoint' in item ? item.watchpoint.predicates : undefined;
 
 function withdraw(target: DebugTarget, item: Installed): void {
   if ('breakpoint' in item) target.removeBreakpoint(item.breakpoint);

@@ -2,7 +2,7 @@
 import { gva } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { getRegister, Reg } from '../engine/base/registers.js';
-import type { DebugStop, DebugTarget, LifecycleKind, RunRequest } from '../engine/target.js';
+import type { DebugStop, DebugTarget, LifecycleKind, RunRequest, Watchpoint } from '../engine/target.js';
 import { isLoss } from '../recording/losses.js';
 import { nextTurn, untilStop } from '../recording/stops.js';
 import { noteDivertedStop, takeOutput } from './diverted.js';
@@ -25,6 +25,7 @@ function lifecycleKinds(session: Session): LifecycleKind[] {
 
 /** Runs and returns the stop reply. Throws RevenantError when the replay cannot go on. */
 export async function resume(session: Session, request: RunRequest): Promise<string> {
+  session.between = null;
   const waiting = session.pending.shift();
   if (waiting) return remember(session, waiting());
   if (session.failed) return giveUp(session, session.failed);
@@ -45,7 +46,8 @@ export async function resume(session: Session, request: RunRequest): Promise<str
   session.interruptRequested = false;
   if (!diversion) session.edge = null;
   const { target } = session;
-  session.breakpoints.sync(target);
+  session.breakpoints.sync(target, request.direction);
+  const seen = session.breakpoints.tested(target).map((watch) => ({ watch, bytes: bytesOf(session, watch) }));
   target.catchLifecycle(lifecycleKinds(session));
   target.catchSyscalls(session.client.catchSyscalls);
   session.replay.passSignals(session.client.passSignals);
@@ -55,13 +57,48 @@ export async function resume(session: Session, request: RunRequest): Promise<str
     if (!stop) return giveUp(session, null);
     if (diversion) await afterStop(session, diversion, stop);
     const reply = diversion ? noteDivertedStop(session, stop) : await judge(session, stop, request);
-    if (reply !== null) return remember(session, reply);
+    if (reply !== null) return remember(session, throughEarlier(session, stop, request, seen) ?? reply);
     // A signal that is not reported to gdb is still delivered to the program.
     next = {
       ...request,
       ...(stop.kind === 'signal' ? { tid: stop.tid, signal: stop.signal } : { signal: 0 }),
     };
   }
+}
+
+interface SeenValue {
+  readonly watch: Pick<Watchpoint, 'address' | 'length'>;
+  readonly bytes: Uint8Array;
+}
+
+function bytesOf({ target }: Session, { address, length }: SeenValue['watch']): Uint8Array {
+  const bytes = new Uint8Array(length);
+  target.readMemory(target.currentTid, address, bytes);
+  return bytes;
+}
+
+/**
+ * gdb prints the old value with the new one, and has it from the hit before, which it has not seen if its condition did not
+ * hold: it gets a stop with that value first, and runs on.
+ * @param seen what was watched when the run began
+ * @returns that stop's reply, or null if gdb needs none
+ */
+function throughEarlier(
+  session: Session,
+  stop: DebugStop,
+  { direction }: RunRequest,
+  seen: readonly SeenValue[],
+): string | null {
+  if (stop.kind !== 'watchpoint' || !stop.values) return null;
+  const last = seen.find(({ watch }) => watch.address === stop.address);
+  const bytes = direction === 'forward' ? stop.values.before : stop.values.after;
+  const rip = Number(getRegister(session.target.registers(stop.tid), Reg.rip));
+  // A breakpoint there would be a stop for its user.
+  if (!last || Buffer.compare(last.bytes, bytes) === 0 || session.breakpoints.kindAt(rip) !== null)
+    return null;
+  session.pending.push(() => replyOf(session, stop));
+  session.between = { address: stop.address, bytes };
+  return replyOf(session, stop);
 }
 
 /** Runs to the target's next stop; null when it failed for good. */

@@ -258,6 +258,112 @@ class Monitor(gdb.Command):
         synchronize()
 
 
+class WatchConditions:
+    """Sends the conditions of watchpoints to the server. gdb evaluates them by itself, at each write: a second for some
+    thousands. The server stops only where a condition holds, and gdb then finds that, too."""
+
+    # What gdb prints of the byte code of an expression (its ax.def), with the bytes of the operand.
+    CODES = {
+        "add": (0x02, 0), "sub": (0x03, 0), "mul": (0x04, 0), "div_signed": (0x05, 0), "div_unsigned": (0x06, 0),
+        "rem_signed": (0x07, 0), "rem_unsigned": (0x08, 0), "lsh": (0x09, 0), "rsh_signed": (0x0A, 0),
+        "rsh_unsigned": (0x0B, 0), "log_not": (0x0E, 0), "bit_and": (0x0F, 0), "bit_or": (0x10, 0),
+        "bit_xor": (0x11, 0), "bit_not": (0x12, 0), "equal": (0x13, 0), "less_signed": (0x14, 0),
+        "less_unsigned": (0x15, 0), "ext": (0x16, 1), "ref8": (0x17, 0), "ref16": (0x18, 0), "ref32": (0x19, 0),
+        "ref64": (0x1A, 0), "if_goto": (0x20, 2), "goto": (0x21, 2), "const8": (0x22, 1), "const16": (0x23, 2),
+        "const32": (0x24, 4), "const64": (0x25, 8), "reg": (0x26, 2), "end": (0x27, 0), "dup": (0x28, 0),
+        "pop": (0x29, 0), "zero_ext": (0x2A, 1), "swap": (0x2B, 0), "pick": (0x32, 1), "rot": (0x33, 0),
+    }
+    FRAME_REGISTERS = {"6": "$rbp", "7": "$rsp"}
+    known = {}
+    sent = ""
+
+    @classmethod
+    def code(cls, condition, in_frame):
+        """
+        The byte code of a condition, in hexadecimal, or None. Of local variables in memory it has the addresses that they
+        have now: the write may happen in another frame. What is in registers may be something else by then.
+        """
+        # In gdb the value of a register is that of the moment of the write.
+        if "$" in condition or gdb.selected_frame() != gdb.newest_frame():
+            return None
+        text = gdb.execute("maint agent-eval " + condition, to_string=True)
+        steps = [line.split()[1:] for line in text.splitlines() if re.match(r" *[0-9]+  ", line)]
+        code = b""
+        starts = {}
+        old = 0
+        pieces = []
+        for index, (name, *operand) in enumerate(steps):
+            starts[old] = len(code)
+            operation, size = cls.CODES[name]
+            old += 1 + size
+            if name == "reg":
+                rest = [step[0] for step in steps[index + 1 :]]
+                behind = next((each for each in rest if not re.match("const|add|sub|ext|zero_ext", each)), "")
+                if not in_frame or operand[0] not in cls.FRAME_REGISTERS or not behind.startswith("ref"):
+                    return None
+                value = int(gdb.parse_and_eval("(unsigned long)" + cls.FRAME_REGISTERS[operand[0]]))
+                code += bytes([cls.CODES["const64"][0]]) + value.to_bytes(8, "big")
+                continue
+            if name in ("if_goto", "goto"):
+                pieces.append((len(code) + 1, int(operand[0])))
+            code += bytes([operation])
+            if size:
+                code += (int(operand[0]) % (1 << (8 * size))).to_bytes(size, "big")
+        for at, target in pieces:
+            code = code[:at] + starts[target].to_bytes(2, "big") + code[at + 2 :]
+        return code.hex()
+
+    @classmethod
+    def created(cls, breakpoint):
+        if breakpoint.type != gdb.BP_HARDWARE_WATCHPOINT or state() is None:
+            return
+        place = code = None
+        try:
+            value = gdb.parse_and_eval(re.sub(r"^-l(ocation)? ", "", breakpoint.expression))
+            place = (int(value.address), value.type.sizeof) if value.address is not None else None
+            code = cls.code(breakpoint.condition, True) if breakpoint.condition else None
+        except (gdb.error, KeyError, ValueError, OverflowError):
+            pass
+        cls.known[breakpoint.number] = (place, breakpoint.condition, code)
+        cls.send()
+
+    @classmethod
+    def modified(cls, breakpoint):
+        if breakpoint.number not in cls.known:
+            return
+        place, condition, code = cls.known[breakpoint.number]
+        if condition != breakpoint.condition:
+            code = None
+            try:
+                code = cls.code(breakpoint.condition, False) if breakpoint.condition else None
+            except (gdb.error, KeyError, ValueError, OverflowError):
+                pass
+            cls.known[breakpoint.number] = (place, breakpoint.condition, code)
+        cls.send()
+
+    @classmethod
+    def deleted(cls, breakpoint):
+        if cls.known.pop(breakpoint.number, None):
+            cls.send()
+
+    @classmethod
+    def send(cls):
+        """One that always stops decides for all at its place."""
+        enabled = {each.number for each in gdb.breakpoints() if each.enabled}
+        places = {}
+        for number, (place, _, code) in cls.known.items():
+            if place and number in enabled:
+                places.setdefault(place, []).append(code)
+        tests = [
+            "%x,%x,%s" % (*place, "".join("X%x,%s" % (len(code) // 2, code) for code in codes))
+            for place, codes in places.items()
+            if None not in codes
+        ]
+        text = "/".join(tests)
+        if text != cls.sent and ask("QRevenant.watches:" + text) is not None:
+            cls.sent = text
+
+
 class Visited:
     """Notifies the server of places that the user visits: at prompts after a stop."""
 
@@ -365,6 +471,9 @@ def install():
     # glibc's own signals, of pthread_cancel and setuid: gdb passes them silently for threads of this machine
     # (linux_nat: lin_thread_get_thread_signals), not for remote ones.
     gdb.execute("handle SIG32 SIG33 nostop noprint pass", to_string=True)
+    gdb.events.breakpoint_created.connect(WatchConditions.created)
+    gdb.events.breakpoint_modified.connect(WatchConditions.modified)
+    gdb.events.breakpoint_deleted.connect(WatchConditions.deleted)
     gdb.events.stop.connect(Visited.stop)
     gdb.events.stop.connect(InCode.stop)
     gdb.events.before_prompt.connect(Visited.prompt)

@@ -162,6 +162,8 @@ export class Session {
   reborn = false;
   /** Text for the debugger's console; set by the connection while one may be sent. */
   console: (text: Uint8Array) => void = () => {};
+  /** Watched memory as it was between two hits, for a stop that only gdb sees: it has the earlier value from there. */
+  between: { readonly address: number; readonly bytes: Uint8Array } | null = null;
   /** The error that ended the replay: it can be inspected, but cannot run any more. */
   failed: RevenantError | null = null;
   /** The programs that gdb has read symbols for, by pid. */
@@ -186,7 +188,8 @@ export class Session {
     );
   }
 
-  private predicatesOf(codes: readonly Uint8Array[]): readonly Predicate[] | undefined {
+  /** Conditions as predicates; undefined where one of them is none. */
+  predicatesOf(codes: readonly Uint8Array[]): readonly Predicate[] | undefined {
     const slotOf = (number: number): number => {
       const name = this.description.registers[number]?.name ?? '';
       return name in Reg ? Reg[name as RegisterName] : -1;

@@ -73,6 +73,8 @@ export type DebugStop =
       readonly tid: number;
       readonly address: Gva;
       readonly access: WatchAccess;
+      /** What was watched, before the write and after it, where only changes are hits. */
+      readonly values?: { readonly before: Uint8Array; readonly after: Uint8Array };
     }
   /** A signal as recorded (or, in a diversion, raised); before its handler runs. */
   | {
@@ -138,6 +140,11 @@ export interface Watchpoint {
   readonly length: number;
   readonly access: WatchAccess;
   readonly condition?: (tid: number) => boolean;
+  /**
+   * Of writes: only those are hits that change the value, and after which one of these holds, or cannot be computed. They
+   * are computed where the program runs.
+   */
+  readonly predicates?: readonly Predicate[];
 }
 
 /** Breakpoints are compared by identity: to remove one, pass the object that was added. */

@@ -101,7 +101,7 @@ class Program {
       runner.counted = counted;
       const stop = runner.run(task, budget);
       if (stop === Stop.pending && !runner.interrupted) {
-        runner.hold(machine.halt());
+        runner.hold(machine.halt(), task);
         runner.counted = null;
         return Stop.pending;
       }

@@ -2,7 +2,7 @@
  * Agent expressions: the byte code in which gdb sends conditions of breakpoints, so that a condition that does not
  * hold costs no round trip (gdb manual, appendix "The GDB Agent Expression Mechanism").
  */
-import type { BinaryOperation } from '../../engine/base/predicate.js';
+import { COMPUTE, type BinaryOperation } from '../../engine/base/predicate.js';
 import { PacketError } from '../packet/fields.js';
 import { BINARY_OPERATIONS, Op } from './opcodes.js';
 
@@ -18,39 +18,16 @@ export interface AgentContext {
 const MAX_OPERATIONS = 10_000;
 const MAX_STACK = 256;
 
-const signed = (value: bigint): bigint => BigInt.asIntN(64, value);
 const truth = (value: boolean): bigint => (value ? 1n : 0n);
 
-const quotient = (a: bigint, b: bigint): bigint => {
-  if (b === 0n) throw new PacketError('division by zero');
-  return a / b;
-};
-const remainder = (a: bigint, b: bigint): bigint => {
-  if (b === 0n) throw new PacketError('division by zero');
-  return a % b;
-};
-/** A shift by 64 or more moves every bit out. */
-const shift = (count: bigint): bigint => (count > 64n ? 64n : count);
-
-/** `a` was pushed first. */
-const BINARY: Readonly<Record<BinaryOperation, (a: bigint, b: bigint) => bigint>> = {
-  add: (a, b) => a + b,
-  subtract: (a, b) => a - b,
-  multiply: (a, b) => a * b,
-  divideSigned: (a, b) => quotient(signed(a), signed(b)),
-  divideUnsigned: quotient,
-  remainderSigned: (a, b) => remainder(signed(a), signed(b)),
-  remainderUnsigned: remainder,
-  shiftLeft: (a, b) => a << shift(b),
-  shiftRightSigned: (a, b) => signed(a) >> shift(b),
-  shiftRightUnsigned: (a, b) => a >> shift(b),
-  and: (a, b) => a & b,
-  or: (a, b) => a | b,
-  xor: (a, b) => a ^ b,
-  equal: (a, b) => truth(a === b),
-  lessSigned: (a, b) => truth(signed(a) < signed(b)),
-  lessUnsigned: (a, b) => truth(a < b),
-};
+function compute(operation: BinaryOperation, a: bigint, b: bigint): bigint {
+  try {
+    return COMPUTE[operation](a, b);
+  } catch (error) {
+    if (error instanceof RangeError) throw new PacketError('division by zero');
+    throw error;
+  }
+}
 
 class Evaluation {
   private readonly stack: bigint[] = [];
@@ -67,7 +44,7 @@ class Evaluation {
       if (operation === Op.end) return this.pop();
       if (operation in BINARY_OPERATIONS) {
         const b = this.pop();
-        this.push(BINARY[BINARY_OPERATIONS[operation]](this.pop(), b));
+        this.push(compute(BINARY_OPERATIONS[operation], this.pop(), b));
       } else if (!this.load(operation)) this.other(operation);
     }
     throw new PacketError('the expression does not end');

@@ -1,4 +1,4 @@
-import { checkedPredicate, type Predicate, type PredicateStep } from '../../engine/base/predicate.js';
+import { checkedPredicate, folded, type Predicate, type PredicateStep } from '../../engine/base/predicate.js';
 import { BINARY_OPERATIONS, Op } from './opcodes.js';
 
 /** Operations without operands. */
@@ -56,7 +56,8 @@ export function predicateOf(code: Uint8Array, slotOf: (register: number) => numb
   const resolved = steps.map((step) =>
     step.op === 'jump' ? { ...step, to: indexes.get(step.to) ?? -1 } : step,
   );
-  return checkedPredicate(resolved);
+  const predicate = checkedPredicate(resolved);
+  return predicate && folded(predicate);
 }
 
 /** Jumps are to offsets at first. */

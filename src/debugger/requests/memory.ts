@@ -31,7 +31,17 @@ function read(session: Session, address: bigint, length: number): Uint8Array {
   const { tid, pid } = session.currentTask();
   const ours = session.diversion ? null : session.allocations.at(pid, Number(address));
   if (ours) return ours.slice(0, bytes.length);
-  return bytes.subarray(0, session.target.readMemory(tid, gva(Number(address)), bytes));
+  const found = bytes.subarray(0, session.target.readMemory(tid, gva(Number(address)), bytes));
+  showBetween(session, Number(address), found);
+  return found;
+}
+
+/** At a stop between two hits of a watchpoint gdb is to see what was there then (`resume.ts`). */
+function showBetween({ between }: Session, address: number, bytes: Uint8Array): void {
+  between?.bytes.forEach((byte, index) => {
+    const at = between.address + index - address;
+    if (at >= 0 && at < bytes.length) bytes[at] = byte;
+  });
 }
 
 function place(text: string): { address: bigint; length: number } {

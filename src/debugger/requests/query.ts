@@ -27,6 +27,7 @@ import {
 } from './lldb.js';
 import { threadLocalAddress } from '../thread-local.js';
 import { trapInfo } from '../stops.js';
+import { parseWatchTests } from '../watch-tests.js';
 import { searchMemory } from './memory.js';
 import { osDocument } from './osdata.js';
 import { nameBytes, printable, xmlText } from '../../engine/base/names.js';
@@ -193,6 +194,10 @@ const QUERIES: Readonly<Record<string, Answer>> = {
   qRRCmd: rrCommand,
   // Whether gdb has not been notified yet of a jump in time.
   'qRevenant.pending': (session) => String(session.pending.length),
+  'QRevenant.watches': (session, text) => {
+    session.breakpoints.testWatches(parseWatchTests(text, (codes) => session.predicatesOf(codes)));
+    return OK;
+  },
   'qRevenant.state': (session) => textToHex(stateText(session)),
   QPassSignals: (session, text) => {
     session.client.passSignals = new Set(signalsOf(session, text));

@@ -2,6 +2,7 @@
  * Conditions as plain data: what is asked of registers and memory at a breakpoint, to be computed where the program runs.
  * A stack machine on 64-bit values.
  */
+import type { Gva } from './address.js';
 import { Reg, type RegisterName } from './registers.js';
 
 /** Of the two topmost values, of which the second operand is on top. A shift by 64 or more moves every bit out. */
@@ -17,6 +18,8 @@ export type PredicateStep =
   | { readonly op: 'register'; readonly slot: number }
   /** Replaces an address by the unsigned value there. */
   | { readonly op: 'load'; readonly size: 1 | 2 | 4 | 8 }
+  /** The unsigned value that was at an address before the write that is judged: of watched memory only. */
+  | { readonly op: 'earlier'; readonly address: Gva; readonly size: 1 | 2 | 4 | 8 }
   | { readonly op: BinaryOperation }
   /** `not`: 1 of 0, else 0. `rotate`: a b c => c a b, where c is on top. */
   | { readonly op: 'not' | 'complement' | 'duplicate' | 'drop' | 'swap' | 'rotate' }
@@ -45,6 +48,7 @@ function effectOf(step: PredicateStep): readonly [takes: number, leaves: number]
   switch (step.op) {
     case 'constant':
     case 'register':
+    case 'earlier':
       return [0, 1];
     case 'load':
     case 'not':
@@ -93,4 +97,153 @@ export function checkedPredicate(steps: readonly PredicateStep[]): Predicate | n
     }
   }
   return (heights[steps.length] ?? 0) >= 1 ? steps : null;
+}
+
+/** What a predicate is computed of. Each throws where there is nothing. */
+export interface PredicateContext {
+  register(slot: number): bigint;
+  /** Unsigned, little-endian. */
+  memory(address: bigint, size: number): bigint;
+  earlier(address: Gva, size: number): bigint;
+}
+
+const signed = (value: bigint): bigint => BigInt.asIntN(64, value);
+const truth = (value: boolean): bigint => (value ? 1n : 0n);
+const shift = (count: bigint): bigint => (count > 64n ? 64n : count);
+
+/** Of unsigned 64-bit values, `b` the topmost; the result may have more bits. Throws RangeError where there is no quotient. */
+export const COMPUTE: Readonly<Record<BinaryOperation, (a: bigint, b: bigint) => bigint>> = {
+  add: (a, b) => a + b,
+  subtract: (a, b) => a - b,
+  multiply: (a, b) => a * b,
+  divideSigned: (a, b) => signed(a) / signed(b),
+  divideUnsigned: (a, b) => a / b,
+  remainderSigned: (a, b) => signed(a) % signed(b),
+  remainderUnsigned: (a, b) => a % b,
+  shiftLeft: (a, b) => a << shift(b),
+  shiftRightSigned: (a, b) => signed(a) >> shift(b),
+  shiftRightUnsigned: (a, b) => a >> shift(b),
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+  xor: (a, b) => a ^ b,
+  equal: (a, b) => truth(a === b),
+  lessSigned: (a, b) => truth(signed(a) < signed(b)),
+  lessUnsigned: (a, b) => truth(a < b),
+};
+
+/** The value of a predicate, unsigned; 0: it does not hold. Throws what the context throws, and RangeError. */
+export function evaluatePredicate(predicate: Predicate, context: PredicateContext): bigint {
+  const stack: bigint[] = [];
+  // `checkedPredicate` has seen to it that there is one.
+  const pop = (): bigint => stack.pop() ?? 0n;
+  const push = (value: bigint): void => void stack.push(BigInt.asUintN(64, value));
+  for (let at = 0; at < predicate.length; at++) {
+    const step = predicate[at];
+    switch (step.op) {
+      case 'constant':
+        push(step.value);
+        break;
+      case 'register':
+        push(context.register(step.slot));
+        break;
+      case 'load':
+        push(context.memory(pop(), step.size));
+        break;
+      case 'earlier':
+        push(context.earlier(step.address, step.size));
+        break;
+      case 'not':
+        push(truth(pop() === 0n));
+        break;
+      case 'complement':
+        push(~pop());
+        break;
+      case 'extend':
+        push(step.signed ? BigInt.asIntN(step.bits, pop()) : BigInt.asUintN(step.bits, pop()));
+        break;
+      case 'duplicate':
+        push(stack.at(-1) ?? 0n);
+        break;
+      case 'pick':
+        push(stack.at(-1 - step.depth) ?? 0n);
+        break;
+      case 'drop':
+        pop();
+        break;
+      case 'swap':
+      case 'rotate':
+        stack.splice(stack.length - (step.op === 'swap' ? 2 : 3), 0, pop());
+        break;
+      case 'jump':
+        if (!step.conditional || pop() !== 0n) at = step.to - 1;
+        break;
+      default: {
+        const b = pop();
+        push(COMPUTE[step.op](pop(), b));
+      }
+    }
+  }
+  return pop();
+}
+
+const NOTHING: PredicateContext = {
+  register: () => 0n,
+  memory: () => 0n,
+  earlier: () => 0n,
+};
+
+/** The constant that a step makes of these, or null. */
+function constantOf(operands: readonly PredicateStep[], step: PredicateStep): bigint | null {
+  try {
+    return evaluatePredicate([...operands, step], NOTHING);
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
+}
+
+/** The same with what follows from constants computed in advance. */
+export function folded(predicate: Predicate): Predicate {
+  const targets = new Set(predicate.flatMap((step) => (step.op === 'jump' ? [step.to] : [])));
+  const steps: PredicateStep[] = [];
+  /** By old index, the new one. */
+  const places: number[] = [];
+  /** What is before may not have been executed. */
+  let barrier = 0;
+  for (const [index, step] of predicate.entries()) {
+    if (targets.has(index)) barrier = steps.length;
+    places.push(steps.length);
+    const [takes, leaves] = effectOf(step);
+    const first = steps.length - takes;
+    const operands = steps.slice(Math.max(first, 0));
+    const isConstant = first >= barrier && operands.every(({ op }) => op === 'constant');
+    const isComputed = takes > 0 && leaves === 1 && step.op !== 'load' && step.op !== 'jump';
+    const value = isComputed && isConstant ? constantOf(operands, step) : null;
+    if (value === null) steps.push(step);
+    else steps.splice(first, takes, { op: 'constant', value });
+  }
+  places.push(steps.length);
+  return steps.map((step) => (step.op === 'jump' ? { ...step, to: places[step.to] } : step));
+}
+
+/**
+ * The same, of memory as it was before a write to a range: of what is loaded there. Null where a load is of an address
+ * that has to be computed, which may lie there, or goes beyond the range.
+ */
+export function asBefore(predicate: Predicate, start: Gva, end: number): Predicate | null {
+  const changed = [...predicate];
+  const targets = new Set(predicate.flatMap((step) => (step.op === 'jump' ? [step.to] : [])));
+  for (const [index, step] of predicate.entries()) {
+    if (step.op !== 'load') continue;
+    const before = predicate[index - 1];
+    if (before?.op !== 'constant' || targets.has(index)) return null;
+    const address = Number(BigInt.asUintN(64, before.value));
+    const last = address + step.size;
+    if (last <= start || address >= end) continue;
+    if (address < start || last > end) return null;
+    changed[index - 1] = { op: 'earlier', address: address as Gva, size: step.size };
+    // Steps keep their places, for jumps.
+    changed[index] = { op: 'extend', bits: 64, signed: false };
+  }
+  return changed;
 }

@@ -10,6 +10,7 @@ import type { Task } from '../task/task.js';
 import { DR6_STEP, EFLAGS_RESUME, Exception, INT1_OPCODE } from '../x86/constants.js';
 import type { GuestCore } from './guest-core.js';
 import type { GuestStops } from './stops/guest-stops.js';
+import type { ValueWatches } from './stops/value-watches.js';
 
 /** The signal that Linux makes of an exception. */
 export interface ExceptionSignal {
@@ -40,14 +41,18 @@ const SIGNALS: Readonly<Record<number, ExceptionSignal>> = {
 /** The signal of an exception that is not handled otherwise, or undefined: no program can cause it. */
 export const signalOfException = (vector: number): ExceptionSignal | undefined => SIGNALS[vector];
 
-/** Runs the task with a debugger's stops armed. After Exit.Pending the caller must still disarm them. */
+/**
+ * Runs the task with a debugger's stops armed. After Exit.Pending the caller must still disarm them.
+ * @param finds watchpoints that copies of the code find, which are executed
+ */
 export function enterGuest(
   { machine }: GuestCore,
   stops: GuestStops | null,
   task: Task,
   budgetMicros: number,
+  finds: ValueWatches | null = null,
 ): Exit {
-  stops?.arm(task);
+  stops?.arm(task, finds);
   task.space.stale.flushBy(machine.context);
   return machine.run(budgetMicros);
 }

@@ -349,7 +349,7 @@ export class ReplaySession {
   private halt(): void {
     if (this.running) {
       this.running = false;
-      this.runner.hold(this.core.machine.halt());
+      this.runner.hold(this.core.machine.halt(), this.task);
       if (this.task) this.context.strategy.halted?.(this.task);
     }
     this.catchUp();

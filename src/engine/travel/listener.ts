@@ -87,7 +87,10 @@ export class TravelListener implements StopListener {
     this.written = [];
     this.singleStep = false;
     this.stops.suppress = this.usual;
-    if (running) this.orderAlone(running);
+    if (!running) return;
+    this.orderAlone(running);
+    // It may have been put somewhere else.
+    if (!this.runner.holdsChange) this.stops.lookAgain(running);
   }
 
   private isAtBreakpoint(tid: number): boolean {
@@ -120,6 +123,7 @@ export class TravelListener implements StopListener {
 
   starts(task: Task): void {
     this.orderAlone(task);
+    this.stops.lookAgain(task);
   }
 
   private orderAlone(task: Task): void {
@@ -138,10 +142,12 @@ export class TravelListener implements StopListener {
     const skipped = this.skipTid === task.tid;
     if (skipped) this.skipTid = -1;
     const hits = this.takeHits(task);
+    const watchStop = hits.length > 0 && !this.orders.blind ? this.watchStop(task, hits[0]) : null;
+    this.stops.lookAgain(task);
     this.ranSinceFrame = true;
     this.stops.suppress = this.usual;
     if (stop !== Stop.user) this.executed = true;
-    if (hits.length > 0 && !this.orders.blind) return this.end(watchStop(task, hits[0]));
+    if (watchStop) return this.end(watchStop);
     if (stop === Stop.user) return this.arrived(task, skipped);
     if (this.orders.stepTid !== task.tid) return false;
     if (this.end({ kind: 'step', tid: task.tid })) return true;
@@ -183,13 +189,12 @@ export class TravelListener implements StopListener {
     const stop = this.frames.after(frame, task);
     // What an exec writes is the new program, not a change of the old one's variables.
     if (isExecExit(frame)) this.written = [];
-    const written = this.written.find(({ watch, task: owner }) => holds(watch, owner.tid));
+    const written = this.written.find((write) => this.isHit(write));
+    const stopAtWatch = written && this.watchStop(written.task, written.watch);
+    for (const { task: owner } of this.written) this.stops.lookAgain(owner);
     this.written = [];
     if (this.orders.blind) return false;
-    if (written) {
-      const { watch, task: owner } = written;
-      return this.end(watchStop(owner, watch), { frameTime: frame.frameTime, sudden });
-    }
+    if (stopAtWatch) return this.end(stopAtWatch, { frameTime: frame.frameTime, sudden });
     if (stop) return this.end(stop);
     return this.orders.stepTid === frame.tid && isStepFrame(frame)
       ? this.end({ kind: 'step', tid: frame.tid })
@@ -200,6 +205,19 @@ export class TravelListener implements StopListener {
     if (this.orders.blind) return false;
     const stop = this.frames.before();
     return stop !== null && this.end(stop);
+  }
+
+  private watchStop(task: Task, watch: Watchpoint): DebugStop {
+    const { address, access } = watch;
+    const values = this.stops.valuesOf(task, watch);
+    return { kind: 'watchpoint', tid: task.tid, address, access, ...(values && { values }) };
+  }
+
+  private isHit({ watch, task }: { watch: Watchpoint; task: Task }): boolean {
+    const { stops, core } = this;
+    const isMeant =
+      !stops.isOfChange(task, watch) || stops.changedBy(task, core.registers(task)).includes(watch);
+    return isMeant && holds(watch, task.tid);
   }
 
   /** Tracks the last frame that moved the tracked task. */
@@ -237,7 +255,9 @@ export class TravelListener implements StopListener {
     const hits = stops.suppress === Suppress.everything ? stops.endAccess(task) : [];
     if (runner.watchHits !== 0) hits.push(...stops.hitBy(runner.watchHits));
     runner.watchHits = 0;
-    return hits.filter((watch) => holds(watch, task.tid));
+    const others = hits.filter((watch) => !stops.isOfChange(task, watch));
+    const changed = stops.changedBy(task, this.core.registers(task));
+    return [...others, ...changed].filter((watch) => holds(watch, task.tid));
   }
 
   private arrived(task: Task, skip: boolean): boolean {
@@ -262,13 +282,6 @@ export class TravelListener implements StopListener {
 }
 
 const holds = ({ condition }: Breakpoint | Watchpoint, tid: number): boolean => condition?.(tid) ?? true;
-
-const watchStop = (task: Task, { address, access }: Watchpoint): DebugStop => ({
-  kind: 'watchpoint',
-  tid: task.tid,
-  address,
-  access,
-});
 
 /** Frames after which a task is past an instruction (or at a handler) without having been stepped there. */
 export function isStepFrame(frame: TraceFrame): boolean {

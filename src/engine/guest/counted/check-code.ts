@@ -1,9 +1,11 @@
 /** Machine code of predicates, for copies of code: whether a stop is meant is found out where the program runs. */
 import type { Gva } from '../../base/address.js';
+import { invariant } from '../../base/errors.js';
 import type { BinaryOperation, Predicate, PredicateStep } from '../../base/predicate.js';
 import { Reg } from '../../base/registers.js';
 import type { Assembler } from './assembler.js';
-import { Area, Fix, Leave } from './layout.js';
+import { Area, Fix, Leave, NEGATED, watchedField } from './layout.js';
+import type { WatchedPiece } from '../stops/value-watches.js';
 
 /** Registers as instructions encode them, by slot. */
 const ENCODING: ReadonlyMap<number, number> = new Map([
@@ -69,9 +71,19 @@ const LOADS = {
   8: [0x48, 0x8b, 0x00],
 } as const;
 
+/** What a check is for. */
+export interface CheckPurpose {
+  /** Why it leaves where a predicate holds. */
+  readonly leave: Leave;
+  /** Bits of `Fix` besides its own, for all of its instructions. */
+  readonly fix?: number;
+  /** Watched memory, which it looks at anew where no predicate holds. */
+  readonly pieces?: readonly WatchedPiece[];
+}
+
 /**
  * Appends a check: control goes on behind it with all registers as they were if none of the predicates holds, and leaves
- * by INT3 (Leave.stop) if one does. It computes on a stack of its own, in the data page: what is below the program's stack
+ * by INT3 if one does. It computes on a stack of its own, in the data page: what is below the program's stack
  * pointer may be in use. Any exception in it is for the caller, who finds the program's registers by `Fix`.
  * @param area of the copies
  * @param address the program's instruction that is executed next
@@ -81,9 +93,74 @@ export function appendCheck(
   area: number,
   address: Gva,
   predicates: readonly Predicate[],
+  purpose: CheckPurpose = { leave: Leave.stop },
 ): void {
-  new Check(code, area, address).append(predicates);
+  new Check(code, area, address, purpose).append(predicates);
 }
+
+/**
+ * Appends what looks behind a store whether watched memory has changed: by instructions that keep flags and stack, so that
+ * it costs little where it has not.
+ * @param fix bits of `Fix` for where the program is
+ * @returns where the displacements to a check (CheckPurpose) are, which is to come back to behind this
+ */
+export function appendComparison(
+  code: Assembler,
+  area: number,
+  address: Gva,
+  pieces: readonly WatchedPiece[],
+  fix: number,
+): number[] {
+  const field = (opcode: readonly number[], at: number): void => {
+    code.emit(opcode);
+    code.relative(area + at);
+  };
+  const restore = (): void => {
+    field([0x48, 0x8b, 0x05], Area.rax); // mov rax, [rax]
+    field([0x48, 0x8b, 0x0d], Area.rcx); // mov rcx, [rcx]
+  };
+  code.mark(address, fix);
+  field([0x48, 0x89, 0x0d], Area.rcx);
+  code.mark(address, fix);
+  field([0x48, 0x89, 0x05], Area.rax);
+  code.mark(address, fix | Fix.rcx | Fix.rax | Fix.watch);
+  const changes: number[] = [];
+  pieces.forEach((piece, index) => {
+    appendLoad(code, piece);
+    field([0x48, 0x8b, 0x05], watchedField(index) + NEGATED); // mov rax, [negated]
+    code.emit([0x48, 0x8d, 0x0c, 0x01]); // lea rcx, [rcx+rax]
+    code.emit([JRCXZ, 5, 0xe9]); // jmp
+    changes.push(code.length);
+    code.emit([0, 0, 0, 0]);
+  });
+  restore();
+  return changes;
+}
+
+/** Registers back, on the way from a comparison to its check. */
+export function appendRestored(code: Assembler, area: number, address: Gva, fix: number): void {
+  code.mark(address, fix | Fix.rcx | Fix.rax | Fix.watch);
+  code.emit([0x48, 0x8b, 0x05]);
+  code.relative(area + Area.rax);
+  code.emit([0x48, 0x8b, 0x0d]);
+  code.relative(area + Area.rcx);
+}
+
+/** rcx = what is watched there. */
+function appendLoad(code: Assembler, { address, length }: WatchedPiece): void {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(address), true);
+  code.emit([0x48, 0xb9, ...bytes]); // mov rcx, imm64
+  code.emit(LOADS_RCX[length as keyof typeof LOADS_RCX]);
+}
+
+const LOADS_RCX = {
+  1: [0x0f, 0xb6, 0x09],
+  2: [0x0f, 0xb7, 0x09],
+  4: [0x8b, 0x09],
+  8: [0x48, 0x8b, 0x09],
+} as const;
+const JRCXZ = 0xe3;
 
 /** A check has kept all that it changes. */
 const KEPT_ALL = Fix.stack | Fix.scratch;
@@ -93,32 +170,45 @@ class Check {
     private readonly code: Assembler,
     private readonly area: number,
     private readonly address: Gva,
+    private readonly purpose: CheckPurpose,
   ) {}
 
   append(predicates: readonly Predicate[]): void {
     const { code, address } = this;
-    code.mark(address, Fix.none);
+    const { fix = Fix.none, leave } = this.purpose;
+    code.mark(address, fix);
     this.relative([0x48, 0x89, 0x25], Area.stack); // mov [stack], rsp
-    code.mark(address, Fix.none);
+    code.mark(address, fix);
     this.stackTo(Area.checkStack);
-    code.mark(address, Fix.stack);
+    code.mark(address, fix | Fix.stack);
     code.emit([PUSHFQ, PUSH_RAX, PUSH_RCX, PUSH_RDX]);
-    code.mark(address, KEPT_ALL);
+    code.mark(address, fix | KEPT_ALL);
     const hits = predicates.map((predicate) => {
       this.steps(predicate);
       code.emit([POP_RAX, ...TEST_RAX]);
       return this.jump([0x0f, 0x85]); // jne
     });
+    this.lookAgain();
     this.end();
-    code.mark(address, Fix.none);
+    code.mark(address, fix);
     code.emit([0xeb, 0]); // jmp
     const over = code.length - 1;
     for (const hit of hits) code.patchRelative(hit, code.here);
-    code.mark(address, KEPT_ALL);
+    code.mark(address, fix | KEPT_ALL);
     this.end();
-    code.mark(address, Fix.none, Leave.stop);
+    code.mark(address, fix, leave);
     code.emit([INT3]);
     code.patchShort(over);
+  }
+
+  /** What is watched was this, from now on. */
+  private lookAgain(): void {
+    this.purpose.pieces?.forEach((piece, index) => {
+      appendLoad(this.code, piece);
+      this.relative([0x48, 0x89, 0x0d], watchedField(index)); // mov [field], rcx
+      this.code.emit([0x48, 0xf7, 0xd9]); // neg rcx
+      this.relative([0x48, 0x89, 0x0d], watchedField(index) + NEGATED);
+    });
   }
 
   private end(): void {
@@ -157,6 +247,8 @@ class Check {
         return this.register(step.slot);
       case 'load':
         return this.onTop(LOADS[step.size]);
+      case 'earlier':
+        return this.earlier(step.address, step.size);
       case 'not':
         return this.onTop([...CLEAR_EDX, ...TEST_RAX, 0x0f, 0x94, 0xc2, ...MOVE_RDX]); // sete dl
       case 'complement':
@@ -185,6 +277,16 @@ class Check {
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setBigInt64(0, signed, true);
     this.code.emit([0x48, 0xb8, ...bytes, PUSH_RAX]); // mov rax, imm64
+  }
+
+  private earlier(address: Gva, size: 1 | 2 | 4 | 8): void {
+    const { pieces = [] } = this.purpose;
+    const index = pieces.findIndex(
+      (piece) => piece.address <= address && address + size <= piece.address + piece.length,
+    );
+    invariant(index >= 0, 'what was there earlier is known of watched memory');
+    this.relative([0x48, 0x8d, 0x05], watchedField(index) + address - pieces[index].address); // lea rax
+    this.code.emit([...LOADS[size], PUSH_RAX]);
   }
 
   private register(slot: number): void {

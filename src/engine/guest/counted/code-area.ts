@@ -196,7 +196,7 @@ export class CodeArea {
       if (found < offset) low = middle + 1;
       else high = middle - 1;
     }
-    return high >= 0 && this.fixes[high] & (Fix.stack | Fix.scratch) ? high : -1;
+    return high >= 0 && this.fixes[high] & (Fix.stack | Fix.scratch | Fix.watch) ? high : -1;
   }
 
   originAt(index: number): number {

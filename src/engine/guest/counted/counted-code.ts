@@ -7,13 +7,16 @@ import type { AddressSpace } from '../../mm/address-space.js';
 import type { CodeKeeper } from '../../mm/beside-mappings.js';
 import { isShared, Prot } from '../../mm/vma.js';
 import { MAX_INSTRUCTION_LENGTH } from '../../x86/decode.js';
+import type { ValueWatches } from '../stops/value-watches.js';
 import { CodeArea, SharedPages } from './code-area.js';
-import { Area, Fix, LEAVE_SHIFT, Leave } from './layout.js';
+import { Area, Fix, LEAVE_SHIFT, Leave, NEGATED, watchedField } from './layout.js';
 import { translate } from './translate.js';
 import type { CountedStop, Unit } from './unit.js';
 
 /** A page that is written more often between executions holds data as well: copying it does not pay. */
 const MAX_WRITES = 256;
+/** Entries of the program after which what is watched no more is forgotten. */
+const MAX_UNWATCHED = 4096;
 /** Units copied before the program comes to them, at a time. */
 const UNITS_AHEAD = 64;
 
@@ -25,6 +28,8 @@ interface LeftCopy {
   readonly leave: Leave;
   readonly left: number;
   readonly inCheck: boolean;
+  /** While it found out whether watched memory has changed. */
+  readonly inWatch: boolean;
 }
 
 interface PageCopies {
@@ -61,6 +66,9 @@ export class CountedCode implements CodeKeeper {
   /** Pages that begin with the end of the last instruction of the page before, which is copied. */
   private readonly continued = new Set<Gva>();
   private stops: CountedStops = new Map();
+  /** What copies look at, and how often the program was entered since anybody wanted that. */
+  private watched: ValueWatches | null = null;
+  private unwatched = 0;
   private readonly window = new Uint8Array(PAGE_SIZE + MAX_INSTRUCTION_LENGTH);
   /** The exit that was taken last, or the target of an indirect transfer; to be known when the program goes on. */
   private taken: OpenExit | null = null;
@@ -80,6 +88,23 @@ export class CountedCode implements CodeKeeper {
       if (!isSameStop(stop, this.stops.get(address))) this.forget(pageFloor(gva(address)));
     for (const address of this.stops.keys()) if (!stops.has(address)) this.forget(pageFloor(gva(address)));
     this.stops = stops;
+  }
+
+  /** What the copies look at behind stores. */
+  watch(watched: ValueWatches | null): void {
+    if (watched === null) return this.watchNothing();
+    const isOther = watched !== this.watched && !watched.isSame(this.watched);
+    this.watched = watched;
+    this.unwatched = 0;
+    if (isOther) this.forgetAll();
+  }
+
+  /** Copies that look for a change do no harm for a while: watchpoints are often taken away and set again. */
+  private watchNothing(): void {
+    const { watched, space } = this;
+    if (watched === null || (++this.unwatched < MAX_UNWATCHED && watched.isThere(space))) return;
+    this.watched = null;
+    this.forgetAll();
   }
 
   /** Branches left, while the guest runs: only about right. */
@@ -112,6 +137,7 @@ export class CountedCode implements CodeKeeper {
     if (taken) this.link(taken, rip, copy);
     this.copyAhead();
     this.setField(Area.left, left);
+    this.keepValues();
     setSigned(registers, Reg.rip, copy);
     return true;
   }
@@ -130,15 +156,17 @@ export class CountedCode implements CodeKeeper {
    */
   leave(registers: RegisterWords, byInt3: boolean): LeftCopy {
     let left = this.field(Area.left);
+    this.readValues();
     const rip = ripOf(registers);
     const area = this.areas.find((each) => each.holds(rip));
-    if (!area) return { leave: Leave.none, left, inCheck: false };
+    if (!area) return { leave: Leave.none, left, inCheck: false, inWatch: false };
     const at = byInt3 ? rip - 1 : rip;
     const index = area.find(at);
     invariant(index >= 0, `the copy at ${at.toString(16)} replaces an instruction`);
     const fix = area.fixAt(index);
     const leave = byInt3 ? ((fix >> LEAVE_SHIFT) as Leave) : Leave.none;
-    const inCheck = (fix & (Fix.stack | Fix.scratch)) !== 0;
+    const inCheck = !byInt3 && (fix & (Fix.stack | Fix.scratch | Fix.watch)) !== 0;
+    const inWatch = inCheck && (fix & Fix.watch) !== 0;
     if (fix & Fix.rcx) this.restore(registers, Reg.rcx, Area.rcx);
     if (fix & Fix.rax) this.restore(registers, Reg.rax, Area.rax);
     if (fix & Fix.stack) this.restore(registers, Reg.rsp, Area.stack);
@@ -153,7 +181,7 @@ export class CountedCode implements CodeKeeper {
     else setSigned(registers, Reg.rip, area.originAt(index));
     if (leave === Leave.direct) this.taken = this.exits.get(at) ?? null;
     if (leave === Leave.indirect) this.wanted = this.field(Area.target);
-    return { leave, left, inCheck };
+    return { leave, left, inCheck, inWatch };
   }
 
   /** After a page fault in a check: whether the page is there now. */
@@ -245,6 +273,7 @@ export class CountedCode implements CodeKeeper {
       known: (offset) => (starts[offset] === 0 ? 0 : area.base + Math.abs(starts[offset])),
       stopAt: (address) => this.stops.get(address) ?? null,
       hides: this.space.hides,
+      watched: this.watched,
     });
     if (unit.straddles && !this.guardNext(page)) return 0;
     const at = area.next - area.base;
@@ -343,6 +372,35 @@ export class CountedCode implements CodeKeeper {
       space.stale.add(pageFloor(at));
     }
     return true;
+  }
+
+  /** What is watched is what the copies have looked at. */
+  private keepValues(): void {
+    const { watched } = this;
+    if (!watched) return;
+    watched.capture(this.space);
+    watched.before.forEach((value, index) => {
+      this.setWide(watchedField(index), value);
+      this.setWide(watchedField(index) + NEGATED, BigInt.asUintN(64, -value));
+    });
+  }
+
+  /** Where they have seen changes that were no stops. */
+  private readValues(): void {
+    const { watched, shared } = this;
+    if (!watched || !shared) return;
+    watched.before.forEach((_, index) => {
+      const at = shared.field(watchedField(index));
+      const [low, high] = [this.memory.words[at], this.memory.words[at + 1]];
+      watched.before[index] = (BigInt(high) << 32n) | BigInt(low);
+    });
+  }
+
+  private setWide(field: number, value: bigint): void {
+    if (!this.shared) return;
+    const at = this.shared.field(field);
+    this.memory.words[at] = Number(value & 0xffff_ffffn);
+    this.memory.words[at + 1] = Number(value >> 32n);
   }
 
   /** Signed. */

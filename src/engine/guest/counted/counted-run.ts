@@ -6,6 +6,7 @@ import type { AddressSpace } from '../../mm/address-space.js';
 import type { Task } from '../../task/task.js';
 import { EFLAGS_TRAP, Exception } from '../../x86/constants.js';
 import type { GuestCore } from '../guest-core.js';
+import type { ValueWatches } from '../stops/value-watches.js';
 import { CountedCode, type CountedStops } from './counted-code.js';
 import { Leave } from './layout.js';
 
@@ -13,8 +14,9 @@ import { Leave } from './layout.js';
  * How a run of copies ended. `program`: as any run of the program, whose exit it is. `again`: nothing happened, the
  * program goes on. `limit`: before the conditional branch that would be one too many. `stop`: on an address that was
  * asked for. `odd`: on an instruction that is to be executed by itself.
+ * `watch`: behind one that may have changed watched memory.
  */
-export type CountedEnd = 'program' | 'again' | 'limit' | 'stop' | 'odd';
+export type CountedEnd = 'program' | 'again' | 'limit' | 'stop' | 'odd' | 'watch';
 
 const NO_STOPS: CountedStops = new Map();
 /** Single steps over a comparison; an interruption that comes late ends some of them. */
@@ -32,6 +34,8 @@ export class CountedRun {
   private filled: Gva = NO_ADDRESS;
   /** Before these the copies end; never changed in place. */
   stops = NO_STOPS;
+  /** What they look at behind each store. */
+  watched: ValueWatches | null = null;
 
   constructor(private readonly core: GuestCore) {}
 
@@ -64,6 +68,7 @@ export class CountedRun {
   enter({ space }: Task): boolean {
     const code = this.codeOf(space);
     code.stopAt(this.stops);
+    code.watch(this.watched);
     if (!code.enter(this.core.machine.context.registers, this.left)) return false;
     this.inside = code;
     return true;
@@ -77,8 +82,9 @@ export class CountedRun {
     if (exit === Exit.Interrupted) this.settleFlags(inside);
     this.inside = null;
     const byInt3 = exit === Exit.Exception && context.vector === Exception.BP;
-    const { leave, left, inCheck } = inside.leave(context.registers, byInt3);
+    const { leave, left, inCheck, inWatch } = inside.leave(context.registers, byInt3);
     this.left = left;
+    if (inWatch && exit === Exit.Exception) return 'watch';
     if (inCheck && exit === Exit.Exception) return this.afterCheck(inside);
     switch (leave) {
       case Leave.none:
@@ -90,6 +96,8 @@ export class CountedRun {
         return this.stops.has(ripOf(context.registers)) ? 'stop' : 'again';
       case Leave.odd:
         return 'odd';
+      case Leave.watch:
+        return 'watch';
       default:
         return 'again';
     }

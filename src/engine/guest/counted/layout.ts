@@ -14,6 +14,8 @@ export const Area = {
   left: 0x20,
   /** The program's, while a check runs: rsp, and below the end of the page what it pushes. */
   stack: 0x28,
+  /** Of each piece of watched memory what was there last, and that negated. */
+  watched: 0x100,
   checkRdx: 0xfe0,
   checkRcx: 0xfe8,
   checkRax: 0xff0,
@@ -36,6 +38,9 @@ export const slotsOf = (address: number): readonly [number, number] => [
   Math.floor(address / 0x100) % 0x1_0000,
 ];
 
+export const NEGATED = 8;
+export const watchedField = (piece: number): number => Area.watched + 16 * piece;
+
 /**
  * What is to be done to have the program's registers where a copy was left, as bits, beside setting rip. The copies of
  * most instructions need nothing.
@@ -54,6 +59,8 @@ export const Fix = {
   scratch: 0x20,
   /** Between two instructions: the flags are no more those of before, and not yet those of after the next. */
   flags: 0x40,
+  /** Where it is found out whether watched memory has changed. */
+  watch: 0x80,
 } as const;
 
 /** The bits of `Leave` in a mark are above those of `Fix`. */
@@ -72,5 +79,7 @@ export const Leave = {
   stop: 4,
   /** An instruction that is not executed from a copy. */
   odd: 5,
+  /** Watched memory has changed, and a predicate holds. */
+  watch: 6,
 } as const;
 export type Leave = (typeof Leave)[keyof typeof Leave];

@@ -25,6 +25,7 @@ function unitOf(code: readonly number[], change: Partial<Source> = {}): Unit {
     known: () => 0,
     stopAt: () => null,
     hides: null,
+    watched: null,
     ...change,
   });
 }

@@ -4,6 +4,7 @@ import { InstructionDecoder, type Insn } from '../../x86/decode.js';
 import { iced } from '../../x86/iced.js';
 import { isSilent, isSought } from '../../x86/instruction-sites.js';
 import { Assembler, isInReach } from './assembler.js';
+import { ChangeSites } from './changes.js';
 import { appendCheck } from './check-code.js';
 import { appendCount, appendWayOut } from './count.js';
 import { comparedBranch, type ComparedBranch } from './compared-branch.js';
@@ -57,6 +58,7 @@ class Translation {
   private readonly exits: Exit[] = [];
   private readonly returns: number[] = [];
   private readonly ways: WayOut[] = [];
+  private readonly changes: ChangeSites | null;
   private straddles = false;
   private left = MAX_INSTRUCTIONS;
   private readonly decoder: Iced.Decoder;
@@ -67,6 +69,7 @@ class Translation {
     this.code = new Assembler(source.at);
     this.decoder = new Decoder(64, source.bytes, DecoderOptions.None);
     this.instruction = new Instruction();
+    this.changes = source.watched && new ChangeSites(this.code, source.area, source.watched);
   }
 
   run(): Unit {
@@ -79,6 +82,7 @@ class Translation {
     } finally {
       this.instruction.free();
       this.decoder.free();
+      this.changes?.free();
     }
     const { code, starts, exits, returns, straddles } = this;
     return { code, starts, exits, returns, straddles };
@@ -129,6 +133,7 @@ class Translation {
         const target = instruction.mnemonic === Mnemonic.Call ? this.directTarget(offset) : null;
         if (target === null) return this.odd(offset);
         this.push(address, end);
+        this.changes?.compare(target);
         this.jump(target, target);
         return false;
       }
@@ -166,8 +171,12 @@ class Translation {
     }
     const memory = this.relativeOperand();
     if (memory === 'odd') return this.odd(offset);
+    const stores = this.changes?.storesOf(instruction) ?? 'elsewhere';
+    if (stores === 'string')
+      this.changes?.stepIfOverlapping(this.source.bytes.subarray(offset, end), address);
     code.mark(address, Fix.none);
     this.emitCopy(offset, end, memory);
+    if (stores !== 'elsewhere') this.changes?.compare(offsetBy(this.source.page, end));
     return true;
   }
 
@@ -312,7 +321,10 @@ class Translation {
     const load = this.loadOfOperand(offset, end);
     if (load === null) return this.odd(offset);
     appendLookUp(this.code, this.source.area, address, load);
-    if (isCall) this.push(address, end);
+    if (isCall) {
+      this.push(address, end);
+      this.changes?.compare(address, Fix.target);
+    }
     this.jumpToFound();
     return false;
   }
@@ -404,6 +416,7 @@ class Translation {
   private finish(): void {
     const { code } = this;
     this.finishWays();
+    this.changes?.finish();
     const slots = new Map<number, number[]>();
     const stubs = new Map<number, { jump: number; stub: number }>();
     for (const { at, target } of this.jumps) {

@@ -1,10 +1,17 @@
 import type { Gva } from '../../base/address.js';
 import type { Predicate } from '../../base/predicate.js';
 import type { SoughtKinds } from '../../x86/instruction-sites.js';
+import type { WatchedPiece } from '../stops/value-watches.js';
 import type { Assembler } from './assembler.js';
 
 /** A stop wherever one of these holds; always, if there are none. */
 export type CountedStop = readonly Predicate[];
+
+/** A change of any of the pieces is a stop if one of the predicates holds. */
+export interface Watched {
+  readonly pieces: readonly WatchedPiece[];
+  readonly predicates: readonly Predicate[];
+}
 
 /** What is copied, and for where. */
 export interface Source {
@@ -22,6 +29,7 @@ export interface Source {
   readonly stopAt: (address: Gva) => CountedStop | null;
   /** Instructions that are to raise #UD, as they do in the page that the processor executes (mm/hidden-code.ts); or null. */
   readonly hides: SoughtKinds | null;
+  readonly watched: Watched | null;
 }
 
 /** An exit of a unit to a place that has no copy yet. */

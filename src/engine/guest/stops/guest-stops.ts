@@ -1,5 +1,5 @@
 import { PAGE_SIZE, pageFloor, type Gpa, type Gva, offsetBy } from '../../base/address.js';
-import { Reg } from '../../base/registers.js';
+import { Reg, type RegisterWords } from '../../base/registers.js';
 import { wordsToGva } from '../../base/address.js';
 import type { Predicate } from '../../base/predicate.js';
 import type { GuestMemory } from '../../kvm/guest-memory.js';
@@ -13,6 +13,7 @@ import { CodeOverlays } from './code-overlays.js';
 import { patchAround } from './patched-code.js';
 import { StopPlan, type DebugRegister } from './stop-plan.js';
 import type { Breakpoint, Watchpoint } from '../../target.js';
+import type { ValueWatches } from './value-watches.js';
 
 /** Of a task, what breakpoints depend on. */
 export interface StoppableTask {
@@ -30,6 +31,7 @@ interface Planned {
 const NO_TESTS: ReadonlyMap<Gva, readonly Predicate[]> = new Map();
 /** Some milliseconds' worth, as copies of the code for the tests are. */
 const HOT_MISSES = 32;
+const NO_HITS: readonly Watchpoint[] = [];
 const NO_PAGES: ReadonlyMap<Gva, readonly number[]> = new Map();
 
 /** What holds during the next run. */
@@ -148,6 +150,36 @@ export class GuestStops {
     return this.suppress === Suppress.nothing ? this.planOf(task).tests : NO_TESTS;
   }
 
+  /** The watchpoints that copies of code find; null: there are none, or nothing is there to be watched. */
+  valuesFor(task: StoppableTask): ValueWatches | null {
+    if (this.suppress !== Suppress.nothing) return null;
+    const { values } = this.planOf(task);
+    return values?.isThere(task.space) ? values : null;
+  }
+
+  /** The watchpoints of changed values that were hit since the program was last armed. */
+  changedBy(task: StoppableTask, registers: RegisterWords): readonly Watchpoint[] {
+    const { values } = this.planOf(task);
+    return values === null || this.suppress === Suppress.off ? NO_HITS : values.hits(task.space, registers);
+  }
+
+  /** What is watched is what it is now. */
+  lookAgain(task: StoppableTask): void {
+    this.planOf(task).values?.capture(task.space);
+  }
+
+  /** Whether a watchpoint is one of those that only `changedBy` finds. */
+  isOfChange(task: StoppableTask, watch: Watchpoint): boolean {
+    return this.planOf(task).values?.includes(watch) ?? false;
+  }
+
+  /** What one of those has, before and after the write that hit it. */
+  valuesOf(task: StoppableTask, watch: Watchpoint): { before: Uint8Array; after: Uint8Array } | undefined {
+    const { values } = this.planOf(task);
+    if (!values?.includes(watch)) return undefined;
+    return { before: values.bytesBefore(watch), after: valueOf(task, watch) };
+  }
+
   /** An arrival at a breakpoint was not meant. */
   missed(): void {
     this.misses++;
@@ -155,8 +187,9 @@ export class GuestStops {
 
   /** So many arrivals were not meant that testing them where the program runs pays, and that can be done. */
   isHot(task: StoppableTask): boolean {
-    if (this.misses < HOT_MISSES || this.suppress === Suppress.off) return false;
-    return this.planOf(task).isConditional;
+    if (this.suppress === Suppress.off) return false;
+    const plan = this.planOf(task);
+    return plan.values !== null || (plan.isConditional && this.misses >= HOT_MISSES);
   }
 
   /** True if the task would stop at once at `address`. False while the guest runs: it is past that. */
@@ -165,10 +198,14 @@ export class GuestStops {
     return this.planOf(task).breakpoints.has(address);
   }
 
-  /** Puts everything in place for a run of the task; once more after Exit.Pending does nothing. */
-  arm(task: StoppableTask): void {
+  /**
+   * Puts everything in place for a run of the task; once more after Exit.Pending does nothing.
+   * @param finds what whoever runs it finds by itself (`valuesFor`)
+   */
+  arm(task: StoppableTask, finds: ValueWatches | null = null): void {
     if (this.isArmed) return;
     this.isArmed = true;
+    if (!finds) this.lookAgain(task);
     const { space } = task;
     const plan = this.planOf(task);
     if (this.seenSpace !== space || this.changed) {
@@ -177,7 +214,7 @@ export class GuestStops {
       if (this.changed) space.stale.addAll();
       this.changed = false;
     }
-    const denied = this.assignRegisters(plan);
+    const denied = this.assignRegisters(plan, finds);
     for (const [page, offsets] of this.overlaid) this.armPage(space, page, offsets, denied?.get(page) ?? 0);
     if (denied)
       for (const [page, deny] of denied) if (!this.overlaid.has(page)) this.armPage(space, page, null, deny);
@@ -292,6 +329,7 @@ export class GuestStops {
     };
     const plan = new StopPlan(tgid, this.breakpoints, this.watchpoints, placeOf);
     this.plans.set(tgid, { plan, space, patches: space.patches });
+    plan.values?.capture(space);
     return plan;
   }
 
@@ -301,7 +339,7 @@ export class GuestStops {
   }
 
   /** Gives debug registers to watchpoints, then to breakpoints. Watched pages that none was left for, or null. */
-  private assignRegisters(plan: StopPlan): Map<Gva, number> | null {
+  private assignRegisters(plan: StopPlan, finds: ValueWatches | null): Map<Gva, number> | null {
     const { context } = this.machine;
     const watches = this.suppress >= Suppress.everything ? [] : plan.watches;
     const free = ([3, 2, 1, 0] as const).filter((index) => !context.isClaimed(index));
@@ -310,6 +348,8 @@ export class GuestStops {
     let used = 0;
     let denied: Map<Gva, number> | null = null;
     for (const { watch, pieces } of watches) {
+      // Behind a single step the values are compared.
+      if (plan.values?.includes(watch) && (finds || this.suppress !== Suppress.nothing)) continue;
       if (useRegisters && pieces && used + pieces.length <= free.length) {
         for (const { address, length } of pieces) {
           const index = free[used++];

@@ -1,6 +1,7 @@
 import { PAGE_SIZE, pageFloor, type Gva, offsetBy } from '../../base/address.js';
 import type { Predicate } from '../../base/predicate.js';
 import type { Breakpoint, Watchpoint } from '../../target.js';
+import { ValueWatches } from './value-watches.js';
 
 export type DebugRegister = 0 | 1 | 2 | 3;
 
@@ -30,6 +31,8 @@ export class StopPlan {
   readonly watchedPages = new Set<Gva>();
   /** With the pieces for debug registers; null where it would take more than there are. */
   readonly watches: readonly { readonly watch: Watchpoint; readonly pieces: Piece[] | null }[];
+  /** Those of them that want a change and a predicate, where that can be found out behind each store. */
+  readonly values: ValueWatches | null;
 
   /** @param placeOf where a breakpoint at this address is to stop */
   constructor(
@@ -55,6 +58,7 @@ export class StopPlan {
       ({ pid, length }) => length > 0 && (pid === null || pid === tgid),
     );
     this.watches = this.watchpoints.map((watch) => ({ watch, pieces: piecesOf(watch) }));
+    this.values = ValueWatches.of(this.watches);
     for (const { address, length } of this.watchpoints)
       for (let page = pageFloor(address); page < address + length; page = offsetBy(page, PAGE_SIZE))
         this.watchedPages.add(page);

@@ -75,6 +75,8 @@ const EXITS_A_TURN = 512;
 export class ReplayRunner {
   /** An exit during a halt of the guest, to be handled by the next run. */
   private held: Exit | null = null;
+  /** Watched memory had changed by then; the next run ends with that. */
+  private heldChange = false;
   /** Exits of the vCPU so far. */
   exits = 0;
   pageFaults = 0;
@@ -102,15 +104,21 @@ export class ReplayRunner {
   constructor(private readonly core: ReplayCore) {}
 
   /** Keeps an exit for the next run. */
-  hold(exit: Exit): void {
+  hold(exit: Exit, task: Task | null): void {
     this.stops?.disarm();
     const end = this.counted?.leave(exit) ?? 'program';
+    this.heldChange = task !== null && this.hasChanged(task);
     if (end === 'program' && exit !== Exit.Interrupted && exit !== Exit.Staged) this.held = exit;
   }
 
   /** Whether an exit is kept for the next run, which then begins with it. */
   get holds(): boolean {
     return this.held !== null;
+  }
+
+  /** Whether the next run ends with a change of watched memory that was seen already. */
+  get holdsChange(): boolean {
+    return this.heldChange;
   }
 
   /**
@@ -120,34 +128,54 @@ export class ReplayRunner {
    */
   forgetHeld(): boolean {
     if (this.held === Exit.Exception && this.core.machine.context.vector === Exception.PF) this.held = null;
-    return this.held === null;
+    return this.held === null && !this.heldChange;
   }
 
   /** Drops a kept exit: the guest's state is about to be replaced. */
   dropHeld(): void {
     this.stops?.disarm();
     this.held = null;
+    this.heldChange = false;
   }
 
   /** @param budgetMicros how long the guest may run before Stop.pending is returned */
   run(task: Task, budgetMicros: number): Stop {
     const { stops } = this;
     const { registers } = this.core.machine.context;
+    if (this.heldChange) {
+      this.heldChange = false;
+      return Stop.watch;
+    }
     if (stops && this.held === null && stops.stopsAt(task, ripOf(registers))) return Stop.user;
     for (let served = 0; served < EXITS_A_TURN; served++) {
       if (this.held === null && !this.enterCopy(task)) return Stop.odd;
-      const exit = this.held ?? enterGuest(this.core, stops, task, budgetMicros);
+      const exit = this.held ?? enterGuest(this.core, stops, task, budgetMicros, this.counted?.watched);
       this.interrupted = exit === Exit.Interrupted;
       this.held = null;
       if (exit === Exit.Pending) return Stop.pending;
       stops?.disarm();
       const end = this.counted?.leave(exit) ?? 'program';
-      if (exit === Exit.Interrupted) return Stop.pending;
+      const isChanged = this.hasChanged(task);
+      if (exit === Exit.Interrupted) return isChanged ? Stop.watch : Stop.pending;
       this.exits++;
-      const stop = end === 'program' ? this.serve(task, exit) : this.endOfCopy(task, end);
+      const isOfWrite = end !== 'program' || isDebug(this.core, exit);
+      if (isChanged && !isOfWrite) this.held = exit;
+      const stop = isChanged && !isOfWrite ? Stop.watch : this.afterExit(task, exit, end);
+      // A step, or nothing, has changed it; or what was done for the program.
+      const isWatch = (isChanged && stop !== Stop.fault) || (stop === Stop.pending && this.hasChanged(task));
+      if (isWatch) return Stop.watch;
       if (stop !== Stop.pending) return this.behindStaged(stop, exit);
     }
     return Stop.yielded;
+  }
+
+  private hasChanged(task: Task): boolean {
+    const { stops, core } = this;
+    return stops !== null && stops.changedBy(task, core.machine.context.registers).length > 0;
+  }
+
+  private afterExit(task: Task, exit: Exit, end: CountedEnd): Stop {
+    return end === 'program' ? this.serve(task, exit) : this.endOfCopy(task, end);
   }
 
   /** False where the next instruction has no copy. */
@@ -354,6 +382,9 @@ export class ReplayRunner {
     );
   }
 }
+
+const isDebug = ({ machine }: ReplayCore, exit: Exit): boolean =>
+  exit === Exit.Exception && machine.context.vector === Exception.DB;
 
 function isFlushPoint(task: Task, rip: number): boolean {
   return rip > 0 && rip === task.preload.breakpointInstruction;

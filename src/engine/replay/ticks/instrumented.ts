@@ -140,6 +140,7 @@ export class Instrumented implements TickStrategy {
       this.madeOf = { tests, watched };
     }
     counted.stops = this.stops;
+    counted.watched = runner.stops?.valuesFor(task) ?? null;
     runner.counted = counted;
     counted.limit(Math.max(0, Math.min(branches, NO_LIMIT)));
   }
