@@ -1,5 +1,4 @@
 import { ExitCode, RevenantError } from '../../engine/base/errors.js';
-import { elapsedText } from '../../engine/base/quantities.js';
 import { asFailure } from '../../engine/base/system-errors.js';
 import type { Logger } from '../../engine/base/log.js';
 import type { TraceReader } from '../../engine/trace/reader.js';
@@ -21,6 +20,7 @@ import { openTrace } from '../../recording/open.js';
 import { runSession, type RunResult } from '../../recording/run.js';
 import { resultDocument } from '../summary.js';
 import { warner, type ReplayCommandOptions } from '../recordings.js';
+import { progressText } from './replay.js';
 
 export interface ReplayAllOptions extends ReplayCommandOptions {
   only?: string;
@@ -109,7 +109,7 @@ async function replayOne(folder: string, context: Context): Promise<Outcome> {
       now: () => io.now(),
       onLost: (text) => progress.note(text),
       onTurn: (session, seconds) =>
-        progress.update(() => `${printable(folder)}: frame ${session.frameTime}, ${elapsedText(seconds)}`),
+        progress.update(() => `${printable(folder)}: ${progressText(session, seconds)}`),
     });
     if (outcome.result.failure !== null) throw outcome.result.failure;
     outcome.problem = comparison?.problem() ?? statusProblem(outcome.result, expected);

@@ -15,6 +15,7 @@ import type { CommandIo } from '../output.js';
 import { formatPosition } from '../position.js';
 import { ProgramOutput } from '../program-output.js';
 import { Progress } from '../progress.js';
+import type { TicksOption } from '../../recording/ticks-options.js';
 import { recordingOptions, warner, type ReplayCommandOptions } from '../recordings.js';
 import { resultDocument, summary } from '../summary.js';
 
@@ -23,7 +24,11 @@ const LONG_WAY = 1_000_000;
 
 /** What progress is told from. */
 export type ProgressSource = Pick<ReplaySession, 'frameTime' | 'ticksSoFar'> & {
-  readonly inside: { readonly frame: { readonly frameTime: number; readonly ticks: number } } | null;
+  readonly inside: {
+    readonly frame: { readonly frameTime: number; readonly ticks: number };
+    readonly task: { readonly recTicks: number };
+    readonly strategy: TicksOption;
+  } | null;
 };
 
 /** `revenant replay TRACE`, to the end or a frame (`replayToPlace`: to other places). Returns the exit code; throws RevenantError. */
@@ -81,13 +86,26 @@ function requireFrame(trace: TraceReader, frame: number): void {
   if (last !== frame) throw noSuchFrame(frame, last);
 }
 
-/** Where the replay is; where counting to an event takes long, how far that is. */
+/** How an event is searched for, as progress has it. */
+const WAYS: Readonly<Record<TicksOption, string>> = {
+  mixed: '',
+  match: 'comparing registers',
+  instrumented: 'counting by copies of the code',
+  counter: "counting by the processor's counter",
+  branches: 'counting by breakpoints',
+  steps: 'counting by single steps',
+};
+
+/** Where the replay is; where the way to an event is long, which event that is, how it is searched for, and how far it is. */
 export function progressText(session: ProgressSource, seconds: number): string {
   const { frameTime, inside, ticksSoFar } = session;
   const text = `frame ${frameTime}, ${elapsedText(seconds)}`;
-  if (!inside || ticksSoFar < 0 || inside.frame.ticks - ticksSoFar < LONG_WAY) return text;
-  const { frame } = inside;
-  return `${text}; counting to frame ${frame.frameTime}: tick ${ticksSoFar} of ${frame.ticks}`;
+  if (!inside) return text;
+  const { frame, task, strategy } = inside;
+  const isCounted = ticksSoFar >= 0;
+  if (frame.ticks - (isCounted ? ticksSoFar : task.recTicks) < LONG_WAY) return text;
+  const where = isCounted ? `tick ${ticksSoFar} of ${frame.ticks}` : `tick ${frame.ticks}`;
+  return `${text}; ${WAYS[strategy]} to frame ${frame.frameTime}: ${where}`;
 }
 
 function report(

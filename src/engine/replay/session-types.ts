@@ -1,4 +1,7 @@
 /** Options and results of a replay session. */
+import type { Task } from '../task/task.js';
+import type { TraceFrame } from '../trace/frame.js';
+import type { ReplayStep } from './plan/step.js';
 import type { CoreOptions } from './state/core.js';
 import type { TickStrategyName } from './ticks/strategy.js';
 
@@ -45,3 +48,11 @@ export interface ReplayStats {
  * listener wants control.
  */
 export type Progress = 'more' | 'pending' | 'end' | 'stopped';
+
+/** A way to the event of a frame. */
+export interface Inside {
+  readonly task: Task;
+  readonly frame: TraceFrame;
+  readonly step: ReplayStep;
+  readonly strategy: TickStrategyName;
+}

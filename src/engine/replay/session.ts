@@ -32,7 +32,7 @@ import {
 import { ExactRanges } from './ticks/exact-ranges.js';
 import type { GuestStops } from '../guest/stops/guest-stops.js';
 import type { StopListener } from './run/stop-listener.js';
-import type { Progress, ReplayOptions, ReplayStats } from './session-types.js';
+import type { Inside, Progress, ReplayOptions, ReplayStats } from './session-types.js';
 import { endsByRegisters, Timeline } from './timeline.js';
 export type { Progress, ReplayOptions, ReplayStats } from './session-types.js';
 
@@ -271,9 +271,10 @@ export class ReplaySession {
     for (const told of this.fallBackListeners) told(backTo, failedAt);
   }
 
-  /** Towards which frame tracee code is running, or null between two frames. */
-  get inside(): { readonly task: Task; readonly frame: TraceFrame; readonly step: ReplayStep } | null {
-    return this.frame && this.task && { task: this.task, frame: this.frame, step: this.step };
+  /** Towards which frame tracee code is running, and how; null between two frames. */
+  get inside(): Inside | null {
+    const { frame, task, step, context } = this;
+    return frame && task && { task, frame, step, strategy: context.strategy.name };
   }
 
   /** Of the task of `inside`, also while it runs; -1: unknown. */
