@@ -158,6 +158,14 @@ describe('translate', () => {
     expect(unit.starts.get(5)).toBeGreaterThan(0);
   });
 
+  it('copies calls whose size prefixes REX.W outweighs, as those for thread-local variables', () => {
+    const unit = unitOf([0x66, 0x66, 0x48, 0xe8, 0xf8, 0x1f, 0, 0]);
+    expect(linesOf(unit)[0].text).toMatch(/^push qword ptr/);
+    expect(unit.exits.map(({ target }) => target)).toContain(PAGE + 0x2000);
+    expect(unit.returns).toEqual([8]);
+    expect(textsOf(unitOf([0x66, 0x48, 0xff, 0x15, 0x10, 0, 0, 0]))[1]).toBe('mov rcx,[401018h]');
+  });
+
   it('loads the operand of an indirect transfer as it is', () => {
     expect(textsOf(unitOf([0xff, 0xe0]))[1]).toBe('mov rcx,rax');
     expect(textsOf(unitOf([0x41, 0xff, 0x54, 0xc4, 0x10]))[1]).toBe('mov rcx,[r12+rax*8+10h]');
@@ -180,6 +188,8 @@ describe('translate', () => {
     ['a far return', [0xcb]],
     ['XBEGIN', [0xc7, 0xf8, 0, 0, 0, 0]],
     ['a branch with a size prefix', [0x66, 0x75, 0x00]],
+    ['a call with a size prefix', [0x66, 0xe8, 0, 0, 0, 0]],
+    ['a call with a size prefix behind REX.W, which then means nothing', [0x48, 0x66, 0xe8, 0, 0, 0, 0]],
     ['what does not decode', [0x06]],
     ['addresses relative to eip', [0x67, 0x8b, 0x05, 0, 0, 0, 0]],
   ])('does not copy %s', (_, code) => {

@@ -299,7 +299,7 @@ class Translation {
   }
 
   private return(offset: number, end: number, address: Gva): boolean {
-    if (this.has(offset, OPERAND_SIZE)) return this.odd(offset);
+    if (this.isSized(offset)) return this.odd(offset);
     const { code } = this;
     const { bytes } = this.source;
     const pops = bytes[this.opcodeAt(offset)] === 0xc2 ? bytes[end - 2] | (bytes[end - 1] << 8) : 0;
@@ -313,7 +313,7 @@ class Translation {
 
   private indirect(offset: number, end: number, address: Gva): boolean {
     const { instruction } = this;
-    if (instruction.isJmpFarIndirect || instruction.isCallFarIndirect || this.has(offset, OPERAND_SIZE))
+    if (instruction.isJmpFarIndirect || instruction.isCallFarIndirect || this.isSized(offset))
       return this.odd(offset);
     if (instruction.isIpRelMemoryOperand && instruction.memoryBase !== iced().Register.RIP)
       return this.odd(offset);
@@ -459,13 +459,20 @@ class Translation {
 
   /** Of a direct transfer; null where it is not in user space, or means different things to different processors. */
   private directTarget(offset: number): Gva | null {
-    if (this.has(offset, OPERAND_SIZE)) return null;
+    if (this.isSized(offset)) return null;
     const target = this.instruction.nearBranchTarget;
     return target < BigInt(USER_END) ? gva(Number(target)) : null;
   }
 
-  private has(offset: number, prefix: number): boolean {
-    return this.source.bytes.subarray(offset, this.opcodeAt(offset)).includes(prefix);
+  /**
+   * Whether a branch has a prefix that AMD's processors take for a size of 16 bits and Intel's ignore (APM vol. 3, 1.2.7). REX.W
+   * outweighs it on both: the dynamic linker's sequences for thread-local variables are padded so (66 66 48 E8).
+   */
+  private isSized(offset: number): boolean {
+    const { bytes } = this.source;
+    const opcode = this.opcodeAt(offset);
+    const isWide = opcode > offset && (bytes[opcode - 1] & 0xf8) === REX_W;
+    return !isWide && bytes.subarray(offset, opcode).includes(OPERAND_SIZE);
   }
 
   /** Where the opcode is, after prefixes. */
@@ -477,7 +484,7 @@ class Translation {
   }
 }
 
-const INT3 = 0xcc;
+const [INT3, REX_W] = [0xcc, 0x48];
 
 /** An address that iced computed modulo 2^64. */
 const signed = (address: bigint): number => Number(BigInt.asIntN(64, address));
