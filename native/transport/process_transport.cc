@@ -245,15 +245,16 @@ int ProcessTransport::wait(std::uint64_t budget) {
   const auto is_over = [&] { return c->complete_seq.load(std::memory_order_seq_cst) == asked; };
   const std::uint64_t started = now_nanos();
   if (spin_until(is_over, std::min(area().spins ? kSpinNanos : 0, budget))) return 1;
-  const timespec slice = {0, kSleepNanos};
   int result = 1;
   area().engine_sleeps.store(1, std::memory_order_seq_cst);
   while (!is_over()) {
+    const std::uint64_t elapsed = now_nanos() - started;
     if (sandbox_.is_gone())
       result = is_over() ? 1 : -EPIPE;
-    else if (now_nanos() - started >= budget)
+    else if (elapsed >= budget)
       result = 0;
     if (result != 1) break;
+    const timespec slice = {0, static_cast<long>(std::min<std::uint64_t>(kSleepNanos, budget - elapsed))};
     futex(c->complete_seq, FUTEX_WAIT, asked - 1, &slice);
   }
   area().engine_sleeps.store(0, std::memory_order_relaxed);
