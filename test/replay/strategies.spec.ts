@@ -38,9 +38,10 @@ const SOME: ReadonlySet<string> = new Set([
   'spin/short',
 ]);
 
-/** What would take hours by an exit for each passage of an event's place, or for each branch. */
-const manyPassages: ByTrace = {
+/** What would take hours by an exit for each passage of an event's place; and what registers do not tell. */
+const unmatched: ByTrace = {
   compute: 'its events are in loops with millions of passages',
+  spin: 'registers repeat exactly in its loops: only counting tells their passages apart',
   'rr-tests/rr-test-async_usr1': 'its event is in a loop with a thousand million passages',
 };
 
@@ -50,7 +51,7 @@ const counterProblem = examination?.branchCounterProblem ?? null;
 /** Why a trace is not replayed with a strategy here, or null. */
 function whyNot(strategy: string, listed: Listed): string | null {
   if (strategy === 'counter' && counterProblem !== null) return `no counter is accepted: ${counterProblem}`;
-  if (strategy === 'match') return entryOf(manyPassages, listed) ?? null;
+  if (strategy === 'match') return entryOf(unmatched, listed) ?? null;
   return null;
 }
 
