@@ -21,7 +21,8 @@ it.skipIf(!canIsolate)(
       /^stdout full +replay +74 +Cannot write standard output: no space left on device\.$/m,
     );
     expect(stdout).toMatch(/^reports on a full disk +ci +74 /m);
-    expect(stdout).toMatch(/^ulimit -n 64 +replay +71 /m);
+    // In the emulated machine it may not be enough.
+    expect(stdout).toMatch(/^ulimit -n 64 +replay +(?:0 +replayed|71) /m);
     expect(stdout).toMatch(/^ulimit -v 4000000 +replay +71 .*(?:address space|allocate memory)/m);
     expect(stdout).toMatch(/ as they should be, 0 not$/m);
     expect(status, stdout).toBe(0);
