@@ -5,7 +5,8 @@ import type { BinaryOperation, Predicate, PredicateStep } from '../../base/predi
 import { Reg } from '../../base/registers.js';
 import type { Assembler } from './assembler.js';
 import { Area, Fix, Leave, NEGATED, watchedField } from './layout.js';
-import type { WatchedPiece } from '../stops/value-watches.js';
+import { INT3, JRCXZ, LOAD_RAX, LOAD_RCX, STORE_RAX, STORE_RCX } from './opcodes.js';
+import { pieceOf, type WatchedPiece } from '../stops/value-watches.js';
 
 /** Registers as instructions encode them, by slot. */
 const ENCODING: ReadonlyMap<number, number> = new Map([
@@ -28,7 +29,7 @@ const KEPT: ReadonlyMap<number, number> = new Map<number, number>([
 
 const [PUSH_RAX, PUSH_RCX, PUSH_RDX] = [0x50, 0x51, 0x52];
 const [POP_RAX, POP_RCX, POP_RDX] = [0x58, 0x59, 0x5a];
-const [PUSHFQ, POPFQ, INT3] = [0x9c, 0x9d, 0xcc];
+const [PUSHFQ, POPFQ] = [0x9c, 0x9d];
 const TEST_RAX = [0x48, 0x85, 0xc0];
 const CLEAR_EDX = [0x31, 0xd2];
 const CLEAR_EAX = [0x31, 0xc0];
@@ -115,34 +116,34 @@ export function appendComparison(
     code.emit(opcode);
     code.relative(area + at);
   };
-  const restore = (): void => {
-    field([0x48, 0x8b, 0x05], Area.rax); // mov rax, [rax]
-    field([0x48, 0x8b, 0x0d], Area.rcx); // mov rcx, [rcx]
-  };
   code.mark(address, fix);
-  field([0x48, 0x89, 0x0d], Area.rcx);
+  field(STORE_RCX, Area.rcx);
   code.mark(address, fix);
-  field([0x48, 0x89, 0x05], Area.rax);
+  field(STORE_RAX, Area.rax);
   code.mark(address, fix | Fix.rcx | Fix.rax | Fix.watch);
   const changes: number[] = [];
   pieces.forEach((piece, index) => {
     appendLoad(code, piece);
-    field([0x48, 0x8b, 0x05], watchedField(index) + NEGATED); // mov rax, [negated]
+    field(LOAD_RAX, watchedField(index) + NEGATED);
     code.emit([0x48, 0x8d, 0x0c, 0x01]); // lea rcx, [rcx+rax]
     code.emit([JRCXZ, 5, 0xe9]); // jmp
     changes.push(code.length);
     code.emit([0, 0, 0, 0]);
   });
-  restore();
+  appendReload(code, area);
   return changes;
 }
 
 /** Registers back, on the way from a comparison to its check. */
 export function appendRestored(code: Assembler, area: number, address: Gva, fix: number): void {
   code.mark(address, fix | Fix.rcx | Fix.rax | Fix.watch);
-  code.emit([0x48, 0x8b, 0x05]);
+  appendReload(code, area);
+}
+
+function appendReload(code: Assembler, area: number): void {
+  code.emit(LOAD_RAX);
   code.relative(area + Area.rax);
-  code.emit([0x48, 0x8b, 0x0d]);
+  code.emit(LOAD_RCX);
   code.relative(area + Area.rcx);
 }
 
@@ -160,7 +161,6 @@ const LOADS_RCX = {
   4: [0x8b, 0x09],
   8: [0x48, 0x8b, 0x09],
 } as const;
-const JRCXZ = 0xe3;
 
 /** A check has kept all that it changes. */
 const KEPT_ALL = Fix.stack | Fix.scratch;
@@ -205,9 +205,9 @@ class Check {
   private lookAgain(): void {
     this.purpose.pieces?.forEach((piece, index) => {
       appendLoad(this.code, piece);
-      this.relative([0x48, 0x89, 0x0d], watchedField(index)); // mov [field], rcx
+      this.relative(STORE_RCX, watchedField(index));
       this.code.emit([0x48, 0xf7, 0xd9]); // neg rcx
-      this.relative([0x48, 0x89, 0x0d], watchedField(index) + NEGATED);
+      this.relative(STORE_RCX, watchedField(index) + NEGATED);
     });
   }
 
@@ -281,9 +281,7 @@ class Check {
 
   private earlier(address: Gva, size: 1 | 2 | 4 | 8): void {
     const { pieces = [] } = this.purpose;
-    const index = pieces.findIndex(
-      (piece) => piece.address <= address && address + size <= piece.address + piece.length,
-    );
+    const index = pieceOf(pieces, address, size);
     invariant(index >= 0, 'what was there earlier is known of watched memory');
     this.relative([0x48, 0x8d, 0x05], watchedField(index) + address - pieces[index].address); // lea rax
     this.code.emit([...LOADS[size], PUSH_RAX]);

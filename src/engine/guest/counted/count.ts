@@ -1,10 +1,7 @@
 import type { Gva } from '../../base/address.js';
 import type { Assembler } from './assembler.js';
 import { Area, Fix, Leave } from './layout.js';
-
-const [INT3, JRCXZ] = [0xcc, 0xe3];
-const STORE_RCX = [0x48, 0x89, 0x0d];
-const LOAD_RCX = [0x48, 0x8b, 0x0d];
+import { INT3, JRCXZ, LOAD_RCX, STORE_RCX } from './opcodes.js';
 
 /**
  * Before a conditional branch: one less is left. Flags, stack and registers stay as they are.

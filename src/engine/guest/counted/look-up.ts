@@ -1,12 +1,7 @@
 import type { Gva } from '../../base/address.js';
 import type { Assembler } from './assembler.js';
 import { Area, Fix, Leave, TABLE_BYTES } from './layout.js';
-
-const [INT3, JRCXZ] = [0xcc, 0xe3];
-const STORE_RCX = [0x48, 0x89, 0x0d];
-const STORE_RAX = [0x48, 0x89, 0x05];
-const LOAD_RCX = [0x48, 0x8b, 0x0d];
-const LOAD_RAX = [0x48, 0x8b, 0x05];
+import { INT3, JRCXZ, LOAD_RAX, LOAD_RCX, STORE_RAX, STORE_RCX } from './opcodes.js';
 
 /**
  * Finds the copy of an indirect transfer's target, or leaves on the transfer. Behind it all registers are the program's

@@ -10,6 +10,7 @@ import { appendCount, appendWayOut } from './count.js';
 import { comparedBranch, type ComparedBranch } from './compared-branch.js';
 import { Area, Fix, Leave } from './layout.js';
 import { appendLookUp } from './look-up.js';
+import { INT3 } from './opcodes.js';
 import type { Exit, Source, Unit } from './unit.js';
 
 /** Instructions of the program in one unit, about. */
@@ -484,7 +485,7 @@ class Translation {
   }
 }
 
-const [INT3, REX_W] = [0xcc, 0x48];
+const REX_W = 0x48;
 
 /** An address that iced computed modulo 2^64. */
 const signed = (address: bigint): number => Number(BigInt.asIntN(64, address));

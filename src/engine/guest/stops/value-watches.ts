@@ -10,6 +10,10 @@ export interface WatchedPiece {
   readonly length: number;
 }
 
+/** Index of the piece that has all of a value; -1 if none does. */
+export const pieceOf = (pieces: readonly WatchedPiece[], address: Gva, size: number): number =>
+  pieces.findIndex((piece) => piece.address <= address && address + size <= piece.address + piece.length);
+
 interface KnownWatch {
   readonly watch: Watchpoint;
   readonly pieces: readonly WatchedPiece[];
@@ -118,9 +122,7 @@ export class ValueWatches {
   }
 
   private earlier(address: Gva, size: number): bigint {
-    const index = this.pieces.findIndex(
-      (piece) => piece.address <= address && address + size <= piece.address + piece.length,
-    );
+    const index = pieceOf(this.pieces, address, size);
     const shift = BigInt(8 * (address - this.pieces[index].address));
     return BigInt.asUintN(8 * size, this.before[index] >> shift);
   }
@@ -129,13 +131,7 @@ export class ValueWatches {
 /** Whether what was there earlier is asked of single pieces only. */
 const isComputable = ({ watch, pieces }: KnownWatch): boolean =>
   (watch.predicates ?? []).every((predicate) =>
-    predicate.every(
-      (step) =>
-        step.op !== 'earlier' ||
-        pieces.some(
-          ({ address, length }) => address <= step.address && step.address + step.size <= address + length,
-        ),
-    ),
+    predicate.every((step) => step.op !== 'earlier' || pieceOf(pieces, step.address, step.size) >= 0),
   );
 
 const bytes = new Uint8Array(8);
