@@ -1,14 +1,10 @@
 /** The kinds of machines that there are, by the names that options and documents have for them. Loads no machine. */
-import type { TransportKind } from '../engine/kvm/transport.js';
+import { TRANSPORT_TITLES, type TransportKind } from '../engine/kvm/transport.js';
 
 export type MachineKind = TransportKind;
 
 /** What people call them, in the order in which `auto` tries them. `choose.ts` opens them. */
-export const MACHINE_TITLES: Readonly<Record<MachineKind, string>> = {
-  host: "the host's KVM",
-  process: 'the process machine',
-  emulated: 'the emulated machine',
-};
+export const MACHINE_TITLES: Readonly<Record<MachineKind, string>> = TRANSPORT_TITLES;
 
 /** The values of `--machine`. */
 export type MachineChoice = MachineKind | 'auto';

@@ -3,7 +3,7 @@ import type { MachineKind } from './kinds.js';
 import { hex } from '../engine/base/address.js';
 import { RevenantError } from '../engine/base/errors.js';
 import { CompletionVendor } from '../engine/kvm/control.js';
-import { cpuidEntries, cr4FromTrace, umipAnswers } from '../engine/kvm/cpuid.js';
+import { cpuidEntries, cr4FromTrace, Leaf1Ecx, umipAnswers } from '../engine/kvm/cpuid.js';
 import { xcr0BitNames } from '../engine/kvm/features.js';
 import type { MachineConfig } from '../engine/kvm/machine.js';
 import type { ProbeReport } from '../engine/kvm/probe.js';
@@ -228,14 +228,13 @@ function probeReasons(probeReport: ProbeReport): string[] {
   });
 }
 
-/** XSAVE and OSXSAVE, of ECX of CPUID(1): that the processor has it, and that the kernel lets programs use it. */
-const [XSAVE, OSXSAVE] = [1 << 26, 1 << 27];
-
 /** Whether the recorded program had XSAVE and XGETBV, and that processor has not: Intel's before Sandy Bridge. */
 function lacksXsave(needs: TraceRequirements, { cpuid }: MachineCapabilities): boolean {
   const here = findLeaf(cpuid, 1, 0);
   return (
-    here !== undefined && !(here.ecx & XSAVE) && ((findLeaf(needs.cpuid, 1, 0)?.ecx ?? 0) & OSXSAVE) !== 0
+    here !== undefined &&
+    !(here.ecx & Leaf1Ecx.XSAVE) &&
+    ((findLeaf(needs.cpuid, 1, 0)?.ecx ?? 0) & Leaf1Ecx.OSXSAVE) !== 0
   );
 }
 

@@ -83,6 +83,9 @@ export function findEntry(entries: readonly CpuidEntry[], leaf: number, index = 
   );
 }
 
+/** Of CPUID(1): that the processor has XSAVE, and that the kernel lets programs use it. */
+export const Leaf1Ecx = { XSAVE: 1 << 26, OSXSAVE: 1 << 27 } as const;
+
 /** x87 and SSE, which no processor needs XSAVE for. */
 const LEGACY_STATE = 3n;
 
@@ -125,7 +128,7 @@ export function cr4FromTrace(records: readonly CpuidRecord[], kernelRelease = ''
   const leaf1 = findEntry(entries, 1);
   const leaf7 = findEntry(entries, 7);
   let cr4: number = Cr4.TSD;
-  if (leaf1 && leaf1.ecx & (1 << 27)) cr4 |= Cr4.OSXSAVE;
+  if (leaf1 && leaf1.ecx & Leaf1Ecx.OSXSAVE) cr4 |= Cr4.OSXSAVE;
   if (leaf7 && leaf7.ebx & 1 && !isOlder(kernelRelease, 5, 9)) cr4 |= Cr4.FSGSBASE;
   if (leaf7 && leaf7.ecx & (1 << 4)) cr4 |= Cr4.PKE;
   if (leaf7 && leaf7.ecx & (1 << 2) && !isOlder(kernelRelease, 4, 15)) cr4 |= Cr4.UMIP;

@@ -23,7 +23,7 @@ import { Command, ExitKind, Ring0, Vector } from './layout.js';
 import { poolHighWord } from './page-tables.js';
 import { StagedCalls } from './staged-calls.js';
 import { StaleCode } from './stale-code.js';
-import { errnoName, type TransportKind, type VcpuTransport } from './transport.js';
+import { errnoName, TRANSPORT_TITLES, type TransportKind, type VcpuTransport } from './transport.js';
 
 /** The processor that the program is to see. */
 export interface MachineConfig {
@@ -320,16 +320,8 @@ function make(control: Control, config: MachineConfig, kind: TransportKind): Mad
   return { hardware, actual: control.cpuidList(), xcr0, shownXcr0, hidesCpuid };
 }
 
-/** What a message about a machine of a kind calls it. */
-const title = (kind: TransportKind): string => TITLES[kind];
-const TITLES: Readonly<Record<TransportKind, string>> = {
-  host: "the host's KVM",
-  process: 'the process machine',
-  emulated: 'the emulated machine',
-};
-
-/** The same at the beginning of a sentence. */
-const named = (kind: TransportKind): string => `T${title(kind).slice(1)}`;
+/** What a message calls a machine of a kind, at the beginning of a sentence. */
+const named = (kind: TransportKind): string => `T${TRANSPORT_TITLES[kind].slice(1)}`;
 
 function demand(errno: number, what: string): void {
   if (errno !== 0) throw cannot(`${what}: ${errnoName(errno)}.`);
@@ -353,7 +345,7 @@ function checkXcr0(xcr0: bigint, hardware: readonly CpuidEntry[], kind: Transpor
   const missing = xcr0 & ~supported;
   if (missing === 0n) return;
   throw cannot(
-    `The recording has ${xcr0BitNames(missing)}, which ${title(kind)} does not have ` +
+    `The recording has ${xcr0BitNames(missing)}, which ${TRANSPORT_TITLES[kind]} does not have ` +
       `(recorded XCR0 0x${xcr0.toString(16)}, here at most 0x${supported.toString(16)}).`,
   );
 }

@@ -1,12 +1,10 @@
 import { CompletionVendor, Control } from './control.js';
-import { Cr4, findEntry, supportedXcr0 } from './cpuid.js';
+import { Cr4, findEntry, Leaf1Ecx, supportedXcr0 } from './cpuid.js';
 import { Command } from './layout.js';
 import { createVm, type MachineConfig } from './machine.js';
 import type { VcpuTransport } from './transport.js';
 
 const HYPERVISOR_RANGE = 0x4000_0000;
-const XSAVE = 1 << 26;
-const OSXSAVE = 1 << 27;
 const APIC = 1 << 9;
 const PKU = 1 << 3;
 const OSPKE = 1 << 4;
@@ -22,10 +20,10 @@ export function nativeConfig(transport: VcpuTransport): MachineConfig {
   const cpuid = control.cpuidList().filter((entry) => entry.function >>> 28 !== HYPERVISOR_RANGE >>> 28);
   const xcr0 = supportedXcr0(cpuid);
   const leaf1 = findEntry(cpuid, 1);
-  const hasXsave = leaf1 === undefined || (leaf1.ecx & XSAVE) !== 0;
+  const hasXsave = leaf1 === undefined || (leaf1.ecx & Leaf1Ecx.XSAVE) !== 0;
   let cr4: number = Cr4.TSD | (hasXsave ? Cr4.OSXSAVE : 0);
   if (leaf1) {
-    if (hasXsave) leaf1.ecx = (leaf1.ecx | OSXSAVE) >>> 0;
+    if (hasXsave) leaf1.ecx = (leaf1.ecx | Leaf1Ecx.OSXSAVE) >>> 0;
     leaf1.edx = (leaf1.edx | APIC) >>> 0;
   }
   const leaf7 = findEntry(cpuid, 7);

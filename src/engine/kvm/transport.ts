@@ -6,6 +6,13 @@ import type { NativeHandle } from './native.js';
 
 export type TransportKind = 'host' | 'process' | 'emulated';
 
+/** What people call them. */
+export const TRANSPORT_TITLES: Readonly<Record<TransportKind, string>> = {
+  host: "the host's KVM",
+  process: 'the process machine',
+  emulated: 'the emulated machine',
+};
+
 export interface VcpuTransport {
   readonly kind: TransportKind;
   /** For people, such as "QEMU emulator, EPYC-Rome,+pku". */
