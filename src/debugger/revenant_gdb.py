@@ -314,31 +314,33 @@ class WatchConditions:
         return code.hex()
 
     @classmethod
+    def compiled(cls, breakpoint, in_frame):
+        """The same of a watchpoint's condition, if it has one."""
+        try:
+            return cls.code(breakpoint.condition, in_frame) if breakpoint.condition else None
+        except (gdb.error, KeyError, ValueError, OverflowError):
+            return None
+
+    @classmethod
     def created(cls, breakpoint):
         if breakpoint.type != gdb.BP_HARDWARE_WATCHPOINT or state() is None:
             return
-        place = code = None
+        place = None
         try:
             value = gdb.parse_and_eval(re.sub(r"^-l(ocation)? ", "", breakpoint.expression))
             place = (int(value.address), value.type.sizeof) if value.address is not None else None
-            code = cls.code(breakpoint.condition, True) if breakpoint.condition else None
-        except (gdb.error, KeyError, ValueError, OverflowError):
+        except (gdb.error, ValueError, OverflowError):
             pass
-        cls.known[breakpoint.number] = (place, breakpoint.condition, code)
+        cls.known[breakpoint.number] = (place, breakpoint.condition, cls.compiled(breakpoint, True))
         cls.send()
 
     @classmethod
     def modified(cls, breakpoint):
         if breakpoint.number not in cls.known:
             return
-        place, condition, code = cls.known[breakpoint.number]
+        place, condition, _ = cls.known[breakpoint.number]
         if condition != breakpoint.condition:
-            code = None
-            try:
-                code = cls.code(breakpoint.condition, False) if breakpoint.condition else None
-            except (gdb.error, KeyError, ValueError, OverflowError):
-                pass
-            cls.known[breakpoint.number] = (place, breakpoint.condition, code)
+            cls.known[breakpoint.number] = (place, breakpoint.condition, cls.compiled(breakpoint, False))
         cls.send()
 
     @classmethod
