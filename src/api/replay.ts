@@ -10,7 +10,7 @@
 import { hex, gva } from '../engine/base/address.js';
 import { RevenantError, invariant } from '../engine/base/errors.js';
 import { memoryOf, readText } from '../engine/base/memory-values.js';
-import { evaluatePredicate, type Predicate } from '../engine/base/predicate.js';
+import { evaluatePredicate, ONLY_ZEROS, type Predicate } from '../engine/base/predicate.js';
 import { REGISTER_NAMES, Reg, getRegister, type RegisterName } from '../engine/base/registers.js';
 import type {
   Breakpoint,
@@ -381,22 +381,21 @@ export class Replay {
     await this.close();
   }
 
-  /** A condition for the target. */
   /** What the engine asks where a predicate of registers was found to hold, or was not tested. */
   private tested(
     predicate: Predicate | undefined,
     condition: ((tid: number) => boolean) | undefined,
   ): ((tid: number) => boolean) | undefined {
     if (!predicate) return condition;
-    const nothing = (): bigint => 0n;
     return (tid) => {
       const registers = this.target.registers(tid);
       const register = (slot: number): bigint => getRegister(registers, slot);
-      const holds = evaluatePredicate(predicate, { register, memory: nothing, earlier: nothing }) !== 0n;
+      const holds = evaluatePredicate(predicate, { ...ONLY_ZEROS, register }) !== 0n;
       return holds && (condition?.(tid) ?? true);
     };
   }
 
+  /** A condition for the target. */
   private asked({ condition }: PointOptions<Replay>): ((tid: number) => boolean) | undefined {
     if (!condition) return undefined;
     return (tid) => {

@@ -22,12 +22,15 @@ import { resultDocument, summary } from '../summary.js';
 /** Ticks; a processor counts about as many in ten milliseconds. */
 const LONG_WAY = 1_000_000;
 
+/** `mixed` is others by turns. */
+type Way = Exclude<TicksOption, 'mixed'>;
+
 /** What progress is told from. */
 export type ProgressSource = Pick<ReplaySession, 'frameTime' | 'ticksSoFar'> & {
   readonly inside: {
     readonly frame: { readonly frameTime: number; readonly ticks: number };
     readonly task: { readonly recTicks: number };
-    readonly strategy: TicksOption;
+    readonly strategy: Way;
   } | null;
 };
 
@@ -87,8 +90,7 @@ function requireFrame(trace: TraceReader, frame: number): void {
 }
 
 /** How an event is searched for, as progress has it. */
-const WAYS: Readonly<Record<TicksOption, string>> = {
-  mixed: '',
+const WAYS: Readonly<Record<Way, string>> = {
   match: 'comparing registers',
   instrumented: 'counting by copies of the code',
   counter: "counting by the processor's counter",

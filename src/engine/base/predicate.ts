@@ -186,7 +186,8 @@ export function evaluatePredicate(predicate: Predicate, context: PredicateContex
   return pop();
 }
 
-const NOTHING: PredicateContext = {
+/** For predicates that ask for none of these. */
+export const ONLY_ZEROS: PredicateContext = {
   register: () => 0n,
   memory: () => 0n,
   earlier: () => 0n,
@@ -195,16 +196,20 @@ const NOTHING: PredicateContext = {
 /** The constant that a step makes of these, or null. */
 function constantOf(operands: readonly PredicateStep[], step: PredicateStep): bigint | null {
   try {
-    return evaluatePredicate([...operands, step], NOTHING);
+    return evaluatePredicate([...operands, step], ONLY_ZEROS);
   } catch (error) {
     if (error instanceof RangeError) return null;
     throw error;
   }
 }
 
+/** Indexes of the steps that jumps lead to. */
+const jumpTargets = (predicate: Predicate): ReadonlySet<number> =>
+  new Set(predicate.flatMap((step) => (step.op === 'jump' ? [step.to] : [])));
+
 /** The same with what follows from constants computed in advance. */
 export function folded(predicate: Predicate): Predicate {
-  const targets = new Set(predicate.flatMap((step) => (step.op === 'jump' ? [step.to] : [])));
+  const targets = jumpTargets(predicate);
   const steps: PredicateStep[] = [];
   /** By old index, the new one. */
   const places: number[] = [];
@@ -232,7 +237,7 @@ export function folded(predicate: Predicate): Predicate {
  */
 export function asBefore(predicate: Predicate, start: Gva, end: number): Predicate | null {
   const changed = [...predicate];
-  const targets = new Set(predicate.flatMap((step) => (step.op === 'jump' ? [step.to] : [])));
+  const targets = jumpTargets(predicate);
   for (const [index, step] of predicate.entries()) {
     if (step.op !== 'load') continue;
     const before = predicate[index - 1];

@@ -19,8 +19,8 @@ export type CodeReader = (at: Gva, into: Uint8Array) => number;
 
 /**
  * Copies of code pages in which instructions raise #UD that this processor would execute differently
- * than the recorded one: those of the XSAVE family, if area layouts differ; RDPKRU and WRPKRU where PKRU is kept beside it; LZCNT and TZCNT where they would mean BSR and BSF;
- * approximations where the recording's are another vendor's. The program executes the
+ * than the recorded one: those of the XSAVE family, if area layouts differ; RDPKRU and WRPKRU where PKRU is kept beside
+ * it; LZCNT and TZCNT where they would mean BSR and BSF; approximations where the recording's are another vendor's. The program executes the
  * copy; the engine reads and writes the original. The program's own reads see two changed bytes in
  * such an instruction.
  *

@@ -3,7 +3,7 @@ import type { Task } from '../task/task.js';
 import type { TraceFrame } from '../trace/frame.js';
 import type { ReplayStep } from './plan/step.js';
 import type { CoreOptions } from './state/core.js';
-import type { TickStrategyName } from './ticks/strategy.js';
+import type { TickStrategy, TickStrategyName } from './ticks/strategy.js';
 
 export interface ReplayOptions extends CoreOptions {
   /**
@@ -54,5 +54,5 @@ export interface Inside {
   readonly task: Task;
   readonly frame: TraceFrame;
   readonly step: ReplayStep;
-  readonly strategy: TickStrategyName;
+  readonly strategy: TickStrategy['name'];
 }
