@@ -7,14 +7,6 @@
 namespace revenant::completion {
 namespace {
 
-using U8 = std::uint8_t;
-using U16 = std::uint16_t;
-using U32 = std::uint32_t;
-using U64 = std::uint64_t;
-using S16 = std::int16_t;
-using S32 = std::int32_t;
-using S64 = std::int64_t;
-
 // Sums and differences of neighbours within lanes: the first half from the first source.
 template <class F, bool subtracts>
 bool horizontal(Operation& op) {

@@ -6,11 +6,6 @@
 namespace revenant::completion {
 namespace {
 
-using U8 = std::uint8_t;
-using U16 = std::uint16_t;
-using U32 = std::uint32_t;
-using U64 = std::uint64_t;
-
 template <class T>
 constexpr bool (*population)(Operation&) = unary<T, [](T a) { return std::popcount(a); }>;
 template <class T>

@@ -4,9 +4,6 @@
 namespace revenant::completion {
 namespace {
 
-using U8 = std::uint8_t;
-using U64 = std::uint64_t;
-
 // The product in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1.
 constexpr U8 product(U8 a, U8 b) {
   unsigned result = 0, shifted = a;

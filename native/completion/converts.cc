@@ -6,13 +6,6 @@
 namespace revenant::completion {
 namespace {
 
-using U16 = std::uint16_t;
-using U32 = std::uint32_t;
-using U64 = std::uint64_t;
-using S16 = std::int16_t;
-using S32 = std::int32_t;
-using S64 = std::int64_t;
-
 // The "integer indefinite": the least signed number, the greatest unsigned one.
 template <class T>
 constexpr T kNoInteger = std::is_signed_v<T> ? static_cast<T>(T{1} << (8 * sizeof(T) - 1))

@@ -10,8 +10,6 @@
 
 namespace revenant::completion {
 
-__extension__ using U128 = unsigned __int128;
-
 // Flags as in MXCSR.
 enum FloatFlag : unsigned {
   kInvalid = 1,
@@ -222,5 +220,9 @@ typename F::Bits propagated(Environment& env, typename F::Bits a, typename F::Bi
   if (F::is_signalling(a) || F::is_signalling(b)) env.flags |= kInvalid;
   return F::quieted(F::is_nan(a) ? a : b);
 }
+
+// Exact. Of denormal halves none is a denormal single.
+inline U32 single_of_half(Environment& env, U16 value) { return float_convert<Single, Half>(env, value); }
+inline U32 single_of_brief(Environment&, U16 value) { return U32{value} << 16; }
 
 }  // namespace revenant::completion

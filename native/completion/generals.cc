@@ -1,13 +1,11 @@
 // Instructions on general registers that have VEX or XOP encodings: BMI1, BMI2 and TBM.
 #include <bit>
 
+#include "flags.h"
 #include "row.h"
 
 namespace revenant::completion {
 namespace {
-
-using U64 = std::uint64_t;
-__extension__ using U128 = unsigned __int128;
 
 unsigned bits_of(const Operation& op) { return op.operand(0).size; }
 
@@ -21,13 +19,13 @@ bool value_of(Operation& op, unsigned index, U64& to) {
   return op.read(index, op.address(index), &to, op.operand(index).size / 8u);
 }
 
-enum Flag : U64 { kCarry = 1, kParity = 4, kAuxiliary = 0x10, kZero = 0x40, kSign = 0x80, kOverflow = 0x800 };
+using namespace flags;
 
 // Zero and sign of the result, the carry given, overflow clear. The others are undefined in the manual; Zen 4
 // has the result's parity, and no auxiliary carry; but BEXTR sets that, and has no sign.
 void set_flags(Operation& op, U64 result, bool carry) {
   U64& flags = op.state().rflags;
-  flags &= ~U64{kCarry | kParity | kAuxiliary | kZero | kSign | kOverflow};
+  flags &= ~kArithmetic;
   // Undefined, as is the auxiliary flag: Intel's processors clear both.
   if (op.state().vendor == Vendor::kAmd && std::popcount(result & 0xff) % 2 == 0) flags |= kParity;
   if (result == 0) flags |= kZero;

@@ -6,8 +6,6 @@
 namespace revenant::completion {
 namespace {
 
-using U32 = std::uint32_t;
-
 U32 choice(U32 x, U32 y, U32 z) { return (x & y) ^ (~x & z); }
 U32 parity(U32 x, U32 y, U32 z) { return x ^ y ^ z; }
 U32 majority(U32 x, U32 y, U32 z) { return (x & y) ^ (x & z) ^ (y & z); }

@@ -4,8 +4,6 @@
 namespace revenant::completion {
 namespace {
 
-using U64 = std::uint64_t;
-
 U64 kept(unsigned bits) { return bits >= 64 ? ~0ull : (1ull << bits) - 1; }
 
 // A row's width is that of the mask in bytes.

@@ -4,8 +4,6 @@
 namespace revenant::completion {
 namespace {
 
-using U64 = std::uint64_t;
-
 U64& control(Operation& op) { return op.state().k[op.instruction().avx.mask.reg - ZYDIS_REGISTER_K0]; }
 
 // How many elements a gather or scatter has: as many as both the indices and the data do.

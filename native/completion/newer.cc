@@ -4,19 +4,11 @@
 
 #include <bit>
 
+#include "flags.h"
 #include "float.h"
 
 namespace revenant::completion {
 namespace {
-
-using U8 = std::uint8_t;
-using U16 = std::uint16_t;
-using U32 = std::uint32_t;
-using U64 = std::uint64_t;
-using S8 = std::int8_t;
-using S16 = std::int16_t;
-using S32 = std::int32_t;
-using S64 = std::int64_t;
 
 // Sums of the products of elements of A and B, and of the destination's dword, which is signed unless both
 // are not.
@@ -37,21 +29,15 @@ bool dot(Operation& op) {
   return op.finish(result);
 }
 
-// Exact, without exceptions, whatever MXCSR says.
-U32 single_of_half(Operation& op, U16 value) {
-  Environment env(op);
-  return float_convert<Single, Half>(env, value);
-}
-
-U32 single_of_brief(Operation&, U16 value) { return U32{value} << 16; }
-
-// VBCSTNESH2PS, VBCSTNEBF162PS: one element of memory to all.
+// VBCSTNESH2PS, VBCSTNEBF162PS: one element of memory to all. These and the next are without exceptions,
+// whatever MXCSR says.
 template <auto convert>
 bool broadcast(Operation& op) {
   U16 value;
   if (!op.read(1, op.address(1), &value, sizeof value)) return false;
+  Environment env(op);
   Vector result;
-  for (unsigned i = 0; i < op.length() / 4; i++) result.set<U32>(i, convert(op, value));
+  for (unsigned i = 0; i < op.length() / 4; i++) result.set<U32>(i, convert(env, value));
   return op.finish(result);
 }
 
@@ -60,7 +46,8 @@ template <auto convert, unsigned odd>
 bool every_other(Operation& op) {
   Vector a, result;
   if (!op.load(1, a)) return false;
-  for (unsigned i = 0; i < op.length() / 4; i++) result.set<U32>(i, convert(op, a.get<U16>(2 * i + odd)));
+  Environment env(op);
+  for (unsigned i = 0; i < op.length() / 4; i++) result.set<U32>(i, convert(env, a.get<U16>(2 * i + odd)));
   return op.finish(result);
 }
 
@@ -212,36 +199,18 @@ bool sm4_rounds(Operation& op) {
 // true.
 template <unsigned condition>
 bool compare_add(Operation& op) {
-  constexpr U64 carry = 1, parity = 4, auxiliary = 0x10, zero = 0x40, sign = 0x80, overflow = 0x800;
   const unsigned bits = op.operand(1).size, bytes = bits / 8;
   const U64 at = op.address(1);
   if (at % bytes != 0) return op.fault(Verdict::kGeneralProtection);
   U64 value = 0;
   if (!op.writable(1, at, bytes) || !op.read(1, at, &value, bytes)) return false;
-  const U64 with = op.general(0), top = 1ull << (bits - 1);
-  const U64 difference = (value - with) & (top | (top - 1));
-  U64 flags = 0;
-  if (value < with) flags |= carry;
-  if (std::popcount(difference & 255) % 2 == 0) flags |= parity;
-  if (((value ^ with ^ difference) & 16) != 0) flags |= auxiliary;
-  if (difference == 0) flags |= zero;
-  if ((difference & top) != 0) flags |= sign;
-  if (((value ^ with) & (value ^ difference) & top) != 0) flags |= overflow;
-  const bool less = ((flags & sign) != 0) != ((flags & overflow) != 0);
-  const bool conditions[8] = {(flags & overflow) != 0,
-                              (flags & carry) != 0,
-                              (flags & zero) != 0,
-                              (flags & (carry | zero)) != 0,
-                              (flags & sign) != 0,
-                              (flags & parity) != 0,
-                              less,
-                              less || (flags & zero) != 0};
-  const bool holds = conditions[condition / 2] != (condition % 2 != 0);
-  const U64 stored = holds ? value + op.general(2) : value;
+  const U64 with = op.general(0), difference = (value - with) & flags::low_bits(bits);
+  const U64 found = flags::of_sum(value, with, 0, true, bits, difference);
+  const U64 stored = flags::holds(condition, found) ? value + op.general(2) : value;
   if (!op.write(1, at, &stored, bytes)) return false;
   op.set_general(0, value);
   U64& all = op.state().rflags;
-  all = (all & ~(carry | parity | auxiliary | zero | sign | overflow)) | flags;
+  all = (all & ~flags::kArithmetic) | found;
   return true;
 }
 

@@ -6,6 +6,7 @@
 
 #include "state.h"
 #include "vector.h"
+#include "widths.h"
 
 namespace revenant::completion {
 

@@ -1,19 +1,17 @@
 // The commonest instructions that every processor has, for what lies between those that it lacks. Only what
 // leaves no flag undefined; whoever cannot be done here at once is left to the processor, with its fault.
-#include <bit>
 #include <cstring>
 
 #include <Zydis/Zydis.h>
 
+#include "flags.h"
 #include "operation.h"
 #include "own_flags.h"
 
 namespace revenant::completion {
 namespace {
 
-using U64 = std::uint64_t;
-enum Flag : U64 { kCarry = 1, kParity = 4, kAuxiliary = 0x10, kZero = 0x40, kSign = 0x80, kOverflow = 0x800 };
-constexpr U64 kArithmetic = kCarry | kParity | kAuxiliary | kZero | kSign | kOverflow;
+using namespace flags;
 constexpr U64 kAlignmentCheck = 1 << 18, kTrap = 1 << 8, kResume = 1 << 16, kVirtual = 1 << 17;
 // CF PF AF ZF SF TF DF OF NT AC ID: what POPF changes for a program (SDM vol. 2B, POPF).
 constexpr U64 kPopped = 0x244dd5;
@@ -29,7 +27,6 @@ const ZydisDecoder& decoder() {
   return once.decoder;
 }
 
-U64 low_bits(unsigned bits) { return bits >= 64 ? ~0ull : (1ull << bits) - 1; }
 U64 extended(U64 value, unsigned bits) {
   return bits >= 64 ? value
                     : static_cast<U64>(static_cast<std::int64_t>(value << (64 - bits)) >> (64 - bits));
@@ -135,44 +132,7 @@ class Plain {
   }
 
   void set_flags(U64 which, U64 value) { state_.rflags = (state_.rflags & ~which) | (value & which); }
-  static U64 flags_of(U64 result, unsigned width) {
-    U64 flags = 0;
-    if (std::popcount(result & 0xff) % 2 == 0) flags |= kParity;
-    if ((result & low_bits(width)) == 0) flags |= kZero;
-    if (result >> (width - 1) & 1) flags |= kSign;
-    return flags;
-  }
-  bool condition(unsigned code) const {
-    const auto has = [&](U64 flag) { return (state_.rflags & flag) != 0; };
-    bool result = false;
-    switch (code >> 1) {
-      case 0:
-        result = has(kOverflow);
-        break;
-      case 1:
-        result = has(kCarry);
-        break;
-      case 2:
-        result = has(kZero);
-        break;
-      case 3:
-        result = has(kCarry | kZero);
-        break;
-      case 4:
-        result = has(kSign);
-        break;
-      case 5:
-        result = has(kParity);
-        break;
-      case 6:
-        result = has(kSign) != has(kOverflow);
-        break;
-      default:
-        result = has(kZero) || has(kSign) != has(kOverflow);
-        break;
-    }
-    return result != ((code & 1) != 0);
-  }
+  bool condition(unsigned code) const { return holds(code, state_.rflags); }
 
   bool add(bool carries, bool subtracts, bool stores, U64 affected) {
     U64 a, b;
@@ -185,19 +145,12 @@ class Plain {
   }
   bool sum(U64 a, U64 b, bool carries, bool subtracts, bool stores, U64 affected) {
     const unsigned width = bits(0);
-    const U64 all = low_bits(width), top = 1ull << (width - 1);
+    const U64 all = low_bits(width);
     const U64 carry = carries && (state_.rflags & kCarry) != 0 ? 1 : 0;
     b &= all;
     const U64 result = (subtracts ? a - b - carry : a + b + carry) & all;
     if (stores && !set(0, result)) return false;
-    U64 flags = flags_of(result, width);
-    if (((a ^ b ^ result) & 0x10) != 0) flags |= kAuxiliary;
-    const bool wraps =
-        subtracts ? a < b || (carry != 0 && a == b) : result < a || (carry != 0 && result == a);
-    if (wraps) flags |= kCarry;
-    const U64 overflow = subtracts ? (a ^ b) & (a ^ result) : (a ^ result) & (b ^ result);
-    if ((overflow & top) != 0) flags |= kOverflow;
-    set_flags(affected, flags);
+    set_flags(affected, of_sum(a, b, carry, subtracts, width, result));
     return true;
   }
   template <class Combine>
@@ -207,7 +160,7 @@ class Plain {
     const U64 result = combine(a, b) & mask(0);
     if (stores && !set(0, result)) return false;
     // The auxiliary flag is undefined in the manuals, and clear on every processor.
-    set_flags(kArithmetic, flags_of(result, bits(0)));
+    set_flags(kArithmetic, of_result(result, bits(0)));
     return true;
   }
   // Instructions that leave flags undefined: by the processor's own.

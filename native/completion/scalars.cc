@@ -1,18 +1,13 @@
 // Instructions on general registers and memory that have no VEX encodings, and SSE4A.
 #include <bit>
 
+#include "flags.h"
 #include "row.h"
 
 namespace revenant::completion {
 namespace {
 
-using U8 = std::uint8_t;
-using U32 = std::uint32_t;
-using U64 = std::uint64_t;
-__extension__ using U128 = unsigned __int128;
-
-constexpr U64 kCarry = 1, kParity = 4, kAuxiliary = 0x10, kZero = 0x40, kSign = 0x80, kOverflow = 0x800;
-constexpr U64 kArithmetic = kCarry | kParity | kAuxiliary | kZero | kSign | kOverflow;
+using namespace flags;
 
 unsigned bytes_of(const Operation& op, unsigned index) { return op.operand(index).size / 8u; }
 

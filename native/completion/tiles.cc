@@ -178,13 +178,6 @@ bool dot_bytes(Operation& op) {
   return true;
 }
 
-using U16 = std::uint16_t;
-using U32 = std::uint32_t;
-
-U32 single_of_brief(Environment&, U16 value) { return static_cast<U32>(value) << 16; }
-// Denormal halves are none in single precision, so that they are not zeros.
-U32 single_of_half(Environment& env, U16 value) { return float_convert<Single, Half>(env, value); }
-
 // Which products make the two sums of an element: of low and high halves of the pairs, or crosswise; the
 // second one negated or not.
 enum class Pairing { kStraight, kNegated, kCrosswise };
@@ -219,9 +212,6 @@ bool dot_pairs(Operation& op) {
   end_tile(op, to);
   return true;
 }
-
-using S8 = std::int8_t;
-using U8 = std::uint8_t;
 
 #define ROW(name, function) \
   { ZYDIS_MNEMONIC_##name, function, 1, 0 }
