@@ -1,12 +1,11 @@
 /** Instructions of AMX, executed in software for a recording whose processor had them. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Exit } from '../../src/engine/kvm/exit.js';
 import { CODE, DATA, type ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
 import { Exception } from '../../src/engine/x86/constants.js';
 import { sample } from '../collections.js';
 import { openWithAmx } from '../replay/made-up-layout.js';
-import { processProblem } from '../machines.js';
-import { guestOf } from './guest.js';
+import { describeMachines, guestOf } from './guest.js';
 
 const LDTILECFG_RDI = 'c4e27849 07';
 const TILELOADD_1_RSI_RDX = 'c4e27b4b 0c16';
@@ -28,12 +27,7 @@ const CONFIG_OUT = 0x40;
 /** The last row of a tile that begins here lies on a page that is not there. */
 const ABSENT = 0x7fff_0000_0000n;
 
-describe.each([
-  { kind: 'emulated', problem: null },
-  { kind: 'process', problem: processProblem },
-] as const)('in the $kind machine', ({ kind, problem }) => {
-  describe.skipIf(problem !== null)(`(${problem ?? 'it is here'})`, () => specsOf(kind));
-});
+describeMachines(specsOf);
 
 function specsOf(kind: 'emulated' | 'process'): void {
   let guest: ProbeGuest;

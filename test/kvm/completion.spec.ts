@@ -6,8 +6,7 @@ import { CODE, DATA, DATA_SIZE, type ProbeGuest, type Outcome } from '../../src/
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { DR6_STEP, EFLAGS_TRAP, Exception } from '../../src/engine/x86/constants.js';
 import { sample } from '../collections.js';
-import { processProblem } from '../machines.js';
-import { guestOf } from './guest.js';
+import { describeMachines, guestOf } from './guest.js';
 
 const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
 
@@ -29,12 +28,7 @@ const ADD_16 = '62 a1 fd 40 58 c0';
 const LOOP = 'ff cf 0f 85 f2 ff ff ff';
 const ABSENT = 0x7fff_0000_0000;
 
-describe.each([
-  { kind: 'emulated', problem: null },
-  { kind: 'process', problem: processProblem },
-] as const)('in the $kind machine', ({ kind, problem }) => {
-  describe.skipIf(problem !== null)(`(${problem ?? 'it is here'})`, () => specsOf(kind));
-});
+describeMachines(specsOf);
 
 function specsOf(kind: 'emulated' | 'process'): void {
   let machine: Machine;

@@ -1,4 +1,5 @@
 /** Shared by specs that run on a real KVM. They use the emulated machine, which is available everywhere. */
+import { describe } from 'vitest';
 import { Machine, type MachineConfig } from '../../src/engine/kvm/machine.js';
 import { nativeConfig } from '../../src/engine/kvm/native-config.js';
 import { ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
@@ -7,12 +8,23 @@ import type { TraceHeader } from '../../src/engine/trace/records.js';
 import { openTransport, tryMachine } from '../../src/machine/choose.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import type { MachineKind } from '../../src/machine/kinds.js';
+import { emulatedProblem, processProblem } from '../machines.js';
 
 export const acquire = (cpu?: string): Promise<VcpuTransport> => acquireEmulated({ cpu });
 
 /** A machine with all that the processor has, changed by `changes`. */
 export function makeMachine(transport: VcpuTransport, changes: Partial<MachineConfig> = {}): Machine {
   return Machine.create(transport, { ...nativeConfig(transport), ...changes });
+}
+
+/** Specs of both machines that are not the host's KVM; each is skipped, with the reason, where it is not. */
+export function describeMachines(specsOf: (kind: 'emulated' | 'process') => void): void {
+  describe.each([
+    { kind: 'emulated', problem: emulatedProblem },
+    { kind: 'process', problem: processProblem },
+  ] as const)('in the $kind machine', ({ kind, problem }) => {
+    describe.skipIf(problem !== null)(`(${problem ?? 'it is here'})`, () => specsOf(kind));
+  });
 }
 
 /** Runs `work` with programs in a machine's own small address space. */

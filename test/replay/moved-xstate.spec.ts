@@ -5,13 +5,11 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { silentLogger } from '../../src/engine/base/log.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { ReplaySession } from '../../src/engine/replay/session.js';
-import { tryMachine } from '../../src/machine/choose.js';
 import { acquireEmulated } from '../../src/machine/emulated.js';
 import type { TraceReader } from '../../src/engine/trace/reader.js';
 import { openWithAmx, openWithLayout } from './made-up-layout.js';
+import { replayWhole } from './open-session.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const AVX = 2;
@@ -28,27 +26,9 @@ const replay = (folder: string, offsets: Record<number, number>): { stdout: stri
   replayed(openWithLayout(folder, offsets));
 
 function replayed(trace: TraceReader): { stdout: string; completed: number } {
-  const trial = tryMachine(transport, trace.header);
-  if (!trial.ok) throw new Error(trial.compatibility.reasons.join('\n'));
-  expect(trial.compatibility.notes.join()).toContain('completed in software, in the recorded layout');
-  const chunks: Buffer[] = [];
-  const session = ReplaySession.open({
-    trace,
-    machine: trial.machine,
-    log: silentLogger,
-    output: (stream, bytes) => void (stream === 1 && chunks.push(Buffer.from(bytes))),
-    memoryLimitBytes: 512 * 2 ** 20,
-    stallLimitMicros: 60e6,
-  });
-  try {
-    let turns = 0;
-    while (session.advance(64, 50_000) !== 'end' && turns < MAX_TURNS) turns++;
-    expect(turns).toBeLessThan(MAX_TURNS);
-    return { stdout: Buffer.concat(chunks).toString(), completed: session.stats.completedInstructions };
-  } finally {
-    session.close();
-    trace.close();
-  }
+  const whole = replayWhole(transport, trace, MAX_TURNS);
+  expect(whole.notes.join()).toContain('completed in software, in the recorded layout');
+  return whole;
 }
 
 const sample = (name: string): { folder: string; expected: string } => {
