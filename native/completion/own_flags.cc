@@ -1,5 +1,7 @@
 #include "own_flags.h"
 
+#include <initializer_list>
+
 namespace revenant::completion {
 
 #ifdef __x86_64__
@@ -83,9 +85,25 @@ bool execute_own(OwnInstruction& instruction) {
   return true;
 }
 
+bool rotates_alike() {
+  constexpr std::uint64_t kOverflow = 1 << 11;
+  static const bool alike = [] {
+    for (const std::uint64_t before : {std::uint64_t{0}, kOverflow}) {
+      OwnInstruction instruction = {};
+      std::uint64_t to = 0x30000001, flags = before | 0x202;
+      OWN("roll $2, %k[to]");
+      OwnInstruction by_count = {ZYDIS_MNEMONIC_ROL, 32, before, 0x30000001, 2};
+      if (!execute_own(by_count) || (by_count.flags & kOverflow) != (flags & kOverflow)) return false;
+    }
+    return true;
+  }();
+  return alike;
+}
+
 #else
 
 bool execute_own(OwnInstruction&) { return false; }
+bool rotates_alike() { return false; }
 
 #endif
 

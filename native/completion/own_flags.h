@@ -18,4 +18,8 @@ struct OwnInstruction {
 // False where there is no such instruction, or this processor is of another kind.
 bool execute_own(OwnInstruction& instruction);
 
+// Whether this processor's ROL and ROR by an immediate leave the flags that those by CL do, which execute_own
+// executes. By more than one, OF is undefined: Intel's keep it where the count is an immediate.
+bool rotates_alike();
+
 }  // namespace revenant::completion

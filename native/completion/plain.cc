@@ -169,6 +169,8 @@ class Plain {
     switch (instruction_.mnemonic) {
       case ZYDIS_MNEMONIC_ROL:
       case ZYDIS_MNEMONIC_ROR:
+        if (operands_[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && !rotates_alike()) return false;
+        [[fallthrough]];
       case ZYDIS_MNEMONIC_RCL:
       case ZYDIS_MNEMONIC_RCR:
       case ZYDIS_MNEMONIC_SHL:
@@ -239,6 +241,8 @@ class Plain {
     const unsigned opcode = instruction_.opcode & 0xfe;
     const bool repeats = (instruction_.attributes & repeated) != 0;
     const bool compares = opcode == 0xa6 || opcode == 0xae;
+    // Between two turns Intel's processors show the flags of before the first, AMD's those of the last.
+    if (repeats && compares) return false;
     if (repeats && state_.gpr[kCount] == 0) return true;
     if (compares) {
       if (!add(false, true, false, kArithmetic)) return false;
@@ -249,9 +253,7 @@ class Plain {
     const U64 size = bits(0) / 8, step = (state_.rflags & kBytesBack) != 0 ? 0 - size : size;
     if (opcode != 0xaa && opcode != 0xae) state_.gpr[kSource] += step;
     if (opcode != 0xac) state_.gpr[kDestination] += step;
-    if (!repeats || --state_.gpr[kCount] == 0) return true;
-    const bool on_equal = (instruction_.attributes & ZYDIS_ATTRIB_HAS_REPE) != 0;
-    if (!compares || ((state_.rflags & kZero) != 0) == on_equal) state_.rip -= instruction_.length;
+    if (repeats && --state_.gpr[kCount] != 0) state_.rip -= instruction_.length;
     return true;
   }
   bool exchange() {
