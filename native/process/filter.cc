@@ -39,6 +39,12 @@ class Program {
     finish(otherwise);
   }
 
+  void require_one_of(std::uint32_t value, std::uint32_t other) {
+    add(BPF_JMP | BPF_JEQ | BPF_K, value, 2, 0);
+    add(BPF_JMP | BPF_JEQ | BPF_K, other, 1, 0);
+    finish(SECCOMP_RET_KILL_PROCESS);
+  }
+
   void require_from(std::uint32_t value) {
     add(BPF_JMP | BPF_JGE | BPF_K, value, 1, 0);
     finish(SECCOMP_RET_KILL_PROCESS);
@@ -115,7 +121,10 @@ long install_filter(const FilterRange& range) {
   program.require_outside(range);
   program.load(low(2));
   program.require_below(PROT_READ + PROT_WRITE + PROT_EXEC + 1);
-  program.require_argument(3, MAP_SHARED | MAP_FIXED);
+  program.load(high(3));
+  program.require(0);
+  program.load(low(3));
+  program.require_one_of(MAP_SHARED | MAP_FIXED, MAP_SHARED | MAP_FIXED | MAP_POPULATE);
   program.load(low(4));
   program.require(kPoolFd);
   program.begin_if(high(5), 0);

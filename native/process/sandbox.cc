@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <utility>
 
 #include <linux/audit.h>
 #include <linux/futex.h>
@@ -51,6 +52,8 @@ constexpr int kSetSyscallUserDispatch = 59;
 constexpr std::uint64_t kResumeFlag = 1 << 16;
 constexpr std::uint64_t kVsyscall = 0xffff'ffff'ff60'0000;
 constexpr std::uint64_t kMostMappings = 60'000;  // vm.max_map_count is 65,530 by default
+// Pages of a run that is filled when it is mapped; of longer ones the program may touch little.
+constexpr int kMostFilled = 16;
 // Faults at one address by one instruction, all resolved, before it is given up.
 constexpr int kSameFault = 4;
 // EFLAGS that a signal's return does not restore: NT, ID.
@@ -74,6 +77,9 @@ struct State {
   PageTables tables = {};
   Shadow* shadow = nullptr;
   LastFault last_fault;
+  // The access by which the program left with a page fault; where it did not, no address of a program's.
+  std::uint64_t fault_address = kUserEnd;
+  std::uint32_t fault_access = 0;
   std::uint32_t faulting = 0;
   // Some hypervisors of AMD processors report #DB of INT1 at the instruction instead of after it.
   bool int1_stays = false;
@@ -222,8 +228,10 @@ bool map_page(std::uint64_t address, const std::uint64_t* table, std::uint64_t r
   std::uint64_t protection = PROT_READ;
   if (wanted & kWritable) protection |= PROT_WRITE;
   if (!(wanted & kNoExecute)) protection |= PROT_EXEC;
-  error = system_call(SYS_mmap, start, static_cast<std::uint64_t>(to - from) * kPageSize, protection,
-                      MAP_SHARED | MAP_FIXED, kPoolFd, frame);
+  // What is filled at once costs no fault in the kernel for each page.
+  const int flags = MAP_SHARED | MAP_FIXED | (to - from <= kMostFilled ? MAP_POPULATE : 0);
+  error = system_call(SYS_mmap, start, static_cast<std::uint64_t>(to - from) * kPageSize, protection, flags,
+                      kPoolFd, frame);
   if (error < 0) return false;
   state.shadow->mapped(shadow + from, to - from,
                        wanted - static_cast<std::uint64_t>(index - from) * kPageSize);
@@ -273,6 +281,8 @@ Done page_fault(const SignalInfo& info, std::uint64_t address, std::uint64_t err
   // kernel has not filled yet does not say so.
   const bool forbidden = fault == 0 && info.code == kSegvKey;
   if (fault != 0 || forbidden) {
+    if (!forbidden) state.fault_address = address;
+    state.fault_access = access;
     context<std::uint32_t>(CTX_VECTOR) = 14;
     context<std::uint64_t>(CTX_ERROR_CODE) =
         forbidden ? access | kFaultKey | kFaultUser | kFaultPresent : fault;
@@ -287,6 +297,20 @@ Done page_fault(const SignalInfo& info, std::uint64_t address, std::uint64_t err
     return Done::run;
   fail(kReasonUnmappable, address, static_cast<std::uint64_t>(-error));
   return Done::wait;
+}
+
+// Before the program goes on where it left with a page fault: maps the page if the tables have it now, which
+// saves a second signal. What cannot be mapped faults again.
+void map_awaited() {
+  const std::uint64_t address = std::exchange(state.fault_address, kUserEnd);
+  const std::uint64_t* table;
+  std::uint64_t rights;
+  if (address >= kUserEnd || is_ours(address) || fault_of(address, state.fault_access, table, rights) != 0)
+    return;
+  const std::uint64_t* const mapped = state.shadow->entry(address);
+  if (!mapped || *mapped == mapping_of(table[table_index(address, 1)], rights)) return;
+  long error;
+  map_page(address, table, rights, error);
 }
 
 // ---- Staged system calls: as ring 0's -----------------------------------------------------------
@@ -538,6 +562,7 @@ void on_signal(int number, const SignalInfo& info, SignalFrame& frame) {
     if (perform_requests(vectors) == Done::run) break;
     complete();
   }
+  map_awaited();
   load_registers(registers);
   // As whoever calls rt_sigreturn has them.
   std::uint64_t flags;
