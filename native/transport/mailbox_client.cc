@@ -6,6 +6,7 @@
 
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ namespace revenant {
 namespace {
 
 constexpr long kFirstSleepNanos = 10'000, kMaxSleepNanos = 1'000'000;
+constexpr unsigned long kTimerSlackNanos = 1'000;
 // Commands other than `run` are short; the slowest makes a VM. The keeper ends a machine that makes
 // no progress (kCommandSeconds), not counting time in which it has no processor: this limit is for
 // a keeper that hangs.
@@ -46,6 +48,8 @@ int MailboxClient::open(const char* name) {
   mapping_ = ScopedMapping(data, bytes);
   socket_ = std::move(socket);
   line_ = std::move(line);
+  // Linux ends a sleep up to 50 us late, unless it is told that this matters: longer than the shortest sleep.
+  prctl(PR_SET_TIMERSLACK, kTimerSlackNanos);
   // With one processor the machine cannot answer while we spin.
   spin_nanos_ = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? kSpinNanos : 0;
   return answered() ? 0 : -EPROTO;
