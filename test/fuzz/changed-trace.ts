@@ -10,9 +10,16 @@ export interface Decoded {
   readonly trace: DecodedTrace;
 }
 
+/** What can be anything in a message: numbers, and what it quotes. */
+const VALUES = /0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+/g;
+
+/** The outcome of a user's error: its code; of a lost machine also the message, since each kind of it is another fault. */
+const outcomeOf = ({ code, message }: RevenantError): string =>
+  code === 'E_MACHINE_LOST' ? `${code}: ${message.replace(VALUES, '#')}` : code;
+
 /**
  * Performs one of the traces, changed as the seed says; one in sixteen is unchanged.
- * @returns what `perform` returns, or the code of the error that a user would see; throws others, with what was changed
+ * @returns what `perform` returns, or `outcomeOf` the error that a user would see; throws others, with what was changed
  */
 export function performChanged(
   traces: readonly Decoded[],
@@ -27,7 +34,7 @@ export function performChanged(
   try {
     return perform(sample, copy, random);
   } catch (error) {
-    if (error instanceof RevenantError && error.code !== 'E_INTERNAL') return error.code;
+    if (error instanceof RevenantError && error.code !== 'E_INTERNAL') return outcomeOf(error);
     throw new Error(`${path.basename(sample)}, ${what}: ${String(error)}`, { cause: error });
   }
 }

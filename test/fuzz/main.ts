@@ -30,7 +30,12 @@ const chosen = values.traces.length > 0 ? values.traces : samples;
 const targets = { reader: readerTarget, plan: planTarget, process: processTarget };
 const target = targets[kind as keyof typeof targets](chosen);
 
-const outcomes = new Map<string, number>();
+interface Count {
+  times: number;
+  readonly firstSeed: number;
+}
+
+const outcomes = new Map<string, Count>();
 let crashes = 0;
 let runs = 0;
 const begun = performance.now();
@@ -44,7 +49,7 @@ function say(text: string): void {
 function summary(): string {
   const seconds = (performance.now() - begun) / 1000;
   const rate = (runs / seconds).toFixed(0);
-  const kinds = [...outcomes].map(([name, count]) => `${name} ${count}`).join(', ');
+  const kinds = [...outcomes].map(([name, { times }]) => `${name} ${times}`).join(', ');
   return `${kind}: ${runs} executions in ${seconds.toFixed(0)} s, ${rate} a second, ${crashes} crashes; ${kinds}`;
 }
 
@@ -53,7 +58,9 @@ for (; runs < Number(values.count) && performance.now() < end && crashes < MAX_C
   const started = process.cpuUsage();
   try {
     const outcome = target.run(seed);
-    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    const count = outcomes.get(outcome);
+    if (count !== undefined) count.times++;
+    else outcomes.set(outcome, { times: 1, firstSeed: seed });
   } catch (error) {
     crashes++;
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
@@ -73,5 +80,7 @@ for (; runs < Number(values.count) && performance.now() < end && crashes < MAX_C
   report += REPORT_MS * 6;
 }
 say(summary());
+for (const [name, { times, firstSeed }] of outcomes)
+  say(`${times} times, first with seed ${firstSeed}: ${name}`);
 target.close();
 process.exitCode = crashes > 0 ? 1 : 0;

@@ -50,7 +50,7 @@ export function processTarget(samples: readonly string[]): Target {
         checkChildren(1);
         return replay(transport, sample, changed, random(2) === 0);
       });
-      if (outcome !== 'E_MACHINE_LOST') return outcome;
+      if (!outcome.startsWith('E_MACHINE_LOST')) return outcome;
       transport.close();
       checkChildren(0);
       transport = openProcess({ memoryMiB: POOL_MIB });
