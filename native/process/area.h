@@ -25,8 +25,9 @@ constexpr std::uint64_t kShadow = 0x1000'0000;       // tables of what is mapped
 constexpr std::uint64_t kShadowBytes = 0x4000'0000;  // 262,144 tables
 constexpr std::uint64_t kPool = 0x1'0000'0000;       // the whole pool, read-only: page tables are walked here
 
-// arch_prctl(2); <asm/prctl.h> of older systems lacks it.
-constexpr int kArchSetCpuid = 0x1012;
+// arch_prctl(2); <asm/prctl.h> of older systems lacks them.
+constexpr int kArchSetCpuid = 0x1012, kArchSupportedPermissions = 0x1021, kArchRequestPermission = 0x1023;
+constexpr std::uint64_t kTileData = 18;  // of XCR0; a process gets it on request (Linux 5.16)
 
 enum Faulting : std::uint32_t {
   kFaultingTsc = 1,    // RDTSC and RDTSCP raise #GP
@@ -52,6 +53,8 @@ struct Area {
   // the engine.
   std::uint64_t components;
   std::uint32_t vector_bytes;
+  std::uint32_t frame_bytes;  // of the XSAVE area in a signal frame once it has room for tiles
+  std::uint32_t tiles;        // 1: tiles are not to fault any more; looked at when a run begins
   Saving saving;              // looked at when a run ends
   std::uint32_t spins;        // looks at request_seq before it sleeps
   std::uint32_t failed_step;  // the sandbox's: which step of its start failed, and by which errno
@@ -65,6 +68,7 @@ static_assert(sizeof(Area) <= sizeof(Control::pad2));
 constexpr std::uint32_t kReasonUnmappable = 0xfffe0010;  // detail: address, errno
 constexpr std::uint32_t kReasonSegment = 0xfffe0011;     // detail: selector
 constexpr std::uint32_t kReasonSignal = 0xfffe0012;      // detail: signal, si_code
+constexpr std::uint32_t kReasonTiles = 0xfffe0013;       // detail: errno
 
 }  // namespace revenant::process
 

@@ -151,6 +151,11 @@ long install_filter(const FilterRange& range) {
   program.finish(SECCOMP_RET_ALLOW);
   program.end_if();
   program.begin_if(kNumber, SYS_arch_prctl);
+  program.begin_if(low(0), kArchRequestPermission);
+  program.require_argument(0, kArchRequestPermission);
+  program.require_argument(1, kTileData);
+  program.finish(SECCOMP_RET_ALLOW);
+  program.end_if();
   program.require_argument(0, kArchSetCpuid);
   program.finish(SECCOMP_RET_ALLOW);
   program.end_if();

@@ -15,7 +15,8 @@ struct FilterRange {
 // From now on a system call of code outside the sandbox's program raises SIGSYS, in whatever way it is made.
 // Those of the program itself end the process unless they are what its signal handler needs: mmap of the
 // pool's descriptor, shared and fixed, outside [base - 4 GiB, end); munmap there; futex waits and wakes,
-// rt_sigreturn, prctl(PR_SET_TSC), arch_prctl(ARCH_SET_CPUID). 0 or -errno.
+// rt_sigreturn, prctl(PR_SET_TSC), arch_prctl(ARCH_SET_CPUID), arch_prctl(ARCH_REQ_XCOMP_PERM) of tiles. 0 or
+// -errno.
 long install_filter(const FilterRange& range);
 
 }  // namespace revenant::process

@@ -65,12 +65,23 @@ struct CapabilitySets {  // struct __user_cap_data_struct[2]: effective, permitt
   std::uint32_t words[6];
 };
 
+// What the kernel stores in bytes 464 to 511 of a signal frame's XSAVE area, struct _fpx_sw_bytes; behind the
+// area it has kFrameEnd.
+struct FrameSoftware {
+  std::uint32_t magic, bytes_with_end;
+  std::uint64_t components;
+  std::uint32_t bytes, padding[7];
+};
+static_assert(sizeof(FrameSoftware) == 48);
+
+constexpr std::uint32_t kFrameEnd = 0x4650'5845;  // FP_XSTATE_MAGIC2
 constexpr std::uint32_t kCapabilityVersion = 0x2008'0522;
 constexpr int kIll = 4, kTrap = 5, kBus = 7, kFpe = 8, kKill = 9, kUsr1 = 10, kSegv = 11, kSys = 31;
 constexpr std::uint64_t kSaSiginfo = 4, kSaRestorer = 0x0400'0000, kSaOnstack = 0x0800'0000,
                         kSaNodefer = 0x4000'0000;
 constexpr std::uint64_t kSigSetmask = 2, kRlimitCore = 4;
-constexpr int kSegvKey = 4;  // si_code of SIGSEGV: SEGV_PKUERR
+constexpr int kSegvKey = 4;        // si_code of SIGSEGV: SEGV_PKUERR
+constexpr int kIllegalOpcode = 1;  // si_code of SIGILL where the processor raised #NM
 constexpr int kTrapBreakpoint = 1, kTrapTrace = 2, kTrapHardware = 4, kTrapPerf = 6;  // si_code of SIGTRAP
 
 }  // namespace revenant::process

@@ -45,7 +45,7 @@ void* memset(void* to, int value, std::size_t count) {
 namespace revenant::process {
 namespace {
 
-constexpr std::uint32_t kUndefined = 6;  // #UD
+constexpr std::uint32_t kUndefined = 6, kNotAvailable = 7;  // #UD, #NM
 constexpr std::uint32_t kDr6Step = 1 << 14;
 constexpr std::uint64_t kInt1Bytes = 1;
 constexpr int kSetSyscallUserDispatch = 59;
@@ -61,6 +61,9 @@ constexpr std::uint64_t kFlagsOfOurs = 1 << 14 | 1 << 21;
 // Offsets in the kernel's struct _fpstate and in an XSAVE area.
 constexpr std::size_t kMxcsr = 24, kMxcsrMask = 28, kSoftware = 464, kSoftwareEnd = 512, kXstateBv = 512,
                       kXsaveReserved = 520, kXsaveHeaderEnd = 576;
+
+// What LDTILECFG loads: the palette, bytes a row of each tile, rows.
+constexpr std::size_t kTileConfiguration = 64, kFirstColumns = 16, kFirstRows = 48;
 
 enum class Done { run, wait };
 
@@ -84,10 +87,12 @@ struct State {
   // Some hypervisors of AMD processors report #DB of INT1 at the instruction instead of after it.
   bool int1_stays = false;
   bool started = false;
+  bool has_tiles = false;
 };
 
 State state;
 alignas(16) char shadow_memory[sizeof(Shadow)];
+alignas(64) char large_vectors[R0_XSTATE_SIZE];  // of the signal frame that is made larger
 
 Control* control() { return reinterpret_cast<Control*>(state.ring0); }
 
@@ -165,22 +170,84 @@ void load_registers(SignalContext& into) {
   asm volatile("wrfsbase %0\n\twrgsbase %1" ::"r"(slot(REG_FS_BASE)), "r"(slot(REG_GS_BASE)));
 }
 
+void fail(std::uint32_t reason, std::uint64_t detail, std::uint64_t more) {
+  Control* const c = control();
+  c->exit_kind = ExitKind::failed;
+  c->exit_reason = reason;
+  c->exit_detail[0] = detail;
+  c->exit_detail[1] = more;
+  c->exit_rip = slot(REG_RIP);
+}
+
 // ---- Vector state ------------------------------------------------------------------------------
+
+FrameSoftware software_of(const char* frame) {
+  FrameSoftware software;
+  copy_bytes(&software, frame + kSoftware, sizeof software);
+  return software;
+}
+
+// Of the recorded program's state what a frame has room for: not tiles, before they are used.
+std::uint32_t vector_bytes_in(const char* frame) {
+  const std::uint32_t there = software_of(frame).bytes, wanted = state.area->vector_bytes;
+  return there < wanted ? there : wanted;
+}
+
+// Asks the kernel for tiles, and makes room for them in the frame that the handler will return from. False:
+// the kernel refuses.
+bool permit_tiles(SignalContext& registers) {
+  if (state.has_tiles) return true;
+  const long error = system_call(SYS_arch_prctl, kArchRequestPermission, kTileData);
+  const std::uint32_t bytes = state.area->frame_bytes;
+  if (error < 0 || bytes + sizeof kFrameEnd > sizeof large_vectors) {
+    fail(kReasonTiles, static_cast<std::uint64_t>(-error), 0);
+    return false;
+  }
+  state.has_tiles = true;
+  state.area->tiles = 1;
+  // At the first use of a tile (the instruction that configures them is none) the kernel takes memory for
+  // them, and all later frames have them.
+  alignas(64) char configuration[kTileConfiguration] = {};
+  configuration[0] = 1;                                          // palette 1
+  configuration[kFirstColumns] = configuration[kFirstRows] = 4;  // tile 0: 4 rows of 4 bytes
+  asm volatile(
+      ".byte 0xc4, 0xe2, 0x78, 0x49, 0x00\n\t"  // LDTILECFG (%rax)
+      ".byte 0xc4, 0xe2, 0x7b, 0x49, 0xc0\n\t"  // TILEZERO tmm0
+      ".byte 0xc4, 0xe2, 0x78, 0x49, 0xc0"      // TILERELEASE
+      ::"a"(configuration)
+      : "memory");
+  FrameSoftware software = software_of(registers.fpstate);
+  if (software.bytes >= bytes) return true;
+  copy_bytes(large_vectors, registers.fpstate, software.bytes);
+  zero_bytes(large_vectors + software.bytes, bytes - software.bytes);
+  software.components |= 1ull << kTileData;
+  software.bytes = bytes;
+  software.bytes_with_end = bytes + sizeof kFrameEnd;
+  copy_bytes(large_vectors + kSoftware, &software, sizeof software);
+  copy_bytes(large_vectors + bytes, &kFrameEnd, sizeof kFrameEnd);
+  registers.fpstate = large_vectors;
+  return true;
+}
 
 void save_vectors(const char* frame) {
   char* const to = state.ring0 + R0_XSTATE;
+  const std::uint32_t bytes = vector_bytes_in(frame);
   copy_bytes(to, frame, kSoftware);
   zero_bytes(to + kSoftware, kSoftwareEnd - kSoftware);
-  copy_bytes(to + kSoftwareEnd, frame + kSoftwareEnd, state.area->vector_bytes - kSoftwareEnd);
+  copy_bytes(to + kSoftwareEnd, frame + kSoftwareEnd, bytes - kSoftwareEnd);
+  zero_bytes(to + bytes, state.area->vector_bytes - bytes);
   std::uint64_t present;
   copy_bytes(&present, to + kXstateBv, sizeof present);
   present &= state.area->components;
   copy_bytes(to + kXstateBv, &present, sizeof present);
 }
 
-// False where XRSTOR would raise #GP.
-bool load_vectors(char* frame) {
+enum class Loaded { yes, refused, failed };
+
+// `refused` where XRSTOR would raise #GP.
+Loaded load_vectors(SignalContext& registers) {
   const char* const from = state.ring0 + R0_XSTATE;
+  char* frame = registers.fpstate;
   std::uint64_t components, reserved[(kXsaveHeaderEnd - kXsaveReserved) / 8];
   std::uint32_t mxcsr, mask;
   copy_bytes(&components, from + kXstateBv, 8);
@@ -188,12 +255,16 @@ bool load_vectors(char* frame) {
   copy_bytes(&mxcsr, from + kMxcsr, 4);
   copy_bytes(&mask, frame + kMxcsrMask, 4);
   for (const std::uint64_t each : reserved)
-    if (each != 0) return false;
-  if (components & ~state.area->components || mxcsr & ~(mask ? mask : 0xffbf)) return false;
+    if (each != 0) return Loaded::refused;
+  if (components & ~state.area->components || mxcsr & ~(mask ? mask : 0xffbf)) return Loaded::refused;
+  if (components >> kTileData & 1) {
+    if (!permit_tiles(registers)) return Loaded::failed;
+    frame = registers.fpstate;
+  }
   copy_bytes(frame, from, kMxcsrMask);
   copy_bytes(frame + kMxcsrMask + 4, from + kMxcsrMask + 4, kSoftware - kMxcsrMask - 4);
-  copy_bytes(frame + kSoftwareEnd, from + kSoftwareEnd, state.area->vector_bytes - kSoftwareEnd);
-  return true;
+  copy_bytes(frame + kSoftwareEnd, from + kSoftwareEnd, vector_bytes_in(frame) - kSoftwareEnd);
+  return Loaded::yes;
 }
 
 // ---- Memory ------------------------------------------------------------------------------------
@@ -259,15 +330,6 @@ std::uint32_t fault_of(std::uint64_t address, std::uint32_t access, const std::u
                        std::uint64_t& rights) {
   table = state.tables.leaves(address, rights);
   return PageTables::fault(table ? mapping_of(table[table_index(address, 1)], rights) : 0, access);
-}
-
-void fail(std::uint32_t reason, std::uint64_t detail, std::uint64_t more) {
-  Control* const c = control();
-  c->exit_kind = ExitKind::failed;
-  c->exit_reason = reason;
-  c->exit_detail[0] = detail;
-  c->exit_detail[1] = more;
-  c->exit_rip = slot(REG_RIP);
 }
 
 // A page fault of the program: resolved here, or what the engine is told.
@@ -402,7 +464,7 @@ bool load_selectors() {
 }
 
 // What ring 0 does at `perform_requests`. Done::wait: it ends the run again.
-Done perform_requests(char* frame) {
+Done perform_requests(SignalContext& registers) {
   std::uint32_t& requests = context<std::uint32_t>(CTX_REQUESTS);
   if (requests & CTX_REQUEST_CR3) {
     state.tables.root = context<std::uint64_t>(CTX_CR3);
@@ -414,11 +476,15 @@ Done perform_requests(char* frame) {
       follow_page(context<std::uint64_t>(CTX_FLUSH + 8 * i));
     state.last_fault = {};
   }
-  if (requests & CTX_REQUEST_XRSTOR && !load_vectors(frame)) {
-    context<std::uint32_t>(CTX_VECTOR) = VECTOR_RING0 + 13;
-    context<std::uint64_t>(CTX_ERROR_CODE) = 0;
-    return Done::wait;
+  if (requests & CTX_REQUEST_XRSTOR) {
+    const Loaded loaded = load_vectors(registers);
+    if (loaded == Loaded::refused) {
+      context<std::uint32_t>(CTX_VECTOR) = VECTOR_RING0 + 13;
+      context<std::uint64_t>(CTX_ERROR_CODE) = 0;
+    }
+    if (loaded != Loaded::yes) return Done::wait;
   }
+  char* const frame = registers.fpstate;
   if (requests & CTX_REQUEST_CLEAR_FIP && frame[kXstateBv] & 1) zero_bytes(frame + 8, 16);
   if (requests & CTX_REQUEST_LDT && context<std::uint32_t>(CTX_LDT) != 0) {
     fail(kReasonSegment, SEL_LDT, 0);
@@ -517,9 +583,15 @@ Done stopped(int number, const SignalInfo& info, const SignalContext& registers)
     fail(kReasonSignal, static_cast<std::uint64_t>(number), static_cast<std::uint64_t>(info.code));
     return Done::wait;
   }
+  if (number == kIll) {
+    // #NM, too, whose number the frame does not have: tiles (AMX) that were not asked for. To a program that
+    // has none it is #UD.
+    const bool has_tiles = (state.area->components >> kTileData & 1) != 0;
+    vector = info.code == kIllegalOpcode && has_tiles ? kNotAvailable : kUndefined;
+    return Done::wait;
+  }
   if (registers.trapno == 14) return page_fault(info, registers.cr2, registers.err, registers.rip);
-  // SIGILL comes of #NM, too, without its number: where tiles (AMX) were not asked for.
-  vector = number == kIll ? kUndefined : static_cast<std::uint32_t>(registers.trapno);
+  vector = static_cast<std::uint32_t>(registers.trapno);
   context<std::uint64_t>(CTX_ERROR_CODE) = registers.err;
   return Done::wait;
 }
@@ -530,7 +602,6 @@ void on_signal(int number, const SignalInfo& info, SignalFrame& frame) {
   if ((info.code == kTrapPerf || info.code == kTrapHardware) && number == kTrap &&
       registers.rip - state.base < image_bytes())
     return;
-  char* const vectors = registers.fpstate;
   Control* const c = control();
   if (state.started) {
     save_registers(registers);
@@ -539,12 +610,13 @@ void on_signal(int number, const SignalInfo& info, SignalFrame& frame) {
     if (done == Done::wait && c->exit_kind == ExitKind::stub && saving != Saving::all &&
         context<std::uint32_t>(CTX_VECTOR) == VECTOR_SYSCALL &&
         context<std::uint32_t>(CTX_STAGED_LEFT) != 0 && serve_staged()) {
-      done = perform_requests(vectors);
+      done = perform_requests(registers);
       if (done == Done::run) load_registers(registers);
     }
     if (done == Done::run) return;
     const bool is_undefined = context<std::uint32_t>(CTX_VECTOR) == kUndefined;
-    if (saving == Saving::all || (saving == Saving::undefined && is_undefined)) save_vectors(vectors);
+    if (saving == Saving::all || (saving == Saving::undefined && is_undefined))
+      save_vectors(registers.fpstate);
     complete();
   } else if (number == kTrap) {
     state.int1_stays = registers.rip == word(sandbox_int1);
@@ -559,7 +631,8 @@ void on_signal(int number, const SignalInfo& info, SignalFrame& frame) {
     wait_for_request();
     c->exit_kind = ExitKind::stub;
     set_faulting();
-    if (perform_requests(vectors) == Done::run) break;
+    const bool permitted = state.area->tiles == 0 || permit_tiles(registers);
+    if (permitted && perform_requests(registers) == Done::run) break;
     complete();
   }
   map_awaited();

@@ -24,9 +24,7 @@ constexpr std::uint32_t kLegacyArea = 576, kDebug = 1, kUndefined = 6;
 constexpr std::uint64_t kX87Sse = 3;
 constexpr std::uint64_t kCr4Tsd = 1 << 2;
 constexpr std::uint64_t kTrapFlag = 1 << 8, kDr6Step = 1 << 14, kDr6Breakpoints = 15;
-constexpr std::uint32_t kMsrPlatformInfo = 0xce, kMsrMiscFeatures = 0x140;
-// XCR0 bits that a process has without asking for them: all but tile data (AMX).
-constexpr std::uint64_t kUnasked = ~(3ull << 17);
+constexpr std::uint32_t kMsrPlatformInfo = 0xce, kMsrMiscFeatures = 0x140, kMsrXfd = 0x1c4;
 constexpr std::uint64_t kSleepNanos = 20'000'000;  // then it is looked whether the sandbox lives
 constexpr std::uint32_t kSandboxSpins = 1'000;     // some 40 us
 constexpr std::uint64_t kStartNanos = 60'000'000'000;
@@ -48,6 +46,21 @@ std::uint64_t xcr0() {
   return std::uint64_t{high} << 32 | low;
 }
 
+// What of it a process can have: tiles (AMX) only where the kernel gives them on request.
+std::uint64_t usable_xcr0() {
+  constexpr std::uint64_t kTiles = 3ull << (process::kTileData - 1);
+  std::uint64_t supported = 0;
+  const bool told = syscall(SYS_arch_prctl, process::kArchSupportedPermissions, &supported) == 0;
+  return told && (supported >> process::kTileData & 1) != 0 ? xcr0() : xcr0() & ~kTiles;
+}
+
+// Of the XSAVE area of all of XCR0.
+std::uint32_t vector_bytes_here() {
+  std::uint32_t unused, bytes;
+  __cpuid_count(0xd, 0, unused, bytes, unused, unused);
+  return bytes;
+}
+
 }  // namespace
 
 int ProcessTransport::open(std::size_t bytes, const ProcessOptions& options) {
@@ -60,22 +73,22 @@ int ProcessTransport::open(std::size_t bytes, const ProcessOptions& options) {
   area().base = options.base;
   area().pool_bytes = bytes;
   area().spins = processors() > 1 ? kSandboxSpins : 0;
+  area().frame_bytes = vector_bytes_here();
+  program_ = options.sandbox;
+  debug_means_ = options.debug_means;
   int result = -EPERM;
   // Some kernels grant namespaces and then deny debug registers, others deny those.
-  if (options.isolation == Isolation::namespaces) result = start(options);
-  if (result < 0) {
-    ProcessOptions plain = options;
-    plain.isolation = Isolation::none;
-    result = start(plain);
-  }
+  if (options.isolation == Isolation::namespaces) result = start(options.isolation);
+  if (result < 0) result = start(Isolation::none);
   return result;
 }
 
-int ProcessTransport::start(const ProcessOptions& options) {
+int ProcessTransport::start(Isolation isolation) {
   area().failed_step = area().failed_errno = 0;
+  area().is_ready.store(0, std::memory_order_relaxed);
   lacks_debug_registers_ = false;
-  isolation_ = options.isolation;
-  const int error = sandbox_.start(options.sandbox, memory_.file.get(), process::kPoolFd, options.isolation);
+  isolation_ = isolation;
+  const int error = sandbox_.start(program_.c_str(), memory_.file.get(), process::kPoolFd, isolation);
   if (error < 0) return error;
   const std::uint64_t started = now_nanos();
   const timespec slice = {0, kSleepNanos};
@@ -88,13 +101,17 @@ int ProcessTransport::start(const ProcessOptions& options) {
       return -failed;
     }
   }
-  const int opened = debug_registers_.open(sandbox_.pid(), options.debug_means);
+  const int opened = debug_registers_.open(sandbox_.pid(), debug_means_);
   lacks_debug_registers_ = opened < 0;
-  if (opened < 0) {
-    close();
-    area().is_ready.store(0, std::memory_order_relaxed);
-  }
+  if (opened < 0) close();
   return opened;
+}
+
+// What a process was given for the last program, it keeps: the next gets a new one.
+int ProcessTransport::start_again() {
+  close();
+  area().tiles = 0;
+  return start(isolation_);
 }
 
 std::string ProcessTransport::failed_at() const {
@@ -119,6 +136,7 @@ int ProcessTransport::execute() {
       cpuid_faulting_ = false;
       c->run_ioctls = c->stub_exits = c->completed = 0;
       completer_.disable();
+      if (area().tiles != 0) result = start_again();
       break;
     case Command::destroy:
     case Command::ping:
@@ -128,7 +146,7 @@ int ProcessTransport::execute() {
     case Command::get_cpuid2: {  // what the program sees where CPUID does not fault
       // Made apart: who shares the pool could change the count meanwhile.
       CpuidPayload list = {};
-      CpuidList(list, xcr0() & kUnasked);
+      CpuidList(list, usable_xcr0());
       c->cpuid = list;
       break;
     }
@@ -196,7 +214,7 @@ int ProcessTransport::set_completion() {
   return 0;
 }
 
-// CPUID faulting is all that there is of MSRs.
+// CPUID faulting and tiles are all that there is of MSRs.
 int ProcessTransport::set_msrs() {
   Control* const c = control();
   const std::uint32_t count = c->msrs.count;
@@ -205,6 +223,10 @@ int ProcessTransport::set_msrs() {
     const MsrEntry msr = c->msrs.entries[i];
     c->value = i;
     if (msr.index == kMsrPlatformInfo) continue;
+    if (msr.index == kMsrXfd && msr.data == 0 && area().components >> process::kTileData & 1) {
+      area().tiles = 1;
+      continue;
+    }
     if (msr.index != kMsrMiscFeatures) return -EINVAL;
     // Here, where CPUID does not fault anyway, this only says whether it could.
     if (syscall(SYS_arch_prctl, process::kArchSetCpuid, 1) < 0) return -EINVAL;

@@ -43,7 +43,8 @@ class ProcessTransport : public Transport {
   char* context() const { return static_cast<char*>(pool()) + R0_CONTEXT; }
   std::uint64_t& word(std::size_t at) const { return *reinterpret_cast<std::uint64_t*>(context() + at); }
   std::uint32_t& word32(std::size_t at) const { return *reinterpret_cast<std::uint32_t*>(context() + at); }
-  int start(const ProcessOptions& options);
+  int start(Isolation isolation);
+  int start_again();
   int set_xcr0(std::uint64_t wanted);
   int set_completion();
   int set_msrs();
@@ -57,6 +58,8 @@ class ProcessTransport : public Transport {
 
   PoolMemory memory_;
   Child sandbox_;
+  std::string program_;
+  DebugMeans debug_means_ = DebugMeans::none;
   Completer completer_{0, false};
   // How the run in progress executes one instruction, by a trap flag that is not the program's; or that it
   // does not.

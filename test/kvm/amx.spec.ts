@@ -1,7 +1,9 @@
-/** Instructions of AMX, executed in software for a recording whose processor had them. */
+/** Instructions of AMX, in software or, in a process whose processor and kernel have tiles, by the processor. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Exit } from '../../src/engine/kvm/exit.js';
+import type { Machine } from '../../src/engine/kvm/machine.js';
 import { CODE, DATA, type ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
+import { AMX_STATE } from '../../src/engine/x86/completion.js';
 import { Exception } from '../../src/engine/x86/constants.js';
 import { sample } from '../collections.js';
 import { openWithAmx } from '../replay/made-up-layout.js';
@@ -30,12 +32,15 @@ const ABSENT = 0x7fff_0000_0000n;
 describeMachines(specsOf);
 
 function specsOf(kind: 'emulated' | 'process'): void {
+  let machine: Machine;
   let guest: ProbeGuest;
+  let hasTiles: boolean;
   let close: (() => void) | undefined;
   beforeAll(async () => {
     const trace = openWithAmx(sample('skylake-pku/tree'));
     trace.close();
-    ({ guest, close } = await guestOf(trace.header, kind));
+    ({ machine, guest, close } = await guestOf(trace.header, kind));
+    hasTiles = (machine.xcr0 & AMX_STATE) !== 0n;
   });
   afterAll(() => close?.());
 
@@ -64,6 +69,20 @@ function specsOf(kind: 'emulated' | 'process'): void {
       ...registers,
     });
   };
+
+  it('raises #NM at the first tile of each program until it may have them', ({ skip }) => {
+    if (!hasTiles) skip('no tiles of the processor here');
+    for (let program = 0; program < 2; program++) {
+      machine.restart();
+      configuration(ROWS);
+      const refused = { vector: Exception.NM, rip: BigInt(CODE + 5) };
+      expect(run([LDTILECFG_RDI, TILEZERO_0])).toMatchObject(refused);
+      expect(run([LDTILECFG_RDI, TILEZERO_0])).toMatchObject(refused);
+      expect(machine.allowTiles()).toBe(true);
+      expect(run([LDTILECFG_RDI, TILEZERO_0]).vector).toBe(Exception.BP);
+      expect(machine.allowTiles()).toBe(false);
+    }
+  });
 
   it('multiplies tiles', () => {
     configuration(ROWS);

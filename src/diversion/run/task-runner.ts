@@ -144,6 +144,7 @@ export class TaskRunner {
     if (vector === Exception.PF) return this.pageFault(task);
     if (vector === Exception.DB) return this.debug(task);
     if (vector === Exception.UD && passInt1(this.core, task)) return this.trap(SignalCode.breakpoint);
+    if (vector === Exception.NM && this.core.machine.allowTiles()) return null;
     if (vector === Exception.BP && leaveInt3(this.core, this.stops, task)) return BREAKPOINT;
     const rip = getUnsigned(registers, Reg.rip);
     if (vector === Exception.BP && rip === REPLAY_ASSIST_IP) return null;

@@ -43,3 +43,35 @@ describe('changing ids', () => {
     expect(result('setuid', [KEEP])).toBe(-E.EINVAL);
   });
 });
+
+describe('arch_prctl of state that programs ask for', () => {
+  const [SUPPORTED, PERMITTED, REQUEST, TILE_DATA] = [0x1021, 0x1022, 0x1023, 18];
+  const AT = 0x1000;
+
+  /** The result for a program of a processor with this XCR0, and what was stored. */
+  function asked(xcr0: bigint, option: number, argument: number): [number, bigint | null] {
+    let stored: bigint | null = null;
+    const memory = { setU64: (_at: number, value: bigint) => (stored = value) };
+    const machine = { config: { xcr0 } };
+    const core = { machine, registers: () => new Uint32Array(64) };
+    const call = { args: [option, argument], kernel: { core }, thread: {}, memory } as unknown as Call;
+    try {
+      return [identityCalls.arch_prctl(call) as number, stored];
+    } catch (error) {
+      if (error instanceof Errno) return [-error.errno, stored];
+      throw error;
+    }
+  }
+
+  it('gives tiles where the recorded processor has them', () => {
+    expect(asked(0x6_02e7n, SUPPORTED, AT)).toEqual([0, 0x6_02e7n]);
+    expect(asked(0x6_02e7n, PERMITTED, AT)).toEqual([0, 0x6_02e7n]);
+    expect(asked(0x6_02e7n, REQUEST, TILE_DATA)).toEqual([0, null]);
+    expect(asked(0x2e7n, REQUEST, TILE_DATA)[0]).toBe(-E.EOPNOTSUPP);
+  });
+
+  it('gives nothing else', () => {
+    expect(asked(0x6_02e7n, REQUEST, 2)[0]).toBe(-E.EOPNOTSUPP);
+    expect(asked(0x6_02e7n, REQUEST, TILE_DATA + 1)[0]).toBe(-E.EINVAL);
+  });
+});

@@ -13,6 +13,9 @@ const PR_GET_DUMPABLE = 3;
 const PR_SET_VMA = 0x53_56_4d_41;
 const PR_QUIET: readonly number[] = [1, 4, 8, 36, 38, 41, PR_SET_VMA];
 const ArchGet = { fs: 0x1003, gs: 0x1004 } as const;
+/** Of state that programs have to ask for (arch/x86/kernel/fpu/xstate.c): tiles, the number of whose data is the last. */
+const ArchState = { supported: 0x1021, permitted: 0x1022, request: 0x1023 } as const;
+const TILE_DATA = 18;
 const RLIMIT_STACK = 3;
 const RLIMIT_NOFILE = 7;
 const RLIMITS = 16;
@@ -70,6 +73,16 @@ function archPrctl(call: Call): number {
     case ArchGet.fs:
     case ArchGet.gs:
       call.memory.setU64(argument, getRegister(registers, option === ArchGet.fs ? Reg.fs_base : Reg.gs_base));
+      return 0;
+    // All that the recorded processor has is permitted from the beginning.
+    case ArchState.supported:
+    case ArchState.permitted:
+      call.memory.setU64(argument, core.machine.config.xcr0);
+      return 0;
+    case ArchState.request:
+      if (argument < 0 || argument > TILE_DATA) fail(E.EINVAL);
+      if (argument !== TILE_DATA || !((core.machine.config.xcr0 >> BigInt(TILE_DATA)) & 1n))
+        fail(E.EOPNOTSUPP);
       return 0;
     default:
       return fail(E.EINVAL);

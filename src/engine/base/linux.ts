@@ -160,6 +160,7 @@ export const SignalCode = {
   alignment: 1,
   mapError: 1,
   accessError: 2,
+  illegalOpcode: 1,
   illegalOperand: 2,
   trace: 2,
   protectionKey: 4,

@@ -30,6 +30,8 @@ const SIGNALS: Readonly<Record<number, ExceptionSignal>> = {
   [Exception.OF]: from(Signal.SEGV, SignalCode.kernel),
   [Exception.BR]: from(Signal.SEGV, SignalCode.kernel),
   [Exception.UD]: from(Signal.ILL, SignalCode.illegalOperand, true),
+  // Tiles (AMX) without permission (arch/x86/kernel/traps.c, handle_xfd_event).
+  [Exception.NM]: from(Signal.ILL, SignalCode.illegalOpcode, true),
   [Exception.NP]: from(Signal.BUS, SignalCode.kernel),
   [Exception.SS]: from(Signal.BUS, SignalCode.kernel),
   [Exception.GP]: from(Signal.SEGV, SignalCode.kernel),

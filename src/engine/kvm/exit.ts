@@ -63,6 +63,7 @@ const processReasons: Readonly<Record<number, string>> = {
   0xfffe0010: 'a page that cannot be mapped in the process',
   0xfffe0011: 'a segment that the process cannot have',
   0xfffe0012: 'a signal from outside',
+  0xfffe0013: 'tiles (AMX), which the kernel refuses',
 };
 
 /** As text: KVM's exit `reason` (Control::exit_reason), or a failed KVM_RUN (0xffff0000 | errno). */

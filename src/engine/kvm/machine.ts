@@ -1,7 +1,13 @@
 import os from 'node:os';
 import { gpa, type Gpa } from '../base/address.js';
 import { RevenantError } from '../base/errors.js';
-import { FSGSBASE_FEATURE, completionFeatures, machineLayout, processorXcr0 } from '../x86/completion.js';
+import {
+  AMX_STATE,
+  FSGSBASE_FEATURE,
+  completionFeatures,
+  machineLayout,
+  processorXcr0,
+} from '../x86/completion.js';
 import { WATCHED, type LeftOut } from '../x86/unraised.js';
 import { PKRU, recordedLayout } from '../x86/xstate-layout.js';
 import type { BranchCounter } from './branch-counter.js';
@@ -52,6 +58,7 @@ export interface MachineConfig {
 
 const MSR_PLATFORM_INFO = 0xce;
 const MSR_MISC_FEATURES_ENABLES = 0x140;
+const MSR_XFD = 0x1c4;
 /** Each wait of saveXstate(), and how many: the guest executes a handful of instructions. */
 const XSAVE_BUDGET_MICROS = 1_000_000;
 const XSAVE_TRIES = 10;
@@ -84,6 +91,7 @@ export class Machine {
   readonly shownXcr0: bigint;
   /** CPUID cannot be made to fault, and must be hidden from the processor: see HiddenCode. */
   hidesCpuid: boolean;
+  private allowsTiles = false;
   private readonly computedByKvm: readonly CpuidDifference[];
   private readonly stale: StaleCode | null;
 
@@ -166,7 +174,19 @@ export class Machine {
   /** Recreates the VM, for instance after Exit.Failed. All requests and registers are discarded. */
   restart(): void {
     this.staged.clear();
+    this.allowsTiles = false;
     make(this.control, this.config, this.transport.kind);
+  }
+
+  /**
+   * After #NM of an instruction that uses tiles (AMX): a process of the host gets them on request only. From now on they
+   * raise it no more, until the next VM.
+   * @returns false where the program cannot have them, or where they were not what it lacked
+   */
+  allowTiles(): boolean {
+    if (this.isVirtual || this.allowsTiles || (this.xcr0 & AMX_STATE) !== AMX_STATE) return false;
+    this.allowsTiles = this.control.setMsrs([{ index: MSR_XFD, value: 0n }]) === 0;
+    return this.allowsTiles;
   }
 
   /**

@@ -16,6 +16,7 @@ export const Exception = {
   OF: 4,
   BR: 5,
   UD: 6,
+  NM: 7,
   NP: 11,
   SS: 12,
   GP: 13,

@@ -239,6 +239,8 @@ export class ReplayRunner {
       const stop = this.trapped(task, vector);
       if (stop !== Stop.fault) return stop;
     }
+    // A recorded SIGILL of tiles is met by its address before.
+    if (vector === Exception.NM && this.core.machine.allowTiles()) return Stop.pending;
     if (vector === Exception.BP && leaveInt3(this.core, this.stops, task)) return Stop.user;
     if (vector === Exception.BP && ripOf(context.registers) === REPLAY_ASSIST_IP) {
       assistReplay(this.core, task);
