@@ -1,10 +1,12 @@
 /**
  * Builds what is out of date: TypeScript to dist/, the addon and the tools to build/. `staleParts()` is cheap enough for every start of bin/revenant.
  */
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { BUNDLE, sealed } from './command-line.mjs';
 import { filesBelow, isCheckout, ownFolder, root, runQuietly, say, script, StepFailed } from './lib.mjs';
 
 /**
@@ -44,33 +46,51 @@ async function buildTypeScript(sources) {
     logLevel: 'warning',
   };
   const entryPoints = sources.filter((name) => name.endsWith('.ts'));
-  const [, bundled] = await Promise.all([
-    build({ ...common, entryPoints, outbase: 'src' }),
-    // What bin/revenant runs: loading hundreds of modules one by one takes longer than many a replay.
-    build({
-      ...common,
-      entryPoints: ['src/cli/main.ts'],
-      outdir: BUNDLE,
-      bundle: true,
-      splitting: true,
-      packages: 'external',
-      metafile: true,
-    }),
-  ]);
+  await Promise.all([build({ ...common, entryPoints, outbase: 'src' }), buildBundle(build, common)]);
   // gdb is given the paths of these.
   for (const name of sources.filter((each) => each.endsWith('.py')))
     fs.copyFileSync(path.join(root, name), path.join(root, name.replace(/^src/, 'dist')));
-  removeOrphans(bundled.metafile.outputs);
+  removeOrphans();
 }
 
 /**
- * The output of a source that was moved or removed remains.
- * @param bundled by path, what the bundle consists of
+ * What bin/revenant runs: loading hundreds of modules one by one takes longer than many a replay. As a script, not a module: V8's
+ * code can be kept of scripts only.
  */
-function removeOrphans(bundled) {
+async function buildBundle(build, common) {
+  const { outputFiles } = await build({
+    ...common,
+    entryPoints: ['src/cli/main.ts'],
+    outdir: undefined,
+    outfile: BUNDLE,
+    format: 'cjs',
+    charset: 'ascii',
+    bundle: true,
+    // Every command needs this one.
+    external: dependencies().filter((name) => name !== 'commander'),
+    // V8 does not keep what `import()` needs beside code.
+    supported: { 'dynamic-import': false },
+    define: { 'import.meta.url': '__filename', 'import.meta.dirname': '__dirname' },
+    write: false,
+  });
+  fs.mkdirSync(path.join(root, path.dirname(BUNDLE)), { recursive: true });
+  for (const { path: name, text } of outputFiles) {
+    const digest = createHash('sha256').update(text).digest('hex').slice(0, 32);
+    fs.writeFileSync(name, name.endsWith('.map') ? text : sealed(text, digest));
+  }
+  // The licence asks for its text beside copies.
+  const licence = path.join(root, path.dirname(BUNDLE), 'commander.copyright');
+  fs.copyFileSync(path.join(root, 'node_modules/commander/LICENSE'), licence);
+}
+
+const dependencies = () =>
+  Object.keys(JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')).dependencies);
+
+/** The output of a source that was moved or removed remains. */
+function removeOrphans() {
   for (const name of filesBelow(['dist'], (each) => /\.(js|d\.ts|js\.map|py)$/.test(each))) {
     const source = name.replace(/^dist/, 'src').replace(/\.(js|d\.ts|js\.map)$/, '.ts');
-    if (!(name in bundled) && !fs.existsSync(path.join(root, source))) fs.rmSync(path.join(root, name));
+    if (!fs.existsSync(path.join(root, source))) fs.rmSync(path.join(root, name));
   }
 }
 
@@ -87,9 +107,6 @@ const nativeSources = (...folders) => [
   ...['CMakeLists.txt'].filter((name) => fs.existsSync(path.join(root, name))),
 ];
 
-/** The command line in few files; one folder below dist/, as its modules are. */
-const BUNDLE = 'dist/bundle';
-
 /**
  * part -> its sources, what must be there once it is built, the stamp of the last build, how to build it, and whether only
  * tests need it.
@@ -100,7 +117,7 @@ const parts = {
       ...filesBelow(['src'], (name) => /\.(ts|py)$/.test(name) && !name.endsWith('.spec.ts')),
       'tsconfig.json',
     ],
-    outputs: ['dist/cli/main.js', `${BUNDLE}/main.js`, 'dist/debugger/revenant-gdb.py'],
+    outputs: ['dist/cli/main.js', BUNDLE, 'dist/debugger/revenant-gdb.py'],
     stamp: 'dist/.built',
     build: buildTypeScript,
   },

@@ -12,10 +12,13 @@ interface SetUp {
   ensureMachineParts(): Promise<boolean>;
 }
 
+/** `import()`, which the bundle, a script, does not have. */
+export type ImportModule = (url: string) => Promise<unknown>;
+
 /** Installs them. Throws E_MACHINE_START with the manual steps. Returns whether anything was missing. */
-export async function installMachineParts(): Promise<boolean> {
+export async function installMachineParts(importModule: ImportModule): Promise<boolean> {
   const url = pathToFileURL(path.join(projectRoot, 'scripts/setup.mjs'));
-  const { ensureMachineParts } = (await import(url.href)) as SetUp;
+  const { ensureMachineParts } = (await importModule(url.href)) as SetUp;
   try {
     return await ensureMachineParts();
   } catch (cause) {
@@ -29,7 +32,11 @@ export async function installMachineParts(): Promise<boolean> {
  * once, and runs the action again, unless REVENANT_SETUP=never. In a clone bin/revenant has
  * installed it before.
  */
-export async function withMachineParts<T>(action: () => T | Promise<T>, io: CommandIo): Promise<T> {
+export async function withMachineParts<T>(
+  action: () => T | Promise<T>,
+  io: CommandIo,
+  importModule: ImportModule,
+): Promise<T> {
   try {
     return await action();
   } catch (error) {
@@ -38,7 +45,7 @@ export async function withMachineParts<T>(action: () => T | Promise<T>, io: Comm
     if (!(error instanceof MachinePartMissing) || !isPackage || process.env.REVENANT_SETUP === 'never')
       throw error;
     io.err(`revenant: ${error.message} Installing it now.\n`);
-    if (!(await installMachineParts())) throw error;
+    if (!(await installMachineParts(importModule))) throw error;
     return await action();
   }
 }

@@ -10,7 +10,7 @@ import { checkpointFiles, checkpointOptions } from './options/checkpoint.js';
 import { callOptions, diversionOptions } from './options/call.js';
 import { exitCodesText, helpWidth } from './options/exit-codes.js';
 import { reportFailure } from './failure.js';
-import { withMachineParts } from './machine-parts.js';
+import { withMachineParts, type ImportModule } from './machine-parts.js';
 import type { CallOptions } from './commands/call.js';
 import type { CheckpointCommandOptions } from './commands/checkpoint.js';
 import type { DoctorCommandOptions } from './commands/doctor.js';
@@ -30,6 +30,7 @@ import { memoryOption, stallLimitOption, ticksOption, traceOptions } from './opt
 
 interface Global {
   verbose: boolean;
+  importModule: ImportModule;
 }
 
 /** What a command action returns: an exit code, or nothing for 0. */
@@ -313,7 +314,11 @@ function addMachineCommands(program: Command, io: CommandIo, perform: Perform): 
   program
     .command('setup')
     .description('install what the emulated machine needs: QEMU (by apt)')
-    .action(() => perform(async () => (await import('./commands/setup.js')).setupCommand(io)));
+    .action(() =>
+      perform(async (_io, { importModule }) =>
+        (await import('./commands/setup.js')).setupCommand(io, importModule),
+      ),
+    );
   const machine = program.command('machine').description('the emulated machine that is kept between replays');
   for (const [verb, text] of [
     ['start', 'start it, unless it is running'],
@@ -348,12 +353,17 @@ const THREADS_OF_NODE = 4;
  * @param argv arguments after the program's name
  * @returns the exit code; all output is written when it resolves
  */
-export async function main(argv: string[], io: CommandIo = processIo): Promise<number> {
+export async function main(
+  argv: string[],
+  io: CommandIo = processIo,
+  importModule: ImportModule = (url) => import(url),
+): Promise<number> {
   let exitCode: number = ExitCode.ok;
   const program = commandLine(io, async (action) => {
     requireProcesses(THREADS_OF_NODE, 'Revenant');
-    const run = (): ReturnType<Action> => action(io, program.opts<Global>());
-    exitCode = (await withMachineParts(run, io)) ?? ExitCode.ok;
+    const run = (): ReturnType<Action> =>
+      action(io, { ...program.opts<{ verbose: boolean }>(), importModule });
+    exitCode = (await withMachineParts(run, io, importModule)) ?? ExitCode.ok;
   });
   try {
     await program.parseAsync(argv, { from: 'user' });

@@ -1,8 +1,8 @@
-import { installMachineParts } from '../machine-parts.js';
+import { installMachineParts, type ImportModule } from '../machine-parts.js';
 import type { CommandIo } from '../output.js';
 
 /** `revenant setup`. */
-export async function setupCommand(io: CommandIo): Promise<undefined> {
-  const done = await installMachineParts();
+export async function setupCommand(io: CommandIo, importModule: ImportModule): Promise<undefined> {
+  const done = await installMachineParts(importModule);
   io.out(done ? 'The emulated machine is installed.\n' : 'Everything is already installed.\n');
 }
