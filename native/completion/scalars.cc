@@ -44,7 +44,8 @@ bool count_ones(Operation& op) {
   return true;
 }
 
-// LZCNT, TZCNT. The manuals define the carry and zero flags only: Zen 4 keeps OF and clears the others.
+// LZCNT, TZCNT. The manuals define the carry and zero flags only. Zen 4 keeps OF and clears the others,
+// Golden Cove clears all.
 template <bool leading>
 bool count_zeros(Operation& op) {
   U64 a;
@@ -54,7 +55,8 @@ bool count_zeros(Operation& op) {
                                                    : std::countr_zero(a));
   const unsigned count = a == 0 ? size : zeros;
   put_general(op, 0, count);
-  set_flags(op, kArithmetic & ~kOverflow, (a == 0 ? kCarry : 0) | (count == 0 ? kZero : 0));
+  const U64 changed = op.state().vendor == Vendor::kAmd ? kArithmetic & ~kOverflow : kArithmetic;
+  set_flags(op, changed, (a == 0 ? kCarry : 0) | (count == 0 ? kZero : 0));
   return true;
 }
 
