@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { caseTrace, itOn, sample } from '../../collections.js';
 import { MACHINE } from '../../machines.js';
 
@@ -21,11 +21,12 @@ function gdbWith(options: string[], trace: string, ...commands: string[]): { out
   return { out: done.stdout, err: done.stderr };
 }
 
-const leftOver = (): string[] =>
-  fs.readdirSync(os.tmpdir()).filter((name) => name.startsWith('revenant-gdb.'));
-
 it('is two lines; what gdb asks of the process is answered from the recording', () => {
-  const before = leftOver();
+  // Other sessions of this user are in the usual one.
+  const temporary = fs.mkdtempSync(path.join(os.tmpdir(), 'start-'));
+  onTestFinished(() => fs.rmSync(temporary, { recursive: true }));
+  vi.stubEnv('TMPDIR', temporary);
+  onTestFinished(() => void vi.unstubAllEnvs());
   const { out, err } = gdb(sample('skylake-pku/tree'), 'info proc', 'help revenant', 'info sharedlibrary');
   const [where, help, ...rest] = out.split('\n');
   expect(where).toMatch(
@@ -37,7 +38,7 @@ it('is two lines; what gdb asks of the process is answered from the recording', 
   expect(text).toMatch(/reverse-continue/);
   expect(text).toMatch(/ld-linux-x86-64.so.2\n/);
   expect(err).toBe('');
-  expect(leftOver()).toEqual(before);
+  expect(fs.readdirSync(temporary).filter((name) => name.startsWith('revenant-gdb.'))).toEqual([]);
 });
 
 it('fits into a terminal, and lists the processes of the recording', () => {
