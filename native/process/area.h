@@ -66,7 +66,7 @@ static_assert(sizeof(Area) <= sizeof(Control::pad2));
 
 // exit_reason of ExitKind::failed. src/engine/kvm/exit.ts must match.
 constexpr std::uint32_t kReasonUnmappable = 0xfffe0010;  // detail: address, errno
-constexpr std::uint32_t kReasonSegment = 0xfffe0011;     // detail: selector
+constexpr std::uint32_t kReasonSegment = 0xfffe0011;     // detail: selector; 1: of a local table
 constexpr std::uint32_t kReasonSignal = 0xfffe0012;      // detail: signal, si_code
 constexpr std::uint32_t kReasonTiles = 0xfffe0013;       // detail: errno
 

@@ -50,6 +50,7 @@ constexpr std::uint32_t kDr6Step = 1 << 14;
 constexpr std::uint64_t kInt1Bytes = 1;
 constexpr int kSetSyscallUserDispatch = 59;
 constexpr std::uint64_t kResumeFlag = 1 << 16;
+constexpr std::uint64_t kPrivilege = 3;  // of a selector: 3 in all of Linux's for programs
 constexpr std::uint64_t kVsyscall = 0xffff'ffff'ff60'0000;
 constexpr std::uint64_t kMostMappings = 60'000;  // vm.max_map_count is 65,530 by default
 // Pages of a run that is filled when it is mapped; of longer ones the program may touch little.
@@ -451,8 +452,9 @@ void set_faulting() {
 
 bool load_selectors() {
   for (const int number : {REG_DS, REG_ES, REG_FS, REG_GS}) {
-    const std::uint64_t selector = slot(number);
-    if (selector != 0 && selector != SEL_USER_SS && selector != SEL_USER_CS) {
+    const std::uint64_t selector = slot(number), segment = selector | kPrivilege;
+    if (segment != kPrivilege && segment != SEL_USER_SS && segment != SEL_USER_CS &&
+        segment != SEL_USER32_CS) {
       fail(kReasonSegment, selector, 0);
       return false;
     }
@@ -487,7 +489,7 @@ Done perform_requests(SignalContext& registers) {
   char* const frame = registers.fpstate;
   if (requests & CTX_REQUEST_CLEAR_FIP && frame[kXstateBv] & 1) zero_bytes(frame + 8, 16);
   if (requests & CTX_REQUEST_LDT && context<std::uint32_t>(CTX_LDT) != 0) {
-    fail(kReasonSegment, SEL_LDT, 0);
+    fail(kReasonSegment, SEL_LDT, 1);
     return Done::wait;
   }
   if (requests & CTX_REQUEST_SEGMENTS && !load_selectors()) return Done::wait;

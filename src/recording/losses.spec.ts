@@ -30,8 +30,11 @@ describe('losses of machines', () => {
     expect([7, 7, 7].map((frame) => stuck.mayGoOn(lost, frame))).toEqual([true, true, false]);
   });
 
-  it('do not include other failures', () => {
+  it('include what another kind of machine can do, and no other failures', () => {
     const losses = new Losses();
+    const elsewhere = new RevenantError('E_MACHINE_CANNOT', 'It cannot.', undefined, { elsewhere: true });
+    expect(losses.mayGoOn(elsewhere, 2)).toBe(true);
+    expect(losses.mayGoOn(new RevenantError('E_MACHINE_CANNOT', 'There is none.'), 3)).toBe(false);
     expect(losses.mayGoOn(new RevenantError('E_DIVERGED', 'It differs.'), 1)).toBe(false);
     expect(losses.mayGoOn(null, 1)).toBe(false);
   });

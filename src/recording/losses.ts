@@ -1,6 +1,6 @@
 /**
- * Machines that are lost during a replay: their emulator was killed, or ran out of memory. The replay can always be
- * repeated.
+ * Machines that are lost during a replay: their emulator was killed, or ran out of memory, or a process cannot have what the
+ * program does next. The replay can always be repeated.
  */
 import { RevenantError } from '../engine/base/errors.js';
 
@@ -9,8 +9,9 @@ const MOST_LOSSES = 20;
 /** More losses than this at one place are caused by what happens there. */
 const MOST_AT_ONE_PLACE = 3;
 
+/** Lost, or left because its program does what this kind of machine cannot. */
 export const isLoss = (failure: unknown): failure is RevenantError =>
-  failure instanceof RevenantError && failure.code === 'E_MACHINE_LOST';
+  failure instanceof RevenantError && (failure.code === 'E_MACHINE_LOST' || failure.elsewhere);
 
 /** Decides whether to continue on another machine. */
 export class Losses {

@@ -6,7 +6,7 @@ import type { VcpuTransport } from '../engine/kvm/transport.js';
 import type { TraceReader } from '../engine/trace/reader.js';
 import { traceUse, type TraceUse } from '../engine/trace/use.js';
 import { chooseMachine, openTransport } from '../machine/choose.js';
-import type { MachineChoice, MachineKind } from '../machine/kinds.js';
+import { kindsOf, type MachineChoice, type MachineKind } from '../machine/kinds.js';
 import { memoryForLimit } from '../machine/launch.js';
 import { isClear } from '../machine/process.js';
 
@@ -90,6 +90,12 @@ export class Machines {
   abandon({ transport }: Machine): void {
     this.failed(transport.kind);
     for (const [kind, known] of this.#transports) if (known === transport) this.#transports.delete(kind);
+  }
+
+  /** Whether a replay that ended with this can go on: if its kind of machine cannot, there must be another. */
+  mayServe(failure: unknown): boolean {
+    if (!(failure instanceof RevenantError && failure.elsewhere)) return true;
+    return kindsOf(this.options.machine ?? 'auto', this.#failed).some((kind) => !this.#failed.has(kind));
   }
 
   /** A machine of this kind was lost during a replay: `auto` prefers another for the trace. */

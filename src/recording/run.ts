@@ -73,8 +73,9 @@ export async function runSession(options: RunOptions): Promise<RunResult> {
   const losses = new Losses();
   for (;;) {
     const result = await runOnce({ ...options, output: (fd, bytes) => printed.write(fd, bytes) });
-    if (!losses.mayGoOn(result.failure, result.frameTime)) return result;
-    options.onLost?.(lostText(result.failure as RevenantError, result.frameTime));
+    const { failure, frameTime } = result;
+    if (!options.machines.mayServe(failure) || !losses.mayGoOn(failure, frameTime)) return result;
+    options.onLost?.(lostText(failure as RevenantError, frameTime));
     options.trace.restore(options.trace.beginning);
     printed.again();
   }

@@ -286,6 +286,8 @@ export class TaskRunner {
   }
 
   private lost(task: Task): RevenantError {
+    const refusal = this.core.machine.refusal(`The diversion's task ${task.tid}`);
+    if (refusal) return refusal;
     const rip = getRegister(this.core.machine.context.registers, Reg.rip);
     return new RevenantError(
       'E_MACHINE_LOST',

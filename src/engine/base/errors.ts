@@ -88,14 +88,17 @@ export type ErrorCode = keyof typeof exitCodeOf;
  */
 export class RevenantError extends Error {
   override readonly name = 'RevenantError';
+  /** What the program did is more than this kind of machine can do: another may go on. */
+  readonly elsewhere: boolean;
 
   constructor(
     readonly code: ErrorCode,
     message: string,
     readonly hint?: string,
-    options?: { cause?: unknown },
+    options?: { cause?: unknown; elsewhere?: boolean },
   ) {
     super(message, options);
+    this.elsewhere = options?.elsewhere ?? false;
   }
 
   get exitCode(): number {

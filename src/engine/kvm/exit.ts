@@ -59,11 +59,17 @@ export const exceptionName = (vector: number): string => exceptionNames[vector] 
 /** The service's own reason: a kicked vCPU does not leave ring 0 (native/kvm/control.h). */
 const STUCK = 0xfffe0000;
 /** The process machine's (native/process/area.h). */
+export const ProcessReason = {
+  unmappable: 0xfffe0010,
+  segment: 0xfffe0011,
+  signal: 0xfffe0012,
+  tiles: 0xfffe0013,
+} as const;
 const processReasons: Readonly<Record<number, string>> = {
-  0xfffe0010: 'a page that cannot be mapped in the process',
-  0xfffe0011: 'a segment that the process cannot have',
-  0xfffe0012: 'a signal from outside',
-  0xfffe0013: 'tiles (AMX), which the kernel refuses',
+  [ProcessReason.unmappable]: 'a page that cannot be mapped in the process',
+  [ProcessReason.segment]: 'a segment that the process cannot have',
+  [ProcessReason.signal]: 'a signal from outside',
+  [ProcessReason.tiles]: 'tiles (AMX), which the kernel refuses',
 };
 
 /** As text: KVM's exit `reason` (Control::exit_reason), or a failed KVM_RUN (0xffff0000 | errno). */

@@ -27,6 +27,7 @@ import { Exit, exceptionName, reasonName } from './exit.js';
 import { cr4BitName, xcr0BitNames } from './features.js';
 import { Command, ExitKind, Ring0, Vector } from './layout.js';
 import { poolHighWord } from './page-tables.js';
+import { refusalOf } from './refusal.js';
 import { StagedCalls } from './staged-calls.js';
 import { StaleCode } from './stale-code.js';
 import { errnoName, TRANSPORT_TITLES, type TransportKind, type VcpuTransport } from './transport.js';
@@ -287,6 +288,13 @@ export class Machine {
       seconds += Number(this.control.value) / 1e9;
     }
     return seconds;
+  }
+
+  /** The error of a run that ended with Exit.Failed for what its program did; null: see `describeFailure`. */
+  refusal(who: string): RevenantError | null {
+    if (this.control.exitKind !== ExitKind.failed) return null;
+    const [detail, more] = this.control.exitDetail;
+    return refusalOf(who, { reason: this.control.exitReason, detail, more }, this.reserved);
   }
 
   /** Why the last run ended with Exit.Failed, as text. */

@@ -377,6 +377,8 @@ export class ReplayRunner {
         'A recorded address is not canonical or a selector is not a user one: the trace is damaged.',
       );
     }
+    const refusal = this.core.machine.refusal(`Task ${task.tid}`);
+    if (refusal) return refusal;
     return new RevenantError(
       'E_MACHINE_LOST',
       `Task ${task.tid}: the vCPU stopped with ${this.core.machine.describeFailure()}.`,
