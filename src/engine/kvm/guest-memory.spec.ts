@@ -105,3 +105,25 @@ describe('pages that were released', () => {
     expect([memory.allocate(), memory.allocate()]).toEqual([second, first]);
   });
 });
+
+describe('pages that somebody holds', () => {
+  it('are counted where nobody else has them', () => {
+    const { memory } = fresh();
+    const [own, others, twice] = [memory.allocate(), memory.allocate(), memory.allocate()];
+    memory.retain(others);
+    memory.retain(twice);
+    expect(memory.countHeld((visit) => [own, others, twice, twice].forEach(visit))).toBe(2);
+  });
+
+  it('may be given back at a mark', () => {
+    const { memory } = fresh();
+    const kept = [memory.allocate(), memory.allocate()];
+    memory.mark = 2;
+    memory.onMark = () => {
+      memory.mark = Infinity;
+      kept.forEach((each) => memory.release(each));
+    };
+    memory.allocate();
+    expect(memory.pagesInUse).toBe(1);
+  });
+});

@@ -35,6 +35,10 @@ export class GuestMemory {
   private zeros = 0 as Gpa;
   /** Pages that may be in use; lower for a while than the limit allows. */
   ceiling = Infinity;
+  /** When so many pages are in use, and another one is needed, `onMark` is called. */
+  mark = Infinity;
+  /** May free pages, and sets another mark. */
+  onMark: () => void = () => {};
   /** Called in this order at the limit; see `reclaimFrom`. */
   private readonly reclaimers: (() => boolean)[] = [];
 
@@ -128,6 +132,17 @@ export class GuestMemory {
     }
   }
 
+  /** How many pages have no references but those that are visited: a page is visited once for each. */
+  countHeld(visitAll: (visit: (page: Gpa) => void) => void): number {
+    const seen = new Uint32Array(this.nextFresh - this.firstPage);
+    let held = 0;
+    visitAll((page) => {
+      const index = page / PAGE_SIZE - this.firstPage;
+      if (++seen[index] === this.counts[index]) held++;
+    });
+    return held;
+  }
+
   /** Frees everything. */
   close(): void {
     this.past.retireAll();
@@ -146,6 +161,7 @@ export class GuestMemory {
   /** A free page with unspecified content. */
   private take(): Gpa {
     this.checkCeiling();
+    if (this.inUse >= this.mark) this.onMark();
     if (this.nextFree === this.free.length) return this.takeFresh();
     const page = this.free[this.nextFree++];
     if (this.nextFree >= MOST_HANDED_OUT && this.nextFree * 2 >= this.free.length) {

@@ -64,6 +64,8 @@ export class PageTables {
   /** Cache of the last leaf table found: faults and copies are often consecutive. */
   private cachedSpan = -1;
   private cachedTable = 0;
+  /** Pages that the tables take. */
+  size = 1;
 
   /** The pool's guest-physical address, as the high word that every entry has of it. */
   private readonly poolHigh: number;
@@ -166,6 +168,7 @@ export class PageTables {
       if (this.memory.words[entry] === 0) {
         if (!make) return 0;
         this.set(entry, this.memory.allocate(), TABLE_FLAGS, false);
+        this.size++;
       }
       table = this.address(entry) / 4;
     }

@@ -91,7 +91,7 @@ export class ReplaySession {
     };
     this.staging = (options.stageCalls ?? true) ? new Staging(this.core) : null;
     this.stall = new StallWatch(options.stallLimitMicros);
-    this.core.memory.reclaimFrom(() => this.timeline.dropOldest());
+    this.core.memory.reclaimFrom(() => this.timeline.giveUpOldest());
     this.timeline = new Timeline(this.core, this.checkpoint());
   }
 
@@ -190,13 +190,13 @@ export class ReplaySession {
       (error.code !== 'E_DIVERGED' && error.code !== 'E_TRACE_CORRUPT')
     )
       return false;
-    if (this.timeline.isEmpty) return false;
     const failedAt = this.frame?.frameTime ?? this.core.trace.frameTime;
+    if (!this.timeline.canGoBack(failedAt)) return false;
     this.stop();
-    const checkpoint = this.timeline.goBack();
+    const checkpoint = this.timeline.goBack(failedAt);
     if (!checkpoint) return false;
     this.core.log.debug({ failedAt, to: checkpoint.frameTime, error: error.message }, 'again');
-    if (checkpoint !== this.timeline.beginning) this.exact.add(checkpoint.frameTime + 1, failedAt);
+    this.exact.add(checkpoint.frameTime + 1, failedAt);
     this.resumeFrom(checkpoint);
     this.fellBack(checkpoint.frameTime, failedAt);
     return true;

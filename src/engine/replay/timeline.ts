@@ -7,6 +7,7 @@ import {
   type CheckpointPlace,
 } from './state/checkpoint.js';
 import type { ReplayCore } from './state/core.js';
+import { countKept, limitKept } from './state/kept-pages.js';
 import { isFoundByRegisters } from './plan/plan.js';
 import { isElidable } from './ticks/elide.js';
 import type { TickStrategy } from './ticks/strategy.js';
@@ -30,6 +31,12 @@ export class Timeline {
   private lastExits = -Infinity;
   private counted: Checkpoint | null = null;
   private countedExits = -Infinity;
+  /** The only checkpoint keeps too many pages: another one is to replace it. */
+  private isOver = false;
+  /** Some were given up for memory. */
+  private gaveUp = false;
+  /** The frame that failed when the replay began again for that. */
+  private restartedAt = 0;
 
   /** What was replayed since the beginning rests on a checkpoint that another session wrote. */
   private trustsFile = false;
@@ -38,11 +45,22 @@ export class Timeline {
   constructor(
     private readonly core: ReplayCore,
     readonly beginning: Checkpoint,
-  ) {}
+  ) {
+    const { memory } = core;
+    limitKept(
+      memory,
+      () => countKept(memory, this.counted ? [this.counted, ...this.checkpoints] : this.checkpoints),
+      () => this.giveUpPages(),
+    );
+  }
 
-  /** There is no checkpoint to go back to. */
-  get isEmpty(): boolean {
-    return this.checkpoints.length === 0 && !this.trustsFile;
+  /** Whether there is anything to go back to for a frame that could not be replayed. */
+  canGoBack(failedAt: number): boolean {
+    return this.checkpoints.length > 0 || this.trustsFile || this.canRestart(failedAt);
+  }
+
+  private canRestart(failedAt: number): boolean {
+    return this.gaveUp && failedAt > this.restartedAt;
   }
 
   /**
@@ -61,18 +79,23 @@ export class Timeline {
       this.countedExits = exits;
       this.counted = takeCheckpoint(this.core, place());
     }
-    const isDue = this.checkpoints.length === 0 || exits - this.lastExits >= EXITS_BETWEEN;
+    const isDue = this.checkpoints.length === 0 || this.isOver || exits - this.lastExits >= EXITS_BETWEEN;
     const isProven = counts && (isChosen || name !== 'instrumented');
     if (isProven || !isDue || !endsByRegisters(this.core)) return;
     this.lastExits = exits;
     if (this.checkpoints.length === MAX_CHECKPOINTS) this.dropOldest();
     this.checkpoints.push(takeCheckpoint(this.core, place()));
+    while (this.isOver && this.checkpoints.length > 1) this.giveUpOldest();
+    this.isOver = false;
   }
 
-  /** Restores and drops the latest checkpoint; null if there is none. */
-  goBack(): Checkpoint | null {
+  /**
+   * Restores and drops the latest checkpoint; null if there is none.
+   * @param failedAt the frame that could not be replayed
+   */
+  goBack(failedAt: number): Checkpoint | null {
     const checkpoint = this.checkpoints.pop();
-    if (!checkpoint) return this.toBeginning();
+    if (!checkpoint) return this.toBeginning(failedAt);
     this.forgetCounted(checkpoint.frameTime);
     return this.backTo(checkpoint);
   }
@@ -82,7 +105,7 @@ export class Timeline {
     const { counted } = this;
     const last = this.checkpoints.at(-1);
     if (!counted || (last && last.frameTime > counted.frameTime)) {
-      const checkpoint = this.goBack();
+      const checkpoint = last ? this.goBack(last.frameTime) : null;
       if (checkpoint) return checkpoint;
       restoreCheckpoint(this.core, this.beginning);
       this.fallbacks++;
@@ -112,11 +135,15 @@ export class Timeline {
     return counted !== null;
   }
 
-  /** The error may precede a checkpoint that another session wrote: tries again without it. */
-  private toBeginning(): Checkpoint | null {
-    if (!this.trustsFile) return null;
-    this.trustsFile = false;
-    this.core.log.warn({}, 'a checkpoint from a file may be wrong: replaying from the beginning');
+  /** The error may precede a checkpoint that another session wrote, or those that are left: tries again without any. */
+  private toBeginning(failedAt: number): Checkpoint | null {
+    if (!this.trustsFile && !this.canRestart(failedAt)) return null;
+    const why = this.trustsFile
+      ? 'a checkpoint from a file may be wrong'
+      : 'the checkpoint before an error was given up for memory';
+    this.core.log.warn({ failedAt }, `${why}: replaying from the beginning`);
+    if (!this.trustsFile) this.restartedAt = failedAt;
+    this.trustsFile = this.gaveUp = false;
     restoreCheckpoint(this.core, this.beginning);
     this.dropCounted();
     return this.beginning;
@@ -139,8 +166,20 @@ export class Timeline {
     this.lastExits = -Infinity;
   }
 
-  /** Frees pages; false if there are none. */
-  dropOldest(): boolean {
+  /** Frees pages, where memory is at its limit; false if there are none. */
+  giveUpOldest(): boolean {
+    this.gaveUp ||= this.checkpoints.length > 0;
+    return this.dropOldest();
+  }
+
+  /** Frees pages of checkpoints that keep too many; false: of the last one, which is replaced at the next interval. */
+  giveUpPages(): boolean {
+    if (this.checkpoints.length > 1) return this.giveUpOldest();
+    this.isOver = this.checkpoints.length > 0;
+    return false;
+  }
+
+  private dropOldest(): boolean {
     const oldest = this.checkpoints.shift();
     if (!oldest) return this.dropCounted();
     dropCheckpoint(this.core, oldest);
