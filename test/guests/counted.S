@@ -1,7 +1,8 @@
 # What copies of code must get right: test/replay/counted-code.spec.ts holds its bytes.
-#   gcc -nostdlib -static -Wl,-Ttext=0x400000 counted.S && objcopy -O binary -j .text a.out
+#   gcc -nostdlib -static -Wl,-Ttext=0x400000,--build-id=none counted.S && objcopy -O binary -j .text a.out
 # Calls and jumps of each kind, flags and the red zone over conditional branches, LOOP and JRCXZ, changed
-# instructions in the page being executed and in another, an instruction across two pages.
+# instructions in the page being executed and in another, an instruction across two pages; loops: short, with two ways
+# through a turn and a comparison with memory, with LOOP, with no register left.
   .globl _start
 _start:
   movl $7, %ecx
@@ -18,7 +19,7 @@ _start:
   popq %r8
   jmpq *there(%rip)
   ud2
-2:
+two:
   movq $3, %rdx
   movq %rdx, -8(%rsp)
   xorl %eax, %eax
@@ -54,6 +55,40 @@ _start:
   jmpq *(%r15)
 8:
   callq h
+  movl $11, %ecx
+1:
+  subl $1, %ecx
+  jnz 1b
+  leaq 128(%r15), %rbx
+  movl $13, %ecx
+2:
+  leal -1(%rcx), %ecx
+  cmpl %ecx, 4(%rbx)
+  je 4f
+  testb $1, %cl
+  jz 3f
+  incq %r9
+  jmp 2b
+3:
+  decl (%rbx)
+  addl $1, %edx
+  jmp 2b
+4:
+  movl $6, %ecx
+5:
+  addl $2, %eax
+  loop 5b
+  movl $5, %ecx
+6:
+  leaq (%rdx,%rbx), %rdx
+  leaq (%rsi,%rdi), %rsi
+  leaq (%r8,%r9), %r8
+  leaq (%r10,%r11), %r10
+  leaq (%r12,%r13), %r12
+  leaq (%r14,%r15), %r14
+  leaq 1(%rbp), %rbp
+  subl $1, %ecx
+  jnz 6b
   xorl %edi, %edi
   movl $60, %eax
   syscall
@@ -76,7 +111,7 @@ even:
   retq
   .balign 8
 table: .quad even, odd
-there: .quad 2b
+there: .quad two
   .org 0x1000 - 3
 h:
   addl $0x10203, %r13d   # 7 bytes: straddles

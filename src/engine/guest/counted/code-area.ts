@@ -100,10 +100,10 @@ export class SharedPages {
 export class CodeArea {
   private readonly pages: Gpa[] = [];
   private used = 0;
-  /** Of copied instructions, ascending: offset from `base`, the program's address, `Fix` and `Leave`. */
+  /** Of copied instructions, ascending: offset from `base`, the program's address; `Fix`, `Leave` and a register. */
   private offsets = new Uint32Array(FIRST_MARKS);
   private origins = new Float64Array(FIRST_MARKS);
-  private fixes = new Uint16Array(FIRST_MARKS);
+  private fixes = new Uint32Array(FIRST_MARKS);
   private marks = 0;
 
   private constructor(
@@ -227,13 +227,13 @@ export class CodeArea {
     const wanted = this.marks + count;
     if (wanted <= this.offsets.length) return;
     const size = Math.max(wanted, 2 * this.offsets.length);
-    const grow = <T extends Uint32Array | Float64Array | Uint16Array>(from: T, into: T): T => {
+    const grow = <T extends Uint32Array | Float64Array>(from: T, into: T): T => {
       into.set(from);
       return into;
     };
     this.offsets = grow(this.offsets, new Uint32Array(size));
     this.origins = grow(this.origins, new Float64Array(size));
-    this.fixes = grow(this.fixes, new Uint16Array(size));
+    this.fixes = grow(this.fixes, new Uint32Array(size));
   }
 }
 

@@ -23,7 +23,10 @@ const SEGMENTS: ReadonlySet<number> = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x6
 const [ADC, SBB, CMP] = [2, 3, 7];
 
 /** What an instruction does that overwrites OF, SF, ZF, AF and PF, or null: it is none that is known to. */
-function effectOf(code: Uint8Array, length: number): { isPure: boolean; usesMemory: boolean } | null {
+export function flagsEffect(
+  code: Uint8Array,
+  length: number,
+): { isPure: boolean; usesMemory: boolean } | null {
   let at = 0;
   while (SEGMENTS.has(code[at]) || code[at] === OPERAND_SIZE) at++;
   if (OTHER_PREFIXES.has(code[at])) return null;
@@ -75,7 +78,7 @@ export function comparedBranch(bytes: Uint8Array, offset: number, behind: number
   const isLong = bytes[behind] === 0x0f && bytes[behind + 1] >> 4 === 8;
   const end = behind + (isLong ? 6 : 2);
   if ((!isLong && bytes[behind] >> 4 !== 7) || end > Math.min(PAGE_SIZE, bytes.length)) return null;
-  const effect = effectOf(bytes.subarray(offset, behind), behind - offset);
+  const effect = flagsEffect(bytes.subarray(offset, behind), behind - offset);
   if (!effect || (effect.usesMemory && !effect.isPure)) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   return {

@@ -1,6 +1,6 @@
 import { PAGE_SIZE, highWord, lowWord, pageFloor, type Gva, gva, offsetBy } from '../../base/address.js';
 import { invariant } from '../../base/errors.js';
-import { Reg, ripOf, setSigned, type RegisterWords } from '../../base/registers.js';
+import { Reg, getSigned, ripOf, setSigned, type RegisterWords } from '../../base/registers.js';
 import type { GuestMemory } from '../../kvm/guest-memory.js';
 import { Pte } from '../../kvm/page-tables.js';
 import type { AddressSpace } from '../../mm/address-space.js';
@@ -9,7 +9,16 @@ import { isShared, Prot } from '../../mm/vma.js';
 import { MAX_INSTRUCTION_LENGTH } from '../../x86/decode.js';
 import type { ValueWatches } from '../stops/value-watches.js';
 import { CodeArea, SharedPages } from './code-area.js';
-import { Area, Fix, LEAVE_SHIFT, Leave, NEGATED, watchedField } from './layout.js';
+import {
+  Area,
+  Fix,
+  LEAVE_BITS,
+  LEAVE_SHIFT,
+  Leave,
+  NEGATED,
+  REGISTER_SHIFT,
+  watchedField,
+} from './layout.js';
 import { translate } from './translate.js';
 import type { CountedStop, Unit } from './unit.js';
 
@@ -164,7 +173,7 @@ export class CountedCode implements CodeKeeper {
     const index = area.find(at);
     invariant(index >= 0, `the copy at ${at.toString(16)} replaces an instruction`);
     const fix = area.fixAt(index);
-    const leave = byInt3 ? ((fix >> LEAVE_SHIFT) as Leave) : Leave.none;
+    const leave = byInt3 ? (((fix >> LEAVE_SHIFT) & LEAVE_BITS) as Leave) : Leave.none;
     const inCheck = !byInt3 && (fix & (Fix.stack | Fix.scratch | Fix.watch)) !== 0;
     const inWatch = inCheck && (fix & Fix.watch) !== 0;
     if (fix & Fix.rcx) this.restore(registers, Reg.rcx, Area.rcx);
@@ -175,6 +184,11 @@ export class CountedCode implements CodeKeeper {
       this.restore(registers, Reg.rax, Area.checkRax);
       this.restore(registers, Reg.rcx, Area.checkRcx);
       this.restore(registers, Reg.rdx, Area.checkRdx);
+    }
+    if (fix & Fix.spare) {
+      const counter = fix >> REGISTER_SHIFT;
+      if (fix & Fix.counter) left += getSigned(registers, counter);
+      this.restore(registers, counter, Area.spare);
     }
     if (fix & Fix.uncount) left++;
     if (fix & Fix.target) this.restore(registers, Reg.rip, Area.target);

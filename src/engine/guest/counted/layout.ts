@@ -14,6 +14,8 @@ export const Area = {
   left: 0x20,
   /** The program's, while a check runs: rsp, and below the end of the page what it pushes. */
   stack: 0x28,
+  /** The program's value of the register that counts in a loop. */
+  spare: 0x30,
   /** Of each piece of watched memory what was there last, and that negated. */
   watched: 0x100,
   checkRdx: 0xfe0,
@@ -61,10 +63,15 @@ export const Fix = {
   flags: 0x40,
   /** Where it is found out whether watched memory has changed. */
   watch: 0x80,
+  /** A register, whose `Reg` is in the mark, too: from the data page; and what it holds is left, beside `Area.left`. */
+  spare: 0x100,
+  counter: 0x200,
 } as const;
 
-/** The bits of `Leave` in a mark are above those of `Fix`. */
-export const LEAVE_SHIFT = 8;
+/** The bits of `Leave` in a mark are above those of `Fix`, and those of the register above them. */
+export const LEAVE_SHIFT = 10;
+export const LEAVE_BITS = 7;
+export const REGISTER_SHIFT = 13;
 
 /** Why a copy leaves by INT3; 0 where it does not. */
 export const Leave = {

@@ -1,8 +1,6 @@
-import type * as Iced from 'iced-x86';
 import { PAGE_SIZE, USER_END, type Gva, offsetBy, gva } from '../../base/address.js';
-import { InstructionDecoder, type Insn } from '../../x86/decode.js';
 import { iced } from '../../x86/iced.js';
-import { isSilent, isSought } from '../../x86/instruction-sites.js';
+import { isSilent } from '../../x86/instruction-sites.js';
 import { Assembler, isInReach } from './assembler.js';
 import { ChangeSites } from './changes.js';
 import { appendCheck } from './check-code.js';
@@ -10,21 +8,22 @@ import { appendCount, appendWayOut } from './count.js';
 import { comparedBranch, type ComparedBranch } from './compared-branch.js';
 import { Area, Fix, Leave } from './layout.js';
 import { appendLookUp } from './look-up.js';
+import { LoopCopies } from './loop-copies.js';
 import { INT3 } from './opcodes.js';
+import {
+  ADDRESS_SIZE,
+  appendBranch,
+  appendCopy,
+  FS,
+  GS,
+  Reading,
+  signed,
+  type RelativeOperand,
+} from './reading.js';
 import type { Exit, Source, Unit } from './unit.js';
 
 /** Instructions of the program in one unit, about. */
 const MAX_INSTRUCTIONS = 512;
-/** Bytes of a unit, more than it ever has: by so much its last instruction may be nearer to what it addresses, or farther. */
-const MAX_ADDED = 0x2_0000;
-const [CS, SS, DS, ES, FS, GS] = [0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65];
-const [OPERAND_SIZE, ADDRESS_SIZE, LOCK, REPNE, REP] = [0x66, 0x67, 0xf0, 0xf2, 0xf3];
-const PREFIXES: ReadonlySet<number> = new Set([
-  ...[CS, SS, DS, ES, FS, GS],
-  ...[OPERAND_SIZE, ADDRESS_SIZE, LOCK, REPNE, REP],
-]);
-
-const kinds = new InstructionDecoder();
 
 /** Copies what control reaches in a page from its entry on. Direct transfers within the page stay within the copies. */
 export function translate(source: Source): Unit {
@@ -35,9 +34,6 @@ interface Reference {
   readonly at: number;
   readonly target: number;
 }
-
-/** Where in an instruction its displacement is, and where it leads; null: nothing is relative to rip. */
-type RelativeOperand = { readonly at: number; readonly target: number } | null;
 
 /** Out of a pair that is not to be counted. */
 interface WayOut {
@@ -62,47 +58,46 @@ class Translation {
   private readonly changes: ChangeSites | null;
   private straddles = false;
   private left = MAX_INSTRUCTIONS;
-  private readonly decoder: Iced.Decoder;
-  private readonly instruction: Iced.Instruction;
+  private readonly reading: Reading;
+  private readonly loops: LoopCopies;
 
   constructor(private readonly source: Source) {
-    const { Decoder, DecoderOptions, Instruction } = iced();
     this.code = new Assembler(source.at);
-    this.decoder = new Decoder(64, source.bytes, DecoderOptions.None);
-    this.instruction = new Instruction();
+    this.reading = new Reading(source);
+    this.loops = new LoopCopies(this.code, source, this.reading, (target) => this.reference(target));
     this.changes = source.watched && new ChangeSites(this.code, source.area, source.watched);
   }
 
   run(): Unit {
     try {
       this.waiting.push(this.source.entry);
-      for (let offset = this.waiting.pop(); offset !== undefined; offset = this.waiting.pop())
-        if (this.left > 0 && !this.starts.has(offset) && this.source.known(offset) === 0)
-          this.straight(offset);
+      do this.copyWaiting();
+      while (this.loops.append());
       this.finish();
     } finally {
-      this.instruction.free();
-      this.decoder.free();
+      this.reading.free();
       this.changes?.free();
     }
     const { code, starts, exits, returns, straddles } = this;
     return { code, starts, exits, returns, straddles };
   }
 
+  private copyWaiting(): void {
+    for (let offset = this.waiting.pop(); offset !== undefined; offset = this.waiting.pop())
+      if (this.left > 0 && !this.starts.has(offset) && this.source.known(offset) === 0) this.straight(offset);
+  }
+
   /** Copies from an offset to where control does not go on. */
   private straight(from: number): void {
-    const { source, decoder, instruction } = this;
+    const { source, reading } = this;
     for (let offset = from; ;) {
       const address = offsetBy(source.page, offset);
       const isElsewhere = offset >= PAGE_SIZE || this.starts.has(offset) || source.known(offset) !== 0;
       if (isElsewhere || this.left-- <= 0) return this.jump(address, address);
       const stop = source.stopAt(address);
       if (stop?.length === 0) return this.leave(offset, Leave.stop);
-      decoder.position = offset;
-      decoder.ip = BigInt(address);
-      decoder.decodeOut(instruction);
-      if (instruction.isInvalid) return this.leave(offset, Leave.odd);
-      const end = offset + instruction.length;
+      const end = reading.decode(offset);
+      if (end < 0) return this.leave(offset, Leave.odd);
       if (end > PAGE_SIZE) this.straddles = true;
       this.starts.set(offset, this.code.length + 1);
       if (stop) appendCheck(this.code, source.area, address, stop);
@@ -116,7 +111,8 @@ class Translation {
   /** @returns whether control continues after it */
   private copy(offset: number, end: number): boolean {
     const { FlowControl, Mnemonic } = iced();
-    const { instruction } = this;
+    const { reading } = this;
+    const { instruction } = reading;
     const address = offsetBy(this.source.page, offset);
     switch (instruction.flowControl) {
       case FlowControl.Next:
@@ -124,14 +120,14 @@ class Translation {
       case FlowControl.ConditionalBranch:
         return this.conditional(offset, end, address);
       case FlowControl.UnconditionalBranch: {
-        const target = instruction.mnemonic === Mnemonic.Jmp ? this.directTarget(offset) : null;
+        const target = instruction.mnemonic === Mnemonic.Jmp ? reading.directTarget(offset) : null;
         if (target === null) return this.odd(offset);
-        this.jump(target, address);
+        this.jump(target, address, end);
         return false;
       }
       case FlowControl.Call: {
         if (instruction.mnemonic === Mnemonic.Syscall) return this.inPlace(address);
-        const target = instruction.mnemonic === Mnemonic.Call ? this.directTarget(offset) : null;
+        const target = instruction.mnemonic === Mnemonic.Call ? reading.directTarget(offset) : null;
         if (target === null) return this.odd(offset);
         this.push(address, end);
         this.changes?.compare(target);
@@ -152,27 +148,14 @@ class Translation {
   }
 
   private plain(offset: number, end: number, address: Gva): boolean {
-    const { Mnemonic, Register } = iced();
-    const { instruction, code } = this;
-    const hidden = this.hiddenKind(offset);
+    const { code, reading } = this;
+    const hidden = reading.hiddenKind(offset);
     // What the service completes in place is stepped over there.
     if (hidden !== null) return isSilent(hidden) ? this.odd(offset) : this.refused(address);
-    switch (instruction.mnemonic) {
-      case Mnemonic.Popf:
-      case Mnemonic.Popfd:
-      case Mnemonic.Popfq: // may set the trap flag
-        return this.odd(offset);
-      case Mnemonic.Mov:
-      case Mnemonic.Pop:
-        // MOV SS holds breakpoints and traps back until after the next instruction.
-        if (instruction.op0Register === Register.SS) return this.odd(offset);
-        break;
-      default:
-        break;
-    }
-    const memory = this.relativeOperand();
+    if (reading.isDelicate) return this.odd(offset);
+    const memory = reading.relativeOperand(code.here);
     if (memory === 'odd') return this.odd(offset);
-    const stores = this.changes?.storesOf(instruction) ?? 'elsewhere';
+    const stores = this.changes?.storesOf(reading.instruction) ?? 'elsewhere';
     if (stores === 'string')
       this.changes?.stepIfOverlapping(this.source.bytes.subarray(offset, end), address);
     code.mark(address, Fix.none);
@@ -181,33 +164,18 @@ class Translation {
     return true;
   }
 
-  /** What of the instruction is relative to rip, if anything; `odd`: it cannot be copied. */
-  private relativeOperand(): RelativeOperand | 'odd' {
-    const { instruction, code } = this;
-    if (!instruction.isIpRelMemoryOperand) return null;
-    if (instruction.memoryBase !== iced().Register.RIP) return 'odd';
-    const target = signed(instruction.ipRelMemoryAddress);
-    // What is added to the instruction until then is short.
-    if (!isInReach(target - code.here) || !isInReach(target - code.here - MAX_ADDED)) return 'odd';
-    return { at: this.displacementOffset(), target };
-  }
-
   private emitCopy(offset: number, end: number, memory: RelativeOperand): void {
-    const { code } = this;
-    const start = code.length;
-    code.emit(this.source.bytes.subarray(offset, end));
-    // Relative to the instruction's end, and an immediate may follow.
-    if (memory) code.patchRelative(start + memory.at, memory.target - (end - offset - memory.at - 4));
+    appendCopy(this.code, this.source.bytes, { offset, end }, memory);
   }
 
   /** The pair that begins with the instruction at an offset, if it may be counted as one; or null. */
   private comparedBranch(offset: number, behind: number): ComparedBranch | null {
-    const { source } = this;
+    const { source, reading, code } = this;
     const pair = comparedBranch(source.bytes, offset, behind);
     if (!pair || source.stopAt(offsetBy(source.page, behind)) !== null) return null;
     const target = source.page + pair.target;
-    if (target < 0 || target >= USER_END || this.hiddenKind(offset) !== null) return null;
-    return this.relativeOperand() === 'odd' ? null : pair;
+    if (target < 0 || target >= USER_END || reading.hiddenKind(offset) !== null) return null;
+    return reading.relativeOperand(code.here) === 'odd' ? null : pair;
   }
 
   /**
@@ -216,8 +184,8 @@ class Translation {
    */
   private pair(offset: number, pair: ComparedBranch): void {
     const { code, source } = this;
-    const { branch, twice, condition, target } = pair;
-    const relative = this.relativeOperand();
+    const { branch, end, twice, condition, target } = pair;
+    const relative = this.reading.relativeOperand(code.here);
     const memory = relative === 'odd' ? null : relative;
     const branchAt = offsetBy(source.page, branch);
     const address = twice ? branchAt : offsetBy(source.page, offset);
@@ -236,7 +204,7 @@ class Translation {
     this.emitCopy(offset, branch, memory);
     code.mark(branchAt, Fix.uncount);
     code.emit([0x0f, 0x80 | condition]);
-    this.reference(gva(source.page + target));
+    this.branchTo(gva(source.page + target), end);
     this.left--;
   }
 
@@ -252,47 +220,25 @@ class Translation {
     }
   }
 
-  /** What the instruction is, if it is hidden. */
-  private hiddenKind(offset: number): Insn | null {
-    const { bytes, hides } = this.source;
-    if (hides === null) return null;
-    const kind = kinds.decode(bytes, offset);
-    return isSought(kind, hides) ? kind : null;
-  }
-
-  private displacementOffset(): number {
-    const offsets = this.decoder.getConstantOffsets(this.instruction);
-    try {
-      return offsets.displacementOffset;
-    } finally {
-      offsets.free();
-    }
-  }
-
   private conditional(offset: number, end: number, address: Gva): boolean {
     const { bytes } = this.source;
     const { code } = this;
-    const target = this.directTarget(offset);
+    const { reading } = this;
+    const target = reading.directTarget(offset);
     if (target === null) return this.odd(offset);
-    const opcode = this.opcodeAt(offset);
     const after = offsetBy(this.source.page, end);
     const wayOut = appendCount(code, this.source.area, address);
-    const first = bytes[opcode];
     code.mark(address, Fix.uncount);
-    if (first >= 0xe0 && first <= 0xe3) {
-      // LOOP and JRCXZ have short displacements only.
-      if (bytes.subarray(offset, opcode).includes(ADDRESS_SIZE)) code.emit([ADDRESS_SIZE]);
-      code.emit([first, 0x02]);
-      code.mark(after, Fix.none);
-      code.emit([0xeb, 0x05]);
-      code.mark(target, Fix.none);
-      code.emit([0xe9]);
-      this.reference(target);
-    } else {
-      const condition = (first === 0x0f ? bytes[opcode + 1] : first) & 0xf;
-      code.emit([0x0f, 0x80 | condition]);
-      this.reference(target);
-    }
+    appendBranch(
+      code,
+      bytes,
+      { offset, opcode: reading.opcodeAt(offset) },
+      {
+        after: () => code.mark(after, Fix.none),
+        target: () => code.mark(target, Fix.none),
+      },
+    );
+    this.branchTo(target, end);
     code.mark(after, Fix.none);
     code.emit([0xeb, 0x08]);
     appendWayOut(code, this.source.area, address, wayOut);
@@ -300,10 +246,10 @@ class Translation {
   }
 
   private return(offset: number, end: number, address: Gva): boolean {
-    if (this.isSized(offset)) return this.odd(offset);
+    if (this.reading.isSized(offset)) return this.odd(offset);
     const { code } = this;
     const { bytes } = this.source;
-    const pops = bytes[this.opcodeAt(offset)] === 0xc2 ? bytes[end - 2] | (bytes[end - 1] << 8) : 0;
+    const pops = bytes[this.reading.opcodeAt(offset)] === 0xc2 ? bytes[end - 2] | (bytes[end - 1] << 8) : 0;
     appendLookUp(code, this.source.area, address, () => code.emit([0x48, 0x8b, 0x0c, 0x24])); // mov rcx, [rsp]
     code.mark(address, Fix.none);
     const size = 8 + pops;
@@ -313,8 +259,8 @@ class Translation {
   }
 
   private indirect(offset: number, end: number, address: Gva): boolean {
-    const { instruction } = this;
-    if (instruction.isJmpFarIndirect || instruction.isCallFarIndirect || this.isSized(offset))
+    const { instruction } = this.reading;
+    if (instruction.isJmpFarIndirect || instruction.isCallFarIndirect || this.reading.isSized(offset))
       return this.odd(offset);
     if (instruction.isIpRelMemoryOperand && instruction.memoryBase !== iced().Register.RIP)
       return this.odd(offset);
@@ -333,8 +279,9 @@ class Translation {
   /** MOV rcx, with the operand of the indirect transfer; null where it is out of reach. */
   private loadOfOperand(offset: number, end: number): (() => void) | null {
     const { bytes } = this.source;
-    const { code, instruction } = this;
-    const opcode = this.opcodeAt(offset);
+    const { code, reading } = this;
+    const { instruction } = reading;
+    const opcode = reading.opcodeAt(offset);
     const before = bytes.subarray(offset, opcode);
     const rex = before.length > 0 ? before[before.length - 1] : 0;
     const kept = [...before].filter((byte) => byte === FS || byte === GS || byte === ADDRESS_SIZE);
@@ -370,11 +317,16 @@ class Translation {
     this.waiting.push(back);
   }
 
-  /** JMP to the copy of `target`; it replaces the program's code at `origin`. */
-  private jump(target: Gva, origin: Gva): void {
+  /** JMP to the copy of `target`; it replaces the program's code at `origin`, a transfer if it has an `end`. */
+  private jump(target: Gva, origin: Gva, end = -1): void {
     this.code.mark(origin, Fix.none);
     this.code.emit([0xe9]);
-    this.reference(target);
+    this.branchTo(target, end);
+  }
+
+  /** A displacement, of the program's transfer that ends at an offset of the page. */
+  private branchTo(target: Gva, end: number): void {
+    if (!this.loops.refer(target, end)) this.reference(target);
   }
 
   /** A displacement to the copy of `target`, which is made, too, if it lies in the page. */
@@ -457,35 +409,4 @@ class Translation {
     const start = this.starts.get(offset);
     return start === undefined ? this.source.known(offset) : this.code.start + Math.abs(start) - 1;
   }
-
-  /** Of a direct transfer; null where it is not in user space, or means different things to different processors. */
-  private directTarget(offset: number): Gva | null {
-    if (this.isSized(offset)) return null;
-    const target = this.instruction.nearBranchTarget;
-    return target < BigInt(USER_END) ? gva(Number(target)) : null;
-  }
-
-  /**
-   * Whether a branch has a prefix that AMD's processors take for a size of 16 bits and Intel's ignore (APM vol. 3, 1.2.7). REX.W
-   * outweighs it on both: the dynamic linker's sequences for thread-local variables are padded so (66 66 48 E8).
-   */
-  private isSized(offset: number): boolean {
-    const { bytes } = this.source;
-    const opcode = this.opcodeAt(offset);
-    const isWide = opcode > offset && (bytes[opcode - 1] & 0xf8) === REX_W;
-    return !isWide && bytes.subarray(offset, opcode).includes(OPERAND_SIZE);
-  }
-
-  /** Where the opcode is, after prefixes. */
-  private opcodeAt(offset: number): number {
-    const { bytes } = this.source;
-    let at = offset;
-    while (PREFIXES.has(bytes[at]) || bytes[at] >> 4 === 4) at++;
-    return at;
-  }
 }
-
-const REX_W = 0x48;
-
-/** An address that iced computed modulo 2^64. */
-const signed = (address: bigint): number => Number(BigInt.asIntN(64, address));
