@@ -29,6 +29,24 @@ constexpr std::uint64_t kPool = 0x1'0000'0000;       // the whole pool, read-onl
 constexpr int kArchSetCpuid = 0x1012, kArchSupportedPermissions = 0x1021, kArchRequestPermission = 0x1023;
 constexpr std::uint64_t kTileData = 18;  // of XCR0; a process gets it on request (Linux 5.16)
 
+// What the start of the sandbox consists of, in order: which of it failed is a message of the engine's
+// (process_transport.cc).
+enum class Step : std::uint32_t {
+  map_pool,
+  hear_engine,
+  close_descriptors,
+  limit_core,
+  map_itself,
+  unmap_others,
+  signal_stack,
+  signal_handlers,
+  signal_mask,
+  no_new_privileges,
+  no_capabilities,
+  filter,
+  steps,
+};
+
 enum Faulting : std::uint32_t {
   kFaultingTsc = 1,    // RDTSC and RDTSCP raise #GP
   kFaultingCpuid = 2,  // CPUID does
@@ -57,7 +75,7 @@ struct Area {
   std::uint32_t tiles;        // 1: tiles are not to fault any more; looked at when a run begins
   Saving saving;              // looked at when a run ends
   std::uint32_t spins;        // looks at request_seq before it sleeps
-  std::uint32_t failed_step;  // the sandbox's: which step of its start failed, and by which errno
+  Step failed_step;           // the sandbox's: which step of its start failed, and by which errno
   std::uint32_t failed_errno;
 };
 

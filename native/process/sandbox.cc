@@ -103,7 +103,7 @@ T& context(std::size_t offset) {
 }
 std::uint64_t& slot(int number) { return context<std::uint64_t>(CTX_REGISTER(number)); }
 
-[[noreturn]] void die(std::uint32_t step, long result) {
+[[noreturn]] void die(Step step, long result) {
   if (state.area) {
     state.area->failed_step = step;
     state.area->failed_errno = static_cast<std::uint32_t>(-result);
@@ -648,12 +648,12 @@ void on_signal(int number, const SignalInfo& info, SignalFrame& frame) {
 
 // ---- Start -------------------------------------------------------------------------------------
 
-void demand(std::uint32_t step, long result) {
+void demand(Step step, long result) {
   if (result < 0) die(step, result);
 }
 
-void map_at(std::uint32_t step, std::uint64_t at, std::uint64_t bytes, int protection, int flags, int fd) {
-  demand(step,
+void map_at(std::uint64_t at, std::uint64_t bytes, int protection, int flags, int fd) {
+  demand(Step::map_itself,
          system_call(SYS_mmap, at, bytes, protection, flags | MAP_FIXED_NOREPLACE | MAP_NORESERVE, fd, 0));
 }
 
@@ -661,22 +661,22 @@ void map_at(std::uint32_t step, std::uint64_t at, std::uint64_t bytes, int prote
 [[noreturn]] void start() {
   char* const first = reinterpret_cast<char*>(
       system_call(SYS_mmap, 0, R0_CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, kPoolFd, 0));
-  if (reinterpret_cast<long>(first) < 0 && reinterpret_cast<long>(first) > -4096) die(0, -1);
+  if (reinterpret_cast<long>(first) < 0 && reinterpret_cast<long>(first) > -4096) die(Step::map_pool, -1);
   state.area = area_of(reinterpret_cast<Control*>(first));
   char byte;
-  if (system_call(SYS_read, kAliveFd, word(&byte), 1) != 1) die(1, 0);
-  demand(2, system_call(SYS_close_range, kPoolFd + 1, ~0u, 0));
-  demand(2, system_call(SYS_close_range, 0, kPoolFd - 1, 0));
+  if (system_call(SYS_read, kAliveFd, word(&byte), 1) != 1) die(Step::hear_engine, 0);
+  demand(Step::close_descriptors, system_call(SYS_close_range, kPoolFd + 1, ~0u, 0));
+  demand(Step::close_descriptors, system_call(SYS_close_range, 0, kPoolFd - 1, 0));
   system_call(SYS_prctl, PR_SET_NAME, word("revenant-sandbox"));
   const ResourceLimit none = {0, 0};
-  demand(3, system_call(SYS_prlimit64, 0, kRlimitCore, word(&none)));
+  demand(Step::limit_core, system_call(SYS_prlimit64, 0, kRlimitCore, word(&none)));
   const std::uint64_t base = state.area->base;
   const int anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
-  map_at(4, base + kImage, image_bytes(), PROT_READ | PROT_WRITE | PROT_EXEC, anonymous, -1);
-  map_at(5, base + kStacks, 2 * kStackBytes, PROT_READ | PROT_WRITE, anonymous, -1);
-  map_at(6, base + kRing0, R0_END, PROT_READ | PROT_WRITE, MAP_SHARED, kPoolFd);
-  map_at(7, base + kShadow, kShadowBytes, PROT_READ | PROT_WRITE, anonymous, -1);
-  map_at(8, base + kPool, state.area->pool_bytes, PROT_READ, MAP_SHARED, kPoolFd);
+  map_at(base + kImage, image_bytes(), PROT_READ | PROT_WRITE | PROT_EXEC, anonymous, -1);
+  map_at(base + kStacks, 2 * kStackBytes, PROT_READ | PROT_WRITE, anonymous, -1);
+  map_at(base + kRing0, R0_END, PROT_READ | PROT_WRITE, MAP_SHARED, kPoolFd);
+  map_at(base + kShadow, kShadowBytes, PROT_READ | PROT_WRITE, anonymous, -1);
+  map_at(base + kPool, state.area->pool_bytes, PROT_READ, MAP_SHARED, kPoolFd);
   state.base = base;
   state.ring0 = reinterpret_cast<char*>(base + kRing0);
   state.area = area_of(control());
@@ -693,28 +693,29 @@ void map_at(std::uint32_t step, std::uint64_t at, std::uint64_t bytes, int prote
 // In the copy: addresses relative to the program are now the copy's.
 [[noreturn]] void go_on(std::uint64_t base) {
   const std::uint64_t end = (base + kPool + state.area->pool_bytes + 0xffff'ffff) & ~0xffff'ffffull;
-  demand(9, system_call(SYS_munmap, 0, base));
-  demand(10, system_call(SYS_munmap, end, kUserEnd - end));
+  demand(Step::unmap_others, system_call(SYS_munmap, 0, base));
+  demand(Step::unmap_others, system_call(SYS_munmap, end, kUserEnd - end));
   state.tables = {reinterpret_cast<const char*>(base + kPool), state.area->pool_bytes, R0_PML4};
   state.shadow = new (shadow_memory) Shadow(base + kShadow, kShadowBytes, base, end);
   const SignalStack stack = {base + kStacks, 0, kStackBytes};
-  demand(11, system_call(SYS_sigaltstack, word(&stack)));
+  demand(Step::signal_stack, system_call(SYS_sigaltstack, word(&stack)));
   for (const int number : {kSegv, kBus, kFpe, kIll, kTrap, kSys, kUsr1}) {
     // SIGTRAP is never blocked: Linux kills whom a debug exception finds with that blocked.
     const std::uint64_t flags = kSaSiginfo | kSaOnstack | kSaRestorer | (number == kTrap ? kSaNodefer : 0);
     const SignalAction action = {sandbox_signal, flags, sandbox_restorer, ~(1ull << (kTrap - 1))};
-    demand(12, system_call(SYS_rt_sigaction, static_cast<std::uint64_t>(number), word(&action), 0, 8));
+    demand(Step::signal_handlers,
+           system_call(SYS_rt_sigaction, static_cast<std::uint64_t>(number), word(&action), 0, 8));
   }
   const std::uint64_t no_signals = 0;
-  demand(13, system_call(SYS_rt_sigprocmask, kSigSetmask, word(&no_signals), 0, 8));
+  demand(Step::signal_mask, system_call(SYS_rt_sigprocmask, kSigSetmask, word(&no_signals), 0, 8));
   // Where the kernel has this (Linux 5.11) it comes before the filter, and before what no filter sees:
   // uprobe(2) and uretprobe(2).
   system_call(SYS_prctl, kSetSyscallUserDispatch, 1, base + kImage, image_bytes(), 0);
-  demand(14, system_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1));
+  demand(Step::no_new_privileges, system_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1));
   const CapabilityHeader header = {kCapabilityVersion, 0};
   const CapabilitySets no_capabilities = {};
-  demand(16, system_call(SYS_capset, word(&header), word(&no_capabilities)));
-  demand(15, install_filter({base, end, static_cast<std::uint32_t>(image_bytes()), R0_END}));
+  demand(Step::no_capabilities, system_call(SYS_capset, word(&header), word(&no_capabilities)));
+  demand(Step::filter, install_filter({base, end, static_cast<std::uint32_t>(image_bytes()), R0_END}));
   asm volatile("jmp sandbox_int1");
   __builtin_unreachable();
 }

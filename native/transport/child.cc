@@ -72,7 +72,11 @@ int Child::start(const char* path, int fd, int as, Isolation isolation) {
   pid_ = clone(begin, stack.get() + kStackBytes, flags, &beginning);
   int error = pid_ < 0 ? errno : beginning.error;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  // Who may not signal it cannot interrupt it (signal 0 is a question). It waits for a byte until it gets one
+  // or the pipe is closed, and then ends by itself.
+  if (error == 0 && kill(pid_, 0) < 0) error = errno;
   if (error == 0 && write(tell.get(), "", 1) != 1) error = errno;
+  tell.reset();
   if (error != 0) end();
   return -error;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
+#include <iterator>
 #include <utility>
 
 #include <cpuid.h>
@@ -28,6 +29,22 @@ constexpr std::uint32_t kMsrPlatformInfo = 0xce, kMsrMiscFeatures = 0x140, kMsrX
 constexpr std::uint64_t kSleepNanos = 20'000'000;  // then it is looked whether the sandbox lives
 constexpr std::uint32_t kSandboxSpins = 1'000;     // some 40 us
 constexpr std::uint64_t kStartNanos = 60'000'000'000;
+using process::Step;
+constexpr const char* kSteps[] = {
+    "mapping its memory (mmap)",
+    "waiting for its engine (read)",
+    "closing descriptors (close_range: Linux 5.9)",
+    "forbidding core dumps (prlimit64)",
+    "its own place (mmap, MAP_FIXED_NOREPLACE: Linux 4.17)",
+    "emptying its address space (munmap)",
+    "its signal stack (sigaltstack)",
+    "its signal handlers (rt_sigaction)",
+    "its signal mask (rt_sigprocmask)",
+    "PR_SET_NO_NEW_PRIVS",
+    "dropping capabilities (capset)",
+    "its filter of system calls (seccomp)",
+};
+static_assert(std::size(kSteps) == static_cast<std::size_t>(Step::steps));
 
 long futex(std::atomic<std::uint32_t>& at, int operation, std::uint32_t value, const timespec* timeout) {
   return syscall(SYS_futex, &at, operation, value, timeout, nullptr, 0);
@@ -66,8 +83,9 @@ std::uint32_t vector_bytes_here() {
 int ProcessTransport::open(std::size_t bytes, const ProcessOptions& options) {
   // The handler saves the bases of FS and GS by these instructions. <asm/hwcap2.h> of older systems lacks it.
   constexpr unsigned long kHwcap2Fsgsbase = 2;
-  lacks_fsgsbase_ = (getauxval(AT_HWCAP2) & kHwcap2Fsgsbase) == 0;
-  if (lacks_fsgsbase_) return -EOPNOTSUPP;
+  failed_at_ = "RDFSBASE (a processor and a kernel with FSGSBASE: Linux 5.9)";
+  if ((getauxval(AT_HWCAP2) & kHwcap2Fsgsbase) == 0) return -EOPNOTSUPP;
+  failed_at_ = "its memory (memfd_create, ftruncate, F_ADD_SEALS, mmap)";
   const int made = memory_.open(bytes);
   if (made < 0) return made;
   area().base = options.base;
@@ -84,12 +102,14 @@ int ProcessTransport::open(std::size_t bytes, const ProcessOptions& options) {
 }
 
 int ProcessTransport::start(Isolation isolation) {
-  area().failed_step = area().failed_errno = 0;
+  area().failed_step = Step::map_pool;
+  area().failed_errno = 0;
   area().is_ready.store(0, std::memory_order_relaxed);
-  lacks_debug_registers_ = false;
+  failed_at_ = "starting it (clone, PR_SET_PDEATHSIG, setsid, execveat, kill)";
   isolation_ = isolation;
   const int error = sandbox_.start(program_.c_str(), memory_.file.get(), process::kPoolFd, isolation);
   if (error < 0) return error;
+  failed_at_ = nullptr;
   const std::uint64_t started = now_nanos();
   const timespec slice = {0, kSleepNanos};
   while (area().is_ready.load(std::memory_order_seq_cst) == 0) {
@@ -97,12 +117,13 @@ int ProcessTransport::start(Isolation isolation) {
     if (area().is_ready.load(std::memory_order_seq_cst) == 0 &&
         (sandbox_.is_gone() || now_nanos() - started > kStartNanos)) {
       const int failed = area().failed_errno ? static_cast<int>(area().failed_errno) : EPIPE;
+      if (area().failed_errno == 0) failed_at_ = "its start, during which it was killed or hung";
       close();
       return -failed;
     }
   }
+  failed_at_ = "debug registers (perf_event_open, ptrace)";
   const int opened = debug_registers_.open(sandbox_.pid(), debug_means_);
-  lacks_debug_registers_ = opened < 0;
   if (opened < 0) close();
   return opened;
 }
@@ -114,10 +135,10 @@ int ProcessTransport::start_again() {
   return start(isolation_);
 }
 
-std::string ProcessTransport::failed_at() const {
-  if (lacks_fsgsbase_) return "RDFSBASE (a processor and a kernel with FSGSBASE: Linux 5.9)";
-  if (lacks_debug_registers_) return "debug registers (perf_event_open, ptrace)";
-  return "step " + std::to_string(memory_.mapping ? area().failed_step : 0);
+const char* ProcessTransport::failed_at() const {
+  if (failed_at_ != nullptr) return failed_at_;
+  const auto step = static_cast<std::size_t>(area().failed_step);
+  return step < std::size(kSteps) ? kSteps[step] : "an unknown step";
 }
 
 void ProcessTransport::close() {

@@ -28,7 +28,7 @@ class ProcessTransport : public Transport {
   // Makes a pool of zeros and starts the sandbox; without namespaces if it does not work with them. `bytes`
   // is a multiple of the page size. 0 or -errno; failed_at() says at what.
   int open(std::size_t bytes, const ProcessOptions& options);
-  std::string failed_at() const;
+  const char* failed_at() const;
   Isolation isolation() const { return isolation_; }
 
   void* pool() const override { return memory_.mapping.data(); }
@@ -68,8 +68,7 @@ class ProcessTransport : public Transport {
   bool running_ = false;
   bool cpuid_faulting_ = false;
   DebugRegisters debug_registers_;
-  bool lacks_fsgsbase_ = false;
-  bool lacks_debug_registers_ = false;
+  const char* failed_at_ = nullptr;  // null: one of the sandbox's own steps
   Isolation isolation_ = Isolation::none;
 };
 

@@ -191,7 +191,7 @@ Napi::Value open_process(const Napi::CallbackInfo& info) {
     options.isolation = Isolation::none;
   const int result = transport->open(static_cast<std::size_t>(bytes), options);
   if (result < 0) {
-    throw_errno(env, ("openProcess, " + transport->failed_at()).c_str(), -result);
+    throw_errno(env, transport->failed_at(), -result);
     return env.Undefined();
   }
   const bool has_namespaces = transport->isolation() == Isolation::namespaces;
