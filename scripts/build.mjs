@@ -1,13 +1,12 @@
-/**
- * Builds what is out of date: TypeScript to dist/, the addon and the tools to build/. `staleParts()` is cheap enough for every start of bin/revenant.
- */
+/** Builds what is out of date: TypeScript to dist/, the addon and the tools to build/. */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { BUNDLE, sealed } from './command-line.mjs';
-import { filesBelow, isCheckout, ownFolder, root, runQuietly, say, script, StepFailed } from './lib.mjs';
+import { filesBelow, ownFolder, root, runQuietly, say, script, StepFailed } from './lib.mjs';
+import { modified, PARTS, sourcesOf, staleParts } from './stale.mjs';
 
 /**
  * Compiles the addon and the programs of the machines into build/native. Throws StepFailed.
@@ -28,7 +27,7 @@ export function buildNative(target) {
     : null;
   if (home && path.relative(home[1], root) !== '') fs.rmSync(path.dirname(cache), { recursive: true });
   // The build depends on the libraries that the last configuration found.
-  if (nativeOutputs().some((name) => modified(name) === 0)) cmake('configure');
+  if (PARTS['native code'].outputs.some((name) => modified(name) === 0)) cmake('configure');
   cmake('compile', ...(target === undefined ? [] : ['-T', target]));
 }
 
@@ -94,64 +93,12 @@ function removeOrphans() {
   }
 }
 
-/** Only with this library AVX-512 and the like are executed in software, and the tests of that are built. */
-const zydis = fs.existsSync('/usr/include/Zydis/Zydis.h');
-
-function nativeOutputs() {
-  const names = ['Release/revenant.node', 'Release/revenant-sandbox', 'Release/bare.rom'];
-  return [...names, ...(zydis ? ['librevenant-completion.a'] : [])].map((name) => `build/native/${name}`);
-}
-
-const nativeSources = (...folders) => [
-  ...filesBelow(['native', ...folders], (name) => /\.(cc|h|S|c|ld|txt)$/.test(name)),
-  ...['CMakeLists.txt'].filter((name) => fs.existsSync(path.join(root, name))),
-];
-
-/**
- * part -> its sources, what must be there once it is built, the stamp of the last build, how to build it, and whether only
- * tests need it.
- */
-const parts = {
-  TypeScript: {
-    sources: () => [
-      ...filesBelow(['src'], (name) => /\.(ts|py)$/.test(name) && !name.endsWith('.spec.ts')),
-      'tsconfig.json',
-    ],
-    outputs: ['dist/cli/main.js', BUNDLE, 'dist/debugger/revenant-gdb.py'],
-    stamp: 'dist/.built',
-    build: buildTypeScript,
-  },
-  'native code': {
-    sources: () => nativeSources(),
-    outputs: nativeOutputs(),
-    stamp: 'build/native/.built',
-    build: () => buildNative(),
-  },
-  'native tests': {
-    sources: () => nativeSources('test/native'),
-    outputs: ['native-tests', ...(zydis ? ['completion-tests'] : [])].map(
-      (name) => `build/native/Release/${name}`,
-    ),
-    stamp: 'build/native/.tests-built',
-    build: () => buildNative('tests'),
-    forTests: true,
-  },
+/** By the names of PARTS. */
+const BUILDS = {
+  TypeScript: buildTypeScript,
+  'native code': () => buildNative(),
+  'native tests': () => buildNative('tests'),
 };
-
-const modified = (name) => fs.statSync(path.join(root, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-
-/** Names of the parts that are older than their sources; [] without sources (installed package). */
-export function staleParts({ forTests = false } = {}) {
-  if (!isCheckout) return [];
-  return Object.entries(parts)
-    .filter(([, part]) => {
-      if (part.forTests && !forTests) return false;
-      const built = modified(part.stamp);
-      if (part.outputs.some((name) => modified(name) === 0)) return true;
-      return part.sources().some((name) => modified(name) >= built);
-    })
-    .map(([name]) => name);
-}
 
 /** Holds a lock file while `work` runs, so that two first uses at once do not build into each other. */
 export async function locked(work) {
@@ -190,13 +137,13 @@ function ownerLives(lock) {
 export async function buildStale(options) {
   const stale = staleParts(options);
   for (const name of stale) {
-    const part = parts[name];
-    const sources = part.sources();
+    const part = PARTS[name];
+    const sources = sourcesOf(part);
     if (sources.length < 2) continue;
     say(`revenant: building ${name}`);
     // The stamp carries the time at which the build began: a source saved meanwhile is newer.
     const begun = new Date();
-    await part.build(sources);
+    await BUILDS[name](sources);
     const stamp = path.join(root, part.stamp);
     fs.mkdirSync(path.dirname(stamp), { recursive: true });
     fs.writeFileSync(stamp, '');

@@ -6,7 +6,8 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import process from 'node:process';
-import { buildStale, locked, staleParts } from './build.mjs';
+import { buildStale, locked } from './build.mjs';
+import { staleParts } from './stale.mjs';
 import { root } from './lib.mjs';
 
 const namespaces = ['--net', '--mount', '--pid', '--ipc', '--fork', '--kill-child', '--mount-proc'];
