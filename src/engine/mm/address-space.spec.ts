@@ -87,6 +87,47 @@ describe('faults', () => {
   });
 });
 
+describe('pages of files', () => {
+  /** A file of 40 pages, whose reads are counted; page n is full of the letter that `letter` gives it. */
+  function counted(memory: GuestMemory, isConstant: boolean, letter: (page: number) => string) {
+    const size = 40 * PAGE - 10;
+    const reads: number[] = [];
+    const read = (offset: number, into: Uint8Array): number => {
+      reads.push(offset / PAGE);
+      const count = Math.max(0, Math.min(into.length, size - offset));
+      for (let done = 0; done < count; done++)
+        into[done] = letter(Math.floor((offset + done) / PAGE)).charCodeAt(0);
+      return count;
+    };
+    return { backing: new FileBacking(memory, { name: 'file', size, read }, isConstant), reads };
+  }
+  const alphabet = (page: number): string => String.fromCharCode(0x30 + page);
+
+  it('are read in runs where the file is constant, and are its own', () => {
+    const { memory, space, map } = setUp();
+    const { backing, reads } = counted(memory, true, alphabet);
+    map(0, 40, { prot: Prot.read, backing });
+    for (let page = 0; page < 40; page++) expect(text(space, at(page), 3)).toBe(alphabet(page).repeat(3));
+    expect(text(space, at(39, PAGE - 12), 12)).toBe(`${alphabet(39).repeat(2)}${'\0'.repeat(10)}`);
+    // At the end a read that finds no more.
+    expect(new Set(reads.filter((page) => Number.isInteger(page)))).toEqual(new Set([0, 16, 32]));
+    const other = counted(memory, true, () => '!');
+    map(100, 140, { prot: Prot.read, backing: other.backing });
+    expect(text(space, at(133), 3)).toBe('!!!');
+    expect(text(space, at(103), 3)).toBe('!!!');
+  });
+
+  it('are read when they are touched where it is not', () => {
+    const { memory, space, map } = setUp();
+    let written = 'a';
+    const { backing } = counted(memory, false, () => written);
+    map(0, 40, { prot: Prot.read, backing });
+    expect(text(space, at(0), 1)).toBe('a');
+    written = 'b';
+    expect(text(space, at(1), 1)).toBe('b');
+  });
+});
+
 describe('protect', () => {
   it('takes rights from resident pages at once and gives them back', () => {
     const { memory, space, map } = setUp();

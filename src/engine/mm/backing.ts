@@ -1,7 +1,7 @@
 import { PAGE_SIZE, type Gpa } from '../base/address.js';
 import type { GuestMemory } from '../kvm/guest-memory.js';
 
-/** A source of bytes that does not change during a replay: a file of the trace, usually. */
+/** A source of bytes: a file of the trace, usually, which does not change during a replay. */
 export interface ByteSource {
   readonly name: string;
   /** Bytes. */
@@ -9,6 +9,14 @@ export interface ByteSource {
   /** Reads up to `into.length` bytes at `offset`; returns how many; 0 at or past the end. */
   read(offset: number, into: Uint8Array): number;
 }
+
+/** Pages that are read at once: those behind a page that is touched are often touched next, and a call costs more than its bytes. */
+const RUN_PAGES = 16;
+/** The last run that was read, of any file. */
+const run: { source: ByteSource | null; start: number; end: number; readonly bytes: Uint8Array } = {
+  ...{ source: null, start: 0, end: 0 },
+  bytes: new Uint8Array(RUN_PAGES * PAGE_SIZE),
+};
 
 /** Where the pages of a mapping come from when they are first touched. */
 export type Backing = FileBacking | SharedObject;
@@ -21,9 +29,11 @@ export class FileBacking {
   readonly kind = 'file';
   private readonly cache = new Map<number, Gpa>();
 
+  /** @param isConstant pages may be read before they are touched: what is in the file never changes */
   constructor(
     private readonly memory: GuestMemory,
     readonly source: ByteSource,
+    private readonly isConstant = false,
   ) {}
 
   /** The cached page with the file's bytes at `index` * PAGE_SIZE, zero past the end. Its count includes the cache's own. */
@@ -54,12 +64,29 @@ export class FileBacking {
 
   private fill(page: Gpa, index: number): void {
     const start = index * PAGE_SIZE;
+    if (!this.isConstant) {
+      this.read(start, this.memory.bytes.subarray(page, page + PAGE_SIZE));
+      return;
+    }
+    if (run.source !== this.source || start < run.start || start >= run.end) {
+      run.source = null; // if reading fails
+      run.end = start + this.read(start, run.bytes);
+      run.start = start;
+      run.source = this.source;
+    }
+    const from = start - run.start;
+    this.memory.bytes.set(run.bytes.subarray(from, Math.min(from + PAGE_SIZE, run.end - run.start)), page);
+  }
+
+  /** Returns how many bytes there were: fewer only at the end. */
+  private read(start: number, into: Uint8Array): number {
     let done = 0;
-    while (done < PAGE_SIZE) {
-      const count = this.source.read(start + done, this.memory.bytes.subarray(page + done, page + PAGE_SIZE));
+    while (done < into.length) {
+      const count = this.source.read(start + done, into.subarray(done));
       if (count <= 0) break;
       done += count;
     }
+    return done;
   }
 }
 

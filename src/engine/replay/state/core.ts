@@ -150,7 +150,7 @@ export class ReplayCore extends GuestCore {
     const source = this.trace.openBacking(record);
     let backing = this.files.get(source.name);
     if (!backing) {
-      backing = new FileBacking(this.memory, source);
+      backing = new FileBacking(this.memory, source, true);
       this.files.set(source.name, backing);
     }
     this.filesByPath.set(record.fsname, source);
