@@ -101,6 +101,17 @@ describe('judge', () => {
     });
   });
 
+  it('believes that there is no XSAVE, but not of who offers components of it', () => {
+    const features = (ecx: number): CpuidRecord => ({ eaxIn: 1, ecxIn: 0, eax: 0, ebx: 0, ecx, edx: 0 });
+    const recorded = needs({ xcr0: 3n, cpuid: [...cpuid(2688), features((1 << 26) | (1 << 27))] });
+    const without = { cpuid: [...cpuid(2688), features(0)] };
+    expect(judge(recorded, capabilities({ ...without, xcr0: 3n })).reasons).toEqual([
+      'The recording has XSAVE and XGETBV, which some machine does not have.',
+    ]);
+    // The probe finds out what there is.
+    expect(judge(recorded, capabilities(without)).reasons).toEqual([]);
+  });
+
   it('keeps protection keys beside a processor that lacks them', () => {
     const compatibility = judge(needs(), capabilities({ xcr0: 7n, completes: true }));
     expect(compatibility).toMatchObject({ ok: true, reasons: [] });

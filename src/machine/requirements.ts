@@ -228,11 +228,18 @@ function probeReasons(probeReport: ProbeReport): string[] {
   });
 }
 
-/** Whether the recorded program had XSAVE and XGETBV, and that processor has not: Intel's before Sandy Bridge. */
-function lacksXsave(needs: TraceRequirements, { cpuid }: MachineCapabilities): boolean {
+/** Components that processors without XSAVE have, too. */
+const WITHOUT_XSAVE = 3n;
+
+/**
+ * Whether the recorded program had XSAVE and XGETBV, and that processor has not: Intel's before Sandy Bridge. A KVM that
+ * contradicts itself, offering components of XSAVE without it, is not believed: the probe finds out.
+ */
+function lacksXsave(needs: TraceRequirements, { cpuid, xcr0 }: MachineCapabilities): boolean {
   const here = findLeaf(cpuid, 1, 0);
   return (
     here !== undefined &&
+    (xcr0 & ~WITHOUT_XSAVE) === 0n &&
     !(here.ecx & Leaf1Ecx.XSAVE) &&
     ((findLeaf(needs.cpuid, 1, 0)?.ecx ?? 0) & Leaf1Ecx.OSXSAVE) !== 0
   );
