@@ -19,7 +19,7 @@ const inEmulated = [
 /** They are about the emulated machine, or about KVM, which is in it; left out where it is not installed. */
 const aboutEmulated = [
   'test/kvm/**/*.spec.ts',
-  'test/machine/{changed-code,choose,lifetime,lost}.spec.ts',
+  'test/machine/{changed-code,choose,idle,lifetime,lost}.spec.ts',
   'test/replay/{both-machines,foreign-xcr0,moved-xstate,older-processor,refusal,without-xsave}.spec.ts',
   'test/debugger/replay/lost.spec.ts',
   'test/deploy/package.spec.ts',

@@ -7,6 +7,7 @@ import { Selector, Vector } from '../engine/kvm/layout.js';
 import type { Machine } from '../engine/kvm/machine.js';
 import { AddressSpace } from '../engine/mm/address-space.js';
 import { Prot } from '../engine/mm/vma.js';
+import { median } from './statistics.js';
 import { EFLAGS_RESUME, EFLAGS_TRAP, Exception } from '../engine/x86/constants.js';
 
 const CODE = gva(0x40_0000);
@@ -16,6 +17,9 @@ const FLAGS = 0x202;
 const BUDGET_MICROS = 1_000_000;
 const WARM_UP = 500;
 const EXITS = 5_000;
+/** Times that a machine is woken, and for how long it is left alone before: it sleeps after some milliseconds. */
+const WAKE_UPS = 25;
+const REST_MILLIS = 40;
 /** Bytes between two touches, so that none continues a run. */
 const APART = 7 * PAGE_SIZE;
 
@@ -39,8 +43,10 @@ function resume(_: AddressSpace, { context }: Machine): void {
   context.registers[2 * Reg.eflags] |= EFLAGS_RESUME;
 }
 
+const CALLS: Kind = { name: 'a system call', vector: Vector.syscall, program: [0x0f, 0x05, 0xeb, 0xfc] }; // 1: syscall; jmp 1b
+
 const KINDS: readonly Kind[] = [
-  { name: 'a system call', vector: Vector.syscall, program: [0x0f, 0x05, 0xeb, 0xfc] }, // 1: syscall; jmp 1b
+  CALLS,
   {
     name: 'a page fault, filled',
     vector: 14,
@@ -113,18 +119,39 @@ export interface ExitCost {
   readonly micros: number;
 }
 
+/** Lets a program run that has left already a few times, and ends it. */
+function measured<T>(machine: Machine, kind: Kind, measure: (runner: Runner) => T): T {
+  const runner = new Runner(machine);
+  try {
+    runner.begin(kind);
+    runner.leave(WARM_UP, kind);
+    return measure(runner);
+  } finally {
+    runner.close();
+  }
+}
+
 /** Microseconds from one exit to the next, the answer included, for each kind of exit. */
 export function exitCosts(machine: Machine, now: () => number): ExitCost[] {
-  return KINDS.map((kind) => {
-    const runner = new Runner(machine);
-    try {
-      runner.begin(kind);
-      runner.leave(WARM_UP, kind);
+  return KINDS.map((kind) =>
+    measured(machine, kind, (runner) => {
       const begun = now();
       runner.leave(EXITS, kind);
       return { what: kind.name, micros: ((now() - begun) * 1000) / EXITS };
-    } finally {
-      runner.close();
-    }
-  });
+    }),
+  );
+}
+
+/** Microseconds to an exit from the moment that a machine that sleeps is to run: the median of some. */
+export function wakeUpCost(machine: Machine, now: () => number): ExitCost {
+  const nobody = new Int32Array(new SharedArrayBuffer(4));
+  const times = measured(machine, CALLS, (runner) =>
+    Array.from({ length: WAKE_UPS }, () => {
+      Atomics.wait(nobody, 0, 0, REST_MILLIS);
+      const begun = now();
+      runner.leave(1, CALLS);
+      return (now() - begun) * 1000;
+    }),
+  );
+  return { what: 'a wake-up from sleep', micros: median(times) };
 }

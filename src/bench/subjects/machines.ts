@@ -11,7 +11,7 @@ import { openTransport } from '../../machine/choose.js';
 import { MACHINE_KINDS, MACHINE_TITLES, type MachineKind } from '../../machine/kinds.js';
 import { Machines } from '../../recording/machines.js';
 import type { BenchContext } from '../context.js';
-import { exitCosts } from '../exits.js';
+import { exitCosts, wakeUpCost } from '../exits.js';
 import { formatMicros } from '../statistics.js';
 import type { Row, Subject } from '../subject.js';
 
@@ -45,6 +45,7 @@ const COLD_IDLE_SECONDS = 1;
 const AIMS: Readonly<Record<string, string>> = {
   'start, emulated': '0.5 s',
   'a page fault, filled, emulated': 'below 15 us',
+  'a wake-up from sleep, emulated': '100 us',
   'zen2/bash, emulated': '0.6 s in all',
   'memory/big1000, emulated': '10 s in all',
   'memory/big1000, process': '2.5 s in all',
@@ -152,7 +153,8 @@ async function exitRows(context: BenchContext, folder: string, kind: MachineKind
   const reader = TraceReader.open(folder);
   try {
     const { machine } = await machines.forTrace(reader);
-    return exitCosts(machine, context.now).map(({ what, micros }) => ({
+    const costs = [...exitCosts(machine, context.now), wakeUpCost(machine, context.now)];
+    return costs.map(({ what, micros }) => ({
       what: `${what}, ${title}`,
       measured: `${formatMicros(micros)} an exit`,
       values: { micros },
@@ -179,7 +181,7 @@ function traceRows(context: BenchContext, name: string, own: boolean): Row[] {
 export const machines: Subject = {
   name: 'machines',
   about:
-    'each machine: its start, its exits by kind, and the same replays, with the program itself: whole command, frames, exits, peak memory',
+    'each machine: its start, its exits by kind, its wake-up, and the same replays, with the program itself: whole command, frames, exits, peak memory',
   async run(context): Promise<Row[]> {
     const rows: Row[] = [];
     context.close(); // a machine has one client at a time
