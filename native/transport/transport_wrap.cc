@@ -6,9 +6,11 @@
 #include <memory>
 #include <string>
 
-#include "host_transport.h"
 #include "mailbox_client.h"
+#ifdef __x86_64__
+#include "host_transport.h"
 #include "process_transport.h"
+#endif
 
 namespace revenant {
 namespace {
@@ -143,6 +145,8 @@ Napi::Value wrap(Napi::Env env, SharedTransport transport) {
   return object;
 }
 
+#ifdef __x86_64__
+
 Napi::Value open_host(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const double bytes = info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
@@ -200,6 +204,20 @@ Napi::Value open_process(const Napi::CallbackInfo& info) {
     handle.As<Napi::Object>().Set("hasNamespaces", Napi::Boolean::New(env, has_namespaces));
   return handle;
 }
+
+#else
+
+// Recorded programs are x86's: other processors execute them in the emulated machine only.
+template <const char* kName>
+Napi::Value open_nothing(const Napi::CallbackInfo& info) {
+  throw_errno(info.Env(), kName, ENOEXEC);
+  return info.Env().Undefined();
+}
+constexpr char kOpenHost[] = "openHost", kOpenProcess[] = "openProcess";
+constexpr auto open_host = open_nothing<kOpenHost>;
+constexpr auto open_process = open_nothing<kOpenProcess>;
+
+#endif
 
 Napi::Value open_mailbox(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
