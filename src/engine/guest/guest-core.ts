@@ -61,6 +61,7 @@ export class GuestCore {
       xsave: this.vectors.differs,
       cpuid: this.machine.hidesCpuid,
       keys: this.machine.hidesKeys,
+      rdpid: this.machine.hidesNumber,
     };
     return new AddressSpace(this.memory, this.kernel, Object.values(hides).some(Boolean) ? hides : null);
   }

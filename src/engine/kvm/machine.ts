@@ -60,6 +60,8 @@ export interface MachineConfig {
 const MSR_PLATFORM_INFO = 0xce;
 const MSR_MISC_FEATURES_ENABLES = 0x140;
 const MSR_XFD = 0x1c4;
+/** Of ECX of CPUID(7). */
+const RDPID = 1 << 22;
 /** Each wait of saveXstate(), and how many: the guest executes a handful of instructions. */
 const XSAVE_BUDGET_MICROS = 1_000_000;
 const XSAVE_TRIES = 10;
@@ -155,6 +157,12 @@ export class Machine {
   /** RDPKRU and WRPKRU are to be hidden: the processor would execute them, and PKRU is not in it. */
   get hidesKeys(): boolean {
     return !this.isVirtual && (this.config.xcr0 & ~this.xcr0 & PKRU) !== 0n;
+  }
+
+  /** RDPID would return the number of the host's processor that a process happens to be on. */
+  get hidesNumber(): boolean {
+    const leaf7 = findEntry(this.config.cpuid, 7);
+    return !this.isVirtual && leaf7 !== undefined && (leaf7.ecx & RDPID) !== 0;
   }
 
   /** XGETBV would show the program another XCR0 than the recorded one, and is answered in software. */

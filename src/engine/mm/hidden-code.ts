@@ -6,6 +6,7 @@ import {
   LEAD_BYTES,
   MAX_CHANGED_DISTANCE,
   mayApproximate,
+  mayReadNumber,
   type SoughtKinds,
   TAIL_BYTES,
 } from '../x86/instruction-sites.js';
@@ -20,7 +21,8 @@ export type CodeReader = (at: Gva, into: Uint8Array) => number;
 /**
  * Copies of code pages in which instructions raise #UD that this processor would execute differently
  * than the recorded one: those of the XSAVE family, if area layouts differ; RDPKRU and WRPKRU where PKRU is kept beside
- * it; LZCNT and TZCNT where they would mean BSR and BSF; approximations where the recording's are another vendor's. The program executes the
+ * it; LZCNT and TZCNT where they would mean BSR and BSF; approximations where the recording's are another vendor's; RDPID in a
+ * process of the host. The program executes the
  * copy; the engine reads and writes the original. The program's own reads see two changed bytes in
  * such an instruction.
  *
@@ -45,13 +47,17 @@ export class HiddenCode {
 
   /**
    * Whether a page of code is to be scanned before it is executed. Pages that are not writable and have no byte of an
-   * approximation need not, if only those are sought. Code that a program writes into pages that stay executable is not
+   * approximation or of RDPID need not, if only those are sought. Code that a program writes into pages that stay executable is not
    * searched for them.
    */
   isHeld(page: Gpa, writable: boolean): boolean {
     const { xsave, cpuid, keys = false, lzcnt = false, tzcnt = false } = this.kinds;
+    const { approximations = false, rdpid = false } = this.kinds;
     if (xsave || cpuid || keys || lzcnt || tzcnt) return true;
-    return !writable && mayApproximate(this.memory.bytes, page, page + PAGE_SIZE);
+    if (writable) return false;
+    const { bytes } = this.memory;
+    const end = page + PAGE_SIZE;
+    return (approximations && mayApproximate(bytes, page, end)) || (rdpid && mayReadNumber(bytes, page, end));
   }
 
   /** The page that the program has where `shown` is in the page tables. */

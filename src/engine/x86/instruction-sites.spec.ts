@@ -3,7 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Insn } from './decode.js';
 import { iced } from './iced.js';
-import { findSites, mayApproximate, type SoughtKinds } from './instruction-sites.js';
+import { findSites, mayApproximate, mayReadNumber, type SoughtKinds } from './instruction-sites.js';
 
 const XSAVE = { xsave: true, cpuid: false };
 
@@ -26,8 +26,11 @@ describe('instructions that differ without an exception', () => {
   const TZCNT = { ...NONE, tzcnt: true };
   const APPROXIMATIONS = { ...NONE, approximations: true };
   const CPUID = { ...NONE, cpuid: true };
+  const RDPID = { ...NONE, rdpid: true };
 
   it.each([
+    ['f3 0f c7 f8', RDPID, Insn.rdpid, 1, 2],
+    ['f3 41 0f c7 f9', RDPID, Insn.rdpid, 2, 3],
     ['0f 01 ee', KEYS, Insn.rdpkru, 0, 1],
     ['0f 01 ef', KEYS, Insn.wrpkru, 0, 1],
     ['f3 0f bd c1', LZCNT, Insn.lzcnt, 1, 2],
@@ -43,8 +46,17 @@ describe('instructions that differ without an exception', () => {
     const site = { start: at, opcode: at + opcode, changed: at + changed, kind };
     expect(findSites(bytes, 0, bytes.length, kinds)).toEqual([site]);
     expect(mayApproximate(bytes, 0, bytes.length)).toBe(kinds === APPROXIMATIONS);
+    expect(mayReadNumber(bytes, 0, bytes.length)).toBe(kinds === RDPID);
     expect(findSites(bytes, 0, bytes.length, XSAVE)).toEqual([]);
   });
+
+  it.each([
+    ['c7 f9 90 90', 'at its beginning'],
+    ['90 90 f3 0f', 'at its end, by the first bytes', false],
+    ['90 90 f3 0f c7', 'at its end'],
+  ])('a page may have a part of RDPID: %s, %s', (code, _where, expected = true) =>
+    expect(mayReadNumber(bytesOf(code), 0, bytesOf(code).length)).toBe(expected),
+  );
 
   it.each([
     ['48 8d 05 02 00 00 00 90 90 0f a2 89 c8', 'at an address that a LEA takes'],
@@ -62,6 +74,7 @@ describe('instructions that differ without an exception', () => {
   });
 
   it.each([
+    ['0f c7 f8', RDPID, 'RDSEED'],
     ['0f bd c1', LZCNT, 'BSR'],
     ['0f bc 07', TZCNT, 'BSF'],
     ['f3 0f bc 07', LZCNT, 'TZCNT'],

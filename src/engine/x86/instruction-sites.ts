@@ -74,6 +74,7 @@ export interface SoughtKinds {
   readonly tzcnt?: boolean;
   /** RSQRT and RCP. */
   readonly approximations?: boolean;
+  readonly rdpid?: boolean;
 }
 
 const ANY_KIND: SoughtKinds = {
@@ -83,6 +84,7 @@ const ANY_KIND: SoughtKinds = {
   lzcnt: true,
   tzcnt: true,
   approximations: true,
+  rdpid: true,
 };
 
 /** How far behind `Site.opcode` the changed byte can be. */
@@ -94,6 +96,9 @@ const VEX_DISTANCES = [
   [VEX3, 3],
   [VEX2, 2],
 ] as const;
+/** The second byte of XSAVEC and, with ModRM of /7 and a register, of RDPID. */
+const GROUP_9 = 0xc7;
+const RDPID_MODRM = 0xf8;
 /** The third byte, behind 0F 01. */
 const [RDPKRU, WRPKRU] = [0xee, 0xef];
 
@@ -102,12 +107,14 @@ export const isSilent = (kind: InsnKind): boolean => kind >= Insn.lzcnt && kind 
 
 /** Whether an instruction is of one of these kinds. */
 export function isSought(kind: InsnKind, kinds: SoughtKinds): boolean {
-  const { xsave, cpuid, keys = false, lzcnt = false, tzcnt = false, approximations = false } = kinds;
+  const { xsave, cpuid, keys = false, lzcnt = false, tzcnt = false } = kinds;
+  const { approximations = false, rdpid = false } = kinds;
   if (kind === Insn.cpuid) return cpuid;
   if (kind === Insn.rdpkru || kind === Insn.wrpkru) return keys;
   if (kind === Insn.lzcnt) return lzcnt;
   if (kind === Insn.tzcnt) return tzcnt;
   if (kind === Insn.approximation) return approximations;
+  if (kind === Insn.rdpid) return rdpid;
   if (!xsave) return false;
   return kind === Insn.xgetbv || (isXsaveFamily(kind) && kind !== Insn.xsaves && kind !== Insn.xrstors);
 }
@@ -117,14 +124,15 @@ const PAIRS: readonly Buffer[] = Array.from({ length: 256 }, (_, next) => Buffer
 
 /** The bytes that follow 0F in instructions of these kinds. */
 function secondBytes(kinds: SoughtKinds): number[] {
-  const { xsave, cpuid, lzcnt, tzcnt, approximations, keys } = kinds;
+  const { xsave, cpuid, lzcnt, tzcnt, approximations, keys, rdpid } = kinds;
   return [
     ...(cpuid ? [CPUID] : []),
     ...(approximations ? [RSQRT, RCP] : []),
     ...(tzcnt ? [0xbc] : []),
     ...(lzcnt ? [0xbd] : []),
     ...(xsave || keys ? [0x01] : []),
-    ...(xsave ? [0xae, 0xc7] : []),
+    ...(xsave ? [0xae] : []),
+    ...(xsave || rdpid ? [GROUP_9] : []),
   ];
 }
 
@@ -165,7 +173,18 @@ function isPattern(bytes: Uint8Array, at: number, kinds: SoughtKinds): boolean {
   if (next === 0xbc) return kinds.tzcnt === true;
   if (next === 0xbd) return kinds.lzcnt === true;
   if (kinds.keys && next === 0x01 && (bytes[at + 2] === RDPKRU || bytes[at + 2] === WRPKRU)) return true;
+  if (kinds.rdpid && next === GROUP_9 && bytes[at + 2] >= RDPID_MODRM) return true;
   return kinds.xsave && isXsavePattern(bytes, at);
+}
+
+/** Whether a page may hold, or end, RDPID, from its bytes alone. */
+export function mayReadNumber(bytes: Uint8Array, from: number, to: number): boolean {
+  const code = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from);
+  for (let at = code.indexOf(GROUP_9); at >= 0; at = code.indexOf(GROUP_9, at + 1)) {
+    if (at > 0 && code[at - 1] !== 0x0f) continue;
+    if (at + 1 >= code.length || code[at + 1] >= RDPID_MODRM) return true;
+  }
+  return false;
 }
 
 /**
