@@ -8,6 +8,7 @@ import { emulatedProblem } from './scripts/emulated-parts.mjs';
  * is found by scripts/specs.mjs.
  */
 const inEmulated = [
+  'test/kvm/staged.spec.ts',
   'test/replay/{command,exceptions,protection-keys,signal-vectors,staged,stall,ticks}.spec.ts',
   'test/travel/{backward,forward,ticks,persistent,checkpoint-files}.spec.ts',
   'test/diversion/{calls,trap-flag,expressions}.spec.ts',
@@ -18,9 +19,9 @@ const inEmulated = [
 
 /** They are about the emulated machine, or about KVM, which is in it; left out where it is not installed. */
 const aboutEmulated = [
-  'test/kvm/**/*.spec.ts',
+  'test/kvm/{computed-cpuid,probe,processor,run,selectors,xsave-emulated}.spec.ts',
   'test/machine/{changed-code,choose,idle,lifetime,lost}.spec.ts',
-  'test/replay/{both-machines,foreign-xcr0,moved-xstate,older-processor,refusal,without-xsave}.spec.ts',
+  'test/replay/{both-machines,foreign-xcr0,moved-xstate,older-processor,refusal}.spec.ts',
   'test/debugger/replay/lost.spec.ts',
   'test/deploy/package.spec.ts',
   'test/faults/**/*.spec.ts',

@@ -1,16 +1,17 @@
-/** Staged system calls: those completed in ring 0, and those left to the host. */
+/** Staged system calls: those completed in ring 0, or by the process's handler, and those left to the engine. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Reg, newRegisters, setSigned, type RegisterWords } from '../../src/engine/base/registers.js';
 import { Exit } from '../../src/engine/kvm/exit.js';
 import type { Machine } from '../../src/engine/kvm/machine.js';
 import { CODE, DATA, type ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { acquire, makeMachine, program, withGuest } from './guest.js';
+import { acquireMachine } from '../machines.js';
+import { makeMachine, program, withGuest } from './guest.js';
 
 let transport: VcpuTransport;
 let machine: Machine;
 beforeAll(async () => {
-  transport = await acquire();
+  transport = await acquireMachine();
   machine = makeMachine(transport);
 });
 afterAll(() => transport?.close());
