@@ -2,7 +2,7 @@
 #   gcc -nostdlib -static -Wl,-Ttext=0x400000,--build-id=none counted.S && objcopy -O binary -j .text a.out
 # Calls and jumps of each kind, flags and the red zone over conditional branches, LOOP and JRCXZ, changed
 # instructions in the page being executed and in another, an instruction across two pages; loops: short, with two ways
-# through a turn and a comparison with memory, with LOOP, with no register left.
+# through a turn and a comparison with memory, with LOOP, with no register left; flags that are popped.
   .globl _start
 _start:
   movl $7, %ecx
@@ -89,6 +89,19 @@ two:
   leaq 1(%rbp), %rbp
   subl $1, %ecx
   jnz 6b
+  movl $0x7fffffff, %eax
+  addl $1, %eax
+  pushfq
+  xorl %ecx, %ecx
+  popfq
+  seto %cl
+  pushfw
+  popfw
+  std
+  pushfq
+  cld
+  popfq
+  cld
   xorl %edi, %edi
   movl $60, %eax
   syscall

@@ -29,13 +29,14 @@ const STACK_END = 0x7fff_0000_0000;
 const SEGMENTS: readonly (readonly [number, string])[] = [
   [
     0x0,
-    'b907000000e8f9000000488d1d1701000089c883e001ff14c348c7c000184000ffd0e2e19c4158ff250b0100000f0b48' +
+    'b907000000e811010000488d1d2f01000089c883e001ff14c348c7c000184000ffd0e2e19c4158ff25230100000f0b48' +
       'c7c20300000048895424f831c0ffc048035424f84d11c983f80572f1c605ae17000011e8a8170000c6050100000022b0' +
-      '019c9db9090000008d49fde302ebf96877004000c30f0bb928000000488d3580000000498d7f40f3a4488d0506000000' +
+      '019c9db9090000008d49fde302ebf96877004000c30f0bb928000000488d3598000000498d7f40f3a4488d0506000000' +
       '49890741ff27e8620f0000b90b00000083e90175fb498d9f80000000b90d0000008d49ff394b047411f6c101740549ff' +
       'c1ebeeff0b83c201ebe7b90600000083c002e2fbb905000000488d141a488d343e4f8d04084f8d141a4f8d242c4f8d34' +
-      '3e488d6d0183e90175df31ffb83c0000000f05f6c10175084981c267452301c34983ea55410f94c3c34f8d641401f9c2' +
-      '000049c1cc03f8c3220140000000000019014000000000002f0040',
+      '3e488d6d0183e90175dfb8ffffff7f83c0019c31c99d0f90c1669c669dfd9cfc9dfc31ffb83c0000000f05f6c1017508' +
+      '4981c267452301c34983ea55410f94c3c34f8d641401f9c2000049c1cc03f8c33a014000000000003101400000000000' +
+      '2f0040',
   ],
   [0xffd, '4181c503020100c3'],
   [0x1800, 'b377720349ffc64983d5004983fd047f0750e80200000058c3488b6c240848872c2448872c24c3'],
@@ -205,7 +206,7 @@ describe.each(kinds)('in %s', (_, open) => {
     it('stop where they are asked to', () => {
       withProgram((program) => {
         // In loops, behind branches and returns, and at the begin of functions in both pages.
-        const stops = [0x3d, 0x110, 0x22, 0x1800, 0x1819].map((offset) => CODE + offset);
+        const stops = [0x3d, 0x128, 0x22, 0x1800, 0x1819].map((offset) => CODE + offset);
         program.counted.stops = new Map(stops.map((stop) => [stop, []]));
         const seen: number[] = [];
         for (;;) {
@@ -219,7 +220,7 @@ describe.each(kinds)('in %s', (_, open) => {
           program.step();
         }
         expect(seen.filter((rip) => rip === CODE + 0x3d)).toHaveLength(5);
-        expect(seen.filter((rip) => rip === CODE + 0x110)).toHaveLength(4);
+        expect(seen.filter((rip) => rip === CODE + 0x128)).toHaveLength(4);
         expect(seen.filter((rip) => rip === CODE + 0x22)).toHaveLength(7);
         expect(seen.filter((rip) => rip === CODE + 0x1800)).toHaveLength(8);
         expect(program.state()).toBe(stepped.last);

@@ -12,7 +12,7 @@ const MAX_INSTRUCTIONS = 512;
 const MAX_AHEAD = 0x400_0000;
 /** Turns that follow each other in a copy, of which only the first is checked: of a short loop. */
 const MAX_TURNS = 4;
-const MAX_UNROLLED = 24;
+const MAX_UNROLLED = 12;
 /** Bytes that are added to an instruction of a loop, and to a loop, about. */
 const [ADDED, ADDED_ONCE] = [8, 32];
 

@@ -8,8 +8,8 @@ import type { Reading, RelativeOperand } from './reading.js';
 import type { Source } from './unit.js';
 
 /** Instructions and bytes: a longer one does not become much faster. */
-const MAX_LENGTH = 32;
-const MAX_BYTES = 160;
+const MAX_LENGTH = 24;
+const MAX_BYTES = 112;
 
 /** Registers that may count, by the low three bits of what instructions have for them: nothing uses them without saying so. */
 const COUNTERS = [Reg.r8, Reg.r9, Reg.r10, Reg.r11, Reg.r12, Reg.r13, Reg.r14, Reg.r15] as const;

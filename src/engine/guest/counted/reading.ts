@@ -16,6 +16,7 @@ const PREFIXES: ReadonlySet<number> = new Set([
   ...[OPERAND_SIZE, ADDRESS_SIZE, LOCK, REPNE, REP],
 ]);
 const REX_W = 0x48;
+const POPF = 0x9d;
 
 const kinds = new InstructionDecoder();
 
@@ -62,6 +63,12 @@ export class Reading {
       default:
         return false;
     }
+  }
+
+  /** POPF, with no prefix but that for 16 bits. */
+  isPopFlags(offset: number): boolean {
+    const { bytes } = this.source;
+    return bytes[offset] === POPF || (bytes[offset] === OPERAND_SIZE && bytes[offset + 1] === POPF);
   }
 
   /** What the instruction is, if it is hidden. */

@@ -240,7 +240,7 @@ describe('translate', () => {
   });
 
   it.each([
-    ['POPF', [0x9d]],
+    ['POPF with other prefixes', [0x48, 0x9d]],
     ['MOV SS', [0x8e, 0xd0]],
     ['a far return', [0xcb]],
     ['XBEGIN', [0xc7, 0xf8, 0, 0, 0, 0]],
@@ -254,6 +254,22 @@ describe('translate', () => {
     expect(linesOf(unit)[0]).toMatchObject({ text: 'int3', origin: 0, leave: Leave.odd });
     expect(unit.starts.get(0)).toBeLessThan(0);
   });
+
+  it.each([
+    [[0x9d], 'mov rcx,[rsp]', 'popfq'],
+    [[0x66, 0x9d], 'movzx ecx,word ptr [rsp]', 'popf'],
+  ])(
+    'copies POPF (%j) where what it pops is usual, and leaves before any change otherwise',
+    (code, load, pop) => {
+      const lines = linesOf(unitOf(code));
+      const end = lines.findIndex(({ text }) => text === pop);
+      expect(lines[end]).toMatchObject({ origin: 0, fix: Fix.none });
+      const out = lines.findIndex(({ text }) => text === 'int3');
+      expect(lines[out]).toMatchObject({ origin: 0, fix: Fix.none, leave: Leave.odd });
+      expect(lines.slice(0, end).filter(({ text }) => text.startsWith('jrcxz'))).toHaveLength(2);
+      expect(lines[1]).toMatchObject({ text: load, fix: Fix.none });
+    },
+  );
 
   it('stops where it is asked to', () => {
     const unit = unitOf([0x90, 0x90], { stopAt: (address) => (address === PAGE + 1 ? [] : null) });

@@ -10,6 +10,7 @@ import { Area, Fix, Leave } from './layout.js';
 import { appendLookUp } from './look-up.js';
 import { LoopCopies } from './loop-copies.js';
 import { INT3 } from './opcodes.js';
+import { appendPopFlags } from './pop-flags.js';
 import {
   ADDRESS_SIZE,
   appendBranch,
@@ -152,6 +153,10 @@ class Translation {
     const hidden = reading.hiddenKind(offset);
     // What the service completes in place is stepped over there.
     if (hidden !== null) return isSilent(hidden) ? this.odd(offset) : this.refused(address);
+    if (reading.isPopFlags(offset)) {
+      appendPopFlags(code, this.source.area, address, end - offset > 1);
+      return true;
+    }
     if (reading.isDelicate) return this.odd(offset);
     const memory = reading.relativeOperand(code.here);
     if (memory === 'odd') return this.odd(offset);
