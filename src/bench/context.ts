@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { RevenantError } from '../engine/base/errors.js';
 import type { Logger } from '../engine/base/log.js';
 import { tickStrategyFor } from '../engine/replay/ticks/choose.js';
 import { ReplaySession, type ReplayOptions } from '../engine/replay/session.js';
@@ -8,6 +9,7 @@ import { TraceReader } from '../engine/trace/reader.js';
 import { TravelTarget, type TravelOptions } from '../engine/travel/target.js';
 import type { MachineForTrace, MachineOptions } from '../recording/machines.js';
 import { Machines } from '../recording/machines.js';
+import { MACHINE_KINDS, MACHINE_TITLES, type MachineKind } from '../machine/kinds.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
 /**
@@ -144,6 +146,27 @@ export class BenchContext {
     const seconds = (this.now() - begun) / 1000;
     if (done.status !== 0) throw new Error(`revenant ${args.join(' ')}: ${done.stderr.trim()}`);
     return { seconds, document: done.stdout.startsWith('{') ? JSON.parse(done.stdout) : null };
+  }
+
+  /** The machines that were asked for; with `auto`, all. */
+  get kinds(): readonly MachineKind[] {
+    const { machine } = this.options;
+    return machine === undefined || machine === 'auto' ? MACHINE_KINDS : [machine];
+  }
+
+  /** Measures on one machine, and releases it. Null where it is not to be had. */
+  async on<T>(kind: MachineKind, measure: (context: BenchContext) => Promise<T>): Promise<T | null> {
+    const context = new BenchContext({ ...this.options, machine: kind }, this.say);
+    try {
+      return await measure(context);
+    } catch (error) {
+      if (!(error instanceof RevenantError)) throw error;
+      this.say(`${MACHINE_TITLES[kind]}: ${error.message.split('\n')[0]}`);
+      return null;
+    } finally {
+      if (context.machineDescription !== 'none') this.machineDescription = context.machineDescription;
+      context.close();
+    }
   }
 
   /** Releases the machine; the next replay leases it again. */

@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { ReplaySession } from '../../engine/replay/session.js';
 import type { TickStrategyName } from '../../engine/replay/ticks/strategy.js';
+import { MACHINE_TITLES, type MachineKind } from '../../machine/kinds.js';
 import type { BenchContext } from '../context.js';
 import { copyWithTurns, RECORDED_TURNS } from '../longer-loop.js';
 import { formatRate } from '../statistics.js';
@@ -69,18 +70,25 @@ export const ticks: Subject = {
     const folder = context.trace('haswell/loop');
     if (folder === null) return [];
     const rows: Row[] = [];
-    let plain = 0;
-    for (const [strategy, turns] of STRATEGIES) {
-      const rate = await rateOf(context, folder, strategy, turns);
-      if (rate === null) continue;
-      if (strategy === 'mixed') plain = rate;
-      const what = strategy === 'mixed' ? 'not counted' : strategy;
-      const measured =
-        strategy === 'mixed'
-          ? formatRate(rate)
-          : `${formatRate(rate)}, ${(plain / rate).toFixed(1)} times slower`;
-      rows.push({ what, measured, ...(strategy === 'instrumented' && { aim: '5 times slower' }) });
-    }
+    for (const kind of context.kinds)
+      rows.push(...((await context.on(kind, (own) => rowsOf(own, folder, kind))) ?? []));
     return rows;
   },
 };
+
+async function rowsOf(context: BenchContext, folder: string, kind: MachineKind): Promise<Row[]> {
+  const rows: Row[] = [];
+  let plain = 0;
+  for (const [strategy, turns] of STRATEGIES) {
+    const rate = await rateOf(context, folder, strategy, turns);
+    if (rate === null) continue;
+    if (strategy === 'mixed') plain = rate;
+    const what = `${strategy === 'mixed' ? 'not counted' : strategy}, ${MACHINE_TITLES[kind]}`;
+    const measured =
+      strategy === 'mixed'
+        ? formatRate(rate)
+        : `${formatRate(rate)}, ${(plain / rate).toFixed(1)} times slower`;
+    rows.push({ what, measured, ...(strategy === 'instrumented' && { aim: '5 times slower' }) });
+  }
+  return rows;
+}
