@@ -115,6 +115,7 @@ export function machineConfig(header: TraceHeader, capabilities?: MachineCapabil
     cpuidInSoftware: moved && !header.hasCpuidFaulting,
     completion: capabilities && completionOf(needs, capabilities),
     keepsKeys: capabilities?.keepsKeys,
+    couldKeepKeys: capabilities?.completes,
     hides: capabilities && hidesOf(needs, capabilities),
   };
 }

@@ -46,6 +46,8 @@ export class Machines {
   /** What `auto` does not try again for this trace: what a process cannot carry shows only when the program does it. */
   readonly #failed = new Set<MachineKind>();
   #failedTrace = '';
+  /** It gives memory protection keys of its own, later than `traceUse` looks. */
+  #keys: 'unknown' | 'found' | 'known' = 'unknown';
 
   constructor(
     private readonly options: MachineOptions,
@@ -56,9 +58,13 @@ export class Machines {
   /** A machine with the processor of the trace. Throws E_MACHINE_CANNOT, E_MACHINE_START, E_MACHINE_LOST. */
   async forTrace(trace: TraceReader): Promise<MachineForTrace> {
     if (trace.incomplete && trace.header.cpuidRecords.length === 0) throw unknownProcessor(trace.directory);
-    if (trace.directory !== this.#failedTrace) this.#failed.clear();
+    if (trace.directory !== this.#failedTrace) {
+      this.#failed.clear();
+      this.#keys = 'unknown';
+    }
     this.#failedTrace = trace.directory;
-    const use = traceUse(trace);
+    if (this.#keys === 'found') this.#keys = 'known';
+    const use = this.#useOf(trace);
     const chosen = await chooseMachine({
       machine: this.options.machine ?? 'auto',
       header: trace.header,
@@ -86,21 +92,28 @@ export class Machines {
     this.#transports.delete(kind);
   }
 
+  #useOf(trace: TraceReader): TraceUse {
+    const use = traceUse(trace);
+    return this.#keys === 'unknown' ? use : { ...use, ownKeys: use.ownKeys ?? { frameTime: 0, tid: 0 } };
+  }
+
   /** Leases another machine after a loss. The memory of the lost one can be read until it is closed. */
-  abandon({ transport }: Machine): void {
-    this.failed(transport.kind);
+  abandon(machine: Machine): void {
+    const { transport } = machine;
+    this.left(machine);
     for (const [kind, known] of this.#transports) if (known === transport) this.#transports.delete(kind);
   }
 
-  /** Whether a replay that ended with this can go on: if its kind of machine cannot, there must be another. */
+  /** Whether a replay that ended with this can go on. If its kind of machine cannot, there must be another. */
   mayServe(failure: unknown): boolean {
-    if (!(failure instanceof RevenantError && failure.elsewhere)) return true;
+    if (!(failure instanceof RevenantError && failure.elsewhere) || this.#keys === 'found') return true;
     return kindsOf(this.options.machine ?? 'auto', this.#failed).some((kind) => !this.#failed.has(kind));
   }
 
-  /** A machine of this kind was lost during a replay: `auto` prefers another for the trace. */
-  failed(kind: MachineKind): void {
-    if (kind === 'process') this.#failed.add(kind);
+  /** The machine of a replay was lost, or cannot go on: `auto` prefers another kind for the trace, or another of it will do. */
+  left({ transport, needsKeysBeside }: Machine): void {
+    if (needsKeysBeside) this.#keys = 'found';
+    else if (transport.kind === 'process') this.#failed.add(transport.kind);
   }
 
   /** Releases every lease. */

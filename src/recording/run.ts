@@ -9,6 +9,7 @@ import type { ReplayStats } from '../engine/replay/session.js';
 import { ReplaySession } from '../engine/replay/session.js';
 import type { TraceReader } from '../engine/trace/reader.js';
 import { isLoss, Losses, lostText, PrintedOnce } from './losses.js';
+import type { Machine } from '../engine/kvm/machine.js';
 import type { MachineFacts, Machines } from './machines.js';
 import type { Turns } from './stops.js';
 
@@ -95,10 +96,12 @@ async function runOnce(options: RunOptions): Promise<RunResult> {
     position: null,
   };
   let session: ReplaySession | null = null;
+  let used: Machine | null = null;
   let begun = options.now();
   try {
     const machine = await options.turns.guard(options.machines.forTrace(options.trace));
     result.machine = machine.facts;
+    used = machine.machine;
     begun = options.now();
     session = ReplaySession.open({
       trace: options.trace,
@@ -127,6 +130,7 @@ async function runOnce(options: RunOptions): Promise<RunResult> {
       result.frameTime = session.frameTime;
       result.stats = session.stats;
     }
+    if (used && isLoss(result.failure)) options.machines.left(used);
     endSession(session, options.machines, result);
     result.seconds = (options.now() - begun) / 1000;
   }
@@ -135,7 +139,6 @@ async function runOnce(options: RunOptions): Promise<RunResult> {
 
 /** Frees guest memory for the next trace; after a failure the machine itself is released. */
 function endSession(session: ReplaySession | null, machines: Machines, result: RunResult): void {
-  if (result.machine && isLoss(result.failure)) machines.failed(result.machine.kind);
   if (result.failure !== null && result.machine) machines.discard(result.machine.kind);
   // Lost while it was being inspected.
   else if (isLoss(result.failure)) machines.close();

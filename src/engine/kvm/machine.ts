@@ -49,6 +49,8 @@ export interface MachineConfig {
   completion?: { features: bigint; vendor: CompletionVendor };
   /** PKRU is kept beside a processor that has it, so that no key forbids anything. Needs `completion`. */
   keepsKeys?: boolean;
+  /** Another VM for this trace could have `keepsKeys`. */
+  couldKeepKeys?: boolean;
   /** Instructions that mean something else here, or give other results, and are hidden to be completed: see HiddenCode. */
   hides?: { lzcnt: boolean; tzcnt: boolean; approximations: boolean };
   /** What RDPID and LSL of selector 0x7b return. Default 0. */
@@ -95,6 +97,8 @@ export class Machine {
   /** CPUID cannot be made to fault, and must be hidden from the processor: see HiddenCode. */
   hidesCpuid: boolean;
   private allowsTiles = false;
+  /** The next VM for this trace is to have `keepsKeys`: see `requireKeysBeside`. */
+  needsKeysBeside = false;
   private readonly computedByKvm: readonly CpuidDifference[];
   private readonly stale: StaleCode | null;
 
@@ -157,6 +161,21 @@ export class Machine {
   /** RDPKRU and WRPKRU are to be hidden: the processor would execute them, and PKRU is not in it. */
   get hidesKeys(): boolean {
     return !this.isVirtual && (this.config.xcr0 & ~this.xcr0 & PKRU) !== 0n;
+  }
+
+  /**
+   * To be called when a program gives memory a key of its own, which makes it able to forbid key 0, the one of all memory
+   * here. Throws E_MACHINE_CANNOT where PKRU is the processor's and another VM can have it beside.
+   */
+  requireKeysBeside(who: string): void {
+    if (this.isVirtual || !this.config.couldKeepKeys || !(this.xcr0 & PKRU)) return;
+    this.needsKeysBeside = true;
+    throw new RevenantError(
+      'E_MACHINE_CANNOT',
+      `${who} gives memory a protection key of its own: PKRU is to be beside the processor from the beginning.`,
+      'Replay it from the beginning.',
+      { elsewhere: true },
+    );
   }
 
   /** RDPID would return the number of the host's processor that a process happens to be on. */

@@ -78,8 +78,8 @@ const is32 = (frame: TraceFrame): boolean =>
   (frame.hasRegisters && frame.arch !== Arch.x8664) ||
   (frame.kind === EventKind.syscall && frame.syscallArch !== Arch.x8664);
 
-/** Key -1 means none (mm/mprotect.c). */
-function setsKey({ kind, syscallState, syscallNumber, registers }: TraceFrame): boolean {
+/** Whether a frame gives memory another key than 0; key -1 means none (mm/mprotect.c). */
+export function setsKey({ kind, syscallState, syscallNumber, registers }: TraceFrame): boolean {
   if (kind !== EventKind.syscall || syscallState !== SyscallState.exiting) return false;
   if (syscallNumber !== Sys.pkey_mprotect || getSigned(registers, Reg.rax) !== 0) return false;
   return (registers[2 * Reg.r10] | 0) > 0;

@@ -4,6 +4,7 @@ import { Reg, getSigned } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import type { TraceFrame } from '../../trace/frame.js';
 import type { ReplayCore } from '../state/core.js';
+import { setsKey } from '../../trace/use.js';
 import { writeLocalDescriptor, writeThreadDescriptor } from '../../guest/descriptor-tables.js';
 import { RrCall } from '../../guest/rr-abi.js';
 import { initBuffers, initPreload } from '../program/syscallbuf.js';
@@ -22,7 +23,7 @@ const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [Sys.mmap, memory.mmap],
   [Sys.munmap, memory.munmap],
   [Sys.mprotect, memory.mprotectFrame],
-  [Sys.pkey_mprotect, memory.mprotectFrame],
+  [Sys.pkey_mprotect, pkeyMprotect],
   [Sys.brk, memory.brk],
   [Sys.mremap, memory.mremap],
   [Sys.madvise, (core, task, frame) => memory.madvise(core, task, frame, failed(frame))],
@@ -118,6 +119,12 @@ function setThreadArea(core: ReplayCore, task: Task, { registers }: TraceFrame):
 /** Protection keys themselves are not reproduced; PKRU is, where the frame brings it (rr-traces.md 6.4). */
 function pkeyAlloc(core: ReplayCore, task: Task, frame: TraceFrame): void {
   if (frame.extraRegisters) core.loadVectors(task, frame.extraRegisters);
+}
+
+/** Most programs that do this are known before they run (trace/use.ts). */
+function pkeyMprotect(core: ReplayCore, task: Task, frame: TraceFrame): void {
+  if (setsKey(frame)) core.machine.requireKeysBeside(`Task ${task.tid}`);
+  memory.mprotectFrame(core, task, frame);
 }
 
 function failed(frame: TraceFrame): boolean {
