@@ -88,11 +88,8 @@ int ProcessTransport::open(std::size_t bytes, const ProcessOptions& options) {
   failed_at_ = "its memory (memfd_create, ftruncate, F_ADD_SEALS, mmap)";
   const int made = memory_.open(bytes);
   if (made < 0) return made;
-  area().base = options.base;
-  area().pool_bytes = bytes;
-  area().spins = processors() > 1 ? kSandboxSpins : 0;
-  area().frame_bytes = vector_bytes_here();
   program_ = options.sandbox;
+  base_ = options.base;
   debug_means_ = options.debug_means;
   int result = -EPERM;
   // Some kernels grant namespaces and then deny debug registers, others deny those.
@@ -102,9 +99,7 @@ int ProcessTransport::open(std::size_t bytes, const ProcessOptions& options) {
 }
 
 int ProcessTransport::start(Isolation isolation) {
-  area().failed_step = Step::map_pool;
-  area().failed_errno = 0;
-  area().is_ready.store(0, std::memory_order_relaxed);
+  begin_area();
   failed_at_ = "starting it (clone, PR_SET_PDEATHSIG, setsid, execveat, kill)";
   isolation_ = isolation;
   const int error = sandbox_.start(program_.c_str(), memory_.file.get(), process::kPoolFd, isolation);
@@ -128,10 +123,23 @@ int ProcessTransport::start(Isolation isolation) {
   return opened;
 }
 
+// All of what a sandbox reads before its first run: the program of an earlier one may have written there.
+void ProcessTransport::begin_area() {
+  area().base = base_;
+  area().pool_bytes = pool_bytes();
+  area().frame_bytes = vector_bytes_here();
+  area().tiles = 0;
+  area().spins = processors() > 1 ? kSandboxSpins : 0;
+  area().failed_step = Step::map_pool;
+  area().failed_errno = 0;
+  area().is_ready.store(0, std::memory_order_relaxed);
+  Control* const c = control();
+  c->complete_seq.store(c->request_seq.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
 // What a process was given for the last program, it keeps: the next gets a new one.
 int ProcessTransport::start_again() {
   close();
-  area().tiles = 0;
   return start(isolation_);
 }
 

@@ -44,6 +44,7 @@ class ProcessTransport : public Transport {
   std::uint64_t& word(std::size_t at) const { return *reinterpret_cast<std::uint64_t*>(context() + at); }
   std::uint32_t& word32(std::size_t at) const { return *reinterpret_cast<std::uint32_t*>(context() + at); }
   int start(Isolation isolation);
+  void begin_area();
   int start_again();
   int set_xcr0(std::uint64_t wanted);
   int set_completion();
@@ -58,7 +59,8 @@ class ProcessTransport : public Transport {
 
   PoolMemory memory_;
   Child sandbox_;
-  std::string program_;
+  std::string program_;  // of the sandbox: its path
+  std::uint64_t base_ = 0;
   DebugMeans debug_means_ = DebugMeans::none;
   Completer completer_{0, false};
   // How the run in progress executes one instruction, by a trap flag that is not the program's; or that it

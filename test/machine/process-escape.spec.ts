@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findEntry } from '../../src/engine/kvm/cpuid.js';
 import { Exit } from '../../src/engine/kvm/exit.js';
-import { Ring0, Selector } from '../../src/engine/kvm/layout.js';
+import { ControlOffset, Ring0, Selector } from '../../src/engine/kvm/layout.js';
 import type { Machine } from '../../src/engine/kvm/machine.js';
 import { nativeConfig } from '../../src/engine/kvm/native-config.js';
 import { CODE, DATA, DATA_SIZE, type Outcome, type ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
@@ -300,6 +300,18 @@ describe.skipIf(processProblem !== null)(`programs that try to get out (skipped:
         for (let i = 0; i < 4096; i++) guest.data[i] = random(256);
         return guest.run(sigreturn, { rbx: restorers[0], rsp: BigInt(DATA + 512) });
       });
+  });
+
+  it('does not choose how the next sandbox starts', () => {
+    // What engine and sandbox share behind the control block's lines (native/process/area.h), which ask for a new one.
+    const area = new Uint8Array(transport.pool).subarray(ControlOffset.completed + 8, 0x1000);
+    for (const garbage of [0xff, 0x01]) {
+      area.fill(garbage);
+      new DataView(transport.pool).setUint32(ControlOffset.completeSeq, garbage, true);
+      machine.restart();
+      const outcome = run(program(0x0f, 0x05, 0xcc), { rax: OPEN, rdi: BigInt(DATA), rsi: CREATE });
+      expect(outcome.exit).toBe(Exit.Syscall);
+    }
   });
 
   it('gains nothing by jumps into its handler', () => {
