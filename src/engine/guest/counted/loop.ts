@@ -11,10 +11,10 @@ import type { Source } from './unit.js';
 const MAX_LENGTH = 24;
 const MAX_BYTES = 112;
 
-/** Registers that may count, by the low three bits of what instructions have for them: nothing uses them without saying so. */
+/** Registers that may count, by the low three bits of their number: no instruction of a loop uses them implicitly. */
 const COUNTERS = [Reg.r8, Reg.r9, Reg.r10, Reg.r11, Reg.r12, Reg.r13, Reg.r14, Reg.r15] as const;
 
-/** `encoding`: those bits. `slot`: of `Reg`. */
+/** `encoding`: the low three bits of the register's number. `slot`: its `Reg`. */
 export interface LoopCounter {
   readonly encoding: number;
   readonly slot: number;
@@ -76,6 +76,7 @@ function mayBeLoop(bytes: Uint8Array, head: number, end: number): boolean {
   return at === end;
 }
 
+/** Reads what is between a transfer and its target, once. */
 class Finder {
   private readonly instructions: LoopInstruction[] = [];
   /** Bits of `COUNTERS`. */
@@ -157,8 +158,9 @@ const [VEX2, VEX3, EVEX, XOP] = [0xc5, 0xc4, 0x62, 0x8f];
 const [R, X, B] = [4, 2, 1];
 
 /**
- * Which of R8 to R15 an instruction may use, as bits: those that it does, and others where to know that would take the meaning
- * of its opcode. Pure.
+ * Which of R8 to R15 an instruction may use, as bits: all that it does use, and sometimes others, because what its opcode
+ * does with ModRM, SIB and register fields is not looked up. Not for SYSCALL and SYSRET, which use R11 unsaid. Pure.
+ * @param opcode where the opcode is, behind prefixes
  */
 export function highRegisters(code: Uint8Array, opcode: number): number {
   const { extension, at, operand } = extensionsOf(code, opcode);
@@ -178,7 +180,7 @@ function extensionsOf(code: Uint8Array, opcode: number): { extension: number; at
   // They have these bits inverted.
   if (first === VEX2) return { extension: second & 0x80 ? 0 : R, at: opcode + 2, operand: 0 };
   const extension = (~second >> 5) & (R | X | B);
-  // What XOP is has a ModRM byte of POP that cannot be.
+  // POP r/m has the same opcode as XOP, but the bits below 8 there: its ModRM.reg is 0.
   if (first === VEX3 || (first === XOP && (second & 0x1f) >= 8))
     return { extension, at: opcode + 3, operand: (~third >> 3) & 15 };
   if (first === EVEX) return { extension, at: opcode + 4, operand: 0 };

@@ -2,19 +2,15 @@ import type * as Iced from 'iced-x86';
 import { USER_END, gva, type Gva } from '../../base/address.js';
 import { InstructionDecoder, type Insn } from '../../x86/decode.js';
 import { iced } from '../../x86/iced.js';
+import { prefixCount } from '../../x86/instruction-length.js';
 import { isSought } from '../../x86/instruction-sites.js';
 import { isInReach, type Assembler } from './assembler.js';
 import type { Source } from './unit.js';
 
 /** Bytes of a unit, more than it ever has: by so much its last instruction may be nearer to what it addresses, or farther. */
 const MAX_ADDED = 0x2_0000;
-const [CS, SS, DS, ES] = [0x2e, 0x36, 0x3e, 0x26];
 export const [FS, GS, ADDRESS_SIZE] = [0x64, 0x65, 0x67];
-const [OPERAND_SIZE, LOCK, REPNE, REP] = [0x66, 0xf0, 0xf2, 0xf3];
-const PREFIXES: ReadonlySet<number> = new Set([
-  ...[CS, SS, DS, ES, FS, GS],
-  ...[OPERAND_SIZE, ADDRESS_SIZE, LOCK, REPNE, REP],
-]);
+const OPERAND_SIZE = 0x66;
 const REX_W = 0x48;
 const POPF = 0x9d;
 
@@ -110,10 +106,7 @@ export class Reading {
 
   /** Where the opcode is, after prefixes. */
   opcodeAt(offset: number): number {
-    const { bytes } = this.source;
-    let at = offset;
-    while (PREFIXES.has(bytes[at]) || bytes[at] >> 4 === 4) at++;
-    return at;
+    return offset + prefixCount(this.source.bytes, offset);
   }
 
   private displacementOffset(): number {
