@@ -10,7 +10,7 @@ export interface Decoded {
   readonly trace: DecodedTrace;
 }
 
-/** What can be anything in a message: numbers, and what it quotes. */
+/** Numbers in a message, which differ from trace to trace. */
 const VALUES = /0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+/g;
 
 /** The outcome of a user's error: its code; of a lost machine also the message, since each kind of it is another fault. */

@@ -6,7 +6,7 @@ import { machinesHere } from '../machines.js';
 import { replayWhole } from './open-session.js';
 
 const MAX_TURNS = 1_000;
-/** No processor's here. */
+/** A number that no processor of the host has. */
 const NUMBER = 777;
 
 for (const [name, open] of machinesHere(512)) {

@@ -12,7 +12,7 @@ import { CodeArea, SharedPages } from './code-area.js';
 import {
   Area,
   Fix,
-  LEAVE_BITS,
+  LEAVE_MASK,
   LEAVE_SHIFT,
   Leave,
   NEGATED,
@@ -173,7 +173,7 @@ export class CountedCode implements CodeKeeper {
     const index = area.find(at);
     invariant(index >= 0, `the copy at ${at.toString(16)} replaces an instruction`);
     const fix = area.fixAt(index);
-    const leave = byInt3 ? (((fix >> LEAVE_SHIFT) & LEAVE_BITS) as Leave) : Leave.none;
+    const leave = byInt3 ? (((fix >> LEAVE_SHIFT) & LEAVE_MASK) as Leave) : Leave.none;
     const inCheck = !byInt3 && (fix & (Fix.stack | Fix.scratch | Fix.watch)) !== 0;
     const inWatch = inCheck && (fix & Fix.watch) !== 0;
     if (fix & Fix.rcx) this.restore(registers, Reg.rcx, Area.rcx);

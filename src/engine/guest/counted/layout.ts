@@ -63,14 +63,15 @@ export const Fix = {
   flags: 0x40,
   /** Where it is found out whether watched memory has changed. */
   watch: 0x80,
-  /** A register, whose `Reg` is in the mark, too: from the data page; and what it holds is left, beside `Area.left`. */
+  /** In a loop: the register that counts, whose `Reg` is in the mark, is to be restored from the data page. */
   spare: 0x100,
+  /** What that register holds is left, beside `Area.left`. */
   counter: 0x200,
 } as const;
 
-/** The bits of `Leave` in a mark are above those of `Fix`, and those of the register above them. */
+/** In a mark: `Fix` in the low bits, `Leave` above them, and the register of `Fix.spare` above that. */
 export const LEAVE_SHIFT = 10;
-export const LEAVE_BITS = 7;
+export const LEAVE_MASK = 7;
 export const REGISTER_SHIFT = 13;
 
 /** Why a copy leaves by INT3; 0 where it does not. */

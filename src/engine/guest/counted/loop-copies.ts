@@ -8,12 +8,12 @@ import type { Source } from './unit.js';
 
 /** Instructions of all loops of a unit. */
 const MAX_INSTRUCTIONS = 512;
-/** Branches that are counted in a register at a time: so far behind `Area.left` is, for who looks how far the program is. */
+/** Branches that the register takes from `Area.left` at a time: at most by so many is `CountedCode.leftNow` too low. */
 const MAX_AHEAD = 0x400_0000;
-/** Turns that follow each other in a copy, of which only the first is checked: of a short loop. */
+/** A short loop is unrolled: so many turns, of which only the first is checked, and so many instructions in all. */
 const MAX_TURNS = 4;
 const MAX_UNROLLED = 12;
-/** Bytes that are added to an instruction of a loop, and to a loop, about. */
+/** Bytes that a copy has more than the program, about: for each instruction, and for each loop. */
 const [ADDED, ADDED_ONCE] = [8, 32];
 
 interface WantedLoop extends Loop {
@@ -32,7 +32,7 @@ interface WantedLoop extends Loop {
  */
 export class LoopCopies {
   private readonly waiting: WantedLoop[] = [];
-  /** By where their last transfers end, and their first instructions; null: not to be had. */
+  /** By first instruction and end of the last transfer (see `loopOf`); null: it cannot be copied so. */
   private readonly known = new Map<number, WantedLoop | null>();
   private room = MAX_INSTRUCTIONS;
 
@@ -62,7 +62,10 @@ export class LoopCopies {
     return true;
   }
 
-  /** Appends the loops that were referred to. @returns whether there were any */
+  /**
+   * Appends the loops that were referred to.
+   * @returns whether there were any
+   */
   append(): boolean {
     const wanted = this.waiting.splice(0);
     for (const loop of wanted) {
@@ -102,6 +105,7 @@ export class LoopCopies {
 const turnsOf = ({ instructions: { length } }: Loop): number =>
   Math.max(1, Math.min(MAX_TURNS, Math.floor(MAX_UNROLLED / length)));
 
+/** One of them, which is appended once. */
 class LoopCopy {
   /** By turn, where the copies of instructions are, by offset in the program's page. */
   private readonly labels: Map<number, number>[] = [];

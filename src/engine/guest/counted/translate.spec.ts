@@ -3,7 +3,7 @@ import type * as Iced from 'iced-x86';
 import { describe, expect, it } from 'vitest';
 import { PAGE_SIZE, type Gva } from '../../base/address.js';
 import { Reg } from '../../base/registers.js';
-import { Fix, LEAVE_BITS, LEAVE_SHIFT, Leave, REGISTER_SHIFT } from './layout.js';
+import { Fix, LEAVE_MASK, LEAVE_SHIFT, Leave, REGISTER_SHIFT } from './layout.js';
 import { translate } from './translate.js';
 import type { Source, Unit } from './unit.js';
 
@@ -49,7 +49,7 @@ function linesOf({ code }: Unit): Line[] {
       text: formatter.format(instruction),
       origin: code.origins[index] - PAGE,
       fix: code.fixes[index] & ((1 << LEAVE_SHIFT) - 1),
-      leave: (code.fixes[index] >> LEAVE_SHIFT) & LEAVE_BITS,
+      leave: (code.fixes[index] >> LEAVE_SHIFT) & LEAVE_MASK,
     };
     instruction.free();
     decoder.free();

@@ -3,14 +3,14 @@ import type { GuestMemory } from '../../kvm/guest-memory.js';
 import type { AddressSpace } from '../../mm/address-space.js';
 import type { TaskCopies } from './checkpoint.js';
 
-/** Pages that only checkpoints have any more may be this part of the others. */
+/** Pages that only checkpoints refer to may be a tenth of the others. */
 const PART = 10;
-/** So many they may be however small the program is: 4 MiB. */
+/** They may be as many as this however small the program is: 4 MiB. */
 const LEAST = 1024;
-/** Of what may be kept is left free when some is given back, so that it need not be counted again at once. */
+/** An eighth of what may be kept is left free when checkpoints are given up, so that pages are not counted again at once. */
 const SLACK = 8;
 
-/** How many pages nobody has but these copies of tasks, which are all that were made at the same time. */
+/** How many pages only these copies of tasks refer to, with those of their page tables. */
 export function countKept(memory: GuestMemory, copies: readonly TaskCopies[]): number {
   let tables = 0;
   const pages = memory.countHeld((visit) => {
