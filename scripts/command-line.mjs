@@ -4,11 +4,10 @@
  */
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
-import os from 'node:os';
 import path from 'node:path';
 import v8 from 'node:v8';
 import vm from 'node:vm';
-import { isCheckout, ownFolder, root } from './lib.mjs';
+import { cacheFolder, isCheckout, ownFolder, root } from './lib.mjs';
 
 export const BUNDLE = 'dist/bundle/main.cjs';
 const file = path.join(root, BUNDLE);
@@ -33,10 +32,7 @@ const BUDGET = ['--interrupt-budget=400000', '--interrupt-budget=67584'];
 const OFTEN = ['node:crypto', 'node:zlib'];
 
 /** Below one of these is the code of the bundle that has this name. */
-const folders = () => [
-  path.join(root, 'build'),
-  ...(isCheckout ? [] : [path.join(os.homedir(), '.cache/revenant')]),
-];
+const folders = () => [path.join(root, 'build'), isCheckout ? null : cacheFolder()].filter(Boolean);
 
 /**
  * The code that another run kept, or undefined. It is as good as a program: whoever may write it must be one who may write the

@@ -15,6 +15,15 @@ export const root = path.resolve(import.meta.dirname, '..');
 /** Whether this is the project with its sources, not an installed package. */
 export const isCheckout = fs.existsSync(path.join(root, 'tsconfig.json'));
 
+/** This user's cache folder, or null: there is no HOME, and no entry in passwd. */
+export function cacheFolder() {
+  try {
+    return path.join(os.homedir(), '.cache/revenant');
+  } catch {
+    return null;
+  }
+}
+
 /**
  * The folder for generated files: build/ of the project; if another user owns an installed package,
  * this user's cache folder. src/machine/installation.ts searches both.
@@ -26,8 +35,8 @@ export function ownFolder() {
     fs.accessSync(own, fs.constants.W_OK);
     return own;
   } catch (error) {
-    if (isCheckout) throw error;
-    const cache = path.join(os.homedir(), '.cache/revenant');
+    const cache = cacheFolder();
+    if (isCheckout || cache === null) throw error;
     fs.mkdirSync(cache, { recursive: true });
     return cache;
   }

@@ -98,6 +98,12 @@ describe('loadCommandLine', () => {
     expect(await load()).toMatchObject({ word: 'one', usesKeptCode: false });
   });
 
+  it('works for a user without a home', async () => {
+    fs.writeFileSync(path.join(folder, 'package/build'), '');
+    const homeless = 'import os from "node:os"; os.homedir = () => { throw new Error("ENOENT"); };';
+    expect(await load('--import', `data:text/javascript,${homeless}`)).toMatchObject({ word: 'one' });
+  });
+
   it('has the places of its functions in stack traces', async () => {
     const column = fs.readFileSync(bundle, 'latin1').indexOf('new Error') + 1;
     for (let run = 0; run < 2; run++) expect((await load()).stack).toContain(`${bundle}:1:${column}`);
