@@ -19,7 +19,7 @@ const inEmulated = [
 
 /** They are about the emulated machine, or about KVM, which is in it; left out where it is not installed. */
 const aboutEmulated = [
-  'test/kvm/{computed-cpuid,probe,processor,run,selectors,xsave-emulated}.spec.ts',
+  'test/kvm/xsave-emulated.spec.ts',
   'test/machine/{changed-code,choose,idle,lifetime,lost}.spec.ts',
   'test/replay/{both-machines,foreign-xcr0,moved-xstate,older-processor,refusal}.spec.ts',
   'test/debugger/replay/lost.spec.ts',

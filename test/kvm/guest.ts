@@ -1,4 +1,4 @@
-/** Shared by specs that run on a real KVM. They use the emulated machine, which is available everywhere. */
+/** Shared by specs that run programs in a machine, without a recording. */
 import { describe } from 'vitest';
 import { Machine, type MachineConfig } from '../../src/engine/kvm/machine.js';
 import { nativeConfig } from '../../src/engine/kvm/native-config.js';
@@ -10,6 +10,7 @@ import { acquireEmulated } from '../../src/machine/emulated.js';
 import type { MachineKind } from '../../src/machine/kinds.js';
 import { emulatedProblem, processProblem } from '../machines.js';
 
+/** The emulated machine with a processor of QEMU's, by default all that it has. */
 export const acquire = (cpu?: string): Promise<VcpuTransport> => acquireEmulated({ cpu });
 
 /** A machine with all that the processor has, changed by `changes`. */
@@ -27,6 +28,9 @@ export function describeMachines(specsOf: (kind: 'emulated' | 'process') => void
   });
 }
 
+/** A vCPU of a machine, the caller's to close. */
+export const transportOf = (kind: MachineKind): Promise<VcpuTransport> => openTransport(kind, {});
+
 /** Runs `work` with programs in a machine's own small address space. */
 export function withGuest<T>(machine: Machine, work: (guest: ProbeGuest) => T): T {
   const guest = new ProbeGuest(machine);
@@ -42,7 +46,7 @@ export async function guestOf(
   header: TraceHeader,
   kind: MachineKind = 'emulated',
 ): Promise<{ machine: Machine; guest: ProbeGuest; close(): void }> {
-  const transport = await openTransport(kind, {});
+  const transport = await transportOf(kind);
   const trial = tryMachine(transport, header);
   if (!trial.ok) {
     transport.close();
