@@ -12,6 +12,7 @@ import { PROTECTION_KEYS } from '../engine/x86/completion.js';
 import { code32Error } from '../engine/trace/code32.js';
 import { acquireEmulated } from './emulated.js';
 import { hostKvmProblem, openHost } from './host.js';
+import { MachinePartMissing } from './installation.js';
 import { openProcess, type ProcessOptions } from './process.js';
 import { kindsOf, type MachineChoice, type MachineKind } from './kinds.js';
 import type { EmulatedOptions } from './launch.js';
@@ -143,6 +144,17 @@ export async function chooseMachine(options: ChooseOptions): Promise<Chosen> {
       hostProblem = error.message;
     }
   }
-  const chosen = await choose(kinds[kinds.length - 1], options);
-  return { ...chosen, hostProblem };
+  try {
+    const chosen = await choose(kinds[kinds.length - 1], options);
+    return { ...chosen, hostProblem };
+  } catch (error) {
+    if (!(error instanceof MachinePartMissing) || hostProblem === null) throw error;
+    // Whoever does not want to install it has to know what kept the other from being used.
+    throw new MachinePartMissing(
+      error.code,
+      `${hostProblem.replaceAll('\n', ' ')} ${error.message}`,
+      error.hint,
+      { cause: error },
+    );
+  }
 }
