@@ -23,7 +23,6 @@ const aboutEmulated = [
   'test/machine/{changed-code,choose,idle,lifetime,lost}.spec.ts',
   'test/replay/{both-machines,foreign-xcr0,moved-xstate,older-processor,refusal}.spec.ts',
   'test/debugger/replay/lost.spec.ts',
-  'test/faults/**/*.spec.ts',
 ];
 
 const missing = emulatedProblem();
