@@ -31,6 +31,33 @@ const HAS_REGISTERS: readonly boolean[] = Array.from({ length: LAST_KIND + 1 }, 
   return !without.includes(kind);
 });
 
+/** What the first words of a frame's message say. */
+export class FrameHead {
+  /** Words that it needs of a message's first segment: root pointer, and 32 bytes of the data section. */
+  static readonly words = 5;
+
+  arch: number = Arch.x8664;
+  kind: number = EventKind.instructionTrap;
+  /** Of kind syscall. */
+  syscallArch: number = Arch.x8664;
+  syscallState = 0;
+  syscallNumber = 0;
+
+  /** False if the message is not laid out as by rr's writer, which begins with the root: it has to be decoded. */
+  read({ words, segmentStart, segmentEnd }: Message): boolean {
+    const root = segmentStart[0];
+    if (segmentEnd[0] - root < 2 * FrameHead.words) return false;
+    if (words[root] !== 0 || (words[root + 1] & 0xffff) < FrameHead.words - 1) return false;
+    const data = root + 2;
+    this.arch = words[data + 1] & 0xffff;
+    this.kind = words[data + 1] >>> 16;
+    this.syscallArch = words[data + 6] & 0xffff;
+    this.syscallState = words[data + 6] >>> 16;
+    this.syscallNumber = words[data + 7] | 0;
+    return true;
+  }
+}
+
 /** Fills frames from messages. One decoder serves one stream of messages. */
 export class FrameDecoder {
   readonly #root = new StructRef();

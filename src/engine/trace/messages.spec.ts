@@ -57,6 +57,70 @@ describe('MessageStream', () => {
     expect(stream.ordinal).toBe(2);
   });
 
+  it.each([1, 2, 3, 7, 11, 64, 1 << 20])('skips messages in chunks of %i bytes', (size) => {
+    const skipped = framed(literal(8 * 300), new Uint8Array(8 * 600), literal(8));
+    const mixed = framed(
+      Uint8Array.from([
+        1,
+        0,
+        2,
+        0,
+        0,
+        0,
+        0,
+        3,
+        ...literal(80),
+        ...new Uint8Array(32),
+        1,
+        0,
+        0,
+        7,
+        0,
+        0,
+        0,
+        9,
+      ]),
+    );
+    const messages = [skipped, mixed, skipped, mixed];
+    const stream = streamOf(Buffer.concat(messages.map((message) => pack(message))), size);
+    const heads: number[] = [];
+    const lead = 2;
+    const next = (wanted: boolean): boolean =>
+      stream.nextOrSkip(lead, () => {
+        const start = 4 * stream.message.segmentStart[0];
+        heads.push(...stream.message.bytes.subarray(0, start + 8 * lead));
+        return wanted;
+      });
+    expect(next(false)).toBe(true);
+    expect(next(true)).toBe(true);
+    expect(unpacked(stream)).toEqual([...mixed]);
+    expect(next(true)).toBe(true);
+    expect(unpacked(stream)).toEqual([...skipped]);
+    expect(next(false)).toBe(true);
+    expect(next(false)).toBe(false);
+    expect(heads).toEqual(
+      [skipped, mixed, skipped, mixed].flatMap((message) => [
+        ...message.subarray(0, message === mixed ? 24 : 32),
+      ]),
+    );
+    expect(stream.ordinal).toBe(4);
+  });
+
+  it('refuses to skip what does not end with its message', () => {
+    const skip = (bytes: Uint8Array, size?: number): boolean =>
+      streamOf(bytes, size).nextOrSkip(2, () => false);
+    const cut = pack(framed(literal(64)));
+    for (const length of [1, 2, 3, 20, cut.length - 1]) {
+      expect(() => skip(cut.subarray(0, length))).toThrow(/the stream ends inside the frame/);
+      expect(() => skip(cut.subarray(0, length), 1)).toThrow(/the stream ends inside the frame/);
+    }
+    // Three words announced; behind the first, a run of four zeros or of four literal words.
+    for (const tag of [0, 0xff]) {
+      const long = [0x10, 3, 1, 1, tag, ...literal(tag === 0 ? 0 : 8), 4, ...literal(64)];
+      expect(() => skip(Uint8Array.from(long))).toThrow(/run extends beyond/);
+    }
+  });
+
   it('refuses what does not end with its message', () => {
     const cut = pack(framed(literal(64)));
     for (const length of [1, 2, 3, 20, cut.length - 1]) {

@@ -1,5 +1,6 @@
 import { invariant } from '../base/errors.js';
 import { MAX_SEGMENTS, Message } from './capnp.js';
+import type { BlockFile } from './chunk.js';
 import { corrupt } from './corrupt.js';
 
 /**
@@ -31,6 +32,12 @@ export const MAX_MESSAGE_BYTES = 64 << 20;
 const MAX_MESSAGE_WORDS = MAX_MESSAGE_BYTES / 8;
 /** Words that one tag byte can produce: its own and a run of 255. */
 const MAX_RUN_WORDS = 256;
+/** Packed bytes that each tag takes, its own included, before a run. */
+const TAGGED_BYTES = Uint8Array.from({ length: 256 }, (_, tag) => {
+  let bytes = 1;
+  for (let bit = 0; bit < 8; bit++) bytes += (tag >> bit) & 1;
+  return bytes;
+});
 /** Packed bytes that one tag can take before a run of literal words: tag, 8 bytes, count. */
 const MAX_TAG_BYTES = 10;
 
@@ -60,6 +67,16 @@ export class MessageStream {
   ) {
     this.message = new Message((reason) => this.fail(reason));
     this.#grow(MAX_RUN_WORDS);
+  }
+
+  /** The messages of a stream file. */
+  static of(blocks: BlockFile, unit: string): MessageStream {
+    const chunks = {
+      index: 0,
+      next: () => (blocks.has(chunks.index) ? blocks.load(chunks.index++) : null),
+      describe: () => blocks.describe(chunks.index - 1),
+    };
+    return new MessageStream(chunks, unit, blocks.tolerant);
   }
 
   /** Number of messages read; the ordinal, from 1, of the current one. */
@@ -101,10 +118,29 @@ export class MessageStream {
 
   /** Unpacks the next message into `message`; false at the end of the stream. */
   next(): boolean {
+    return this.#advance(0, null);
+  }
+
+  /**
+   * Goes to the next message, and unpacks it if `wanted`, which sees the segment table and the `lead` words behind it;
+   * else nothing else of the message is valid. False at the end of the stream.
+   */
+  nextOrSkip(lead: number, wanted: () => boolean): boolean {
+    return this.#advance(lead, wanted);
+  }
+
+  #advance(lead: number, wanted: (() => boolean) | null): boolean {
     if (this.#ended || (this.#position === this.#input.length && !this.#refill())) return false;
     this.#ordinal++;
     try {
-      this.#readMessage();
+      const tableWords = this.#readTable();
+      const total = this.message.budget;
+      if (wanted === null) this.#unpack(tableWords, total, total);
+      else {
+        const at = this.#unpack(tableWords, Math.min(tableWords + lead, total), total);
+        if (wanted()) this.#unpack(at, total, total);
+        else this.#skip(at, total);
+      }
       return true;
     } catch (error) {
       if (!(error instanceof CutOff)) throw error;
@@ -114,13 +150,14 @@ export class MessageStream {
     }
   }
 
-  #readMessage(): void {
-    this.#unpack(0, 1);
+  /** Unpacks the segment table, and returns how many words it has. */
+  #readTable(): number {
+    this.#unpack(0, 1, 1);
     const segments = this.message.words[0] + 1;
     if (segments > MAX_SEGMENTS)
       this.fail(`the message announces ${segments} segments, at most ${MAX_SEGMENTS} are read`);
     const tableWords = (segments >> 1) + 1;
-    if (tableWords > 1) this.#unpack(1, tableWords);
+    if (tableWords > 1) this.#unpack(1, tableWords, tableWords);
     const { segmentStart, segmentEnd, words } = this.message;
     let total = tableWords;
     for (let i = 0; i < segments; i++) {
@@ -131,18 +168,21 @@ export class MessageStream {
     }
     this.message.segmentCount = segments;
     this.message.budget = total;
-    this.#unpack(tableWords, total);
+    return tableWords;
   }
 
-  /** Unpacks the words [from, to) of the message. A run has to end inside them, as rr's reader requires. */
-  #unpack(from: number, to: number): void {
+  /**
+   * Unpacks words from `from` on until all before `stop` are, and returns where it stopped. A run has to end
+   * before `to`, as rr's reader requires.
+   */
+  #unpack(from: number, stop: number, to: number): number {
     const { message } = this;
     let input = this.#input;
     let position = this.#position;
     let safeEnd = input.length - MAX_TAG_BYTES;
     let words = message.words;
     let at = from;
-    while (at < to) {
+    while (at < stop) {
       if (at + MAX_RUN_WORDS > this.#capacityWords) {
         this.#grow(at + MAX_RUN_WORDS);
         words = message.words;
@@ -184,9 +224,40 @@ export class MessageStream {
       at += run;
     }
     this.#position = position;
+    return at;
   }
 
-  /** The same for one tag whose bytes may lie in two chunks. Returns how many words it produced. */
+  /** Goes past the words [from, to) of the message. */
+  #skip(from: number, to: number): void {
+    let input = this.#input;
+    let position = this.#position;
+    for (let at = from; at < to;) {
+      if (position > input.length - MAX_TAG_BYTES) {
+        this.#position = position;
+        // What it unpacks to the beginning of the message is not valid any more.
+        at += this.#unpackAcrossChunks(0, to - at);
+        input = this.#input;
+        position = this.#position;
+        continue;
+      }
+      const tag = input[position];
+      position += TAGGED_BYTES[tag];
+      at++;
+      if (tag !== 0 && tag !== 0xff) continue;
+      const run = input[position++];
+      at += run;
+      if (at > to) this.#runTooLong();
+      if (tag !== 0) position += 8 * run;
+      while (position > input.length) {
+        position -= input.length;
+        this.#refillInside();
+        input = this.#input;
+      }
+    }
+    this.#position = position;
+  }
+
+  /** Unpacks the words of one tag whose bytes may lie in two chunks. Returns how many words it produced. */
   #unpackAcrossChunks(at: number, to: number): number {
     const { bytes } = this.message;
     const tag = this.#byte();

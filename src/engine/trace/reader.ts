@@ -313,12 +313,6 @@ export class TraceReader {
   }
 
   #messages(name: string, unit: string): MessageStream {
-    const blocks = this.#stream(name);
-    const chunks = {
-      index: 0,
-      next: () => (blocks.has(chunks.index) ? blocks.load(chunks.index++) : null),
-      describe: () => blocks.describe(chunks.index - 1),
-    };
-    return new MessageStream(chunks, unit, this.incomplete);
+    return MessageStream.of(this.#stream(name), unit);
   }
 }
