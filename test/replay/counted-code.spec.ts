@@ -21,6 +21,7 @@ import { SingleStep } from '../../src/engine/replay/ticks/single-step.js';
 import type { Task } from '../../src/engine/task/task.js';
 import { makeMachine } from '../kvm/guest.js';
 import { machinesHere } from '../machines.js';
+import { randomExpression, randomNumbers, randomValue } from './random-expression.js';
 
 const CODE = 0x40_0000 as Gva;
 const DATA = 0x60_0000 as Gva;
@@ -227,6 +228,65 @@ describe.each(kinds)('in %s', (_, open) => {
       });
     });
 
+    describe('with a stop that comes and goes', () => {
+      /** 1: call *(%r15); dec %ebx; jnz 1b; syscall; and 0x10: nop; ret */
+      const CALLS = '41ff17ffcb75f90f05';
+      const CALLED = CODE + 0x10;
+      const begin = (program: Program, turns: number): void => {
+        program.space.write(CODE, Buffer.from(CALLS, 'hex'));
+        program.space.write(CALLED as Gva, Uint8Array.from([0x90, 0xc3]));
+        const pointer = new DataView(new ArrayBuffer(8));
+        pointer.setBigUint64(0, BigInt(CALLED), true);
+        program.space.write(DATA, new Uint8Array(pointer.buffer));
+        setRegister(program.registers, Reg.rbx, BigInt(turns));
+      };
+
+      it('live on', () => {
+        withProgram((program) => {
+          begin(program, 100);
+          const places = [CALLED, CODE + 3];
+          for (let passed = 0; passed < 200; passed++) {
+            if (passed === 20) program.runner.exits = 0;
+            const at = places[passed % 2];
+            program.counted.stops = new Map([[at, []]]);
+            expect(program.run(1_000_000)).toBe(Stop.breakpoint);
+            expect(ripOf(program.registers)).toBe(at);
+            expect(getRegister(program.registers, Reg.rbx)).toBe(BigInt(100 - Math.floor(passed / 2)));
+          }
+          program.counted.stops = new Map();
+          expect(program.run(1_000_000)).toBe(Stop.syscall);
+          // One each: of 180 stops, and of the system call.
+          expect(program.runner.exits).toBe(181);
+        });
+      });
+
+      it('go on without it where it is met in vain', () => {
+        withProgram((program) => {
+          begin(program, 1000);
+          program.counted.stops = new Map([[CALLED, []]]);
+          expect(program.run(1_000_000)).toBe(Stop.breakpoint);
+          program.counted.stops = new Map();
+          expect(program.run(1_000_000)).toBe(Stop.syscall);
+          expect(program.runner.exits).toBeLessThan(20);
+          expect(getRegister(program.registers, Reg.rbx)).toBe(0n);
+        });
+      });
+
+      it('leave for it wherever the program is interrupted', () => {
+        withProgram((program) => {
+          // 1: inc %rcx; jmp 1b
+          program.space.write(CODE, Buffer.from('48ffc1ebfb', 'hex'));
+          setRegister(program.registers, Reg.rcx, 0n);
+          program.counted.stops = new Map([[CODE + 3, []]]);
+          for (let passed = 1n; passed <= 300n; passed++) {
+            while (program.run(2 ** 40, 1) === Stop.pending);
+            expect(ripOf(program.registers)).toBe(CODE + 3);
+            expect(getRegister(program.registers, Reg.rcx)).toBe(passed);
+          }
+        });
+      });
+    });
+
     it('give their pages back', () => {
       const before = withProgram((program) => program.memory.pagesInUse);
       const after = withProgram((program) => {
@@ -328,8 +388,8 @@ describe.each(kinds)('in %s', (_, open) => {
           for (const slot of names) setRegister(program.registers, slot, randomValue(random));
           // Carry, parity, zero, sign, direction and overflow; interrupts are enabled wherever programs run.
           setRegister(program.registers, Reg.eflags, BigInt(0x202 | (random(0x1000) & 0xcd5)));
-          const code = randomExpression(random);
-          const predicate = predicateOf(code, slotOf);
+          const code = randomExpression(random, DATA);
+          const predicate = predicateOf(code, (slot) => slot);
           if (!predicate) throw new Error(`none: ${Buffer.from(code).toString('hex')}`);
           const context: AgentContext = {
             register: (number) =>
@@ -404,59 +464,3 @@ describe.each(kinds)('in %s', (_, open) => {
     });
   });
 });
-
-/** Below a limit; the same sequence for the same seed. */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
-
-/** Small ones, large ones and those at the ends. */
-function randomValue(random: (below: number) => number): bigint {
-  const value = BigInt(random(2 ** 30)) << BigInt(random(34));
-  return BigInt.asUintN(64, [value, -value, BigInt(random(4)), -1n, 1n << 63n][random(5)]);
-}
-
-const slotOf = (number: number): number => number;
-
-/** An agent expression with registers by their slots. */
-function randomExpression(random: (below: number) => number): Uint8Array {
-  const code: number[] = [];
-  const pick = <T>(list: readonly T[]): T => list[random(list.length)];
-  const leaf = (): void => {
-    const kind = random(4);
-    if (kind === 0) code.push(0x22, random(256));
-    else if (kind === 1) code.push(0x25, ...Array.from({ length: 8 }, () => random(256)));
-    else if (kind === 2) code.push(0x24, ...[24, 16, 8, 0].map((by) => ((DATA + random(56)) >> by) & 0xff));
-    else
-      code.push(
-        0x26,
-        0,
-        pick([Reg.rax, Reg.rbx, Reg.rcx, Reg.rdx, Reg.rsp, Reg.eflags, Reg.rip, Reg.rdi, Reg.r8, Reg.r13]),
-      );
-    // Memory, where it is an address.
-    if (kind === 2) code.push(0x17 + random(4));
-  };
-  const expression = (depth: number): void => {
-    if (depth === 0) return leaf();
-    expression(depth - 1);
-    const kind = random(6);
-    if (kind === 0) code.push(pick([0x0e, 0x12]));
-    else if (kind === 1) code.push(pick([0x16, 0x2a]), random(70));
-    else if (kind === 2) {
-      // if_goto behind what the other way computes: both leave one value.
-      const at = code.length;
-      code.push(0x20, 0, at + 8, 0x22, random(256), 0x21, 0, at + 10, 0x22, random(256));
-    } else {
-      expression(random(depth));
-      if (kind === 3) code.push(0x2b);
-      if (kind === 4) code.push(0x28, 0x33, 0x29);
-      code.push(pick([2, 3, 4, 5, 6, 7, 8, 9, 0x0a, 0x0b, 0x0f, 0x10, 0x11, 0x13, 0x14, 0x15]));
-    }
-  };
-  expression(1 + random(4));
-  return Uint8Array.from([...code, 0x27]);
-}

@@ -26,6 +26,9 @@ import type { CountedStop, Unit } from './unit.js';
 const MAX_WRITES = 256;
 /** Entries of the program after which what is watched no more is forgotten. */
 const MAX_UNWATCHED = 4096;
+/** Unconditional stops that copies keep after their removal, and the hits after which one of them is compiled out. */
+const MAX_KEPT = 8;
+const MAX_KEPT_HITS = 4;
 /** Units copied before the program comes to them, at a time. */
 const UNITS_AHEAD = 64;
 
@@ -44,6 +47,8 @@ interface LeftCopy {
 interface PageCopies {
   /** By offset in the page: address of the copy, from the area's base; negative: it leaves at once; 0: none. */
   readonly starts: Int32Array;
+  /** By offset in the page of an unconditional stop: the copy of its instruction, behind the INT3, from the area's base. */
+  readonly passing: Map<number, number>;
   readonly area: CodeArea;
   /** What is to be undone when the copies are given up. */
   readonly undo: (() => void)[];
@@ -75,6 +80,8 @@ export class CountedCode implements CodeKeeper {
   /** Pages that begin with the end of the last instruction of the page before, which is copied. */
   private readonly continued = new Set<Gva>();
   private stops: CountedStops = new Map();
+  /** Removed stops that are still compiled in, by their hits since the removal; the one removed first is the first. */
+  private readonly kept = new Map<number, number>();
   /** What copies look at, and how often the program was entered since anybody wanted that. */
   private watched: ValueWatches | null = null;
   private unwatched = 0;
@@ -82,6 +89,8 @@ export class CountedCode implements CodeKeeper {
   /** The exit that was taken last, or the target of an indirect transfer; to be known when the program goes on. */
   private taken: OpenExit | null = null;
   private wanted = -1;
+  /** A stop that the program was halted at before it was reported: the next entry is to report it; or -1. */
+  private arrived = -1;
   /** Written since the program was entered last. */
   private readonly written = new Set<Gva>();
 
@@ -90,13 +99,43 @@ export class CountedCode implements CodeKeeper {
     private readonly memory: GuestMemory,
   ) {}
 
-  /** Before which instructions the copies leave. */
+  /**
+   * Before which instructions the copies leave. A removed stop without a condition stays compiled in for a while: an
+   * event's place is watched and unwatched for each frame, and often that of the next frame, too.
+   */
   stopAt(stops: CountedStops): void {
     if (stops === this.stops) return;
-    for (const [address, stop] of stops)
-      if (!isSameStop(stop, this.stops.get(address))) this.forget(pageFloor(gva(address)));
-    for (const address of this.stops.keys()) if (!stops.has(address)) this.forget(pageFloor(gva(address)));
+    this.arrived = -1;
+    for (const [address, stop] of stops) {
+      const isThere = isSameStop(stop, this.kept.has(address) ? ALWAYS : this.stops.get(address));
+      this.kept.delete(address);
+      if (!isThere) this.forget(pageFloor(gva(address)));
+    }
+    for (const [address, stop] of this.stops)
+      if (!stops.has(address)) {
+        if (stop.length > 0) this.forget(pageFloor(gva(address)));
+        else this.keep(address);
+      }
     this.stops = stops;
+  }
+
+  private keep(address: number): void {
+    this.kept.set(address, 0);
+    const [eldest] = this.kept.keys();
+    if (this.kept.size > MAX_KEPT) this.drop(eldest);
+  }
+
+  /** Counts a hit, if the stop is one of those that are only kept. */
+  private hit(address: number): void {
+    const hits = this.kept.get(address);
+    if (hits === undefined) return;
+    this.kept.set(address, hits + 1);
+    if (hits + 1 === MAX_KEPT_HITS) this.drop(address);
+  }
+
+  private drop(address: number): void {
+    this.kept.delete(address);
+    this.forget(pageFloor(gva(address)));
   }
 
   /** What the copies look at behind stores. */
@@ -133,21 +172,22 @@ export class CountedCode implements CodeKeeper {
    */
   enter(registers: RegisterWords, left: number): boolean {
     const rip = ripOf(registers);
-    const { taken, wanted, written } = this;
+    const { taken, wanted, written, arrived } = this;
     this.taken = null;
-    this.wanted = -1;
+    this.wanted = this.arrived = -1;
     // The program would be sent out again by the same store, if the page were guarded again.
     const writesItself = rip >= 0 && written.has(pageFloor(rip));
     written.clear();
     if (rip < 0 || writesItself) return false;
     if (wanted >= 0 && !this.addTarget(gva(wanted))) return false;
     const copy = this.copyAt(rip);
-    if (copy <= 0) return false;
-    if (taken) this.link(taken, rip, copy);
+    if (taken && copy !== 0) this.link(taken, rip, Math.abs(copy));
+    const entry = copy < 0 && arrived !== rip ? this.passingCopy(rip) : Math.abs(copy);
+    if (entry === 0) return false;
     this.copyAhead();
     this.setField(Area.left, left);
     this.keepValues();
-    setSigned(registers, Reg.rip, copy);
+    setSigned(registers, Reg.rip, entry);
     return true;
   }
 
@@ -162,8 +202,9 @@ export class CountedCode implements CodeKeeper {
   /**
    * Puts rip and the registers back to the program's. Precondition: `enter` was true, and the guest has left since.
    * @param byInt3 by #BP
+   * @param isHalted the caller only wants the registers: a stop is reported after the next `enter`
    */
-  leave(registers: RegisterWords, byInt3: boolean): LeftCopy {
+  leave(registers: RegisterWords, byInt3: boolean, isHalted: boolean): LeftCopy {
     let left = this.field(Area.left);
     this.readValues();
     const rip = ripOf(registers);
@@ -173,7 +214,10 @@ export class CountedCode implements CodeKeeper {
     const index = area.find(at);
     invariant(index >= 0, `the copy at ${at.toString(16)} replaces an instruction`);
     const fix = area.fixAt(index);
-    const leave = byInt3 ? (((fix >> LEAVE_SHIFT) & LEAVE_MASK) as Leave) : Leave.none;
+    const here = ((fix >> LEAVE_SHIFT) & LEAVE_MASK) as Leave;
+    const leave = byInt3 ? here : Leave.none;
+    if ((!byInt3 || isHalted) && (here === Leave.stop || here === Leave.direct))
+      this.arrived = area.originAt(index);
     const inCheck = !byInt3 && (fix & (Fix.stack | Fix.scratch | Fix.watch)) !== 0;
     const inWatch = inCheck && (fix & Fix.watch) !== 0;
     if (fix & Fix.rcx) this.restore(registers, Reg.rcx, Area.rcx);
@@ -195,6 +239,7 @@ export class CountedCode implements CodeKeeper {
     else setSigned(registers, Reg.rip, area.originAt(index));
     if (leave === Leave.direct) this.taken = this.exits.get(at) ?? null;
     if (leave === Leave.indirect) this.wanted = this.field(Area.target);
+    if (leave === Leave.stop) this.hit(ripOf(registers));
     return { leave, left, inCheck, inWatch };
   }
 
@@ -230,6 +275,7 @@ export class CountedCode implements CodeKeeper {
     this.shared?.release();
     this.shared = null;
     this.pages.clear();
+    this.kept.clear();
     this.exits.clear();
     this.open.clear();
     this.ahead.length = 0;
@@ -259,6 +305,14 @@ export class CountedCode implements CodeKeeper {
     return copies && known !== 0 ? Math.sign(known) * (copies.area.base + Math.abs(known)) : 0;
   }
 
+  /** The copy behind the INT3 of the stop at `rip`; 0 where the instruction is to be executed by itself. */
+  private passingCopy(rip: Gva): number {
+    const page = pageFloor(rip);
+    const copies = this.pages.get(page);
+    const passing = copies?.passing.get(rip - page);
+    return copies && passing !== undefined ? copies.area.base + passing : 0;
+  }
+
   /**
    * Copies what a unit goes to from pages that are copied already, and so on: to find that out when the program comes there
    * would be an exit each.
@@ -285,7 +339,7 @@ export class CountedCode implements CodeKeeper {
       at: area.next,
       area: area.base,
       known: (offset) => (starts[offset] === 0 ? 0 : area.base + Math.abs(starts[offset])),
-      stopAt: (address) => this.stops.get(address) ?? null,
+      stopAt: (address) => (this.kept.has(address) ? ALWAYS : (this.stops.get(address) ?? null)),
       hides: this.space.hides,
       watched: this.watched,
     });
@@ -296,6 +350,7 @@ export class CountedCode implements CodeKeeper {
       return this.copy(page, entry);
     }
     for (const [offset, start] of unit.starts) starts[offset] = Math.sign(start) * (at + Math.abs(start) - 1);
+    for (const [offset, start] of unit.passing) copies.passing.set(offset, at + start);
     for (const offset of unit.returns) this.addKnown(offsetBy(page, offset));
     this.linkUnit(unit, page, copies, area.base + at);
     const start = starts[entry];
@@ -307,15 +362,15 @@ export class CountedCode implements CodeKeeper {
     for (const offset of unit.starts.keys()) {
       const target = offsetBy(page, offset);
       const open = this.open.get(target);
-      if (!open || starts[offset] <= 0) continue;
+      if (!open) continue;
       this.open.delete(target);
-      for (const exit of open) this.link(exit, target, area.base + starts[offset]);
+      for (const exit of open) this.link(exit, target, area.base + Math.abs(starts[offset]));
     }
     for (const { slot, stub, target } of unit.exits) {
       const exit = { area, slot: at + slot, stub: at + stub };
       this.exits.set(exit.stub, exit);
       const copy = this.knownCopy(target);
-      if (copy > 0) this.link(exit, target, copy);
+      if (copy !== 0) this.link(exit, target, Math.abs(copy));
       else {
         this.ahead.push(target);
         this.open.set(target, [...(this.open.get(target) ?? []), exit]);
@@ -335,7 +390,7 @@ export class CountedCode implements CodeKeeper {
     if (copies) return copies;
     const area = this.areaFor(page);
     if (!area) return null;
-    copies = { starts: new Int32Array(PAGE_SIZE), area, undo: [] };
+    copies = { starts: new Int32Array(PAGE_SIZE), passing: new Map(), area, undo: [] };
     this.pages.set(page, copies);
     return copies;
   }
@@ -361,13 +416,13 @@ export class CountedCode implements CodeKeeper {
 
   /** @returns false where there is no copy of the target */
   private addTarget(target: Gva): boolean {
-    return target >= 0 && this.copyAt(target) > 0 && this.addKnown(target);
+    return target >= 0 && this.copyAt(target) !== 0 && this.addKnown(target);
   }
 
   private addKnown(target: Gva): boolean {
     const copy = this.knownCopy(target);
-    if (copy <= 0 || !this.shared) return false;
-    this.pages.get(pageFloor(target))?.undo.push(this.shared.add(target, copy));
+    if (copy === 0 || !this.shared) return false;
+    this.pages.get(pageFloor(target))?.undo.push(this.shared.add(target, Math.abs(copy)));
     return true;
   }
 
@@ -438,6 +493,8 @@ export class CountedCode implements CodeKeeper {
     registers[2 * slot + 1] = this.memory.words[at + 1];
   }
 }
+
+const ALWAYS: CountedStop = [];
 
 const isSameStop = (one: CountedStop, other: CountedStop | undefined): boolean =>
   one.length === other?.length && one.every((predicate, index) => predicate === other[index]);

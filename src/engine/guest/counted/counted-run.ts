@@ -74,15 +74,18 @@ export class CountedRun {
     return true;
   }
 
-  /** The guest has left: everybody is to see the program's registers. */
-  leave(exit: Exit): CountedEnd {
+  /**
+   * The guest has left: everybody is to see the program's registers.
+   * @param isHalted the caller ignores the end: a stop is reported by the next run
+   */
+  leave(exit: Exit, isHalted = false): CountedEnd {
     const { inside } = this;
     if (!inside) return 'program';
     const { context } = this.core.machine;
     if (exit === Exit.Interrupted) this.settleFlags(inside);
     this.inside = null;
     const byInt3 = exit === Exit.Exception && context.vector === Exception.BP;
-    const { leave, left, inCheck, inWatch } = inside.leave(context.registers, byInt3);
+    const { leave, left, inCheck, inWatch } = inside.leave(context.registers, byInt3, isHalted);
     this.left = left;
     if (inWatch && exit === Exit.Exception) return 'watch';
     if (inCheck && exit === Exit.Exception) return this.afterCheck(inside);

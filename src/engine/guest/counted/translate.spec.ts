@@ -271,9 +271,22 @@ describe('translate', () => {
     },
   );
 
-  it('stops where it is asked to', () => {
-    const unit = unitOf([0x90, 0x90], { stopAt: (address) => (address === PAGE + 1 ? [] : null) });
-    expect(linesOf(unit)).toMatchObject([{ text: 'nop' }, { text: 'int3', origin: 1, leave: Leave.stop }]);
+  it('stops where it is asked to, and goes on behind that', () => {
+    const stopAt = (address: Gva) => (address === PAGE + 1 ? [] : null);
+    const unit = unitOf([0x90, 0x98, 0xc3], { stopAt });
+    expect(linesOf(unit).slice(0, 3)).toMatchObject([
+      { text: 'nop' },
+      { text: 'int3', origin: 1, leave: Leave.stop },
+      { text: 'cwde', origin: 1, leave: 0 },
+    ]);
+    expect(unit.starts.get(1)).toBe(-2);
+    expect([...unit.passing]).toEqual([[1, 2]]);
+  });
+
+  it('does not go on behind a stop with what is executed by itself', () => {
+    const unit = unitOf([0xcb], { stopAt: () => [] });
+    expect(linesOf(unit)).toMatchObject([{ text: 'int3', origin: 0, leave: Leave.stop }]);
+    expect(unit.passing.size).toBe(0);
   });
 
   it('has instructions of the XSAVE family, and XGETBV, raise #UD, if asked to', () => {

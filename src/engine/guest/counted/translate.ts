@@ -50,6 +50,7 @@ interface WayOut {
 class Translation {
   private readonly code: Assembler;
   private readonly starts = new Map<number, number>();
+  private readonly passing = new Map<number, number>();
   private readonly waiting: number[] = [];
   private readonly jumps: Reference[] = [];
   private readonly constants: Reference[] = [];
@@ -79,8 +80,8 @@ class Translation {
       this.reading.free();
       this.changes?.free();
     }
-    const { code, starts, exits, returns, straddles } = this;
-    return { code, starts, exits, returns, straddles };
+    const { code, starts, passing, exits, returns, straddles } = this;
+    return { code, starts, passing, exits, returns, straddles };
   }
 
   private copyWaiting(): void {
@@ -96,12 +97,18 @@ class Translation {
       const isElsewhere = offset >= PAGE_SIZE || this.starts.has(offset) || source.known(offset) !== 0;
       if (isElsewhere || this.left-- <= 0) return this.jump(address, address);
       const stop = source.stopAt(address);
-      if (stop?.length === 0) return this.leave(offset, Leave.stop);
+      const isAlways = stop?.length === 0;
+      if (isAlways) {
+        this.leave(offset, Leave.stop);
+        this.passing.set(offset, this.code.length);
+      }
       const end = reading.decode(offset);
       if (end < 0) return this.leave(offset, Leave.odd);
       if (end > PAGE_SIZE) this.straddles = true;
-      this.starts.set(offset, this.code.length + 1);
-      if (stop) appendCheck(this.code, source.area, address, stop);
+      if (!isAlways) {
+        this.starts.set(offset, this.code.length + 1);
+        if (stop) appendCheck(this.code, source.area, address, stop);
+      }
       const pair = this.comparedBranch(offset, end);
       if (pair) this.pair(offset, pair);
       else if (!this.copy(offset, end)) return;
@@ -365,6 +372,8 @@ class Translation {
   }
 
   private leave(offset: number, leave: number): void {
+    // A stop's INT3 is already here, and nothing enters behind it.
+    if (this.passing.delete(offset)) return;
     this.starts.set(offset, -(this.code.length + 1));
     this.code.mark(this.source.page + offset, Fix.none, leave);
     this.code.emit([INT3]);

@@ -44,6 +44,8 @@ export interface Unit {
   readonly code: Assembler;
   /** By offset in the page: where in the unit its copy is, negative where that leaves at once, counted from 1. */
   readonly starts: ReadonlyMap<number, number>;
+  /** By offset in the page of an unconditional stop: where in the unit the copy behind its INT3 is, counted from 0. */
+  readonly passing: ReadonlyMap<number, number>;
   readonly exits: readonly Exit[];
   /** Offsets in the page where calls of the unit come back to. */
   readonly returns: readonly number[];

@@ -106,7 +106,7 @@ export class ReplayRunner {
   /** Keeps an exit for the next run. */
   hold(exit: Exit, task: Task | null): void {
     this.stops?.disarm();
-    const end = this.counted?.leave(exit) ?? 'program';
+    const end = this.counted?.leave(exit, true) ?? 'program';
     this.heldChange = task !== null && this.hasChanged(task);
     if (end === 'program' && exit !== Exit.Interrupted && exit !== Exit.Staged) this.held = exit;
   }
