@@ -26,7 +26,7 @@ export function cacheFolder() {
 
 /**
  * The folder for generated files: build/ of the project; if another user owns an installed package,
- * this user's cache folder. src/machine/installation.ts searches both.
+ * this user's cache folder.
  */
 export function ownFolder() {
   const own = path.join(root, 'build');

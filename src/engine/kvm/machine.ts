@@ -96,6 +96,7 @@ export class Machine {
   readonly shownXcr0: bigint;
   /** CPUID cannot be made to fault, and must be hidden from the processor: see HiddenCode. */
   hidesCpuid: boolean;
+  /** Of this VM: see `allowTiles`. */
   private allowsTiles = false;
   /** The next VM for this trace is to have `keepsKeys`: see `requireKeysBeside`. */
   needsKeysBeside = false;
@@ -172,8 +173,8 @@ export class Machine {
     this.needsKeysBeside = true;
     throw new RevenantError(
       'E_MACHINE_CANNOT',
-      `${who} gives memory a protection key of its own: PKRU is to be beside the processor from the beginning.`,
-      'Replay it from the beginning.',
+      `${who} gives memory a protection key of its own, for which PKRU must be kept beside the processor from the beginning.`,
+      'Replay the trace from its beginning.',
       { elsewhere: true },
     );
   }

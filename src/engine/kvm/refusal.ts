@@ -35,7 +35,7 @@ export function refusalOf(
     return new RevenantError(
       'E_TRACE_CORRUPT',
       `${who}: no program can load selector ${hex(detail)}.`,
-      'The trace is damaged.',
+      'The trace is damaged, or a debugger set the register so.',
     );
   }
   if (reason !== ProcessReason.unmappable) return null;
