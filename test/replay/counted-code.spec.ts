@@ -42,6 +42,18 @@ const SEGMENTS: readonly (readonly [number, string])[] = [
   [0xffd, '4181c503020100c3'],
   [0x1800, 'b377720349ffc64983d5004983fd047f0750e80200000058c3488b6c240848872c2448872c24c3'],
 ];
+/** Loops that carry CF from turn to turn, as additions of long numbers do; what they leave of it is in rsi. */
+const CARRIES: typeof SEGMENTS = [
+  [
+    0x0,
+    // mov ecx, 9; or rdx, -1; stc; 1: adc rax, rdx; lea rbx, [rbx+1]; dec ecx; jnz 1b; sbb rsi, rsi
+    'b9090000004883cafff94811d0488d5b01ffc975f54819f6' +
+      // mov ecx, 9; 1: shl rdx, 1; dec ecx; jnz 1b; sbb rdi, rdi
+      'b90900000048d1e2ffc975f94819ff' +
+      // mov ecx, 9; stc; 1: inc rbx; dec ecx; jnz 1b; adc rbx, 0; mov eax, 60; syscall
+      'b909000000f948ffc3ffc975f94883d300b83c0000000f05',
+  ],
+];
 const BUDGET_MICROS = 1_000_000;
 
 const kinds = machinesHere(128);
@@ -63,7 +75,7 @@ class Program {
   readonly task = { space: this.space, ticks: 0, preload: {}, group: { tgid: 1 } } as unknown as Task;
   readonly registers = machine.context.registers;
 
-  constructor() {
+  constructor(segments: typeof SEGMENTS) {
     const map = (start: number, size: number, prot: number): void =>
       this.space.map({
         start: start as Gva,
@@ -77,7 +89,7 @@ class Program {
     map(CODE, 2 * PAGE_SIZE, Prot.read | Prot.write | Prot.exec);
     map(DATA, PAGE_SIZE, Prot.read | Prot.write);
     map(STACK_END - 4 * PAGE_SIZE, 4 * PAGE_SIZE, Prot.read | Prot.write);
-    for (const [offset, bytes] of SEGMENTS)
+    for (const [offset, bytes] of segments)
       this.space.write((CODE + offset) as Gva, Buffer.from(bytes, 'hex'));
     this.registers.fill(0);
     setRegister(this.registers, Reg.rip, BigInt(CODE));
@@ -135,8 +147,8 @@ class Program {
   }
 }
 
-function withProgram<T>(work: (program: Program) => T): T {
-  const program = new Program();
+function withProgram<T>(work: (program: Program) => T, segments = SEGMENTS): T {
+  const program = new Program(segments);
   try {
     return work(program);
   } finally {
@@ -145,7 +157,7 @@ function withProgram<T>(work: (program: Program) => T): T {
 }
 
 /** The states before each conditional branch, and at each instruction. */
-function stepThrough(): { branches: string[]; all: Set<string>; last: string } {
+function stepThrough(segments = SEGMENTS): { branches: string[]; all: Set<string>; last: string } {
   return withProgram((program) => {
     const branches: string[] = [];
     const all = new Set<string>();
@@ -157,7 +169,7 @@ function stepThrough(): { branches: string[]; all: Set<string>; last: string } {
       if (program.task.ticks > ticks) branches.push(state);
       if (!goesOn) return { branches, all, last: program.state() };
     }
-  });
+  }, segments);
 }
 
 describe.each(kinds)('in %s', (_, open) => {
@@ -201,6 +213,17 @@ describe.each(kinds)('in %s', (_, open) => {
           expect(program.state(), `branch ${branches}`).toBe(state);
           expect(program.counted.executed + program.task.ticks, `branch ${branches}`).toBe(branches);
         });
+      });
+    });
+
+    it('keep CF in loops that count in a register', () => {
+      const { branches, last } = stepThrough(CARRIES);
+      expect(branches).toHaveLength(27);
+      [...branches, last].forEach((state, count) => {
+        withProgram((program) => {
+          expect(program.run(count)).toBe(count === branches.length ? Stop.syscall : Stop.overrun);
+          expect(program.state(), `branch ${count}`).toBe(state);
+        }, CARRIES);
       });
     });
 

@@ -16,6 +16,8 @@ export const Area = {
   stack: 0x28,
   /** The program's value of the register that counts in a loop. */
   spare: 0x30,
+  /** CF, as a byte, while that register gets more. */
+  carry: 0x38,
   /** Of each piece of watched memory what was there last, and that negated. */
   watched: 0x100,
   checkRdx: 0xfe0,

@@ -235,18 +235,30 @@ class LoopCopy {
     this.code.emit([0, 0, 0, 0]);
   }
 
-  /** What the register has not used up goes back, and it gets more; or the other copies go on. Flags do not matter here. */
+  /**
+   * What the register has not used up goes back, and it gets more; or the other copies go on. Of the flags only CF matters here:
+   * the instruction that follows may keep it (DEC), or add it (ADC).
+   */
   private appendRefill(): void {
     const { code, loop } = this;
     const { encoding } = loop.counter;
     const instruction = loop.instructions[loop.check];
     const address = this.addressOf(loop.twice ? instruction.end : instruction.offset);
     const flags = this.spare | Fix.uncount | Fix.flags;
+    const loadCarry = (fix: number): void => {
+      code.mark(address, fix);
+      code.emit([0x0f, 0xba, 0x25]); // bt dword [carry], 0
+      code.relative(this.source.area + Area.carry - 1);
+      code.emit([0]);
+    };
     code.patchRelative(this.refill.at, code.here);
     const group = (operation: number, value: number): void => {
       // cmp, sub reg, imm32
       code.emit([0x49, 0x81, 0xc0 | (operation << 3) | encoding, ...int32(value)]);
     };
+    code.mark(address, flags | Fix.counter);
+    code.emit([0x0f, 0x92, 0x05]); // setc [carry]
+    code.relative(this.source.area + Area.carry);
     code.mark(address, flags | Fix.counter);
     this.field(0x01, encoding, Area.left); // add [left], reg
     code.mark(address, flags);
@@ -266,6 +278,7 @@ class LoopCopy {
     code.patchShort(less);
     code.mark(address, flags);
     this.field(0x29, encoding, Area.left); // sub [left], reg
+    loadCarry(flags | Fix.counter);
     code.mark(address, flags | Fix.counter);
     code.emit([0xe9]);
     code.relative(this.refill.back);
@@ -273,6 +286,7 @@ class LoopCopy {
     code.mark(address, flags);
     code.emit([0x48, 0xff, 0x05]); // inc qword [left]
     code.relative(this.source.area + Area.left);
+    loadCarry(this.spare | Fix.flags);
     code.mark(address, this.spare | Fix.flags);
     this.load(encoding, Area.spare);
     code.mark(address, Fix.flags);
