@@ -22,7 +22,6 @@ const aboutEmulated = [
   'test/kvm/xsave-emulated.spec.ts',
   'test/machine/{changed-code,choose,idle,lifetime,lost}.spec.ts',
   'test/replay/{both-machines,foreign-xcr0,moved-xstate,older-processor,refusal}.spec.ts',
-  'test/debugger/replay/lost.spec.ts',
 ];
 
 const missing = emulatedProblem();

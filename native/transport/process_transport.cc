@@ -1,6 +1,7 @@
 #include "process_transport.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <ctime>
 #include <iterator>
@@ -49,6 +50,9 @@ static_assert(std::size(kSteps) == static_cast<std::size_t>(Step::steps));
 long futex(std::atomic<std::uint32_t>& at, int operation, std::uint32_t value, const timespec* timeout) {
   return syscall(SYS_futex, &at, operation, value, timeout, nullptr, 0);
 }
+
+// ptrace finds that the sandbox was killed before `wait` does.
+int lost_if_gone(int result) { return result == -ESRCH ? -EPIPE : result; }
 
 // That this thread, and a child of it, may use.
 int processors() {
@@ -274,7 +278,7 @@ int ProcessTransport::set_debug_registers() {
   DebugSettings settings;
   std::memcpy(&settings.address, context() + CTX_DR0, sizeof settings.address);
   std::memcpy(&settings.dr7, context() + CTX_DR7, sizeof settings.dr7);
-  const int result = debug_registers_.set(settings);
+  const int result = lost_if_gone(debug_registers_.set(settings));
   if (result < 0) return result;
   requests &= ~std::uint32_t{CTX_REQUEST_DEBUG};
   std::memcpy(context() + CTX_REQUESTS, &requests, sizeof requests);
@@ -284,7 +288,7 @@ int ProcessTransport::set_debug_registers() {
 int ProcessTransport::complete_dr6() {
   std::uint64_t dr6;
   std::memcpy(&dr6, context() + CTX_DR6, sizeof dr6);
-  const int result = debug_registers_.complete(dr6);
+  const int result = lost_if_gone(debug_registers_.complete(dr6));
   std::memcpy(context() + CTX_DR6, &dr6, sizeof dr6);
   return result;
 }
