@@ -5,8 +5,7 @@ import {
   findSites,
   LEAD_BYTES,
   MAX_CHANGED_DISTANCE,
-  mayApproximate,
-  mayReadNumber,
+  mayHaveSites,
   type SoughtKinds,
   TAIL_BYTES,
 } from '../x86/instruction-sites.js';
@@ -52,12 +51,8 @@ export class HiddenCode {
    */
   isHeld(page: Gpa, writable: boolean): boolean {
     const { xsave, cpuid, keys = false, lzcnt = false, tzcnt = false } = this.kinds;
-    const { approximations = false, rdpid = false } = this.kinds;
     if (xsave || cpuid || keys || lzcnt || tzcnt) return true;
-    if (writable) return false;
-    const { bytes } = this.memory;
-    const end = page + PAGE_SIZE;
-    return (approximations && mayApproximate(bytes, page, end)) || (rdpid && mayReadNumber(bytes, page, end));
+    return !writable && this.mayHaveSites(page);
   }
 
   /** The page that the program has where `shown` is in the page tables. */
@@ -90,8 +85,13 @@ export class HiddenCode {
     return copy;
   }
 
+  private mayHaveSites(page: Gpa): boolean {
+    return mayHaveSites(this.memory.bytes, page, page + PAGE_SIZE, this.kinds);
+  }
+
   /** Offsets in the page of the bytes to be changed. */
   private sitesOf(gva: Gva, page: Gpa, read: CodeReader): number[] {
+    if (!this.mayHaveSites(page)) return [];
     const { window } = this;
     const before = Math.min(gva, LEAD_BYTES);
     const lead = read(offsetBy(gva, -before), window.subarray(0, before)) === before ? before : 0;

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Insn } from './decode.js';
 import { iced } from './iced.js';
-import { findSites, mayApproximate, mayReadNumber, type SoughtKinds } from './instruction-sites.js';
+import { findSites, mayHaveSites, type SoughtKinds } from './instruction-sites.js';
 
 const XSAVE = { xsave: true, cpuid: false };
 
@@ -45,8 +45,14 @@ describe('instructions that differ without an exception', () => {
     const bytes = within(code);
     const site = { start: at, opcode: at + opcode, changed: at + changed, kind };
     expect(findSites(bytes, 0, bytes.length, kinds)).toEqual([site]);
-    expect(mayApproximate(bytes, 0, bytes.length)).toBe(kinds === APPROXIMATIONS);
-    expect(mayReadNumber(bytes, 0, bytes.length)).toBe(kinds === RDPID);
+    for (const sought of [RDPID, KEYS, LZCNT, TZCNT, APPROXIMATIONS, XSAVE, CPUID])
+      expect(mayHaveSites(bytes, 0, bytes.length, sought)).toBe(sought === kinds);
+    // Wherever a page begins or ends, the changed byte is not missed in the one that has it.
+    const page = at + changed;
+    for (let from = at - 1; from <= page; from++) {
+      for (let to = page + 1; to < page + 8; to++) expect(mayHaveSites(bytes, from, to, kinds)).toBe(true);
+    }
+    expect(mayHaveSites(bytes, 0, at + opcode, kinds)).toBe(false);
     expect(findSites(bytes, 0, bytes.length, XSAVE)).toEqual([]);
   });
 
@@ -54,8 +60,9 @@ describe('instructions that differ without an exception', () => {
     ['c7 f9 90 90', 'at its beginning'],
     ['90 90 f3 0f', 'at its end, by the first bytes', false],
     ['90 90 f3 0f c7', 'at its end'],
+    ['c7 01 90 90', 'at its beginning, and it is none', false],
   ])('a page may have a part of RDPID: %s, %s', (code, _where, expected = true) =>
-    expect(mayReadNumber(bytesOf(code), 0, bytesOf(code).length)).toBe(expected),
+    expect(mayHaveSites(bytesOf(code), 0, bytesOf(code).length, RDPID)).toBe(expected),
   );
 
   it.each([

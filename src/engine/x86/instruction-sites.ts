@@ -177,26 +177,28 @@ function isPattern(bytes: Uint8Array, at: number, kinds: SoughtKinds): boolean {
   return kinds.xsave && isXsavePattern(bytes, at);
 }
 
-/** Whether a page may hold, or end, RDPID, from its bytes alone. */
-export function mayReadNumber(bytes: Uint8Array, from: number, to: number): boolean {
+/**
+ * Whether findSites may find a byte to be changed in [from, to), from these bytes alone and whatever is around them:
+ * quick, and too often true.
+ */
+export function mayHaveSites(bytes: Uint8Array, from: number, to: number, kinds: SoughtKinds): boolean {
   const code = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from);
-  for (let at = code.indexOf(GROUP_9); at >= 0; at = code.indexOf(GROUP_9, at + 1)) {
-    if (at > 0 && code[at - 1] !== 0x0f) continue;
-    if (at + 1 >= code.length || code[at + 1] >= RDPID_MODRM) return true;
+  // Before it may be 0F, and behind it the rest.
+  if (isPattern(bytes, from - 1, kinds)) return true;
+  for (const next of secondBytes(kinds)) {
+    const pair = PAIRS[next];
+    for (let at = code.indexOf(pair); at >= 0; at = code.indexOf(pair, at + 1))
+      if (at + 2 >= code.length || isPattern(code, at, kinds)) return true;
   }
-  return false;
+  return kinds.approximations === true && mayEndVex(code);
 }
 
-/**
- * Whether a page may hold, or end, such an instruction, from its bytes alone: quick, and too often true. For
- * approximations.
- */
-export function mayApproximate(bytes: Uint8Array, from: number, to: number): boolean {
-  const code = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from);
+/** Whether an opcode of RSQRT or RCP may be behind VEX, which may begin before the code. */
+function mayEndVex(code: Buffer): boolean {
   for (const opcode of [RSQRT, RCP]) {
     for (let at = code.indexOf(opcode); at >= 0; at = code.indexOf(opcode, at + 1)) {
-      if (at < MAX_CHANGED_DISTANCE) return true;
-      if (code[at - 1] === 0x0f || code[at - 2] === VEX2 || code[at - 3] === VEX3) return true;
+      for (const [prefix, distance] of VEX_DISTANCES)
+        if (at < distance || code[at - distance] === prefix) return true;
     }
   }
   return false;
