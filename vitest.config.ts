@@ -21,7 +21,7 @@ const inEmulated = [
 const aboutEmulated = [
   'test/kvm/xsave-emulated.spec.ts',
   'test/machine/{changed-code,choose,idle,lifetime,lost}.spec.ts',
-  'test/replay/{both-machines,foreign-xcr0,moved-xstate,older-processor,refusal}.spec.ts',
+  'test/replay/{both-machines,older-processor,refusal}.spec.ts',
 ];
 
 const missing = emulatedProblem();
