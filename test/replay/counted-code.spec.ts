@@ -206,24 +206,17 @@ describe.each(kinds)('in %s', (_, open) => {
       });
     });
 
-    it('stop after any number of branches', () => {
-      stepped.branches.forEach((state, branches) => {
+    it.each([
+      ['', SEGMENTS],
+      [', in loops that carry CF', CARRIES],
+    ])('stop after any number of branches%s', (_, segments) => {
+      const { branches: states } = segments === SEGMENTS ? stepped : stepThrough(segments);
+      states.forEach((state, branches) => {
         withProgram((program) => {
           expect(program.run(branches), `branch ${branches}`).toBe(Stop.overrun);
           expect(program.state(), `branch ${branches}`).toBe(state);
           expect(program.counted.executed + program.task.ticks, `branch ${branches}`).toBe(branches);
-        });
-      });
-    });
-
-    it('keep CF in loops that count in a register', () => {
-      const { branches, last } = stepThrough(CARRIES);
-      expect(branches).toHaveLength(27);
-      [...branches, last].forEach((state, count) => {
-        withProgram((program) => {
-          expect(program.run(count)).toBe(count === branches.length ? Stop.syscall : Stop.overrun);
-          expect(program.state(), `branch ${count}`).toBe(state);
-        }, CARRIES);
+        }, segments);
       });
     });
 
@@ -343,6 +336,24 @@ describe.each(kinds)('in %s', (_, open) => {
           expect(BigInt(program.task.ticks) - (added - behindAdd)).toBe(0n);
         }
         expect(places.size).toBeGreaterThan(2);
+      });
+    });
+
+    it('has its registers, CF and count in and around a loop that counts in a register', () => {
+      withProgram((program) => {
+        // 0: mov ecx, 5; stc; 6: lea rax, [rax+3]; dec ecx; jnz 6b; sbb rdx, rdx; sub r12, rdx; inc rbx; jmp 0b
+        const loop = 'b905000000f9488d4003ffc975f84819d24929d448ffc3ebe7';
+        program.space.write(CODE, Buffer.from(loop, 'hex'));
+        const value = (register: number): number => Number(getRegister(program.registers, register));
+        for (let turns = 0; turns < 200; turns++) {
+          expect(program.run(2 ** 40, 1 + ((turns * 37) % 400))).toBe(Stop.pending);
+          program.task.ticks += program.counted.executed;
+          const at = ripOf(program.registers) - CODE;
+          expect([0, 5, 6, 10, 12, 14, 17, 20, 23]).toContain(at);
+          expect(program.task.ticks).toBe(value(Reg.rax) / 3 - (at === 10 || at === 12 ? 1 : 0));
+          expect(value(Reg.r12) - value(Reg.rbx)).toBe(at === 20 ? 1 : 0);
+          expect([value(Reg.r8), value(Reg.r9), value(Reg.r13)]).toEqual([0, 0, 0]);
+        }
       });
     });
   });
