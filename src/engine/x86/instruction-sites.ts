@@ -177,29 +177,36 @@ function isPattern(bytes: Uint8Array, at: number, kinds: SoughtKinds): boolean {
   return kinds.xsave && isXsavePattern(bytes, at);
 }
 
+const escapeOf = (byte: number): string => `\\x${byte.toString(16).padStart(2, '0')}`;
+const classOf = (bytes: readonly number[]): string => `[${bytes.map(escapeOf).join('')}]`;
+
+/** What mayHaveSites looks for in the bytes as text: one pass of compiled code, whatever the kinds. */
+function patternOf(kinds: SoughtKinds): RegExp {
+  const pair = `\\x0f${classOf(secondBytes(kinds))}`;
+  const vex = VEX_DISTANCES.map(
+    ([prefix, distance]) => `${escapeOf(prefix)}[^]{${distance - 1}}${classOf([RSQRT, RCP])}`,
+  );
+  return new RegExp([pair, ...(kinds.approximations ? vex : [])].join('|'), 'g');
+}
+
+const patterns = new WeakMap<SoughtKinds, RegExp>();
+
 /**
  * Whether findSites may find a byte to be changed in [from, to), from these bytes alone and whatever is around them:
  * quick, and too often true.
  */
 export function mayHaveSites(bytes: Uint8Array, from: number, to: number, kinds: SoughtKinds): boolean {
-  const code = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from);
-  // Before it may be 0F, and behind it the rest.
+  let pattern = patterns.get(kinds);
+  if (!pattern) patterns.set(kinds, (pattern = patternOf(kinds)));
+  // Before it may be 0F or VEX, and behind it the rest.
   if (isPattern(bytes, from - 1, kinds)) return true;
-  for (const next of secondBytes(kinds)) {
-    const pair = PAIRS[next];
-    for (let at = code.indexOf(pair); at >= 0; at = code.indexOf(pair, at + 1))
-      if (at + 2 >= code.length || isPattern(code, at, kinds)) return true;
-  }
-  return kinds.approximations === true && mayEndVex(code);
-}
-
-/** Whether an opcode of RSQRT or RCP may be behind VEX, which may begin before the code. */
-function mayEndVex(code: Buffer): boolean {
-  for (const opcode of [RSQRT, RCP]) {
-    for (let at = code.indexOf(opcode); at >= 0; at = code.indexOf(opcode, at + 1)) {
-      for (const [prefix, distance] of VEX_DISTANCES)
-        if (at < distance || code[at - distance] === prefix) return true;
-    }
+  for (let at = from; kinds.approximations && at < from + MAX_CHANGED_DISTANCE; at++)
+    if ((bytes[at] | 1) === RCP) return true;
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('latin1');
+  pattern.lastIndex = 0;
+  while (pattern.test(text)) {
+    const at = from + pattern.lastIndex - 2;
+    if (bytes[at] !== 0x0f || at + 2 >= to || isPattern(bytes, at, kinds)) return true;
   }
   return false;
 }
