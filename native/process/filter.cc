@@ -85,10 +85,12 @@ class Program {
 
  private:
   void add(std::uint16_t code, std::uint32_t k, std::uint8_t yes = 0, std::uint8_t no = 0) {
+    if (count_ == kMost) __builtin_trap();  // the start fails, and is refused by name
     code_[count_++] = {code, yes, no, k};
   }
 
-  sock_filter code_[128];
+  static constexpr int kMost = 256;
+  sock_filter code_[kMost];
   int count_ = 0;
   int open_[2];
   int depth_ = 0;
