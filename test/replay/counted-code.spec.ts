@@ -70,7 +70,7 @@ class Program {
   readonly core = new GuestCore({ machine, memory: this.memory, vectors, log: silentLogger });
   readonly space = this.core.newAddressSpace();
   readonly runner = new ReplayRunner(this.core as ReplayCore);
-  readonly counted = new CountedRun(this.core);
+  readonly counted = new CountedRun(this.core, 0);
   readonly stepper = new SingleStep(machine, this.runner);
   readonly task = { space: this.space, ticks: 0, preload: {}, group: { tgid: 1 } } as unknown as Task;
   readonly registers = machine.context.registers;

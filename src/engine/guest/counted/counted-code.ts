@@ -93,6 +93,8 @@ export class CountedCode implements CodeKeeper {
   private arrived = -1;
   /** Written since the program was entered last. */
   private readonly written = new Set<Gva>();
+  /** See `Source.loops`. Pages that were copied before stay as they are until `forgetAll`. */
+  copiesLoops = false;
 
   constructor(
     private readonly space: AddressSpace,
@@ -121,8 +123,7 @@ export class CountedCode implements CodeKeeper {
 
   private keep(address: number): void {
     this.kept.set(address, 0);
-    const [eldest] = this.kept.keys();
-    if (this.kept.size > MAX_KEPT) this.drop(eldest);
+    if (this.kept.size > MAX_KEPT) this.drop([...this.kept.keys()][0]);
   }
 
   /** Counts a hit, if the stop is one of those that are only kept. */
@@ -195,8 +196,7 @@ export class CountedCode implements CodeKeeper {
   isBetweenFlags(registers: RegisterWords): boolean {
     const rip = ripOf(registers);
     const area = this.areas.find((each) => each.holds(rip));
-    const index = area?.find(rip) ?? -1;
-    return area !== undefined && index >= 0 && (area.fixAt(index) & Fix.flags) !== 0;
+    return area !== undefined && area.find(rip) >= 0 && (area.fixAt(area.find(rip)) & Fix.flags) !== 0;
   }
 
   /**
@@ -284,10 +284,9 @@ export class CountedCode implements CodeKeeper {
   }
 
   private forget(page: Gva): void {
-    const copies = this.pages.get(page);
-    if (!copies) return;
+    const undo = this.pages.get(page)?.undo ?? [];
     this.pages.delete(page);
-    for (const undo of copies.undo) undo();
+    for (const each of undo) each();
   }
 
   /** Address of the copy of the instruction at `rip`; negative where that leaves at once; 0: there can be none. */
@@ -342,6 +341,7 @@ export class CountedCode implements CodeKeeper {
       stopAt: (address) => (this.kept.has(address) ? ALWAYS : (this.stops.get(address) ?? null)),
       hides: this.space.hides,
       watched: this.watched,
+      loops: this.copiesLoops,
     });
     if (unit.straddles && !this.guardNext(page)) return 0;
     const at = area.next - area.base;

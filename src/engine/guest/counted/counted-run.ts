@@ -22,6 +22,10 @@ const NO_STOPS: CountedStops = new Map();
 /** Single steps over a comparison; an interruption that comes late ends some of them. */
 const MAX_SETTLING = 64;
 const STEP_BUDGET_MICROS = 1_000_000;
+/** Of `CountedRun.limit`: more than any program executes. */
+export const NO_LIMIT = 2 ** 52;
+/** Branches that take some 10 ms to count in memory: shorter runs end before better copies of loops have repaid themselves. */
+const LONG_RUN = 4_000_000;
 
 /** Has tasks execute copies of their code that count conditional branches, as long as it is switched on. */
 export class CountedRun {
@@ -30,6 +34,7 @@ export class CountedRun {
   private inside: CountedCode | null = null;
   private left = 0;
   private begun = 0;
+  private copiesLoops = false;
   /** The page that a check asked for last. */
   private filled: Gva = NO_ADDRESS;
   /** Before these the copies end; never changed in place. */
@@ -37,7 +42,11 @@ export class CountedRun {
   /** What they look at behind each store. */
   watched: ValueWatches | null = null;
 
-  constructor(private readonly core: GuestCore) {}
+  /** @param loopsFrom once a run has executed so many branches, or is going to, loops count in registers */
+  constructor(
+    private readonly core: GuestCore,
+    private readonly loopsFrom = LONG_RUN,
+  ) {}
 
   get isInside(): boolean {
     return this.inside !== null;
@@ -45,6 +54,7 @@ export class CountedRun {
 
   /** Lets runs end before the branch that follows `branches` others. */
   limit(branches: number): void {
+    this.copiesLoops ||= Math.max(this.executed, branches === NO_LIMIT ? 0 : branches) >= this.loopsFrom;
     this.left = this.begun = branches;
   }
 
@@ -67,6 +77,10 @@ export class CountedRun {
   /** @returns false if what rip is at is to be executed by itself */
   enter({ space }: Task): boolean {
     const code = this.codeOf(space);
+    if (this.copiesLoops && !code.copiesLoops) {
+      code.copiesLoops = true;
+      code.forgetAll();
+    }
     code.stopAt(this.stops);
     code.watch(this.watched);
     if (!code.enter(this.core.machine.context.registers, this.left)) return false;

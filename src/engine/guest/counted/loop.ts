@@ -48,7 +48,8 @@ export interface Loop {
  * @param reading to decode with: another instruction is its last afterwards
  */
 export function findLoop(source: Source, reading: Reading, head: number, end: number): Loop | null {
-  if (end > PAGE_SIZE || source.watched !== null || !mayBeLoop(source.bytes, head, end)) return null;
+  if (!source.loops || source.watched !== null) return null;
+  if (end > PAGE_SIZE || !mayBeLoop(source.bytes, head, end)) return null;
   return new Finder(source, reading).find(head, end);
 }
 

@@ -27,6 +27,7 @@ function unitOf(code: readonly number[], change: Partial<Source> = {}): Unit {
     stopAt: () => null,
     hides: null,
     watched: null,
+    loops: true,
     ...change,
   });
 }
@@ -175,6 +176,12 @@ describe('translate', () => {
     ['flags that are of before it', [0x48, 0x8d, 0x49, 0x01, 0x75, 0xfa]],
   ])('counts in memory in a loop with %s', (_, code) => {
     expect(loopHeads(unitOf(code))).toEqual([]);
+  });
+
+  it('counts in memory where runs are short', () => {
+    const loop = [0x83, 0xe9, 0x01, 0x4d, 0x8d, 0x40, 0x02, 0x75, 0xf7, 0xc3];
+    expect(loopHeads(unitOf(loop))).toHaveLength(1);
+    expect(loopHeads(unitOf(loop, { loops: false }))).toEqual([]);
   });
 
   it('counts in memory in a loop with another in it', () => {

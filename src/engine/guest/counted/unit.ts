@@ -30,6 +30,8 @@ export interface Source {
   /** Instructions that are to raise #UD, as they do in the page that the processor executes (mm/hidden-code.ts); or null. */
   readonly hides: SoughtKinds | null;
   readonly watched: Watched | null;
+  /** Whether loops are copied once more, to count in registers: costs more to translate, and less to run. */
+  readonly loops: boolean;
 }
 
 /** An exit of a unit to a place that has no copy yet. */

@@ -1,5 +1,5 @@
 import type { CountedStops } from '../../guest/counted/counted-code.js';
-import type { CountedRun } from '../../guest/counted/counted-run.js';
+import { NO_LIMIT, type CountedRun } from '../../guest/counted/counted-run.js';
 import type { CountedStop } from '../../guest/counted/unit.js';
 import { Reg, ripOf } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
@@ -10,8 +10,6 @@ import { Aim, type TickStrategy } from './strategy.js';
 
 /** Runs in one turn; most end at an exit that takes tens of microseconds. */
 const RUNS_A_TURN = 128;
-/** More than any program executes. */
-const NO_LIMIT = 2 ** 52;
 
 const NO_TESTS: CountedStops = new Map();
 const ALWAYS: CountedStop = [];
