@@ -39,6 +39,13 @@ export class Assembler {
     this.length += bytes.length;
   }
 
+  /** Appends an instruction that replaces the program's at `origin`; with `target`, the displacement to that, its end. */
+  instruction(origin: number, fix: number, bytes: ArrayLike<number>, target?: number): void {
+    this.mark(origin, fix);
+    this.emit(bytes);
+    if (target !== undefined) this.relative(target);
+  }
+
   /** Appends a 32-bit displacement, the instruction's end, relative to which `target` is. */
   relative(target: number): void {
     this.reserve(4);

@@ -5,7 +5,7 @@ import type { BinaryOperation, Predicate, PredicateStep } from '../../base/predi
 import { Reg } from '../../base/registers.js';
 import type { Assembler } from './assembler.js';
 import { Area, Fix, Leave, NEGATED, watchedField } from './layout.js';
-import { INT3, JRCXZ, LOAD_RAX, LOAD_RCX, STORE_RAX, STORE_RCX } from './opcodes.js';
+import { INT3, int32, JRCXZ, LOAD_RAX, LOAD_RCX, POPF, STORE_RAX, STORE_RCX } from './opcodes.js';
 import { pieceOf, type WatchedPiece } from '../stops/value-watches.js';
 
 /** Registers as instructions encode them, by slot. */
@@ -29,7 +29,7 @@ const KEPT: ReadonlyMap<number, number> = new Map<number, number>([
 
 const [PUSH_RAX, PUSH_RCX, PUSH_RDX] = [0x50, 0x51, 0x52];
 const [POP_RAX, POP_RCX, POP_RDX] = [0x58, 0x59, 0x5a];
-const [PUSHFQ, POPFQ] = [0x9c, 0x9d];
+const PUSHFQ = 0x9c;
 const TEST_RAX = [0x48, 0x85, 0xc0];
 const CLEAR_EDX = [0x31, 0xd2];
 const CLEAR_EAX = [0x31, 0xc0];
@@ -213,7 +213,7 @@ class Check {
 
   private end(): void {
     this.stackTo(Area.checkRdx);
-    this.code.emit([POP_RDX, POP_RCX, POP_RAX, POPFQ]);
+    this.code.emit([POP_RDX, POP_RCX, POP_RAX, POPF]);
     this.relative([0x48, 0x8b, 0x25], Area.stack); // mov rsp, [stack]
   }
 
@@ -318,5 +318,3 @@ class Check {
     this.code.relative(this.area + field);
   }
 }
-
-const int32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >> shift) & 0xff);

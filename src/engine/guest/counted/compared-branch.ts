@@ -1,4 +1,5 @@
 import { PAGE_SIZE } from '../../base/address.js';
+import { OPERAND_SIZE } from './opcodes.js';
 
 /** A comparison (or another instruction that sets the flags) and the conditional branch right behind it. */
 export interface ComparedBranch {
@@ -16,7 +17,7 @@ export interface ComparedBranch {
   readonly twice: boolean;
 }
 
-const [LOCK, REPNE, REP, ADDRESS_SIZE, OPERAND_SIZE] = [0xf0, 0xf2, 0xf3, 0x67, 0x66];
+const [LOCK, REPNE, REP, ADDRESS_SIZE] = [0xf0, 0xf2, 0xf3, 0x67];
 const OTHER_PREFIXES: ReadonlySet<number> = new Set([LOCK, REPNE, REP, ADDRESS_SIZE]);
 const SEGMENTS: ReadonlySet<number> = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]);
 /** Of the opcodes' first row and of 0x80 to 0x83, as (opcode >> 3) & 7 and as the ModRM byte has them. */

@@ -10,11 +10,8 @@ import { INT3, JRCXZ, LOAD_RCX, STORE_RCX } from './opcodes.js';
  * @returns for `appendWayOut`, less than 128 bytes behind this
  */
 export function appendCount(code: Assembler, area: number, address: Gva): number {
-  const field = (opcode: readonly number[], at: number, fix: number): void => {
-    code.mark(address, fix);
-    code.emit(opcode);
-    code.relative(area + at);
-  };
+  const field = (opcode: readonly number[], at: number, fix: number): void =>
+    code.instruction(address, fix, opcode, area + at);
   field(STORE_RCX, Area.rcx, Fix.none);
   field(LOAD_RCX, Area.left, Fix.none);
   code.mark(address, Fix.rcx);

@@ -20,7 +20,7 @@ import {
   watchedField,
 } from './layout.js';
 import { translate } from './translate.js';
-import type { CountedStop, Unit } from './unit.js';
+import { ALWAYS, isSameStop, type CountedStop, type Unit } from './unit.js';
 
 /** A page that is written more often between executions holds data as well: copying it does not pay. */
 const MAX_WRITES = 256;
@@ -123,7 +123,8 @@ export class CountedCode implements CodeKeeper {
 
   private keep(address: number): void {
     this.kept.set(address, 0);
-    if (this.kept.size > MAX_KEPT) this.drop([...this.kept.keys()][0]);
+    const [eldest] = this.kept.keys();
+    if (this.kept.size > MAX_KEPT) this.drop(eldest);
   }
 
   /** Counts a hit, if the stop is one of those that are only kept. */
@@ -196,7 +197,8 @@ export class CountedCode implements CodeKeeper {
   isBetweenFlags(registers: RegisterWords): boolean {
     const rip = ripOf(registers);
     const area = this.areas.find((each) => each.holds(rip));
-    return area !== undefined && area.find(rip) >= 0 && (area.fixAt(area.find(rip)) & Fix.flags) !== 0;
+    const index = area?.find(rip) ?? -1;
+    return area !== undefined && index >= 0 && (area.fixAt(index) & Fix.flags) !== 0;
   }
 
   /**
@@ -493,8 +495,3 @@ export class CountedCode implements CodeKeeper {
     registers[2 * slot + 1] = this.memory.words[at + 1];
   }
 }
-
-const ALWAYS: CountedStop = [];
-
-const isSameStop = (one: CountedStop, other: CountedStop | undefined): boolean =>
-  one.length === other?.length && one.every((predicate, index) => predicate === other[index]);

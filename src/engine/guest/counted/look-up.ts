@@ -1,7 +1,7 @@
 import type { Gva } from '../../base/address.js';
 import type { Assembler } from './assembler.js';
 import { Area, Fix, Leave, TABLE_BYTES } from './layout.js';
-import { INT3, JRCXZ, LOAD_RAX, LOAD_RCX, STORE_RAX, STORE_RCX } from './opcodes.js';
+import { INT3, int32, JRCXZ, LOAD_RAX, LOAD_RCX, STORE_RAX, STORE_RCX } from './opcodes.js';
 
 /**
  * Finds the copy of an indirect transfer's target, or leaves on the transfer. Behind it all registers are the program's
@@ -11,15 +11,9 @@ import { INT3, JRCXZ, LOAD_RAX, LOAD_RCX, STORE_RAX, STORE_RCX } from './opcodes
  * @param load appends what loads the target into rcx
  */
 export function appendLookUp(code: Assembler, area: number, address: Gva, load: () => void): void {
-  const field = (opcode: readonly number[], at: number, fix: number): void => {
-    code.mark(address, fix);
-    code.emit(opcode);
-    code.relative(area + at);
-  };
-  const emit = (bytes: readonly number[], fix: number): void => {
-    code.mark(address, fix);
-    code.emit(bytes);
-  };
+  const field = (opcode: readonly number[], at: number, fix: number): void =>
+    code.instruction(address, fix, opcode, area + at);
+  const emit = (bytes: readonly number[], fix: number): void => code.instruction(address, fix, bytes);
   const both = Fix.rcx | Fix.rax;
   const hits: number[] = [];
   field(STORE_RCX, Area.rcx, Fix.none);
@@ -46,5 +40,3 @@ export function appendLookUp(code: Assembler, area: number, address: Gva, load: 
   for (const hit of hits) code.patchShort(hit);
   field(LOAD_RCX, Area.rcx, Fix.rcx);
 }
-
-const int32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >> shift) & 0xff);

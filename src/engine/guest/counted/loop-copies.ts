@@ -2,7 +2,7 @@ import { PAGE_SIZE, gva, offsetBy, type Gva } from '../../base/address.js';
 import type { Assembler } from './assembler.js';
 import { Area, Fix, REGISTER_SHIFT } from './layout.js';
 import { findLoop, type Loop, type LoopInstruction } from './loop.js';
-import { LOAD_RCX, STORE_RCX } from './opcodes.js';
+import { int32, LOAD_RCX, STORE_RCX } from './opcodes.js';
 import { appendBranch, appendCopy, type Reading } from './reading.js';
 import type { Source } from './unit.js';
 
@@ -317,11 +317,8 @@ class LoopCopy {
     const { code } = this;
     const { encoding } = this.loop.counter;
     const { area } = this.source;
-    const field = (opcode: readonly number[], at: number, fix: number): void => {
-      code.mark(target, fix);
-      code.emit(opcode);
-      code.relative(area + at);
-    };
+    const field = (opcode: readonly number[], at: number, fix: number): void =>
+      code.instruction(target, fix, opcode, area + at);
     field(STORE_RCX, Area.rcx, this.inLoop);
     field(LOAD_RCX, Area.left, this.inLoop);
     code.mark(target, this.inLoop | Fix.rcx);
@@ -349,8 +346,6 @@ class LoopCopy {
     this.code.relative(this.source.area + field);
   }
 }
-
-const int32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >> shift) & 0xff);
 
 /** The low four bits of the opcode of a conditional jump. */
 const conditionOf = (bytes: Uint8Array, { opcode }: LoopInstruction): number =>

@@ -1,10 +1,8 @@
 import type { Gva } from '../../base/address.js';
 import type { Assembler } from './assembler.js';
 import { Area, Fix, Leave } from './layout.js';
-import { INT3, JRCXZ, LOAD_RCX, STORE_RCX } from './opcodes.js';
+import { INT3, JRCXZ, LOAD_RCX, OPERAND_SIZE, POPF, STORE_RCX } from './opcodes.js';
 
-const POPF = 0x9d;
-const OPERAND_SIZE = 0x66;
 /** The second byte of what a program usually pops: interrupts are enabled; and beside that an overflow. */
 const [ENABLED, OVERFLOW] = [0x02, 0x08];
 
@@ -16,26 +14,24 @@ const [ENABLED, OVERFLOW] = [0x02, 0x08];
  * @param isShort it pops 16 bits
  */
 export function appendPopFlags(code: Assembler, area: number, address: Gva, isShort: boolean): void {
-  const emit = (fix: number, bytes: readonly number[], field = -1): void => {
-    code.mark(address, fix);
-    code.emit(bytes);
-    if (field >= 0) code.relative(area + field);
-  };
+  const emit = (fix: number, bytes: readonly number[]): void => code.instruction(address, fix, bytes);
+  const field = (opcode: readonly number[], at: number, fix: number): void =>
+    code.instruction(address, fix, opcode, area + at);
   const usual: number[] = [];
-  emit(Fix.none, STORE_RCX, Area.rcx);
+  field(STORE_RCX, Area.rcx, Fix.none);
   // movzx ecx, word [rsp]; or mov rcx, [rsp]
   emit(Fix.none, isShort ? [0x0f, 0xb7, 0x0c, 0x24] : [0x48, 0x8b, 0x0c, 0x24]);
-  emit(Fix.rcx, STORE_RCX, Area.target);
-  emit(Fix.rcx, [0x0f, 0xb6, 0x0d], Area.target + 1); // movzx ecx, byte [target+1]
+  field(STORE_RCX, Area.target, Fix.rcx);
+  field([0x0f, 0xb6, 0x0d], Area.target + 1, Fix.rcx); // movzx ecx, byte [target+1]
   for (const bits of [ENABLED, OVERFLOW]) {
     emit(Fix.rcx, [0x48, 0x8d, 0x49, 0x100 - bits]); // lea rcx, [rcx-bits]
     emit(Fix.rcx, [JRCXZ, 0]);
     usual.push(code.length - 1);
   }
-  emit(Fix.rcx, LOAD_RCX, Area.rcx);
+  field(LOAD_RCX, Area.rcx, Fix.rcx);
   code.mark(address, Fix.none, Leave.odd);
   code.emit([INT3]);
   for (const at of usual) code.patchShort(at);
-  emit(Fix.rcx, LOAD_RCX, Area.rcx);
+  field(LOAD_RCX, Area.rcx, Fix.rcx);
   emit(Fix.none, isShort ? [OPERAND_SIZE, POPF] : [POPF]);
 }

@@ -5,14 +5,13 @@ import { iced } from '../../x86/iced.js';
 import { prefixCount } from '../../x86/instruction-length.js';
 import { isSought } from '../../x86/instruction-sites.js';
 import { isInReach, type Assembler } from './assembler.js';
+import { OPERAND_SIZE, POPF } from './opcodes.js';
 import type { Source } from './unit.js';
 
 /** Bytes of a unit, more than it ever has: by so much its last instruction may be nearer to what it addresses, or farther. */
 const MAX_ADDED = 0x2_0000;
 export const [FS, GS, ADDRESS_SIZE] = [0x64, 0x65, 0x67];
-const OPERAND_SIZE = 0x66;
 const REX_W = 0x48;
-const POPF = 0x9d;
 
 const kinds = new InstructionDecoder();
 

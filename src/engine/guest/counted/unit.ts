@@ -7,6 +7,12 @@ import type { Assembler } from './assembler.js';
 /** A stop wherever one of these holds; always, if there are none. */
 export type CountedStop = readonly Predicate[];
 
+/** A stop without a condition. */
+export const ALWAYS: CountedStop = [];
+
+export const isSameStop = (one: CountedStop, other: CountedStop | undefined): boolean =>
+  one.length === other?.length && one.every((predicate, index) => predicate === other[index]);
+
 /** A change of any of the pieces is a stop if one of the predicates holds. */
 export interface Watched {
   readonly pieces: readonly WatchedPiece[];

@@ -1,6 +1,6 @@
 import type { CountedStops } from '../../guest/counted/counted-code.js';
 import { NO_LIMIT, type CountedRun } from '../../guest/counted/counted-run.js';
-import type { CountedStop } from '../../guest/counted/unit.js';
+import { ALWAYS } from '../../guest/counted/unit.js';
 import { Reg, ripOf } from '../../base/registers.js';
 import type { Task } from '../../task/task.js';
 import { EFLAGS_RESUME, EFLAGS_TRAP } from '../../x86/constants.js';
@@ -12,7 +12,6 @@ import { Aim, type TickStrategy } from './strategy.js';
 const RUNS_A_TURN = 128;
 
 const NO_TESTS: CountedStops = new Map();
-const ALWAYS: CountedStop = [];
 
 /** Who goes where copies are of no use, and whether branches are counted. */
 export interface InstrumentedParts {
