@@ -3,7 +3,7 @@
  * of XSAVES areas from IA32_XSS: the program must see the recorded results.
  */
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { RevenantError } from '../../src/engine/base/errors.js';
 import { silentLogger } from '../../src/engine/base/log.js';
 import type { CpuidEntry } from '../../src/engine/kvm/control.js';
@@ -15,7 +15,7 @@ import { ReplaySession } from '../../src/engine/replay/session.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { tryMachine } from '../../src/machine/choose.js';
 import { toEnd } from '../replay/to-end.js';
-import { describeMachines, makeMachine, transportOf } from './guest.js';
+import { describeMachines, makeMachine, useTransport } from './guest.js';
 
 /** Leaves that have no APIC ID. */
 const COMMON = [0, 7, 0xd];
@@ -29,10 +29,7 @@ describeMachines(specsOf);
 
 function specsOf(kind: 'emulated' | 'process'): void {
   let transport: VcpuTransport;
-  beforeAll(async () => {
-    transport = await transportOf(kind);
-  });
-  afterAll(() => transport?.close());
+  useTransport(kind, (opened) => (transport = opened));
 
   /**
    * The machine's own processor with some results changed, but not the state that KVM computes them from. A process is run by

@@ -1,5 +1,5 @@
 /** Shared by specs that run programs in a machine, without a recording. */
-import { describe } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
 import { Machine, type MachineConfig } from '../../src/engine/kvm/machine.js';
 import { nativeConfig } from '../../src/engine/kvm/native-config.js';
 import { ProbeGuest } from '../../src/engine/kvm/probe-guest.js';
@@ -30,6 +30,16 @@ export function describeMachines(specsOf: (kind: 'emulated' | 'process') => void
 
 /** A vCPU of a machine, the caller's to close. */
 export const transportOf = (kind: MachineKind): Promise<VcpuTransport> => openTransport(kind, {});
+
+/** Opens a vCPU of a machine before the specs around, and closes it after them. */
+export function useTransport(kind: MachineKind, opened: (transport: VcpuTransport) => void): void {
+  let transport: VcpuTransport | undefined;
+  beforeAll(async () => {
+    transport = await transportOf(kind);
+    opened(transport);
+  });
+  afterAll(() => transport?.close());
+}
 
 /** Runs `work` with programs in a machine's own small address space. */
 export function withGuest<T>(machine: Machine, work: (guest: ProbeGuest) => T): T {

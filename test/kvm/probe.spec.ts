@@ -1,19 +1,16 @@
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { Cr4 } from '../../src/engine/kvm/cpuid.js';
 import { ControlOffset } from '../../src/engine/kvm/layout.js';
 import { probe, type Exceptions } from '../../src/engine/kvm/probe.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { WATCHED } from '../../src/engine/x86/unraised.js';
-import { describeMachines, makeMachine, transportOf } from './guest.js';
+import { describeMachines, makeMachine, useTransport } from './guest.js';
 
 describeMachines(specsOf);
 
 function specsOf(kind: 'emulated' | 'process'): void {
   let transport: VcpuTransport;
-  beforeAll(async () => {
-    transport = await transportOf(kind);
-  });
-  afterAll(() => transport?.close());
+  useTransport(kind, (opened) => (transport = opened));
 
   it('finds the machine faithful', () => {
     const machine = makeMachine(transport);

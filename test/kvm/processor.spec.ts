@@ -1,5 +1,5 @@
 /** The processor that the guest sees: XCR0, CPUID, RDTSC. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { RevenantError } from '../../src/engine/base/errors.js';
 import { Cr4 } from '../../src/engine/kvm/cpuid.js';
 import { Exit } from '../../src/engine/kvm/exit.js';
@@ -7,7 +7,7 @@ import { nativeConfig } from '../../src/engine/kvm/native-config.js';
 import { programs } from '../../src/engine/kvm/probe-programs.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import { Exception } from '../../src/engine/x86/constants.js';
-import { describeMachines, makeMachine, transportOf, withGuest } from './guest.js';
+import { describeMachines, makeMachine, useTransport, withGuest } from './guest.js';
 
 /** Of XCR0. */
 const MPX = 0x18n;
@@ -17,10 +17,7 @@ describeMachines(specsOf);
 
 function specsOf(kind: 'emulated' | 'process'): void {
   let transport: VcpuTransport;
-  beforeAll(async () => {
-    transport = await transportOf(kind);
-  });
-  afterAll(() => transport?.close());
+  useTransport(kind, (opened) => (transport = opened));
 
   describe('XCR0', () => {
     it.each([0x3n, 0x7n, 0x203n, 0x207n])('%s is what XGETBV returns, or hidden', (xcr0) => {

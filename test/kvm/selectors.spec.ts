@@ -1,8 +1,7 @@
 /** Results of LAR, LSL, VERR and VERW for the descriptor table, which must be as in Linux. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Machine } from '../../src/engine/kvm/machine.js';
-import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
-import { describeMachines, makeMachine, program, transportOf, withGuest } from './guest.js';
+import { describeMachines, makeMachine, program, useTransport, withGuest } from './guest.js';
 
 const CPU_NUMBER = 0x3005;
 /** Whose limit is the number. */
@@ -16,13 +15,8 @@ const look = program(
 describeMachines(specsOf);
 
 function specsOf(kind: 'emulated' | 'process'): void {
-  let transport: VcpuTransport;
   let machine: Machine;
-  beforeAll(async () => {
-    transport = await transportOf(kind);
-    machine = makeMachine(transport, { cpuNumber: CPU_NUMBER });
-  }, 60_000);
-  afterAll(() => transport.close());
+  useTransport(kind, (transport) => (machine = makeMachine(transport, { cpuNumber: CPU_NUMBER })));
 
   /** Bits of LAR's result that are defined: bits 19 to 16, the limit's on processors, are 0 in QEMU's emulator. */
   const LAR_DEFINED = 0xf0_ff00n;

@@ -3,7 +3,7 @@
  * the recorded one, the replay is lost, and the report says where and why.
  */
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { silentLogger } from '../../src/engine/base/log.js';
 import { Machine, type MachineConfig } from '../../src/engine/kvm/machine.js';
 import { nativeConfig } from '../../src/engine/kvm/native-config.js';
@@ -13,7 +13,7 @@ import { DivergenceError, formatReport } from '../../src/engine/replay/report/re
 import { ReplaySession } from '../../src/engine/replay/session.js';
 import { TraceReader } from '../../src/engine/trace/reader.js';
 import { machineConfig } from '../../src/machine/requirements.js';
-import { describeMachines, transportOf } from '../kvm/guest.js';
+import { describeMachines, useTransport } from '../kvm/guest.js';
 import { toEnd } from './to-end.js';
 
 const XSTATE_LEAF = 0xd;
@@ -25,10 +25,7 @@ describeMachines(specsOf);
 
 function specsOf(kind: 'emulated' | 'process'): void {
   let transport: VcpuTransport;
-  beforeAll(async () => {
-    transport = await transportOf(kind);
-  });
-  afterAll(() => transport.close());
+  useTransport(kind, (opened) => (transport = opened));
 
   /** Replays the sample; returns its output. Throws if it diverges. */
   async function replay(

@@ -4,12 +4,12 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { findEntry } from '../../src/engine/kvm/cpuid.js';
 import { nativeConfig } from '../../src/engine/kvm/native-config.js';
 import type { VcpuTransport } from '../../src/engine/kvm/transport.js';
 import type { TraceReader } from '../../src/engine/trace/reader.js';
-import { describeMachines, transportOf } from '../kvm/guest.js';
+import { describeMachines, useTransport } from '../kvm/guest.js';
 import { openWithAmx, openWithLayout } from './made-up-layout.js';
 import { replayWhole } from './open-session.js';
 
@@ -25,10 +25,7 @@ describeMachines(specsOf);
 
 function specsOf(kind: 'emulated' | 'process'): void {
   let transport: VcpuTransport;
-  beforeAll(async () => {
-    transport = await transportOf(kind);
-  });
-  afterAll(() => transport.close());
+  useTransport(kind, (opened) => (transport = opened));
 
   const replay = (folder: string, offsets: Record<number, number>): { stdout: string; completed: number } =>
     replayed(openWithLayout(folder, offsets));
